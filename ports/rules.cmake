@@ -1,0 +1,45 @@
+# How our own code is compiled: weir_library() and weir_program() for the folders, weir_test() for the tests.
+find_package(Threads REQUIRED)
+
+set(WEIR_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
+  -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla -Walloca
+  -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion -Wswitch-enum)
+if(NOT WEIR_SANITIZE)
+  list(APPEND WEIR_WARNINGS -Wframe-larger-than=8192)
+endif()
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  list(APPEND WEIR_WARNINGS -Wduplicated-cond -Wduplicated-branches -Wlogical-op)
+elseif(CMAKE_C_COMPILER_ID MATCHES "Clang")
+  list(APPEND WEIR_WARNINGS -Wcomma -Wmissing-variable-declarations -Wunreachable-code-aggressive -Wassign-enum)
+endif()
+if(WEIR_WERROR)
+  list(APPEND WEIR_WARNINGS -Werror)
+endif()
+
+add_library(weir_rules INTERFACE)
+target_compile_options(weir_rules INTERFACE ${WEIR_WARNINGS} -include ${CMAKE_SOURCE_DIR}/ports/banned.h
+  -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections)
+target_compile_definitions(weir_rules INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64 _TIME_BITS=64
+  WEIR_VERSION="${PROJECT_VERSION}")
+target_include_directories(weir_rules INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(weir_rules SYSTEM INTERFACE ${WEIR_PREFIX}/include)
+target_link_directories(weir_rules INTERFACE ${WEIR_PREFIX}/lib)
+target_link_libraries(weir_rules INTERFACE Threads::Threads)
+target_link_options(weir_rules INTERFACE -Wl,--gc-sections)
+if(WEIR_FAULTS)
+  target_compile_definitions(weir_rules INTERFACE WEIR_FAULTS)
+endif()
+if(WEIR_SANITIZE)
+  target_compile_options(weir_rules INTERFACE -fsanitize=${WEIR_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(weir_rules INTERFACE -fsanitize=${WEIR_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL "MinSizeRel" OR CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_definitions(weir_rules INTERFACE _FORTIFY_SOURCE=2)
+  target_link_options(weir_rules INTERFACE -Wl,-z,relro,-z,now)
+endif()
+
+# weir_library(NAME SOURCES file... [LINKS library...]): a static library of one folder; sources are listed by hand.
+function(weir_library name)
+  cmake_parse_arguments(a "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(${name} STATIC ${a_SOURCES})
+  target_link_libraries(${name} PUBLIC weir_rules ${a_LINKS})
+endfunction()
