@@ -1,0 +1,68 @@
+/* Forward: decides what is sent next, opens parcels, has them packed and committed, lends them to
+ * the uplinks, and acts on every answer. For each uplink and stream at most one parcel a lane is
+ * open. Loop thread; packing runs on the pack worker.
+ *
+ * An event leaves in this order: owed range → rows read (store worker) → laid out, cut into parts,
+ * wrapped (pack worker) → numbers assigned → parcel committed → sent → done → the owed range
+ * shortened (rides in a later commit). */
+#ifndef WEIR_AGENT_FORWARD_H
+#define WEIR_AGENT_FORWARD_H
+
+#include "agent/store.h"
+#include "ports/uplink.h"
+
+struct forward;
+struct names;
+
+/* A stream, as far as forward and pack are concerned. */
+struct forward_stream {
+    struct stream_info info;
+    const char *key_field; /* name of the schema field whose value is the key; NULL: no key */
+};
+
+/* What one uplink is told; options shared by all uplinks (config/core.h: struct uplink_common). */
+struct forward_uplink {
+    const struct uplink_class *class_;
+    const void *options;
+    const char *name;
+    uint16_t number; /* the buffer's */
+    bool stream_set[STREAM_COUNT_MAX];
+    enum layout layout;
+    bool by_agent;          /* partition_by agent: the key is agent id/incarnation */
+    int64_t batch_size_max; /* raw bytes of one parcel */
+    int64_t linger_ms; /* wait for more events while fewer than batch_size_max are owed; 0: none */
+    int64_t backoff_max_ms;
+};
+
+struct forward_setup {
+    struct loop *loop;
+    struct worker *pack;
+    struct store *store;
+    struct names *names;
+    const char *agent_id;
+    const struct forward_stream *streams; /* index i is stream_info i; numbers are the buffer's */
+    size_t stream_count;
+    const struct forward_uplink *uplinks;
+    size_t uplink_count;
+};
+
+/* Opens every uplink; takes up the parcels that are open in the buffer. */
+enum err forward_open(struct forward **ret, const struct forward_setup *setup,
+                      struct why *why) MUST_USE;
+/* A schema version of a stream became known (at start from the buffer, later by intake). json must
+ * stay. */
+enum err forward_schema_add(struct forward *forward, uint16_t stream,
+                            const struct schema_info *schema) MUST_USE;
+/* Orderly stop: opens nothing more; finished() is called once nothing is lent any more, at most
+ * grace_ms later. */
+void forward_stop(struct forward *forward, int64_t grace_ms, void (*finished)(void *context),
+                  void *context);
+void forward_close(struct forward *forward);
+
+/* The "uplinks" object of `weir status --json`:
+ * {"cloud":{"sent":..,"retried":..,"aside":..,"duplicates":..,"in_flight":..,"fault":..}}. */
+void forward_status(const struct forward *forward, struct out *json);
+/* Events delivered (done and known to be), over all uplinks, since start. */
+uint64_t forward_delivered(const struct forward *forward);
+
+#endif

@@ -1,0 +1,78 @@
+/* The store: the loop's side of the buffer. It gathers what the next commit shall carry (the open
+ * write batch), hands it to the store worker when it is due (BUFFER: commit policy), keeps it and
+ * tries again when the commit fails, and tells what has become durable. Two batches at most: one
+ * being committed, one being filled. Loop thread.
+ *
+ * Everything that is put gets the number of the commit that will carry it. `committed()` with a
+ * number n means that all commits up to and including n are durable. */
+#ifndef WEIR_AGENT_STORE_H
+#define WEIR_AGENT_STORE_H
+
+#include "buffer/buffer.h"
+#include "ports/worker.h"
+
+struct store;
+
+struct store_handler {
+    /* A commit is durable. `changes` is valid during the call. */
+    void (*committed)(void *context, uint64_t commit, const struct buffer_changes *changes);
+    /* Commits fail (why) or work again (NULL); called when that changes. */
+    void (*trouble)(void *context, const struct why *why);
+    void *context;
+};
+
+#define STORE_HANDLER_MAX 4 /* called in the order in which they were added */
+
+/* Takes an open buffer, which is closed by store_close(). ack_interval etc. in milliseconds. */
+struct store_setup {
+    struct loop *loop;
+    struct worker *worker; /* the store worker */
+    struct buffer *buffer;
+    int64_t commit_interval_ms;
+    int64_t retry_ms; /* after a failed commit: 5000 */
+};
+enum err store_open(struct store **ret, const struct store_setup *setup) MUST_USE;
+void store_close(struct store *store);
+enum err store_handler_add(struct store *store, const struct store_handler *handler) MUST_USE;
+
+/* The state after the last commit; valid until the next committed(). */
+const struct buffer_changes *store_state(const struct store *store);
+
+/* Room for a datum of this size of this stream in the open batch? ERR_FULL: not now (no room in the
+ * buffer, commits fail, or both batches are busy); committed() will come. */
+enum err store_room(const struct store *store, uint16_t stream, size_t size) MUST_USE;
+/* Copies the event into the open batch under the stream's next sequence, which is written to
+ * *ret_sequence. wait_ms: how long the event may wait for its commit: 0 at once, ack_interval, or
+ * commit_interval. Only after store_room() for its size. */
+void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
+                     uint64_t *ret_commit, uint64_t *ret_sequence);
+/* These copy their argument and never fail for want of room (each kind has a bound that the callers
+ * keep; see store.c), so that the forward side can always report. */
+enum err store_cursor_put(struct store *store, const struct cursor_change *change, int64_t wait_ms,
+                          uint64_t *ret_commit) MUST_USE;
+enum err store_aside_put(struct store *store, const struct aside *aside, int64_t wait_ms,
+                         uint64_t *ret_commit) MUST_USE;
+enum err
+store_done_put(struct store *store, const struct part_done *done,
+               uint64_t *ret_commit) MUST_USE; /* rides along: 5 s, or at once when tight */
+enum err store_end_put(struct store *store, const struct owed_end *end,
+                       uint64_t *ret_commit) MUST_USE;
+enum err store_parcel_put(struct store *store, const struct parcel *parcel,
+                          uint64_t *ret_commit) MUST_USE; /* at once */
+enum err store_remote_put(struct store *store, const struct remote_id *remote,
+                          uint64_t *ret_commit) MUST_USE;
+enum err store_boot_put(struct store *store, const struct boot_offset *boot,
+                        uint64_t *ret_commit) MUST_USE;
+
+/* Commits what is there now, even if it is only waiting for more. */
+void store_commit_now(struct store *store);
+/* The number of the last durable commit. */
+uint64_t store_committed(const struct store *store);
+/* Is nothing waiting or being committed? */
+bool store_is_idle(const struct store *store);
+
+/* The buffer, for jobs on the store worker (buffer_read) and what is constant after opening. */
+struct buffer *store_buffer(const struct store *store);
+struct worker *store_worker(const struct store *store);
+
+#endif

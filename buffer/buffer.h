@@ -1,0 +1,305 @@
+/* The buffer: events, kept safely in one SQLite database until every uplink has delivered them.
+ *
+ * One connection, one thread: every function here runs on the store worker (at start and in tools:
+ * on the only thread there is). The buffer never looks into a datum. "Stored" means that
+ * buffer_commit() has returned ERR_OK: COMMIT returned with everything synced. What a commit
+ * carries becomes durable together or not at all: events, cursors, parts that are done, parcels
+ * about to be sent, ids of registries, set-aside events. */
+#ifndef WEIR_BUFFER_BUFFER_H
+#define WEIR_BUFFER_BUFFER_H
+
+#include "ports/clock.h"
+#include "ports/err.h"
+#include "ports/parcel.h"
+#include "ports/slice.h"
+
+#define BUFFER_FORMAT_VERSION 1
+#define RECORD_SIZE_MAX (128 * 1024)   /* one commit's record, raw */
+#define WRITE_SIZE_MAX (64 * 1024)     /* raw datums in one write batch before intake closes it */
+#define EVENT_SIZE_DEFAULT (64 * 1024) /* event_size_max */
+#define EVENT_SIZE_LIMIT (1024 * 1024)
+#define WRITE_EVENT_MAX 4096 /* events in one commit */
+#define STREAM_NAME_SIZE_MAX 64
+#define ASIDE_BODY_SIZE_MAX (64 * 1024) /* larger ones are cut */
+#define REASON_SIZE_MAX 256
+
+struct buffer;
+
+/* --- events --- */
+
+enum time_trust {
+    TIME_PAYLOAD = 1, /* the event's own time */
+    TIME_WALL = 2,    /* arrival, by a trusted wall clock */
+    TIME_BOOT = 3,    /* arrival: microseconds of the monotonic clock of boot `boot`; wall time once
+                         that boot's offset is known */
+};
+
+/* A schema field that is filled in when packing, because it is not known at intake. The datum has
+ * no bytes for it. */
+enum fill_kind {
+    FILL_NONE = 0,
+    FILL_TIME_MILLIS, /* long */
+    FILL_TIME_MICROS, /* long */
+    FILL_TIME_NANOS,  /* long */
+    FILL_ID,          /* string: agent/incarnation/stream/sequence */
+};
+#define FILL_MAX 2
+
+struct fill {
+    uint8_t kind;    /* enum fill_kind */
+    uint32_t offset; /* in the datum without any fills */
+};
+
+struct stored_event {
+    uint16_t stream;
+    uint32_t schema; /* buffer_schema_add()'s number */
+    uint64_t sequence;
+    int64_t time_us; /* by `trust` */
+    uint32_t boot;   /* with TIME_BOOT: the boot counter */
+    uint8_t trust;   /* enum time_trust */
+    uint8_t fill_count;
+    struct fill fills[FILL_MAX];
+    struct slice datum;
+};
+
+/* --- opening --- */
+
+enum when_full { FULL_BLOCK, FULL_DROP_OLDEST, FULL_DROP_NEWEST, FULL_THIN };
+
+struct buffer_stream {
+    const char *name;
+    uint8_t priority;  /* 0..9 */
+    uint8_t when_full; /* enum when_full; THIN and DROP_NEWEST come with part 3: refused by the
+                          configuration until then */
+    int64_t share_min; /* millionths of the cap that nobody else may take */
+    uint32_t uplinks;  /* bit i: owed to buffer_setup.uplinks[i] */
+};
+
+struct buffer_uplink {
+    const char *name;
+    bool from_oldest; /* a new uplink: everything that is stored is owed, else only what comes */
+    int64_t hold_max; /* millionths of the cap that it may pin; 1000000: no limit */
+};
+
+struct buffer_setup {
+    const char *path;
+    const char *vfs; /* NULL: SQLite's own; tests: the crash VFS */
+    const char *agent_id;
+    int64_t size_max; /* database and WAL, bytes */
+    int64_t event_size_max;
+    struct buffer_stream streams[STREAM_COUNT_MAX];
+    size_t stream_count;
+    struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
+    size_t uplink_count;
+    bool read_only; /* tools, with the agent stopped: nothing is created or changed */
+};
+
+/* Opens, recovers, and makes durable what opening needs. Stream and uplink numbers:
+ * buffer_stream_number(), ... ERR_VERSION: made by a newer version, or not ours; ERR_CONFIG: a
+ * stream or uplink with owed rows is missing in the setup (*why names it and the count); ERR_AUTH,
+ * ERR_CLOSED, ERR_IO, ERR_NOSPACE, ERR_READONLY: the file system's reasons; ERR_FULL: locked by
+ * another process; ERR_CORRUPT: damaged. */
+enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup,
+                     struct why *why) MUST_USE;
+/* Closes; the WAL is checkpointed if that works. NULL is allowed. */
+void buffer_close(struct buffer *buffer);
+
+uint32_t buffer_incarnation(const struct buffer *buffer);
+uint32_t
+buffer_boot(const struct buffer *buffer); /* counter of openings of which the current is the last */
+uint16_t buffer_stream_number(const struct buffer *buffer, const char *name); /* 0: none */
+uint16_t buffer_uplink_number(const struct buffer *buffer, const char *name); /* 0: none */
+
+/* --- what is kept beside events --- */
+
+/* The number of this schema text of a stream; added durably when it is new. fingerprint: 8 bytes
+ * CRC-64-AVRO, little-endian. */
+enum err buffer_schema_add(struct buffer *buffer, uint16_t stream, struct slice json,
+                           const uint8_t fingerprint[8], uint32_t *ret_schema,
+                           struct why *why) MUST_USE;
+/* Every known schema, in order of numbers. */
+enum err buffer_schema_each(struct buffer *buffer,
+                            void (*each)(void *context, uint16_t stream, uint32_t schema,
+                                         struct slice json),
+                            void *context) MUST_USE;
+enum err buffer_remote_each(struct buffer *buffer,
+                            void (*each)(void *context, uint16_t uplink, uint32_t schema,
+                                         struct slice id),
+                            void *context) MUST_USE;
+/* Durable number of a driver by its configured name; made when new. */
+enum err buffer_driver_number(struct buffer *buffer, const char *name, uint16_t *ret,
+                              struct why *why) MUST_USE;
+enum err buffer_cursor_each(struct buffer *buffer, uint16_t driver,
+                            void (*each)(void *context, uint32_t key, struct slice value),
+                            void *context) MUST_USE;
+
+/* --- committing --- */
+
+struct cursor_change {
+    uint16_t driver;
+    uint32_t key;
+    struct slice value; /* empty: delete */
+};
+
+struct part_done {
+    uint16_t uplink;
+    uint16_t stream;
+    uint8_t lane;
+    uint32_t part; /* index in the parcel */
+};
+
+/* Says how a part of the owed ranges ended other than by delivery (set aside, dropped on purpose):
+ * the range is no longer owed. */
+struct owed_end {
+    uint16_t uplink;
+    uint16_t stream;
+    struct range range;
+};
+
+enum aside_kind { ASIDE_PAYLOAD, ASIDE_DATUM };
+
+struct aside {
+    int64_t time_us;
+    uint16_t stream;   /* 0: none found */
+    uint64_t sequence; /* DATUM: the event's; else 0 */
+    uint16_t uplink;   /* DATUM: who refused it; else 0 */
+    uint8_t kind;      /* enum aside_kind */
+    uint32_t schema;   /* DATUM */
+    uint64_t size;     /* true size of the body */
+    struct slice source;
+    struct slice reason;
+    struct slice body;
+};
+
+struct remote_id {
+    uint16_t uplink;
+    uint32_t schema;
+    struct slice id; /* 1..REMOTE_ID_SIZE_MAX */
+};
+
+struct boot_offset {
+    uint32_t boot;
+    int64_t offset_us; /* wall = monotonic + offset; committed once, never revised */
+};
+
+/* Everything of one commit. The buffer copies what it keeps. Events of a stream are in the order of
+ * their sequences, without gap after what is stored. Sizes together within RECORD_SIZE_MAX; a
+ * single event over WRITE_SIZE_MAX comes alone. */
+struct buffer_write {
+    const struct stored_event *events;
+    size_t event_count;
+    const struct cursor_change *cursors;
+    size_t cursor_count;
+    const struct part_done *dones;
+    size_t done_count;
+    const struct owed_end *ends;
+    size_t end_count;
+    const struct parcel *const *parcels; /* opened, or opened anew with other parts (replaces the
+                                            slot: uplink, stream, lane) */
+    size_t parcel_count;
+    const struct aside *asides;
+    size_t aside_count;
+    const struct remote_id *remotes;
+    size_t remote_count;
+    const struct boot_offset *boots;
+    size_t boot_count;
+    const uint32_t
+        *gaps_told; /* struct gap.number of gaps that this commit's events hand to weir.events */
+    size_t gap_told_count;
+};
+
+/* What an uplink still has to deliver of a stream, after a commit. */
+struct owed {
+    uint16_t uplink;
+    uint16_t stream;
+    uint8_t range_count;
+    struct range ranges[OWED_RANGE_MAX]; /* rising, disjoint */
+};
+
+enum gap_reason { GAP_DROP_OLDEST = 1, GAP_HOLD_MAX, GAP_DAMAGED, GAP_MERGED };
+
+/* Events that were dropped and not yet told to weir.events. */
+struct gap {
+    uint32_t number;
+    uint16_t stream;
+    uint16_t uplink;    /* 0: for all */
+    uint8_t reason;     /* enum gap_reason */
+    struct range range; /* hull of what was lost */
+    uint64_t count;     /* exact */
+};
+
+struct stream_state {
+    uint64_t sequence_next;
+    uint64_t event_count;   /* stored and owed to somebody */
+    uint64_t size;          /* raw bytes of these, about */
+    uint64_t dropped_count; /* since the database was made */
+    int64_t oldest_time_us; /* 0: none */
+};
+
+/* After a commit: what changed, by value; memory of the buffer, valid until the next commit. */
+struct buffer_changes {
+    const struct owed *owed; /* entries that changed; after buffer_open all: see buffer_state() */
+    size_t owed_count;
+    const struct gap *gaps; /* all that are not told yet, at most 64 */
+    size_t gap_count;
+    /* Bytes (raw datums) that each stream may add until the next commit, indexed by stream number;
+     * 0: ERR_FULL to its sources. */
+    const uint32_t *room;
+    const struct stream_state *streams; /* indexed by stream number */
+    uint64_t file_size;                 /* database and WAL */
+    uint64_t used_share;                /* millionths of size_max that hold something */
+    bool file_is_tight;                 /* at least 90 % full: acknowledge at once */
+    uint64_t aside_count;
+};
+
+/* ERR_NOSPACE (cap or disk), ERR_IO, ERR_READONLY, ERR_NOMEM: nothing of it is stored, everything
+ * may be offered again, unchanged or with more; the rule "after a failed commit roll back,
+ * checkpoint until it succeeds, only then commit again" is kept inside. ERR_CORRUPT: the database
+ * is damaged. ret_changes may be NULL. */
+enum err buffer_commit(struct buffer *buffer, const struct buffer_write *write,
+                       struct buffer_changes *ret_changes, struct why *why) MUST_USE;
+
+/* The state as the last commit (or the opening) left it. */
+void buffer_state(struct buffer *buffer, struct buffer_changes *ret);
+/* Every open parcel, as stored. */
+void buffer_parcel_each(struct buffer *buffer,
+                        void (*each)(void *context, const struct parcel *parcel), void *context);
+/* Wall offset of a boot. False: not known yet. */
+bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot,
+                        int64_t *ret_offset_us) MUST_USE;
+
+/* --- reading --- */
+
+#define ROWS_EVENT_MAX 16384
+
+/* Events read for a batch: the caller's memory. */
+struct rows {
+    struct stored_event *events;
+    size_t event_max;
+    size_t event_count;
+    struct out arena;     /* datums */
+    struct range covered; /* what was looked at: first..last, sequences that are gone included.
+                             Empty: last < first */
+    bool schema_changed;  /* stopped because the next event has another schema */
+};
+
+/* Reads events of a stream from range.first on, up to range.last, to `size_max` bytes of datums (at
+ * least one event), to the room in `rows`, or to a change of schema. Damaged rows are skipped,
+ * counted and reported as a gap by the next commit. */
+enum err buffer_read(struct buffer *buffer, uint16_t stream, struct range range, size_t size_max,
+                     struct rows *ret, struct why *why) MUST_USE;
+
+enum err buffer_aside_each(struct buffer *buffer, int64_t id_after, size_t count_max,
+                           void (*each)(void *context, int64_t id, const struct aside *aside),
+                           void *context, struct why *why) MUST_USE;
+
+/* --- wear: counted at the file system's seam, since the process started --- */
+struct buffer_wear {
+    uint64_t bytes;       /* written, as 4 KiB blocks dirtied between two syncs */
+    uint64_t bytes_asked; /* as handed to write() */
+    uint64_t syncs;
+    uint64_t commits;
+};
+void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
+
+#endif

@@ -1,0 +1,28 @@
+/* Files that must be there after a power cut: written beside, synced, renamed, the folder synced.
+ * Blocking: on a worker, or at start. */
+#ifndef WEIR_PORTS_FILE_H
+#define WEIR_PORTS_FILE_H
+
+#include <sys/types.h>
+
+#include "ports/err.h"
+#include "ports/slice.h"
+
+/* The whole file, at most size_max bytes, in malloc'd memory with a NUL behind (not counted in
+ * ret->size); the caller frees ret->data. ERR_REJECTED: larger. */
+enum err file_read(const char *path, size_t size_max, struct slice *ret, struct why *why) MUST_USE;
+/* As file_read(), and refuses a file that others may read (mode & 077, unless owned by root and
+ * group-readable). */
+enum err file_read_secret(const char *path, size_t size_max, struct slice *ret,
+                          struct why *why) MUST_USE;
+/* Replaces `path` in one step: temporary file, fsync, rename, fsync of the folder. */
+enum err file_replace(const char *path, struct slice content, mode_t mode,
+                      struct why *why) MUST_USE;
+/* mkdir -p with mode 0750 for what is missing. */
+enum err file_make_folders(const char *path, struct why *why) MUST_USE;
+/* fsync of the folder that holds `path`. */
+enum err file_sync_folder(const char *path, struct why *why) MUST_USE;
+/* All bytes at the current position, or an error. */
+enum err file_write_all(int fd, struct slice data) MUST_USE;
+
+#endif

@@ -1,0 +1,50 @@
+/* HTTP client: libcurl's multi interface on our loop. ports/lib/http.c is the only file that
+ * includes curl.h; tests/sim/http.c is the simulated twin. Connections are kept and reused; TLS by
+ * mbedTLS; names by ports/names.h. Loop thread. */
+#ifndef WEIR_PORTS_HTTP_H
+#define WEIR_PORTS_HTTP_H
+
+#include "ports/loop.h"
+#include "ports/slice.h"
+#include "ports/tls.h"
+
+struct http;
+struct names;
+
+#define HTTP_HEADER_MAX 32
+#define HTTP_ANSWER_SIZE_MAX (1024 * 1024)
+
+enum err http_open(struct http **ret, struct loop *loop, struct names *names) MUST_USE;
+/* Open requests are cancelled without done(). */
+void http_close(struct http *http);
+
+struct http_answer {
+    enum err e; /* OK: there is a status; else CLOSED, TIMEOUT, AUTH (TLS), ... and why */
+    long status;
+    struct slice body;      /* until done() returns */
+    int64_t retry_after_ms; /* Retry-After in seconds or as a date; 0: none */
+    int64_t date_s;         /* the server's Date; 0: none */
+    struct why why;
+    uint64_t wire_sent, wire_received; /* estimated bytes on the wire, headers and TLS included */
+};
+
+/* The caller's memory; url, headers, body must live until done() or http_cancel(). */
+struct http_request {
+    const char *method; /* "GET", "POST", "PUT" */
+    const char *url;
+    const char *headers[HTTP_HEADER_MAX]; /* "Name: value"; ends with NULL */
+    struct slice body;
+    const struct tls_options *tls; /* NULL: defaults */
+    const char *user;              /* basic authentication; NULL: none */
+    const char *password;
+    uint32_t timeout_ms;    /* 0: 30 000 */
+    size_t answer_size_max; /* 0: 64 KiB; longer answers end with ERR_REJECTED */
+    void (*done)(struct http_request *request,
+                 const struct http_answer *answer); /* exactly once, never within http_send() */
+    void *private_;                                 /* the client's */
+};
+
+enum err http_send(struct http *http, struct http_request *request) MUST_USE;
+void http_cancel(struct http *http, struct http_request *request);
+
+#endif

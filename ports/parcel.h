@@ -1,0 +1,64 @@
+/* What identifies a send: committed before its first byte leaves, so that the same events go out
+ * again under the same numbers after a crash. Plain values, shared by buffer, agent and uplinks. */
+#ifndef WEIR_PORTS_PARCEL_H
+#define WEIR_PORTS_PARCEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STREAM_COUNT_MAX 256 /* stream numbers are 1..256, never used again for another name */
+#define UPLINK_COUNT_MAX 16  /* at one time; uplink numbers are never used again */
+#define OWED_RANGE_MAX \
+    8 /* ranges of sequences that one uplink still has to deliver of one stream */
+#define PARCEL_OPEN_MAX 2        /* open parcels per uplink and stream: fresh and backfill */
+#define PARCEL_PART_MAX 32       /* parts of one parcel: at most that many partitions in one send */
+#define TARGET_NAME_SIZE_MAX 250 /* topic, stream, prefix; Kafka allows 249 characters */
+#define CLUSTER_ID_SIZE_MAX 64
+#define REMOTE_ID_SIZE_MAX 16 /* a registry's id: 4 bytes Confluent, 16 bytes Glue */
+
+/* Sequences first..last, both included; first >= 1. */
+struct range {
+    uint64_t first;
+    uint64_t last;
+};
+
+enum layout {
+    LAYOUT_ROWS = 1,    /* one message an event */
+    LAYOUT_COLUMNS = 2, /* one message a batch */
+};
+
+enum lane {
+    LANE_FRESH = 0, /* slot 0 of the open parcels: everything with fifo */
+    LANE_BACKFILL = 1,
+};
+
+/* One partition's share of a parcel. `producer_id`, `producer_epoch`, `base_sequence` are the
+ * uplink's own: Kafka's numbers; the file uplink's file number and offset. */
+struct part {
+    uint32_t partition;
+    uint32_t record_count; /* messages */
+    uint32_t
+        events_per_record; /* 1 with rows; with columns the largest number of events in a message */
+    int64_t producer_id;
+    int32_t producer_epoch;
+    int64_t base_sequence;
+    int64_t sent_ms; /* wall clock of the first sending, Kafka's timestamp; -1: the clock was not
+                        trusted */
+    bool done;
+};
+
+struct parcel {
+    uint16_t uplink;
+    uint16_t stream;
+    uint8_t lane;    /* enum lane: the slot */
+    uint8_t layout;  /* enum layout */
+    uint32_t schema; /* the buffer's number of the schema that all its events have */
+    struct range range;
+    char target[TARGET_NAME_SIZE_MAX];
+    char cluster_id[CLUSTER_ID_SIZE_MAX];
+    uint32_t partition_count; /* at the time of cutting: the same again after a crash */
+    uint32_t part_count;
+    struct part parts[PARCEL_PART_MAX];
+};
+
+#endif

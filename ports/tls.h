@@ -1,0 +1,34 @@
+/* TLS settings and identities, shared by many connections. ports/lib/tls.c is the only file that
+ * includes mbedTLS's SSL and X.509 headers. TLS 1.2 and 1.3; certificate and host name are verified
+ * unless `insecure` is said. Loop thread. */
+#ifndef WEIR_PORTS_TLS_H
+#define WEIR_PORTS_TLS_H
+
+#include "ports/option.h"
+#include "ports/slice.h"
+
+struct tls; /* settings, loaded certificates and keys, and the sessions to resume */
+
+/* The "tls" object of drivers and uplinks. */
+struct tls_options {
+    bool is_set;
+    const char *ca;          /* PEM file; NULL: the system's bundle */
+    const char *certificate; /* PEM file: own certificate and chain */
+    const char *key;         /* PEM file; refused when readable by others */
+    const char *server_name; /* instead of the host's name */
+    int64_t version_min;     /* 0: 1.2, 1: 1.3 */
+    bool insecure;           /* no verification */
+    const char *client_ca;   /* server side: PEM file; clients must show a certificate of it */
+};
+extern const struct option tls_client_table[];
+extern const struct option tls_server_table[];
+
+enum tls_side { TLS_CLIENT, TLS_SERVER };
+
+/* Loads the files. ERR_CONFIG, ERR_AUTH, ERR_CLOSED: *why names the file and what to do. */
+enum err tls_open(struct tls **ret, const struct tls_options *options, enum tls_side side,
+                  struct why *why) MUST_USE;
+/* Connections that use it must be closed. NULL is allowed. */
+void tls_close(struct tls *tls);
+
+#endif

@@ -1,0 +1,168 @@
+/* What an uplink is: one destination. Uplinks never see the buffer or a driver.
+ *
+ *   target()  where do events of this stream and schema go, how large may they be?     loop
+ *   place()   which partition does this key belong to?                                 pack worker,
+ * pure wrap()    the messages of one part as the bytes that go out                        pack
+ * worker, pure assign()  the numbers under which the parts will be known (then committed) loop
+ *   send()    lends a batch; done() comes exactly once                                 loop
+ *
+ * A part of a parcel is sent as one batch; several batches may be lent at a time, at most one for
+ * each partition of a target. */
+#ifndef WEIR_PORTS_UPLINK_H
+#define WEIR_PORTS_UPLINK_H
+
+#include "ports/loop.h"
+#include "ports/option.h"
+#include "ports/parcel.h"
+#include "ports/slice.h"
+
+struct uplink;
+struct uplink_host; /* forward's end; one per uplink instance */
+struct names;
+
+/* A stream as uplinks know it. Lives as long as the uplink. */
+struct stream_info {
+    uint16_t number; /* the buffer's */
+    const char *name;
+    uint8_t priority;
+};
+
+/* A schema version of a stream. Lives as long as the uplink. */
+struct schema_info {
+    uint32_t number;   /* the buffer's */
+    struct slice json; /* canonical text as registered: names, docs and logical types kept, white
+                          space not */
+    uint8_t fingerprint[8]; /* CRC-64-AVRO of the parsing canonical form, little-endian */
+};
+
+/* Where a parcel goes. Filled by target(), copied into the parcel, handed to place() and wrap(). */
+struct target {
+    char name[TARGET_NAME_SIZE_MAX]; /* topic, stream, path */
+    char cluster_id[CLUSTER_ID_SIZE_MAX];
+    uint32_t partition_count;  /* 1 where there are none */
+    uint32_t request_size_max; /* bytes of one wrapped part */
+    uint32_t record_size_max;  /* bytes of one message */
+    uint8_t prefix[24];        /* goes in front of each message: wire format of the registry */
+    uint8_t prefix_size;
+};
+
+/* One message: with rows one event, with columns many. */
+struct message {
+    struct slice key;  /* data NULL: no key */
+    struct slice body; /* prefix included */
+    uint64_t sequence; /* of its first event */
+    int64_t time_us;   /* of its first event */
+    uint32_t event_count;
+};
+
+enum send_result {
+    SEND_OK,        /* it is there, now or from an earlier try */
+    SEND_RETRY,     /* the same again: nothing is known, or nothing was stored */
+    SEND_TOO_LARGE, /* nothing was stored, the numbers are free: halve it */
+    SEND_REJECTED, /* nothing was stored, the numbers are free: an event in it is bad: halve it, set
+                      the last one aside */
+    SEND_REASSIGN, /* it is certain (or the user's policy) that it goes under new numbers: assign(),
+                      commit, send */
+    SEND_ASIDE,    /* in doubt, and the user's policy is to set it aside */
+    SEND_PARK, /* a wrong setting or missing right: the same again after a long wait; shown as the
+                  uplink's fault */
+};
+
+struct send_report {
+    enum send_result result;
+    int code;               /* the protocol's own number, for log and park rule; 0: none */
+    int64_t retry_after_ms; /* the peer asked for it; 0: the caller's own backoff */
+    bool was_duplicate;     /* with SEND_OK: the peer had it already (counted only) */
+    char text[160];         /* for the log and for set-aside events; no secrets */
+};
+
+/* Lent with send() until done(). */
+struct batch {
+    const struct parcel *parcel;
+    struct part *part; /* this batch's; the uplink may fill sent_ms only in assign() */
+    const struct stream_info *stream;
+    const struct schema_info *schema;
+    struct target target;
+    const struct message *messages; /* during wrap() only */
+    size_t message_count;           /* during wrap() only */
+    struct slice
+        wire; /* wrap()'s bytes; the uplink may patch them (data is writable, see wire_memory) */
+    uint8_t *wire_memory;
+    uint64_t first, last; /* of its events; gaps where other parts have theirs */
+    uint32_t event_count;
+    uint8_t lane; /* the stream's priority: which batch goes first */
+    bool again;   /* sent before, by this process or an earlier one: a refusal proves nothing */
+    struct batch *next; /* the uplink's, while it is lent */
+};
+
+/* --- what an uplink may call; implemented by agent/forward.c, in uplink tests by a double --- */
+
+/* Ends a send(). Never within send(). The batch is the caller's again. */
+void uplink_done(struct uplink_host *host, struct batch *batch, const struct send_report *report);
+
+/* target() or assign() said ERR_AGAIN, and may now say more. */
+void uplink_ready(struct uplink_host *host);
+
+/* A registry's id for a schema became known: committed, and given back by uplink_remote_id() after
+ * a restart. */
+void uplink_remote_id_set(struct uplink_host *host, uint32_t schema, struct slice id);
+/* False when none is known. */
+bool uplink_remote_id(struct uplink_host *host, uint32_t schema, uint8_t *ret_id,
+                      size_t *ret_size) MUST_USE;
+
+/* For status and log: why nothing can be sent at the moment; NULL: all is well again. */
+void uplink_fault(struct uplink_host *host, const struct why *why);
+void uplink_count(struct uplink_host *host, const char *name, uint64_t add);
+const char *uplink_name(const struct uplink_host *host);
+
+/* The largest number of bytes that one request may have now, by the link's measured rate. */
+uint32_t uplink_request_size(struct uplink_host *host);
+/* Bytes that went over the link, both ways, as the network counts them. */
+void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received);
+
+/* --- what an uplink is --- */
+
+struct uplink_setup {
+    struct uplink_host *host;
+    struct loop *loop;
+    struct names *names;
+    const void *options;
+    const char *agent_id;
+    uint32_t incarnation;
+};
+
+struct uplink_class {
+    const char *type;
+    const char *help;
+    const struct option *options;
+    size_t options_size;
+    enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
+                     struct why *why) MUST_USE;
+    /* ERR_AGAIN: not known yet, uplink_ready() follows. ERR_REJECTED or ERR_CONFIG: parked for this
+     * stream (registry refuses the schema, topic name not allowed); *why says it; asked again after
+     * a minute. */
+    enum err (*target)(struct uplink *uplink, const struct stream_info *stream,
+                       const struct schema_info *schema, struct target *ret,
+                       struct why *why) MUST_USE;
+    /* Pure. `key` may have data NULL; `sequence` spreads events without a key. Result <
+     * partition_count. */
+    uint32_t (*place)(const struct target *target, struct slice key, uint64_t sequence);
+    /* Pure but for the options: lays the messages of one part into `ret` as they will go out; what
+     * assign() gives is patched in later by send(). ERR_FULL: does not fit request_size_max or
+     * `ret`: the caller takes fewer events. */
+    enum err (*wrap)(const void *options, const struct batch *batch, struct out *ret) MUST_USE;
+    /* Gives every part that is not done its numbers. ERR_AGAIN: uplink_ready() follows. */
+    enum err (*assign)(struct uplink *uplink, struct parcel *parcel) MUST_USE;
+    void (*send)(struct uplink *uplink, struct batch *batch);
+    /* Orderly stop: no new connections; what is lent comes back by done() within `grace_ms`, as
+     * SEND_RETRY if need be. */
+    void (*stop)(struct uplink *uplink, int64_t grace_ms);
+    /* Nothing is lent any more, or the caller gives up on it: no done() after this. */
+    void (*close)(struct uplink *uplink);
+};
+
+struct uplink {
+    const struct uplink_class *class_;
+};
+
+#endif

@@ -1,0 +1,40 @@
+/* Layouts: how events become messages. A batch builder gets complete datums (fields filled in) one
+ * by one and yields one message (columns) or one for each event (rows). Pack worker only; pure: the
+ * same events give the same messages. */
+#ifndef WEIR_UPLINK_LAYOUT_LAYOUT_H
+#define WEIR_UPLINK_LAYOUT_LAYOUT_H
+
+#include "ports/err.h"
+#include "ports/parcel.h"
+#include "ports/uplink.h"
+
+struct layout_builder; /* of one part */
+
+struct layout_row {
+    struct slice key;   /* as it goes out; data NULL: none. Must stay until layout_finish() */
+    struct slice datum; /* complete; must stay until layout_finish() */
+    uint64_t sequence;
+    int64_t time_us;
+};
+
+struct layout_setup {
+    enum layout layout;
+    const struct schema_info *schema;
+    struct slice prefix;        /* in front of each message */
+    uint32_t record_size_max;   /* bytes of a message, prefix and key included */
+    uint32_t events_per_record; /* 0: choose; else what the parcel has on record */
+};
+
+/* `memory` holds prefixes and built messages; `messages` the result. Both are the caller's and must
+ * stay until the messages are used. */
+enum err layout_begin(struct layout_builder **ret, const struct layout_setup *setup,
+                      struct out *memory, struct message *messages, size_t message_max) MUST_USE;
+/* ERR_REJECTED: this event alone is over record_size_max: it can't be sent in this layout (the
+ * caller sets it aside). ERR_FULL: the caller's memory is used up: finish, and begin another batch
+ * with this event. */
+enum err layout_add(struct layout_builder *builder, const struct layout_row *row) MUST_USE;
+enum err layout_finish(struct layout_builder *builder, size_t *ret_message_count,
+                       uint32_t *ret_events_per_record) MUST_USE;
+void layout_close(struct layout_builder *builder);
+
+#endif
