@@ -182,9 +182,11 @@ struct boot_offset {
     int64_t offset_us; /* wall = monotonic + offset; committed once, never revised */
 };
 
-/* Everything of one commit. The buffer copies what it keeps. Events of a stream are in the order of
- * their sequences, without gap after what is stored. Sizes together within RECORD_SIZE_MAX; a
- * single event over WRITE_SIZE_MAX comes alone. */
+/* Everything of one commit, applied in the order of the members: events, cursors, dones, ends,
+ * parcels, ... (so the part that closes one parcel and the next parcel in the same slot may come
+ * together). The buffer copies what it keeps. Events of a stream are in the order of their
+ * sequences, without gap after what is stored. Sizes together within RECORD_SIZE_MAX; a single
+ * event over WRITE_SIZE_MAX comes alone. */
 struct buffer_write {
     const struct stored_event *events;
     size_t event_count;

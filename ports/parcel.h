@@ -32,10 +32,15 @@ enum lane {
     LANE_BACKFILL = 1,
 };
 
-/* One partition's share of a parcel. `producer_id`, `producer_epoch`, `base_sequence` are the
- * uplink's own: Kafka's numbers; the file uplink's file number and offset. */
+/* One partition's share of a parcel: its events with sequences first..last. At the cutting each
+ * partition has one part over the whole range; when a part is refused as too large it is halved:
+ * the same partition then has several parts, one behind the other, and each is sent only when the
+ * one before it is done. `producer_id`, `producer_epoch`, `base_sequence` are the uplink's own:
+ * Kafka's numbers; the file uplink's file number and offset. */
 struct part {
     uint32_t partition;
+    uint64_t first; /* sequences of its events lie in first..last; within the parcel's range */
+    uint64_t last;
     uint32_t record_count; /* messages */
     uint32_t
         events_per_record; /* 1 with rows; with columns the largest number of events in a message */
@@ -44,6 +49,8 @@ struct part {
     int64_t base_sequence;
     int64_t sent_ms; /* wall clock of the first sending, Kafka's timestamp; -1: the clock was not
                         trusted */
+    bool assigned; /* the numbers stand: it may have been sent under them, assign() leaves it alone
+                    */
     bool done;
 };
 

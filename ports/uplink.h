@@ -151,8 +151,11 @@ struct uplink_class {
      * assign() gives is patched in later by send(). ERR_FULL: does not fit request_size_max or
      * `ret`: the caller takes fewer events. */
     enum err (*wrap)(const void *options, const struct batch *batch, struct out *ret) MUST_USE;
-    /* Gives every part that is not done its numbers. ERR_AGAIN: uplink_ready() follows. */
-    enum err (*assign)(struct uplink *uplink, struct parcel *parcel) MUST_USE;
+    /* Gives each of these parts (indices; not done, not assigned, at most one a partition) its
+     * numbers, and sets `assigned`. Numbers that a refusal left free are given again. ERR_AGAIN:
+     * uplink_ready() follows. */
+    enum err (*assign)(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
+                       size_t part_count) MUST_USE;
     void (*send)(struct uplink *uplink, struct batch *batch);
     /* Orderly stop: no new connections; what is lent comes back by done() within `grace_ms`, as
      * SEND_RETRY if need be. */
