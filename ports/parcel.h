@@ -11,7 +11,8 @@
 #define OWED_RANGE_MAX \
     8 /* ranges of sequences that one uplink still has to deliver of one stream */
 #define PARCEL_OPEN_MAX 2        /* open parcels per uplink and stream: fresh and backfill */
-#define PARCEL_PART_MAX 32       /* parts of one parcel: at most that many partitions in one send */
+#define PARCEL_PART_MAX 32       /* parts of one parcel */
+#define PARCEL_PARTITION_MAX 16  /* partitions of a fresh cut; the rest is room for halves */
 #define TARGET_NAME_SIZE_MAX 250 /* topic, stream, prefix; Kafka allows 249 characters */
 #define CLUSTER_ID_SIZE_MAX 64
 #define REMOTE_ID_SIZE_MAX 16 /* a registry's id: 4 bytes Confluent, 16 bytes Glue */
