@@ -38,17 +38,20 @@ struct timer {
     struct loop *loop;
     void (*fire)(struct timer *timer); /* CONTAINER_OF leads to the owner */
     uint64_t due_ms;
-    uint64_t order;    /* among equal deadlines */
-    size_t heap_index; /* the loop's; SIZE_MAX when not armed */
+    uint64_t order;        /* among equal deadlines */
+    bool armed;            /* the loop's, like what follows */
+    struct timer *child;   /* first of those that fire later */
+    struct timer *sibling; /* next child of the same parent */
+    struct timer *before;  /* the sibling before, or the parent; NULL at the root */
 };
 
 void timer_init(struct timer *timer, struct loop *loop, void (*fire)(struct timer *timer));
 /* Fires once, `delay_ms` after the `now` of this turn; arming an armed timer moves it. Never fails:
- * the heap has room for each initialised timer (the loop counts them; see timer_release). */
+ * the heap is linked through the timers themselves. */
 void timer_arm(struct timer *timer, uint64_t delay_ms);
 void timer_disarm(struct timer *timer);
 bool timer_is_armed(const struct timer *timer);
-/* Disarms and gives the heap's place back. Accepts a zeroed timer. */
+/* Disarms for good. Accepts a zeroed timer. */
 void timer_release(struct timer *timer);
 
 enum watch_event {

@@ -20,7 +20,8 @@ struct job {
 };
 
 enum err worker_open(struct worker **ret, struct loop *loop, const char *name) MUST_USE;
-/* ERR_FULL: WORKER_QUEUE_MAX jobs wait already. Loop thread only. */
+/* ERR_FULL: WORKER_QUEUE_MAX jobs are put and not done() yet. ERR_CLOSED: within worker_close().
+ * Loop thread only. */
 enum err worker_put(struct worker *worker, struct job *job) MUST_USE;
 /* Does what was put, calls each done(), then ends the thread. NULL is allowed. */
 void worker_close(struct worker *worker);
