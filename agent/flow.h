@@ -1,0 +1,152 @@
+/* A flow: what one uplink does with one stream. Inside of forward; loop thread.
+ *
+ * At any time a flow either uses the workspace, or waits for a commit, or has batches lent, or
+ * waits (for the uplink, a timer, or events). flow_advance() looks at where things stand and does
+ * the next step; everything that happens ends in a call of it. */
+#ifndef WEIR_AGENT_FLOW_H
+#define WEIR_AGENT_FLOW_H
+
+#include "agent/backoff.h"
+#include "agent/forward.h"
+#include "agent/link.h"
+#include "agent/pack.h"
+
+#define FLOW_PENDING_MAX 8 /* ended ranges whose commit is still to come */
+#define FLOW_PARK_MS 60000
+#define FLOW_CLOCK_MS 2000
+#define FLOW_ALIKE_MAX 3 /* single events refused in a row with one code: a wrong setting */
+#define UPLINK_LENT_SIZE_MAX \
+    (2 * 1024 * 1024) /* wire bytes built or lent per uplink; one parcel is always allowed */
+
+enum batch_state {
+    BATCH_BUILT, /* waits for numbers, a commit, or its turn */
+    BATCH_LENT,
+    BATCH_RETRY,   /* waits for its timer */
+    BATCH_HELD,    /* done, but a commit of this parcel is under way: reported behind it */
+    BATCH_REFUSED, /* to be halved, or set aside when it is a single event */
+    BATCH_ASIDE,   /* in doubt, and to be set aside whole */
+};
+
+struct flow_batch {
+    struct batch batch;
+    struct flow *flow;
+    enum batch_state state;
+    struct timer retry;
+    struct backoff backoff;
+    struct send_report report; /* the last one */
+};
+
+enum flow_task { TASK_NONE, TASK_CUT, TASK_BUILD, TASK_HALVE, TASK_ASIDE };
+
+struct pending_end {
+    struct range range;
+    uint64_t commit;
+};
+
+struct flow {
+    struct uplink_host *host;
+    const struct forward_stream *stream;
+    struct owed owed; /* as the buffer said last, less what has ended since */
+    struct pending_end pending[FLOW_PENDING_MAX];
+    size_t pending_count;
+    bool has_parcel;
+    bool target_known; /* target is that of the parcel */
+    struct parcel parcel;
+    struct target target;
+    struct flow_batch *batches[PARCEL_PART_MAX];
+    unsigned lent_count;
+    enum flow_task wanted; /* what it wants the workspace for */
+    uint32_t wanted_part;
+    uint64_t aside_after;       /* TASK_ASIDE: sequences up to this are set aside already */
+    bool working;               /* has the workspace */
+    bool waits_for_uplink;      /* target() or assign() said ERR_AGAIN */
+    uint64_t commit;            /* awaited; 0: none */
+    struct timer timer;         /* not before: linger, park, clock, backoff of target() */
+    bool holds;                 /* the timer runs: nothing new is begun */
+    uint64_t lingered_since_ms; /* 0: not lingering */
+    struct backoff backoff;
+    int alike_code;
+    unsigned alike_count;
+    uint64_t served;           /* forward's turn counter: least recently served first */
+    uint32_t raw_per_wire_256; /* raw bytes per wire byte, times 256, smoothed */
+};
+
+/* What all flows of an uplink share; ports/uplink.h's opaque struct. */
+struct uplink_host {
+    struct forward *forward;
+    struct forward_uplink setup;
+    struct uplink *uplink;
+    struct flow *flows; /* one per stream carried */
+    size_t flow_count;
+    struct link link;
+    size_t lent_size; /* wire bytes built or lent */
+    bool shared;      /* streams of different priority share the link */
+    struct why fault;
+    uint64_t sent_events, retried, aside_events, duplicates, halved, refused;
+    uint64_t sent_size; /* wire bytes of parts that are done */
+    uint64_t raw_size;
+    char counter_names[16][32];
+    uint64_t counters[16];
+    size_t counter_count;
+};
+
+struct forward_schema {
+    uint16_t stream;
+    struct schema_info info;
+    struct avro_schema *parsed;
+    struct key key;
+};
+
+/* A registry's id, as the buffer had it at start. */
+struct forward_remote {
+    uint16_t uplink;
+    uint32_t schema;
+    uint8_t id[REMOTE_ID_SIZE_MAX];
+    size_t size;
+};
+
+struct forward {
+    struct forward_setup setup;
+    struct uplink_host *hosts;
+    size_t host_count;
+    struct forward_schema **schemas;
+    size_t schema_count;
+    struct forward_remote *remotes;
+    size_t remote_count;
+    bool remotes_failed;
+    struct pack *pack;
+    struct flow *worker_flow; /* has the workspace */
+    struct pack_task task;
+    struct job job;
+    uint32_t incarnation;
+    char agent_key[160];
+    uint64_t turn;
+    bool stopping;
+    bool closing;
+    struct timer start_timer;
+    struct timer stop_timer;
+    void (*finished)(void *context);
+    void *finished_context;
+};
+
+void flow_init(struct flow *flow, struct uplink_host *host, const struct forward_stream *stream);
+void flow_release(struct flow *flow);
+
+/* At start: the parcel that was open when the process ended. */
+void flow_resume(struct flow *flow, const struct parcel *parcel);
+void flow_advance(struct flow *flow);
+void flow_committed(struct flow *flow, uint64_t commit,
+                    const struct owed *owed); /* owed NULL: unchanged */
+void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report);
+void flow_uplink_ready(struct flow *flow);
+/* The workspace did what the flow wanted. */
+void flow_worked(struct flow *flow, struct pack_task *task);
+/* Fills the task for what the flow wants. False: it wants nothing any more. */
+bool flow_task_fill(struct flow *flow, struct pack_task *task);
+
+/* --- of forward, for flows --- */
+void forward_schedule(struct forward *forward);
+const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema);
+void forward_check_finished(struct forward *forward);
+
+#endif

@@ -1,0 +1,463 @@
+#include "agent/pack.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "uplink/layout/layout.h"
+
+#define FILL_TEXT_SIZE_MAX 256
+#define NO_PART UINT8_MAX
+
+static_assert(PACK_EVENT_MAX <= ROWS_EVENT_MAX, "the buffer gives that many rows");
+static_assert(PARCEL_PART_MAX < NO_PART, "a part's index fits a byte");
+
+struct pack {
+    struct rows rows;
+    struct slice *datums; /* of the rows, complete */
+    struct slice *keys;
+    uint8_t *part_of;         /* index of the part of each row; NO_PART: of none that is wanted */
+    struct message *messages; /* of the part at hand */
+    struct out complete;      /* datums with their fields filled in, keys as text */
+    struct out laid_out;      /* messages of the part at hand */
+    struct out wire;
+    size_t count; /* rows that are used: the cut may leave some out */
+};
+
+enum err pack_open(struct pack **ret)
+{
+    struct pack *pack = calloc(1, sizeof *pack);
+    if (!pack) {
+        return ERR_NOMEM;
+    }
+    size_t raw = PACK_RAW_SIZE_MAX + EVENT_SIZE_LIMIT;
+    size_t filled = raw + (size_t)PACK_EVENT_MAX * 64;
+    pack->rows.events = malloc(PACK_EVENT_MAX * sizeof *pack->rows.events);
+    pack->rows.event_max = PACK_EVENT_MAX;
+    pack->rows.arena = out_over(malloc(raw), raw);
+    pack->datums = malloc(PACK_EVENT_MAX * sizeof *pack->datums);
+    pack->keys = malloc(PACK_EVENT_MAX * sizeof *pack->keys);
+    pack->part_of = malloc(PACK_EVENT_MAX);
+    pack->messages = malloc(PACK_EVENT_MAX * sizeof *pack->messages);
+    pack->complete = out_over(malloc(filled), filled);
+    pack->laid_out = out_over(malloc(filled), filled);
+    pack->wire = out_over(malloc(PACK_WIRE_SIZE_MAX), PACK_WIRE_SIZE_MAX);
+    if (!pack->rows.events || !pack->rows.arena.data || !pack->datums || !pack->keys ||
+        !pack->part_of || !pack->messages || !pack->complete.data || !pack->laid_out.data ||
+        !pack->wire.data) {
+        pack_close(pack);
+        return ERR_NOMEM;
+    }
+    *ret = pack;
+    return ERR_OK;
+}
+
+void pack_close(struct pack *pack)
+{
+    if (!pack) {
+        return;
+    }
+    free(pack->rows.events);
+    free(pack->rows.arena.data);
+    free(pack->datums);
+    free(pack->keys);
+    free(pack->part_of);
+    free(pack->messages);
+    free(pack->complete.data);
+    free(pack->laid_out.data);
+    free(pack->wire.data);
+    free(pack);
+}
+
+const struct rows *pack_rows(const struct pack *pack)
+{
+    return &pack->rows;
+}
+
+uint32_t pack_schema(const struct pack *pack)
+{
+    return pack->rows.event_count ? pack->rows.events[0].schema : 0;
+}
+
+/* Arrival times kept by the monotonic clock become wall times where the boot's offset is known. */
+static void rows_set_times(struct rows *rows, const struct buffer *buffer)
+{
+    for (size_t i = 0; i < rows->event_count; i++) {
+        struct stored_event *row = &rows->events[i];
+        int64_t offset_us;
+        if (row->trust == TIME_BOOT && buffer_boot_offset(buffer, row->boot, &offset_us)) {
+            row->time_us += offset_us;
+            row->trust = TIME_WALL;
+        }
+    }
+}
+
+void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
+{
+    struct rows *rows = &pack->rows;
+    rows->event_max = task->event_max ? task->event_max : PACK_EVENT_MAX;
+    assert(rows->event_max <= PACK_EVENT_MAX);
+    rows->event_count = 0;
+    rows->arena.size = 0;
+    rows->arena.overflow = false;
+    rows->covered = (struct range){1, 0};
+    rows->schema_changed = false;
+    task->e = buffer_read(buffer, task->stream->info.number, task->range, task->raw_size_max, rows,
+                          &task->why);
+    task->covered = rows->covered;
+    if (task->e) {
+        task->outcome = PACK_FAILED;
+        return;
+    }
+    rows_set_times(rows, buffer);
+    task->outcome = rows->event_count ? PACK_BUILT : PACK_EMPTY;
+    task->more = rows->event_count && rows->covered.last < task->range.last;
+}
+
+static size_t fill_bytes(const struct pack_task *task, const struct stored_event *row,
+                         const struct fill *fill, uint8_t bytes[FILL_TEXT_SIZE_MAX])
+{
+    struct out o = out_over(bytes, FILL_TEXT_SIZE_MAX);
+    char text[FILL_TEXT_SIZE_MAX - 10];
+    switch ((enum fill_kind)fill->kind) {
+    case FILL_TIME_MILLIS:
+        out_put_varint(&o, row->time_us / 1000 - (row->time_us % 1000 < 0));
+        break;
+    case FILL_TIME_MICROS:
+        out_put_varint(&o, row->time_us);
+        break;
+    case FILL_TIME_NANOS:
+        out_put_varint(&o, row->time_us * 1000);
+        break;
+    case FILL_ID: {
+        int size = snprintf(text, sizeof text, "%s/%s/%" PRIu64, task->identity,
+                            task->stream->info.name, row->sequence);
+        assert(size > 0 && (size_t)size < sizeof text);
+        out_put_varint(&o, size);
+        out_put(&o, text, (size_t)size);
+        break;
+    }
+    case FILL_NONE:
+        break;
+    }
+    assert(!o.overflow);
+    return o.size;
+}
+
+/* The datum with its fields filled in. Rows without fills stay where they are. */
+static bool datum_complete(struct pack *pack, const struct pack_task *task,
+                           const struct stored_event *row, struct slice *ret)
+{
+    if (row->fill_count == 0) {
+        *ret = row->datum;
+        return true;
+    }
+    size_t start = pack->complete.size;
+    size_t taken = 0;
+    for (size_t i = 0; i < row->fill_count; i++) {
+        uint8_t bytes[FILL_TEXT_SIZE_MAX];
+        const struct fill *fill = &row->fills[i];
+        assert(fill->offset >= taken && fill->offset <= row->datum.size);
+        out_put(&pack->complete, row->datum.data + taken, fill->offset - taken);
+        out_put(&pack->complete, bytes, fill_bytes(task, row, fill, bytes));
+        taken = fill->offset;
+    }
+    out_put(&pack->complete, row->datum.data + taken, row->datum.size - taken);
+    *ret = (struct slice){pack->complete.data + start, pack->complete.size - start};
+    return !pack->complete.overflow;
+}
+
+static bool row_needs_clock(const struct stored_event *row)
+{
+    if (row->trust != TIME_BOOT) {
+        return false;
+    }
+    for (size_t i = 0; i < row->fill_count; i++) {
+        if (row->fills[i].kind != FILL_ID) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct slice row_key(const struct pack_task *task, struct slice datum, struct out *scratch)
+{
+    return task->uplink->by_agent ? slice_of_text(task->agent_key)
+                                  : key_of(task->key, datum, scratch);
+}
+
+/* Datums and keys of all rows; stops before the first whose time is not known yet, or when memory
+ * is used up. */
+static void rows_complete(struct pack *pack, const struct pack_task *task)
+{
+    pack->complete.size = 0;
+    pack->complete.overflow = false;
+    for (pack->count = 0; pack->count < pack->rows.event_count; pack->count++) {
+        size_t i = pack->count;
+        const struct stored_event *row = &pack->rows.events[i];
+        if (row_needs_clock(row) || !datum_complete(pack, task, row, &pack->datums[i])) {
+            return;
+        }
+        pack->keys[i] = row_key(task, pack->datums[i], &pack->complete);
+        if (pack->complete.overflow) {
+            return;
+        }
+    }
+}
+
+void pack_prepare(struct pack *pack, const struct pack_task *task)
+{
+    rows_complete(pack, task);
+}
+
+bool pack_row_is_in(const struct pack *pack, const struct pack_task *task, size_t index,
+                    uint32_t partition)
+{
+    assert(index < pack->count);
+    uint64_t sequence = pack->rows.events[index].sequence;
+    return task->uplink->class_->place(&task->target, pack->keys[index], sequence) == partition;
+}
+
+/* The part of the cut that takes this partition; a new one while there is room. */
+static uint8_t part_for(struct parcel *parcel, uint32_t partition)
+{
+    for (uint32_t i = 0; i < parcel->part_count; i++) {
+        if (parcel->parts[i].partition == partition) {
+            return (uint8_t)i;
+        }
+    }
+    if (parcel->part_count == PARCEL_PARTITION_MAX) {
+        return NO_PART;
+    }
+    parcel->parts[parcel->part_count] = (struct part){
+        .partition = partition, .producer_id = -1, .base_sequence = -1, .sent_ms = -1};
+    return (uint8_t)parcel->part_count++;
+}
+
+/* A new parcel over the rows that are used: gives each its part. May use fewer rows. */
+static void cut_parts(struct pack *pack, struct pack_task *task)
+{
+    struct parcel *parcel = task->parcel;
+    parcel->part_count = 0;
+    for (size_t i = 0; i < pack->count; i++) {
+        uint32_t partition = task->uplink->class_->place(&task->target, pack->keys[i],
+                                                         pack->rows.events[i].sequence);
+        assert(partition < task->target.partition_count);
+        pack->part_of[i] = part_for(parcel, partition);
+        if (pack->part_of[i] == NO_PART) {
+            pack->count = i;
+        }
+    }
+    bool all = pack->count == pack->rows.event_count;
+    parcel->range.first = task->range.first;
+    parcel->range.last =
+        all ? pack->rows.covered.last : pack->rows.events[pack->count].sequence - 1;
+    for (uint32_t i = 0; i < parcel->part_count; i++) {
+        parcel->parts[i].first = parcel->range.first;
+        parcel->parts[i].last = parcel->range.last;
+    }
+}
+
+/* The rows of the wanted parts of a parcel that exists already. */
+static void find_parts(struct pack *pack, const struct pack_task *task)
+{
+    const struct parcel *parcel = task->parcel;
+    for (size_t i = 0; i < pack->count; i++) {
+        uint64_t sequence = pack->rows.events[i].sequence;
+        uint32_t partition = task->uplink->class_->place(&task->target, pack->keys[i], sequence);
+        pack->part_of[i] = NO_PART;
+        for (uint32_t p = 0; p < parcel->part_count; p++) {
+            const struct part *part = &parcel->parts[p];
+            if (task->wanted[p] && part->partition == partition && part->first <= sequence &&
+                sequence <= part->last) {
+                pack->part_of[i] = (uint8_t)p;
+            }
+        }
+    }
+}
+
+/* Lays out the rows of one part. On ERR_REJECTED *ret_bad is the row that can't be sent. */
+static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t index,
+                        struct batch *batch, size_t *ret_bad)
+{
+    struct packed_part *packed = &task->parts[index];
+    struct layout_builder *builder = NULL;
+    struct layout_setup setup = {
+        .layout = task->parcel->layout,
+        .schema = task->schema,
+        .prefix = {task->target.prefix, task->target.prefix_size},
+        .record_size_max = task->target.record_size_max,
+        .events_per_record = task->parcel->parts[index].events_per_record,
+    };
+    pack->laid_out.size = 0;
+    pack->laid_out.overflow = false;
+    enum err e = layout_begin(&builder, &setup, &pack->laid_out, pack->messages, PACK_EVENT_MAX);
+    *packed = (struct packed_part){0};
+    for (size_t i = 0; !e && i < pack->count; i++) {
+        if (pack->part_of[i] != index) {
+            continue;
+        }
+        const struct stored_event *row = &pack->rows.events[i];
+        struct layout_row lr = {.key = pack->keys[i],
+                                .datum = pack->datums[i],
+                                .sequence = row->sequence,
+                                .time_us = row->trust == TIME_BOOT ? 0 : row->time_us};
+        *ret_bad = i;
+        e = layout_add(builder, &lr);
+        batch->first = packed->event_count++ ? batch->first : row->sequence;
+        batch->last = row->sequence;
+        packed->raw_size += row->datum.size;
+    }
+    if (!e) {
+        size_t count = 0;
+        e = layout_finish(builder, &count, &packed->events_per_record);
+        packed->record_count = (uint32_t)count;
+    }
+    layout_close(builder);
+    return e;
+}
+
+/* Lays out and wraps one part; its wire bytes go into memory of their own. */
+static enum err build_part(struct pack *pack, struct pack_task *task, uint32_t index,
+                           size_t *ret_bad)
+{
+    struct packed_part *packed = &task->parts[index];
+    struct batch batch = {.parcel = task->parcel,
+                          .part = &task->parcel->parts[index],
+                          .stream = &task->stream->info,
+                          .schema = task->schema,
+                          .target = task->target,
+                          .messages = pack->messages};
+    enum err e = lay_out(pack, task, index, &batch, ret_bad);
+    if (e || packed->event_count == 0) {
+        return e;
+    }
+    batch.message_count = packed->record_count;
+    batch.event_count = packed->event_count;
+    pack->wire.size = 0;
+    pack->wire.overflow = false;
+    e = task->uplink->class_->wrap(task->uplink->options, &batch, &pack->wire);
+    if (e || pack->wire.overflow) {
+        return e ? e : ERR_FULL;
+    }
+    packed->wire = malloc(pack->wire.size ? pack->wire.size : 1);
+    if (!packed->wire) {
+        return ERR_NOMEM;
+    }
+    memcpy(packed->wire, pack->wire.data, pack->wire.size);
+    packed->wire_size = pack->wire.size;
+    return ERR_OK;
+}
+
+static void drop_built(struct pack_task *task)
+{
+    for (uint32_t i = 0; i < PARCEL_PART_MAX; i++) {
+        free(task->parts[i].wire);
+        task->parts[i] = (struct packed_part){0};
+    }
+}
+
+static enum err build_all(struct pack *pack, struct pack_task *task, size_t *ret_bad)
+{
+    for (uint32_t i = 0; i < task->parcel->part_count; i++) {
+        if (!task->cut && !task->wanted[i]) {
+            continue;
+        }
+        enum err e = build_part(pack, task, i, ret_bad);
+        if (e) {
+            drop_built(task);
+            return e;
+        }
+    }
+    return ERR_OK;
+}
+
+static void say_bad(struct pack *pack, struct pack_task *task, size_t bad, const char *why)
+{
+    task->outcome = PACK_EVENT_BAD;
+    task->bad_sequence = pack->rows.events[bad].sequence;
+    (void)snprintf(task->bad_reason, sizeof task->bad_reason, "%s", why); /* cut is fine */
+}
+
+/* Cuts and builds with ever fewer rows until all parts fit. A single event that does not fit can't
+ * be sent. */
+static void build_cut(struct pack *pack, struct pack_task *task)
+{
+    rows_complete(pack, task);
+    if (pack->count == 0) {
+        if (row_needs_clock(&pack->rows.events[0])) {
+            task->outcome = PACK_NO_CLOCK;
+        } else {
+            say_bad(pack, task, 0, "the event is larger than the agent can pack");
+        }
+        return;
+    }
+    for (;;) {
+        size_t bad = 0;
+        cut_parts(pack, task);
+        task->e = build_all(pack, task, &bad);
+        if (task->e == ERR_REJECTED && bad > 0) {
+            pack->count = bad;
+        } else if (task->e == ERR_FULL && pack->count > 1) {
+            pack->count = (pack->count + 1) / 2;
+        } else if (task->e == ERR_REJECTED || task->e == ERR_FULL) {
+            say_bad(pack, task, 0, "the event is larger than the destination takes");
+            return;
+        } else {
+            task->outcome = task->e ? PACK_FAILED : PACK_BUILT;
+            task->covered = task->parcel->range;
+            task->more = task->more || task->parcel->range.last < task->range.last;
+            return;
+        }
+    }
+}
+
+void pack_build(struct pack *pack, struct pack_task *task)
+{
+    assert(pack->rows.event_count > 0 && task->schema);
+    for (uint32_t i = 0; i < PARCEL_PART_MAX; i++) {
+        task->parts[i] = (struct packed_part){0};
+    }
+    if (task->cut) {
+        build_cut(pack, task);
+        return;
+    }
+    size_t bad = 0;
+    rows_complete(pack, task);
+    find_parts(pack, task);
+    task->e = pack->count == pack->rows.event_count ? build_all(pack, task, &bad) : ERR_FULL;
+    task->outcome = task->e ? PACK_FAILED : PACK_BUILT;
+    if (task->e && !task->why.text[0]) {
+        why_set(&task->why, "packing a parcel of stream %s again: %s", task->stream->info.name,
+                err_name(task->e));
+    }
+}
+
+static bool row_is_of(const struct pack *pack, const struct pack_task *task, size_t index,
+                      const struct part *part)
+{
+    uint64_t sequence = pack->rows.events[index].sequence;
+    return part->first <= sequence && sequence <= part->last &&
+           pack_row_is_in(pack, task, index, part->partition);
+}
+
+uint64_t pack_middle(const struct pack *pack, const struct pack_task *task, const struct part *part)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pack->count; i++) {
+        count += row_is_of(pack, task, i, part);
+    }
+    if (count < 2) {
+        return 0;
+    }
+    size_t left = (count + 1) / 2;
+    for (size_t i = 0; i < pack->count; i++) {
+        left -= row_is_of(pack, task, i, part);
+        if (left == 0) {
+            return pack->rows.events[i].sequence;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* Pack: rows of the buffer become the bytes of a parcel's parts. One workspace, used for one parcel
+ * at a time; its memory is sized at open. pack_read() runs on the store worker, pack_build() on the
+ * pack worker, everything else on the loop.
+ *
+ * Packing is a pure function of the rows, the parcel and the settings: a parcel that is packed
+ * again, after a crash too, has the same events in the same records. */
+#ifndef WEIR_AGENT_PACK_H
+#define WEIR_AGENT_PACK_H
+
+#include "agent/forward.h"
+#include "agent/key.h"
+
+#define PACK_RAW_SIZE_MAX (512 * 1024) /* datums of one parcel, unless a single event is larger */
+#define PACK_EVENT_MAX 8192            /* events of one parcel */
+#define PACK_WIRE_SIZE_MAX (1024 * 1024 + 64 * 1024)
+
+struct pack;
+
+/* What comes out for one part. */
+struct packed_part {
+    uint8_t *wire; /* malloc'd; the caller takes it over */
+    size_t wire_size;
+    size_t raw_size; /* of its messages, before compression */
+    uint32_t event_count;
+    uint32_t record_count;
+    uint32_t events_per_record;
+};
+
+enum pack_outcome {
+    PACK_BUILT,     /* parts[] of the wanted parts are filled */
+    PACK_EMPTY,     /* nothing is left in the range: `covered` needs no sending */
+    PACK_EVENT_BAD, /* the event at `bad_sequence` can't be sent at all: bad_reason; set it aside.
+                     * The parcel was cut before it, unless it stood first: then nothing was built
+                     */
+    PACK_NO_CLOCK,  /* the first event's arrival time is not known yet: ask again later */
+    PACK_FAILED,    /* e, why: reading failed, or no memory */
+};
+
+/* One task of the workspace. */
+struct pack_task {
+    /* in */
+    const struct forward_uplink *uplink;
+    const struct forward_stream *stream;
+    const struct schema_info
+        *schema; /* NULL while cutting: found by schema_of() from the first row */
+    const struct key *key;
+    const char *agent_key; /* the key with by_agent */
+    const char *identity;  /* agent id/incarnation, for {id} fields */
+    struct target target;
+    struct range range; /* what to read: owed, or the hull of the wanted parts */
+    size_t raw_size_max;
+    uint32_t event_max; /* 0: PACK_EVENT_MAX */
+    bool cut; /* a new parcel: *parcel gets its range and parts; else the wanted parts are built */
+    bool wanted[PARCEL_PART_MAX];
+    struct parcel *parcel;
+    /* out */
+    enum pack_outcome outcome;
+    enum err e;
+    struct why why;
+    struct range covered;
+    uint64_t bad_sequence;
+    char bad_reason[REASON_SIZE_MAX];
+    bool more; /* the range holds more than was taken */
+    struct packed_part parts[PARCEL_PART_MAX];
+};
+
+enum err pack_open(struct pack **ret) MUST_USE;
+void pack_close(struct pack *pack);
+
+/* Reads task->range into the workspace; the schema of the rows is in pack_schema(). */
+void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task);
+/* The buffer's number of the schema of the rows that were read; 0: none were. */
+uint32_t pack_schema(const struct pack *pack);
+void pack_build(struct pack *pack, struct pack_task *task);
+
+/* --- the rows of the workspace, after pack_read(): for halving a part and for setting its events
+ * aside --- */
+
+/* Completes datums and keys; needed before the two below. Every row is usable: they were packed
+ * before. */
+void pack_prepare(struct pack *pack, const struct pack_task *task);
+const struct rows *pack_rows(const struct pack *pack);
+/* Does row `index` belong to the partition, by the parcel's own partition count? */
+bool pack_row_is_in(const struct pack *pack, const struct pack_task *task, size_t index,
+                    uint32_t partition);
+/* The sequence that ends the first half of a part's events; 0: it has fewer than two. */
+uint64_t pack_middle(const struct pack *pack, const struct pack_task *task,
+                     const struct part *part);
+
+#endif
