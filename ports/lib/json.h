@@ -1,7 +1,8 @@
 /* JSON as payloads need it (RFC 8259): a pull reader that keeps each number's text, allocates
- * nothing, and never recurses. A duplicate key in an object, a depth over JSON_DEPTH_MAX, invalid
- * UTF-8, a NUL, a lone surrogate escape: ERR_CORRUPT with the place. It reads one value; json_end()
- * says whether something other than white space follows. */
+ * nothing, and never recurses. A duplicate key in an object, invalid
+ * UTF-8, a control character, a lone surrogate escape: ERR_CORRUPT with the place. (An escaped NUL
+ * is a character like any other.) It reads one value; json_end() says whether something other than
+ * white space follows. */
 #ifndef WEIR_PORTS_LIB_JSON_H
 #define WEIR_PORTS_LIB_JSON_H
 
@@ -30,27 +31,52 @@ struct json_token {
     size_t offset;     /* of its first byte in the input */
 };
 
+#define JSON_KEY_MAX 4096 /* keys of all open objects together; beyond: ERR_REJECTED */
+/* So many of these have an entry each, the last quarter of them kept for the first JSON_KEY_OWN
+ * keys of objects that begin late; the other keys share a filter. */
+#define JSON_KEY_LIST 128
+#define JSON_KEY_OWN 8
+#define JSON_FILTER_WORDS 512
+/* Bytes read again, in a whole document, to tell a duplicate from a chance hit of the filter. */
+#define JSON_RESCAN_MAX (16 * 1024 * 1024)
+
+/* One key of an open object; `offset` is that of its quote. */
+struct json_key {
+    uint32_t hash;
+    uint32_t offset;
+};
+
+/* About 6.5 KiB, of which json_init() touches 100 bytes. Everything in it is json.c's own, but for
+ * `depth`, `why` and `error_offset`. */
 struct json_reader {
     struct slice input;
     size_t at;
-    unsigned depth;
-    uint8_t state;
-    uint8_t stack[JSON_DEPTH_MAX]; /* object or array */
-    uint32_t
-        key_set[256]; /* open addressing over offsets of keys of the open objects: see json.c */
-    uint32_t key_count;
-    uint32_t key_first[JSON_DEPTH_MAX];
-    struct why why; /* after an error: what, with byte offset */
+    unsigned depth;      /* open objects and arrays */
+    uint8_t state;       /* what may come next */
+    enum err error;      /* sticky */
+    uint32_t key_count;  /* keys of all open objects */
+    uint32_t list_count; /* of these, how many stand in the list */
+    size_t rescanned;
+    bool is_object[JSON_DEPTH_MAX];
+    uint32_t begin_at[JSON_DEPTH_MAX];  /* offset of its brace or bracket */
+    uint32_t key_first[JSON_DEPTH_MAX]; /* key_count when it began */
+    uint32_t list_first[JSON_DEPTH_MAX];
+    uint64_t key_bits[JSON_DEPTH_MAX]; /* a bit for each key it has: none set, none equal */
+    struct json_key keys[JSON_KEY_LIST];
+    uint64_t filter[JSON_FILTER_WORDS]; /* for the keys that do not stand in the list */
+    struct why why;                     /* after an error: what, with byte offset */
     size_t error_offset;
 };
 
 /* Starts at the front of `input`, which must stay until the reader is no longer used. */
 void json_init(struct json_reader *reader, struct slice input);
 /* The next token. ERR_CLOSED: the value is complete (nothing more to read). ERR_CORRUPT: not JSON;
- * ERR_REJECTED: beyond a limit. */
+ * ERR_REJECTED: beyond a limit (JSON_DEPTH_MAX, JSON_KEY_MAX, JSON_RESCAN_MAX, 4 GiB of input).
+ * After an error it gives the same error again. */
 enum err json_next(struct json_reader *reader, struct json_token *ret) MUST_USE;
-/* Skips the value that comes next (after a KEY, or as an array's element), and gives its text as
- * written. */
+/* Skips the value that comes next (the document's, after a KEY, or an array's next element), and
+ * gives its text as written. ERR_CLOSED: the array has no more elements; json_next() gives its end.
+ * Only where a value can come next. */
 enum err json_skip(struct json_reader *reader, struct slice *ret_text) MUST_USE;
 /* After the complete value: the offset of the first byte behind it (white space skipped).
  * input.size: nothing follows. */
