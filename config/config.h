@@ -1,0 +1,90 @@
+/* The configuration: one JSON file, read, checked and filled into structs in one go.
+ *
+ * config_load() reports every mistake that the file has, each with its place, and gives either a
+ * configuration in which everything is valid, or none. All texts and structs belong to the struct
+ * config and live until config_close(); nothing in them is changed. Blocking: at start, and on a
+ * reload. */
+#ifndef WEIR_CONFIG_CONFIG_H
+#define WEIR_CONFIG_CONFIG_H
+
+#include "config/core.h"
+#include "ports/driver.h"
+#include "ports/slice.h"
+#include "ports/uplink.h"
+
+#define CONFIG_SIZE_MAX (1024 * 1024)
+#define CONFIG_DRIVER_MAX 64
+#define CONFIG_STREAM_MAX 255 /* beside weir.events */
+#define CONFIG_UPLINK_MAX UPLINK_COUNT_MAX
+#define CONFIG_ERROR_MAX 200 /* reported; more are only counted */
+#define CONFIG_PATH_DEFAULT "/etc/weir/weir.json"
+
+/* The classes that this program knows; each list ends with NULL. */
+struct config_parts {
+    const struct driver_class *const *drivers;
+    const struct uplink_class *const *uplinks;
+};
+
+struct config_stream {
+    const char *name;
+    struct stream_config options;
+    uint32_t uplinks; /* bit i: goes to config.uplinks[i] (by its own list and the uplink's) */
+    size_t offset;    /* of its value in the file: for config_place() */
+};
+
+struct config_driver {
+    const char *name;
+    const struct driver_class *class_;
+    struct driver_common common;
+    const void *options; /* the filled struct of the class */
+};
+
+struct config_uplink {
+    const char *name;
+    const struct uplink_class *class_;
+    struct uplink_common common;
+    const void *options; /* the filled struct of the class */
+};
+
+struct config {
+    const char *path;
+    struct agent_options agent;
+    struct buffer_options buffer;
+    struct config_stream *streams; /* in the file's order */
+    size_t stream_count;
+    struct config_driver *drivers;
+    size_t driver_count;
+    struct config_uplink *uplinks;
+    size_t uplink_count;
+    struct config_memory *memory; /* config.c's own */
+    struct slice text;            /* of the file */
+};
+
+/* What was found: lines "FILE:LINE:COL: $.json.path: text", in the order of the file. */
+struct config_report {
+    struct out text;
+    unsigned error_count;
+};
+
+/* ERR_CONFIG: the report says why. ERR_NOMEM: nothing was loaded (the report says so too). */
+enum err config_load(struct config **ret, const char *path, const struct config_parts *parts,
+                     struct config_report *report) MUST_USE;
+/* NULL is allowed. */
+void config_close(struct config *config);
+
+/* The index of a stream or uplink by its name, or -1. */
+int config_stream_index(const struct config *config, const char *name);
+int config_uplink_index(const struct config *config, const char *name);
+
+/* Puts a line about the place at `offset` of the file into the report: for what only agent/ can
+ * check (schemas). */
+void config_report_add(struct config_report *report, const struct config *config, size_t offset,
+                       const char *json_path, const char *text);
+
+/* `weir config show CONFIG | schema | reference`: what main() gets after "config". Prints on
+ * stdout, mistakes on stderr; returns the exit code (0 fine, 2 bad usage or input, 3 failed). */
+int config_command(int argc, char **argv, const struct config_parts *parts);
+/* `weir check`: prints the report on stderr, or one line that all is well on stdout; 0 or 1. */
+int config_print_report(const char *path, const struct config_report *report);
+
+#endif

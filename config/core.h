@@ -1,0 +1,96 @@
+/* The settings that every site has: agent, buffer, streams, and what all drivers and all uplinks
+ * share. One struct and one option table each (ports/option.h); the classes bring their own. */
+#ifndef WEIR_CONFIG_CORE_H
+#define WEIR_CONFIG_CORE_H
+
+#include "ports/option.h"
+
+enum agent_log_level {
+    AGENT_LOG_ERROR,
+    AGENT_LOG_WARNING,
+    AGENT_LOG_INFO,
+    AGENT_LOG_DEBUG,
+};
+
+struct agent_options {
+    const char *id;        /* NULL: the host's name, else the machine id: agent/ decides */
+    const char *socket;    /* never NULL after loading: weir.sock beside the buffer by default */
+    int64_t log_level;     /* enum agent_log_level */
+    int64_t stop_grace_ms; /* how long an orderly stop waits for what is being sent */
+};
+
+struct buffer_options {
+    const char *path;
+    int64_t size_max;
+    int64_t event_size_max;
+    int64_t commit_interval_ms;
+};
+
+/* The numbers are those of enum when_full in buffer/buffer.h. */
+enum stream_when_full {
+    STREAM_BLOCK,
+    STREAM_DROP_OLDEST,
+};
+
+enum stream_unknown_fields {
+    STREAM_UNKNOWN_IGNORE,
+    STREAM_UNKNOWN_SET_ASIDE,
+};
+
+struct stream_config {
+    const char *schema; /* path of an Avro schema; NULL: the built-in weir.Raw */
+    const char *key;    /* name of the schema field that is the key; NULL: none */
+    const char *time;   /* payload field that holds the event's own time; NULL: time of arrival */
+    int64_t priority;   /* 0..9 */
+    int64_t when_full;  /* enum stream_when_full */
+    int64_t share_min;  /* millionths of the buffer */
+    int64_t unknown_fields;     /* enum stream_unknown_fields */
+    struct option_list uplinks; /* const char *; empty: all */
+    const char *renamed_from;   /* NULL: it always had this name */
+};
+
+/* Which input goes to which stream, and what becomes a field that is not in the payload. The first
+ * route that matches the event's subject takes it. */
+struct route_options {
+    const char *topic;     /* a pattern, see route_match(); NULL: everything */
+    const char *stream;    /* never NULL */
+    struct option_map set; /* field → template (const char *), see config/template.h */
+};
+
+struct driver_common {
+    const char *type;
+    const char *stream;        /* NULL: routes only. Else the last route, which takes all */
+    struct option_map set;     /* as route_options.set, for what `stream` takes */
+    struct option_list routes; /* struct route_options */
+    int64_t ack_interval_ms;   /* how long a source that waits for its acknowledgement may wait */
+};
+
+enum uplink_partition_by {
+    UPLINK_BY_KEY,
+    UPLINK_BY_AGENT,
+};
+
+enum uplink_from {
+    UPLINK_FROM_NOW,
+    UPLINK_FROM_OLDEST,
+};
+
+struct uplink_common {
+    const char *type;
+    struct option_list streams; /* const char *; empty: all */
+    int64_t layout;             /* index into {"rows"}: add 1 for enum layout of ports/parcel.h */
+    int64_t partition_by;       /* enum uplink_partition_by */
+    int64_t batch_size_max;     /* raw bytes of one parcel */
+    int64_t linger_ms;
+    int64_t from;           /* enum uplink_from */
+    int64_t hold_max;       /* millionths of the buffer; never 0 after loading */
+    int64_t backoff_max_ms; /* longest wait between two tries */
+};
+
+extern const struct option agent_options_table[];
+extern const struct option buffer_options_table[];
+extern const struct option stream_options_table[];
+extern const struct option driver_common_table[];
+extern const struct option uplink_common_table[];
+
+#endif
