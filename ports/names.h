@@ -1,5 +1,6 @@
-/* Name resolution on two workers, because getaddrinfo blocks: at most 5 s, the last good addresses
- * of a name are kept and used when the network does not answer. Loop thread only. */
+/* Name resolution on at most two threads, because getaddrinfo blocks: at most 5 s, even when it
+ * hangs. The last good addresses of a name are kept: for a minute they are given without asking
+ * again, later when the network does not answer. Loop thread only. */
 #ifndef WEIR_PORTS_NAMES_H
 #define WEIR_PORTS_NAMES_H
 
@@ -27,7 +28,8 @@ struct name_query {
     size_t address_count;
     bool is_old; /* the last good answer, because there is no new one */
     struct why why;
-    struct name_query *next;
+    struct name_query *next; /* ours, like what follows */
+    uint64_t due_ms;
 };
 
 enum err names_open(struct names **ret, struct loop *loop) MUST_USE;

@@ -84,6 +84,15 @@ enum err listener_open(struct listener **ret, struct loop *loop,
                        void (*accepted)(void *context, struct stream *stream), void *context,
                        struct why *why) MUST_USE;
 uint16_t listener_port(const struct listener *listener);
+/* Since it was opened. */
+struct listener_counts {
+    uint64_t accepted;
+    uint64_t refused;        /* beyond connection_max, or no memory or descriptor for it */
+    uint64_t failed;         /* in the TLS handshake */
+    struct why last_failure; /* of these */
+};
+void listener_counts(const struct listener *listener, struct listener_counts *ret);
+/* Streams that were accepted go on. */
 void listener_close(struct listener *listener);
 void stream_take(struct stream *stream, const struct stream_handler *handler, void *context);
 

@@ -1,0 +1,494 @@
+#include "ports/names.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#define NAMES_LOOKUP_MAX 2    /* threads at a time */
+#define NAMES_QUERY_MAX 64    /* queries that wait */
+#define NAMES_KEPT_MAX 32     /* names whose last good answer is kept */
+#define NAMES_TIMEOUT_MS 5000 /* from query to answer */
+#define NAMES_FRESH_MS 60000  /* so long an answer is given again without asking */
+#define NAMES_STACK_SIZE (256 * 1024)
+
+/* A lookup runs in a thread of its own and not on a struct worker, because nothing ends a
+ * getaddrinfo() that hangs: the query is answered when its time is over, and what is left of the
+ * lookup, even after names_close(), belongs to its thread alone. */
+struct lookup {
+    struct names_shared *shared;
+    struct lookup *next;
+    char host[NAMES_HOST_SIZE_MAX];
+    int result; /* getaddrinfo's */
+    int result_errno;
+    struct address addresses[NAMES_ADDRESS_MAX];
+    size_t address_count;
+};
+
+/* Outlives `struct names` while lookups run. */
+struct names_shared {
+    pthread_mutex_t lock;
+    unsigned users; /* struct names, and each running lookup */
+    bool closed;
+    int fd;
+    struct lookup *finished;
+};
+
+struct kept {
+    char host[NAMES_HOST_SIZE_MAX];
+    uint64_t good_ms; /* when it was answered */
+    struct address addresses[NAMES_ADDRESS_MAX];
+    size_t address_count;
+};
+
+struct names {
+    struct loop *loop;
+    struct names_shared *shared;
+    struct watch watch;
+    struct timer timer; /* the earliest end of a wait, and answers that are there at once */
+    struct name_query *first, **end;
+    size_t query_count;
+    struct lookup *running[NAMES_LOOKUP_MAX];
+    struct kept *kept[NAMES_KEPT_MAX];
+};
+
+static void shared_leave(struct names_shared *shared)
+{
+    pthread_mutex_lock(&shared->lock);
+    bool last = --shared->users == 0;
+    pthread_mutex_unlock(&shared->lock);
+    if (last) {
+        if (shared->fd >= 0) {
+            close(shared->fd);
+        }
+        pthread_mutex_destroy(&shared->lock);
+        free(shared);
+    }
+}
+
+/* --- the thread --- */
+
+static void lookup_resolve(struct lookup *lookup)
+{
+    /* Without AI_ADDRCONFIG: the connection tries all addresses, and one without a route fails at
+     * once. */
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    lookup->result = getaddrinfo(lookup->host, NULL, &hints, &list);
+    lookup->result_errno = errno;
+    if (lookup->result) {
+        return;
+    }
+    for (struct addrinfo *i = list; i && lookup->address_count < NAMES_ADDRESS_MAX;
+         i = i->ai_next) {
+        if ((i->ai_family == AF_INET || i->ai_family == AF_INET6) &&
+            i->ai_addrlen <= sizeof lookup->addresses[0].storage) {
+            struct address *address = &lookup->addresses[lookup->address_count++];
+            memcpy(&address->storage, i->ai_addr, i->ai_addrlen);
+            address->size = i->ai_addrlen;
+        }
+    }
+    freeaddrinfo(list);
+}
+
+static void *lookup_main(void *argument)
+{
+    struct lookup *lookup = argument;
+    struct names_shared *shared = lookup->shared;
+    lookup_resolve(lookup);
+    pthread_mutex_lock(&shared->lock);
+    bool closed = shared->closed;
+    if (!closed) {
+        lookup->next = shared->finished;
+        shared->finished = lookup;
+        uint64_t one = 1;
+        ssize_t put = write(shared->fd, &one, sizeof one);
+        (void)put; /* full means that the loop is being woken already */
+    }
+    pthread_mutex_unlock(&shared->lock);
+    if (closed) {
+        free(lookup);
+    }
+    shared_leave(shared);
+    return NULL;
+}
+
+/* --- the loop --- */
+
+static enum err lookup_start(struct names *names, const char *host, struct lookup **ret)
+{
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    pthread_attr_t attributes;
+    if (!lookup || pthread_attr_init(&attributes)) {
+        free(lookup);
+        return ERR_NOMEM;
+    }
+    lookup->shared = names->shared;
+    memcpy(lookup->host, host, sizeof lookup->host);
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_attr_setstacksize(&attributes, NAMES_STACK_SIZE);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_mutex_lock(&names->shared->lock);
+    names->shared->users++;
+    pthread_mutex_unlock(&names->shared->lock);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int failed = pthread_create(&thread, &attributes, lookup_main, lookup);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (failed) {
+        shared_leave(names->shared);
+        free(lookup);
+        return ERR_NOMEM;
+    }
+    *ret = lookup;
+    return ERR_OK;
+}
+
+static struct kept *names_kept(const struct names *names, const char *host)
+{
+    for (size_t i = 0; i < NAMES_KEPT_MAX; i++) {
+        if (names->kept[i] && strcmp(names->kept[i]->host, host) == 0) {
+            return names->kept[i];
+        }
+    }
+    return NULL;
+}
+
+/* Without memory nothing is kept: the next answer may be. */
+static void names_keep(struct names *names, const struct lookup *lookup)
+{
+    struct kept *kept = names_kept(names, lookup->host);
+    if (!kept) {
+        size_t place = 0;
+        for (size_t i = 0; i < NAMES_KEPT_MAX && names->kept[place]; i++) {
+            if (!names->kept[i] || names->kept[i]->good_ms < names->kept[place]->good_ms) {
+                place = i;
+            }
+        }
+        if (!names->kept[place]) {
+            names->kept[place] = calloc(1, sizeof *kept);
+        }
+        kept = names->kept[place];
+    }
+    if (kept) {
+        memcpy(kept->host, lookup->host, sizeof kept->host);
+        memcpy(kept->addresses, lookup->addresses, sizeof kept->addresses);
+        kept->address_count = lookup->address_count;
+        kept->good_ms = loop_now_ms(names->loop);
+    }
+}
+
+static void query_take_addresses(struct name_query *query, const struct address *addresses,
+                                 size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        query->addresses[i] = addresses[i];
+        struct sockaddr_storage *storage = &query->addresses[i].storage;
+        if (storage->ss_family == AF_INET6) {
+            ((struct sockaddr_in6 *)(void *)storage)->sin6_port = htons(query->port);
+        } else {
+            ((struct sockaddr_in *)(void *)storage)->sin_port = htons(query->port);
+        }
+    }
+    query->address_count = count;
+}
+
+/* Takes the query out of the list and calls found(). With an error the last good answer serves:
+ * also for "no such name", which is what some resolvers say when there is no network. */
+static void names_answer(struct names *names, struct name_query *query, enum err e)
+{
+    struct name_query **link = &names->first;
+    while (*link != query) {
+        link = &(*link)->next;
+    }
+    *link = query->next;
+    if (!*link) {
+        names->end = link;
+    }
+    query->next = NULL;
+    names->query_count--;
+    if (e) {
+        const struct kept *kept = names_kept(names, query->host);
+        if (kept) {
+            query_take_addresses(query, kept->addresses, kept->address_count);
+            query->is_old = true;
+            e = ERR_OK;
+        }
+    }
+    query->found(query, e);
+}
+
+static enum err lookup_error(const struct lookup *lookup, struct why *why)
+{
+    if (lookup->result == 0 && lookup->address_count) {
+        return ERR_OK;
+    }
+    switch (lookup->result) {
+    case EAI_AGAIN:
+        why_set(why, "the name servers do not answer for %s: is the network up?", lookup->host);
+        return ERR_TIMEOUT;
+    case 0:
+    case EAI_NONAME:
+#if EAI_NODATA != EAI_NONAME
+    case EAI_NODATA:
+#endif
+        why_set(why, "there is no host %s: check the name, or the name servers in /etc/resolv.conf",
+                lookup->host);
+        return ERR_CLOSED;
+    case EAI_MEMORY:
+        why_set(why, "no memory to resolve %s", lookup->host);
+        return ERR_NOMEM;
+    default:
+        why_set(why, "can't resolve %s: %s", lookup->host,
+                lookup->result == EAI_SYSTEM ? strerror(lookup->result_errno)
+                                             : gai_strerror(lookup->result));
+        return ERR_CLOSED;
+    }
+}
+
+/* Is a lookup of this name under way? */
+static bool names_is_running(const struct names *names, const char *host, size_t *ret_free)
+{
+    *ret_free = NAMES_LOOKUP_MAX;
+    for (size_t i = 0; i < NAMES_LOOKUP_MAX; i++) {
+        if (!names->running[i]) {
+            *ret_free = i;
+        } else if (strcmp(names->running[i]->host, host) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Starts lookups while there are places for them, and sets the timer. */
+static void names_go_on(struct names *names)
+{
+    uint64_t now_ms = loop_now_ms(names->loop);
+    uint64_t due_ms = UINT64_MAX;
+    for (struct name_query *query = names->first; query; query = query->next) {
+        size_t place;
+        if (!query->address_count && !names_is_running(names, query->host, &place) &&
+            place < NAMES_LOOKUP_MAX &&
+            lookup_start(names, query->host, &names->running[place]) != ERR_OK) {
+            names->running[place] = NULL; /* no memory: the next turn of something tries again */
+        }
+        if (query->due_ms < due_ms) {
+            due_ms = query->due_ms;
+        }
+    }
+    if (due_ms == UINT64_MAX) {
+        timer_disarm(&names->timer);
+    } else {
+        timer_arm(&names->timer, due_ms > now_ms ? due_ms - now_ms : 0);
+    }
+}
+
+/* Queries that are due: those with an answer, and those whose time is over. found() may put and
+ * cancel queries: the list is searched anew each time. */
+static void names_timer_fire(struct timer *timer)
+{
+    struct names *names = CONTAINER_OF(timer, struct names, timer);
+    uint64_t now_ms = loop_now_ms(names->loop);
+    size_t budget = names->query_count;
+    struct name_query *query = names->first;
+    while (query && budget) {
+        if (query->due_ms > now_ms) {
+            query = query->next;
+            continue;
+        }
+        budget--;
+        enum err e = query->address_count ? ERR_OK : ERR_TIMEOUT;
+        if (e) {
+            why_set(&query->why, "the name servers did not answer for %s within %d s", query->host,
+                    NAMES_TIMEOUT_MS / 1000);
+        }
+        names_answer(names, query, e);
+        query = names->first;
+    }
+    names_go_on(names);
+}
+
+static struct name_query *names_waiting_for(const struct names *names, const char *host)
+{
+    struct name_query *query = names->first;
+    while (query && (query->address_count || strcmp(query->host, host) != 0)) {
+        query = query->next;
+    }
+    return query;
+}
+
+static void names_lookup_finished(struct names *names, struct lookup *lookup)
+{
+    for (size_t i = 0; i < NAMES_LOOKUP_MAX; i++) {
+        if (names->running[i] == lookup) {
+            names->running[i] = NULL;
+        }
+    }
+    struct why why = {.text = ""};
+    enum err e = lookup_error(lookup, &why);
+    if (!e) {
+        names_keep(names, lookup);
+    }
+    size_t budget = names->query_count; /* what found() asks anew is not answered by this one */
+    struct name_query *query;
+    while (budget-- && (query = names_waiting_for(names, lookup->host))) {
+        query->why = why;
+        if (!e) {
+            query_take_addresses(query, lookup->addresses, lookup->address_count);
+        }
+        names_answer(names, query, e);
+    }
+    free(lookup);
+}
+
+static void names_ready(struct watch *watch, unsigned events)
+{
+    (void)events;
+    struct names *names = CONTAINER_OF(watch, struct names, watch);
+    uint64_t count;
+    ssize_t got = read(names->shared->fd, &count, sizeof count);
+    (void)got;
+    for (;;) {
+        pthread_mutex_lock(&names->shared->lock);
+        struct lookup *lookup = names->shared->finished;
+        if (lookup) {
+            names->shared->finished = lookup->next;
+        }
+        pthread_mutex_unlock(&names->shared->lock);
+        if (!lookup) {
+            break;
+        }
+        names_lookup_finished(names, lookup);
+    }
+    names_go_on(names);
+}
+
+enum err names_open(struct names **ret, struct loop *loop)
+{
+    struct names *names = calloc(1, sizeof *names);
+    struct names_shared *shared = calloc(1, sizeof *shared);
+    if (!names || !shared) {
+        free(names);
+        free(shared);
+        return ERR_NOMEM;
+    }
+    pthread_mutex_init(&shared->lock, NULL);
+    shared->users = 1;
+    names->shared = shared;
+    names->loop = loop;
+    names->end = &names->first;
+    timer_init(&names->timer, loop, names_timer_fire);
+    enum err e;
+    shared->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (shared->fd < 0) {
+        e = err_of_errno(errno);
+        goto fail;
+    }
+    watch_init(&names->watch, loop, shared->fd, names_ready);
+    e = watch_start(&names->watch, WATCH_READ);
+    if (e) {
+        goto fail;
+    }
+    *ret = names;
+    return ERR_OK;
+
+fail:
+    names_close(names);
+    return e;
+}
+
+void names_close(struct names *names)
+{
+    if (!names) {
+        return;
+    }
+    watch_stop(&names->watch);
+    timer_release(&names->timer);
+    pthread_mutex_lock(&names->shared->lock);
+    names->shared->closed = true;
+    struct lookup *finished = names->shared->finished;
+    names->shared->finished = NULL;
+    pthread_mutex_unlock(&names->shared->lock);
+    while (finished) {
+        struct lookup *next = finished->next;
+        free(finished);
+        finished = next;
+    }
+    shared_leave(names->shared);
+    for (size_t i = 0; i < NAMES_KEPT_MAX; i++) {
+        free(names->kept[i]);
+    }
+    free(names);
+}
+
+/* Fills in a literal address: IPv4, or IPv6 with or without brackets. */
+static bool query_take_literal(struct name_query *query)
+{
+    struct address address = {.size = 0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&address.storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&address.storage;
+    char bare[NAMES_HOST_SIZE_MAX];
+    size_t size = strlen(query->host);
+    bool bracketed = size > 2 && query->host[0] == '[' && query->host[size - 1] == ']';
+    snprintf(bare, sizeof bare, "%.*s", (int)(bracketed ? size - 2 : size),
+             query->host + bracketed);
+    if (!bracketed && inet_pton(AF_INET, bare, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        address.size = sizeof *v4;
+    } else if (inet_pton(AF_INET6, bare, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        address.size = sizeof *v6;
+    } else {
+        return false;
+    }
+    query_take_addresses(query, &address, 1);
+    return true;
+}
+
+enum err names_query(struct names *names, struct name_query *query)
+{
+    assert(query->found && memchr(query->host, 0, sizeof query->host));
+    if (names->query_count == NAMES_QUERY_MAX) {
+        return ERR_FULL;
+    }
+    uint64_t now_ms = loop_now_ms(names->loop);
+    query->address_count = 0;
+    query->is_old = false;
+    query->why.text[0] = 0;
+    query->next = NULL;
+    query->due_ms = now_ms;
+    if (!query_take_literal(query)) {
+        const struct kept *kept = names_kept(names, query->host);
+        if (kept && now_ms - kept->good_ms < NAMES_FRESH_MS) {
+            query_take_addresses(query, kept->addresses, kept->address_count);
+        } else {
+            query->due_ms = now_ms + NAMES_TIMEOUT_MS;
+        }
+    }
+    *names->end = query;
+    names->end = &query->next;
+    names->query_count++;
+    names_go_on(names);
+    return ERR_OK;
+}
+
+void names_cancel(struct names *names, struct name_query *query)
+{
+    for (struct name_query **link = &names->first; *link; link = &(*link)->next) {
+        if (*link == query) {
+            *link = query->next;
+            if (!*link) {
+                names->end = link;
+            }
+            query->next = NULL;
+            names->query_count--;
+            return;
+        }
+    }
+}
