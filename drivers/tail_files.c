@@ -1,0 +1,358 @@
+#include "drivers/tail_files.h"
+
+#include <assert.h>
+
+enum err tail_files_init(struct tail_files *files, size_t count_max)
+{
+    files->files = calloc(count_max, sizeof *files->files);
+    if (!files->files) {
+        return ERR_NOMEM;
+    }
+    files->count_max = count_max;
+    return ERR_OK;
+}
+
+static void tail_file_clear(struct tail_file *file)
+{
+    if (file->is_used && file->fd >= 0) {
+        close(file->fd);
+    }
+    free(file->path);
+    enum tail_owed owed = file->owed;
+    *file = (struct tail_file){.fd = -1, .copy_of = -1, .owed = owed};
+}
+
+void tail_files_release(struct tail_files *files)
+{
+    for (size_t i = 0; i < files->count_max; i++) {
+        tail_file_clear(&files->files[i]);
+    }
+    free(files->files);
+    *files = (struct tail_files){0};
+}
+
+void tail_files_restore(struct tail_files *files, uint32_t key, struct slice cursor)
+{
+    if (key == TAIL_CURSOR_STARTED) {
+        files->has_started = true;
+        return;
+    }
+    struct place place;
+    if (key > files->count_max || place_decode(&place, cursor) != ERR_OK) {
+        return; /* files_max was lowered, or the cursor is of no use: the file counts as new */
+    }
+    char *path = calloc(1, place.path.size + 1);
+    if (!path) {
+        return;
+    }
+    memcpy(path, place.path.data, place.path.size);
+    files->files[key - 1] = (struct tail_file){.is_used = true,
+                                               .fd = -1,
+                                               .device = place.device,
+                                               .inode = place.inode,
+                                               .path = path,
+                                               .offset = place.offset,
+                                               .scanned = place.offset,
+                                               .head_hash = place.head_hash,
+                                               .copy_of = -1};
+}
+
+size_t tail_files_known(const struct tail_files *files, struct tail_known *known, size_t *ret_slots)
+{
+    size_t count = 0;
+    size_t *index_of = ret_slots; /* slots rise, so a binary walk is not worth it for <= 1024 */
+    for (size_t i = 0; i < files->count_max; i++) {
+        const struct tail_file *file = &files->files[i];
+        if (file->is_used) {
+            known[count] = (struct tail_known){.fd = file->fd,
+                                               .device = file->device,
+                                               .inode = file->inode,
+                                               .path = file->path,
+                                               .copy_of = -1};
+            index_of[count++] = i;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct tail_file *file = &files->files[ret_slots[i]];
+        for (size_t k = 0; k < count && file->copy_of >= 0; k++) {
+            if (ret_slots[k] == (size_t)file->copy_of && known[k].fd >= 0) {
+                known[i].copy_of = (int)k;
+                known[i].copy_at = files->files[ret_slots[k]].offset;
+            }
+        }
+    }
+    return count;
+}
+
+void tail_file_advance(struct tail_file *file, uint64_t offset)
+{
+    uint16_t size = place_head_size(offset);
+    if (size != place_head_size(file->offset)) {
+        assert(file->head_size >= size);
+        file->head_hash = place_hash((struct slice){file->head, size});
+    }
+    file->offset = offset;
+    if (file->scanned < offset) {
+        file->scanned = offset;
+    }
+}
+
+void tail_file_cursor(const struct tail_file *file, uint64_t offset, struct out *ret)
+{
+    uint16_t size = place_head_size(offset);
+    struct place place = {.device = file->device,
+                          .inode = file->inode,
+                          .offset = offset,
+                          .head_size = size,
+                          .head_hash = file->head_hash,
+                          .path = slice_of_text(file->path)};
+    if (size != place_head_size(file->offset)) {
+        assert(file->head_size >= size);
+        place.head_hash = place_hash((struct slice){file->head, size});
+    }
+    place_encode(&place, ret);
+    assert(!ret->overflow);
+}
+
+/* Compared by the hash: after a restart the bytes themselves are not known. */
+static bool tail_head_fits(const struct tail_file *file, const uint8_t *head, uint16_t head_size)
+{
+    uint16_t size = place_head_size(file->offset);
+    return size == 0 ||
+           (head_size >= size && place_hash((struct slice){head, size}) == file->head_hash);
+}
+
+bool tail_file_check(struct tail_file *file, const struct tail_read *read_)
+{
+    file->is_checked = true;
+    if (read_->file_size < file->scanned || read_->file_size < file->offset ||
+        !tail_head_fits(file, read_->head, read_->head_size)) {
+        file->is_truncated = true;
+        return false;
+    }
+    memcpy(file->head, read_->head, read_->head_size);
+    file->head_size = read_->head_size;
+    return true;
+}
+
+/* A copy goes on where the original was read to, or from its beginning when it is none after all:
+ * in doubt twice rather than never. */
+static void tail_copy_let_go(struct tail_file *copy, uint64_t offset)
+{
+    copy->copy_of = -1;
+    copy->is_suspect = false;
+    copy->is_ready = true;
+    if (offset > 0 && copy->head_size >= place_head_size(offset)) {
+        tail_file_advance(copy, offset);
+        copy->owed = TAIL_OWED_SET;
+    }
+}
+
+void tail_file_finish(struct tail_files *files, struct tail_file *file)
+{
+    int index = (int)(file - files->files);
+    assert(file->is_used && (size_t)index < files->count_max);
+    for (size_t i = 0; i < files->count_max; i++) {
+        struct tail_file *copy = &files->files[i];
+        if (copy->is_used && copy->copy_of == index) {
+            tail_copy_let_go(copy, copy->size < file->offset ? copy->size : file->offset);
+        }
+    }
+    file->owed = TAIL_OWED_DELETE;
+    files->finished_count++;
+    tail_file_clear(file);
+}
+
+static struct tail_file *tail_slot_take(struct tail_files *files)
+{
+    struct tail_file *lost = NULL;
+    for (size_t i = 0; i < files->count_max; i++) {
+        struct tail_file *file = &files->files[i];
+        if (!file->is_used && file->owed == TAIL_OWED_NOTHING) {
+            return file;
+        }
+        if (file->is_used && file->fd < 0 && !lost) {
+            lost = file;
+        }
+    }
+    if (lost) { /* its folder is not there: better forget it than leave one that is there unread */
+        tail_file_clear(lost);
+    }
+    return lost;
+}
+
+/* "app.log.1", "app.log-20260301": what logrotate makes of "app.log". */
+static bool tail_is_copy_name(const char *copy, const char *original)
+{
+    size_t size = strlen(original);
+    return strncmp(copy, original, size) == 0 && (copy[size] == '.' || copy[size] == '-');
+}
+
+/* The slot of which this file, seen for the first time, is a copy: same beginning as far as the
+ * original was read, and a name that rotation makes. */
+static int tail_original_find(const struct tail_files *files, const struct tail_found *found)
+{
+    for (size_t i = 0; i < files->count_max; i++) {
+        const struct tail_file *file = &files->files[i];
+        if (file->is_used && file->fd >= 0 && file->offset > 0 &&
+            tail_is_copy_name(found->path, file->path) &&
+            tail_head_fits(file, found->head, found->head_size)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static void tail_file_add(struct tail_files *files, struct tail_found *found)
+{
+    char *path = strdup(found->path);
+    int copy_of = tail_original_find(files, found);
+    struct tail_file *file = path ? tail_slot_take(files) : NULL;
+    if (!file) {
+        files->refused_count++;
+        free(path);
+        return; /* the caller closes it; the next scan finds it again */
+    }
+    *file = (struct tail_file){.is_used = true,
+                               .fd = found->fd,
+                               .device = found->device,
+                               .inode = found->inode,
+                               .path = path,
+                               .size = found->size,
+                               .head_size = found->head_size,
+                               .copy_of = copy_of,
+                               .is_ready = copy_of < 0};
+    found->fd = -1;
+    memcpy(file->head, found->head, found->head_size);
+    file->head_hash = place_hash((struct slice){NULL, 0});
+    if (files->is_from_end && !files->has_started && found->size > 0 &&
+        found->head_size >= place_head_size(found->size)) {
+        tail_file_advance(file, found->size);
+        file->owed = TAIL_OWED_SET;
+    }
+}
+
+/* Joins what was found with the cursor it belongs to. */
+static bool tail_file_join(struct tail_files *files, struct tail_found *found)
+{
+    for (size_t i = 0; i < files->count_max; i++) {
+        struct tail_file *file = &files->files[i];
+        if (!file->is_used || file->fd >= 0 || file->inode != found->inode ||
+            (file->device != found->device && strcmp(file->path, found->path) != 0)) {
+            continue;
+        }
+        file->fd = found->fd;
+        found->fd = -1;
+        file->device = found->device;
+        file->size = found->size;
+        if (found->size < file->offset || !tail_head_fits(file, found->head, found->head_size)) {
+            file->is_truncated = true;
+        } else {
+            memcpy(file->head, found->head, found->head_size);
+            file->head_size = found->head_size;
+            file->is_ready = true;
+        }
+        return true;
+    }
+    return false;
+}
+
+static void tail_copy_look(struct tail_files *files, struct tail_file *copy, bool is_same)
+{
+    struct tail_file *original = &files->files[copy->copy_of];
+    uint64_t covered = copy->size < original->offset ? copy->size : original->offset;
+    if (original->is_truncated) {
+        tail_copy_let_go(copy, covered);
+    } else if (is_same) {
+        copy->is_suspect = false;
+    } else if (!copy->is_suspect) {
+        copy->is_suspect = true;
+        original->is_ready = true; /* was it truncated? reading it tells */
+        original->is_checked = false;
+    } else if (original->is_checked) {
+        tail_copy_let_go(copy, 0);
+    }
+}
+
+static void tail_files_look(struct tail_files *files, const struct tail_scan *scan,
+                            const size_t *slots, uint64_t now_ms)
+{
+    for (size_t i = 0; i < scan->known_count; i++) {
+        const struct tail_known *known = &scan->known[i];
+        struct tail_file *file = &files->files[slots[i]];
+        if (!file->is_used) {
+            continue;
+        }
+        if (file->fd < 0) {
+            if (known->is_gone) {
+                tail_file_finish(files, file);
+            }
+            continue;
+        }
+        if (known->fd < 0) {
+            continue; /* joined in this scan */
+        }
+        if (known->size != file->size || known->changed_ns != file->changed_ns) {
+            file->size = known->size;
+            file->changed_ns = known->changed_ns;
+            file->quiet_since_ms = now_ms;
+            file->is_flushed = false;
+            file->is_ready = file->copy_of < 0;
+        }
+        file->is_missing = !known->is_seen;
+    }
+}
+
+/* The copies go first: their cursors are owed before the truncated file starts anew, so that no
+ * crash between the two makes lines come twice. */
+static void tail_files_settle(struct tail_files *files, const struct tail_scan *scan,
+                              const size_t *slots)
+{
+    for (size_t i = 0; i < files->count_max; i++) {
+        struct tail_file *copy = &files->files[i];
+        if (!copy->is_used || copy->copy_of < 0) {
+            continue;
+        }
+        bool is_same = true;
+        for (size_t k = 0; k < scan->known_count; k++) {
+            if (slots[k] == i) {
+                is_same = scan->known[k].is_same;
+            }
+        }
+        tail_copy_look(files, copy, is_same);
+    }
+    for (size_t i = 0; i < files->count_max; i++) {
+        struct tail_file *file = &files->files[i];
+        if (file->is_used && file->is_truncated) {
+            file->is_truncated = false;
+            file->offset = file->scanned = file->long_next = 0;
+            file->head_size = 0;
+            file->head_hash = place_hash((struct slice){NULL, 0});
+            file->is_ready = true;
+            files->truncated_count++;
+        }
+    }
+}
+
+void tail_files_scanned(struct tail_files *files, struct tail_scan *scan, const size_t *slots,
+                        uint64_t now_ms)
+{
+    for (size_t i = 0; i < scan->found_count; i++) {
+        (void)tail_file_join(files, &scan->found[i]); /* what is not joined is added below */
+    }
+    tail_files_look(files, scan, slots, now_ms);
+    for (size_t i = 0; i < scan->found_count; i++) {
+        if (scan->found[i].fd >= 0) {
+            tail_file_add(files, &scan->found[i]);
+        }
+        if (scan->found[i].fd >= 0) {
+            close(scan->found[i].fd);
+        }
+    }
+    files->refused_count += scan->refused_count;
+    tail_files_settle(files, scan, slots);
+    if (!files->has_started) {
+        files->has_started = true;
+        files->is_start_owed = true;
+    }
+}
