@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/platform_util.h>
 #include <psa/crypto.h>
 #include <unistd.h>
@@ -148,6 +149,15 @@ static enum err tls_load_own(struct tls *tls, const struct tls_options *options,
     enum err e = tls_load_certificates(&tls->own, options->certificate, why);
     if (!e) {
         e = tls_check_chain(&tls->own, options->certificate, why);
+    }
+    if (!e && tls->side == TLS_SERVER &&
+        mbedtls_x509_crt_check_extended_key_usage(&tls->own, MBEDTLS_OID_SERVER_AUTH,
+                                                  MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH))) {
+        why_set(why,
+                "the certificate in %s is not for servers (extended key usage): no client "
+                "would accept it",
+                options->certificate);
+        e = ERR_CONFIG;
     }
     return e ? e : tls_load_key(tls, options, why);
 }

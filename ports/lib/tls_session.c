@@ -27,6 +27,7 @@ struct tls_session {
     bool is_full; /* certificates were exchanged: nothing was resumed */
     bool offered; /* a kept session was offered */
     bool notified;
+    bool has_received; /* bytes of the application */
 };
 
 static int session_send(void *context, const unsigned char *data, size_t size)
@@ -163,6 +164,13 @@ static enum err session_result(struct tls_session *session, int code, struct why
     if (!session->is_open && session->offered) {
         tls_kept_drop(session->tls, session->name, session->port);
     }
+    if (code == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE &&
+        mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_2) {
+        /* mbedTLS tells the client nothing (RFC 5246, section 7.4.6: handshake_failure). Whether it
+         * can be sent makes no difference here. */
+        (void)mbedtls_ssl_send_alert_message(&session->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    }
     if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || session->problem.flags) {
         tls_problem_text(&session->problem, session->name, why);
         return ERR_AUTH;
@@ -170,6 +178,15 @@ static enum err session_result(struct tls_session *session, int code, struct why
     if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
         /* The alert's number is in the record just read (RFC 8446, section 6). */
         return tls_alert_text(session->ssl.MBEDTLS_PRIVATE(in_msg)[1], session->tls->side, why);
+    }
+    if (code == MBEDTLS_ERR_SSL_INVALID_MAC && !session->has_received) {
+        /* mbedTLS as the peer, with TLS 1.3: its alerts of that moment are under the wrong keys. */
+        why_set(why, "the %s broke off the TLS handshake without a reason that can be read: %s",
+                session->tls->side == TLS_CLIENT ? "server" : "client",
+                session->tls->side == TLS_CLIENT
+                    ? "it may want a client certificate, or not accept the one shown"
+                    : "it may not accept our certificate");
+        return ERR_AUTH;
     }
     return tls_code_text(code, !session->is_open, why);
 }
@@ -203,6 +220,7 @@ enum err tls_session_read(struct tls_session *session, uint8_t *data, size_t siz
     for (;;) {
         int code = mbedtls_ssl_read(&session->ssl, data, size);
         if (code > 0) {
+            session->has_received = true;
             *ret_size = (size_t)code;
             return ERR_OK;
         }

@@ -95,6 +95,8 @@ static const struct {
     {MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY, "it wants stronger ciphers"},
     {MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR, "an error within the peer"},
     {MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME, "it has no service of that name"},
+    {MBEDTLS_SSL_ALERT_MSG_NO_CERT,
+     "it wants a client certificate: set tls.certificate and tls.key"},
     {116, "it wants a client certificate: set tls.certificate and tls.key"},
 };
 

@@ -352,6 +352,13 @@ static void stream_ready(struct watch *watch, unsigned events)
 static void stream_report(struct stream *stream)
 {
     if (stream->listener && !stream->was_open) {
+        /* Unread bytes would make closing a reset, and that could destroy our alert on its way. */
+        uint8_t unread[1024];
+        size_t size;
+        (void)shutdown(stream->fd, SHUT_WR);
+        for (int i = 0; i < 16 && socket_receive(stream, unread, sizeof unread, &size) == ERR_OK;
+             i++) {
+        }
         listener_failed(stream->listener, stream);
         return;
     }
@@ -407,6 +414,10 @@ enum err stream_read(struct stream *stream, uint8_t *data, size_t size, size_t *
     }
     if (stream->state == STREAM_OPEN) {
         stream->why = why;
+    } else if (e == ERR_AUTH) { /* the alert says more than the write that failed after it */
+        stream->e = e;
+        stream->why = why;
+        why_add(&stream->why, "%s", stream->peer);
     }
     stream_fail(stream, e);
     return e;
