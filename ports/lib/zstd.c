@@ -1,0 +1,105 @@
+#include "ports/lib/zstd.h"
+
+#include <stdlib.h>
+#include <zstd.h>
+
+struct zstd_encoder {
+    ZSTD_CCtx *context;
+};
+
+struct zstd_decoder {
+    ZSTD_DCtx *context;
+};
+
+enum err zstd_encoder_open(struct zstd_encoder **ret, int level)
+{
+    struct zstd_encoder *encoder = calloc(1, sizeof *encoder);
+    if (!encoder) {
+        return ERR_NOMEM;
+    }
+    encoder->context = ZSTD_createCCtx();
+    if (!encoder->context ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_compressionLevel, level)) ||
+        ZSTD_isError(
+            ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_windowLog, ZSTD_WINDOW_LOG_MAX))) {
+        zstd_encoder_close(encoder);
+        return ERR_NOMEM;
+    }
+    *ret = encoder;
+    return ERR_OK;
+}
+
+void zstd_encoder_close(struct zstd_encoder *encoder)
+{
+    if (encoder) {
+        ZSTD_freeCCtx(encoder->context);
+        free(encoder);
+    }
+}
+
+enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out *ret)
+{
+    if (ret->overflow) {
+        return ERR_FULL;
+    }
+    size_t size = ZSTD_compress2(encoder->context, ret->data + ret->size, ret->size_max - ret->size,
+                                 raw.data, raw.size);
+    if (ZSTD_isError(size)) {
+        return ERR_FULL; /* the only way to fail once the context has its memory; without memory the
+                            caller does the same: less */
+    }
+    ret->size += size;
+    return ERR_OK;
+}
+
+size_t zstd_bound(size_t raw_size)
+{
+    return ZSTD_compressBound(raw_size);
+}
+
+enum err zstd_decoder_open(struct zstd_decoder **ret)
+{
+    struct zstd_decoder *decoder = calloc(1, sizeof *decoder);
+    if (!decoder) {
+        return ERR_NOMEM;
+    }
+    decoder->context = ZSTD_createDCtx();
+    if (!decoder->context) {
+        zstd_decoder_close(decoder);
+        return ERR_NOMEM;
+    }
+    *ret = decoder;
+    return ERR_OK;
+}
+
+void zstd_decoder_close(struct zstd_decoder *decoder)
+{
+    if (decoder) {
+        ZSTD_freeDCtx(decoder->context);
+        free(decoder);
+    }
+}
+
+enum err zstd_decode(struct zstd_decoder *decoder, struct slice frame, struct out *ret)
+{
+    ZSTD_inBuffer in = {frame.data, frame.size, 0};
+    ZSTD_outBuffer out = {ret->data + ret->size, ret->size_max - ret->size, 0};
+    size_t left = 1;
+    if (ret->overflow) {
+        return ERR_FULL;
+    }
+    ZSTD_DCtx_reset(decoder->context, ZSTD_reset_session_only);
+    while (in.pos < in.size || left > 0) {
+        size_t in_before = in.pos;
+        size_t out_before = out.pos;
+        left = ZSTD_decompressStream(decoder->context, &out, &in);
+        if (ZSTD_isError(left)) {
+            return ERR_CORRUPT;
+        }
+        if (left > 0 && in.pos == in_before && out.pos == out_before) {
+            return out.pos == out.size ? ERR_FULL : ERR_CORRUPT; /* no room, or cut short */
+        }
+    }
+    ret->size += out.pos;
+    return ERR_OK;
+}

@@ -1,0 +1,25 @@
+/* Avro's binary encoding back: to skip values, and as one line of Avro's JSON encoding. Data may be
+ * hostile: everything is checked and bounded. Pure. */
+#ifndef WEIR_UPLINK_AVRO_DECODE_H
+#define WEIR_UPLINK_AVRO_DECODE_H
+
+#include "ports/err.h"
+#include "uplink/avro/schema.h"
+
+#define AVRO_ITEM_MAX \
+    1000000 /* items of zero bytes in one datum: a few bytes must not mean a year of work */
+
+/* Takes one value of this type off the front. ERR_CORRUPT: not such a value; nothing is taken. */
+enum err avro_skip(const struct avro_node *node, struct slice *data) MUST_USE;
+
+/* Takes one value off the front and writes it in Avro's JSON encoding, without line end: the exact
+ * inverse of avro_encode_json(). Numbers are the shortest that read back the same. ERR_CORRUPT with
+ * *why "/place: sentence"; ERR_FULL: `ret` is too small. */
+enum err avro_decode_json(const struct avro_node *node, struct slice *data, struct out *ret,
+                          struct why *why) MUST_USE;
+
+bool avro_take_bytes(struct slice *data, struct slice *ret) MUST_USE;
+bool avro_take_double(struct slice *data, double *ret) MUST_USE;
+bool avro_take_float(struct slice *data, float *ret) MUST_USE;
+
+#endif

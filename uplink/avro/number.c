@@ -1,0 +1,218 @@
+#include "uplink/avro/number.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A number as sign, digits without the point, and a power of ten. */
+struct digits {
+    bool negative;
+    char digit[NUMBER_TEXT_SIZE_MAX]; /* values 0..9, no leading zeros */
+    size_t count;
+    int64_t exponent; /* value = digits * 10^exponent */
+};
+
+static bool exponent_of(struct slice text, size_t at, int64_t *ret)
+{
+    bool negative = at < text.size && text.data[at] == '-';
+    if (at < text.size && (text.data[at] == '-' || text.data[at] == '+')) {
+        at++;
+    }
+    int64_t value = 0;
+    for (; at < text.size; at++) {
+        value = value * 10 + (text.data[at] - '0');
+        if (value > 1000000) {
+            value = 1000000; /* far beyond every type; stays so */
+        }
+    }
+    *ret = negative ? -value : value;
+    return true;
+}
+
+static enum err digits_of(struct slice text, struct digits *ret)
+{
+    if (text.size == 0 || text.size > NUMBER_TEXT_SIZE_MAX) {
+        return ERR_REJECTED;
+    }
+    bool behind_point = false;
+    size_t at = text.data[0] == '-';
+    ret->negative = at == 1;
+    ret->count = 0;
+    ret->exponent = 0;
+    for (; at < text.size && (text.data[at] | 0x20) != 'e'; at++) {
+        if (text.data[at] == '.') {
+            behind_point = true;
+            continue;
+        }
+        char digit = (char)(text.data[at] - '0');
+        if (ret->count > 0 || digit != 0) {
+            ret->digit[ret->count++] = digit;
+        }
+        ret->exponent -= behind_point;
+    }
+    int64_t exponent = 0;
+    if (at < text.size && !exponent_of(text, at + 1, &exponent)) {
+        return ERR_REJECTED;
+    }
+    ret->exponent += exponent;
+    while (ret->count > 0 && ret->digit[ret->count - 1] == 0) {
+        ret->count--;
+        ret->exponent++;
+    }
+    return ERR_OK;
+}
+
+enum err number_to_long(struct slice text, int64_t *ret)
+{
+    struct digits d;
+    enum err e = digits_of(text, &d);
+    if (e) {
+        return e;
+    }
+    if (d.count == 0) {
+        *ret = 0;
+        return ERR_OK;
+    }
+    if (d.exponent < 0 || d.exponent + (int64_t)d.count > 19) {
+        return ERR_REJECTED;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < d.count + (size_t)d.exponent; i++) {
+        value = value * 10 +
+                (uint64_t)(i < d.count ? d.digit[i] : 0); /* at most 19 digits: no overflow */
+    }
+    uint64_t limit = (uint64_t)INT64_MAX + d.negative;
+    if (value > limit) {
+        return ERR_REJECTED;
+    }
+    *ret = d.negative ? (int64_t)(0 - value) : (int64_t)value;
+    return ERR_OK;
+}
+
+static bool number_copy(struct slice text, char ret[NUMBER_TEXT_SIZE_MAX + 1])
+{
+    return slice_to_text(text, ret, NUMBER_TEXT_SIZE_MAX + 1);
+}
+
+enum err number_to_double(struct slice text, double *ret)
+{
+    char copy[NUMBER_TEXT_SIZE_MAX + 1];
+    if (!number_copy(text, copy)) {
+        return ERR_REJECTED;
+    }
+    double value = strtod(copy, NULL); /* the process stays in the C locale */
+    if (!isfinite(value)) {
+        return ERR_REJECTED;
+    }
+    *ret = value;
+    return ERR_OK;
+}
+
+enum err number_to_float(struct slice text, float *ret)
+{
+    char copy[NUMBER_TEXT_SIZE_MAX + 1];
+    if (!number_copy(text, copy)) {
+        return ERR_REJECTED;
+    }
+    float value = strtof(copy, NULL);
+    if (!isfinite(value)) {
+        return ERR_REJECTED;
+    }
+    *ret = value;
+    return ERR_OK;
+}
+
+#define BIG_SIZE ((DECIMAL_PRECISION_MAX * 4 + 7) / 8 + 2)
+
+/* big = big * 10 + digit; big-endian. */
+static void big_push(uint8_t big[BIG_SIZE], unsigned digit)
+{
+    unsigned carry = digit;
+    for (size_t i = BIG_SIZE; i-- > 0;) {
+        unsigned value = big[i] * 10u + carry;
+        big[i] = (uint8_t)value;
+        carry = value >> 8;
+    }
+    assert(carry == 0);
+}
+
+static void big_negate(uint8_t big[BIG_SIZE])
+{
+    unsigned carry = 1;
+    for (size_t i = BIG_SIZE; i-- > 0;) {
+        unsigned value = (uint8_t)~big[i] + carry;
+        big[i] = (uint8_t)value;
+        carry = value >> 8;
+    }
+}
+
+enum err number_to_decimal(struct slice text, uint32_t precision, uint32_t scale, struct out *ret)
+{
+    assert(precision > 0 && precision <= DECIMAL_PRECISION_MAX);
+    struct digits d;
+    enum err e = digits_of(text, &d);
+    if (e) {
+        return e;
+    }
+    int64_t zeros = d.exponent + (int64_t)scale;
+    if (d.count > 0 && (zeros < 0 || zeros + (int64_t)d.count > (int64_t)precision)) {
+        return ERR_REJECTED;
+    }
+    uint8_t big[BIG_SIZE] = {0};
+    for (size_t i = 0; d.count > 0 && i < d.count + (size_t)zeros; i++) {
+        big_push(big, i < d.count ? (unsigned)d.digit[i] : 0);
+    }
+    if (d.negative) {
+        big_negate(big);
+    }
+    size_t first = 0;
+    uint8_t sign = big[0] & 0x80 ? 0xff : 0;
+    while (first < BIG_SIZE - 1 && big[first] == sign && (big[first + 1] & 0x80) == (sign & 0x80)) {
+        first++;
+    }
+    out_put(ret, big + first, BIG_SIZE - first);
+    return ERR_OK;
+}
+
+/* "1" and "1e+20" get a ".0" in their mantissa, as Java and Python write doubles, so that they stay
+ * doubles for readers. */
+static void put_shortest(struct out *o, const char *text)
+{
+    size_t mantissa = strcspn(text, "e");
+    out_put(o, text, mantissa);
+    if (!memchr(text, '.', mantissa)) {
+        out_put_text(o, ".0");
+    }
+    out_put_text(o, text + mantissa);
+}
+
+void number_put_double(struct out *o, double value)
+{
+    char text[32];
+    assert(isfinite(value));
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits,
+                       value); /* fits: 17 digits, point, sign, exponent */
+        double back = strtod(text, NULL);
+        if (memcmp(&back, &value, sizeof value) == 0) {
+            break;
+        }
+    }
+    put_shortest(o, text);
+}
+
+void number_put_float(struct out *o, float value)
+{
+    char text[32];
+    assert(isfinite(value));
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value); /* fits */
+        float back = strtof(text, NULL);
+        if (memcmp(&back, &value, sizeof value) == 0) {
+            break;
+        }
+    }
+    put_shortest(o, text);
+}

@@ -1,0 +1,716 @@
+#include "uplink/avro/parse.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "uplink/avro/encode.h"
+#include "uplink/avro/number.h"
+#include "uplink/avro/tree.h"
+
+#define POINTER_SIZE_MAX 512
+#define FIELD_MAX 4096
+#define SYMBOL_MAX 4096
+#define BRANCH_MAX 256
+
+/* A named type, known from where its definition begins. */
+struct named {
+    struct avro_node *node;
+    struct named *next;
+};
+
+/* A default is checked and encoded when all types are complete: its type may be one that is still
+ * open. */
+struct pending_default {
+    struct avro_field *field;
+    const struct tree *value;
+    struct slice pointer;
+    struct pending_default *next;
+};
+
+struct parser {
+    struct arena *arena;
+    struct why *why;
+    struct named *named;
+    struct pending_default *defaults;
+    struct pending_default **defaults_end;
+    char pointer[POINTER_SIZE_MAX];
+    size_t pointer_size;
+    uint32_t node_count;
+    unsigned depth;
+};
+
+/* --- errors and their place --- */
+
+static size_t parser_enter(struct parser *p, const char *member, uint32_t index)
+{
+    size_t before = p->pointer_size;
+    struct out o = out_over(p->pointer + before, sizeof p->pointer - before - 1);
+    if (member) {
+        out_put_format(&o, "/%s", member);
+    } else {
+        out_put_format(&o, "/%u", index);
+    }
+    p->pointer_size = o.overflow ? before : before + o.size;
+    p->pointer[p->pointer_size] = 0;
+    return before;
+}
+
+static void parser_leave(struct parser *p, size_t before)
+{
+    p->pointer_size = before;
+    p->pointer[before] = 0;
+}
+
+static enum err wrong(struct parser *p, const char *text)
+{
+    why_set(p->why, "%s: %s", p->pointer, text);
+    return ERR_CORRUPT;
+}
+
+static enum err wrong_name(struct parser *p, const char *text, struct slice name)
+{
+    why_set(p->why, "%s: %s \"%.*s\"", p->pointer, text, (int)(name.size > 200 ? 200 : name.size),
+            (const char *)name.data);
+    return ERR_CORRUPT;
+}
+
+static void *take(struct parser *p, size_t size, enum err *ret_e)
+{
+    void *memory = arena_take(p->arena, size);
+    *ret_e = memory ? ERR_OK : ERR_NOMEM;
+    return memory;
+}
+
+/* --- names (specification: "Names") --- */
+
+static bool name_is_valid(struct slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
+        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+        if (!letter && c != '_' && (i == 0 || c < '0' || c > '9')) {
+            return false;
+        }
+    }
+    return name.size > 0;
+}
+
+static bool full_name_is_valid(struct slice name)
+{
+    size_t start = 0;
+    for (size_t i = 0; i <= name.size; i++) {
+        if (i == name.size || name.data[i] == '.') {
+            if (!name_is_valid((struct slice){name.data + start, i - start})) {
+                return false;
+            }
+            start = i + 1;
+        }
+    }
+    return true;
+}
+
+static size_t name_last_dot(struct slice name)
+{
+    size_t at = name.size;
+    while (at > 0 && name.data[at - 1] != '.') {
+        at--;
+    }
+    return at; /* behind the last dot; 0: none */
+}
+
+static struct slice name_space_of(struct slice full)
+{
+    size_t at = name_last_dot(full);
+    return (struct slice){full.data, at ? at - 1 : 0};
+}
+
+static enum err name_full(struct parser *p, struct slice name, struct slice space,
+                          struct slice *ret)
+{
+    if (name_last_dot(name) > 0 || space.size == 0) {
+        *ret = name;
+        return ERR_OK;
+    }
+    enum err e;
+    uint8_t *memory = take(p, space.size + 1 + name.size, &e);
+    if (!e) {
+        struct out o = out_over(memory, space.size + 1 + name.size);
+        out_put_slice(&o, space);
+        out_put_byte(&o, '.');
+        out_put_slice(&o, name);
+        *ret = out_slice(&o);
+    }
+    return e;
+}
+
+static struct avro_node *named_find(const struct parser *p, struct slice full)
+{
+    for (const struct named *n = p->named; n; n = n->next) {
+        if (slice_equal(n->node->name, full)) {
+            return n->node;
+        }
+    }
+    return NULL;
+}
+
+static bool primitive_of(struct slice name, enum avro_kind *ret)
+{
+    for (int kind = AVRO_NULL; kind <= AVRO_STRING; kind++) {
+        if (slice_equal_text(name, avro_kind_name((enum avro_kind)kind))) {
+            *ret = (enum avro_kind)kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err text_member(struct parser *p, const struct tree *object, const char *key,
+                            bool required, struct slice *ret)
+{
+    const struct tree *member = tree_member(object, key);
+    *ret = (struct slice){NULL, 0};
+    if (!member) {
+        return required ? wrong_name(p, "there is no", slice_of_text(key)) : ERR_OK;
+    }
+    if (member->kind != JSON_STRING) {
+        size_t before = parser_enter(p, key, 0);
+        enum err e = wrong(p, "must be a string");
+        parser_leave(p, before);
+        return e;
+    }
+    *ret = member->text;
+    return ERR_OK;
+}
+
+/* Name and aliases of a record, enum or fixed; makes the name known. */
+static enum err parse_name(struct parser *p, const struct tree *object, struct slice space,
+                           struct avro_node *node)
+{
+    struct slice name;
+    struct slice own;
+    enum avro_kind kind;
+    enum err e = text_member(p, object, "name", true, &name);
+    if (!e) {
+        e = text_member(p, object, "namespace", false, &own);
+    }
+    if (e) {
+        return e;
+    }
+    if (!full_name_is_valid(name)) {
+        return wrong_name(p, "not a valid name:", name);
+    }
+    if (tree_member(object, "namespace")) {
+        if (own.size > 0 && !full_name_is_valid(own)) {
+            return wrong_name(p, "not a valid namespace:", own);
+        }
+        space = own;
+    }
+    e = name_full(p, name, space, &node->name);
+    if (e) {
+        return e;
+    }
+    size_t last = name_last_dot(name);
+    if (primitive_of((struct slice){name.data + last, name.size - last}, &kind)) {
+        return wrong_name(p, "a primitive type can't be defined anew:", name);
+    }
+    if (named_find(p, node->name)) {
+        return wrong_name(p, "defined twice:", node->name);
+    }
+    struct named *named = take(p, sizeof *named, &e);
+    if (!e) {
+        *named = (struct named){node, p->named};
+        p->named = named;
+    }
+    return e;
+}
+
+/* A list of names; full names are completed by `space` when it is not NULL. */
+static enum err parse_aliases(struct parser *p, const struct tree *object,
+                              const struct slice *space, const struct slice **ret,
+                              uint32_t *ret_count)
+{
+    const struct tree *list = tree_member(object, "aliases");
+    if (!list) {
+        return ERR_OK;
+    }
+    size_t before = parser_enter(p, "aliases", 0);
+    if (list->kind != JSON_ARRAY_BEGIN) {
+        return wrong(p, "must be an array of names");
+    }
+    enum err e;
+    struct slice *names = take(p, (list->count + 1) * sizeof *names, &e);
+    uint32_t count = 0;
+    for (const struct tree *item = list->first; !e && item; item = item->next) {
+        if (item->kind != JSON_STRING ||
+            !(space ? full_name_is_valid(item->text) : name_is_valid(item->text))) {
+            return wrong(p, "must be an array of names");
+        }
+        names[count] = item->text;
+        e = space ? name_full(p, item->text, *space, &names[count]) : ERR_OK;
+        count++;
+    }
+    parser_leave(p, before);
+    *ret = names;
+    *ret_count = count;
+    return e;
+}
+
+/* --- types --- */
+
+static enum err parse_type(struct parser *p, const struct tree *tree, struct slice space,
+                           struct avro_node **ret);
+
+static enum err new_node(struct parser *p, enum avro_kind kind, const struct tree *tree,
+                         struct avro_node **ret)
+{
+    enum err e;
+    if (++p->node_count > AVRO_NODE_MAX) {
+        why_set(p->why, "%s: more than %d types", p->pointer, AVRO_NODE_MAX);
+        return ERR_REJECTED;
+    }
+    struct avro_node *node = take(p, sizeof *node, &e);
+    if (!e) {
+        node->kind = kind;
+        node->symbol_default = -1;
+        node->json = tree->raw;
+        *ret = node;
+    }
+    return e;
+}
+
+static enum err parse_reference(struct parser *p, const struct tree *tree, struct slice name,
+                                struct slice space, struct avro_node **ret)
+{
+    enum avro_kind kind;
+    if (primitive_of(name, &kind)) {
+        return new_node(p, kind, tree, ret);
+    }
+    struct slice full;
+    enum err e = name_full(p, name, space, &full);
+    if (e) {
+        return e;
+    }
+    struct avro_node *node = named_find(p, full);
+    if (!node) {
+        node = named_find(p, name);
+    }
+    if (!node) {
+        return wrong_name(p, "unknown type", name);
+    }
+    *ret = node;
+    return ERR_OK;
+}
+
+static bool same_branch(const struct avro_node *a, const struct avro_node *b)
+{
+    return a->kind == b->kind && (a->name.size == 0 || slice_equal(a->name, b->name));
+}
+
+static enum err parse_union(struct parser *p, const struct tree *tree, struct slice space,
+                            struct avro_node **ret)
+{
+    struct avro_node *node;
+    enum err e = new_node(p, AVRO_UNION, tree, &node);
+    if (e) {
+        return e;
+    }
+    if (tree->count > BRANCH_MAX) {
+        return wrong(p, "more than 256 branches");
+    }
+    const struct avro_node **branches = take(p, (tree->count + 1) * sizeof(struct avro_node *), &e);
+    for (const struct tree *item = tree->first; !e && item; item = item->next) {
+        struct avro_node *branch = NULL;
+        size_t before = parser_enter(p, NULL, node->branch_count);
+        e = parse_type(p, item, space, &branch);
+        if (!e && branch->kind == AVRO_UNION) {
+            e = wrong(p, "a union can't stand directly in a union");
+        }
+        for (uint32_t i = 0; !e && i < node->branch_count; i++) {
+            if (same_branch(branches[i], branch)) {
+                e = wrong(p, "this type stands in the union already");
+            }
+        }
+        if (!e) {
+            branches[node->branch_count++] = branch;
+            parser_leave(p, before);
+        }
+    }
+    node->branches = branches;
+    *ret = node;
+    return e;
+}
+
+static enum err parse_field(struct parser *p, const struct tree *tree, struct avro_node *record,
+                            struct avro_field *field)
+{
+    struct avro_node *node = NULL;
+    if (tree->kind != JSON_OBJECT_BEGIN) {
+        return wrong(p, "a field must be an object");
+    }
+    enum err e = text_member(p, tree, "name", true, &field->name);
+    if (!e && !name_is_valid(field->name)) {
+        e = wrong_name(p, "not a valid name:", field->name);
+    }
+    if (!e && avro_field_find(record, field->name, 0) >= 0) {
+        e = wrong_name(p, "a second field", field->name);
+    }
+    const struct tree *order = tree_member(tree, "order");
+    if (!e && order &&
+        (order->kind != JSON_STRING || (!slice_equal_text(order->text, "ascending") &&
+                                        !slice_equal_text(order->text, "descending") &&
+                                        !slice_equal_text(order->text, "ignore")))) {
+        e = wrong(p, "order must be \"ascending\", \"descending\" or \"ignore\"");
+    }
+    if (!e) {
+        e = parse_aliases(p, tree, NULL, &field->aliases, &field->alias_count);
+    }
+    const struct tree *type = tree_member(tree, "type");
+    if (!e && !type) {
+        e = wrong(p, "there is no \"type\"");
+    }
+    if (e) {
+        return e;
+    }
+    const struct tree *doc = tree_member(tree, "doc");
+    field->doc = doc && doc->kind == JSON_STRING ? doc->text : field->doc;
+    size_t before = parser_enter(p, "type", 0);
+    e = parse_type(p, type, name_space_of(record->name), &node);
+    if (!e) {
+        parser_leave(p, before);
+    }
+    field->node = node;
+    return e;
+}
+
+static enum err note_default(struct parser *p, const struct tree *tree, struct avro_field *field)
+{
+    const struct tree *value = tree_member(tree, "default");
+    if (!value) {
+        return ERR_OK;
+    }
+    enum err e;
+    size_t before = parser_enter(p, "default", 0);
+    struct pending_default *pending = take(p, sizeof *pending, &e);
+    if (!e) {
+        *pending =
+            (struct pending_default){.field = field,
+                                     .value = value,
+                                     .pointer = arena_copy(p->arena, slice_of_text(p->pointer))};
+        *p->defaults_end = pending;
+        p->defaults_end = &pending->next;
+        e = p->arena->failed ? ERR_NOMEM : ERR_OK;
+    }
+    parser_leave(p, before);
+    return e;
+}
+
+static enum err parse_record(struct parser *p, const struct tree *tree, struct avro_node *node)
+{
+    const struct tree *list = tree_member(tree, "fields");
+    if (!list || list->kind != JSON_ARRAY_BEGIN) {
+        return wrong(p, "a record must have an array of \"fields\"");
+    }
+    if (list->count > FIELD_MAX) {
+        return wrong(p, "more than 4096 fields");
+    }
+    enum err e;
+    struct avro_field *fields = take(p, (list->count + 1) * sizeof *fields, &e);
+    size_t before = parser_enter(p, "fields", 0);
+    node->fields = fields;
+    for (const struct tree *item = list->first; !e && item; item = item->next) {
+        size_t inner = parser_enter(p, NULL, node->field_count);
+        e = parse_field(p, item, node, &fields[node->field_count]);
+        if (!e) {
+            e = note_default(p, item, &fields[node->field_count++]);
+        }
+        if (!e) {
+            parser_leave(p, inner);
+        }
+    }
+    if (!e) {
+        parser_leave(p, before);
+    }
+    return e;
+}
+
+static enum err parse_symbols(struct parser *p, const struct tree *tree, struct avro_node *node)
+{
+    const struct tree *list = tree_member(tree, "symbols");
+    if (!list || list->kind != JSON_ARRAY_BEGIN) {
+        return wrong(p, "an enum must have an array of \"symbols\"");
+    }
+    if (list->count > SYMBOL_MAX) {
+        return wrong(p, "more than 4096 symbols");
+    }
+    enum err e;
+    struct slice *symbols = take(p, (list->count + 1) * sizeof *symbols, &e);
+    node->symbols = symbols;
+    for (const struct tree *item = list->first; !e && item; item = item->next) {
+        if (item->kind != JSON_STRING || !name_is_valid(item->text)) {
+            e = wrong(p, "symbols must be names");
+        } else if (avro_symbol_find(node, item->text) >= 0) {
+            e = wrong_name(p, "a second symbol", item->text);
+        } else {
+            symbols[node->symbol_count++] = item->text;
+        }
+    }
+    const struct tree *initial = tree_member(tree, "default");
+    if (!e && initial) {
+        node->symbol_default =
+            initial->kind == JSON_STRING ? avro_symbol_find(node, initial->text) : -1;
+        e = node->symbol_default < 0 ? wrong(p, "the default must be one of the symbols") : ERR_OK;
+    }
+    return e;
+}
+
+static enum err parse_fixed(struct parser *p, const struct tree *tree, struct avro_node *node)
+{
+    const struct tree *size = tree_member(tree, "size");
+    int64_t value = -1;
+    if (!size || size->kind != JSON_NUMBER || number_to_long(size->text, &value) || value < 0) {
+        return wrong(p, "a fixed must have a \"size\" of 0 or more");
+    }
+    if (value > AVRO_FIXED_SIZE_MAX) {
+        return wrong(p, "a fixed of more than 1 MiB");
+    }
+    node->size = (uint32_t)value;
+    return ERR_OK;
+}
+
+static enum err parse_items(struct parser *p, const struct tree *tree, const char *key,
+                            struct slice space, struct avro_node *node)
+{
+    const struct tree *type = tree_member(tree, key);
+    struct avro_node *items = NULL;
+    if (!type) {
+        return wrong_name(p, "there is no", slice_of_text(key));
+    }
+    size_t before = parser_enter(p, key, 0);
+    enum err e = parse_type(p, type, space, &items);
+    if (!e) {
+        parser_leave(p, before);
+    }
+    node->items = items;
+    return e;
+}
+
+/* --- logical types: an invalid one is ignored (specification: "Logical Types") --- */
+
+static bool number_member(const struct tree *tree, const char *key, int64_t *ret)
+{
+    const struct tree *member = tree_member(tree, key);
+    return member && member->kind == JSON_NUMBER && number_to_long(member->text, ret) == ERR_OK;
+}
+
+/* The number of decimal digits that always fit a two's complement integer of this size. */
+static int64_t fixed_digits(uint32_t size)
+{
+    return size == 0 ? 0 : (int64_t)(((uint64_t)size * 8 - 1) * 30103 / 100000);
+}
+
+static void parse_decimal(const struct tree *tree, struct avro_node *node)
+{
+    int64_t precision = 0;
+    int64_t scale = 0;
+    if ((node->kind != AVRO_BYTES && node->kind != AVRO_FIXED) ||
+        !number_member(tree, "precision", &precision) || precision < 1 ||
+        precision > DECIMAL_PRECISION_MAX ||
+        (tree_member(tree, "scale") && !number_member(tree, "scale", &scale)) || scale < 0 ||
+        scale > precision || (node->kind == AVRO_FIXED && precision > fixed_digits(node->size))) {
+        return;
+    }
+    node->logical = AVRO_DECIMAL;
+    node->precision = (uint32_t)precision;
+    node->scale = (uint32_t)scale;
+}
+
+static void parse_logical(const struct tree *tree, struct avro_node *node)
+{
+    static const struct {
+        const char *name;
+        enum avro_kind kind;
+        enum avro_logical logical;
+    } table[] = {
+        {"uuid", AVRO_STRING, AVRO_UUID},
+        {"date", AVRO_INT, AVRO_DATE},
+        {"time-millis", AVRO_INT, AVRO_TIME_MILLIS},
+        {"time-micros", AVRO_LONG, AVRO_TIME_MICROS},
+        {"timestamp-millis", AVRO_LONG, AVRO_TIMESTAMP_MILLIS},
+        {"timestamp-micros", AVRO_LONG, AVRO_TIMESTAMP_MICROS},
+        {"timestamp-nanos", AVRO_LONG, AVRO_TIMESTAMP_NANOS},
+        {"local-timestamp-millis", AVRO_LONG, AVRO_LOCAL_TIMESTAMP_MILLIS},
+        {"local-timestamp-micros", AVRO_LONG, AVRO_LOCAL_TIMESTAMP_MICROS},
+        {"local-timestamp-nanos", AVRO_LONG, AVRO_LOCAL_TIMESTAMP_NANOS},
+    };
+    const struct tree *name = tree_member(tree, "logicalType");
+    if (!name || name->kind != JSON_STRING) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        if (table[i].kind == node->kind && slice_equal_text(name->text, table[i].name)) {
+            node->logical = table[i].logical;
+        }
+    }
+    if (slice_equal_text(name->text, "decimal")) {
+        parse_decimal(tree, node);
+    } else if (slice_equal_text(name->text, "duration") && node->kind == AVRO_FIXED &&
+               node->size == 12) {
+        node->logical = AVRO_DURATION;
+    } else if (slice_equal_text(name->text, "uuid") && node->kind == AVRO_FIXED &&
+               node->size == 16) {
+        node->logical = AVRO_UUID;
+    }
+}
+
+static enum err parse_named(struct parser *p, const struct tree *tree, enum avro_kind kind,
+                            struct slice space, struct avro_node **ret)
+{
+    struct avro_node *node;
+    enum err e = new_node(p, kind, tree, &node);
+    if (!e) {
+        e = parse_name(p, tree, space, node);
+    }
+    if (!e) {
+        struct slice own = name_space_of(node->name);
+        e = parse_aliases(p, tree, &own, &node->aliases, &node->alias_count);
+    }
+    if (!e) {
+        e = kind == AVRO_RECORD ? parse_record(p, tree, node)
+            : kind == AVRO_ENUM ? parse_symbols(p, tree, node)
+                                : parse_fixed(p, tree, node);
+    }
+    *ret = node;
+    return e;
+}
+
+static enum err parse_object(struct parser *p, const struct tree *tree, struct slice space,
+                             struct avro_node **ret)
+{
+    struct slice type;
+    enum err e = text_member(p, tree, "type", true, &type);
+    if (e) {
+        return e;
+    }
+    if (slice_equal_text(type, "record") || slice_equal_text(type, "error")) {
+        return parse_named(p, tree, AVRO_RECORD, space, ret);
+    }
+    if (slice_equal_text(type, "enum")) {
+        return parse_named(p, tree, AVRO_ENUM, space, ret);
+    }
+    if (slice_equal_text(type, "fixed")) {
+        e = parse_named(p, tree, AVRO_FIXED, space, ret);
+    } else if (slice_equal_text(type, "array") || slice_equal_text(type, "map")) {
+        bool is_array = type.data[0] == 'a';
+        e = new_node(p, is_array ? AVRO_ARRAY : AVRO_MAP, tree, ret);
+        return e ? e : parse_items(p, tree, is_array ? "items" : "values", space, *ret);
+    } else {
+        e = parse_reference(p, tree, type, space, ret);
+    }
+    if (!e && ((*ret)->kind == AVRO_FIXED || (*ret)->name.size == 0)) {
+        parse_logical(tree, *ret);
+    }
+    return e;
+}
+
+/* Types nest: this recurses, at most AVRO_DEPTH_MAX deep. */
+static enum err parse_type(struct parser *p, const struct tree *tree, struct slice space,
+                           struct avro_node **ret)
+{
+    if (p->depth == AVRO_DEPTH_MAX) {
+        why_set(p->why, "%s: types nest deeper than %d", p->pointer, AVRO_DEPTH_MAX);
+        return ERR_REJECTED;
+    }
+    p->depth++;
+    enum err e;
+    if (tree->kind == JSON_STRING) {
+        e = parse_reference(p, tree, tree->text, space, ret);
+    } else if (tree->kind == JSON_ARRAY_BEGIN) {
+        e = parse_union(p, tree, space, ret);
+    } else if (tree->kind == JSON_OBJECT_BEGIN) {
+        e = parse_object(p, tree, space, ret);
+    } else {
+        e = wrong(p, "a type must be a name, an object, or an array (a union)");
+    }
+    p->depth--;
+    return e;
+}
+
+/* --- defaults --- */
+
+static enum err encode_default(struct parser *p, struct pending_default *pending)
+{
+    struct why why = {""};
+    size_t room = pending->value->raw.size * 10 + 1024;
+    for (;;) {
+        enum err e;
+        uint8_t *memory = take(p, room, &e);
+        if (e) {
+            return e;
+        }
+        struct out o = out_over(memory, room);
+        e = avro_encode_tree(pending->field->node, pending->value, AVRO_FORM_DEFAULT, &o, &why);
+        if (!o.overflow || room > AVRO_SCHEMA_SIZE_MAX * 16) {
+            if (e) {
+                why_set(p->why, "%s%s", (const char *)pending->pointer.data, why.text);
+                return e == ERR_NOMEM ? e : ERR_CORRUPT;
+            }
+            pending->field->has_default = true;
+            pending->field->default_bytes = out_slice(&o);
+            pending->field->default_json = pending->value->raw;
+            return ERR_OK;
+        }
+        room *= 4; /* nested records fill in their own defaults */
+    }
+}
+
+/* The text without white space between tokens. */
+static enum err compact(struct avro_schema *schema, struct slice text)
+{
+    uint8_t *memory = arena_take(&schema->arena, text.size + 1);
+    if (!memory) {
+        return ERR_NOMEM;
+    }
+    struct out o = out_over(memory, text.size + 1);
+    bool quoted = false;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+        if (quoted || !blank) {
+            out_put_byte(&o, c);
+        }
+        if (quoted && c == '\\') {
+            out_put_byte(&o, text.data[++i]);
+        } else if (c == '"') {
+            quoted = !quoted;
+        }
+    }
+    schema->text = out_slice(&o);
+    return ERR_OK;
+}
+
+enum err avro_parse(struct avro_schema *schema, struct slice text, struct why *why)
+{
+    struct parser p = {.arena = &schema->arena, .why = why};
+    struct tree *tree;
+    struct avro_node *root = NULL;
+    struct why place = {""};
+    p.defaults_end = &p.defaults;
+    struct slice copy = arena_copy(&schema->arena, text);
+    if (!copy.data) {
+        return ERR_NOMEM;
+    }
+    enum err e = tree_parse(&tree, &schema->arena, copy, &place);
+    if (e) {
+        why_set(why, ": %s", place.text);
+        return e;
+    }
+    e = parse_type(&p, tree, (struct slice){NULL, 0}, &root);
+    for (struct pending_default *pending = p.defaults; !e && pending; pending = pending->next) {
+        e = encode_default(&p, pending);
+    }
+    if (!e) {
+        e = compact(schema, copy);
+    }
+    schema->root = root;
+    return e;
+}
