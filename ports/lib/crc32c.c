@@ -1,0 +1,32 @@
+#include "ports/lib/crc32c.h"
+
+#include <string.h>
+
+#include "ports/lib/crc32c_table.h"
+
+static uint32_t one_byte(uint32_t crc, uint8_t byte)
+{
+    return crc >> 8 ^ crc32c_table[0][(crc ^ byte) & 0xff];
+}
+
+static uint32_t eight_bytes(uint32_t crc, const uint8_t *p)
+{
+    uint32_t low =
+        crc ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+    return crc32c_table[7][low & 0xff] ^ crc32c_table[6][low >> 8 & 0xff] ^
+           crc32c_table[5][low >> 16 & 0xff] ^ crc32c_table[4][low >> 24] ^ crc32c_table[3][p[4]] ^
+           crc32c_table[2][p[5]] ^ crc32c_table[1][p[6]] ^ crc32c_table[0][p[7]];
+}
+
+uint32_t crc32c(uint32_t before, struct slice data)
+{
+    uint32_t crc = ~before;
+    size_t at = 0;
+    for (; data.size - at >= 8; at += 8) {
+        crc = eight_bytes(crc, data.data + at);
+    }
+    for (; at < data.size; at++) {
+        crc = one_byte(crc, data.data[at]);
+    }
+    return ~crc;
+}
