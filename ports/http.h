@@ -1,6 +1,7 @@
 /* HTTP client: libcurl's multi interface on our loop. ports/lib/http.c is the only file that
- * includes curl.h; tests/sim/http.c is the simulated twin. Connections are kept and reused; TLS by
- * mbedTLS; names by ports/names.h. Loop thread. */
+ * includes curl.h; tests/sim/http.c is the simulated twin. Connections are kept and reused, HTTP/2
+ * over TLS where the server has it; TLS by mbedTLS; names by ports/names.h. No redirects, no
+ * proxies from the environment. Loop thread. */
 #ifndef WEIR_PORTS_HTTP_H
 #define WEIR_PORTS_HTTP_H
 
@@ -12,6 +13,7 @@ struct http;
 struct names;
 
 #define HTTP_HEADER_MAX 32
+#define HTTP_REQUEST_MAX 64 /* under way at a time */
 #define HTTP_ANSWER_SIZE_MAX (1024 * 1024)
 
 enum err http_open(struct http **ret, struct loop *loop, struct names *names) MUST_USE;
@@ -25,7 +27,9 @@ struct http_answer {
     int64_t retry_after_ms; /* Retry-After in seconds or as a date; 0: none */
     int64_t date_s;         /* the server's Date; 0: none */
     struct why why;
-    uint64_t wire_sent, wire_received; /* estimated bytes on the wire, headers and TLS included */
+    /* Estimated bytes on the wire since the last answer, headers, TLS and handshakes included. With
+     * several requests at a time the sum is right, the share of each is not. */
+    uint64_t wire_sent, wire_received;
 };
 
 /* The caller's memory; url, headers, body must live until done() or http_cancel(). */
@@ -41,10 +45,17 @@ struct http_request {
     size_t answer_size_max; /* 0: 64 KiB; longer answers end with ERR_REJECTED */
     void (*done)(struct http_request *request,
                  const struct http_answer *answer); /* exactly once, never within http_send() */
-    void *private_;                                 /* the client's */
+    /* For each header of the answer, and each trailer; NULL: none wanted. Calls nothing of http_*.
+     */
+    void (*header)(struct http_request *request, struct slice name, struct slice value);
+    bool http2_plain; /* HTTP/2 at once, without TLS: what gRPC emulators speak */
+    void *private_;   /* the client's */
 };
 
+/* done() follows, also for a URL or certificate that is no use. ERR_FULL: HTTP_REQUEST_MAX are
+ * under way. ERR_NOMEM. */
 enum err http_send(struct http *http, struct http_request *request) MUST_USE;
+/* No done() follows. A request that is not under way is left alone. */
 void http_cancel(struct http *http, struct http_request *request);
 
 #endif

@@ -364,3 +364,14 @@ bool tls_problem_take(struct tls *tls, struct why *why)
     memset(&tls->problem, 0, sizeof tls->problem);
     return has_problem;
 }
+
+enum err tls_handshake_text(const struct tls *tls, int code, struct why *why)
+{
+    if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
+        why_set(why, "the server refused the TLS connection: %s",
+                tls->own.version ? "it may not accept our certificate"
+                                 : "it may want a client certificate (tls.certificate, tls.key)");
+        return ERR_AUTH;
+    }
+    return tls_code_text(code, true, why);
+}
