@@ -92,7 +92,10 @@ struct batch {
     uint32_t event_count;
     uint8_t lane; /* the stream's priority: which batch goes first */
     bool again;   /* sent before, by this process or an earlier one: a refusal proves nothing */
-    struct batch *next; /* the uplink's, while it is lent */
+    const char *identity; /* agent id/incarnation, with wrap(): for headers that name the event;
+                             NULL: not known */
+    struct batch *next;   /* the uplink's, while it is lent */
+    uint64_t lent_ms;     /* likewise */
 };
 
 /* --- what an uplink may call; implemented by agent/forward.c, in uplink tests by a double --- */

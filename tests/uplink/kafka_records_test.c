@@ -1,0 +1,161 @@
+/* RecordBatch: golden bytes, round trips, what is patched at the time of sending, the layout rows.
+ */
+#include "tests/cmocka.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ports/lib/zstd.h"
+#include "uplink/kafka/records.h"
+#include "uplink/layout/layout.h"
+
+static const struct message two[] = {
+    {.key = {(const uint8_t *)"k", 1},
+     .body = {(const uint8_t *)"ab", 2},
+     .sequence = 7,
+     .time_us = 1000000,
+     .event_count = 1},
+    {.key = {NULL, 0},
+     .body = {(const uint8_t *)"", 0},
+     .sequence = 8,
+     .time_us = 3000999,
+     .event_count = 1},
+};
+
+static void batch_is_golden(void **state)
+{
+    (void)state;
+    uint8_t memory[256];
+    struct out o = out_over(memory, sizeof memory);
+    struct records_options options = {0};
+    assert_int_equal(records_build(&options, two, 2, &o), ERR_OK);
+    struct records_numbers numbers = {
+        .producer_id = 0x0102030405060708, .epoch = 3, .base_sequence = 9, .sent_ms = 1000};
+    records_patch(o.data, o.size, &numbers);
+    static const uint8_t head[] = {0,    0,    0,    0,    0, 0, 0, 0, /* base offset */
+                                   0,    0,    0,    66,               /* length */
+                                   0xff, 0xff, 0xff, 0xff, 2};         /* leader epoch, magic */
+    static const uint8_t rest[] = {0,  0, 0, 0, 0, 1,                  /* attributes, last delta */
+                                   0,  0, 0, 0, 0, 0,   3, 0xe8,       /* base time */
+                                   0,  0, 0, 0, 0, 0,   3, 0xe8,       /* max time */
+                                   1,  2, 3, 4, 5, 6,   7, 8,    0,   3, /* producer id, epoch */
+                                   0,  0, 0, 9, 0, 0,   0, 2,            /* sequence, count */
+                                   18, 0, 0, 0, 2, 'k', 4, 'a',  'b', 0, 12, 0, 0, 2, 1, 0, 0};
+    assert_int_equal(o.size, sizeof head + 4 + sizeof rest);
+    assert_memory_equal(o.data, head, sizeof head);
+    assert_memory_equal(o.data + 21, rest, sizeof rest);
+    struct records_head parsed;
+    assert_int_equal(records_head_parse(out_slice(&o), &parsed), ERR_OK);
+    o.data[o.size - 1] ^= 1;
+    assert_int_equal(records_head_parse(out_slice(&o), &parsed), ERR_CORRUPT);
+}
+
+static void check_records(struct slice records, bool headers, bool event_time)
+{
+    struct record record;
+    assert_int_equal(records_next(&records, &record), ERR_OK);
+    assert_true(slice_equal_text(record.key, "k") && slice_equal_text(record.body, "ab"));
+    assert_int_equal(record.header_count, headers);
+    if (headers) {
+        assert_true(slice_equal_text(record.header_name, "weir_id"));
+        assert_true(slice_equal_text(record.header_value, "a/0badcafe/s/7"));
+    }
+    assert_int_equal(records_next(&records, &record), ERR_OK);
+    assert_null(record.key.data);
+    assert_non_null(record.body.data);
+    assert_int_equal(record.offset_delta, 1);
+    assert_int_equal(record.time_delta_ms, event_time ? 2000 : 0);
+    assert_int_equal(records_next(&records, &record), ERR_CLOSED);
+}
+
+static void batches_round_trip(void **state)
+{
+    (void)state;
+    struct zstd_decoder *decoder;
+    assert_int_equal(zstd_decoder_open(&decoder), ERR_OK);
+    for (unsigned kind = 0; kind < 8; kind++) {
+        bool headers = kind & 1, event_time = kind & 2, packed = kind & 4;
+        struct records_options options = {.compression_level = packed ? 3 : 0,
+                                          .event_time = event_time,
+                                          .identity = headers ? "a/0badcafe" : NULL,
+                                          .stream_name = "s"};
+        uint8_t memory[512], plain_memory[512];
+        struct out o = out_over(memory, sizeof memory);
+        assert_int_equal(records_build(&options, two, 2, &o), ERR_OK);
+        struct records_numbers numbers = {.sent_ms = 77000, .event_time = event_time};
+        records_patch(o.data, o.size, &numbers);
+        struct records_head head;
+        assert_int_equal(records_head_parse(out_slice(&o), &head), ERR_OK);
+        assert_int_equal(head.attributes, packed ? 4 : 0);
+        assert_int_equal(head.base_time_ms, event_time ? 1000 : 77000);
+        assert_int_equal(head.max_time_ms, event_time ? 3000 : 77000);
+        struct out plain = out_over(plain_memory, sizeof plain_memory);
+        if (packed) {
+            assert_int_equal(zstd_decode(decoder, head.records, &plain), ERR_OK);
+        } else {
+            out_put_slice(&plain, head.records);
+        }
+        check_records(out_slice(&plain), headers, event_time);
+    }
+    zstd_decoder_close(decoder);
+}
+
+static void small_room_overflows(void **state)
+{
+    (void)state;
+    uint8_t memory[256];
+    struct records_options options = {0};
+    for (size_t room = 0; room < 61 + 17; room++) {
+        struct out o = out_over(memory, room);
+        assert_int_equal(records_build(&options, two, 2, &o), ERR_FULL);
+    }
+}
+
+static void sequences_go_round(void **state)
+{
+    (void)state;
+    assert_int_equal(records_sequence_add(0, 5), 5);
+    assert_int_equal(records_sequence_add(INT32_MAX, 1), 0);
+    assert_int_equal(records_sequence_add(INT32_MAX - 2, 5), 2);
+}
+
+static void rows_lays_out(void **state)
+{
+    (void)state;
+    struct schema_info schema = {.number = 1};
+    uint8_t memory[16];
+    struct out room = out_over(memory, sizeof memory);
+    struct message messages[3];
+    struct layout_setup setup = {
+        .layout = LAYOUT_ROWS, .schema = &schema, .prefix = SLICE("PP"), .record_size_max = 8};
+    struct layout_builder *builder;
+    assert_int_equal(layout_begin(&builder, &setup, &room, messages, 3), ERR_OK);
+    struct layout_row row = {
+        .key = SLICE("k"), .datum = SLICE("12345"), .sequence = 4, .time_us = 5};
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = SLICE("123456"); /* 2 + 1 + 6: over record_size_max */
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    row.datum = SLICE("abcde");
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    assert_int_equal(layout_add(builder, &row), ERR_FULL); /* 2 bytes of room are left */
+    size_t count;
+    uint32_t per_record;
+    assert_int_equal(layout_finish(builder, &count, &per_record), ERR_OK);
+    layout_close(builder);
+    assert_int_equal(count, 2);
+    assert_int_equal(per_record, 1);
+    assert_true(slice_equal_text(messages[0].body, "PP12345"));
+    assert_true(slice_equal_text(messages[1].body, "PPabcde"));
+    assert_int_equal(messages[0].sequence, 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batch_is_golden),      cmocka_unit_test(batches_round_trip),
+        cmocka_unit_test(small_room_overflows), cmocka_unit_test(sequences_go_round),
+        cmocka_unit_test(rows_lays_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,403 @@
+#include "uplink/kafka/kafka.h"
+
+#include <assert.h>
+
+#include "ports/clock.h"
+#include "ports/http.h"
+#include "uplink/kafka/kafka_impl.h"
+#include "uplink/kafka/murmur2.h"
+#include "uplink/kafka/records.h"
+
+#define CLOCK_PLAUSIBLE_US \
+    (INT64_C(1767225600) * 1000000) /* 2026-01-01: nobody ran this before \
+                                     */
+#define CLOCK_LOOK_MS 1000
+#define KEYLESS_RUN 1024      /* events without a key change the partition after so many */
+#define ANSWER_MARGIN_MS 5000 /* the broker's own time limit comes first */
+#define SINGLE_OBJECT_SIZE \
+    10 /* C3 01 and the fingerprint (Avro specification, single-object encoding) */
+
+static struct kafka *kafka_of(struct uplink *uplink)
+{
+    return CONTAINER_OF(uplink, struct kafka, uplink);
+}
+
+/* --- names --- */
+
+static bool topic_is_allowed(const char *name)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size > WIRE_NAME_SIZE_MAX || strcmp(name, ".") == 0 ||
+        strcmp(name, "..") == 0) {
+        return false;
+    }
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+           size;
+}
+
+enum err kafka_topic_put(const char *pattern, const char *stream, const char *agent_id,
+                         char ret[TARGET_NAME_SIZE_MAX], struct why *why)
+{
+    char name[TARGET_NAME_SIZE_MAX];
+    struct out o = out_over(name, sizeof name - 1);
+    for (const char *c = pattern; *c;) {
+        if (strncmp(c, "{stream}", 8) == 0) {
+            out_put_text(&o, stream);
+            c += 8;
+        } else if (strncmp(c, "{agent}", 7) == 0) {
+            out_put_text(&o, agent_id);
+            c += 7;
+        } else {
+            out_put_byte(&o, (uint8_t)*c++);
+        }
+    }
+    name[o.size] = '\0';
+    if (o.overflow || !topic_is_allowed(name)) {
+        why_set(
+            why,
+            "topic \"%s\" of stream %s is not allowed: 1 to 249 letters, digits, dots, _ and -; "
+            "{stream} and {agent} are filled in",
+            name, stream);
+        return ERR_CONFIG;
+    }
+    memcpy(ret, name, sizeof name);
+    return ERR_OK;
+}
+
+/* --- where to --- */
+
+static uint32_t batch_size_max(struct kafka *k, const char *topic)
+{
+    uint32_t size_max = (uint32_t)k->options->message_size_max;
+    uint32_t request = uplink_request_size(k->host);
+    size_max = request < size_max ? request : size_max;
+    for (struct topic_limit *limit = k->limits; limit; limit = limit->next) {
+        if (strcmp(limit->name, topic) == 0 && limit->batch_size_max < size_max) {
+            size_max = limit->batch_size_max;
+        }
+    }
+    return size_max;
+}
+
+static enum err target_prefix(struct kafka *k, const struct schema_info *schema, struct target *ret,
+                              struct why *why)
+{
+    if (k->registry) {
+        enum err e = registry_prefix(k->registry, ret->name, schema, ret->prefix, why);
+        ret->prefix_size = e ? 0 : REGISTRY_PREFIX_SIZE;
+        return e;
+    }
+    ret->prefix[0] = 0xc3;
+    ret->prefix[1] = 0x01;
+    memcpy(ret->prefix + 2, schema->fingerprint, sizeof schema->fingerprint);
+    ret->prefix_size = SINGLE_OBJECT_SIZE;
+    return ERR_OK;
+}
+
+static enum err kafka_target(struct uplink *uplink, const struct stream_info *stream,
+                             const struct schema_info *schema, struct target *ret, struct why *why)
+{
+    struct kafka *k = kafka_of(uplink);
+    struct target target = {.partition_count = 0};
+    enum err e = kafka_topic_put(k->options->topic, stream->name, k->agent_id, target.name, why);
+    if (e) {
+        return e;
+    }
+    /* Both are asked for at once. */
+    enum err topic = cluster_topic(k->cluster, target.name, &target.partition_count, why);
+    e = topic && topic != ERR_AGAIN ? topic : target_prefix(k, schema, &target, why);
+    e = e ? e : topic;
+    if (e == ERR_AGAIN) {
+        kafka_say(k);
+    }
+    if (e) {
+        return e == ERR_NOMEM ? ERR_AGAIN : e;
+    }
+    assert(target.partition_count > 0);
+    memcpy(target.cluster_id, cluster_id(k->cluster), strlen(cluster_id(k->cluster)) + 1);
+    target.request_size_max = batch_size_max(k, target.name);
+    target.record_size_max =
+        (uint32_t)k->options->message_size_max - RECORDS_HEAD_SIZE - RECORDS_OVERHEAD_MAX;
+    *ret = target;
+    return ERR_OK;
+}
+
+static uint32_t kafka_place(const struct target *target, struct slice key, uint64_t sequence)
+{
+    if (!key.data) {
+        return (uint32_t)(sequence / KEYLESS_RUN % target->partition_count);
+    }
+    return murmur2_partition(key, target->partition_count);
+}
+
+static enum err kafka_wrap(const void *options, const struct batch *batch, struct out *ret)
+{
+    const struct kafka_options *kafka = options;
+    size_t start = ret->size;
+    struct records_options records = {
+        .compression_level = (int)kafka->compression_level,
+        .event_time = kafka->timestamp == KAFKA_TIME_EVENT,
+        .identity = kafka->headers ? batch->identity : NULL,
+        .stream_name = batch->stream->name,
+    };
+    enum err e = records_build(&records, batch->messages, batch->message_count, ret);
+    /* What has its numbers is sent as it is; and what is one message can't be made smaller here. */
+    bool may_shrink = batch->message_count > 1 && !batch->part->assigned;
+    if (!e && may_shrink && ret->size - start > batch->target.request_size_max) {
+        e = ERR_FULL;
+    }
+    return e;
+}
+
+/* --- numbers --- */
+
+static void clock_look(struct timer *timer)
+{
+    uplink_ready(CONTAINER_OF(timer, struct kafka, clock)->host);
+}
+
+/* The time of sending; -1: the clock was waited for, and can't be trusted yet. ERR_AGAIN: still
+ * waiting. */
+static enum err sent_time(struct kafka *k, int64_t *ret_ms)
+{
+    int64_t wall_us = clock_wall_us();
+    if (wall_us >= CLOCK_PLAUSIBLE_US || clock_wall_is_synchronised()) {
+        *ret_ms = wall_us / 1000;
+        return ERR_OK;
+    }
+    if (loop_now_ms(k->loop) - k->opened_ms < (uint64_t)k->options->clock_wait_ms) {
+        struct why why;
+        why_set(&why, "the clock is wrong (before 2026): waiting for it to be set");
+        uplink_fault(k->host, &why);
+        timer_arm(&k->clock, CLOCK_LOOK_MS);
+        return ERR_AGAIN;
+    }
+    uplink_count(k->host, "without_time", 1);
+    *ret_ms = -1;
+    return ERR_OK;
+}
+
+/* A parcel that was cut for another cluster goes to the one that is there now, once nothing of it
+ * is under way. */
+static enum err parcel_move(struct kafka *k, struct parcel *parcel)
+{
+    const char *id = cluster_id(k->cluster);
+    if (strcmp(parcel->cluster_id, id) == 0) {
+        return ERR_OK;
+    }
+    for (uint32_t i = 0; i < parcel->part_count; i++) {
+        if (parcel->parts[i].assigned && !parcel->parts[i].done) {
+            timer_arm(&k->clock, CLOCK_LOOK_MS);
+            return ERR_AGAIN;
+        }
+    }
+    memcpy(parcel->cluster_id, id, strlen(id) + 1);
+    return ERR_OK;
+}
+
+static enum err kafka_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
+                             size_t part_count)
+{
+    struct kafka *k = kafka_of(uplink);
+    int64_t sent_ms = -1;
+    if (k->stopping) {
+        return ERR_AGAIN;
+    }
+    enum err e = sent_time(k, &sent_ms);
+    e = e ? e : parcel_move(k, parcel);
+    for (size_t i = 0; i < part_count && !e; i++) {
+        e = producers_assign(k->producers, parcel->stream, parcel->lane, &parcel->parts[parts[i]]);
+    }
+    if (e) {
+        kafka_say(k);
+        return e; /* numbers that were given are given again: nothing was sent under them */
+    }
+    for (size_t i = 0; i < part_count; i++) {
+        parcel->parts[parts[i]].sent_ms = sent_ms;
+        parcel->parts[parts[i]].assigned = true;
+    }
+    return ERR_OK;
+}
+
+/* --- sending --- */
+
+static void kafka_send(struct uplink *uplink, struct batch *batch)
+{
+    struct kafka *k = kafka_of(uplink);
+    assert(batch->part->assigned && !batch->part->done);
+    assert(batch->wire.data == batch->wire_memory && batch->wire.size > RECORDS_HEAD_SIZE);
+    batch->lent_ms = loop_now_ms(k->loop);
+    kafka_queue(&k->waiting, batch);
+    timer_arm(&k->flush, 0); /* what is lent in the same turn goes in the same requests */
+}
+
+static void kafka_flush(struct timer *timer)
+{
+    kafka_pump(CONTAINER_OF(timer, struct kafka, flush));
+}
+
+static void kafka_late(struct timer *timer)
+{
+    struct kafka *k = CONTAINER_OF(timer, struct kafka, late);
+    kafka_say(k);
+    kafka_pump(k);
+}
+
+static void cluster_changed(void *context)
+{
+    struct kafka *k = context;
+    if (strcmp(k->cluster_id, cluster_id(k->cluster)) != 0) {
+        producers_forget(k->producers);
+        memcpy(k->cluster_id, cluster_id(k->cluster), sizeof k->cluster_id);
+    }
+    kafka_say(k);
+    producers_advance(k->producers);
+    uplink_ready(k->host);
+    timer_arm(&k->flush, 0);
+}
+
+static void producers_changed(void *context)
+{
+    struct kafka *k = context;
+    kafka_say(k);
+    uplink_ready(k->host);
+}
+
+static void wire_bytes(void *context, uint64_t sent, uint64_t received)
+{
+    struct kafka *k = context;
+    uplink_wire_bytes(k->host, sent, received);
+}
+
+/* --- life --- */
+
+static void kafka_close(struct uplink *uplink)
+{
+    if (!uplink) {
+        return;
+    }
+    struct kafka *k = kafka_of(uplink);
+    timer_release(&k->flush);
+    timer_release(&k->late);
+    timer_release(&k->clock);
+    timer_release(&k->grace);
+    cluster_close(k->cluster);
+    producers_close(k->producers);
+    registry_close(k->registry);
+    http_close(k->http);
+    tls_close(k->tls);
+    while (k->limits) {
+        struct topic_limit *limit = k->limits;
+        k->limits = limit->next;
+        free(limit);
+    }
+    free(k);
+}
+
+static void grace_over(struct timer *timer)
+{
+    cluster_cut(CONTAINER_OF(timer, struct kafka, grace)->cluster);
+}
+
+static void kafka_stop(struct uplink *uplink, int64_t grace_ms)
+{
+    struct kafka *k = kafka_of(uplink);
+    k->stopping = true;
+    cluster_stop(k->cluster);
+    timer_arm(&k->flush, 0); /* what only waits goes back at once */
+    timer_arm(&k->grace, grace_ms > 0 ? (uint64_t)grace_ms : 0);
+}
+
+static enum err open_registry(struct kafka *k, const struct uplink_setup *setup, struct why *why)
+{
+    if (!k->options->registry.is_set) {
+        return ERR_OK;
+    }
+    enum err e = http_open(&k->http, setup->loop, setup->names);
+    if (e) {
+        why_set(why, "the HTTP client for the schema registry can't be opened: %s", err_name(e));
+        return e;
+    }
+    struct registry_setup registry = {.loop = setup->loop,
+                                      .http = k->http,
+                                      .options = &k->options->registry,
+                                      .host = setup->host};
+    return registry_open(&k->registry, &registry, why);
+}
+
+static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, struct why *why)
+{
+    const struct kafka_options *options = k->options;
+    enum err e = options->tls.is_set ? tls_open(&k->tls, &options->tls, TLS_CLIENT, why) : ERR_OK;
+    if (e) {
+        return e;
+    }
+    struct cluster_setup cluster = {
+        .connection = {.loop = setup->loop,
+                       .names = setup->names,
+                       .tls = k->tls,
+                       .server_name = options->tls.server_name,
+                       .sasl = options->sasl.is_set ? &options->sasl : NULL,
+                       .client_id = options->client_id,
+                       .answer_timeout_ms =
+                           (uint32_t)options->request_timeout_ms + ANSWER_MARGIN_MS,
+                       .context = k,
+                       .wire_bytes = wire_bytes},
+        .brokers = options->brokers.items,
+        .broker_count = options->brokers.count,
+        .topic_create = options->topic_create,
+        .context = k,
+        .changed = cluster_changed,
+    };
+    e = cluster_open(&k->cluster, &cluster, why);
+    if (e) {
+        return e;
+    }
+    struct producers_setup producers = {
+        .loop = setup->loop, .cluster = k->cluster, .context = k, .changed = producers_changed};
+    return producers_open(&k->producers, &producers);
+}
+
+static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
+{
+    struct kafka *k = calloc(1, sizeof *k);
+    if (!k) {
+        return ERR_NOMEM;
+    }
+    k->uplink.class_ = &kafka_class;
+    k->options = setup->options;
+    k->host = setup->host;
+    k->loop = setup->loop;
+    k->agent_id = setup->agent_id;
+    k->opened_ms = loop_now_ms(setup->loop);
+    timer_init(&k->flush, setup->loop, kafka_flush);
+    timer_init(&k->late, setup->loop, kafka_late);
+    timer_init(&k->clock, setup->loop, clock_look);
+    timer_init(&k->grace, setup->loop, grace_over);
+    enum err e = open_cluster(k, setup, why);
+    e = e ? e : open_registry(k, setup, why);
+    if (e) {
+        kafka_close(&k->uplink);
+        return e;
+    }
+    *ret = &k->uplink;
+    return ERR_OK;
+}
+
+const struct uplink_class kafka_class = {
+    .type = "kafka",
+    .help = "Apache Kafka 2.1 or later and what speaks its protocol (Redpanda, Event Hubs, "
+            "Confluent Cloud, MSK), by "
+            "an idempotent producer of its own that stays exactly-once across crashes of agent and "
+            "broker.",
+    .options = kafka_table,
+    .options_size = sizeof(struct kafka_options),
+    .open = kafka_open,
+    .target = kafka_target,
+    .place = kafka_place,
+    .wrap = kafka_wrap,
+    .assign = kafka_assign,
+    .send = kafka_send,
+    .stop = kafka_stop,
+    .close = kafka_close,
+};

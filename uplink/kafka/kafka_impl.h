@@ -1,0 +1,101 @@
+/* Inside of the uplink `kafka`: shared by kafka.c (the class), send.c (requests and answers) and
+ * doubt.c (what nobody knows any more). Loop thread. */
+#ifndef WEIR_UPLINK_KAFKA_KAFKA_IMPL_H
+#define WEIR_UPLINK_KAFKA_KAFKA_IMPL_H
+
+#include "uplink/kafka/cluster.h"
+#include "uplink/kafka/kafka.h"
+#include "uplink/kafka/producer.h"
+
+#define KAFKA_SLOT_MAX 8           /* Produce requests under way, over all connections */
+#define KAFKA_REQUEST_BATCH_MAX 16 /* batches of one request, each for another partition */
+/* The broker remembers a producer for a day after the time stamp of its last batch; with a margin
+ * for clocks. */
+#define KAFKA_AGE_MS_MAX (INT64_C(20) * 60 * 60 * 1000)
+#define KAFKA_AGE_MS_MIN (-INT64_C(60) * 60 * 1000) /* sent in the future: the clock went back */
+
+struct kafka;
+struct http;
+
+/* One Produce request. */
+struct produce {
+    struct kafka *kafka;
+    struct connection *connection; /* NULL: the slot is free */
+    bool sent;
+    struct connection_request request;
+    struct batch *batches[KAFKA_REQUEST_BATCH_MAX]; /* NULL: answered */
+    size_t batch_count;
+    size_t wire_size;
+    struct slice pieces[KAFKA_REQUEST_BATCH_MAX * 2];
+    uint8_t memory[KAFKA_REQUEST_BATCH_MAX * (WIRE_NAME_SIZE_MAX + 2 + 4 + 8) + 16];
+};
+
+/* One DescribeProducers request. */
+struct describe {
+    struct connection_request request;
+    struct batch *batch; /* NULL: free */
+    struct connection *connection;
+    struct slice body;
+    uint8_t memory[WIRE_NAME_SIZE_MAX + 16];
+};
+
+/* The largest batch that a topic took, learned from refusals. */
+struct topic_limit {
+    struct topic_limit *next;
+    char name[TARGET_NAME_SIZE_MAX];
+    uint32_t batch_size_max;
+};
+
+struct kafka {
+    struct uplink uplink;
+    const struct kafka_options *options;
+    struct uplink_host *host;
+    struct loop *loop;
+    const char *agent_id;
+    struct tls *tls;
+    struct http *http;
+    struct registry *registry;
+    struct cluster *cluster;
+    struct producers *producers;
+    struct topic_limit *limits;
+    char cluster_id[CLUSTER_ID_SIZE_MAX]; /* of the cluster that gave the producer ids */
+    uint64_t opened_ms;
+    bool stopping;
+    struct batch *waiting;  /* for a connection: higher lanes first, each in the order of arrival */
+    struct batch *doubtful; /* for an answer to DescribeProducers */
+    struct timer flush;     /* at the end of the turn */
+    struct timer late;      /* looks for what waits too long */
+    struct timer clock;     /* until the clock can be trusted */
+    struct timer grace;     /* the stop is over */
+    struct produce slots[KAFKA_SLOT_MAX];
+    struct describe describe;
+};
+
+/* --- send.c --- */
+
+void kafka_queue(struct batch **list, struct batch *batch);
+/* Sends what can be sent. */
+void kafka_pump(struct kafka *k);
+/* Ends a batch. */
+void kafka_end(struct kafka *k, struct batch *batch, enum send_result result, int code,
+               const char *format, ...) PRINTF_LIKE(5, 6);
+struct sequence *kafka_sequence(struct kafka *k, const struct batch *batch);
+/* True once a batch has waited too long and was given back. */
+bool kafka_end_late(struct kafka *k, struct batch *batch);
+/* Shows what is wrong at the moment, if something is. */
+void kafka_say(struct kafka *k);
+
+/* --- doubt.c --- */
+
+/* Nobody knows whether the batch is stored, or an answer says so: finds out, else the user's
+ * policy. */
+void kafka_doubt(struct kafka *k, struct batch *batch);
+/* Goes on with what is in doubt. */
+void kafka_doubt_pump(struct kafka *k);
+/* It can't be found out. `reason` for the log. */
+void kafka_policy(struct kafka *k, struct batch *batch, const char *reason);
+/* How long ago the broker was told of the batch, by the wall clock; 0 when there is no time stamp.
+ */
+int64_t kafka_age_ms(const struct kafka *k, const struct batch *batch);
+
+#endif

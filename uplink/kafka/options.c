@@ -1,0 +1,117 @@
+#include "uplink/kafka/kafka.h"
+
+static const char *const timestamp_words[] = {"send", "event", NULL};
+static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
+static const struct option broker_item = {.kind = OPTION_TEXT, .min = 1, .max = 300};
+
+const struct option kafka_table[] = {
+    {.name = "brokers",
+     .kind = OPTION_LIST,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct kafka_options, brokers),
+     .min = 1,
+     .max = 32,
+     .item = &broker_item,
+     .help = "Brokers to ask first, as host:port (port 9092 when not said). The others are learned "
+             "from them."},
+    {.name = "topic",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct kafka_options, topic),
+     .min = 1,
+     .max = 249,
+     .initial = "{stream}",
+     .help = "The topic; {stream} and {agent} stand for the names of stream and agent."},
+    {.name = "client_id",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct kafka_options, client_id),
+     .min = 1,
+     .max = 250,
+     .initial = "weir",
+     .help = "The name by which brokers know this client in logs and quotas. It travels with each "
+             "request."},
+    {.name = "tls",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct kafka_options, tls),
+     .record = tls_client_table,
+     .record_size = sizeof(struct tls_options),
+     .help = "Speak TLS, with these settings; {} for the defaults. Without it: plain TCP."},
+    {.name = "sasl",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct kafka_options, sasl),
+     .record = sasl_table,
+     .record_size = sizeof(struct sasl_options),
+     .help = "Log in. Without it: no login."},
+    {.name = "registry",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct kafka_options, registry),
+     .record = registry_table,
+     .record_size = sizeof(struct registry_options),
+     .help = "Schema registry with Confluent's API: messages carry its ids. Without it they carry "
+             "the schema's "
+             "fingerprint (Avro's single-object encoding)."},
+    {.name = "timestamp",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct kafka_options, timestamp),
+     .initial = "send",
+     .words = timestamp_words,
+     .help = "The records' time stamp. send: the time of sending. event: the event's own; then a "
+             "backlog that is "
+             "older than the topic's retention is deleted by the brokers as soon as it arrives, "
+             "and what is older "
+             "than a day may be stored twice after a crash."},
+    {.name = "headers",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct kafka_options, headers),
+     .initial = "false",
+     .help = "Give each record a header weir_id: agent/incarnation/stream/sequence of its (first) "
+             "event."},
+    {.name = "compression_level",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct kafka_options, compression_level),
+     .min = 0,
+     .max = 19,
+     .initial = "3",
+     .help = "zstd's level; 0 sends without compression, for services that take none."},
+    {.name = "in_doubt",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct kafka_options, in_doubt),
+     .initial = "resend",
+     .words = in_doubt_words,
+     .help = "What happens to a batch of which nobody knows any more whether it was stored "
+             "(AFTER_A_CRASH.md): "
+             "resend may store it twice, set_aside keeps it here for a person to decide."},
+    {.name = "request_timeout",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct kafka_options, request_timeout_ms),
+     .min = 1000,
+     .max = 600000,
+     .initial = "30 s",
+     .help = "How long a broker may take for an answer, while the request makes no progress."},
+    {.name = "message_size_max",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct kafka_options, message_size_max),
+     .min = 4096,
+     .max = 1048588,
+     .initial = "1048588",
+     .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is found "
+             "out by itself "
+             "too, at the price of a refused request."},
+    {.name = "topic_create",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct kafka_options, topic_create),
+     .initial = "true",
+     .help =
+         "Let the broker create a missing topic, if it is set up to (auto.create.topics.enable)."},
+    {.name = "clock_wait",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct kafka_options, clock_wait_ms),
+     .max = 86400000,
+     .initial = "5 min",
+     .help = "How long after the start to wait for a plausible clock before sending without time "
+             "stamps, which "
+             "gives up exactly-once for what is in flight at a crash."},
+    {.name = NULL},
+};

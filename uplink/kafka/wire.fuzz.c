@@ -1,0 +1,69 @@
+/* Every answer of a broker: the first byte says which one. */
+#include "uplink/kafka/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void produced(void *context, const struct wire_produced *one)
+{
+    *(uint64_t *)context += one->partition + one->topic.size;
+}
+
+static void node(void *context, int32_t id, struct slice host, uint16_t port)
+{
+    *(uint64_t *)context += (uint32_t)id + host.size + port;
+}
+
+static void topic(void *context, struct slice name, int16_t error, uint32_t partition_count)
+{
+    *(uint64_t *)context += name.size + (uint16_t)error + partition_count;
+}
+
+static void partition(void *context, uint32_t index, int16_t error, int32_t leader)
+{
+    *(uint64_t *)context += index + (uint16_t)error + (uint32_t)leader;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    struct slice body = {data + 1, size - 1};
+    uint64_t sum = 0;
+    int32_t throttle_ms;
+    struct wire_versions versions;
+    struct wire_metadata metadata;
+    struct wire_metadata_visitor visitor = {&sum, node, topic, partition};
+    struct wire_producer_id id;
+    struct wire_sasl_handshake_answer handshake;
+    struct wire_sasl_answer login;
+    struct wire_described described;
+    enum err e = ERR_OK;
+    switch (data[0] % 7) {
+    case 0:
+        e = wire_versions_parse(body, &versions);
+        break;
+    case 1:
+        e = wire_produce_parse(body, produced, &sum, &throttle_ms);
+        break;
+    case 2:
+        e = wire_metadata_parse(body, &visitor, &metadata);
+        break;
+    case 3:
+        e = wire_init_producer_id_parse(body, &id);
+        break;
+    case 4:
+        e = wire_sasl_handshake_parse(body, &handshake);
+        break;
+    case 5:
+        e = wire_sasl_authenticate_parse(body, data[0] > 127, &login);
+        break;
+    default:
+        e = wire_describe_producers_parse(body, 42, &described);
+        break;
+    }
+    if (e && sum) {
+        abort(); /* an answer that can't be read reports nothing */
+    }
+    return 0;
+}

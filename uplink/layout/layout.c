@@ -1,0 +1,63 @@
+#include "uplink/layout/layout.h"
+
+#include <assert.h>
+
+#include "uplink/layout/rows.h"
+
+struct layout_builder {
+    struct layout_setup setup;
+    struct out *memory;
+    struct message *messages;
+    size_t message_max;
+    size_t message_count;
+};
+
+enum err layout_begin(struct layout_builder **ret, const struct layout_setup *setup,
+                      struct out *memory, struct message *messages, size_t message_max)
+{
+    assert(setup->schema && setup->record_size_max > 0);
+    assert(setup->events_per_record <= 1 || setup->layout != LAYOUT_ROWS);
+    if (setup->layout != LAYOUT_ROWS) {
+        return ERR_VERSION; /* on record by a newer version */
+    }
+    struct layout_builder *builder = calloc(1, sizeof *builder);
+    if (!builder) {
+        return ERR_NOMEM;
+    }
+    builder->setup = *setup;
+    builder->memory = memory;
+    builder->messages = messages;
+    builder->message_max = message_max;
+    *ret = builder;
+    return ERR_OK;
+}
+
+enum err layout_add(struct layout_builder *builder, const struct layout_row *row)
+{
+    const struct layout_setup *setup = &builder->setup;
+    if (setup->prefix.size + row->key.size + row->datum.size > setup->record_size_max) {
+        return ERR_REJECTED;
+    }
+    if (builder->message_count == builder->message_max) {
+        return ERR_FULL;
+    }
+    enum err e =
+        rows_add(&builder->messages[builder->message_count], setup->prefix, row, builder->memory);
+    if (!e) {
+        builder->message_count++;
+    }
+    return e;
+}
+
+enum err layout_finish(struct layout_builder *builder, size_t *ret_message_count,
+                       uint32_t *ret_events_per_record)
+{
+    *ret_message_count = builder->message_count;
+    *ret_events_per_record = 1;
+    return ERR_OK;
+}
+
+void layout_close(struct layout_builder *builder)
+{
+    free(builder);
+}

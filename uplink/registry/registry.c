@@ -1,0 +1,495 @@
+#include "uplink/registry/registry.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "ports/http.h"
+#include "ports/lib/json.h"
+#include "ports/random.h"
+
+#define SUBJECT_SIZE_MAX 1024
+#define URL_SIZE_MAX 4096
+#define ENTRY_MAX 1024 /* schema versions of all streams */
+#define BACKOFF_MS_FIRST 1000
+#define BACKOFF_MS_MAX (60 * 1000)
+#define REFUSAL_MS 50000 /* a refusal is asked again after this long */
+#define REQUEST_TIMEOUT_MS 20000
+#define KEPT_SIZE 12 /* id, 4 bytes; where it is from, 8 bytes */
+
+static const char *const subject_words[] = {"topic_name", "record_name", "topic_record_name", NULL};
+
+const struct option registry_table[] = {
+    {.name = "url",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct registry_options, url),
+     .min = 8,
+     .max = 2048,
+     .help = "Where the registry's API begins, for example https://registry.example.com or "
+             "http://127.0.0.1:8080/apis/ccompat/v7."},
+    {.name = "user",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct registry_options, user),
+     .max = 1024,
+     .help = "User for basic authentication (Confluent Cloud: the API key)."},
+    {.name = "password",
+     .kind = OPTION_SECRET,
+     .offset = offsetof(struct registry_options, password),
+     .max = 2048,
+     .help = "Password for basic authentication."},
+    {.name = "tls",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct registry_options, tls),
+     .record = tls_client_table,
+     .record_size = sizeof(struct tls_options),
+     .help = "TLS settings of an https URL."},
+    {.name = "subject",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct registry_options, subject),
+     .initial = "topic_name",
+     .words = subject_words,
+     .help = "Under which subject schemas are filed: <topic>-value, the record's full name, or "
+             "<topic>-<full name>."},
+    {.name = "register",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct registry_options, may_register),
+     .initial = "true",
+     .help = "Register a schema that the subject does not have. Without it, it is only looked up."},
+    {.name = NULL},
+};
+
+enum entry_state {
+    ENTRY_WAITING, /* for the backoff, or for the answer */
+    ENTRY_KNOWN,
+    ENTRY_REFUSED,
+};
+
+/* One schema; its stream, and so its topic and subject, never change. */
+struct entry {
+    struct entry *next;
+    struct registry *registry;
+    uint32_t schema; /* number */
+    enum entry_state state;
+    uint32_t id;
+    enum err refusal;
+    struct why why;
+    uint64_t refused_ms;
+    unsigned attempt;
+    struct timer retry;
+    bool open; /* the request is under way */
+    struct http_request request;
+    char url[URL_SIZE_MAX];
+    uint8_t *body;
+    size_t body_size;
+};
+
+struct registry {
+    struct registry_setup setup;
+    struct entry *entries;
+    size_t entry_count;
+    bool has_fault;
+    struct why fault;
+};
+
+/* --- subjects and URLs --- */
+
+/* The full name of the schema's type: "namespace" and "name" of the outermost object. */
+static enum err full_name(struct slice schema, struct out *ret)
+{
+    struct json_reader reader;
+    struct json_token token;
+    struct slice name = {NULL, 0}, space = {NULL, 0};
+    json_init(&reader, schema);
+    if (json_next(&reader, &token) || token.kind != JSON_OBJECT_BEGIN) {
+        return ERR_CORRUPT;
+    }
+    while (!json_next(&reader, &token) && token.kind == JSON_KEY) {
+        bool is_name = slice_equal_text(token.text, "name");
+        bool is_space = slice_equal_text(token.text, "namespace");
+        struct slice value;
+        if (json_skip(&reader, &value)) {
+            return ERR_CORRUPT;
+        }
+        if ((is_name || is_space) && value.size >= 2 && value.data[0] == '"') {
+            *(is_name ? &name : &space) = (struct slice){value.data + 1, value.size - 2};
+        }
+    }
+    if (name.size == 0) {
+        return ERR_CORRUPT;
+    }
+    if (space.size > 0 && !memchr(name.data, '.', name.size)) {
+        out_put_slice(ret, space);
+        out_put_byte(ret, '.');
+    }
+    out_put_slice(ret, name);
+    return ret->overflow ? ERR_FULL : ERR_OK;
+}
+
+enum err registry_subject_put(enum registry_subject kind, const char *topic, struct slice schema,
+                              struct out *ret)
+{
+    if (kind != REGISTRY_RECORD_NAME) {
+        out_put_text(ret, topic);
+        out_put_byte(ret, '-');
+    }
+    if (kind == REGISTRY_TOPIC_NAME) {
+        out_put_text(ret, "value");
+        return ret->overflow ? ERR_FULL : ERR_OK;
+    }
+    return full_name(schema, ret);
+}
+
+static void put_escaped(struct out *o, struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '_' || c == '.' || c == '~';
+        if (plain) {
+            out_put_byte(o, c);
+        } else {
+            out_put_format(o, "%%%02X", c);
+        }
+    }
+}
+
+/* FNV-1a, 64 bits: tells ids of different registries and subjects apart. */
+static uint64_t origin_of(const char *url)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (const char *c = url; *c; c++) {
+        hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static enum err entry_url(struct entry *entry, const char *topic, const struct schema_info *schema,
+                          struct why *why)
+{
+    const struct registry_options *options = entry->registry->setup.options;
+    uint8_t memory[SUBJECT_SIZE_MAX];
+    struct out subject = out_over(memory, sizeof memory);
+    enum err e = registry_subject_put((enum registry_subject)options->subject, topic, schema->json,
+                                      &subject);
+    size_t base = strlen(options->url);
+    while (base > 0 && options->url[base - 1] == '/') {
+        base--;
+    }
+    struct out url = out_over(entry->url, sizeof entry->url - 1);
+    out_put(&url, options->url, base);
+    out_put_text(&url, "/subjects/");
+    put_escaped(&url, out_slice(&subject));
+    out_put_text(&url, options->may_register ? "/versions" : "");
+    entry->url[url.size] = '\0';
+    if (e || url.overflow) {
+        why_set(why, e == ERR_CORRUPT ? "the schema has no name to make a registry subject of"
+                                      : "the registry's URL and subject are too long");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+/* --- answers --- */
+
+/* Members of the answer's object: "id", "error_code", "message". */
+struct answer {
+    bool has_id;
+    uint32_t id;
+    int64_t error_code;
+    char message[256];
+};
+
+static void answer_member(struct slice key, struct slice value, struct answer *ret)
+{
+    char number[24];
+    if (slice_equal_text(key, "id") && slice_to_text(value, number, sizeof number)) {
+        char *end;
+        unsigned long long id = strtoull(number, &end, 10);
+        ret->has_id = *end == '\0' && number[0] >= '0' && number[0] <= '9' && id <= INT32_MAX;
+        ret->id = (uint32_t)id;
+    } else if (slice_equal_text(key, "error_code") && slice_to_text(value, number, sizeof number)) {
+        ret->error_code = strtoll(number, NULL, 10);
+    } else if (slice_equal_text(key, "message") && value.size >= 2) {
+        struct out text = out_over(ret->message, sizeof ret->message - 1);
+        size_t size = value.size - 2 < text.size_max ? value.size - 2 : text.size_max;
+        out_put(&text, value.data + 1, size); /* escapes stay: it is for the log */
+        ret->message[text.size] = '\0';
+    }
+}
+
+/* What can't be read leaves the members as they are: the status decides. */
+static void answer_parse(struct slice body, struct answer *ret)
+{
+    struct json_reader reader;
+    struct json_token token;
+    *ret = (struct answer){0};
+    json_init(&reader, body);
+    if (json_next(&reader, &token) || token.kind != JSON_OBJECT_BEGIN) {
+        return;
+    }
+    while (!json_next(&reader, &token) && token.kind == JSON_KEY) {
+        struct slice value;
+        struct slice key = token.text;
+        if (json_skip(&reader, &value)) {
+            return;
+        }
+        answer_member(key, value, ret);
+    }
+}
+
+static void entry_known(struct entry *entry, uint32_t id)
+{
+    struct registry *registry = entry->registry;
+    uint8_t memory[KEPT_SIZE];
+    struct out kept = out_over(memory, sizeof memory);
+    out_put_u32_be(&kept, id);
+    out_put_u64_be(&kept, origin_of(entry->url));
+    entry->state = ENTRY_KNOWN;
+    entry->id = id;
+    registry->has_fault = false;
+    uplink_remote_id_set(registry->setup.host, entry->schema, out_slice(&kept));
+}
+
+static void entry_refused(struct entry *entry, enum err e)
+{
+    entry->state = ENTRY_REFUSED;
+    entry->refusal = e;
+    entry->refused_ms = loop_now_ms(entry->registry->setup.loop);
+    entry->registry->has_fault = false;
+}
+
+static void entry_again(struct entry *entry, int64_t retry_after_ms)
+{
+    uint64_t ceiling = (uint64_t)BACKOFF_MS_FIRST << (entry->attempt < 7 ? entry->attempt : 7);
+    ceiling = ceiling < BACKOFF_MS_MAX ? ceiling : BACKOFF_MS_MAX;
+    entry->attempt++;
+    uint64_t wait = ceiling / 2 + random_below((uint32_t)(ceiling / 2) + 1);
+    if (retry_after_ms > 0 && (uint64_t)retry_after_ms > wait) {
+        wait = (uint64_t)retry_after_ms;
+    }
+    timer_arm(&entry->retry, wait);
+    entry->registry->has_fault = true;
+    entry->registry->fault = entry->why;
+}
+
+/* By status first, then by what the body has; never by texts, which differ between registries. */
+static void entry_answered(struct http_request *request, const struct http_answer *http)
+{
+    struct entry *entry = CONTAINER_OF(request, struct entry, request);
+    struct registry *registry = entry->registry;
+    entry->open = false;
+    uplink_wire_bytes(registry->setup.host, http->wire_sent, http->wire_received);
+    struct answer answer = {0};
+    if (http->e == ERR_OK) {
+        answer_parse(http->body, &answer);
+    }
+    const char *says = answer.message[0] ? answer.message : "no reason given";
+    if (http->e != ERR_OK) {
+        why_set(&entry->why, "no answer from the schema registry at %s: %s", entry->url,
+                http->why.text[0] ? http->why.text : err_name(http->e));
+        entry_again(entry, 0);
+    } else if (http->status == 200 && answer.has_id) {
+        entry_known(entry, answer.id);
+    } else if (http->status == 401 || http->status == 403) {
+        why_set(&entry->why,
+                "the schema registry refuses us (%ld): check registry.user and .password, "
+                "and the rights on %s",
+                http->status, entry->url);
+        entry_refused(entry, ERR_CONFIG);
+    } else if (http->status == 409) {
+        why_set(&entry->why, "the schema registry finds the schema incompatible at %s: %s",
+                entry->url, says);
+        entry_refused(entry, ERR_REJECTED);
+    } else if (http->status == 422 || http->status == 400) {
+        why_set(&entry->why, "the schema registry does not take the schema at %s (%" PRId64 "): %s",
+                entry->url, answer.error_code, says);
+        entry_refused(entry, ERR_REJECTED);
+    } else if (http->status == 404 && !registry->setup.options->may_register) {
+        why_set(&entry->why,
+                "the schema is not registered at %s: register it there, or set "
+                "registry.register to true",
+                entry->url);
+        entry_refused(entry, ERR_REJECTED);
+    } else if (http->status == 404) {
+        why_set(&entry->why, "there is no schema registry at %s (404): check registry.url",
+                entry->url);
+        entry_refused(entry, ERR_CONFIG);
+    } else {
+        why_set(&entry->why, "the schema registry at %s answers %ld: %s", entry->url, http->status,
+                says);
+        entry_again(entry, http->retry_after_ms);
+    }
+    uplink_ready(registry->setup.host);
+}
+
+static void entry_send(struct entry *entry)
+{
+    const struct registry_options *options = entry->registry->setup.options;
+    entry->request = (struct http_request){
+        .method = "POST",
+        .url = entry->url,
+        .headers = {"Content-Type: application/vnd.schemaregistry.v1+json",
+                    "Accept: application/vnd.schemaregistry.v1+json"},
+        .body = {entry->body, entry->body_size},
+        .tls = options->tls.is_set ? &options->tls : NULL,
+        .user = options->user,
+        .password = options->password,
+        .timeout_ms = REQUEST_TIMEOUT_MS,
+        .done = entry_answered,
+    };
+    entry->state = ENTRY_WAITING;
+    enum err e = http_send(entry->registry->setup.http, &entry->request);
+    entry->open = e == ERR_OK;
+    if (e) {
+        why_set(&entry->why, "no request to the schema registry could be begun: %s", err_name(e));
+        entry_again(entry, 0);
+    }
+}
+
+static void entry_retry(struct timer *timer)
+{
+    entry_send(CONTAINER_OF(timer, struct entry, retry));
+}
+
+/* --- entries --- */
+
+static void entry_free(struct entry *entry)
+{
+    if (entry->open) {
+        http_cancel(entry->registry->setup.http, &entry->request);
+    }
+    timer_release(&entry->retry);
+    free(entry->body);
+    free(entry);
+}
+
+static enum err entry_body(struct entry *entry, const struct schema_info *schema)
+{
+    size_t room = schema->json.size * 6 + 32; /* a control character becomes \u0000 */
+    entry->body = malloc(room);
+    if (!entry->body) {
+        return ERR_NOMEM;
+    }
+    struct out body = out_over(entry->body, room);
+    out_put_text(&body, "{\"schema\":");
+    out_put_json(&body, schema->json);
+    out_put_text(&body, "}");
+    assert(!body.overflow);
+    entry->body_size = body.size;
+    return ERR_OK;
+}
+
+/* An id from an earlier life, if it is from this registry and subject. */
+static bool entry_remember(struct entry *entry)
+{
+    uint8_t memory[REMOTE_ID_SIZE_MAX];
+    size_t size = 0;
+    if (!uplink_remote_id(entry->registry->setup.host, entry->schema, memory, &size)) {
+        return false;
+    }
+    struct slice kept = {memory, size};
+    uint32_t id;
+    uint64_t origin;
+    if (!slice_take_u32_be(&kept, &id) || !slice_take_u64_be(&kept, &origin) ||
+        origin != origin_of(entry->url)) {
+        return false;
+    }
+    entry->state = ENTRY_KNOWN;
+    entry->id = id;
+    return true;
+}
+
+static enum err entry_add(struct registry *registry, const char *topic,
+                          const struct schema_info *schema, struct entry **ret, struct why *why)
+{
+    struct entry *entry = registry->entry_count < ENTRY_MAX ? calloc(1, sizeof *entry) : NULL;
+    if (!entry) {
+        why_set(why, "no room for another schema: at most %d", ENTRY_MAX);
+        return ERR_NOMEM;
+    }
+    entry->registry = registry;
+    entry->schema = schema->number;
+    timer_init(&entry->retry, registry->setup.loop, entry_retry);
+    enum err e = entry_url(entry, topic, schema, why);
+    if (!e && !entry_remember(entry)) {
+        e = entry_body(entry, schema);
+    }
+    if (e) {
+        entry_free(entry);
+        return e;
+    }
+    if (entry->state != ENTRY_KNOWN) {
+        entry_send(entry);
+    }
+    entry->next = registry->entries;
+    registry->entries = entry;
+    registry->entry_count++;
+    *ret = entry;
+    return ERR_OK;
+}
+
+enum err registry_open(struct registry **ret, const struct registry_setup *setup, struct why *why)
+{
+    const char *url = setup->options->url;
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        why_set(why, "registry.url \"%s\" must begin with http:// or https://", url);
+        return ERR_CONFIG;
+    }
+    struct registry *registry = calloc(1, sizeof *registry);
+    if (!registry) {
+        return ERR_NOMEM;
+    }
+    registry->setup = *setup;
+    *ret = registry;
+    return ERR_OK;
+}
+
+void registry_close(struct registry *registry)
+{
+    if (!registry) {
+        return;
+    }
+    while (registry->entries) {
+        struct entry *entry = registry->entries;
+        registry->entries = entry->next;
+        entry_free(entry);
+    }
+    free(registry);
+}
+
+enum err registry_prefix(struct registry *registry, const char *topic,
+                         const struct schema_info *schema, uint8_t ret_prefix[REGISTRY_PREFIX_SIZE],
+                         struct why *why)
+{
+    struct entry *entry = registry->entries;
+    while (entry && entry->schema != schema->number) {
+        entry = entry->next;
+    }
+    if (!entry) {
+        enum err e = entry_add(registry, topic, schema, &entry, why);
+        if (e) {
+            return e;
+        }
+    }
+    if (entry->state == ENTRY_REFUSED) {
+        if (loop_now_ms(registry->setup.loop) - entry->refused_ms < REFUSAL_MS) {
+            *why = entry->why;
+            return entry->refusal;
+        }
+        entry->attempt = 0;
+        entry_send(entry);
+    }
+    if (entry->state != ENTRY_KNOWN) {
+        return ERR_AGAIN;
+    }
+    struct out prefix = out_over(ret_prefix, REGISTRY_PREFIX_SIZE);
+    out_put_byte(&prefix, 0);
+    out_put_u32_be(&prefix, entry->id);
+    return ERR_OK;
+}
+
+const struct why *registry_fault(const struct registry *registry)
+{
+    return registry->has_fault ? &registry->fault : NULL;
+}

@@ -1,0 +1,62 @@
+/* Client of a schema registry that speaks Confluent's API: gets the id of a stream's schema, by
+ * registering it or, when it may not, by looking it up. Everything runs in the background; an id
+ * that is known is kept by the caller's buffer and needs no registry after a restart. Loop thread.
+ */
+#ifndef WEIR_UPLINK_REGISTRY_REGISTRY_H
+#define WEIR_UPLINK_REGISTRY_REGISTRY_H
+
+#include "ports/option.h"
+#include "ports/tls.h"
+#include "ports/uplink.h"
+
+struct registry;
+struct http;
+
+#define REGISTRY_PREFIX_SIZE 5 /* 00 and the id, 4 bytes, most significant first */
+
+enum registry_subject {
+    REGISTRY_TOPIC_NAME,        /* <topic>-value */
+    REGISTRY_RECORD_NAME,       /* <full name> */
+    REGISTRY_TOPIC_RECORD_NAME, /* <topic>-<full name> */
+};
+
+/* The "registry" object of an uplink. */
+struct registry_options {
+    bool is_set;
+    const char *url;
+    const char *user;
+    const char *password;
+    struct tls_options tls;
+    int64_t subject;   /* enum registry_subject */
+    bool may_register; /* "register" */
+};
+extern const struct option registry_table[];
+
+struct registry_setup {
+    struct loop *loop;
+    struct http *http; /* lives longer */
+    const struct registry_options *options;
+    struct uplink_host *host; /* keeps the ids; hears uplink_ready() */
+};
+
+enum err registry_open(struct registry **ret, const struct registry_setup *setup,
+                       struct why *why) MUST_USE;
+/* NULL is allowed. */
+void registry_close(struct registry *registry);
+
+/* The wire format's prefix for datums of this schema on this topic. ERR_AGAIN: asked for,
+ * uplink_ready() follows. ERR_REJECTED: refused (409 incompatible, 422 invalid, 404 unknown with
+ * look-up only); ERR_CONFIG: no right (401, 403); *why says it; a later call, after a while, asks
+ * again. */
+enum err registry_prefix(struct registry *registry, const char *topic,
+                         const struct schema_info *schema, uint8_t ret_prefix[REGISTRY_PREFIX_SIZE],
+                         struct why *why) MUST_USE;
+/* Why the registry does not answer at the moment; NULL: nothing is known to be wrong. */
+const struct why *registry_fault(const struct registry *registry);
+
+/* The subject of a schema on a topic. ERR_CORRUPT: the schema has no name. ERR_FULL: `ret` is too
+ * small. */
+enum err registry_subject_put(enum registry_subject kind, const char *topic, struct slice schema,
+                              struct out *ret) MUST_USE;
+
+#endif
