@@ -16,7 +16,6 @@
 #define CONFIG_DRIVER_MAX 64
 #define CONFIG_STREAM_MAX 255 /* beside weir.events */
 #define CONFIG_UPLINK_MAX UPLINK_COUNT_MAX
-#define CONFIG_ERROR_MAX 200 /* reported; more are only counted */
 #define CONFIG_PATH_DEFAULT "/etc/weir/weir.json"
 
 /* The classes that this program knows; each list ends with NULL. */
@@ -44,6 +43,7 @@ struct config_uplink {
     const struct uplink_class *class_;
     struct uplink_common common;
     const void *options; /* the filled struct of the class */
+    bool carries_events; /* weir.events goes here too */
 };
 
 struct config {
@@ -56,8 +56,9 @@ struct config {
     size_t driver_count;
     struct config_uplink *uplinks;
     size_t uplink_count;
-    struct config_memory *memory; /* config.c's own */
-    struct slice text;            /* of the file */
+    struct config_memory *memory; /* this and the next: config's own */
+    const struct fill_origin *origins;
+    struct slice text; /* of the file */
 };
 
 /* What was found: lines "FILE:LINE:COL: $.json.path: text", in the order of the file. */

@@ -1,0 +1,279 @@
+#include "config/core.h"
+
+#include "config/template.h"
+
+static enum err check_template(const void *value, struct why *why)
+{
+    return template_check(*(const char *const *)value, why);
+}
+
+static enum err check_pattern(const void *value, struct why *why)
+{
+    return route_check(*(const char *const *)value, why);
+}
+
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+
+const struct option agent_options_table[] = {
+    {.name = "id",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct agent_options, id),
+     .min = 1,
+     .max = 63,
+     .help = "The name of this agent at the centre. Default: the host's name."},
+    {.name = "log_level",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct agent_options, log_level),
+     .words = log_levels,
+     .initial = "info",
+     .help = "How much is logged on stderr."},
+    {.name = "socket",
+     .kind = OPTION_PATH,
+     .offset = offsetof(struct agent_options, socket),
+     .help = "Control socket for `weir status`. Default: `weir.sock` beside the buffer."},
+    {.name = "stop_grace",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct agent_options, stop_grace_ms),
+     .max = 600000,
+     .initial = "10 s",
+     .help = "How long an orderly stop waits for the answers to what is being sent. What is not "
+             "answered by then is sent again at the next start."},
+    {0},
+};
+
+const struct option buffer_options_table[] = {
+    {.name = "path",
+     .kind = OPTION_PATH,
+     .offset = offsetof(struct buffer_options, path),
+     .initial = "/var/lib/weir/buffer.db",
+     .help = "The database file; its folder is made when missing. Beside it lie `-wal` and `-shm` "
+             "files."},
+    {.name = "size_max",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct buffer_options, size_max),
+     .min = 4 * 1024 * 1024,
+     .max = INT64_C(1) << 40,
+     .initial = "512 MiB",
+     .help = "What the buffer may take on disk, with everything that belongs to it. A hard limit."},
+    {.name = "event_size_max",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct buffer_options, event_size_max),
+     .min = 1024,
+     .max = 1024 * 1024,
+     .initial = "64 KiB",
+     .help = "Larger events are set aside."},
+    {.name = "commit_interval",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct buffer_options, commit_interval_ms),
+     .max = 600000,
+     .initial = "5 s",
+     .help = "How long an event may wait for its commit when no source waits for an "
+             "acknowledgement. Longer spares the flash; a power cut loses at most this much of "
+             "sources that cannot be read again."},
+    {0},
+};
+
+static const char *const when_full[] = {"block", "drop_oldest", NULL};
+static const char *const unknown_fields[] = {"ignore", "set_aside", NULL};
+static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
+
+const struct option stream_options_table[] = {
+    {.name = "schema",
+     .kind = OPTION_PATH,
+     .flags = OPTION_FILE_EXISTS,
+     .offset = offsetof(struct stream_config, schema),
+     .help = "The Avro schema (a JSON file) of the stream's events. Without one, events are kept "
+             "as they come, in the built-in schema `weir.Raw`."},
+    {.name = "key",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct stream_config, key),
+     .min = 1,
+     .max = 255,
+     .help = "The schema field whose value is the event's key: events of one key stay in order."},
+    {.name = "time",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct stream_config, time),
+     .min = 1,
+     .max = 255,
+     .help = "The schema field that holds the event's own time. Without it an event has the time "
+             "at which it came."},
+    {.name = "priority",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct stream_config, priority),
+     .max = 9,
+     .initial = "3",
+     .help = "0 to 9. Higher ones are sent first and kept longest; from 7 on an event is committed "
+             "and sent at once."},
+    {.name = "when_full",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct stream_config, when_full),
+     .words = when_full,
+     .initial = "drop_oldest",
+     .help = "`block`: sources have to wait. `drop_oldest`: the oldest events give way; counted "
+             "and reported."},
+    {.name = "share_min",
+     .kind = OPTION_SHARE,
+     .offset = offsetof(struct stream_config, share_min),
+     .max = 1000000,
+     .initial = "0 %",
+     .help = "The part of the buffer that no other stream may take."},
+    {.name = "unknown_fields",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct stream_config, unknown_fields),
+     .words = unknown_fields,
+     .initial = "ignore",
+     .help = "What becomes of an event with fields that the schema does not have."},
+    {.name = "uplinks",
+     .kind = OPTION_LIST,
+     .offset = offsetof(struct stream_config, uplinks),
+     .max = 16,
+     .item = &name_item,
+     .help = "Names of uplinks. Default: all."},
+    {.name = "renamed_from",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct stream_config, renamed_from),
+     .min = 1,
+     .max = 63,
+     .help = "The stream's earlier name: it takes over what is still kept under it."},
+    {0},
+};
+
+static const struct option template_item = {
+    .kind = OPTION_TEXT, .max = 1024, .check = check_template};
+
+#define SET_HELP \
+    "Fields that are not in the payload: each a text in which `{topic}`, `{topic.N}` (level N of " \
+    "the subject, from 0), `{source}`, `{driver}`, `{agent}` and `{payload.NAME}` stand for what " \
+    "is " \
+    "known of the event."
+
+static const struct option route_table[] = {
+    {.name = "topic",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct route_options, topic),
+     .min = 1,
+     .max = 1024,
+     .check = check_pattern,
+     .help =
+         "A pattern for the event's subject (topic, path of the file or of the URL): `+` stands "
+         "for one level, `#` at the end for all that follow, `*` for any characters within a "
+         "level. Default: everything."},
+    {.name = "stream",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct route_options, stream),
+     .min = 1,
+     .max = 63,
+     .help = "The stream that takes the event."},
+    {.name = "set",
+     .kind = OPTION_MAP,
+     .offset = offsetof(struct route_options, set),
+     .max = 64,
+     .item = &template_item,
+     .help = SET_HELP},
+    {0},
+};
+
+const struct option driver_common_table[] = {
+    {.name = "type",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct driver_common, type),
+     .help = "What kind of driver it is."},
+    {.name = "stream",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct driver_common, stream),
+     .min = 1,
+     .max = 63,
+     .help = "The stream that takes what no route takes. Without routes: everything."},
+    {.name = "set",
+     .kind = OPTION_MAP,
+     .offset = offsetof(struct driver_common, set),
+     .max = 64,
+     .item = &template_item,
+     .help = SET_HELP " Together with `stream`."},
+    {.name = "routes",
+     .kind = OPTION_LIST,
+     .offset = offsetof(struct driver_common, routes),
+     .max = 256,
+     .record = route_table,
+     .record_size = sizeof(struct route_options),
+     .help = "Which input goes to which stream. The first route that matches takes the event; what "
+             "none takes is set aside, unless there is a `stream`."},
+    {.name = "ack_interval",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct driver_common, ack_interval_ms),
+     .max = 60000,
+     .initial = "250 ms",
+     .help = "How long a source that waits for its acknowledgement may wait for others to share "
+             "the commit."},
+    {0},
+};
+
+static const char *const layouts[] = {"rows", NULL};
+static const char *const partition_by[] = {"key", "agent", NULL};
+static const char *const from[] = {"now", "oldest", NULL};
+
+const struct option uplink_common_table[] = {
+    {.name = "type",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct uplink_common, type),
+     .help = "What kind of uplink it is."},
+    {.name = "streams",
+     .kind = OPTION_LIST,
+     .offset = offsetof(struct uplink_common, streams),
+     .max = 255,
+     .item = &name_item,
+     .help = "Names of streams. Default: all. A stream's own `uplinks` counts too."},
+    {.name = "layout",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct uplink_common, layout),
+     .words = layouts,
+     .initial = "rows",
+     .help = "`rows`: each event is one message."},
+    {.name = "partition_by",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct uplink_common, partition_by),
+     .words = partition_by,
+     .initial = "key",
+     .help =
+         "`key`: each key has its partition, as the Java client places it. `agent`: all of this "
+         "agent's events go to one partition, which saves a request per partition."},
+    {.name = "batch_size_max",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct uplink_common, batch_size_max),
+     .min = 4096,
+     .max = 512 * 1024,
+     .initial = "256 KiB",
+     .help = "Bytes of events, before compression, that are packed and sent together."},
+    {.name = "linger",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct uplink_common, linger_ms),
+     .max = 3600000,
+     .initial = "1 s",
+     .help = "How long to wait for more events while there are fewer than a full batch. Priorities "
+             "from 7 on do not wait."},
+    {.name = "from",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct uplink_common, from),
+     .words = from,
+     .initial = "now",
+     .help =
+         "Where a new uplink starts: with what comes from now on, or with the oldest event that is "
+         "still kept."},
+    {.name = "hold_max",
+     .kind = OPTION_SHARE,
+     .offset = offsetof(struct uplink_common, hold_max),
+     .max = 1000000,
+     .help = "The part of the buffer that this uplink may keep from being freed while it cannot "
+             "send. Default: 50 % when there are several uplinks, else 100 %."},
+    {.name = "backoff_max",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct uplink_common, backoff_max_ms),
+     .min = 1000,
+     .max = 3600000,
+     .initial = "1 min",
+     .help = "The longest wait between two tries."},
+    {0},
+};
