@@ -472,7 +472,7 @@ static enum err load_tree(struct load *load, const struct json_tree *tree)
         return ERR_CONFIG;
     }
     load_sections(load);
-    if (memory_failed(config->memory)) {
+    if (load->fill.failed || memory_failed(config->memory)) {
         return ERR_NOMEM;
     }
     load_check(load);

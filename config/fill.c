@@ -346,7 +346,7 @@ static void fill_any(struct fill *fill, const struct fill_value *value)
         memory = memory_take(fill->memory, text.size + 1);
     }
     if (!memory) {
-        fill_wrong(fill, value->offset, value->path, "no memory");
+        fill->failed = true;
         return;
     }
     size_t size = 0;
@@ -399,7 +399,9 @@ static void fill_plain(struct fill *fill, const struct fill_value *value)
     enum err e = expand_text(fill, node->text, option->kind == OPTION_SECRET, &text, &why);
     if (e == ERR_CONFIG) {
         fill_wrong(fill, value->offset, value->path, "%s", why.text);
-    } else if (!e) {
+    } else if (e) {
+        fill->failed = true;
+    } else {
         fill_text(fill, value, text);
     }
 }

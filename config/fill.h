@@ -30,6 +30,7 @@ struct fill {
     size_t finding_max;
     size_t error_count; /* findings that found no room included */
     const struct fill_origin *origins;
+    bool failed; /* memory was missing: what is filled is worth nothing */
 };
 
 /* A record to be filled: an object (NULL: defaults only) and one or two tables with their structs.

@@ -1,0 +1,321 @@
+#include "config/config.h"
+
+#include "config/print.h"
+#include "config/template.h"
+#include "ports/file.h"
+#include "tests/cmocka.h"
+#include "tests/config/parts.h"
+#include "tests/fault_alloc.h"
+
+#define SECRET_WORD "hunter2-very-secret"
+
+/* A folder of its own for each test. */
+struct place {
+    char folder[64];
+    char path[96];
+    char text[65536];
+    struct config_report report;
+    struct config *config;
+};
+
+static void place_write(const struct place *place, const char *name, const char *text, mode_t mode)
+{
+    char path[160];
+    struct why why = {""};
+    snprintf(path, sizeof path, "%s/%s", place->folder, name);
+    if (file_replace(path, slice_of_text(text), mode, &why)) {
+        fail_msg("%s", why.text);
+    }
+}
+
+static int place_init(void **state)
+{
+    struct place *place = calloc(1, sizeof *place);
+    assert_non_null(place);
+    snprintf(place->folder, sizeof place->folder, "/tmp/weir-config-XXXXXX");
+    assert_non_null(mkdtemp(place->folder));
+    snprintf(place->path, sizeof place->path, "%s/weir.json", place->folder);
+    setenv("WEIR_TEST_ID", "pump-7", 1);
+    place_write(place, "secret", SECRET_WORD "\n", 0600);
+    place_write(place, "open", "from a file\r\n", 0644);
+    *state = place;
+    return 0;
+}
+
+static int place_release(void **state)
+{
+    struct place *place = *state;
+    static const char *const names[] = {"weir.json", "secret", "open"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        char path[160];
+        snprintf(path, sizeof path, "%s/%s", place->folder, names[i]);
+        unlink(path);
+    }
+    rmdir(place->folder);
+    config_close(place->config);
+    free(place);
+    return 0;
+}
+
+static enum err place_load(struct place *place, const char *text)
+{
+    config_close(place->config);
+    place->config = NULL;
+    if (text) {
+        place_write(place, "weir.json", text, 0644);
+    }
+    place->report = (struct config_report){.text = out_over(place->text, sizeof place->text - 1)};
+    enum err e = config_load(&place->config, place->path, &every_parts, &place->report);
+    place->text[place->report.text.size] = 0;
+    assert_int_equal(e == ERR_OK, place->report.error_count == 0);
+    return e;
+}
+
+#define REST "\"streams\":{\"s\":{}},\"uplinks\":{\"u\":{\"type\":\"every\"}}"
+
+static const char full[] =
+    "{\"agent\":{\"id\":\"${env:WEIR_TEST_ID}\"},\"buffer\":{\"path\":\"b.db\",\"size_max\":\"64 "
+    "MiB\"},"
+    "\"streams\":{\"a\":{\"priority\":9,\"when_full\":\"block\",\"uplinks\":[\"u\"]},\"b\":{"
+    "\"share_min\":\"2.5 %\"}},"
+    "\"drivers\":{\"d\":{\"type\":\"every\",\"routes\":[{\"topic\":\"site/+/"
+    "temp\",\"stream\":\"a\","
+    "\"set\":{\"device\":\"{topic.1}\"}},{\"stream\":\"b\"}],\"flag\":false,\"interval_ms\":\"1.5 "
+    "s\","
+    "\"size\":\"64KiB\",\"mode\":\"fast\",\"text\":\"$${x} ${file:open}\","
+    "\"password\":\"${file:secret}\",\"folder\":\"data\",\"any\":{\"x\": [1, \"a b\\\" \\\\\"]},"
+    "\"tls\":{\"ca\":\"open\",\"password\":\"" SECRET_WORD
+    "\"},\"names\":[\"x\",\"y\"],\"numbers\":[1,9],"
+    "\"items\":[{\"name\":\"n\",\"tags\":{\"k\":\"v\"}}],\"by_name\":{\"m\":{\"name\":\"o\","
+    "\"size\":\"2 B\"}}}},"
+    "\"uplinks\":{\"u\":{\"type\":\"every\",\"streams\":[\"a\"]},"
+    "\"v\":{\"type\":\"every\",\"streams\":[\"b\",\"weir.events\"]}}}";
+
+static void test_defaults(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(place_load(place, "{" REST ",\"drivers\":{\"d\":{\"type\":\"every\"}}}"),
+                     ERR_OK);
+    const struct config *config = place->config;
+    assert_string_equal(config->drivers[0].common.stream, "s");
+    assert_int_equal(config->drivers[0].common.ack_interval_ms, 250);
+    assert_int_equal(config->buffer.size_max, 512 * 1024 * 1024);
+    assert_string_equal(config->agent.socket, "/var/lib/weir/weir.sock");
+    assert_int_equal(config->streams[0].uplinks, 1);
+    assert_int_equal(config->streams[0].options.when_full, STREAM_DROP_OLDEST);
+    assert_int_equal(config->uplinks[0].common.hold_max, 1000000);
+    assert_true(config->uplinks[0].carries_events);
+    const struct every_options *options = config->drivers[0].options;
+    assert_true(options->flag);
+    assert_int_equal(options->count, 3);
+    assert_int_equal(options->share, 125000);
+    assert_int_equal(options->rate, 64000);
+    assert_int_equal(options->event_rate, 10);
+    assert_string_equal(options->item.name, "n");
+    assert_int_equal(options->item.size, 1024);
+    assert_false(options->tls.is_set);
+    assert_null(options->password);
+}
+
+static void check_full(const struct place *place)
+{
+    const struct config *config = place->config;
+    const struct every_options *options = config->drivers[0].options;
+    char path[128];
+    snprintf(path, sizeof path, "%s/b.db", place->folder);
+    assert_string_equal(config->buffer.path, path);
+    assert_string_equal(config->agent.id, "pump-7");
+    assert_int_equal(config->streams[0].uplinks, 1);
+    assert_int_equal(config->streams[1].uplinks, 2);
+    assert_int_equal(config->streams[1].options.share_min, 25000);
+    assert_int_equal(config->uplinks[0].common.hold_max, 500000);
+    assert_false(config->uplinks[0].carries_events);
+    assert_true(config->uplinks[1].carries_events);
+    const struct route_options *routes = config->drivers[0].common.routes.items;
+    assert_int_equal(config->drivers[0].common.routes.count, 2);
+    assert_string_equal(((const char *const *)routes[0].set.items)[0], "{topic.1}");
+    assert_int_equal(options->interval_ms, 1500);
+    assert_int_equal(options->size, 65536);
+    assert_int_equal(options->mode, 1);
+    assert_string_equal(options->text, "${x} from a file");
+    assert_true(options->tls.is_set);
+    assert_int_equal(((const int64_t *)options->numbers.items)[1], 9);
+    assert_string_equal(options->any.json, "{\"x\":[1,\"a b\\\" \\\\\"]}");
+    assert_string_equal(options->by_name.names[0], "m");
+    assert_int_equal(((const struct every_item *)options->by_name.items)->size, 2);
+    assert_string_equal(
+        *(const char *const *)((const struct every_item *)options->items.items)->tags.items, "v");
+}
+
+static void test_round_trip(void **state)
+{
+    struct place *place = *state;
+    if (place_load(place, full)) {
+        fail_msg("%s", place->text);
+    }
+    check_full(place);
+    assert_string_equal(((const struct every_options *)place->config->drivers[0].options)->password,
+                        SECRET_WORD);
+    static char shown[2][65536];
+    for (size_t i = 0; i < 2; i++) {
+        struct out out = out_over(shown[i], 65535);
+        print_config(place->config, &out);
+        assert_false(out.overflow);
+        assert_null(strstr(shown[i], SECRET_WORD));
+        assert_non_null(strstr(shown[i], "\"***\""));
+        if (place_load(place, shown[i])) {
+            fail_msg("%s\n%s", place->text, shown[i]);
+        }
+        check_full(place);
+    }
+    assert_string_equal(shown[0], shown[1]);
+}
+
+static void test_mistakes(void **state)
+{
+    struct place *place = *state;
+    static const char *const cases[][2] = {
+        {"\"flagg\":true", ".flagg: unknown; did you mean \"flag\"?"},
+        {"\"xyzzy\":true", ".xyzzy: unknown; there are: type, stream, set, routes, ack_interval"},
+        {"\"flag\":\"true\"", ".flag: a text, but true or false is wanted (without quotes)"},
+        {"\"count\":3.5", ".count: 3.5 is no whole number of 64 bits"},
+        {"\"count\":11", ".count: too large: at most 10"},
+        {"\"count\":null", ".count: null, but a whole number is wanted"},
+        {"\"interval_ms\":5",
+         ".interval_ms: a number, but a number with its unit is wanted, in quotes"},
+        {"\"interval_ms\":\"5\"",
+         ".interval_ms: \"5\" is no duration: a number and its unit, ms, s, min"},
+        {"\"interval_ms\":\"1 ms\"", ".interval_ms: too small: at least 10 ms"},
+        {"\"interval_ms\":\"-5 s\"", ".interval_ms: \"-5 s\" is no duration"},
+        {"\"size\":\"99999999999 GiB\"", ".size: \"99999999999 GiB\" is too large or too fine"},
+        {"\"size\":\"1 kb\"", ".size: \"1 kb\" is no size"},
+        {"\"share\":\"101 %\"", ".share: too large: at most 100 %"},
+        {"\"event_rate\":\"1 kbit/s\"",
+         ".event_rate: \"1 kbit/s\" is no rate: a number and its unit, events/s"},
+        {"\"mode\":\"fats\"", ".mode: \"fats\" is none of slow, fast; did you mean \"fast\"?"},
+        {"\"text\":{}", ".text: an object {}, but a text is wanted"},
+        {"\"text\":\"a\\u0000b\"", ".text: a text with a NUL in it"},
+        {"\"text\":\"${env:WEIR_TEST_NONE}\"", ".text: the environment has no WEIR_TEST_NONE"},
+        {"\"text\":\"${file:none}\"", ".text: can't open /tmp/weir-config-"},
+        {"\"text\":\"${machine}\"", ".text: ${machine} stands for nothing"},
+        {"\"text\":\"${env:X\"", ".text: a ${ without its }"},
+        {"\"password\":\"${file:open}\"", ".password: /tmp/weir-config-"},
+        {"\"password\":[\"" SECRET_WORD "\"]", ".password: a list [], but a text is wanted"},
+        {"\"folder\":\"\"", ".folder: an empty path"},
+        {"\"tls\":{}", ".tls.ca: is missing"},
+        {"\"tls\":{\"ca\":\"none\"}", ".tls.ca: can't read /tmp/weir-config-"},
+        {"\"tls\":true", ".tls: true, but an object {} is wanted"},
+        {"\"names\":\"x\"", ".names: a text, but a list [] is wanted"},
+        {"\"names\":[\"a\",\"b\",\"c\",\"d\"]", ".names: 4 entries: at most 3"},
+        {"\"names\":[\"\"]", ".names[0]: 0 bytes long: at least 1"},
+        {"\"numbers\":[1,10]", ".numbers[1]: too large: at most 9"},
+        {"\"items\":[1]", ".items[0]: a number, but an object {} is wanted"},
+        {"\"items\":[{\"nam\":1}]", ".items[0].nam: unknown; did you mean \"name\"?"},
+        {"\"by_name\":{\"q\":{\"tags\":{\"t\":1}}}", ".by_name.q.tags.t: a number, but a text"},
+        {"\"stream\":\"t\"", ".stream: there is no stream \"t\"; did you mean \"s\"?"},
+        {"\"stream\":\"other\"", ".stream: there is no stream \"other\": add it to $.streams"},
+        {"\"routes\":[{\"topic\":\"a/#/b\",\"stream\":\"s\"}]",
+         ".routes[0].topic: '#' must be the last level"},
+        {"\"routes\":[{\"topic\":\"a\"}]", ".routes[0].stream: is missing"},
+        {"\"set\":{\"a\":\"{topik}\"}", ".set.a: {topik} is unknown"},
+        {"\"set\":{\"a\":\"x}\"}", ".set.a: a } without its other half"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char text[600];
+        snprintf(text, sizeof text, "{" REST ",\n\"drivers\":{\"d\":{\"type\":\"every\",%s}}}",
+                 cases[i][0]);
+        assert_int_equal(place_load(place, text), ERR_CONFIG);
+        const char *at = strstr(place->text, "$.drivers.d");
+        if (!at || strncmp(at + 11, cases[i][1], strlen(cases[i][1])) != 0 ||
+            place->report.error_count != 1 || !strstr(place->text, "weir.json:2:") ||
+            strstr(place->text, SECRET_WORD)) {
+            fail_msg("%s\nwanted: %s\n   got: %s", cases[i][0], cases[i][1], place->text);
+        }
+    }
+}
+
+static void test_whole_files(void **state)
+{
+    struct place *place = *state;
+    static const char *const cases[][2] = {
+        {"", ":1:1: $: the text ends too early"},
+        {"{\"streams\":{},\n}", ":2:1: $: no key in quotes"},
+        {"{\"agent\":{},\n \"agent\":{}}", ":2:2: $: a key that the object has already"},
+        {"[]", ":1:1: $: a list [], but an object {} is wanted"},
+        {"{} {}", ":1:4: $: something follows"},
+        {"{}", ":1:1: $.drivers: at least one is needed"},
+        {"{\n \"agnet\":{}}", ":2:2: $.agnet: unknown; did you mean \"agent\"?"},
+        {"{\"streams\":{\"a b\":{}}}", ":1:13: $.streams.a b: a name has 1 to 63 characters"},
+        {"{\"streams\":{\"weir.x\":{}}}",
+         ":1:13: $.streams.weir.x: names that start with \"weir.\""},
+        {"{\"drivers\":{\"d\":{\"type\":\"evry\"}}}",
+         ":1:25: $.drivers.d.type: there is no such type: one of every; did"},
+        {"{\"uplinks\":{\"u\":{\"layout\":\"columns\",\"type\":\"every\"}}}",
+         ":1:27: $.uplinks.u.layout: \"columns\" is none of rows"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        assert_int_equal(place_load(place, cases[i][0]), ERR_CONFIG);
+        if (!strstr(place->text, cases[i][1])) {
+            fail_msg("%s\nwanted: %s\n   got: %s", cases[i][0], cases[i][1], place->text);
+        }
+    }
+}
+
+static void test_memory_fails(void **state)
+{
+    struct place *place = *state;
+    place_write(place, "weir.json", full, 0644);
+    unsigned n = 1;
+    for (;; n++) {
+        assert_true(n < 1000);
+        fault_alloc_set(n);
+        enum err e = place_load(place, NULL);
+        bool has_failed = fault_alloc_happened();
+        fault_alloc_set(0);
+        if (!has_failed) {
+            assert_int_equal(e, ERR_OK);
+            break;
+        }
+        if (e != ERR_NOMEM) {
+            fail_msg("allocation %u: %s", n, place->text);
+        }
+        assert_null(place->config);
+    }
+    assert_true(n > 8);
+    check_full(place);
+}
+
+static void test_routes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *subject;
+        bool matches;
+    } cases[] = {{"a/b", "a/b", true},
+                 {"a/b", "a/b/c", false},
+                 {"+/b", "a/b", true},
+                 {"a/#", "a/b/c", true},
+                 {"#", "", true},
+                 {"a/+", "a", false},
+                 {"/var/log/*.log", "/var/log/a.log", true},
+                 {"a*b*c", "aXbYbZc", true},
+                 {"*", "a/b", false},
+                 {"*.log", "a.txt", false}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        if (route_match(cases[i].pattern, slice_of_text(cases[i].subject)) != cases[i].matches) {
+            fail_msg("%s %s", cases[i].pattern, cases[i].subject);
+        }
+    }
+    struct slice level;
+    assert_true(route_level(SLICE("site/7/temp"), 1, &level) && slice_equal_text(level, "7"));
+    assert_false(route_level(SLICE("a/b"), 2, &level));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, place_init, place_release)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(test_defaults),     TEST(test_round_trip),
+                                       TEST(test_mistakes),     TEST(test_whole_files),
+                                       TEST(test_memory_fails), cmocka_unit_test(test_routes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,13 @@
+/* Makes the n-th allocation fail. Programs that use it are linked with fault_alloc.c and
+ * -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc. One thread. */
+#ifndef WEIR_TESTS_FAULT_ALLOC_H
+#define WEIR_TESTS_FAULT_ALLOC_H
+
+#include <stdbool.h>
+
+/* The n-th allocation from now on fails (1: the next), once; 0: none does. */
+void fault_alloc_set(unsigned n);
+/* Did it happen since the last fault_alloc_set()? */
+bool fault_alloc_happened(void);
+
+#endif
