@@ -128,7 +128,7 @@ size_t option_item_size(const struct option *option)
     case OPTION_MAP:
         break;
     }
-    assert(!"an item of a list is plain, or a record");
+    assert(false && "an item of a list is plain, or a record");
     return 0;
 }
 
@@ -282,7 +282,7 @@ static void fill_text(struct fill *fill, const struct fill_value *value, const c
     case OPTION_MAP:
         break;
     }
-    assert(!"no text for this kind");
+    assert(false && "no text for this kind");
 }
 
 static const char *fill_wanted(const struct option *option)

@@ -121,7 +121,7 @@ static void show_plain(struct show *show, const struct option *option, const uin
     case OPTION_MAP:
         break;
     }
-    assert(!"not plain");
+    assert(false && "not plain");
 }
 
 /* Is there anything to show? What was not given and has no default is left out. */

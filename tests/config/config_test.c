@@ -3,6 +3,7 @@
 #include "config/print.h"
 #include "config/template.h"
 #include "ports/file.h"
+#include "ports/lib/json_tree.h"
 #include "tests/cmocka.h"
 #include "tests/config/parts.h"
 #include "tests/fault_alloc.h"
@@ -261,6 +262,37 @@ static void test_whole_files(void **state)
     }
 }
 
+/* Both are whole, and the schema is JSON in which each option of the classes is found. */
+static void test_schema_and_reference(void **state)
+{
+    (void)state;
+    static char text[262144];
+    struct out out = out_over(text, sizeof text - 1);
+    print_schema(&every_parts, &out);
+    assert_false(out.overflow);
+    struct json_tree *tree = NULL;
+    struct why why = {""};
+    size_t offset = 0;
+    if (json_tree_open(&tree, out_slice(&out), &why, &offset)) {
+        fail_msg("%s", why.text);
+    }
+    const struct json_node *drivers =
+        json_node_find(json_node_find(json_tree_root(tree), "properties"), "drivers");
+    const struct json_node *one =
+        json_node_find(json_node_find(drivers, "additionalProperties"), "oneOf");
+    const struct json_node *options = json_node_find(one->child, "properties");
+    assert_non_null(json_node_find(options, "by_name"));
+    assert_non_null(json_node_find(options, "ack_interval"));
+    json_tree_close(tree);
+    memset(text, 0, sizeof text);
+    out = out_over(text, sizeof text - 1);
+    print_reference(&every_parts, &out);
+    assert_false(out.overflow);
+    assert_non_null(strstr(text, "| `by_name.NAME.size` | size, 1 B to 1 KiB | `1 KiB` |"));
+    assert_non_null(strstr(text, "| `tls.ca` | path | **required** |"));
+    assert_non_null(strstr(text, "Yes \\| no."));
+}
+
 static void test_memory_fails(void **state)
 {
     struct place *place = *state;
@@ -314,8 +346,10 @@ static void test_routes(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_init, place_release)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_defaults),     TEST(test_round_trip),
-                                       TEST(test_mistakes),     TEST(test_whole_files),
-                                       TEST(test_memory_fails), cmocka_unit_test(test_routes)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_defaults),          TEST(test_round_trip),
+        TEST(test_mistakes),          TEST(test_whole_files),
+        TEST(test_memory_fails),      cmocka_unit_test(test_schema_and_reference),
+        cmocka_unit_test(test_routes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
