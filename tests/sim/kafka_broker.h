@@ -1,0 +1,100 @@
+/* A Kafka cluster without a network: bytes of requests go in, bytes of answers come out. It decides
+ * about idempotent batches as Kafka's leaders do (five batches remembered for each producer id, one
+ * after a restart, none once it expired), keeps the log, and misbehaves as it is told. One thread.
+ */
+#ifndef WEIR_TESTS_SIM_KAFKA_BROKER_H
+#define WEIR_TESTS_SIM_KAFKA_BROKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ports/slice.h"
+
+#define BROKER_NODE_MAX 4
+#define BROKER_PARTITION_MAX 32
+#define BROKER_PID_MAX 64   /* remembered in one partition */
+#define BROKER_CACHED_MAX 5 /* batches of each */
+#define BROKER_FAULT_MAX 64
+
+struct broker;      /* the cluster */
+struct broker_peer; /* one client's connection to one node */
+
+enum broker_fault_kind {
+    BROKER_CODE,         /* every partition answers `code`, nothing is stored */
+    BROKER_CODE_STORED,  /* it is stored, and answers `code` */
+    BROKER_LATE,         /* stored, answered after `value` ms */
+    BROKER_NEVER,        /* stored, not answered */
+    BROKER_NEVER_LOST,   /* neither */
+    BROKER_TWICE,        /* answered twice */
+    BROKER_CLOSE,        /* nothing is stored, the connection ends */
+    BROKER_CLOSE_STORED, /* stored, the connection ends after `value` bytes of the answer */
+    BROKER_THROTTLE,     /* stored, with a throttle time of `value` ms */
+    BROKER_SHORT,        /* stored, the answer leaves the partitions out */
+};
+
+/* Happens to the next request of this kind. */
+struct broker_fault {
+    int16_t api;
+    enum broker_fault_kind kind;
+    int16_t code;
+    uint32_t value;
+};
+
+struct broker_options {
+    unsigned node_count; /* 0: 1 */
+    const char *cluster_id;
+    const char *user; /* NULL: no login */
+    const char *password;
+    int16_t describe_max;  /* version of DescribeProducers, -1: an old broker */
+    size_t batch_size_max; /* 0: 1048588 */
+    bool topic_create;     /* as auto.create.topics.enable, with one partition */
+    bool log_append_time;
+};
+
+struct broker *broker_open(const struct broker_options *options);
+void broker_close(struct broker *broker);
+/* Milliseconds since 1970 as the brokers see them. */
+void broker_time_set(struct broker *broker, int64_t now_ms);
+/* Where clients find the node. */
+void broker_address_set(struct broker *broker, unsigned node, const char *host, uint16_t port);
+void broker_topic_add(struct broker *broker, const char *name, uint32_t partition_count);
+void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count);
+void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node);
+/* kill -9, and start again: of each producer id only the last batch is remembered. Connections end.
+ */
+void broker_node_stop(struct broker *broker, unsigned node);
+void broker_node_start(struct broker *broker, unsigned node);
+/* What producer.id.expiration.ms does: forgets ids whose last time stamp is older. */
+void broker_expire(struct broker *broker, int64_t age_ms);
+/* Another cluster takes this one's place: new id, empty logs. */
+void broker_replace(struct broker *broker, const char *cluster_id);
+void broker_fault_add(struct broker *broker, const struct broker_fault *fault);
+size_t broker_fault_count(const struct broker *broker); /* that have not happened yet */
+void broker_faults_clear(struct broker *broker);
+uint64_t broker_request_count(const struct broker *broker, int16_t api);
+
+/* NULL: the node is down. */
+struct broker_peer *broker_peer_open(struct broker *broker, unsigned node);
+void broker_peer_close(struct broker_peer *peer);
+/* False: the broker ends the connection, after what broker_peer_output() still has. */
+bool broker_peer_input(struct broker_peer *peer, struct slice bytes);
+bool broker_peer_is_open(const struct broker_peer *peer);
+/* What is to be sent now. */
+struct slice broker_peer_output(struct broker_peer *peer);
+void broker_peer_sent(struct broker_peer *peer, size_t size);
+/* Milliseconds until an answer that is held back is due; -1: none is. */
+int64_t broker_peer_due_ms(const struct broker_peer *peer);
+
+struct broker_record {
+    struct slice key, body, header; /* header: value of the first */
+    int64_t time_ms;
+    int64_t producer_id;
+    int32_t sequence;
+};
+/* The log of a partition. */
+size_t broker_log_count(const struct broker *broker, const char *topic, uint32_t partition);
+const struct broker_record *broker_log_at(const struct broker *broker, const char *topic,
+                                          uint32_t partition, size_t index);
+
+#endif
