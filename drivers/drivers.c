@@ -1,0 +1,3 @@
+#include "drivers/drivers.h"
+
+const struct driver_class *const driver_classes[] = {&http_class, &replay_class, &tail_class, NULL};
