@@ -38,8 +38,12 @@ static void civil_of_days(int64_t days, struct civil *ret)
 
 void clock_civil(int64_t wall_us, struct civil *ret)
 {
-    int64_t days = wall_us / DAY_US - (wall_us % DAY_US < 0);
-    int64_t rest_us = wall_us - days * DAY_US;
+    int64_t days = wall_us / DAY_US;
+    int64_t rest_us = wall_us % DAY_US;
+    if (rest_us < 0) {
+        rest_us += DAY_US;
+        days--;
+    }
     civil_of_days(days, ret);
     int64_t seconds = rest_us / 1000000;
     ret->microsecond = (uint32_t)(rest_us % 1000000);
