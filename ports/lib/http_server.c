@@ -100,6 +100,7 @@ static void http_server_sweep(struct timer *timer)
     timer_arm(&server->sweep, SWEEP_MS);
 }
 
+static void http_server_log(void *context, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
 static void http_server_log(void *context, const char *format, va_list arguments)
 {
     (void)context;

@@ -43,9 +43,11 @@ static void disk_state_path(const struct file_disk *disk, char ret[PATH_MAX])
 static enum err disk_state_write(const struct file_disk *disk, struct why *why)
 {
     char path[PATH_MAX];
-    static_assert(FILE_DONE_MAX * 64 + PATH_MAX + 128 < STATE_SIZE_MAX / 2, "state fits");
-    uint8_t memory[STATE_SIZE_MAX / 2 - PATH_MAX / 2];
-    struct out out = out_over(memory, sizeof memory);
+    uint8_t *memory = malloc(STATE_SIZE_MAX);
+    if (!memory) {
+        return ERR_NOMEM;
+    }
+    struct out out = out_over(memory, STATE_SIZE_MAX);
     disk_state_path(disk, path);
     out_put_format(&out, "weir-file-state 1\nnumber %" PRId64 "\n", disk->number);
     for (size_t i = 0; i < disk->done_count; i++) {
@@ -57,11 +59,10 @@ static enum err disk_state_write(const struct file_disk *disk, struct why *why)
         out_put_text(&out, disk->open_path);
         out_put_byte(&out, '\n');
     }
-    if (out.overflow) {
-        why_set(why, "the path %.100s... is too long", disk->open_path);
-        return ERR_CONFIG;
-    }
-    return file_replace(path, out_slice(&out), 0640, why);
+    assert(!out.overflow); /* 16 short lines and a path */
+    enum err e = file_replace(path, out_slice(&out), 0640, why);
+    free(memory);
+    return e;
 }
 
 static bool disk_state_line(struct file_disk *disk, const char *line)
@@ -102,7 +103,10 @@ static enum err disk_state_read(struct file_disk *disk, struct why *why)
     char *memory = (char *)(uintptr_t)text.data;
     for (char *line = memory, *end; *line; line = end + 1) {
         end = strchr(line, '\n');
-        if (!end || (*end = 0, !disk_state_line(disk, line))) {
+        if (end) {
+            *end = 0;
+        }
+        if (!end || !disk_state_line(disk, line)) {
             why_set(why,
                     "%s is damaged: look at it, or remove it (the batch that was being "
                     "written may then come twice)",
