@@ -1,0 +1,330 @@
+/* A commit: one transaction with the record, the seal when it is due, deletes, and what has tables
+ * of its own. */
+#include <assert.h>
+#include <string.h>
+
+#include "buffer/internal.h"
+#include "ports/lib/crc32c.h"
+
+/* --- set-aside events: rows of a table of their own, at most 5 % of the cap --- */
+
+static enum err aside_insert(struct buffer *b, const struct aside *a, struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_ASIDE_INSERT];
+    struct slice body = a->body;
+    struct slice reason = a->reason;
+    body.size = body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : body.size;
+    reason.size = reason.size > REASON_SIZE_MAX ? REASON_SIZE_MAX : reason.size;
+    const int64_t columns[6] = {a->stream, (int64_t)a->sequence, a->uplink, a->kind,
+                                a->schema, (int64_t)a->size};
+    sqlite3_bind_int64(s, 1, a->time_us);
+    sqlite3_bind_int64(s, 2, a->stream);
+    sqlite3_bind_int64(s, 3, (int64_t)a->sequence);
+    sqlite3_bind_text64(s, 4, (const char *)a->source.data, a->source.size, SQLITE_STATIC,
+                        SQLITE_UTF8);
+    sqlite3_bind_int64(s, 5, a->uplink);
+    sqlite3_bind_int64(s, 6, a->kind);
+    sqlite3_bind_int64(s, 7, a->schema);
+    sqlite3_bind_text64(s, 8, (const char *)reason.data, reason.size, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_int64(s, 9, (int64_t)a->size);
+    sqlite3_bind_int64(s, 10, row_crc(a->time_us, columns, body));
+    sqlite3_bind_blob64(s, 11, body.size ? (const void *)body.data : "", body.size, SQLITE_STATIC);
+    return sql_run(b, SQL_ASIDE_INSERT, why);
+}
+
+static size_t aside_size(const struct aside *a)
+{
+    return (a->body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a->body.size) + 512;
+}
+
+/* The oldest ones that have to go so that the new ones stay within 5 %. */
+static enum err aside_make_room(struct buffer *b, uint64_t size, int64_t *ret_count,
+                                int64_t *ret_size, struct why *why)
+{
+    uint64_t most = (uint64_t)b->size_max / 20;
+    *ret_count = 0;
+    *ret_size = 0;
+    while (b->state->aside_size - (uint64_t)*ret_size + size > most &&
+           b->state->aside_count > (uint64_t)*ret_count) {
+        sqlite3_stmt *s = b->statements[SQL_ASIDE_OLDEST];
+        bool found = sqlite3_step(s) == SQLITE_ROW;
+        int64_t id = found ? sqlite3_column_int64(s, 0) : 0;
+        int64_t gone = found ? sqlite3_column_int64(s, 1) + 512 : 0;
+        sql_reset(b, SQL_ASIDE_OLDEST);
+        if (!found) {
+            return ERR_OK;
+        }
+        sqlite3_bind_int64(b->statements[SQL_ASIDE_DELETE], 1, id);
+        enum err e = sql_run(b, SQL_ASIDE_DELETE, why);
+        if (e) {
+            return e;
+        }
+        *ret_count += 1;
+        *ret_size += gone;
+    }
+    return ERR_OK;
+}
+
+static enum err commit_asides(struct buffer *b, const struct buffer_write *w,
+                              struct record_writer *record, struct why *why)
+{
+    int64_t gone_count = 0;
+    int64_t gone_size = 0;
+    int64_t size = 0;
+    if (w->aside_count == 0) {
+        return ERR_OK;
+    }
+    for (size_t i = 0; i < w->aside_count; i++) {
+        size += (int64_t)aside_size(&w->asides[i]);
+    }
+    enum err e = aside_make_room(b, (uint64_t)size, &gone_count, &gone_size, why);
+    for (size_t i = 0; !e && i < w->aside_count; i++) {
+        e = aside_insert(b, &w->asides[i], why);
+    }
+    record_put_aside(record, (int64_t)w->aside_count - gone_count, size - gone_size,
+                     (uint64_t)gone_count);
+    return e;
+}
+
+/* --- the parts of the transaction --- */
+
+static enum err commit_remotes(struct buffer *b, const struct buffer_write *w, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < w->remote_count; i++) {
+        sqlite3_stmt *s = b->statements[SQL_REMOTE_PUT];
+        sqlite3_bind_int64(s, 1, w->remotes[i].uplink);
+        sqlite3_bind_int64(s, 2, w->remotes[i].schema);
+        sqlite3_bind_blob64(s, 3, w->remotes[i].id.data, w->remotes[i].id.size, SQLITE_STATIC);
+        e = sql_run(b, SQL_REMOTE_PUT, why);
+    }
+    return e;
+}
+
+/* Rows that meet no owed range go, lowest first. */
+static enum err commit_deletes(struct buffer *b, struct why *why)
+{
+    unsigned left = DELETES_PER_COMMIT;
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        struct range row;
+        while (left > 0 && b->next->streams[s].sequence_next > 1 && row_lowest(b, s, &row) &&
+               !state_is_owed(b->next, s, row)) {
+            enum err e = row_delete(b, s, row.first, why);
+            if (e) {
+                return e;
+            }
+            left--;
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err tail_write(struct buffer *b, struct slice record, struct why *why)
+{
+    sqlite3_blob *blob = NULL;
+    int code = sqlite3_blob_open(b->db, "main", "tail", "body", 1, 1, &blob);
+    if (code == SQLITE_OK) {
+        code = sqlite3_blob_write(blob, record.data, (int)record.size, (int)b->tail_size);
+    }
+    int closed = sqlite3_blob_close(blob);
+    code = code == SQLITE_OK ? closed : code;
+    return code == SQLITE_OK ? ERR_OK
+                             : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
+}
+
+static bool seal_is_due(const struct buffer *b, const struct buffer_write *w, struct slice sections)
+{
+    return b->tail_size + b->record.size > RECORD_SIZE_MAX ||
+           b->section_count + sections_count(sections, SECTION_EVENTS) > TAIL_SECTION_MAX ||
+           b->changed_count + w->cursor_count > CHANGED_CURSOR_MAX;
+}
+
+/* The record, with everything the commit does; the copy of the state follows it. */
+static enum err build_record(struct buffer *b, const struct buffer_write *w,
+                             struct slice *ret_sections, struct why *why)
+{
+    struct record_writer writer;
+    memcpy(b->next, b->state, b->state->size);
+    b->next->commit++;
+    b->record.size = 0;
+    b->record.overflow = false;
+    record_begin(&writer, &b->record, b->state->generation, b->next->commit);
+    record_put_events(&writer, w->events, w->event_count, &b->scratch);
+    record_put_write(&writer, w);
+    struct slice sections = {b->record.data + RECORD_HEAD_SIZE, b->record.size - RECORD_HEAD_SIZE};
+    if (b->record.overflow) {
+        why_set(why, "a commit of more than %zu bytes", b->record.size_max);
+        return ERR_REJECTED;
+    }
+    enum err e = apply_sections(b->next, sections);
+    if (e) {
+        why_set(why, "a parcel can't be opened: %d are open", PARCEL_COUNT_MAX);
+        return ERR_FULL;
+    }
+    quota_plan(b, w, &writer); /* applies what it plans */
+    size_t before = b->record.size;
+    e = commit_asides(b, w, &writer, why);
+    struct slice aside = {b->record.data + before, b->record.size - before};
+    if (!e) {
+        e = apply_sections(b->next, aside);
+    }
+    record_end(&writer);
+    *ret_sections =
+        (struct slice){b->record.data + RECORD_HEAD_SIZE, b->record.size - RECORD_HEAD_SIZE};
+    return e;
+}
+
+static enum err transaction(struct buffer *b, const struct buffer_write *w, bool *ret_sealed,
+                            struct slice *ret_sections, struct why *why)
+{
+    enum err e = sql_run(b, SQL_BEGIN, why);
+    e = e ? e : build_record(b, w, ret_sections, why);
+    e = e ? e : commit_remotes(b, w, why);
+    e = e ? e : commit_deletes(b, why);
+    if (e) {
+        return e;
+    }
+    *ret_sealed = seal_is_due(b, w, *ret_sections);
+    e = *ret_sealed ? seal(b, *ret_sections, why) : tail_write(b, out_slice(&b->record), why);
+    return e ? e : sql_run(b, SQL_COMMIT, why);
+}
+
+/* Nothing of the commit is there. Nothing is committed again before a RESTART has succeeded:
+ * SETTINGS.md, "After a failed commit". */
+static void undo(struct buffer *b)
+{
+    if (!sqlite3_get_autocommit(b->db)) {
+        enum err e = sql_run(b, SQL_ROLLBACK, NULL);
+        (void)e; /* may have been rolled back by the error itself */
+    }
+    b->broken = true;
+    for (size_t s = 0; s <= STREAM_COUNT_MAX; s++) {
+        b->streams[s].low = LOW_UNKNOWN;
+    }
+}
+
+static void take_over(struct buffer *b, bool sealed, struct slice sections)
+{
+    struct state *old = b->state;
+    b->state = b->next;
+    b->next = old;
+    b->damaged_count = 0;
+    b->commits++;
+    if (sealed) {
+        b->tail_size = 0;
+        b->section_count = 0;
+        b->changed_count = 0;
+        return;
+    }
+    assert(b->tail_size + b->record.size <= TAIL_BLOB_SIZE);
+    memcpy(b->tail_memory + b->tail_size, b->record.data, b->record.size);
+    size_t offset = b->tail_size + RECORD_HEAD_SIZE;
+    b->tail_size += b->record.size;
+    keep_sections(b, sections, offset);
+}
+
+enum err commit_state(struct buffer *b, struct why *why)
+{
+    struct slice nothing = {NULL, 0};
+    memcpy(b->next, b->state, b->state->size);
+    b->next->commit++;
+    enum err e = sql_run(b, SQL_BEGIN, why);
+    e = e ? e : seal(b, nothing, why);
+    e = e ? e : sql_run(b, SQL_COMMIT, why);
+    if (e) {
+        undo(b);
+        return e;
+    }
+    take_over(b, true, nothing);
+    return ERR_OK;
+}
+
+/* SQLite's own automatic checkpoint hides its failure; ours does not. The commit before it stands
+ * in any case. */
+static void checkpoint_when_due(struct buffer *b)
+{
+    int frames = 0;
+    int moved = 0;
+    if (b->wal_frames < CHECKPOINT_PAGES) {
+        return;
+    }
+    int code = sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+    if (code != SQLITE_OK || frames != moved) {
+        b->broken = true;
+    }
+}
+
+void buffer_state(struct buffer *b, struct buffer_changes *ret)
+{
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        const struct state_stream *stream = &b->state->streams[s];
+        if (stream->sequence_next == 0) {
+            continue;
+        }
+        uint64_t count = state_backlog(b->state, s);
+        uint64_t mean =
+            stream->sequence_next > 1 ? stream->raw_total / (stream->sequence_next - 1) : 0;
+        b->stream_states[s] = (struct stream_state){.sequence_next = stream->sequence_next,
+                                                    .event_count = count,
+                                                    .size = count * mean,
+                                                    .dropped_count = stream->dropped_count,
+                                                    .oldest_time_us = stream->oldest_time_us};
+    }
+    int64_t used = b->page_count - b->freelist_count;
+    *ret = (struct buffer_changes){
+        .owed = b->state->owed,
+        .owed_count = b->state->owed_count,
+        .gaps = b->state->gaps,
+        .gap_count = b->state->gap_count,
+        .room = b->room,
+        .streams = b->stream_states,
+        .file_size = (uint64_t)b->page_count * PAGE_SIZE + WAL_WARM_SIZE,
+        .used_share = (uint64_t)(used * 1000000 / b->page_max),
+        .file_is_tight = used * 10 >= b->page_max * 9,
+        .aside_count = b->state->aside_count,
+    };
+}
+
+enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
+                       struct buffer_changes *ret_changes, struct why *why)
+{
+    bool sealed = false;
+    struct slice sections = {NULL, 0};
+    if (b->read_only) {
+        why_set(why, "%s is open for reading only", b->path);
+        return ERR_READONLY;
+    }
+    if (b->broken) {
+        enum err failed = sql_restart(b, why);
+        if (failed) {
+            return failed;
+        }
+        b->broken = false;
+    }
+    enum err e = keep_reserve(b, write->cursor_count);
+    if (e) {
+        return e;
+    }
+    e = transaction(b, write, &sealed, &sections, why);
+    if (e) {
+        undo(b);
+        return e;
+    }
+    take_over(b, sealed, sections);
+    checkpoint_when_due(b);
+    e = quota_measure(b, why);
+    if (e) {
+        b->broken = true; /* the commit stands; the measures are those of before */
+    }
+    quota_rooms(b);
+    if (ret_changes) {
+        buffer_state(b, ret_changes);
+    }
+    return ERR_OK;
+}
+
+void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret)
+{
+    vfs_count_get(buffer->vfs, ret);
+    ret->commits = buffer->commits;
+}

@@ -1,0 +1,177 @@
+/* Inside of the buffer: what its files share. */
+#ifndef WEIR_BUFFER_INTERNAL_H
+#define WEIR_BUFFER_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "buffer/buffer.h"
+#include "buffer/record.h"
+#include "buffer/state.h"
+#include "ports/event.h"
+#include "ports/lib/zstd.h"
+
+#define PAGE_SIZE 4096
+#define TAIL_BLOB_SIZE (160 * 1024)
+#define TAIL_SECTION_MAX 4096
+#define CHECKPOINT_PAGES 250
+#define WAL_WARM_SIZE (2 * 1024 * 1024)
+#define RESERVE_PAGES 64 /* for the seal, acknowledgements, state */
+#define DELETES_PER_COMMIT 16
+#define CHANGED_CURSOR_MAX 16384
+#define DAMAGED_MAX 16
+#define PRIORITY_AT_ONCE 7
+
+/* Events of the tail: one E section of one record. */
+struct tail_section {
+    uint16_t stream;
+    uint32_t schema;
+    uint64_t first;
+    uint32_t count;
+    uint32_t offset; /* of its events in tail_memory */
+    uint32_t size;
+};
+
+/* A cursor that changed since the last seal. */
+struct changed_cursor {
+    uint16_t driver;
+    uint32_t key;
+    uint32_t size;
+    uint8_t *value; /* CURSOR_SIZE_MAX bytes; made at the first use of this place in the list */
+};
+
+enum low_row { LOW_UNKNOWN, LOW_NONE, LOW_KNOWN };
+
+struct buffer_stream_slot {
+    char name[STREAM_NAME_SIZE_MAX];
+    bool configured;
+    uint8_t priority;
+    uint8_t when_full;
+    int64_t share_min;
+    enum low_row low;
+    struct range low_row;
+};
+
+struct buffer_uplink_slot {
+    uint16_t number;
+    int64_t hold_max;
+};
+
+enum statement {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_ROW_INSERT,
+    SQL_ROW_DELETE,
+    SQL_ROW_LOWEST,
+    SQL_ROW_BEFORE,
+    SQL_ROW_FROM,
+    SQL_STATE_PUT,
+    SQL_CURSOR_PUT,
+    SQL_CURSOR_DELETE,
+    SQL_ASIDE_INSERT,
+    SQL_ASIDE_OLDEST,
+    SQL_ASIDE_DELETE,
+    SQL_REMOTE_PUT,
+    SQL_PAGE_COUNT,
+    SQL_FREELIST_COUNT,
+    SQL_COUNT
+};
+
+struct buffer {
+    sqlite3 *db;
+    struct vfs_count *vfs;
+    sqlite3_stmt *statements[SQL_COUNT];
+    char path[4096];
+    bool read_only;
+    bool broken;    /* a commit or checkpoint failed: nothing is committed before a RESTART has
+                       succeeded */
+    int wal_frames; /* after the last commit */
+    int64_t size_max;
+    int64_t event_size_max;
+    int64_t page_max; /* max_page_count */
+    int64_t page_count;
+    int64_t freelist_count;
+    uint32_t incarnation;
+    uint32_t boot;
+    struct buffer_stream_slot streams[STREAM_COUNT_MAX + 1];
+    struct buffer_uplink_slot uplinks[UPLINK_COUNT_MAX];
+    size_t uplink_count;
+    size_t owed_max;
+    bool joined; /* at opening: a stream or uplink came or went */
+    struct state *state;
+    struct state *next;   /* the copy that a commit changes */
+    uint8_t *tail_memory; /* the records as they stand in the blob */
+    size_t tail_size;
+    struct tail_section *sections;
+    size_t section_count;
+    struct changed_cursor *changed;
+    size_t changed_count;
+    struct zstd_encoder *encoder;
+    struct zstd_decoder *decoder;
+    struct out record;  /* of the commit at hand */
+    struct out scratch; /* sections, raw rows */
+    struct out packed;
+    struct gap
+        damaged[DAMAGED_MAX]; /* rows found damaged when read: the next commit reports them */
+    size_t damaged_count;
+    uint32_t room[STREAM_COUNT_MAX + 1];
+    struct stream_state stream_states[STREAM_COUNT_MAX + 1];
+    uint64_t commits;
+};
+
+/* --- sql.c --- */
+enum err sql_error(struct buffer *b, int code, const char *what, struct why *why) MUST_USE;
+enum err sql_exec(struct buffer *b, const char *sql, struct why *why) MUST_USE;
+/* Runs a statement that gives no rows, resets it, and clears its bindings. */
+enum err sql_run(struct buffer *b, enum statement which, struct why *why) MUST_USE;
+void sql_reset(struct buffer *b, enum statement which);
+int64_t sql_number(struct buffer *b, const char *sql, int64_t otherwise);
+enum err sql_prepare_all(struct buffer *b, struct why *why) MUST_USE;
+void sql_finalize_all(struct buffer *b);
+/* wal_checkpoint(RESTART); ERR_OK only when everything is checkpointed. */
+enum err sql_restart(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- settings.c --- */
+enum err settings_apply(struct buffer *b, bool is_new, struct why *why) MUST_USE;
+enum err settings_warm_wal(struct buffer *b, struct why *why) MUST_USE;
+enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why) MUST_USE;
+
+/* --- rows.c --- */
+uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body);
+int64_t row_id(uint16_t stream, uint64_t first);
+/* The lowest row of a stream, from the cache or the table. False: it has none. */
+bool row_lowest(struct buffer *b, uint16_t stream, struct range *ret);
+enum err row_delete(struct buffer *b, uint16_t stream, uint64_t first, struct why *why) MUST_USE;
+/* What is still owed of the tail and of the new record becomes rows; the changed cursors and the
+ * state are written; the tail starts again. */
+enum err seal(struct buffer *b, struct slice new_sections, struct why *why) MUST_USE;
+
+/* --- quota.c --- */
+enum err quota_measure(struct buffer *b, struct why *why) MUST_USE;
+/* Puts drops into the record that make room for this write (at most DELETES_PER_COMMIT). */
+void quota_plan(struct buffer *b, const struct buffer_write *write, struct record_writer *w);
+void quota_rooms(struct buffer *b);
+
+/* --- commit.c --- */
+/* Seals, with nothing new: the state as it is becomes the snapshot. */
+enum err commit_state(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- apply.c --- */
+/* The sections of a record, applied to a state. */
+enum err apply_sections(struct state *state, struct slice sections) MUST_USE;
+/* Memory for as many more changed cursors as these sections have. Before a commit, because taking
+ * it over can't fail. */
+enum err keep_reserve(struct buffer *b, size_t cursor_count) MUST_USE;
+size_t sections_count(struct slice sections, enum section_kind kind);
+/* What the buffer itself remembers of a record that is in the tail now: where its events are, its
+ * cursors. `offset`: of the sections in the tail. */
+void keep_sections(struct buffer *b, struct slice sections, size_t offset);
+
+/* --- vfs_count.c --- */
+struct vfs_count;
+enum err vfs_count_open(struct vfs_count **ret, const char *below) MUST_USE;
+void vfs_count_close(struct vfs_count *vfs);
+const char *vfs_count_name(const struct vfs_count *vfs);
+void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret);
+
+#endif

@@ -1,0 +1,383 @@
+#include "buffer/record.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "buffer/state.h"
+#include "ports/lib/crc32c.h"
+
+/* --- events --- */
+
+void events_put(struct out *o, const struct stored_event *event, int64_t *time_before)
+{
+    assert(event->fill_count <= FILL_MAX);
+    out_put_varint(o, (int64_t)((uint64_t)event->time_us - (uint64_t)*time_before));
+    *time_before = event->time_us;
+    out_put_byte(o, (uint8_t)(event->trust | event->fill_count << 2));
+    if (event->trust == TIME_BOOT) {
+        out_put_uvarint(o, event->boot);
+    }
+    for (size_t i = 0; i < event->fill_count; i++) {
+        out_put_byte(o, event->fills[i].kind);
+        out_put_uvarint(o, event->fills[i].offset);
+    }
+    out_put_uvarint(o, event->datum.size);
+    out_put_slice(o, event->datum);
+}
+
+static bool take_bounded(struct slice *data, uint64_t max, uint64_t *ret)
+{
+    return slice_take_uvarint(data, ret) && *ret <= max;
+}
+
+static bool take_fills(struct slice *data, struct stored_event *event)
+{
+    for (size_t i = 0; i < event->fill_count; i++) {
+        uint64_t offset;
+        if (!slice_take_u8(data, &event->fills[i].kind) || event->fills[i].kind == FILL_NONE ||
+            event->fills[i].kind > FILL_ID || !take_bounded(data, UINT32_MAX, &offset)) {
+            return false;
+        }
+        event->fills[i].offset = (uint32_t)offset;
+    }
+    return true;
+}
+
+bool events_take(struct slice *data, int64_t *time_before, struct stored_event *ret)
+{
+    struct slice rest = *data;
+    int64_t step;
+    uint8_t flags;
+    uint64_t boot = 0;
+    uint64_t size;
+    if (!slice_take_varint(&rest, &step) || !slice_take_u8(&rest, &flags)) {
+        return false;
+    }
+    ret->trust = flags & 3;
+    ret->fill_count = flags >> 2;
+    if (ret->trust == 0 || ret->fill_count > FILL_MAX ||
+        (ret->trust == TIME_BOOT && !take_bounded(&rest, UINT32_MAX, &boot)) ||
+        !take_fills(&rest, ret) || !slice_take_uvarint(&rest, &size) ||
+        !slice_take(&rest, (size_t)size, &ret->datum)) {
+        return false;
+    }
+    for (size_t i = 0; i < ret->fill_count; i++) {
+        if (ret->fills[i].offset > size ||
+            (i > 0 && ret->fills[i].offset < ret->fills[i - 1].offset)) {
+            return false;
+        }
+    }
+    ret->boot = (uint32_t)boot;
+    ret->time_us = (int64_t)((uint64_t)*time_before + (uint64_t)step);
+    *time_before = ret->time_us;
+    *data = rest;
+    return true;
+}
+
+/* --- writing --- */
+
+void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit)
+{
+    w->out = out;
+    w->start = out->size;
+    out_put_u32_le(out, 0);
+    out_put_u32_le(out, 0);
+    out_put_u64_le(out, generation);
+    out_put_u64_le(out, commit);
+    out_put_byte(out, RECORD_VERSION);
+    out_put_byte(out, 0);
+    out_put_u64_le(out, 0);
+}
+
+/* A section whose payload is built in a small place first, because its size stands in front. */
+static void put_section(struct record_writer *w, enum section_kind kind, const struct out *payload)
+{
+    out_put_byte(w->out, (uint8_t)kind);
+    out_put_uvarint(w->out, payload->size);
+    out_put_slice(w->out, out_slice(payload));
+    w->out->overflow = w->out->overflow || payload->overflow;
+}
+
+static void put_numbers(struct record_writer *w, enum section_kind kind, const uint64_t *numbers,
+                        size_t count)
+{
+    uint8_t memory[80];
+    struct out payload = out_over(memory, sizeof memory);
+    for (size_t i = 0; i < count; i++) {
+        out_put_uvarint(&payload, numbers[i]);
+    }
+    put_section(w, kind, &payload);
+}
+
+static void put_event_run(struct record_writer *w, const struct stored_event *events, size_t count,
+                          struct out *scratch)
+{
+    int64_t time_before = 0;
+    scratch->size = 0;
+    scratch->overflow = false;
+    out_put_uvarint(scratch, events[0].stream);
+    out_put_uvarint(scratch, events[0].schema);
+    out_put_uvarint(scratch, events[0].sequence);
+    out_put_uvarint(scratch, count);
+    for (size_t i = 0; i < count; i++) {
+        events_put(scratch, &events[i], &time_before);
+    }
+    put_section(w, SECTION_EVENTS, scratch);
+}
+
+void record_put_events(struct record_writer *w, const struct stored_event *events, size_t count,
+                       struct out *scratch)
+{
+    for (size_t at = 0; at < count;) {
+        size_t run = 1;
+        while (at + run < count && events[at + run].stream == events[at].stream &&
+               events[at + run].schema == events[at].schema) {
+            assert(events[at + run].sequence == events[at].sequence + run);
+            run++;
+        }
+        put_event_run(w, events + at, run, scratch);
+        at += run;
+    }
+}
+
+static void put_cursor(struct record_writer *w, const struct cursor_change *cursor)
+{
+    uint8_t memory[CURSOR_SIZE_MAX + 20];
+    struct out payload = out_over(memory, sizeof memory);
+    out_put_uvarint(&payload, cursor->driver);
+    out_put_uvarint(&payload, cursor->key);
+    out_put_slice(&payload, cursor->value);
+    put_section(w, SECTION_CURSOR, &payload);
+}
+
+static void put_parcel(struct record_writer *w, const struct parcel *parcel)
+{
+    uint8_t memory[TARGET_NAME_SIZE_MAX + CLUSTER_ID_SIZE_MAX + 80 + PARCEL_PART_MAX * 80];
+    struct out payload = out_over(memory, sizeof memory);
+    parcel_encode(parcel, &payload);
+    put_section(w, SECTION_PARCEL, &payload);
+}
+
+static void put_boot(struct record_writer *w, const struct boot_offset *boot)
+{
+    uint8_t memory[24];
+    struct out payload = out_over(memory, sizeof memory);
+    out_put_uvarint(&payload, boot->boot);
+    out_put_varint(&payload, boot->offset_us);
+    put_section(w, SECTION_BOOT, &payload);
+}
+
+void record_put_write(struct record_writer *w, const struct buffer_write *write)
+{
+    for (size_t i = 0; i < write->cursor_count; i++) {
+        put_cursor(w, &write->cursors[i]);
+    }
+    for (size_t i = 0; i < write->done_count; i++) {
+        const struct part_done *d = &write->dones[i];
+        put_numbers(w, SECTION_DONE, (uint64_t[]){d->uplink, d->stream, d->lane, d->part}, 4);
+    }
+    for (size_t i = 0; i < write->end_count; i++) {
+        const struct owed_end *e = &write->ends[i];
+        put_numbers(w, SECTION_END,
+                    (uint64_t[]){e->uplink, e->stream, e->range.first, e->range.last}, 4);
+    }
+    for (size_t i = 0; i < write->parcel_count; i++) {
+        put_parcel(w, write->parcels[i]);
+    }
+    for (size_t i = 0; i < write->boot_count; i++) {
+        put_boot(w, &write->boots[i]);
+    }
+    for (size_t i = 0; i < write->gap_told_count; i++) {
+        put_numbers(w, SECTION_TOLD, (uint64_t[]){write->gaps_told[i]}, 1);
+    }
+}
+
+void record_put_drop(struct record_writer *w, const struct gap *gap)
+{
+    put_numbers(w, SECTION_DROP,
+                (uint64_t[]){gap->stream, gap->uplink, gap->reason, gap->range.first,
+                             gap->range.last, gap->count},
+                6);
+}
+
+void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped)
+{
+    uint8_t memory[32];
+    struct out payload = out_over(memory, sizeof memory);
+    out_put_varint(&payload, count);
+    out_put_varint(&payload, size);
+    out_put_uvarint(&payload, dropped);
+    put_section(w, SECTION_ASIDE, &payload);
+}
+
+void record_end(struct record_writer *w)
+{
+    if (w->out->overflow) {
+        return;
+    }
+    uint8_t *record = w->out->data + w->start;
+    size_t size = w->out->size - w->start;
+    struct out head = out_over(record, 8);
+    out_put_u32_le(&head, (uint32_t)size);
+    out_put_u32_le(&head, crc32c(0, (struct slice){record + 8, size - 8}));
+}
+
+/* --- reading --- */
+
+enum err record_check(struct slice data, uint64_t generation, uint64_t commit,
+                      struct slice *ret_sections, size_t *ret_size)
+{
+    struct slice head = data;
+    struct slice record;
+    uint32_t size;
+    uint32_t crc;
+    uint64_t is_generation;
+    uint64_t is_commit;
+    uint8_t version;
+    uint8_t flags;
+    if (!slice_take_u32_le(&head, &size) || size < RECORD_HEAD_SIZE ||
+        !slice_take(&data, size, &record)) {
+        return ERR_CLOSED;
+    }
+    head = record;
+    head.data += 4;
+    head.size -= 4;
+    bool whole = slice_take_u32_le(&head, &crc) && crc32c(0, head) == crc &&
+                 slice_take_u64_le(&head, &is_generation) && slice_take_u64_le(&head, &is_commit) &&
+                 is_generation == generation && is_commit == commit;
+    if (!whole || !slice_take_u8(&head, &version) || !slice_take_u8(&head, &flags)) {
+        return ERR_CLOSED;
+    }
+    if (version != RECORD_VERSION || flags != 0) {
+        return ERR_VERSION;
+    }
+    *ret_sections = (struct slice){record.data + RECORD_HEAD_SIZE, record.size - RECORD_HEAD_SIZE};
+    *ret_size = size;
+    return ERR_OK;
+}
+
+enum err section_next(struct slice *sections, struct section *ret)
+{
+    uint8_t kind;
+    uint64_t size;
+    if (sections->size == 0) {
+        return ERR_CLOSED;
+    }
+    if (!slice_take_u8(sections, &kind) || !slice_take_uvarint(sections, &size) ||
+        !slice_take(sections, (size_t)size, &ret->payload)) {
+        return ERR_CORRUPT;
+    }
+    if (!strchr("EKAOFDBGX", kind) || kind == 0) {
+        return ERR_VERSION;
+    }
+    ret->kind = (enum section_kind)kind;
+    return ERR_OK;
+}
+
+/* Exactly `count` numbers, each at most its max. */
+static bool take_numbers(struct slice payload, uint64_t *ret, const uint64_t *max, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!take_bounded(&payload, max[i], &ret[i])) {
+            return false;
+        }
+    }
+    return payload.size == 0;
+}
+
+#define ANY UINT64_MAX
+
+bool section_events_take(struct slice payload, struct section_events *ret)
+{
+    uint64_t stream;
+    uint64_t schema;
+    if (!take_bounded(&payload, STREAM_COUNT_MAX, &stream) ||
+        !take_bounded(&payload, UINT32_MAX, &schema) ||
+        !take_bounded(&payload, ANY / 2, &ret->first) ||
+        !take_bounded(&payload, WRITE_EVENT_MAX, &ret->count)) {
+        return false;
+    }
+    ret->stream = (uint16_t)stream;
+    ret->schema = (uint32_t)schema;
+    ret->events = payload;
+    return stream > 0 && ret->first > 0 && ret->count > 0;
+}
+
+bool section_cursor_take(struct slice payload, struct cursor_change *ret)
+{
+    uint64_t driver;
+    uint64_t key;
+    if (!take_bounded(&payload, UINT16_MAX, &driver) || !take_bounded(&payload, UINT32_MAX, &key) ||
+        payload.size > CURSOR_SIZE_MAX) {
+        return false;
+    }
+    *ret = (struct cursor_change){(uint16_t)driver, (uint32_t)key, payload};
+    return true;
+}
+
+bool section_done_take(struct slice payload, struct part_done *ret)
+{
+    const uint64_t max[] = {UINT16_MAX, STREAM_COUNT_MAX, PARCEL_OPEN_MAX - 1, PARCEL_PART_MAX - 1};
+    uint64_t n[4];
+    if (!take_numbers(payload, n, max, 4)) {
+        return false;
+    }
+    *ret = (struct part_done){(uint16_t)n[0], (uint16_t)n[1], (uint8_t)n[2], (uint32_t)n[3]};
+    return true;
+}
+
+bool section_end_take(struct slice payload, struct owed_end *ret)
+{
+    const uint64_t max[] = {UINT16_MAX, STREAM_COUNT_MAX, ANY / 2, ANY / 2};
+    uint64_t n[4];
+    if (!take_numbers(payload, n, max, 4) || n[2] == 0 || n[3] < n[2]) {
+        return false;
+    }
+    *ret = (struct owed_end){(uint16_t)n[0], (uint16_t)n[1], {n[2], n[3]}};
+    return true;
+}
+
+bool section_drop_take(struct slice payload, struct gap *ret)
+{
+    const uint64_t max[] = {STREAM_COUNT_MAX, UINT16_MAX, GAP_MERGED, ANY / 2, ANY / 2, ANY};
+    uint64_t n[6];
+    if (!take_numbers(payload, n, max, 6) || n[0] == 0 || n[3] == 0 || n[4] < n[3]) {
+        return false;
+    }
+    *ret = (struct gap){.stream = (uint16_t)n[0],
+                        .uplink = (uint16_t)n[1],
+                        .reason = (uint8_t)n[2],
+                        .range = {n[3], n[4]},
+                        .count = n[5]};
+    return true;
+}
+
+bool section_boot_take(struct slice payload, struct boot_offset *ret)
+{
+    uint64_t boot;
+    int64_t offset;
+    if (!take_bounded(&payload, UINT32_MAX, &boot) || !slice_take_varint(&payload, &offset) ||
+        payload.size > 0) {
+        return false;
+    }
+    *ret = (struct boot_offset){(uint32_t)boot, offset};
+    return true;
+}
+
+bool section_told_take(struct slice payload, uint32_t *ret)
+{
+    const uint64_t max[] = {UINT32_MAX};
+    uint64_t n[1];
+    if (!take_numbers(payload, n, max, 1)) {
+        return false;
+    }
+    *ret = (uint32_t)n[0];
+    return true;
+}
+
+bool section_aside_take(struct slice payload, int64_t *ret_count, int64_t *ret_size,
+                        uint64_t *ret_dropped)
+{
+    return slice_take_varint(&payload, ret_count) && slice_take_varint(&payload, ret_size) &&
+           slice_take_uvarint(&payload, ret_dropped) && payload.size == 0;
+}

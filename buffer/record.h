@@ -1,0 +1,86 @@
+/* The tail's records: what one commit appends. Inside of the buffer; pure.
+ *
+ * Little-endian head: u32 size of the whole record, u32 CRC-32C over all that follows this field,
+ * u64 generation, u64 commit number, u8 version, u8 flags, u64 nonce (0 until rows are encrypted).
+ * Then sections: u8 kind, uvarint size, payload. A kind, version or flag that is not known is an
+ * error, never skipped. */
+#ifndef WEIR_BUFFER_RECORD_H
+#define WEIR_BUFFER_RECORD_H
+
+#include "buffer/buffer.h"
+#include "ports/event.h"
+
+#define RECORD_HEAD_SIZE (4 + 4 + 8 + 8 + 1 + 1 + 8)
+#define RECORD_VERSION 1
+
+enum section_kind {
+    SECTION_EVENTS = 'E', /* uvarint stream, schema, first sequence, count; then the events */
+    SECTION_CURSOR = 'K', /* uvarint driver, key; the value */
+    SECTION_DONE = 'A',   /* uvarint uplink, stream, lane, part */
+    SECTION_END = 'O',    /* uvarint uplink, stream, first, last */
+    SECTION_PARCEL = 'F', /* parcel_encode() */
+    SECTION_DROP = 'D',   /* uvarint stream, uplink, reason, first, last, count */
+    SECTION_BOOT = 'B',   /* uvarint boot, varint offset */
+    SECTION_TOLD = 'G',   /* uvarint gap number */
+    SECTION_ASIDE = 'X',  /* varint change of the count, of the size, uvarint dropped: the events
+                             themselves are rows */
+};
+
+/* --- events, one behind the other: in E sections and in rows ---
+ * Each: varint time since the one before (the first: since 0), u8 trust | fill count << 2, [uvarint
+ * boot if TIME_BOOT], per fill u8 kind and uvarint offset, uvarint size, datum. */
+
+void events_put(struct out *o, const struct stored_event *event, int64_t *time_before);
+/* Takes one off the front; stream, schema and sequence are the caller's to set. The datum points
+ * into the data. */
+bool events_take(struct slice *data, int64_t *time_before, struct stored_event *ret) MUST_USE;
+
+/* --- writing a record --- */
+
+struct record_writer {
+    struct out *out;
+    size_t start;
+};
+
+void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit);
+void record_put_events(struct record_writer *w, const struct stored_event *events, size_t count,
+                       struct out *scratch);
+void record_put_write(struct record_writer *w, const struct buffer_write *write);
+void record_put_drop(struct record_writer *w, const struct gap *gap);
+void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped);
+/* Sets size and checksum. Nothing is valid when out->overflow is set. */
+void record_end(struct record_writer *w);
+
+/* --- reading --- */
+
+struct section {
+    enum section_kind kind;
+    struct slice payload;
+};
+
+struct section_events {
+    uint16_t stream;
+    uint32_t schema;
+    uint64_t first;
+    uint64_t count;
+    struct slice events;
+};
+
+/* The record at the front of `data`, if it is whole and the expected one. ERR_CLOSED: it is not
+ * (the end of the tail). ERR_VERSION: it is, but of a newer version. *ret_size: of the record. */
+enum err record_check(struct slice data, uint64_t generation, uint64_t commit,
+                      struct slice *ret_sections, size_t *ret_size) MUST_USE;
+/* ERR_CLOSED: no more; ERR_CORRUPT; ERR_VERSION: an unknown kind. */
+enum err section_next(struct slice *sections, struct section *ret) MUST_USE;
+
+bool section_events_take(struct slice payload, struct section_events *ret) MUST_USE;
+bool section_cursor_take(struct slice payload, struct cursor_change *ret) MUST_USE;
+bool section_done_take(struct slice payload, struct part_done *ret) MUST_USE;
+bool section_end_take(struct slice payload, struct owed_end *ret) MUST_USE;
+bool section_drop_take(struct slice payload, struct gap *ret) MUST_USE;
+bool section_boot_take(struct slice payload, struct boot_offset *ret) MUST_USE;
+bool section_told_take(struct slice payload, uint32_t *ret) MUST_USE;
+bool section_aside_take(struct slice payload, int64_t *ret_count, int64_t *ret_size,
+                        uint64_t *ret_dropped) MUST_USE;
+
+#endif

@@ -1,0 +1,239 @@
+/* Rows of the table batch, and sealing: the tail becomes rows. */
+#include <assert.h>
+#include <string.h>
+
+#include "buffer/internal.h"
+#include "ports/lib/crc32c.h"
+
+int64_t row_id(uint16_t stream, uint64_t first)
+{
+    return (int64_t)((uint64_t)stream << 48 | first);
+}
+
+/* Over the id, every other column, and the body. */
+uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body)
+{
+    uint8_t memory[56];
+    struct out o = out_over(memory, sizeof memory);
+    out_put_u64_le(&o, (uint64_t)id);
+    for (size_t i = 0; i < 6; i++) {
+        out_put_u64_le(&o, (uint64_t)columns[i]);
+    }
+    return crc32c(crc32c(0, out_slice(&o)), body);
+}
+
+bool row_lowest(struct buffer *b, uint16_t stream, struct range *ret)
+{
+    struct buffer_stream_slot *slot = &b->streams[stream];
+    if (slot->low == LOW_UNKNOWN) {
+        sqlite3_stmt *s = b->statements[SQL_ROW_LOWEST];
+        sqlite3_bind_int64(s, 1, row_id(stream, 0));
+        sqlite3_bind_int64(s, 2, row_id((uint16_t)(stream + 1), 0));
+        int code = sqlite3_step(s);
+        if (code == SQLITE_ROW) {
+            slot->low_row.first = (uint64_t)sqlite3_column_int64(s, 0) & ((UINT64_C(1) << 48) - 1);
+            slot->low_row.last = (uint64_t)sqlite3_column_int64(s, 1);
+            slot->low = LOW_KNOWN;
+        } else if (code == SQLITE_DONE) {
+            slot->low = LOW_NONE;
+        }
+        sql_reset(b, SQL_ROW_LOWEST);
+    }
+    *ret = slot->low_row;
+    return slot->low == LOW_KNOWN && slot->low_row.first <= slot->low_row.last;
+}
+
+enum err row_delete(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)
+{
+    sqlite3_bind_int64(b->statements[SQL_ROW_DELETE], 1, row_id(stream, first));
+    b->streams[stream].low = LOW_UNKNOWN;
+    enum err e = sql_run(b, SQL_ROW_DELETE, why);
+    if (!e && sqlite3_changes(b->db) != 1) {
+        /* A damaged tree shows a row to a scan and does not find it by key: it would be sent for
+         * ever. */
+        why_set(why, "%s is damaged: row %u/%llu can't be deleted", b->path, stream,
+                (unsigned long long)first);
+        e = ERR_CORRUPT;
+    }
+    return e;
+}
+
+/* --- sealing --- */
+
+struct row_builder {
+    struct buffer *b;
+    uint16_t stream;
+    uint32_t schema;
+    uint64_t first;
+    uint64_t last;
+    uint64_t count;
+    int64_t oldest;
+    int64_t newest;
+    int64_t time_before;
+    struct why *why;
+};
+
+static enum err row_insert(struct buffer *b, int64_t id, const int64_t columns[6],
+                           struct slice body, struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_ROW_INSERT];
+    sqlite3_bind_int64(s, 1, id);
+    for (int i = 0; i < 6; i++) {
+        sqlite3_bind_int64(s, 2 + i, columns[i]);
+    }
+    sqlite3_bind_int64(s, 8, row_crc(id, columns, body));
+    sqlite3_bind_blob64(s, 9, body.data, body.size, SQLITE_STATIC);
+    return sql_run(b, SQL_ROW_INSERT, why);
+}
+
+static enum err row_finish(struct row_builder *r)
+{
+    struct buffer *b = r->b;
+    if (r->count == 0) {
+        return ERR_OK;
+    }
+    b->packed.size = 0;
+    b->packed.overflow = false;
+    enum err e = zstd_encode(b->encoder, out_slice(&b->scratch), &b->packed);
+    if (e) {
+        why_set(r->why, "sealing %s: no memory to compress", b->path);
+        return ERR_NOMEM;
+    }
+    const int64_t columns[6] = {(int64_t)r->last, (int64_t)r->count, r->schema,
+                                r->oldest,        r->newest,         (int64_t)b->scratch.size};
+    e = row_insert(b, row_id(r->stream, r->first), columns, out_slice(&b->packed), r->why);
+    if (b->streams[r->stream].low == LOW_NONE) {
+        b->streams[r->stream].low = LOW_UNKNOWN;
+    }
+    r->count = 0;
+    return e;
+}
+
+static enum err row_add(struct row_builder *r, const struct stored_event *event, uint32_t schema)
+{
+    struct out *raw = &r->b->scratch;
+    bool fits = r->count > 0 && r->schema == schema && r->last + 1 == event->sequence &&
+                raw->size + event->datum.size + 64 <= RECORD_SIZE_MAX;
+    if (!fits) {
+        enum err e = row_finish(r);
+        if (e) {
+            return e;
+        }
+        raw->size = 0;
+        raw->overflow = false;
+        r->schema = schema;
+        r->first = event->sequence;
+        r->oldest = event->time_us;
+        r->newest = event->time_us;
+        r->time_before = 0;
+    }
+    events_put(raw, event, &r->time_before);
+    assert(!raw->overflow);
+    r->last = event->sequence;
+    r->oldest = event->time_us < r->oldest ? event->time_us : r->oldest;
+    r->newest = event->time_us > r->newest ? event->time_us : r->newest;
+    r->count++;
+    return ERR_OK;
+}
+
+/* The events of one section that are still owed to somebody. */
+static enum err row_add_section(struct row_builder *r, const struct section_events *section)
+{
+    struct slice events = section->events;
+    struct stored_event event;
+    int64_t time_before = 0;
+    for (uint64_t i = 0; i < section->count; i++) {
+        if (!events_take(&events, &time_before, &event)) {
+            return ERR_CORRUPT;
+        }
+        event.sequence = section->first + i;
+        struct range one = {event.sequence, event.sequence};
+        if (state_is_owed(r->b->next, section->stream, one)) {
+            enum err e = row_add(r, &event, section->schema);
+            if (e) {
+                return e;
+            }
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err seal_stream(struct buffer *b, uint16_t stream, struct slice new_sections,
+                            struct why *why)
+{
+    struct row_builder r = {.b = b, .stream = stream, .why = why};
+    struct section section;
+    struct section_events events;
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < b->section_count; i++) {
+        const struct tail_section *t = &b->sections[i];
+        if (t->stream == stream) {
+            events = (struct section_events){
+                stream, t->schema, t->first, t->count, {b->tail_memory + t->offset, t->size}};
+            e = row_add_section(&r, &events);
+        }
+    }
+    while (!e && section_next(&new_sections, &section) == ERR_OK) {
+        if (section.kind == SECTION_EVENTS && section_events_take(section.payload, &events) &&
+            events.stream == stream) {
+            e = row_add_section(&r, &events);
+        }
+    }
+    return e ? e : row_finish(&r);
+}
+
+static enum err put_cursor(struct buffer *b, uint16_t driver, uint32_t key, struct slice value,
+                           struct why *why)
+{
+    sqlite3_stmt *s = b->statements[value.size ? SQL_CURSOR_PUT : SQL_CURSOR_DELETE];
+    const int64_t columns[6] = {driver, key, 0, 0, 0, 0};
+    sqlite3_bind_int64(s, 1, driver);
+    sqlite3_bind_int64(s, 2, key);
+    if (value.size) {
+        sqlite3_bind_int64(s, 3, row_crc(0, columns, value));
+        sqlite3_bind_blob64(s, 4, value.data, value.size, SQLITE_STATIC);
+    }
+    return sql_run(b, value.size ? SQL_CURSOR_PUT : SQL_CURSOR_DELETE, why);
+}
+
+static enum err seal_cursors(struct buffer *b, struct slice new_sections, struct why *why)
+{
+    struct section section;
+    struct cursor_change cursor;
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < b->changed_count; i++) {
+        const struct changed_cursor *c = &b->changed[i];
+        e = put_cursor(b, c->driver, c->key, (struct slice){c->value, c->size}, why);
+    }
+    while (!e && section_next(&new_sections, &section) == ERR_OK) {
+        if (section.kind == SECTION_CURSOR && section_cursor_take(section.payload, &cursor)) {
+            e = put_cursor(b, cursor.driver, cursor.key, cursor.value, why);
+        }
+    }
+    return e;
+}
+
+static enum err put_state(struct buffer *b, struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_STATE_PUT];
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    state_encode(b->next, &b->scratch);
+    assert(!b->scratch.overflow);
+    sqlite3_bind_int64(s, 1, crc32c(0, out_slice(&b->scratch)));
+    sqlite3_bind_blob64(s, 2, b->scratch.data, b->scratch.size, SQLITE_STATIC);
+    return sql_run(b, SQL_STATE_PUT, why);
+}
+
+enum err seal(struct buffer *b, struct slice new_sections, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (uint16_t stream = 1; !e && stream <= STREAM_COUNT_MAX; stream++) {
+        if (b->next->streams[stream].sequence_next > 1) {
+            e = seal_stream(b, stream, new_sections, why);
+        }
+    }
+    e = e ? e : seal_cursors(b, new_sections, why);
+    b->next->generation++;
+    return e ? e : put_state(b, why);
+}

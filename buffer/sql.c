@@ -1,0 +1,124 @@
+/* The statements, and what SQLite's codes mean for us. */
+#include <assert.h>
+
+#include "buffer/internal.h"
+
+static const char *const texts[SQL_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_ROW_INSERT] =
+        "INSERT INTO batch(id,last,n,schema,t0,t1,raw,crc,body) VALUES(?,?,?,?,?,?,?,?,?)",
+    [SQL_ROW_DELETE] = "DELETE FROM batch WHERE id=?",
+    [SQL_ROW_LOWEST] = "SELECT id,last FROM batch WHERE id>=? AND id<? ORDER BY id LIMIT 1",
+    [SQL_ROW_BEFORE] = "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE id<=? AND "
+                       "id>=? ORDER BY id DESC LIMIT 1",
+    [SQL_ROW_FROM] =
+        "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE id>? AND id<=? ORDER BY id",
+    [SQL_STATE_PUT] = "INSERT OR REPLACE INTO state(id,crc,v) VALUES(1,?,?)",
+    [SQL_CURSOR_PUT] = "INSERT OR REPLACE INTO cursor(driver,k,crc,v) VALUES(?,?,?,?)",
+    [SQL_CURSOR_DELETE] = "DELETE FROM cursor WHERE driver=? AND k=?",
+    [SQL_ASIDE_INSERT] =
+        "INSERT INTO aside(t,stream,seq,source,uplink,kind,schema,reason,size,crc,body) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+    [SQL_ASIDE_OLDEST] = "SELECT id,length(body) FROM aside ORDER BY id LIMIT 1",
+    [SQL_ASIDE_DELETE] = "DELETE FROM aside WHERE id=?",
+    [SQL_REMOTE_PUT] = "INSERT OR REPLACE INTO remote(uplink,schema,id) VALUES(?,?,?)",
+    [SQL_PAGE_COUNT] = "PRAGMA page_count",
+    [SQL_FREELIST_COUNT] = "PRAGMA freelist_count",
+};
+
+enum err sql_error(struct buffer *b, int code, const char *what, struct why *why)
+{
+    static const struct {
+        int code;
+        enum err e;
+        const char *advice;
+    } table[] = {
+        {SQLITE_FULL, ERR_NOSPACE, "the disk or the buffer's cap is full"},
+        {SQLITE_NOMEM, ERR_NOMEM, "no memory"},
+        {SQLITE_READONLY, ERR_READONLY, "the file system is read-only"},
+        {SQLITE_CORRUPT, ERR_CORRUPT, "the database is damaged"},
+        {SQLITE_NOTADB, ERR_CORRUPT, "the file is not a database"},
+        {SQLITE_BUSY, ERR_FULL, "another process has it open: is the agent running already?"},
+        {SQLITE_CANTOPEN, ERR_CLOSED, "can't be opened: check the path and the rights"},
+        {SQLITE_PERM, ERR_AUTH, "not allowed"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        if ((code & 0xff) == table[i].code) {
+            why_set(why, "%s %s: %s (SQLite %d)", what, b->path, table[i].advice, code);
+            return table[i].e;
+        }
+    }
+    why_set(why, "%s %s: %s (SQLite %d)", what, b->path, sqlite3_errstr(code), code);
+    return ERR_IO;
+}
+
+enum err sql_exec(struct buffer *b, const char *sql, struct why *why)
+{
+    int code = sqlite3_exec(b->db, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? ERR_OK
+                             : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
+}
+
+void sql_reset(struct buffer *b, enum statement which)
+{
+    (void)sqlite3_reset(b->statements[which]); /* repeats the error that step() gave */
+    (void)sqlite3_clear_bindings(b->statements[which]);
+}
+
+enum err sql_run(struct buffer *b, enum statement which, struct why *why)
+{
+    int code = sqlite3_step(b->statements[which]);
+    sql_reset(b, which);
+    return code == SQLITE_DONE ? ERR_OK
+                               : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
+}
+
+int64_t sql_number(struct buffer *b, const char *sql, int64_t otherwise)
+{
+    sqlite3_stmt *statement = NULL;
+    int64_t value = otherwise;
+    if (sqlite3_prepare_v2(b->db, sql, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW) {
+        value = sqlite3_column_int64(statement, 0);
+    }
+    (void)sqlite3_finalize(statement);
+    return value;
+}
+
+enum err sql_prepare_all(struct buffer *b, struct why *why)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        int code = sqlite3_prepare_v3(b->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                      &b->statements[i], NULL);
+        if (code != SQLITE_OK) {
+            return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+        }
+    }
+    return ERR_OK;
+}
+
+void sql_finalize_all(struct buffer *b)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        (void)sqlite3_finalize(b->statements[i]);
+        b->statements[i] = NULL;
+    }
+}
+
+enum err sql_restart(struct buffer *b, struct why *why)
+{
+    int frames = 0;
+    int moved = 0;
+    int code = sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &moved);
+    if (code != SQLITE_OK) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "checkpointing", why);
+    }
+    if (frames != moved) {
+        why_set(why, "checkpointing %s: only %d of %d pages", b->path, moved, frames);
+        return ERR_IO;
+    }
+    b->wal_frames = 0;
+    return ERR_OK;
+}

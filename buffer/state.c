@@ -1,0 +1,326 @@
+#include "buffer/state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum err state_open(struct state **ret, size_t owed_max)
+{
+    size_t size = sizeof(struct state) + owed_max * sizeof(struct owed);
+    struct state *state = calloc(1, size);
+    if (!state) {
+        return ERR_NOMEM;
+    }
+    state->size = size;
+    state->gap_number_next = 1;
+    *ret = state;
+    return ERR_OK;
+}
+
+void state_close(struct state *state)
+{
+    free(state);
+}
+
+struct owed *state_owed(struct state *state, uint16_t uplink, uint16_t stream)
+{
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        if (state->owed[i].uplink == uplink && state->owed[i].stream == stream) {
+            return &state->owed[i];
+        }
+    }
+    return NULL;
+}
+
+struct parcel *state_parcel(struct state *state, uint16_t uplink, uint16_t stream, uint8_t lane)
+{
+    for (uint32_t i = 0; i < state->parcel_count; i++) {
+        struct parcel *parcel = &state->parcels[i];
+        if (parcel->uplink == uplink && parcel->stream == stream && parcel->lane == lane) {
+            return parcel;
+        }
+    }
+    return NULL;
+}
+
+/* --- ranges --- */
+
+static bool range_meets(struct range a, struct range b)
+{
+    return a.first <= b.last && b.first <= a.last;
+}
+
+void owed_add(struct owed *owed, struct range range)
+{
+    assert(range.first >= 1 && range.first <= range.last);
+    if (owed->range_count > 0) {
+        struct range *last = &owed->ranges[owed->range_count - 1];
+        assert(range.first > last->last);
+        if (range.first == last->last + 1 || owed->range_count == OWED_RANGE_MAX) {
+            last->last = range.last;
+            return;
+        }
+    }
+    owed->ranges[owed->range_count++] = range;
+}
+
+bool owed_cut(struct owed *owed, struct range gone)
+{
+    struct owed rest = {.uplink = owed->uplink, .stream = owed->stream};
+    for (size_t i = 0; i < owed->range_count; i++) {
+        struct range r = owed->ranges[i];
+        bool meets = range_meets(r, gone);
+        struct range left = {r.first, meets ? gone.first - 1 : r.last};
+        struct range right = {gone.last + 1, r.last};
+        if ((!meets || r.first < gone.first)) {
+            if (rest.range_count == OWED_RANGE_MAX) {
+                return false;
+            }
+            rest.ranges[rest.range_count++] = left;
+        }
+        if (meets && r.last > gone.last) {
+            if (rest.range_count == OWED_RANGE_MAX) {
+                return false;
+            }
+            rest.ranges[rest.range_count++] = right;
+        }
+    }
+    *owed = rest;
+    return true;
+}
+
+bool owed_meets(const struct owed *owed, struct range range)
+{
+    for (size_t i = 0; i < owed->range_count; i++) {
+        if (range_meets(owed->ranges[i], range)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t owed_event_count(const struct owed *owed)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < owed->range_count; i++) {
+        count += owed->ranges[i].last - owed->ranges[i].first + 1;
+    }
+    return count;
+}
+
+bool state_is_owed(const struct state *state, uint16_t stream, struct range range)
+{
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        if (state->owed[i].stream == stream && owed_meets(&state->owed[i], range)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool state_is_in_flight(const struct state *state, uint16_t stream, struct range range)
+{
+    for (uint32_t i = 0; i < state->parcel_count; i++) {
+        if (state->parcels[i].stream == stream && range_meets(state->parcels[i].range, range)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t state_lowest_owed(const struct state *state, uint16_t stream)
+{
+    uint64_t lowest = state->streams[stream].sequence_next;
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        const struct owed *owed = &state->owed[i];
+        if (owed->stream == stream && owed->range_count > 0 && owed->ranges[0].first < lowest) {
+            lowest = owed->ranges[0].first;
+        }
+    }
+    return lowest;
+}
+
+uint64_t state_backlog(const struct state *state, uint16_t stream)
+{
+    uint64_t count = 0;
+    uint64_t at = 0; /* everything up to here is counted */
+    for (;;) {
+        struct range next = {UINT64_MAX, 0};
+        for (uint32_t i = 0; i < state->owed_count; i++) {
+            const struct owed *owed = &state->owed[i];
+            for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
+                uint64_t first = owed->ranges[r].first > at ? owed->ranges[r].first : at + 1;
+                if (owed->ranges[r].last > at && first < next.first) {
+                    next = (struct range){first, owed->ranges[r].last};
+                }
+            }
+        }
+        if (next.last == 0) {
+            return count;
+        }
+        count += next.last - next.first + 1;
+        at = next.last;
+    }
+}
+
+/* --- operations --- */
+
+void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t count,
+                  uint64_t raw_size)
+{
+    struct state_stream *s = &state->streams[stream];
+    assert(count > 0 && first == s->sequence_next);
+    s->sequence_next = first + count;
+    s->raw_total += raw_size;
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        if (state->owed[i].stream == stream) {
+            owed_add(&state->owed[i], (struct range){first, first + count - 1});
+        }
+    }
+}
+
+static void parcel_remove(struct state *state, struct parcel *parcel)
+{
+    size_t index = (size_t)(parcel - state->parcels);
+    state->parcel_count--;
+    memmove(parcel, parcel + 1, (state->parcel_count - index) * sizeof *parcel);
+}
+
+void state_part_done(struct state *state, const struct part_done *done)
+{
+    struct parcel *parcel = state_parcel(state, done->uplink, done->stream, done->lane);
+    if (!parcel || done->part >= parcel->part_count) {
+        return; /* the parcel was closed before, or dropped: nothing to end */
+    }
+    parcel->parts[done->part].done = true;
+    for (uint32_t i = 0; i < parcel->part_count; i++) {
+        if (!parcel->parts[i].done) {
+            return;
+        }
+    }
+    struct owed_end end = {done->uplink, done->stream, parcel->range};
+    parcel_remove(state, parcel);
+    state_owed_end(state, &end);
+}
+
+void state_owed_end(struct state *state, const struct owed_end *end)
+{
+    struct owed *owed = state_owed(state, end->uplink, end->stream);
+    if (owed && !owed_cut(owed, end->range)) {
+        /* Eight ranges already: what lies before goes on being owed and is read again, delivered
+         * twice rather than lost. Cannot happen with parcels that begin at the lowest range. */
+        assert(owed->range_count == OWED_RANGE_MAX);
+    }
+}
+
+bool state_parcel_open(struct state *state, const struct parcel *parcel)
+{
+    struct parcel *slot = state_parcel(state, parcel->uplink, parcel->stream, parcel->lane);
+    if (!slot) {
+        if (state->parcel_count == PARCEL_COUNT_MAX) {
+            return false;
+        }
+        slot = &state->parcels[state->parcel_count++];
+    }
+    *slot = *parcel;
+    return true;
+}
+
+void state_boot(struct state *state, const struct boot_offset *boot)
+{
+    for (uint32_t i = 0; i < state->boot_count; i++) {
+        if (state->boots[i].boot == boot->boot) {
+            return; /* committed once, never revised */
+        }
+    }
+    if (state->boot_count == BOOT_COUNT_MAX) {
+        memmove(&state->boots[0], &state->boots[1], (BOOT_COUNT_MAX - 1) * sizeof state->boots[0]);
+        state->boot_count--;
+    }
+    state->boots[state->boot_count++] = *boot;
+}
+
+static void gap_remove(struct state *state, uint32_t index)
+{
+    state->gap_count--;
+    memmove(&state->gaps[index], &state->gaps[index + 1],
+            (state->gap_count - index) * sizeof state->gaps[0]);
+}
+
+void state_gap_told(struct state *state, uint32_t number)
+{
+    for (uint32_t i = 0; i < state->gap_count; i++) {
+        if (state->gaps[i].number == number) {
+            gap_remove(state, i);
+            return;
+        }
+    }
+}
+
+static void range_hull(struct range *hull, struct range other)
+{
+    hull->first = other.first < hull->first ? other.first : hull->first;
+    hull->last = other.last > hull->last ? other.last : hull->last;
+}
+
+static bool gap_grow(struct state *state, const struct gap *gap, bool adjacent_only)
+{
+    for (uint32_t i = state->gap_count; i-- > 0;) {
+        struct gap *known = &state->gaps[i];
+        bool same = known->stream == gap->stream && known->uplink == gap->uplink &&
+                    known->reason == gap->reason;
+        if (same && (!adjacent_only || known->range.last + 1 == gap->range.first)) {
+            range_hull(&known->range, gap->range);
+            known->count += gap->count;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The list is full and has none of this kind: the two oldest of one stream become one, whose reason
+ * is that it was merged. */
+static void gap_merge_two(struct state *state)
+{
+    for (uint32_t i = 0; i < state->gap_count; i++) {
+        for (uint32_t j = i + 1; j < state->gap_count; j++) {
+            if (state->gaps[i].stream == state->gaps[j].stream) {
+                range_hull(&state->gaps[i].range, state->gaps[j].range);
+                state->gaps[i].count += state->gaps[j].count;
+                state->gaps[i].reason = GAP_MERGED;
+                state->gaps[i].uplink =
+                    state->gaps[i].uplink == state->gaps[j].uplink ? state->gaps[i].uplink : 0;
+                gap_remove(state, j);
+                return;
+            }
+        }
+    }
+    /* 64 streams with one gap each, and one more stream: the counters of the streams still have
+     * them all. */
+    gap_remove(state, 0);
+}
+
+void state_drop(struct state *state, const struct gap *gap)
+{
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        struct owed *owed = &state->owed[i];
+        bool concerns =
+            owed->stream == gap->stream && (gap->uplink == 0 || gap->uplink == owed->uplink);
+        if (concerns && !owed_cut(owed, gap->range)) {
+            continue; /* stays owed; its rows are gone and are passed over when read */
+        }
+    }
+    state->streams[gap->stream].dropped_count += gap->count;
+    if (gap_grow(state, gap, true)) {
+        return;
+    }
+    if (state->gap_count == GAP_COUNT_MAX) {
+        if (gap_grow(state, gap, false)) {
+            return;
+        }
+        gap_merge_two(state);
+    }
+    state->gaps[state->gap_count] = *gap;
+    state->gaps[state->gap_count].number = state->gap_number_next++;
+    state->gap_count++;
+}

@@ -1,0 +1,96 @@
+/* The buffer's state: what is owed to whom, what is being sent, where each stream stands. Inside of
+ * the buffer; pure, no SQLite.
+ *
+ * The state is one piece of memory without pointers into itself, so that a copy is a memcpy: a
+ * commit changes a copy, and takes it over when COMMIT has returned. It changes by operations only
+ * (op.h), the same ones when they are new and when they are read from the tail after a crash. */
+#ifndef WEIR_BUFFER_STATE_H
+#define WEIR_BUFFER_STATE_H
+
+#include "buffer/buffer.h"
+
+#define GAP_COUNT_MAX 64
+#define BOOT_COUNT_MAX 16
+#define PARCEL_COUNT_MAX 64        /* open at one time */
+#define STATE_SIZE_MAX (64 * 1024) /* of the snapshot */
+
+struct state_stream {
+    uint64_t sequence_next; /* 0: this number is not used */
+    uint64_t raw_total;     /* raw bytes of all events ever stored, for their mean */
+    uint64_t dropped_count;
+    int64_t oldest_time_us;
+};
+
+struct state {
+    size_t size;         /* of the whole piece */
+    uint64_t commit;     /* number of the last commit */
+    uint64_t generation; /* of the tail */
+    uint64_t aside_count;
+    uint64_t aside_size; /* bytes of bodies */
+    uint64_t aside_dropped;
+    uint32_t gap_number_next;
+    uint32_t gap_count;
+    uint32_t boot_count;
+    uint32_t parcel_count;
+    uint32_t owed_count;
+    struct gap gaps[GAP_COUNT_MAX];
+    struct boot_offset boots[BOOT_COUNT_MAX];
+    struct state_stream streams[STREAM_COUNT_MAX + 1];
+    struct parcel parcels[PARCEL_COUNT_MAX];
+    struct owed owed[]; /* one for each uplink and stream it carries */
+};
+
+/* owed_max: how many (uplink, stream) pairs there may be. */
+enum err state_open(struct state **ret, size_t owed_max) MUST_USE;
+void state_close(struct state *state);
+
+struct owed *state_owed(struct state *state, uint16_t uplink, uint16_t stream); /* NULL: none */
+struct parcel *state_parcel(struct state *state, uint16_t uplink, uint16_t stream, uint8_t lane);
+
+/* --- ranges --- */
+
+/* Sequences first..last are owed from now on. Where there is no room for one more range, the last
+ * one grows over the gap: rows that are not there are passed over when read. */
+void owed_add(struct owed *owed, struct range range);
+/* ... are no longer owed. False: a range would have to be cut in two, and there is no room:
+ * unchanged. */
+bool owed_cut(struct owed *owed, struct range range) MUST_USE;
+bool owed_meets(const struct owed *owed, struct range range);
+uint64_t owed_event_count(const struct owed *owed);
+
+/* Is any of these sequences owed to any uplink? */
+bool state_is_owed(const struct state *state, uint16_t stream, struct range range);
+/* Is any of them part of an open parcel? */
+bool state_is_in_flight(const struct state *state, uint16_t stream, struct range range);
+/* The lowest sequence that is owed to anybody; sequence_next when none is. */
+uint64_t state_lowest_owed(const struct state *state, uint16_t stream);
+/* Events owed to anybody, each counted once. */
+uint64_t state_backlog(const struct state *state, uint16_t stream);
+
+/* --- operations --- */
+
+/* Events first..first+count-1 were stored. */
+void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t count,
+                  uint64_t raw_size);
+void state_part_done(struct state *state, const struct part_done *done);
+void state_owed_end(struct state *state, const struct owed_end *end);
+/* False: PARCEL_COUNT_MAX are open. */
+bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_USE;
+void state_boot(struct state *state, const struct boot_offset *boot);
+void state_gap_told(struct state *state, uint32_t number);
+/* Events are lost: cuts the owed ranges (of one uplink, or of all with uplink 0) and notes the gap;
+ * above GAP_COUNT_MAX the oldest gap of the same stream, uplink and reason grows. */
+void state_drop(struct state *state, const struct gap *gap);
+
+/* --- snapshot: little-endian, lengths checked; see state.c --- */
+
+void state_encode(const struct state *state, struct out *ret);
+/* Into a state that was just opened with room for `owed_max` pairs. ERR_CORRUPT, ERR_VERSION;
+ * ERR_FULL: more pairs than room. */
+enum err state_decode(struct state *state, size_t owed_max, struct slice data) MUST_USE;
+
+/* A parcel, as in the snapshot and in the tail's F section. */
+void parcel_encode(const struct parcel *parcel, struct out *ret);
+bool parcel_decode(struct parcel *ret, struct slice *data) MUST_USE;
+
+#endif

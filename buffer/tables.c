@@ -1,0 +1,221 @@
+/* What is kept beside events: names and numbers, schemas, ids of registries, cursors, set-aside
+ * events. */
+#include <string.h>
+
+#include "buffer/internal.h"
+
+static struct slice column_slice(sqlite3_stmt *s, int column)
+{
+    const void *data = sqlite3_column_blob(s, column);
+    return (struct slice){data, (size_t)sqlite3_column_bytes(s, column)};
+}
+
+static enum err prepare(struct buffer *b, sqlite3_stmt **ret, const char *sql, struct why *why)
+{
+    int code = sqlite3_prepare_v2(b->db, sql, -1, ret, NULL);
+    return code == SQLITE_OK ? ERR_OK
+                             : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+}
+
+/* A loop over rows ended with this code. */
+static enum err finish(struct buffer *b, sqlite3_stmt *s, int code, struct why *why)
+{
+    enum err e = code == SQLITE_DONE || code == SQLITE_ROW
+                     ? ERR_OK
+                     : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    (void)sqlite3_finalize(s);
+    return e;
+}
+
+enum err buffer_schema_add(struct buffer *b, uint16_t stream, struct slice json,
+                           const uint8_t fingerprint[8], uint32_t *ret_schema, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    enum err e = prepare(b, &s, "SELECT id FROM schema WHERE stream=? AND json=?", why);
+    if (e) {
+        return e;
+    }
+    sqlite3_bind_int64(s, 1, stream);
+    sqlite3_bind_text64(s, 2, (const char *)json.data, json.size, SQLITE_STATIC, SQLITE_UTF8);
+    int code = sqlite3_step(s);
+    int64_t id = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    e = finish(b, s, code, why);
+    if (e || id) {
+        *ret_schema = e ? *ret_schema : (uint32_t)id;
+        return e;
+    }
+    e = prepare(b, &s, "INSERT INTO schema(stream,fp,json) VALUES(?,?,?)", why);
+    if (e) {
+        return e;
+    }
+    sqlite3_bind_int64(s, 1, stream);
+    sqlite3_bind_blob64(s, 2, fingerprint, 8, SQLITE_STATIC);
+    sqlite3_bind_text64(s, 3, (const char *)json.data, json.size, SQLITE_STATIC, SQLITE_UTF8);
+    e = finish(b, s, sqlite3_step(s), why);
+    if (!e) {
+        *ret_schema = (uint32_t)sqlite3_last_insert_rowid(b->db);
+    }
+    return e;
+}
+
+enum err buffer_schema_each(struct buffer *b,
+                            void (*each)(void *context, uint16_t stream, uint32_t schema,
+                                         struct slice json),
+                            void *context)
+{
+    sqlite3_stmt *s = NULL;
+    enum err e = prepare(b, &s, "SELECT stream,id,json FROM schema ORDER BY id", NULL);
+    int code = SQLITE_DONE;
+    while (!e && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        each(context, (uint16_t)sqlite3_column_int64(s, 0), (uint32_t)sqlite3_column_int64(s, 1),
+             column_slice(s, 2));
+    }
+    return e ? e : finish(b, s, code, NULL);
+}
+
+enum err buffer_remote_each(struct buffer *b,
+                            void (*each)(void *context, uint16_t uplink, uint32_t schema,
+                                         struct slice id),
+                            void *context)
+{
+    sqlite3_stmt *s = NULL;
+    enum err e = prepare(b, &s, "SELECT uplink,schema,id FROM remote", NULL);
+    int code = SQLITE_DONE;
+    while (!e && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        each(context, (uint16_t)sqlite3_column_int64(s, 0), (uint32_t)sqlite3_column_int64(s, 1),
+             column_slice(s, 2));
+    }
+    return e ? e : finish(b, s, code, NULL);
+}
+
+static int64_t name_find(struct buffer *b, const char *sql, const char *name)
+{
+    sqlite3_stmt *s = NULL;
+    int64_t id = 0;
+    if (prepare(b, &s, sql, NULL) == ERR_OK) {
+        sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+        id = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    }
+    (void)sqlite3_finalize(s);
+    return id;
+}
+
+uint16_t buffer_stream_number(const struct buffer *b, const char *name)
+{
+    for (uint16_t i = 1; i <= STREAM_COUNT_MAX; i++) {
+        if (strcmp(b->streams[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+enum err buffer_driver_number(struct buffer *b, const char *name, uint16_t *ret, struct why *why)
+{
+    int64_t id = name_find(b, "SELECT id FROM driver WHERE name=?", name);
+    if (id == 0) {
+        sqlite3_stmt *s = NULL;
+        enum err e = prepare(b, &s, "INSERT INTO driver(name) VALUES(?)", why);
+        if (e) {
+            return e;
+        }
+        sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+        e = finish(b, s, sqlite3_step(s), why);
+        if (e) {
+            return e;
+        }
+        id = sqlite3_last_insert_rowid(b->db);
+    }
+    if (id > UINT16_MAX) {
+        why_set(why, "%s has known more than 65535 drivers", b->path);
+        return ERR_FULL;
+    }
+    *ret = (uint16_t)id;
+    return ERR_OK;
+}
+
+/* What is in the table, unless the tail has newer; then what only the tail has. Together in the
+ * order of keys. */
+enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
+                            void (*each)(void *context, uint32_t key, struct slice value),
+                            void *context)
+{
+    sqlite3_stmt *s = NULL;
+    enum err e = prepare(b, &s, "SELECT k,crc,v FROM cursor WHERE driver=? ORDER BY k", NULL);
+    if (e) {
+        return e;
+    }
+    sqlite3_bind_int64(s, 1, driver);
+    int64_t told = -1; /* highest key told so far */
+    for (;;) {
+        int code = sqlite3_step(s);
+        int64_t row_key = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : (int64_t)UINT32_MAX + 1;
+        for (;;) { /* changed cursors below the row's key, or at it */
+            const struct changed_cursor *next = NULL;
+            for (size_t i = 0; i < b->changed_count; i++) {
+                const struct changed_cursor *c = &b->changed[i];
+                if (c->driver == driver && c->key > told && c->key <= row_key &&
+                    (!next || c->key < next->key)) {
+                    next = c;
+                }
+            }
+            if (!next) {
+                break;
+            }
+            told = next->key;
+            if (next->size > 0) {
+                each(context, next->key, (struct slice){next->value, next->size});
+            }
+        }
+        if (code != SQLITE_ROW) {
+            return finish(b, s, code, NULL);
+        }
+        if (row_key > told) {
+            const int64_t columns[6] = {driver, row_key, 0, 0, 0, 0};
+            struct slice value = column_slice(s, 2);
+            if (row_crc(0, columns, value) == (uint32_t)sqlite3_column_int64(s, 1)) {
+                each(context, (uint32_t)row_key, value);
+            }
+            told = row_key;
+        }
+    }
+}
+
+static void aside_of(sqlite3_stmt *s, struct aside *ret)
+{
+    *ret = (struct aside){
+        .time_us = sqlite3_column_int64(s, 1),
+        .stream = (uint16_t)sqlite3_column_int64(s, 2),
+        .sequence = (uint64_t)sqlite3_column_int64(s, 3),
+        .source = column_slice(s, 4),
+        .uplink = (uint16_t)sqlite3_column_int64(s, 5),
+        .kind = (uint8_t)sqlite3_column_int64(s, 6),
+        .schema = (uint32_t)sqlite3_column_int64(s, 7),
+        .reason = column_slice(s, 8),
+        .size = (uint64_t)sqlite3_column_int64(s, 9),
+        .body = column_slice(s, 10),
+    };
+}
+
+enum err buffer_aside_each(struct buffer *b, int64_t id_after, size_t count_max,
+                           void (*each)(void *context, int64_t id, const struct aside *aside),
+                           void *context, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    enum err e = prepare(b, &s,
+                         "SELECT id,t,stream,seq,source,uplink,kind,schema,reason,size,body FROM "
+                         "aside WHERE id>? ORDER BY id LIMIT ?",
+                         why);
+    if (e) {
+        return e;
+    }
+    int code;
+    sqlite3_bind_int64(s, 1, id_after);
+    sqlite3_bind_int64(s, 2, (int64_t)count_max);
+    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+        struct aside aside;
+        aside_of(s, &aside);
+        each(context, sqlite3_column_int64(s, 0), &aside);
+    }
+    return finish(b, s, code, why);
+}
