@@ -23,6 +23,7 @@ struct node {
     uint16_t port;
     bool seen; /* in the metadata that is being read */
     struct connection *connection;
+    bool was_ready; /* this connection was */
     unsigned attempt;
     uint64_t retry_ms; /* not before */
 };
@@ -126,6 +127,7 @@ static void node_ready(void *context)
     struct node *node = context;
     struct cluster *cluster = node->cluster;
     node->attempt = 0;
+    node->was_ready = true;
     cluster->any_wanted = false;
     cluster->fault_e = ERR_OK;
     cluster_advance(cluster);
@@ -136,13 +138,15 @@ static void node_closed(void *context, enum err e, const struct why *why)
 {
     struct node *node = context;
     struct cluster *cluster = node->cluster;
-    bool was_idle = node->attempt == 0 && e == ERR_CLOSED;
+    /* Brokers end connections that were silent for a while: nothing is wrong then. */
+    bool was_idle =
+        node->was_ready && e == ERR_CLOSED && !connection_was_cut_short(node->connection);
     connection_close(node->connection);
     node->connection = NULL;
     if (!was_idle) {
         cluster_fail(cluster, e, why);
+        node_wait(node, e);
     }
-    node_wait(node, e);
     /* Who cannot be reached leads nothing for long: the others know who does now. */
     for (struct topic *topic = cluster->topics; topic && node->id >= 0; topic = topic->next) {
         for (uint32_t i = 0; topic->known && i < topic->partition_count; i++) {
@@ -166,6 +170,7 @@ static bool node_connect(struct node *node)
     if (cluster->stopped || now_ms(cluster) < node->retry_ms) {
         return false;
     }
+    node->was_ready = false;
     enum err e = connection_open(&node->connection, &cluster->setup.connection, node->host,
                                  node->port, &node_calls, node);
     if (e) {
@@ -285,6 +290,7 @@ static void nodes_adopt(struct cluster *cluster)
         if (to && !to->connection) {
             to->connection = from->connection;
             to->attempt = 0;
+            to->was_ready = true;
             connection_context_set(to->connection, to);
             from->connection = NULL;
         } else if (connection_is_idle(from->connection)) {

@@ -30,6 +30,8 @@ struct connection {
     struct wire_versions versions;
     unsigned busy;       /* callbacks that are running */
     bool close_wanted;   /* by the user, during one */
+    bool cut_short;      /* it ended with requests that had no answer */
+    bool was_answered;   /* a request of the user's, ever */
     bool was_full;       /* on_ready is owed once there is room */
     struct timer timer;  /* of the request in front */
     struct timer pause;  /* while throttled */
@@ -250,8 +252,9 @@ static enum err handshake_answered(struct connection *c, struct slice answer, st
     struct wire_sasl_handshake_answer handshake;
     enum err e = wire_sasl_handshake_parse(answer, &handshake);
     if (!e && handshake.error) {
-        why_set(why, "%s refuses to log in by %s (%s); it offers: %s", c->name,
-                sasl_name(c->settings->sasl), kafka_error_of(handshake.error)->name,
+        const struct kafka_error *error = kafka_error_of(handshake.error);
+        why_set(why, "%s refuses to log in by %s (%s): %s; it offers: %s", c->name,
+                sasl_name(c->settings->sasl), error->name, error->advice,
                 handshake.mechanisms[0] ? handshake.mechanisms : "nothing");
         return ERR_AUTH;
     }
@@ -332,6 +335,7 @@ static void connection_fail(struct connection *c, enum err e, const struct why *
     connection_enter(c);
     connection_count(c);
     c->state = CLOSED;
+    c->cut_short = c->request_count > 0;
     timer_disarm(&c->timer);
     timer_disarm(&c->pause);
     timer_disarm(&c->renew);
@@ -392,6 +396,7 @@ static void connection_answer(struct connection *c, int32_t correlation, enum er
         return;
     }
     struct connection_request *request = c->requests[0];
+    c->was_answered = c->was_answered || request != &c->own;
     c->was_full = c->was_full || c->request_count >= CONNECTION_IN_FLIGHT_MAX;
     c->request_count--;
     c->writing--;
@@ -548,6 +553,10 @@ static void stream_ended(void *context, enum err e, const struct why *why)
         /* Brokers close without a word when TLS or SASL is not what the port expects. */
         why_set(&text, "%s closed the connection during the login: check \"tls\" and \"sasl\"",
                 c->name);
+    } else if (!c->was_answered && !c->settings->sasl && c->request_count > 0) {
+        why_set(&text,
+                "%s closed the connection at the first request: it wants a login, set \"sasl\"",
+                c->name);
     } else {
         why_add(&text, "the connection to %s ended", c->name);
     }
@@ -673,6 +682,11 @@ void connection_throttle(struct connection *connection, int32_t throttle_ms)
         timer_arm(&connection->pause,
                   (uint64_t)(throttle_ms < THROTTLE_MS_MAX ? throttle_ms : THROTTLE_MS_MAX));
     }
+}
+
+bool connection_was_cut_short(const struct connection *connection)
+{
+    return connection->cut_short;
 }
 
 int16_t connection_api_max(const struct connection *connection, enum wire_api api)

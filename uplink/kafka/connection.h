@@ -68,6 +68,8 @@ bool connection_is_idle(const struct connection *connection);
 void connection_send(struct connection *connection, struct connection_request *request);
 /* The broker asked for a pause: no requests for so long. */
 void connection_throttle(struct connection *connection, int32_t throttle_ms);
+/* In on_closed(): did it end while answers were still to come? */
+bool connection_was_cut_short(const struct connection *connection);
 /* The highest version that the broker has of this API; -1: it does not have it. */
 int16_t connection_api_max(const struct connection *connection, enum wire_api api);
 
