@@ -436,6 +436,11 @@ enum err registry_open(struct registry **ret, const struct registry_setup *setup
         why_set(why, "registry.url \"%s\" must begin with http:// or https://", url);
         return ERR_CONFIG;
     }
+    if (strchr(url, '@')) { /* it is said in texts and logs */
+        why_set(why,
+                "registry.url must not hold a user and password: set registry.user and .password");
+        return ERR_CONFIG;
+    }
     struct registry *registry = calloc(1, sizeof *registry);
     if (!registry) {
         return ERR_NOMEM;
