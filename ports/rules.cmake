@@ -18,7 +18,7 @@ endif()
 
 add_library(weir_rules INTERFACE)
 target_compile_options(weir_rules INTERFACE ${WEIR_WARNINGS} -include ${CMAKE_SOURCE_DIR}/ports/banned.h
-  -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections)
+  -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections -UNDEBUG) # assertions stay on in releases
 target_compile_definitions(weir_rules INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64 _TIME_BITS=64
   WEIR_VERSION="${PROJECT_VERSION}")
 target_include_directories(weir_rules INTERFACE ${CMAKE_SOURCE_DIR})
