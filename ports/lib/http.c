@@ -13,6 +13,7 @@
 
 #define HTTP_IDENTITY_MAX 8 /* different TLS settings of one client */
 #define HTTP_TIMEOUT_MS 30000
+#define HTTP_LIMIT_SLACK_MS 1000
 #define HTTP_ANSWER_SIZE 65536 /* where the user says nothing */
 #define HTTP_CONNECTION_MAX 16
 #define HTTP_RETRY_AFTER_S_MAX 86400
@@ -44,7 +45,8 @@ struct call {
     struct identity *identity;
     struct call *next;
     CURL *easy;
-    bool added; /* to the multi */
+    struct timer limit; /* in case curl never says how it ended: it may lose its own timer */
+    bool added;         /* to the multi */
     bool asking;
     bool is_https;
     bool too_large;
@@ -101,6 +103,7 @@ static void identity_take_wire(struct identity *identity, struct http_answer *an
 
 static void call_free(struct call *call)
 {
+    timer_release(&call->limit);
     if (call->easy) {
         if (call->added) {
             curl_multi_remove_handle(call->identity->multi, call->easy);
@@ -128,6 +131,7 @@ static void list_remove(struct call **link, const struct call *call)
 static void call_finish(struct call *call)
 {
     struct http *http = call->identity->http;
+    timer_disarm(&call->limit);
     list_remove(&http->calls, call);
     struct call **link = &http->finished;
     while (*link) {
@@ -555,6 +559,19 @@ static void call_fail(struct call *call, enum err e)
     call_finish(call);
 }
 
+/* Without memory curl may fail to arm the timer of a request that it has taken. */
+static void call_limit_fire(struct timer *timer)
+{
+    struct call *call = CONTAINER_OF(timer, struct call, limit);
+    if (call->asking) {
+        names_cancel(call->identity->http->names, &call->query);
+        call->asking = false;
+    }
+    why_set(&call->answer.why, "%s %s: no end within its time", call->request->method,
+            call->query.host);
+    call_fail(call, ERR_TIMEOUT);
+}
+
 static void call_found(struct name_query *query, enum err e)
 {
     struct call *call = CONTAINER_OF(query, struct call, query);
@@ -834,6 +851,8 @@ enum err http_send(struct http *http, struct http_request *request)
     call->identity = identity;
     call->end_ms =
         loop_now_ms(http->loop) + (request->timeout_ms ? request->timeout_ms : HTTP_TIMEOUT_MS);
+    timer_init(&call->limit, http->loop, call_limit_fire);
+    timer_arm(&call->limit, call->end_ms - loop_now_ms(http->loop) + HTTP_LIMIT_SLACK_MS);
     call->next = http->calls;
     http->calls = call;
     http->call_count++;
