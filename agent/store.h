@@ -64,6 +64,9 @@ enum err store_remote_put(struct store *store, const struct remote_id *remote,
 enum err store_boot_put(struct store *store, const struct boot_offset *boot,
                         uint64_t *ret_commit) MUST_USE;
 
+/* A gap was handed to weir.events by an event of the open batch. */
+enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit) MUST_USE;
+
 /* Commits what is there now, even if it is only waiting for more. */
 void store_commit_now(struct store *store);
 /* The number of the last durable commit. */
