@@ -31,7 +31,8 @@ static bool can_be_key(const struct avro_node *node)
     return false;
 }
 
-enum err key_find(struct key *ret, const struct avro_schema *schema, const char *field, struct why *why)
+enum err key_find(struct key *ret, const struct avro_schema *schema, const char *field,
+                  struct why *why)
 {
     const struct avro_node *root = avro_schema_root(schema);
     int32_t index = root->kind == AVRO_RECORD ? avro_field_find(root, slice_of_text(field), 0) : -1;
@@ -40,8 +41,10 @@ enum err key_find(struct key *ret, const struct avro_schema *schema, const char 
         return ERR_CONFIG;
     }
     if (!can_be_key(root->fields[index].node)) {
-        why_set(why, "field \"%s\" is a %s: a key is a string, bytes, fixed, enum, int, long or boolean, or one of these or null", field,
-                avro_kind_name(root->fields[index].node->kind));
+        why_set(why,
+                "field \"%s\" is a %s: a key is a string, bytes, fixed, enum, int, long or "
+                "boolean, or one of these or null",
+                field, avro_kind_name(root->fields[index].node->kind));
         return ERR_CONFIG;
     }
     *ret = (struct key){schema, (uint32_t)index};
@@ -61,7 +64,8 @@ static struct slice key_value(const struct avro_node *node, struct slice datum, 
     int64_t number = 0;
     uint8_t byte = 0;
     if (node->kind == AVRO_UNION) {
-        if (!slice_take_varint(&datum, &number) || number < 0 || number >= (int64_t)node->branch_count) {
+        if (!slice_take_varint(&datum, &number) || number < 0 ||
+            number >= (int64_t)node->branch_count) {
             return value;
         }
         node = node->branches[number];
@@ -73,7 +77,8 @@ static struct slice key_value(const struct avro_node *node, struct slice datum, 
     } else if (node->kind == AVRO_BOOLEAN) {
         value = !slice_take_u8(&datum, &byte) ? value : byte ? SLICE("true") : SLICE("false");
     } else if (node->kind != AVRO_NULL && slice_take_varint(&datum, &number)) {
-        bool is_symbol = node->kind == AVRO_ENUM && number >= 0 && number < (int64_t)node->symbol_count;
+        bool is_symbol =
+            node->kind == AVRO_ENUM && number >= 0 && number < (int64_t)node->symbol_count;
         value = is_symbol ? node->symbols[number] : number_text(number, scratch);
     }
     return value;

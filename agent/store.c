@@ -18,7 +18,8 @@
 #define BOOT_MAX 4
 #define TOLD_MAX 64
 
-static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_BODY_SIZE_MAX, "a set-aside event always fits an empty batch");
+static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_BODY_SIZE_MAX,
+              "a set-aside event always fits an empty batch");
 
 /* What one commit carries. The arrays are the store's; buffer_write points at them. */
 struct batch_memory {
@@ -49,12 +50,12 @@ struct store {
     struct store_setup setup;
     struct store_handler handlers[STORE_HANDLER_MAX];
     size_t handler_count;
-    struct batch_memory *open;   /* being filled */
-    struct batch_memory *busy;   /* being committed, or waiting to be tried again; NULL: none */
+    struct batch_memory *open; /* being filled */
+    struct batch_memory *busy; /* being committed, or waiting to be tried again; NULL: none */
     struct batch_memory *spare;
     struct batch_memory *memory[2];
     struct job job;
-    bool running;                /* the job is with the worker */
+    bool running; /* the job is with the worker */
     enum err result;
     struct why why;
     struct buffer_changes from_buffer;
@@ -83,9 +84,15 @@ static void batch_clear(struct batch_memory *b, uint64_t commit)
     b->datums.size = 0;
     b->cursor_size = 0;
     b->aside_size = 0;
-    b->write = (struct buffer_write){.events = b->events, .cursors = b->cursors, .dones = b->dones, .ends = b->ends,
-                                     .parcels = b->parcel_pointers, .asides = b->asides, .remotes = b->remotes,
-                                     .boots = b->boots, .gaps_told = b->told};
+    b->write = (struct buffer_write){.events = b->events,
+                                     .cursors = b->cursors,
+                                     .dones = b->dones,
+                                     .ends = b->ends,
+                                     .parcels = b->parcel_pointers,
+                                     .asides = b->asides,
+                                     .remotes = b->remotes,
+                                     .boots = b->boots,
+                                     .gaps_told = b->told};
 }
 
 static struct batch_memory *batch_open(size_t event_size_max)
@@ -143,7 +150,8 @@ static enum err store_take_state(struct store *store)
 static void store_work(struct job *job)
 {
     struct store *store = CONTAINER_OF(job, struct store, job);
-    store->result = buffer_commit(store->setup.buffer, &store->busy->write, &store->from_buffer, &store->why);
+    store->result =
+        buffer_commit(store->setup.buffer, &store->busy->write, &store->from_buffer, &store->why);
 }
 
 static int compare_events(const void *a, const void *b)
@@ -187,8 +195,10 @@ static void store_begin(struct store *store)
     store->open = store->spare;
     store->spare = NULL;
     batch_clear(store->open, store->busy->commit + 1);
-    if (events_are_mixed(store->busy)) { /* a stream's events stand together: fewer, longer sections */
-        qsort(store->busy->events, store->busy->write.event_count, sizeof store->busy->events[0], compare_events);
+    if (events_are_mixed(
+            store->busy)) { /* a stream's events stand together: fewer, longer sections */
+        qsort(store->busy->events, store->busy->write.event_count, sizeof store->busy->events[0],
+              compare_events);
     }
     store_submit(store);
 }
@@ -219,7 +229,8 @@ static void store_failed(struct store *store)
 {
     if (!store->failing) {
         store->failing = true;
-        log_error("buffer", "%s; sources have to wait, tried again every %lld ms", store->why.text, (long long)store->setup.retry_ms);
+        log_error("buffer", "%s; sources have to wait, tried again every %lld ms", store->why.text,
+                  (long long)store->setup.retry_ms);
         store_say_trouble(store, &store->why);
     }
     timer_arm(&store->retry, (uint64_t)store->setup.retry_ms);
@@ -239,7 +250,8 @@ static void store_succeeded(struct store *store)
     }
     for (size_t i = 0; i < store->handler_count; i++) {
         if (store->handlers[i].committed) {
-            store->handlers[i].committed(store->handlers[i].context, store->committed, &store->state);
+            store->handlers[i].committed(store->handlers[i].context, store->committed,
+                                         &store->state);
         }
     }
     store_begin_if_due(store);
@@ -250,7 +262,8 @@ static void store_done(struct job *job)
     struct store *store = CONTAINER_OF(job, struct store, job);
     store->running = false;
     if (!store->result && store_take_state(store)) {
-        store->result = ERR_NOMEM; /* stands on disk already: what follows finds it so when it is tried again? No: end instead */
+        store->result = ERR_NOMEM; /* stands on disk already: what follows finds it so when it is
+                                      tried again? No: end instead */
         log_error("buffer", "no memory for the state of a commit");
         abort();
     }
@@ -266,15 +279,18 @@ static void due_fired(struct timer *timer)
     store_begin(CONTAINER_OF(timer, struct store, due));
 }
 
-/* Deliveries of the open batch go along with a batch that found no room: they are what makes room. */
+/* Deliveries of the open batch go along with a batch that found no room: they are what makes room.
+ */
 static void store_lend_deliveries(struct store *store)
 {
     struct buffer_write *to = &store->busy->write;
     struct buffer_write *from = &store->open->write;
-    while (from->parcel_count == 0 && from->done_count > 0 && to->done_count < DONE_MAX && to->parcel_count == 0) {
+    while (from->parcel_count == 0 && from->done_count > 0 && to->done_count < DONE_MAX &&
+           to->parcel_count == 0) {
         store->busy->dones[to->done_count++] = store->open->dones[0];
         from->done_count--;
-        memmove(&store->open->dones[0], &store->open->dones[1], from->done_count * sizeof store->open->dones[0]);
+        memmove(&store->open->dones[0], &store->open->dones[1],
+                from->done_count * sizeof store->open->dones[0]);
     }
     while (from->end_count > 0 && to->end_count < END_MAX) {
         store->busy->ends[to->end_count++] = store->open->ends[--from->end_count];
@@ -361,13 +377,17 @@ static void store_set_due(struct store *store, int64_t wait_ms)
     }
     b->due_ms = due;
     if (!store->busy) {
-        timer_arm(&store->due, (uint64_t)wait_ms); /* 0: on the next turn, so that what belongs together goes together */
+        timer_arm(
+            &store->due,
+            (uint64_t)
+                wait_ms); /* 0: on the next turn, so that what belongs together goes together */
     }
 }
 
 static bool batch_has_room(const struct batch_memory *b, size_t size)
 {
-    return b->write.event_count < WRITE_EVENT_MAX && (b->event_size + size <= WRITE_SIZE_MAX || b->write.event_count == 0);
+    return b->write.event_count < WRITE_EVENT_MAX &&
+           (b->event_size + size <= WRITE_SIZE_MAX || b->write.event_count == 0);
 }
 
 enum err store_room(const struct store *store, uint16_t stream, size_t size)
@@ -379,7 +399,8 @@ enum err store_room(const struct store *store, uint16_t stream, size_t size)
     return batch_has_room(store->open, size) || !store->busy ? ERR_OK : ERR_FULL;
 }
 
-void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms, uint64_t *ret_commit, uint64_t *ret_sequence)
+void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
+                     uint64_t *ret_commit, uint64_t *ret_sequence)
 {
     if (!batch_has_room(store->open, event->datum.size)) {
         store_begin(store);
@@ -413,16 +434,21 @@ static bool store_place(struct store *store, bool fits)
     return fits;
 }
 
-enum err store_cursor_put(struct store *store, const struct cursor_change *change, int64_t wait_ms, uint64_t *ret_commit)
+enum err store_cursor_put(struct store *store, const struct cursor_change *change, int64_t wait_ms,
+                          uint64_t *ret_commit)
 {
     assert(change->value.size <= CURSOR_SIZE_MAX);
-    bool fits = store->open->write.cursor_count < CURSOR_MAX && store->open->cursor_size + change->value.size <= CURSOR_BYTES_MAX;
-    /* The last word on a cursor counts: one in the batch already is written over when it has the same size. */
+    bool fits = store->open->write.cursor_count < CURSOR_MAX &&
+                store->open->cursor_size + change->value.size <= CURSOR_BYTES_MAX;
+    /* The last word on a cursor counts: one in the batch already is written over when it has the
+     * same size. */
     struct batch_memory *b = store->open;
     for (size_t i = b->write.cursor_count; i > 0 && b->write.cursor_count - i < 8; i--) {
         struct cursor_change *known = &b->cursors[i - 1];
-        if (known->driver == change->driver && known->key == change->key && known->value.size == change->value.size && change->value.size) {
-            memcpy(b->cursor_bytes + (known->value.data - b->cursor_bytes), change->value.data, change->value.size);
+        if (known->driver == change->driver && known->key == change->key &&
+            known->value.size == change->value.size && change->value.size) {
+            memcpy(b->cursor_bytes + (known->value.data - b->cursor_bytes), change->value.data,
+                   change->value.size);
             *ret_commit = b->commit;
             return ERR_OK;
         }
@@ -454,12 +480,14 @@ static struct slice aside_copy(struct batch_memory *b, struct slice s, size_t si
     return (struct slice){to, size};
 }
 
-enum err store_aside_put(struct store *store, const struct aside *aside, int64_t wait_ms, uint64_t *ret_commit)
+enum err store_aside_put(struct store *store, const struct aside *aside, int64_t wait_ms,
+                         uint64_t *ret_commit)
 {
     size_t size = aside->source.size + aside->reason.size + aside->body.size;
     size_t most = ASIDE_BODY_SIZE_MAX + REASON_SIZE_MAX + EVENT_SUBJECT_SIZE_MAX;
     size = size < most ? size : most;
-    bool fits = store->open->write.aside_count < ASIDE_MAX && store->open->aside_size + size <= ASIDE_BYTES_MAX;
+    bool fits = store->open->write.aside_count < ASIDE_MAX &&
+                store->open->aside_size + size <= ASIDE_BYTES_MAX;
     if (!store_place(store, fits)) {
         return ERR_FULL;
     }
@@ -481,11 +509,13 @@ static int64_t delivery_wait_ms(const struct store *store)
 
 enum err store_done_put(struct store *store, const struct part_done *done, uint64_t *ret_commit)
 {
-    /* A parcel put earlier into this batch is applied behind all dones: a done of the same slot has to come later. */
+    /* A parcel put earlier into this batch is applied behind all dones: a done of the same slot has
+     * to come later. */
     bool fits = store->open->write.done_count < DONE_MAX;
     for (size_t i = 0; i < store->open->write.parcel_count; i++) {
         const struct parcel *p = &store->open->parcels[i];
-        fits = fits && !(p->uplink == done->uplink && p->stream == done->stream && p->lane == done->lane);
+        fits = fits &&
+               !(p->uplink == done->uplink && p->stream == done->stream && p->lane == done->lane);
     }
     if (!store_place(store, fits)) {
         return ERR_FULL;
