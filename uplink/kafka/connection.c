@@ -301,7 +301,7 @@ static enum err own_answered(struct connection_request *request, enum err e, str
     case OPENING:
     case READY:
     case CLOSED:
-        assert(!"own requests belong to logging in");
+        assert(false); /* own requests belong to logging in */
         break;
     }
     if (e) {

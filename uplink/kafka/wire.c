@@ -17,7 +17,7 @@ int16_t wire_version(enum wire_api api)
     case WIRE_DESCRIBE_PRODUCERS:
         return 0;
     }
-    assert(!"an API that is not in the list");
+    assert(false); /* an API that is not in the list */
     return 0;
 }
 

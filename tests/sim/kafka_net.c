@@ -1,0 +1,197 @@
+#include "tests/sim/kafka_net.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "ports/attr.h"
+#include "ports/clock.h"
+#include "tests/sim/net.h"
+#include "tests/sim/sim.h"
+#include "uplink/kafka/errors.h"
+#include "uplink/kafka/wire.h"
+
+#define GUEST_MAX 64
+#define KIND_COUNT (BROKER_SHORT + 1)
+#define PORT 9092
+
+struct guest {
+    struct kafka_net *net;
+    struct net_peer *wire;
+    struct broker_peer *peer;
+    struct timer due; /* of an answer that is held back */
+};
+
+struct gate {
+    struct kafka_net *net;
+    unsigned node;
+    char host[16];
+};
+
+struct kafka_net {
+    struct broker *broker;
+    struct gate gates[BROKER_NODE_MAX];
+    unsigned node_count;
+    uint32_t faults_per_million;
+    uint64_t dealt[KIND_COUNT];
+    struct guest guests[GUEST_MAX];
+};
+
+static void guest_end(struct guest *guest)
+{
+    timer_disarm(&guest->due);
+    if (guest->peer) {
+        broker_peer_close(guest->peer);
+    }
+    guest->peer = NULL;
+    guest->wire = NULL;
+}
+
+static void guest_write(struct guest *guest)
+{
+    for (struct slice bytes = broker_peer_output(guest->peer); bytes.size > 0;
+         bytes = broker_peer_output(guest->peer)) {
+        net_send(guest->wire, bytes);
+        broker_peer_sent(guest->peer, bytes.size);
+    }
+    int64_t due_ms = broker_peer_due_ms(guest->peer);
+    if (!broker_peer_is_open(guest->peer)) {
+        struct net_peer *wire = guest->wire;
+        guest_end(guest);
+        net_finish(wire);
+    } else if (due_ms >= 0) {
+        timer_arm(&guest->due, (uint64_t)due_ms + 1);
+    }
+}
+
+static void guest_due(struct timer *timer)
+{
+    struct guest *guest = CONTAINER_OF(timer, struct guest, due);
+    broker_time_set(guest->net->broker, clock_wall_us() / 1000);
+    if (guest->peer) {
+        guest_write(guest);
+    }
+}
+
+/* Codes that the table knows, but none that ends in a set-aside or a long wait: these have tests of
+ * their own. */
+static int16_t random_code(void)
+{
+    static const int16_t codes[] = {3, 5, 6, 7, 13, 14, 19, 20, 44, 56, 74, 89, 100};
+    return codes[sim_below(ARRAY_COUNT(codes))];
+}
+
+static void deal_fault(struct kafka_net *net)
+{
+    if (broker_fault_count(net->broker) > 0 || !sim_chance(net->faults_per_million)) {
+        return;
+    }
+    struct broker_fault fault = {.api = WIRE_PRODUCE,
+                                 .kind = (enum broker_fault_kind)sim_below(KIND_COUNT)};
+    fault.code = random_code();
+    if (fault.kind == BROKER_CODE_STORED) {
+        fault.code = sim_below(2) ? 7 : 20; /* the two that come after the append */
+    }
+    fault.value = (uint32_t)sim_below(fault.kind == BROKER_CLOSE_STORED ? 40 : 3000);
+    broker_fault_add(net->broker, &fault);
+    net->dealt[fault.kind]++;
+}
+
+static void *on_open(void *server, struct net_peer *wire)
+{
+    struct gate *gate = server;
+    struct kafka_net *net = gate->net;
+    for (unsigned i = 0; i < GUEST_MAX; i++) {
+        struct guest *guest = &net->guests[i];
+        if (!guest->wire) {
+            guest->wire = wire;
+            guest->peer = broker_peer_open(net->broker, gate->node);
+            assert(guest->peer);
+            return guest;
+        }
+    }
+    assert(false); /* more connections than the brokers are made for */
+    return NULL;
+}
+
+static void on_data(void *context, struct net_peer *wire, struct slice data)
+{
+    struct guest *guest = context;
+    if (guest->wire != wire || !guest->peer) {
+        return; /* ended by us */
+    }
+    broker_time_set(guest->net->broker, clock_wall_us() / 1000);
+    deal_fault(guest->net);
+    (void)broker_peer_input(guest->peer, data); /* its end is seen by guest_write() */
+    guest_write(guest);
+}
+
+static void on_closed(void *context, struct net_peer *wire)
+{
+    struct guest *guest = context;
+    if (guest->wire == wire) {
+        guest_end(guest);
+    }
+}
+
+static const struct net_handler calls = {on_open, on_data, on_closed};
+
+struct kafka_net *kafka_net_open(struct broker *broker, unsigned node_count)
+{
+    struct kafka_net *net = calloc(1, sizeof *net);
+    assert(net && node_count <= BROKER_NODE_MAX);
+    net->broker = broker;
+    net->node_count = node_count;
+    for (unsigned i = 0; i < GUEST_MAX; i++) {
+        net->guests[i].net = net;
+        timer_init(&net->guests[i].due, sim_loop(), guest_due);
+    }
+    for (unsigned i = 0; i < node_count; i++) {
+        struct gate *gate = &net->gates[i];
+        *gate = (struct gate){.net = net, .node = i};
+        (void)snprintf(gate->host, sizeof gate->host, "kafka-%u", i + 1);
+        broker_address_set(broker, i, gate->host, PORT);
+        net_listen(gate->host, PORT, &calls, gate);
+    }
+    return net;
+}
+
+void kafka_net_close(struct kafka_net *net)
+{
+    for (unsigned i = 0; i < net->node_count; i++) {
+        net_unlisten(net->gates[i].host, PORT);
+        net_cut(net->gates[i].host, PORT);
+    }
+    for (unsigned i = 0; i < GUEST_MAX; i++) {
+        guest_end(&net->guests[i]);
+        timer_release(&net->guests[i].due);
+    }
+    free(net);
+}
+
+void kafka_net_stop(struct kafka_net *net, unsigned node)
+{
+    broker_node_stop(net->broker, node);
+    net_unlisten(net->gates[node].host, PORT);
+    net_cut(net->gates[node].host, PORT);
+    for (unsigned i = 0; i < GUEST_MAX; i++) {
+        if (net->guests[i].peer && !broker_peer_is_open(net->guests[i].peer)) {
+            guest_end(&net->guests[i]);
+        }
+    }
+}
+
+void kafka_net_start(struct kafka_net *net, unsigned node)
+{
+    broker_node_start(net->broker, node);
+    net_listen(net->gates[node].host, PORT, &calls, &net->gates[node]);
+}
+
+void kafka_net_faults_set(struct kafka_net *net, uint32_t per_million)
+{
+    net->faults_per_million = per_million;
+}
+
+uint64_t kafka_net_fault_count(const struct kafka_net *net, enum broker_fault_kind kind)
+{
+    return net->dealt[kind];
+}
