@@ -158,6 +158,14 @@ static struct topic *topic_find(const struct broker *broker, struct slice name)
     return NULL;
 }
 
+/* A topic that the test has made. */
+static struct topic *topic_of(const struct broker *broker, const char *name)
+{
+    struct topic *topic = topic_find(broker, slice_of_text(name));
+    assert(topic);
+    return topic;
+}
+
 void broker_topic_add(struct broker *broker, const char *name, uint32_t partition_count)
 {
     assert(broker->topic_count < TOPIC_MAX && partition_count <= BROKER_PARTITION_MAX);
@@ -173,12 +181,12 @@ void broker_topic_add(struct broker *broker, const char *name, uint32_t partitio
 
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count)
 {
-    topic_find(broker, slice_of_text(name))->partition_count = partition_count;
+    topic_of(broker, name)->partition_count = partition_count;
 }
 
 void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node)
 {
-    topic_find(broker, slice_of_text(name))->partitions[partition].leader = node;
+    topic_of(broker, name)->partitions[partition].leader = node;
 }
 
 static void partition_each(struct broker *broker, unsigned node,
@@ -430,13 +438,13 @@ static int16_t batch_take(struct broker *broker, struct partition *partition, st
 
 size_t broker_log_count(const struct broker *broker, const char *name, uint32_t partition)
 {
-    return topic_find(broker, slice_of_text(name))->partitions[partition].log_count;
+    return topic_of(broker, name)->partitions[partition].log_count;
 }
 
 const struct broker_record *broker_log_at(const struct broker *broker, const char *name,
                                           uint32_t partition, size_t index)
 {
-    const struct topic *topic = topic_find(broker, slice_of_text(name));
+    const struct topic *topic = topic_of(broker, name);
     assert(index < topic->partitions[partition].log_count);
     return &topic->partitions[partition].log[index];
 }

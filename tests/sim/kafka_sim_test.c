@@ -99,12 +99,13 @@ static void run_seed(uint64_t seed, struct totals *totals)
     net_link()->cut_per_million = 5000;
     life_begin(&host);
     for (uint64_t i = 0; i < LOTS; i++) {
-        struct lot lot;
+        struct lot *lot = malloc(sizeof *lot);
+        assert_non_null(lot);
         unsigned down = (unsigned)sim_below(NODES);
         bool kill = sim_below(4) == 0;
-        lot_cut(&lot, &host, i * LOT_SIZE + 1, LOT_SIZE);
+        lot_cut(lot, &host, i * LOT_SIZE + 1, LOT_SIZE);
         while (sim_below(3) == 0) {
-            life_crash(&host, &lot, totals);
+            life_crash(&host, lot, totals);
         }
         if (kill) {
             kafka_net_stop(net, down);
@@ -114,11 +115,12 @@ static void run_seed(uint64_t seed, struct totals *totals)
             net_cut_all();
             totals->cuts++;
         }
-        SIM_EXPECT(lot_deliver(&lot, 600000));
+        SIM_EXPECT(lot_deliver(lot, 600000));
         for (uint32_t p = 0; p < PARTITIONS; p++) {
-            totals->duplicates += lot.parts[p].tries > 0 && lot.parts[p].report.was_duplicate;
+            totals->duplicates += lot->parts[p].tries > 0 && lot->parts[p].report.was_duplicate;
         }
-        lot_release(&lot);
+        lot_release(lot);
+        free(lot);
         if (kill) {
             kafka_net_start(net, down);
         }

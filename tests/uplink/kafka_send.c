@@ -121,22 +121,24 @@ int main(int argc, char **argv)
         return 1;
     }
     while (sent < arguments.count) {
-        struct lot lot;
+        struct lot *lot = malloc(sizeof *lot);
+        assert_non_null(lot);
         uint64_t left = arguments.count - sent;
-        lot_cut(&lot, &host, sent + 1, left < arguments.parcel ? left : arguments.parcel);
+        lot_cut(lot, &host, sent + 1, left < arguments.parcel ? left : arguments.parcel);
         while (random_below(100) < arguments.crash_percent) {
-            crash(&host, &lot);
+            crash(&host, lot);
             crashes++;
         }
-        if (!lot_deliver(&lot, arguments.timeout_s * 1000)) {
+        if (!lot_deliver(lot, arguments.timeout_s * 1000)) {
             (void)fprintf(stderr, "after %" PRIu64 " events: %s\n", sent, host.fault.text);
             return 1;
         }
-        for (uint32_t i = 0; i < lot.parcel.part_count; i++) {
-            duplicates += lot.parts[i].tries > 0 && lot.parts[i].report.was_duplicate;
+        for (uint32_t i = 0; i < lot->parcel.part_count; i++) {
+            duplicates += lot->parts[i].tries > 0 && lot->parts[i].report.was_duplicate;
         }
-        sent += lot.count;
-        lot_release(&lot);
+        sent += lot->count;
+        lot_release(lot);
+        free(lot);
         if (arguments.pause_ms > 0) {
             host_run(&host, arguments.pause_ms);
         }

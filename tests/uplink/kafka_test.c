@@ -2,6 +2,9 @@
  * arrives once, in order. */
 #include "tests/cmocka.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "ports/clock.h"
 #include "ports/names.h"
 #include "tests/sim/kafka_server.h"
@@ -48,6 +51,7 @@ static void scene_end(struct scene *scene)
     broker_close(scene->broker);
     names_close(scene->names);
     loop_close(scene->loop);
+    free(scene);
 }
 
 /* Each of the events 1..count is there exactly once, and in order within its key. */
@@ -88,35 +92,36 @@ static void fault(struct scene *scene, int16_t api, enum broker_fault_kind kind,
 static void delivers_in_one_request(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    scene.host.options.headers = true;
-    host_open(&scene.host);
-    lot_cut(&scene.lot, &scene.host, 1, 100);
-    assert_true(lot_deliver(&scene.lot, 5000));
-    check_ledger(&scene, 100);
-    assert_int_equal(broker_request_count(scene.broker, WIRE_PRODUCE), 1);
-    assert_int_equal(broker_request_count(scene.broker, WIRE_METADATA), 1);
-    assert_int_equal(broker_request_count(scene.broker, WIRE_API_VERSIONS), 1);
-    assert_int_equal(broker_request_count(scene.broker, WIRE_INIT_PRODUCER_ID), 1);
-    assert_string_equal(scene.host.fault.text, "");
-    assert_true(scene.host.wire_sent > 0 && scene.host.wire_received > 0);
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    scene->host.options.headers = true;
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 100);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    check_ledger(scene, 100);
+    assert_int_equal(broker_request_count(scene->broker, WIRE_PRODUCE), 1);
+    assert_int_equal(broker_request_count(scene->broker, WIRE_METADATA), 1);
+    assert_int_equal(broker_request_count(scene->broker, WIRE_API_VERSIONS), 1);
+    assert_int_equal(broker_request_count(scene->broker, WIRE_INIT_PRODUCER_ID), 1);
+    assert_string_equal(scene->host.fault.text, "");
+    assert_true(scene->host.wire_sent > 0 && scene->host.wire_received > 0);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        if (broker_log_count(scene.broker, "events", p) > 0) {
-            const struct broker_record *record = broker_log_at(scene.broker, "events", p, 0);
+        if (broker_log_count(scene->broker, "events", p) > 0) {
+            const struct broker_record *record = broker_log_at(scene->broker, "events", p, 0);
             assert_true(slice_starts_with(record->header, SLICE("agent-1/0badcafe/events/")));
             assert_true(record->time_ms > clock_wall_us() / 1000 - 60000);
         }
     }
     /* Nothing is said while there is nothing to send. */
-    uint64_t sent = scene.host.wire_sent;
-    host_run(&scene.host, 300);
-    assert_int_equal(scene.host.wire_sent, sent);
-    lot_cut(&scene.second, &scene.host, 101, 50);
-    assert_true(lot_deliver(&scene.second, 5000));
-    check_ledger(&scene, 150);
-    assert_int_equal(broker_request_count(scene.broker, WIRE_METADATA), 1);
-    scene_end(&scene);
+    uint64_t sent = scene->host.wire_sent;
+    host_run(&scene->host, 300);
+    assert_int_equal(scene->host.wire_sent, sent);
+    lot_cut(&scene->second, &scene->host, 101, 50);
+    assert_true(lot_deliver(&scene->second, 5000));
+    check_ledger(scene, 150);
+    assert_int_equal(broker_request_count(scene->broker, WIRE_METADATA), 1);
+    scene_end(scene);
 }
 
 static void lost_answers_store_once(void **state)
@@ -130,37 +135,39 @@ static void lost_answers_store_once(void **state)
         {WIRE_PRODUCE, BROKER_TWICE, 0, 0},
     };
     for (size_t i = 0; i < ARRAY_COUNT(faults); i++) {
-        struct scene scene;
-        scene_begin(&scene, NULL);
-        host_open(&scene.host);
-        broker_fault_add(scene.broker, &faults[i]);
-        lot_cut(&scene.lot, &scene.host, 1, 60);
-        assert_true(lot_deliver(&scene.lot, 10000));
-        assert_int_equal(broker_fault_count(scene.broker), 0);
-        lot_cut(&scene.second, &scene.host, 61, 40);
-        assert_true(lot_deliver(&scene.second, 10000));
-        check_ledger(&scene, 100);
-        scene_end(&scene);
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
+        scene_begin(scene, NULL);
+        host_open(&scene->host);
+        broker_fault_add(scene->broker, &faults[i]);
+        lot_cut(&scene->lot, &scene->host, 1, 60);
+        assert_true(lot_deliver(&scene->lot, 10000));
+        assert_int_equal(broker_fault_count(scene->broker), 0);
+        lot_cut(&scene->second, &scene->host, 61, 40);
+        assert_true(lot_deliver(&scene->second, 10000));
+        check_ledger(scene, 100);
+        scene_end(scene);
     }
 }
 
 static void silence_ends_in_a_retry(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    scene.host.options.request_timeout_ms = 0; /* and 5 s margin */
-    host_open(&scene.host);
-    fault(&scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
-    lot_cut(&scene.lot, &scene.host, 1, 20);
-    assert_true(lot_assign(&scene.lot));
-    scene.host.options.request_timeout_ms = 2000;
-    lot_send_all(&scene.lot);
-    assert_false(lot_wait(&scene.lot, 4000));
-    assert_true(lot_wait(&scene.lot, 3000));
-    assert_true(lot_deliver(&scene.lot, 5000));
-    check_ledger(&scene, 20);
-    scene_end(&scene);
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    scene->host.options.request_timeout_ms = 0; /* and 5 s margin */
+    host_open(&scene->host);
+    fault(scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
+    lot_cut(&scene->lot, &scene->host, 1, 20);
+    assert_true(lot_assign(&scene->lot));
+    scene->host.options.request_timeout_ms = 2000;
+    lot_send_all(&scene->lot);
+    assert_false(lot_wait(&scene->lot, 4000));
+    assert_true(lot_wait(&scene->lot, 3000));
+    assert_true(lot_deliver(&scene->lot, 5000));
+    check_ledger(scene, 20);
+    scene_end(scene);
 }
 
 /* The process ends while the answer is on its way; the next life sends the same under the same
@@ -169,36 +176,37 @@ static void crash_in_flight(void **state)
 {
     (void)state;
     for (unsigned stored = 0; stored < 2; stored++) {
-        struct scene scene;
-        scene_begin(&scene, NULL);
-        host_open(&scene.host);
-        fault(&scene, WIRE_PRODUCE, stored ? BROKER_NEVER : BROKER_NEVER_LOST, 0, 0);
-        lot_cut(&scene.lot, &scene.host, 1, 50);
-        assert_true(lot_assign(&scene.lot));
-        lot_send_all(&scene.lot);
-        host_run(&scene.host, 200);
-        host_close(&scene.host);
-        int64_t old_id = scene.lot.parcel.parts[0].producer_id;
-        broker_node_stop(scene.broker,
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
+        scene_begin(scene, NULL);
+        host_open(&scene->host);
+        fault(scene, WIRE_PRODUCE, stored ? BROKER_NEVER : BROKER_NEVER_LOST, 0, 0);
+        lot_cut(&scene->lot, &scene->host, 1, 50);
+        assert_true(lot_assign(&scene->lot));
+        lot_send_all(&scene->lot);
+        host_run(&scene->host, 200);
+        host_close(&scene->host);
+        int64_t old_id = scene->lot.parcel.parts[0].producer_id;
+        broker_node_stop(scene->broker,
                          0); /* the broker too: it remembers one batch of each producer */
-        kafka_server_node(scene.server, 0, false);
-        broker_node_start(scene.broker, 0);
-        kafka_server_node(scene.server, 0, true);
-        host_open(&scene.host);
-        lot_revive(&scene.lot, &scene.host);
-        assert_true(lot_deliver(&scene.lot, 5000));
+        kafka_server_node(scene->server, 0, false);
+        broker_node_start(scene->broker, 0);
+        kafka_server_node(scene->server, 0, true);
+        host_open(&scene->host);
+        lot_revive(&scene->lot, &scene->host);
+        assert_true(lot_deliver(&scene->lot, 5000));
         for (uint32_t i = 0; i < PARTITIONS; i++) {
-            assert_true(scene.lot.parts[i].tries == 0 ||
-                        scene.lot.parts[i].report.was_duplicate == (stored == 1));
+            assert_true(scene->lot.parts[i].tries == 0 ||
+                        scene->lot.parts[i].report.was_duplicate == (stored == 1));
         }
-        lot_cut(&scene.second, &scene.host, 51, 50);
-        assert_true(lot_deliver(&scene.second, 5000));
-        check_ledger(&scene, 100);
+        lot_cut(&scene->second, &scene->host, 51, 50);
+        assert_true(lot_deliver(&scene->second, 5000));
+        check_ledger(scene, 100);
         for (uint32_t i = 0; i < PARTITIONS; i++) {
-            assert_true(scene.second.parcel.parts[i].record_count == 0 ||
-                        scene.second.parcel.parts[i].producer_id != old_id);
+            assert_true(scene->second.parcel.parts[i].record_count == 0 ||
+                        scene->second.parcel.parts[i].producer_id != old_id);
         }
-        scene_end(&scene);
+        scene_end(scene);
     }
 }
 
@@ -214,26 +222,27 @@ static void every_code_on_a_first_send(void **state)
         [KAFKA_ONCE_MORE] = SEND_RETRY, [KAFKA_THREE_TRIES] = SEND_RETRY,
         [KAFKA_PARK] = SEND_PARK,       [KAFKA_DOUBT] = SEND_REASSIGN,
     };
-    struct scene scene;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
     unsigned count;
     const struct kafka_error *table = kafka_error_table(&count);
-    scene_begin(&scene, NULL);
-    host_open(&scene.host);
+    scene_begin(scene, NULL);
+    host_open(&scene->host);
     uint64_t next = 1;
     for (unsigned i = 0; i < count; i++) {
         if (table[i].first == KAFKA_DONE) {
             continue;
         }
-        fault(&scene, WIRE_PRODUCE, BROKER_CODE, table[i].code, 0);
-        lot_cut(&scene.lot, &scene.host, next, 20);
+        fault(scene, WIRE_PRODUCE, BROKER_CODE, table[i].code, 0);
+        lot_cut(&scene->lot, &scene->host, next, 20);
         next += 20;
-        assert_true(lot_assign(&scene.lot));
+        assert_true(lot_assign(&scene->lot));
         int64_t base = -1;
-        lot_send_all(&scene.lot);
-        assert_true(lot_wait(&scene.lot, 5000));
+        lot_send_all(&scene->lot);
+        assert_true(lot_wait(&scene->lot, 5000));
         for (uint32_t p = 0; p < PARTITIONS; p++) {
-            struct lot_part *lp = &scene.lot.parts[p];
-            struct part *part = &scene.lot.parcel.parts[p];
+            struct lot_part *lp = &scene->lot.parts[p];
+            struct part *part = &scene->lot.parcel.parts[p];
             if (lp->tries == 0) {
                 continue;
             }
@@ -248,13 +257,13 @@ static void every_code_on_a_first_send(void **state)
             }
             lp->answered = false;
         }
-        assert_true(lot_deliver(&scene.lot, 5000));
+        assert_true(lot_deliver(&scene->lot, 5000));
         assert_true(base >= 0);
-        check_ledger(&scene, next - 1);
-        lot_release(&scene.lot);
+        check_ledger(scene, next - 1);
+        lot_release(&scene->lot);
     }
-    scene.lot = (struct lot){0};
-    scene_end(&scene);
+    scene->lot = (struct lot){0};
+    scene_end(scene);
 }
 
 /* The same codes after an answer was lost: a refusal proves nothing, and the stored batch is not
@@ -262,33 +271,34 @@ static void every_code_on_a_first_send(void **state)
 static void every_code_on_a_later_send(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
     unsigned count;
     const struct kafka_error *table = kafka_error_table(&count);
-    scene_begin(&scene, NULL);
-    host_open(&scene.host);
+    scene_begin(scene, NULL);
+    host_open(&scene->host);
     uint64_t next = 1;
     for (unsigned i = 0; i < count; i++) {
-        fault(&scene, WIRE_PRODUCE, BROKER_CLOSE_STORED, 0, 0);
-        lot_cut(&scene.lot, &scene.host, next, 20);
+        fault(scene, WIRE_PRODUCE, BROKER_CLOSE_STORED, 0, 0);
+        lot_cut(&scene->lot, &scene->host, next, 20);
         next += 20;
-        assert_true(lot_assign(&scene.lot));
-        lot_send_all(&scene.lot);
-        assert_true(lot_wait(&scene.lot, 5000));
+        assert_true(lot_assign(&scene->lot));
+        lot_send_all(&scene->lot);
+        assert_true(lot_wait(&scene->lot, 5000));
         if (table[i].first != KAFKA_DONE) {
-            fault(&scene, WIRE_PRODUCE, BROKER_CODE, table[i].code, 0);
+            fault(scene, WIRE_PRODUCE, BROKER_CODE, table[i].code, 0);
         }
         for (uint32_t p = 0; p < PARTITIONS; p++) {
-            struct lot_part *lp = &scene.lot.parts[p];
+            struct lot_part *lp = &scene->lot.parts[p];
             if (lp->tries > 0) {
                 assert_int_equal(lp->report.result, SEND_RETRY);
                 lp->batch.again = true;
-                lot_send(&scene.lot, p);
+                lot_send(&scene->lot, p);
             }
         }
-        assert_true(lot_wait(&scene.lot, 5000));
+        assert_true(lot_wait(&scene->lot, 5000));
         for (uint32_t p = 0; p < PARTITIONS; p++) {
-            struct lot_part *lp = &scene.lot.parts[p];
+            struct lot_part *lp = &scene->lot.parts[p];
             if (lp->tries > 0) {
                 /* In doubt: asked for, and found. */
                 assert_true(lp->report.result == SEND_OK || lp->report.result == SEND_RETRY ||
@@ -299,117 +309,121 @@ static void every_code_on_a_later_send(void **state)
                 }
             }
         }
-        assert_true(lot_deliver(&scene.lot, 5000));
-        check_ledger(&scene, next - 1);
-        lot_release(&scene.lot);
+        assert_true(lot_deliver(&scene->lot, 5000));
+        check_ledger(scene, next - 1);
+        lot_release(&scene->lot);
     }
-    assert_int_equal(scene.host.in_doubt, 0);
-    scene.lot = (struct lot){0};
-    scene_end(&scene);
+    assert_int_equal(scene->host.in_doubt, 0);
+    scene->lot = (struct lot){0};
+    scene_end(scene);
 }
 
 static void too_large_is_halved_under_the_same_number(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
     struct broker_options options = {.batch_size_max = 300};
-    scene_begin(&scene, &options);
-    scene.host.options.compression_level = 0;
-    host_open(&scene.host);
-    lot_cut(&scene.lot, &scene.host, 1, 100);
-    assert_true(lot_assign(&scene.lot));
-    lot_send_all(&scene.lot);
-    assert_true(lot_wait(&scene.lot, 5000));
+    scene_begin(scene, &options);
+    scene->host.options.compression_level = 0;
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 100);
+    assert_true(lot_assign(&scene->lot));
+    lot_send_all(&scene->lot);
+    assert_true(lot_wait(&scene->lot, 5000));
     unsigned refused = 0;
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        if (scene.lot.parts[p].tries > 0) {
-            assert_int_equal(scene.lot.parts[p].report.result, SEND_TOO_LARGE);
+        if (scene->lot.parts[p].tries > 0) {
+            assert_int_equal(scene->lot.parts[p].report.result, SEND_TOO_LARGE);
             refused++;
         }
     }
     assert_true(refused > 0);
     for (uint64_t first = 1; first <= 100; first += 5) {
-        lot_cut(&scene.second, &scene.host, first, 5);
-        assert_true(lot_assign(&scene.second));
+        lot_cut(&scene->second, &scene->host, first, 5);
+        assert_true(lot_assign(&scene->second));
         for (uint32_t p = 0; first == 1 && p < PARTITIONS; p++) {
-            assert_int_equal(scene.second.parcel.parts[p].base_sequence, 0);
+            assert_int_equal(scene->second.parcel.parts[p].base_sequence, 0);
         }
-        assert_true(lot_deliver(&scene.second, 5000));
-        lot_release(&scene.second);
+        assert_true(lot_deliver(&scene->second, 5000));
+        lot_release(&scene->second);
     }
-    scene.second = (struct lot){0};
-    check_ledger(&scene, 100);
+    scene->second = (struct lot){0};
+    check_ledger(scene, 100);
     struct target target;
-    assert_true(host_target(&scene.host, &target, 1000));
+    assert_true(host_target(&scene->host, &target, 1000));
     assert_true(target.request_size_max < 4096); /* learned */
-    scene_end(&scene);
+    scene_end(scene);
 }
 
 static void numbers_that_were_never_sent_are_given_again(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    host_open(&scene.host);
-    lot_cut(&scene.lot, &scene.host, 1, 30);
-    assert_true(lot_assign(&scene.lot));
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 30);
+    assert_true(lot_assign(&scene->lot));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        scene.lot.parcel.parts[p].assigned = false; /* the commit failed */
+        scene->lot.parcel.parts[p].assigned = false; /* the commit failed */
     }
-    assert_true(lot_deliver(&scene.lot, 5000));
+    assert_true(lot_deliver(&scene->lot, 5000));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        assert_int_equal(scene.lot.parcel.parts[p].base_sequence, 0);
+        assert_int_equal(scene->lot.parcel.parts[p].base_sequence, 0);
     }
-    check_ledger(&scene, 30);
-    scene_end(&scene);
+    check_ledger(scene, 30);
+    scene_end(scene);
 }
 
 static void leaders_move(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
     struct broker_options options = {.node_count = 3};
-    scene_begin(&scene, &options);
-    host_open(&scene.host);
-    lot_cut(&scene.lot, &scene.host, 1, 100);
-    assert_true(lot_deliver(&scene.lot, 5000));
+    scene_begin(scene, &options);
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 100);
+    assert_true(lot_deliver(&scene->lot, 5000));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        broker_leader_set(scene.broker, "events", p, (p + 1) % 3);
+        broker_leader_set(scene->broker, "events", p, (p + 1) % 3);
     }
-    lot_cut(&scene.second, &scene.host, 101, 100);
-    assert_true(lot_deliver(&scene.second, 5000));
-    lot_release(&scene.second);
-    broker_node_stop(scene.broker, 1);
-    kafka_server_node(scene.server, 1, false);
-    lot_cut(&scene.second, &scene.host, 201, 100);
-    assert_true(lot_deliver(&scene.second, 10000));
-    check_ledger(&scene, 300);
-    scene_end(&scene);
+    lot_cut(&scene->second, &scene->host, 101, 100);
+    assert_true(lot_deliver(&scene->second, 5000));
+    lot_release(&scene->second);
+    broker_node_stop(scene->broker, 1);
+    kafka_server_node(scene->server, 1, false);
+    lot_cut(&scene->second, &scene->host, 201, 100);
+    assert_true(lot_deliver(&scene->second, 10000));
+    check_ledger(scene, 300);
+    scene_end(scene);
 }
 
 static void partitions_added_later_change_nothing_in_flight(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    broker_partitions_set(scene.broker, "events", 2);
-    host_open(&scene.host);
-    fault(&scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
-    lot_cut(&scene.lot, &scene.host, 1, 40);
-    assert_int_equal(scene.lot.parcel.partition_count, 2);
-    assert_true(lot_assign(&scene.lot));
-    lot_send_all(&scene.lot);
-    host_run(&scene.host, 200);
-    host_close(&scene.host);
-    broker_partitions_set(scene.broker, "events", PARTITIONS);
-    host_open(&scene.host);
-    lot_revive(&scene.lot, &scene.host);
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    broker_partitions_set(scene->broker, "events", 2);
+    host_open(&scene->host);
+    fault(scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_int_equal(scene->lot.parcel.partition_count, 2);
+    assert_true(lot_assign(&scene->lot));
+    lot_send_all(&scene->lot);
+    host_run(&scene->host, 200);
+    host_close(&scene->host);
+    broker_partitions_set(scene->broker, "events", PARTITIONS);
+    host_open(&scene->host);
+    lot_revive(&scene->lot, &scene->host);
     struct target target;
-    assert_true(host_target(&scene.host, &target, 5000));
+    assert_true(host_target(&scene->host, &target, 5000));
     assert_int_equal(target.partition_count, PARTITIONS);
-    assert_true(lot_deliver(&scene.lot, 5000));
-    check_ledger(&scene, 40);
-    scene_end(&scene);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    check_ledger(scene, 40);
+    scene_end(scene);
 }
 
 static void aged_part(struct lot *lot)
@@ -426,163 +440,169 @@ static void old_batches_are_asked_for(void **state)
     (void)state;
     for (unsigned kind = 0; kind < 4; kind++) {
         bool known = kind == 0, aside = kind == 2, mute = kind == 3;
-        struct scene scene;
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
         struct broker_options options = {.describe_max = mute ? -1 : 0};
-        scene_begin(&scene, &options);
-        scene.host.options.in_doubt = aside ? KAFKA_IN_DOUBT_SET_ASIDE : KAFKA_IN_DOUBT_RESEND;
-        host_open(&scene.host);
-        fault(&scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
-        lot_cut(&scene.lot, &scene.host, 1, 40);
-        assert_true(lot_assign(&scene.lot));
-        lot_send_all(&scene.lot);
-        host_run(&scene.host, 200);
-        host_close(&scene.host);
-        aged_part(&scene.lot);
+        scene_begin(scene, &options);
+        scene->host.options.in_doubt = aside ? KAFKA_IN_DOUBT_SET_ASIDE : KAFKA_IN_DOUBT_RESEND;
+        host_open(&scene->host);
+        fault(scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
+        lot_cut(&scene->lot, &scene->host, 1, 40);
+        assert_true(lot_assign(&scene->lot));
+        lot_send_all(&scene->lot);
+        host_run(&scene->host, 200);
+        host_close(&scene->host);
+        aged_part(&scene->lot);
         if (!known) {
-            broker_expire(scene.broker, -1);
+            broker_expire(scene->broker, -1);
         }
-        host_open(&scene.host);
-        lot_revive(&scene.lot, &scene.host);
-        lot_send_all(&scene.lot);
-        assert_true(lot_wait(&scene.lot, 5000));
+        host_open(&scene->host);
+        lot_revive(&scene->lot, &scene->host);
+        lot_send_all(&scene->lot);
+        assert_true(lot_wait(&scene->lot, 5000));
         unsigned sent = 0;
         for (uint32_t p = 0; p < PARTITIONS; p++) {
-            if (scene.lot.parts[p].tries == 0) {
+            if (scene->lot.parts[p].tries == 0) {
                 continue;
             }
             sent++;
-            assert_int_equal(scene.lot.parts[p].report.result, known   ? SEND_OK
-                                                               : aside ? SEND_ASIDE
-                                                                       : SEND_REASSIGN);
+            assert_int_equal(scene->lot.parts[p].report.result, known   ? SEND_OK
+                                                                : aside ? SEND_ASIDE
+                                                                        : SEND_REASSIGN);
         }
-        assert_int_equal(broker_request_count(scene.broker, WIRE_PRODUCE), 1);
-        assert_int_equal(broker_request_count(scene.broker, WIRE_DESCRIBE_PRODUCERS),
+        assert_int_equal(broker_request_count(scene->broker, WIRE_PRODUCE), 1);
+        assert_int_equal(broker_request_count(scene->broker, WIRE_DESCRIBE_PRODUCERS),
                          mute ? 0 : sent);
-        assert_int_equal(scene.host.in_doubt, known ? 0 : sent);
-        check_ledger(&scene, 40);
-        scene_end(&scene);
+        assert_int_equal(scene->host.in_doubt, known ? 0 : sent);
+        check_ledger(scene, 40);
+        scene_end(scene);
     }
 }
 
 static void never_sent_to_another_cluster_under_old_numbers(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    host_open(&scene.host);
-    fault(&scene, WIRE_PRODUCE, BROKER_NEVER_LOST, 0, 0);
-    lot_cut(&scene.lot, &scene.host, 1, 40);
-    assert_true(lot_assign(&scene.lot));
-    lot_send_all(&scene.lot);
-    host_run(&scene.host, 200);
-    host_close(&scene.host);
-    broker_replace(scene.broker, "cluster-2");
-    kafka_server_node(scene.server, 0, true);
-    host_open(&scene.host);
-    lot_cut(&scene.second, &scene.host, 41, 1); /* somebody uses the first producer ids there */
-    assert_true(lot_deliver(&scene.second, 5000));
-    lot_revive(&scene.lot, &scene.host);
-    lot_send_all(&scene.lot);
-    assert_true(lot_wait(&scene.lot, 5000));
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    host_open(&scene->host);
+    fault(scene, WIRE_PRODUCE, BROKER_NEVER_LOST, 0, 0);
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_true(lot_assign(&scene->lot));
+    lot_send_all(&scene->lot);
+    host_run(&scene->host, 200);
+    host_close(&scene->host);
+    broker_replace(scene->broker, "cluster-2");
+    kafka_server_node(scene->server, 0, true);
+    host_open(&scene->host);
+    lot_cut(&scene->second, &scene->host, 41, 1); /* somebody uses the first producer ids there */
+    assert_true(lot_deliver(&scene->second, 5000));
+    lot_revive(&scene->lot, &scene->host);
+    lot_send_all(&scene->lot);
+    assert_true(lot_wait(&scene->lot, 5000));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        assert_true(scene.lot.parts[p].tries == 0 ||
-                    scene.lot.parts[p].report.result == SEND_REASSIGN);
+        assert_true(scene->lot.parts[p].tries == 0 ||
+                    scene->lot.parts[p].report.result == SEND_REASSIGN);
     }
-    assert_true(lot_deliver(&scene.lot, 5000));
-    assert_string_equal(scene.lot.parcel.cluster_id, "cluster-2");
+    assert_true(lot_deliver(&scene->lot, 5000));
+    assert_string_equal(scene->lot.parcel.cluster_id, "cluster-2");
     uint64_t count = 0;
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        count += broker_log_count(scene.broker, "events", p);
+        count += broker_log_count(scene->broker, "events", p);
     }
     assert_int_equal(count, 41);
-    scene_end(&scene);
+    scene_end(scene);
 }
 
 static void throttle_is_obeyed(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    host_open(&scene.host);
-    fault(&scene, WIRE_PRODUCE, BROKER_THROTTLE, 0, 700);
-    lot_cut(&scene.lot, &scene.host, 1, 20);
-    assert_true(lot_deliver(&scene.lot, 5000));
-    uint64_t began_ms = loop_now_ms(scene.loop);
-    lot_cut(&scene.second, &scene.host, 21, 20);
-    assert_true(lot_deliver(&scene.second, 5000));
-    assert_true(loop_now_ms(scene.loop) - began_ms >= 600);
-    check_ledger(&scene, 40);
-    scene_end(&scene);
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    host_open(&scene->host);
+    fault(scene, WIRE_PRODUCE, BROKER_THROTTLE, 0, 700);
+    lot_cut(&scene->lot, &scene->host, 1, 20);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    uint64_t began_ms = loop_now_ms(scene->loop);
+    lot_cut(&scene->second, &scene->host, 21, 20);
+    assert_true(lot_deliver(&scene->second, 5000));
+    assert_true(loop_now_ms(scene->loop) - began_ms >= 600);
+    check_ledger(scene, 40);
+    scene_end(scene);
 }
 
 static void starts_without_a_broker(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    broker_node_stop(scene.broker, 0);
-    kafka_server_node(scene.server, 0, false);
-    host_open(&scene.host);
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    broker_node_stop(scene->broker, 0);
+    kafka_server_node(scene->server, 0, false);
+    host_open(&scene->host);
     struct target target;
     struct why why;
-    assert_int_equal(kafka_class.target(scene.host.uplink, &scene.host.stream, &scene.host.schema,
-                                        &target, &why),
+    assert_int_equal(kafka_class.target(scene->host.uplink, &scene->host.stream,
+                                        &scene->host.schema, &target, &why),
                      ERR_AGAIN);
-    host_run(&scene.host, 500);
-    assert_true(strstr(scene.host.fault.text, "127.0.0.1") != NULL);
-    unsigned ready = scene.host.ready_count;
-    broker_node_start(scene.broker, 0);
-    kafka_server_node(scene.server, 0, true);
-    lot_cut(&scene.lot, &scene.host, 1, 20);
-    assert_true(scene.host.ready_count > ready);
-    assert_true(lot_deliver(&scene.lot, 5000));
-    assert_string_equal(scene.host.fault.text, "");
-    check_ledger(&scene, 20);
-    scene_end(&scene);
+    host_run(&scene->host, 500);
+    assert_true(strstr(scene->host.fault.text, "127.0.0.1") != NULL);
+    unsigned ready = scene->host.ready_count;
+    broker_node_start(scene->broker, 0);
+    kafka_server_node(scene->server, 0, true);
+    lot_cut(&scene->lot, &scene->host, 1, 20);
+    assert_true(scene->host.ready_count > ready);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    assert_string_equal(scene->host.fault.text, "");
+    check_ledger(scene, 20);
+    scene_end(scene);
 }
 
 static void logs_in(void **state)
 {
     (void)state;
     for (unsigned wrong = 0; wrong < 2; wrong++) {
-        struct scene scene;
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
         struct broker_options options = {.user = "weir", .password = "secret-word"};
-        scene_begin(&scene, &options);
-        scene.host.options.sasl = (struct sasl_options){
+        scene_begin(scene, &options);
+        scene->host.options.sasl = (struct sasl_options){
             .is_set = true, .user = "weir", .password = wrong ? "other-word" : "secret-word"};
-        host_open(&scene.host);
+        host_open(&scene->host);
         if (wrong) {
             struct target target;
-            assert_false(host_target(&scene.host, &target, 500));
-            assert_non_null(strstr(scene.host.fault.text, "sasl.password"));
-            assert_null(strstr(scene.host.fault.text, "other-word"));
+            assert_false(host_target(&scene->host, &target, 500));
+            assert_non_null(strstr(scene->host.fault.text, "sasl.password"));
+            assert_null(strstr(scene->host.fault.text, "other-word"));
         } else {
-            lot_cut(&scene.lot, &scene.host, 1, 20);
-            assert_true(lot_deliver(&scene.lot, 5000));
-            check_ledger(&scene, 20);
+            lot_cut(&scene->lot, &scene->host, 1, 20);
+            assert_true(lot_deliver(&scene->lot, 5000));
+            check_ledger(scene, 20);
         }
-        scene_end(&scene);
+        scene_end(scene);
     }
 }
 
 static void stop_gives_back(void **state)
 {
     (void)state;
-    struct scene scene;
-    scene_begin(&scene, NULL);
-    host_open(&scene.host);
-    fault(&scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
-    lot_cut(&scene.lot, &scene.host, 1, 20);
-    assert_true(lot_assign(&scene.lot));
-    lot_send_all(&scene.lot);
-    host_run(&scene.host, 100);
-    kafka_class.stop(scene.host.uplink, 300);
-    assert_true(lot_wait(&scene.lot, 1000));
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    scene_begin(scene, NULL);
+    host_open(&scene->host);
+    fault(scene, WIRE_PRODUCE, BROKER_NEVER, 0, 0);
+    lot_cut(&scene->lot, &scene->host, 1, 20);
+    assert_true(lot_assign(&scene->lot));
+    lot_send_all(&scene->lot);
+    host_run(&scene->host, 100);
+    kafka_class.stop(scene->host.uplink, 300);
+    assert_true(lot_wait(&scene->lot, 1000));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
-        assert_true(scene.lot.parts[p].tries == 0 ||
-                    scene.lot.parts[p].report.result == SEND_RETRY);
+        assert_true(scene->lot.parts[p].tries == 0 ||
+                    scene->lot.parts[p].report.result == SEND_RETRY);
     }
-    scene_end(&scene);
+    scene_end(scene);
 }
 
 static void topics_are_checked(void **state)

@@ -140,6 +140,7 @@ static void scene_end(struct scene *scene)
     }
     names_close(scene->names);
     loop_close(scene->loop);
+    free(scene);
 }
 
 static enum err ask(struct scene *scene, uint8_t prefix[REGISTRY_PREFIX_SIZE], struct why *why)
@@ -157,32 +158,33 @@ static enum err ask(struct scene *scene, uint8_t prefix[REGISTRY_PREFIX_SIZE], s
 static void registers_and_remembers(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
     struct why why;
     uint8_t prefix[REGISTRY_PREFIX_SIZE];
-    scene_begin(&scene, "200 {\"subject\":\"x\",\"id\":258,\"schema\":\"{\\\"id\\\":9}\"}");
-    assert_int_equal(registry_prefix(scene.registry, "to pic", &scene.host.schema, prefix, &why),
+    scene_begin(scene, "200 {\"subject\":\"x\",\"id\":258,\"schema\":\"{\\\"id\\\":9}\"}");
+    assert_int_equal(registry_prefix(scene->registry, "to pic", &scene->host.schema, prefix, &why),
                      ERR_AGAIN);
-    assert_int_equal(ask(&scene, prefix, &why), ERR_OK);
+    assert_int_equal(ask(scene, prefix, &why), ERR_OK);
     assert_memory_equal(prefix, "\0\0\0\1\2", 5);
-    assert_int_equal(scene.host.ready_count, 1);
-    assert_non_null(strstr(scene.server.last, "POST /api/subjects/to%20pic-value/versions HTTP"));
-    assert_non_null(strstr(scene.server.last, "application/vnd.schemaregistry.v1+json"));
+    assert_int_equal(scene->host.ready_count, 1);
+    assert_non_null(strstr(scene->server.last, "POST /api/subjects/to%20pic-value/versions HTTP"));
+    assert_non_null(strstr(scene->server.last, "application/vnd.schemaregistry.v1+json"));
     assert_non_null(
-        strstr(scene.server.last, "\r\n\r\n{\"schema\":\"{\\\"type\\\":\\\"record\\\","));
+        strstr(scene->server.last, "\r\n\r\n{\"schema\":\"{\\\"type\\\":\\\"record\\\","));
     /* The next life needs no registry. */
-    registry_close(scene.registry);
-    scene_registry(&scene);
-    assert_int_equal(registry_prefix(scene.registry, "to pic", &scene.host.schema, prefix, &why),
+    registry_close(scene->registry);
+    scene_registry(scene);
+    assert_int_equal(registry_prefix(scene->registry, "to pic", &scene->host.schema, prefix, &why),
                      ERR_OK);
     assert_memory_equal(prefix, "\0\0\0\1\2", 5);
-    assert_int_equal(scene.server.request_count, 1);
+    assert_int_equal(scene->server.request_count, 1);
     /* An id of another subject is not taken for ours. */
-    registry_close(scene.registry);
-    scene_registry(&scene);
-    assert_int_equal(registry_prefix(scene.registry, "other", &scene.host.schema, prefix, &why),
+    registry_close(scene->registry);
+    scene_registry(scene);
+    assert_int_equal(registry_prefix(scene->registry, "other", &scene->host.schema, prefix, &why),
                      ERR_AGAIN);
-    scene_end(&scene);
+    scene_end(scene);
 }
 
 static void refusals_park(void **state)
@@ -205,41 +207,43 @@ static void refusals_park(void **state)
         {"404 ", false, ERR_CONFIG, "registry.url"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct scene scene;
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
         struct why why = {""};
         uint8_t prefix[REGISTRY_PREFIX_SIZE];
-        scene_begin(&scene, cases[i].answer);
-        scene.options.may_register = !cases[i].look_up;
-        assert_int_equal(ask(&scene, prefix, &why), cases[i].e);
+        scene_begin(scene, cases[i].answer);
+        scene->options.may_register = !cases[i].look_up;
+        assert_int_equal(ask(scene, prefix, &why), cases[i].e);
         assert_non_null(strstr(why.text, cases[i].text));
         if (cases[i].look_up) {
-            assert_non_null(strstr(scene.server.last, "POST /api/subjects/to%20pic-value HTTP"));
+            assert_non_null(strstr(scene->server.last, "POST /api/subjects/to%20pic-value HTTP"));
         }
-        assert_int_equal(ask(&scene, prefix, &why), cases[i].e);
-        assert_int_equal(scene.server.request_count, 1); /* not hammered */
-        scene_end(&scene);
+        assert_int_equal(ask(scene, prefix, &why), cases[i].e);
+        assert_int_equal(scene->server.request_count, 1); /* not hammered */
+        scene_end(scene);
     }
 }
 
 static void outages_are_waited_out(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
     struct why why;
     uint8_t prefix[REGISTRY_PREFIX_SIZE];
-    scene_begin(&scene, "503 {\"error_code\":50003,\"message\":\"forwarding\"}");
-    scene.server.answers[1] = "200 not json at all";
-    scene.server.answers[2] = "200 {\"id\":1}";
-    scene.server.answer_count = 3;
-    assert_int_equal(registry_prefix(scene.registry, "t", &scene.host.schema, prefix, &why),
+    scene_begin(scene, "503 {\"error_code\":50003,\"message\":\"forwarding\"}");
+    scene->server.answers[1] = "200 not json at all";
+    scene->server.answers[2] = "200 {\"id\":1}";
+    scene->server.answer_count = 3;
+    assert_int_equal(registry_prefix(scene->registry, "t", &scene->host.schema, prefix, &why),
                      ERR_AGAIN);
-    host_run(&scene.host, 300);
-    assert_non_null(strstr(registry_fault(scene.registry)->text, "503"));
-    assert_int_equal(ask(&scene, prefix, &why), ERR_OK);
+    host_run(&scene->host, 300);
+    assert_non_null(strstr(registry_fault(scene->registry)->text, "503"));
+    assert_int_equal(ask(scene, prefix, &why), ERR_OK);
     assert_memory_equal(prefix, "\0\0\0\0\1", 5);
-    assert_null(registry_fault(scene.registry));
-    assert_int_equal(scene.server.request_count, 3);
-    scene_end(&scene);
+    assert_null(registry_fault(scene->registry));
+    assert_int_equal(scene->server.request_count, 3);
+    scene_end(scene);
 }
 
 static void subjects(void **state)

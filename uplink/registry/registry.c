@@ -477,6 +477,7 @@ enum err registry_prefix(struct registry *registry, const char *topic,
             return e;
         }
     }
+    assert(entry);
     if (entry->state == ENTRY_REFUSED) {
         if (loop_now_ms(registry->setup.loop) - entry->refused_ms < REFUSAL_MS) {
             *why = entry->why;
