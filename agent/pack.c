@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/fill.h"
 #include "uplink/layout/layout.h"
 
-#define FILL_TEXT_SIZE_MAX 256
 #define NO_PART UINT8_MAX
 
 static_assert(PACK_EVENT_MAX <= ROWS_EVENT_MAX, "the buffer gives that many rows");
@@ -116,72 +116,6 @@ void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
     task->more = rows->event_count && rows->covered.last < task->range.last;
 }
 
-static size_t fill_bytes(const struct pack_task *task, const struct stored_event *row,
-                         const struct fill *fill, uint8_t bytes[FILL_TEXT_SIZE_MAX])
-{
-    struct out o = out_over(bytes, FILL_TEXT_SIZE_MAX);
-    char text[FILL_TEXT_SIZE_MAX - 10];
-    switch ((enum fill_kind)fill->kind) {
-    case FILL_TIME_MILLIS:
-        out_put_varint(&o, row->time_us / 1000 - (row->time_us % 1000 < 0));
-        break;
-    case FILL_TIME_MICROS:
-        out_put_varint(&o, row->time_us);
-        break;
-    case FILL_TIME_NANOS:
-        out_put_varint(&o, row->time_us * 1000);
-        break;
-    case FILL_ID: {
-        int size = snprintf(text, sizeof text, "%s/%s/%" PRIu64, task->identity,
-                            task->stream->info.name, row->sequence);
-        assert(size > 0 && (size_t)size < sizeof text);
-        out_put_varint(&o, size);
-        out_put(&o, text, (size_t)size);
-        break;
-    }
-    case FILL_NONE:
-        break;
-    }
-    assert(!o.overflow);
-    return o.size;
-}
-
-/* The datum with its fields filled in. Rows without fills stay where they are. */
-static bool datum_complete(struct pack *pack, const struct pack_task *task,
-                           const struct stored_event *row, struct slice *ret)
-{
-    if (row->fill_count == 0) {
-        *ret = row->datum;
-        return true;
-    }
-    size_t start = pack->complete.size;
-    size_t taken = 0;
-    for (size_t i = 0; i < row->fill_count; i++) {
-        uint8_t bytes[FILL_TEXT_SIZE_MAX];
-        const struct fill *fill = &row->fills[i];
-        assert(fill->offset >= taken && fill->offset <= row->datum.size);
-        out_put(&pack->complete, row->datum.data + taken, fill->offset - taken);
-        out_put(&pack->complete, bytes, fill_bytes(task, row, fill, bytes));
-        taken = fill->offset;
-    }
-    out_put(&pack->complete, row->datum.data + taken, row->datum.size - taken);
-    *ret = (struct slice){pack->complete.data + start, pack->complete.size - start};
-    return !pack->complete.overflow;
-}
-
-static bool row_needs_clock(const struct stored_event *row)
-{
-    if (row->trust != TIME_BOOT) {
-        return false;
-    }
-    for (size_t i = 0; i < row->fill_count; i++) {
-        if (row->fills[i].kind != FILL_ID) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct slice row_key(const struct pack_task *task, struct slice datum, struct out *scratch)
 {
     return task->uplink->by_agent ? slice_of_text(task->agent_key)
@@ -197,7 +131,8 @@ static void rows_complete(struct pack *pack, const struct pack_task *task)
     for (pack->count = 0; pack->count < pack->rows.event_count; pack->count++) {
         size_t i = pack->count;
         const struct stored_event *row = &pack->rows.events[i];
-        if (row_needs_clock(row) || !datum_complete(pack, task, row, &pack->datums[i])) {
+        if (fill_needs_clock(row) || !fill_complete(row, task->identity, task->stream->info.name, &pack->complete,
+                                                       &pack->datums[i])) {
             return;
         }
         pack->keys[i] = row_key(task, pack->datums[i], &pack->complete);
@@ -387,7 +322,7 @@ static void build_cut(struct pack *pack, struct pack_task *task)
 {
     rows_complete(pack, task);
     if (pack->count == 0) {
-        if (row_needs_clock(&pack->rows.events[0])) {
+        if (fill_needs_clock(&pack->rows.events[0])) {
             task->outcome = PACK_NO_CLOCK;
         } else {
             say_bad(pack, task, 0, "the event is larger than the agent can pack");

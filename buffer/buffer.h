@@ -108,6 +108,8 @@ uint32_t buffer_incarnation(const struct buffer *buffer);
 uint32_t
 buffer_boot(const struct buffer *buffer); /* counter of openings of which the current is the last */
 uint16_t buffer_stream_number(const struct buffer *buffer, const char *name); /* 0: none */
+/* The name of a stream's number, "" when it is not used. */
+const char *buffer_stream_name(const struct buffer *buffer, uint16_t stream);
 uint16_t buffer_uplink_number(const struct buffer *buffer, const char *name); /* 0: none */
 
 /* --- what is kept beside events --- */

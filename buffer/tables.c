@@ -110,6 +110,11 @@ uint16_t buffer_stream_number(const struct buffer *b, const char *name)
     return 0;
 }
 
+const char *buffer_stream_name(const struct buffer *b, uint16_t stream)
+{
+    return stream <= STREAM_COUNT_MAX ? b->streams[stream].name : "";
+}
+
 enum err buffer_driver_number(struct buffer *b, const char *name, uint16_t *ret, struct why *why)
 {
     int64_t id = name_find(b, "SELECT id FROM driver WHERE name=?", name);

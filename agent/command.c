@@ -1,0 +1,90 @@
+/* What the commands share. */
+#include "agent/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ASK_SECONDS 10
+#define ANSWER_SIZE_MAX (4 * 1024 * 1024)
+
+const char *command_option(int argc, char **argv, int *index, const char *name)
+{
+    const char *argument = argv[*index];
+    size_t size = strlen(name);
+    if (strncmp(argument, name, size) != 0) {
+        return NULL;
+    }
+    if (argument[size] == '=') {
+        return argument + size + 1;
+    }
+    if (argument[size] == 0 && *index + 1 < argc) {
+        *index += 1;
+        return argv[*index];
+    }
+    return NULL;
+}
+
+int command_misuse(const char *what, const char *text)
+{
+    fprintf(stderr, "weir %s: %s\n", what, text);
+    return EXIT_USAGE;
+}
+
+void command_socket_beside(const char *buffer_path, char *ret, size_t size)
+{
+    const char *slash = strrchr(buffer_path, '/');
+    int folder = slash ? (int)(slash - buffer_path + 1) : 0;
+    (void)snprintf(ret, size, "%.*sweir.sock", folder, buffer_path); /* too long: connecting says so */
+}
+
+static enum err ask_connect(const char *path, int *ret, struct why *why)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = ASK_SECONDS};
+    if (strlen(path) >= sizeof address.sun_path) {
+        why_set(why, "the socket's path is too long: %s", path);
+        return ERR_CONFIG;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return ERR_IO;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience); /* only patience */
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address)) {
+        why_set(why, "no agent answers at %s", path);
+        close(fd);
+        return ERR_CLOSED;
+    }
+    *ret = fd;
+    return ERR_OK;
+}
+
+enum err command_ask(const char *socket_path, const char *request, char **ret, struct why *why)
+{
+    int fd = -1;
+    enum err e = ask_connect(socket_path, &fd, why);
+    if (e) {
+        return e;
+    }
+    char *answer = malloc(ANSWER_SIZE_MAX + 1);
+    size_t size = 0;
+    ssize_t got = answer && write(fd, request, strlen(request)) == (ssize_t)strlen(request) && write(fd, "\n", 1) == 1 ? 1 : -1;
+    while (got > 0 && size < ANSWER_SIZE_MAX) {
+        got = read(fd, answer + size, ANSWER_SIZE_MAX - size);
+        size += got > 0 ? (size_t)got : 0;
+    }
+    close(fd);
+    if (got < 0 || size == 0) {
+        why_set(why, "the agent at %s gave no answer", socket_path);
+        free(answer);
+        return ERR_TIMEOUT;
+    }
+    answer[size] = 0;
+    *ret = answer;
+    return ERR_OK;
+}

@@ -1,0 +1,121 @@
+/* weir run, weir check. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/command.h"
+#include "agent/control.h"
+#include "ports/log.h"
+#include "ports/signals.h"
+
+#define REPORT_SIZE_MAX (256 * 1024)
+
+struct running {
+    struct loop *loop;
+    struct agent *agent;
+    bool stopping;
+};
+
+static void stopped(void *context)
+{
+    loop_stop(((struct running *)context)->loop);
+}
+
+static void signal_caught(void *context, int number)
+{
+    struct running *running = context;
+    if (number == SIGHUP) {
+        log_warn("weir", "SIGHUP: a changed configuration is taken up by a restart");
+        return;
+    }
+    if (running->stopping) {
+        log_warn("weir", "stopped at once by a second signal");
+        loop_stop(running->loop);
+        return;
+    }
+    running->stopping = true;
+    log_info("weir", "stopping: what was taken is being stored");
+    agent_stop(running->agent, stopped, running);
+}
+
+static const char *config_path(int argc, char **argv)
+{
+    return argc > 0 ? argv[0] : CONFIG_PATH_DEFAULT;
+}
+
+/* Loads and checks completely. NULL: the report says why. */
+static struct config *load(const char *path, struct config_report *report)
+{
+    struct config *config = NULL;
+    if (config_load(&config, path, &known_parts, report) == ERR_OK) {
+        agent_check(config, report);
+    }
+    if (report->error_count > 0) {
+        config_close(config);
+        return NULL;
+    }
+    return config;
+}
+
+static int run(struct config *config)
+{
+    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
+    struct running running = {0};
+    struct signals *signals = NULL;
+    struct why why = {""};
+    log_level_set(levels[config->agent.log_level]);
+    enum err e = loop_open(&running.loop);
+    e = e ? e : signals_open(&signals, running.loop, signal_caught, &running);
+    if (!e) {
+        struct agent_setup setup = {.loop = running.loop, .config = config};
+        e = agent_open(&running.agent, &setup, &why);
+    }
+    if (e) {
+        log_error("weir", "%s", why.text[0] ? why.text : err_name(e));
+    } else {
+        log_info("weir", "running, version %s", WEIR_VERSION);
+        e = loop_run(running.loop);
+    }
+    agent_close(running.agent);
+    signals_close(signals);
+    loop_close(running.loop);
+    return e ? (e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED) : EXIT_FINE;
+}
+
+int run_command(int argc, char **argv)
+{
+    if (argc > 1) {
+        return command_misuse("run", "usage: weir run [CONFIG]");
+    }
+    const char *path = config_path(argc, argv);
+    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
+    struct config *config = report.text.data ? load(path, &report) : NULL;
+    if (!config) {
+        (void)config_print_report(path, &report);
+        free(report.text.data);
+        return EXIT_USAGE;
+    }
+    free(report.text.data);
+    int code = run(config);
+    config_close(config);
+    return code;
+}
+
+int check_command(int argc, char **argv)
+{
+    if (argc > 1) {
+        return command_misuse("check", "usage: weir check [CONFIG]");
+    }
+    const char *path = config_path(argc, argv);
+    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
+    if (!report.text.data) {
+        return EXIT_FAILED;
+    }
+    struct config *config = load(path, &report);
+    int code = config_print_report(path, &report);
+    config_close(config);
+    free(report.text.data);
+    return code;
+}
