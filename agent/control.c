@@ -29,6 +29,7 @@ struct connection {
     char stream_name[STREAM_NAME_SIZE_MAX];
     uint64_t first;
     uint64_t count;
+    uint64_t next; /* of set-aside events: the last id found */
 };
 
 struct control {
@@ -88,6 +89,12 @@ static void connection_answer(struct connection *c)
 
 /* --- reading events and set-aside ones: on the store worker --- */
 
+/* The last line of these answers: where the next request goes on; 0: nowhere. */
+static void put_next(struct out *answer, uint64_t next)
+{
+    out_put_format(answer, "{\"next\":%" PRIu64 "}\n", next);
+}
+
 static void cat_work(struct job *job)
 {
     struct connection *c = CONTAINER_OF(job, struct connection, job);
@@ -103,6 +110,7 @@ static void cat_work(struct job *job)
         e = ERR_REJECTED;
     }
     e = e ? e : buffer_read(buffer, number, (struct range){c->first, UINT64_MAX / 4}, CAT_MEMORY, &rows, &why);
+    uint64_t next = !e && rows.event_count ? rows.events[rows.event_count - 1].sequence + 1 : 0;
     for (size_t i = 0; !e && i < rows.event_count; i++) {
         dump_event(&c->answer, c->stream_name, &rows.events[i], agent_schema(agent, rows.events[i].schema), agent_identity(agent));
     }
@@ -111,6 +119,7 @@ static void cat_work(struct job *job)
         out_put_json(&c->answer, slice_of_text(why.text[0] ? why.text : err_name(e)));
         out_put_text(&c->answer, "}\n");
     }
+    put_next(&c->answer, next);
     free(rows.events);
     free(rows.arena.data);
 }
@@ -118,6 +127,7 @@ static void cat_work(struct job *job)
 static void aside_found(void *context, int64_t id, const struct aside *aside)
 {
     struct connection *c = context;
+    c->next = (uint64_t)id;
     dump_aside(&c->answer, id, aside, buffer_stream_name(store_buffer(agent_store(c->control->agent)), aside->stream));
 }
 
@@ -130,6 +140,7 @@ static void aside_work(struct job *job)
         out_put_json(&c->answer, slice_of_text(why.text));
         out_put_text(&c->answer, "}\n");
     }
+    put_next(&c->answer, c->next);
 }
 
 static void job_done(struct job *job)
@@ -159,13 +170,24 @@ static void connection_request(struct connection *c)
         agent_status(c->control->agent, &c->answer);
         out_put_byte(&c->answer, '\n');
         connection_answer(c);
+    } else if (strcmp(c->request, "status text") == 0) {
+        agent_status_text(c->control->agent, &c->answer);
+        connection_answer(c);
+    } else if (strcmp(c->request, "streams") == 0) {
+        out_put_text(&c->answer, "{\"streams\":");
+        agent_streams(c->control->agent, &c->answer);
+        out_put_text(&c->answer, "}\n");
+        connection_answer(c);
+    } else if (strcmp(c->request, "streams text") == 0) {
+        agent_streams_text(c->control->agent, &c->answer);
+        connection_answer(c);
     } else if (sscanf(c->request, "cat %63s %" SCNu64 " %" SCNu64, c->stream_name, &c->first, &c->count) == 3 && c->first > 0 &&
                c->count > 0 && c->count <= CONTROL_CAT_MAX) {
         connection_work(c, cat_work);
     } else if (sscanf(c->request, "aside %" SCNu64 " %" SCNu64, &c->first, &c->count) == 2 && c->count > 0 && c->count <= CONTROL_CAT_MAX) {
         connection_work(c, aside_work);
     } else {
-        out_put_text(&c->answer, "{\"error\":\"not understood: status, cat STREAM FIRST COUNT, aside AFTER COUNT\"}\n");
+        out_put_text(&c->answer, "{\"error\":\"not understood: status, streams, cat STREAM FIRST COUNT, aside AFTER COUNT\"}\n");
         connection_answer(c);
     }
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "agent/command.h"
-#include "ports/lib/json_tree.h"
 
 int status_command(int argc, char **argv)
 {
