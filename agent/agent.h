@@ -1,5 +1,6 @@
-/* The agent: everything opened in the right order, wired together, and closed again. Nothing of it is process-wide: an agent may be closed
- * and another one opened in the same process. Loop thread. */
+/* The agent: everything opened in the right order, wired together, and closed again. Nothing of it
+ * is process-wide: an agent may be closed and another one opened in the same process. Loop thread.
+ */
 #ifndef WEIR_AGENT_AGENT_H
 #define WEIR_AGENT_AGENT_H
 
@@ -16,13 +17,14 @@ struct agent_setup {
     const char *vfs;             /* SQLite's file system layer; NULL: the system's */
 };
 
-/* Opens what the configuration says and begins to work with the loop's next turns. Needs no network, clock, broker or registry. *why is a
- * sentence with the part's name. */
+/* Opens what the configuration says and begins to work with the loop's next turns. Needs no
+ * network, clock, broker or registry. *why is a sentence with the part's name. */
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why) MUST_USE;
-/* In order: sources stop, what they gave is committed, what is being sent may end (at most stop_grace), the last deliveries are committed.
- * Then `finished`. */
+/* In order: sources stop, what they gave is committed, what is being sent may end (at most
+ * stop_grace), the last deliveries are committed. Then `finished`. */
 void agent_stop(struct agent *agent, void (*finished)(void *context), void *context);
-/* After `finished`, or at any time for a hard stop: what is not committed then is told to its sources as lost. NULL is allowed. */
+/* After `finished`, or at any time for a hard stop: what is not committed then is told to its
+ * sources as lost. NULL is allowed. */
 void agent_close(struct agent *agent);
 
 /* The whole status as one JSON object. */
@@ -41,7 +43,8 @@ struct slice agent_schema(const struct agent *agent, uint32_t schema);
 /* "agent id/incarnation". */
 const char *agent_identity(const struct agent *agent);
 
-/* Adds to the report what config/ can't know: schemas that are no schemas, keys that are no fields. */
+/* Adds to the report what config/ can't know: schemas that are no schemas, keys that are no fields.
+ */
 void agent_check(const struct config *config, struct config_report *report);
 
 #endif

@@ -31,7 +31,7 @@ struct agent {
     struct worker *store_worker;
     struct worker *pack_worker;
     struct names *names;
-    struct buffer *buffer;       /* the store's once that is open */
+    struct buffer *buffer; /* the store's once that is open */
     struct store *store;
     struct intake *intake;
     struct forward *forward;

@@ -59,7 +59,8 @@ static enum err read_schema(const char *path, struct avro_schema **ret, struct w
 }
 
 /* Runs with ever more memory until the result fits. */
-static enum err grow(enum err (*work)(void *context, struct out *out, struct why *why), void *context, struct out *ret, struct why *why)
+static enum err grow(enum err (*work)(void *context, struct out *out, struct why *why),
+                     void *context, struct out *ret, struct why *why)
 {
     for (size_t room = 64 * 1024; room <= 8 * (size_t)INPUT_SIZE_MAX; room *= 4) {
         *ret = out_over(malloc(room), room);
@@ -94,14 +95,16 @@ static enum err decode_work(void *context, struct out *out, struct why *why)
     struct slice data = w->input;
     enum err e = avro_decode_json(avro_schema_root(w->schema), &data, out, why);
     if (!e && data.size > 0) {
-        why_set(why, "byte %zu: %zu bytes are left over behind the datum", w->input.size - data.size, data.size);
+        why_set(why, "byte %zu: %zu bytes are left over behind the datum",
+                w->input.size - data.size, data.size);
         return ERR_CORRUPT;
     }
     out_put_byte(out, '\n');
     return e;
 }
 
-static int convert(const char *schema_path, const char *path, enum err (*work)(void *, struct out *, struct why *))
+static int convert(const char *schema_path, const char *path,
+                   enum err (*work)(void *, struct out *, struct why *))
 {
     struct why why = {""};
     struct avro_work w = {NULL, {NULL, 0}};
@@ -129,7 +132,8 @@ static enum err read_file(void *context, uint8_t *data, size_t size, size_t *ret
     return ferror(file) ? ERR_IO : ERR_OK;
 }
 
-static enum err print_block(const struct avro_node *root, uint64_t count, struct slice raw, struct why *why)
+static enum err print_block(const struct avro_node *root, uint64_t count, struct slice raw,
+                            struct why *why)
 {
     for (uint64_t i = 0; i < count; i++) {
         struct avro_work w = {NULL, raw};
@@ -191,7 +195,8 @@ int avro_command(int argc, char **argv)
     if (argc == 2 && strcmp(argv[0], "cat") == 0) {
         return cat(argv[1]);
     }
-    return command_misuse("avro", "usage: weir avro encode SCHEMA JSON | decode SCHEMA BIN | cat FILE   (\"-\" is standard input)");
+    return command_misuse("avro", "usage: weir avro encode SCHEMA JSON | decode SCHEMA BIN | cat "
+                                  "FILE   (\"-\" is standard input)");
 }
 
 static void print_hash(const char *name, enum hash_kind kind, struct slice canonical)

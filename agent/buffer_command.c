@@ -30,7 +30,8 @@ static bool number_of(const char *text, uint64_t *ret)
 
 static int parse(int argc, char **argv, struct buffer_arguments *a, const char *what)
 {
-    *a = (struct buffer_arguments){.buffer_path = BUFFER_PATH_DEFAULT, .first = 1, .count = UINT64_MAX};
+    *a = (struct buffer_arguments){
+        .buffer_path = BUFFER_PATH_DEFAULT, .first = 1, .count = UINT64_MAX};
     const char *socket_path = NULL;
     for (int i = 0; i < argc; i++) {
         const char *value;
@@ -55,7 +56,8 @@ static int parse(int argc, char **argv, struct buffer_arguments *a, const char *
         }
     }
     if (socket_path) {
-        (void)snprintf(a->socket_path, sizeof a->socket_path, "%s", socket_path); /* too long: connecting says so */
+        (void)snprintf(a->socket_path, sizeof a->socket_path, "%s",
+                       socket_path); /* too long: connecting says so */
     } else {
         command_socket_beside(a->buffer_path, a->socket_path, sizeof a->socket_path);
     }
@@ -118,18 +120,21 @@ static struct offline *offline_open(const char *path, struct why *why)
         offline_close(o);
         return NULL;
     }
-    (void)snprintf(o->identity, sizeof o->identity, "?/%08" PRIx32, buffer_incarnation(o->buffer)); /* fits */
+    (void)snprintf(o->identity, sizeof o->identity, "?/%08" PRIx32,
+                   buffer_incarnation(o->buffer)); /* fits */
     return o;
 }
 
 static void print_stream(const char *name, const struct stream_state *s, bool json, bool first)
 {
     if (json) {
-        printf("%s{\"name\":\"%s\",\"events\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64 "}",
+        printf("%s{\"name\":\"%s\",\"events\":%" PRIu64 ",\"bytes\":%" PRIu64
+               ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64 "}",
                first ? "" : ",", name, s->event_count, s->size, s->sequence_next, s->dropped_count);
     } else {
-        printf("%-32s %12" PRIu64 " events %14" PRIu64 " bytes   next %" PRIu64 "   dropped %" PRIu64 "\n", name, s->event_count, s->size,
-               s->sequence_next, s->dropped_count);
+        printf("%-32s %12" PRIu64 " events %14" PRIu64 " bytes   next %" PRIu64
+               "   dropped %" PRIu64 "\n",
+               name, s->event_count, s->size, s->sequence_next, s->dropped_count);
     }
 }
 
@@ -154,8 +159,10 @@ static int offline_cat(struct offline *o, const struct buffer_arguments *a)
     uint16_t number = buffer_stream_number(o->buffer, a->stream);
     struct buffer_changes changes;
     struct why why = {""};
-    struct rows rows = {.events = malloc(ROWS_EVENT_MAX * sizeof *rows.events), .event_max = ROWS_EVENT_MAX,
-                        .arena = out_over(malloc(READ_SIZE + EVENT_SIZE_LIMIT), READ_SIZE + EVENT_SIZE_LIMIT)};
+    struct rows rows = {
+        .events = malloc(ROWS_EVENT_MAX * sizeof *rows.events),
+        .event_max = ROWS_EVENT_MAX,
+        .arena = out_over(malloc(READ_SIZE + EVENT_SIZE_LIMIT), READ_SIZE + EVENT_SIZE_LIMIT)};
     struct out line = out_over(malloc(LINE_SIZE_MAX), LINE_SIZE_MAX);
     enum err e = rows.events && rows.arena.data && line.data ? ERR_OK : ERR_NOMEM;
     if (number == 0) {
@@ -171,7 +178,10 @@ static int offline_cat(struct offline *o, const struct buffer_arguments *a)
             const struct stored_event *event = &rows.events[i];
             line.size = 0;
             line.overflow = false;
-            dump_event(&line, a->stream, event, event->schema < SCHEMA_MAX ? o->schemas[event->schema] : (struct slice){NULL, 0}, o->identity);
+            dump_event(&line, a->stream, event,
+                       event->schema < SCHEMA_MAX ? o->schemas[event->schema]
+                                                  : (struct slice){NULL, 0},
+                       o->identity);
             fwrite(line.data, 1, line.size, stdout);
         }
         range.first = rows.covered.last + 1;
@@ -199,7 +209,8 @@ static uint64_t take_next(char *answer)
 }
 
 /* Prints answer after answer until there is no more. *ret_next: where to go on; 0: the end. */
-static enum err online_page(const struct buffer_arguments *a, const char *request, uint64_t *ret_next, struct why *why)
+static enum err online_page(const struct buffer_arguments *a, const char *request,
+                            uint64_t *ret_next, struct why *why)
 {
     char *answer = NULL;
     enum err e = command_ask(a->socket_path, request, &answer, why);
@@ -226,7 +237,8 @@ static int online_cat(const struct buffer_arguments *a)
         char request[160];
         uint64_t first = next;
         uint64_t count = left < CONTROL_CAT_MAX ? left : CONTROL_CAT_MAX;
-        (void)snprintf(request, sizeof request, "cat %s %" PRIu64 " %" PRIu64, a->stream, first, count); /* names are shorter */
+        (void)snprintf(request, sizeof request, "cat %s %" PRIu64 " %" PRIu64, a->stream, first,
+                       count); /* names are shorter */
         if (online_page(a, request, &next, &why)) {
             return failed("buffer cat", &why);
         }
@@ -240,7 +252,9 @@ int buffer_command(int argc, char **argv)
     struct buffer_arguments a;
     struct why why = {""};
     if (argc < 1 || (strcmp(argv[0], "ls") != 0 && strcmp(argv[0], "cat") != 0)) {
-        return command_misuse("buffer", "usage: weir buffer ls|cat [STREAM] [--buffer PATH] [--first N] [--count N] [--json]");
+        return command_misuse(
+            "buffer",
+            "usage: weir buffer ls|cat [STREAM] [--buffer PATH] [--first N] [--count N] [--json]");
     }
     int code = parse(argc - 1, argv + 1, &a, "buffer");
     if (code) {
@@ -289,7 +303,8 @@ static void print_aside(void *context, int64_t id, const struct aside *aside)
 static int offline_aside(const struct buffer_arguments *a)
 {
     struct why why = {""};
-    struct aside_listing l = {.offline = offline_open(a->buffer_path, &why), .line = out_over(malloc(LINE_SIZE_MAX), LINE_SIZE_MAX)};
+    struct aside_listing l = {.offline = offline_open(a->buffer_path, &why),
+                              .line = out_over(malloc(LINE_SIZE_MAX), LINE_SIZE_MAX)};
     enum err e = l.offline && l.line.data ? ERR_OK : ERR_NOMEM;
     do {
         l.count = 0;

@@ -38,7 +38,8 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size)
 {
     const char *slash = strrchr(buffer_path, '/');
     int folder = slash ? (int)(slash - buffer_path + 1) : 0;
-    (void)snprintf(ret, size, "%.*sweir.sock", folder, buffer_path); /* too long: connecting says so */
+    (void)snprintf(ret, size, "%.*sweir.sock", folder,
+                   buffer_path); /* too long: connecting says so */
 }
 
 static enum err ask_connect(const char *path, int *ret, struct why *why)
@@ -73,7 +74,10 @@ enum err command_ask(const char *socket_path, const char *request, char **ret, s
     }
     char *answer = malloc(ANSWER_SIZE_MAX + 1);
     size_t size = 0;
-    ssize_t got = answer && write(fd, request, strlen(request)) == (ssize_t)strlen(request) && write(fd, "\n", 1) == 1 ? 1 : -1;
+    ssize_t got = answer && write(fd, request, strlen(request)) == (ssize_t)strlen(request) &&
+                          write(fd, "\n", 1) == 1
+                      ? 1
+                      : -1;
     while (got > 0 && size < ANSWER_SIZE_MAX) {
         got = read(fd, answer + size, ANSWER_SIZE_MAX - size);
         size += got > 0 ? (size_t)got : 0;

@@ -1,5 +1,6 @@
-/* The commands of the program. Each gets what main() gets after its own name, prints on stdout, complains on stderr, and returns the exit
- * code: 0 fine, 1 a negative answer, 2 bad usage or bad input, 3 failed. */
+/* The commands of the program. Each gets what main() gets after its own name, prints on stdout,
+ * complains on stderr, and returns the exit code: 0 fine, 1 a negative answer, 2 bad usage or bad
+ * input, 3 failed. */
 #ifndef WEIR_AGENT_COMMAND_H
 #define WEIR_AGENT_COMMAND_H
 
@@ -19,12 +20,15 @@ int schema_command(int argc, char **argv);
 
 /* --- helpers of the commands --- */
 
-/* An option's value: "--name VALUE" or "--name=VALUE" at argv[*index], which moves on. NULL: this is another argument. */
+/* An option's value: "--name VALUE" or "--name=VALUE" at argv[*index], which moves on. NULL: this
+ * is another argument. */
 const char *command_option(int argc, char **argv, int *index, const char *name);
 /* Prints "weir WHAT: text" and gives EXIT_USAGE. */
 int command_misuse(const char *what, const char *text);
-/* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated. ERR_CLOSED: no agent there. */
-enum err command_ask(const char *socket_path, const char *request, char **ret, struct why *why) MUST_USE;
+/* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.
+ * ERR_CLOSED: no agent there. */
+enum err command_ask(const char *socket_path, const char *request, char **ret,
+                     struct why *why) MUST_USE;
 /* The socket beside a buffer: "weir.sock" in its folder. */
 void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 

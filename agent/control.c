@@ -23,7 +23,7 @@ struct connection {
     struct out answer;
     size_t sent;
     bool answered;
-    bool gone;     /* the peer left while a job is under way */
+    bool gone; /* the peer left while a job is under way */
     bool working;
     struct job job;
     char stream_name[STREAM_NAME_SIZE_MAX];
@@ -101,18 +101,23 @@ static void cat_work(struct job *job)
     struct agent *agent = c->control->agent;
     struct buffer *buffer = store_buffer(agent_store(agent));
     struct why why = {""};
-    struct rows rows = {.events = malloc(CONTROL_CAT_MAX * sizeof *rows.events), .event_max = (size_t)c->count,
-                        .arena = out_over(malloc(CAT_MEMORY + EVENT_SIZE_LIMIT), CAT_MEMORY + EVENT_SIZE_LIMIT)};
+    struct rows rows = {
+        .events = malloc(CONTROL_CAT_MAX * sizeof *rows.events),
+        .event_max = (size_t)c->count,
+        .arena = out_over(malloc(CAT_MEMORY + EVENT_SIZE_LIMIT), CAT_MEMORY + EVENT_SIZE_LIMIT)};
     uint16_t number = buffer_stream_number(buffer, c->stream_name);
     enum err e = rows.events && rows.arena.data ? ERR_OK : ERR_NOMEM;
     if (!e && number == 0) {
         why_set(&why, "there is no stream \"%s\"", c->stream_name);
         e = ERR_REJECTED;
     }
-    e = e ? e : buffer_read(buffer, number, (struct range){c->first, UINT64_MAX / 4}, CAT_MEMORY, &rows, &why);
+    e = e ? e
+          : buffer_read(buffer, number, (struct range){c->first, UINT64_MAX / 4}, CAT_MEMORY, &rows,
+                        &why);
     uint64_t next = !e && rows.event_count ? rows.events[rows.event_count - 1].sequence + 1 : 0;
     for (size_t i = 0; !e && i < rows.event_count; i++) {
-        dump_event(&c->answer, c->stream_name, &rows.events[i], agent_schema(agent, rows.events[i].schema), agent_identity(agent));
+        dump_event(&c->answer, c->stream_name, &rows.events[i],
+                   agent_schema(agent, rows.events[i].schema), agent_identity(agent));
     }
     if (e) {
         out_put_text(&c->answer, "{\"error\":");
@@ -128,14 +133,16 @@ static void aside_found(void *context, int64_t id, const struct aside *aside)
 {
     struct connection *c = context;
     c->next = (uint64_t)id;
-    dump_aside(&c->answer, id, aside, buffer_stream_name(store_buffer(agent_store(c->control->agent)), aside->stream));
+    dump_aside(&c->answer, id, aside,
+               buffer_stream_name(store_buffer(agent_store(c->control->agent)), aside->stream));
 }
 
 static void aside_work(struct job *job)
 {
     struct connection *c = CONTAINER_OF(job, struct connection, job);
     struct why why = {""};
-    if (buffer_aside_each(store_buffer(agent_store(c->control->agent)), (int64_t)c->first, (size_t)c->count, aside_found, c, &why)) {
+    if (buffer_aside_each(store_buffer(agent_store(c->control->agent)), (int64_t)c->first,
+                          (size_t)c->count, aside_found, c, &why)) {
         out_put_text(&c->answer, "{\"error\":");
         out_put_json(&c->answer, slice_of_text(why.text));
         out_put_text(&c->answer, "}\n");
@@ -181,13 +188,16 @@ static void connection_request(struct connection *c)
     } else if (strcmp(c->request, "streams text") == 0) {
         agent_streams_text(c->control->agent, &c->answer);
         connection_answer(c);
-    } else if (sscanf(c->request, "cat %63s %" SCNu64 " %" SCNu64, c->stream_name, &c->first, &c->count) == 3 && c->first > 0 &&
-               c->count > 0 && c->count <= CONTROL_CAT_MAX) {
+    } else if (sscanf(c->request, "cat %63s %" SCNu64 " %" SCNu64, c->stream_name, &c->first,
+                      &c->count) == 3 &&
+               c->first > 0 && c->count > 0 && c->count <= CONTROL_CAT_MAX) {
         connection_work(c, cat_work);
-    } else if (sscanf(c->request, "aside %" SCNu64 " %" SCNu64, &c->first, &c->count) == 2 && c->count > 0 && c->count <= CONTROL_CAT_MAX) {
+    } else if (sscanf(c->request, "aside %" SCNu64 " %" SCNu64, &c->first, &c->count) == 2 &&
+               c->count > 0 && c->count <= CONTROL_CAT_MAX) {
         connection_work(c, aside_work);
     } else {
-        out_put_text(&c->answer, "{\"error\":\"not understood: status, streams, cat STREAM FIRST COUNT, aside AFTER COUNT\"}\n");
+        out_put_text(&c->answer, "{\"error\":\"not understood: status, streams, cat STREAM FIRST "
+                                 "COUNT, aside AFTER COUNT\"}\n");
         connection_answer(c);
     }
 }
@@ -208,7 +218,8 @@ static void on_readable(void *context)
         bool full = c->request_size == sizeof c->request - 1;
         enum err e = c->answered || c->working || full
                          ? stream_read(c->stream, sink, sizeof sink, &got)
-                         : stream_read(c->stream, (uint8_t *)c->request + c->request_size, sizeof c->request - 1 - c->request_size, &got);
+                         : stream_read(c->stream, (uint8_t *)c->request + c->request_size,
+                                       sizeof c->request - 1 - c->request_size, &got);
         if (e) {
             return; /* nothing more now, or on_closed follows */
         }
@@ -265,7 +276,8 @@ static void accepted(void *context, struct stream *stream)
     stream_take(stream, &handler, c);
 }
 
-enum err control_open(struct control **ret, struct loop *loop, struct agent *agent, const char *path, struct why *why)
+enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
+                      const char *path, struct why *why)
 {
     struct control *control = calloc(1, sizeof *control);
     if (!control) {
@@ -274,7 +286,7 @@ enum err control_open(struct control **ret, struct loop *loop, struct agent *age
     control->loop = loop;
     control->agent = agent;
     char host[300];
-    (void)snprintf(host, sizeof host, "unix:%s", path);                   /* checked by listener_open */
+    (void)snprintf(host, sizeof host, "unix:%s", path);              /* checked by listener_open */
     (void)snprintf(control->path, sizeof control->path, "%s", path); /* likewise */
     (void)unlink(path); /* what a killed agent left; the buffer's lock says that no other runs */
     struct listener_options options = {.host = host, .connection_max = CONTROL_CONNECTION_MAX};

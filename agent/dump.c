@@ -24,7 +24,8 @@ static void put_time(struct out *line, int64_t time_us)
 }
 
 /* The datum by its schema. False, and nothing written, when it can't be read so. */
-static bool put_datum(struct out *line, const struct stored_event *event, const char *stream, struct slice schema_json, const char *identity)
+static bool put_datum(struct out *line, const struct stored_event *event, const char *stream,
+                      struct slice schema_json, const char *identity)
 {
     struct avro_schema *schema = NULL;
     size_t room = event->datum.size + 512;
@@ -43,7 +44,8 @@ static bool put_datum(struct out *line, const struct stored_event *event, const 
     return done;
 }
 
-void dump_event(struct out *line, const char *stream, const struct stored_event *event, struct slice schema_json, const char *identity)
+void dump_event(struct out *line, const char *stream, const struct stored_event *event,
+                struct slice schema_json, const char *identity)
 {
     out_put_text(line, "{\"stream\":");
     out_put_json(line, slice_of_text(stream));
@@ -66,8 +68,8 @@ void dump_aside(struct out *line, int64_t id, const struct aside *aside, const c
     put_time(line, aside->time_us);
     out_put_text(line, ",\"stream\":");
     out_put_json(line, slice_of_text(stream));
-    out_put_format(line, ",\"kind\":\"%s\",\"sequence\":%" PRIu64 ",\"source\":", aside->kind == ASIDE_DATUM ? "datum" : "payload",
-                   aside->sequence);
+    out_put_format(line, ",\"kind\":\"%s\",\"sequence\":%" PRIu64 ",\"source\":",
+                   aside->kind == ASIDE_DATUM ? "datum" : "payload", aside->sequence);
     out_put_json(line, aside->source);
     out_put_text(line, ",\"reason\":");
     out_put_json(line, aside->reason);

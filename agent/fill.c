@@ -5,7 +5,8 @@
 
 #define FILL_BYTES_MAX 256
 
-static void put_id(struct out *o, const struct stored_event *event, const char *identity, const char *stream)
+static void put_id(struct out *o, const struct stored_event *event, const char *identity,
+                   const char *stream)
 {
     uint8_t memory[FILL_BYTES_MAX - 4];
     struct out text = out_over(memory, sizeof memory);
@@ -20,7 +21,8 @@ static int64_t floor_divide(int64_t value, int64_t by)
     return value / by - (value % by < 0);
 }
 
-static void put_fill(struct out *o, const struct stored_event *event, const struct fill *fill, const char *identity, const char *stream)
+static void put_fill(struct out *o, const struct stored_event *event, const struct fill *fill,
+                     const char *identity, const char *stream)
 {
     switch ((enum fill_kind)fill->kind) {
     case FILL_TIME_MILLIS:
@@ -40,7 +42,8 @@ static void put_fill(struct out *o, const struct stored_event *event, const stru
     }
 }
 
-bool fill_complete(const struct stored_event *event, const char *identity, const char *stream, struct out *memory, struct slice *ret)
+bool fill_complete(const struct stored_event *event, const char *identity, const char *stream,
+                   struct out *memory, struct slice *ret)
 {
     size_t start = memory->size;
     size_t taken = 0;

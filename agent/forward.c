@@ -537,6 +537,13 @@ static void host_close(struct uplink_host *host)
     free(host->flows);
 }
 
+void forward_abandon(struct forward *forward)
+{
+    if (forward) {
+        forward->closing = true;
+    }
+}
+
 void forward_close(struct forward *forward)
 {
     if (!forward) {

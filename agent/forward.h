@@ -57,6 +57,10 @@ enum err forward_schema_add(struct forward *forward, uint16_t stream,
  * grace_ms later. */
 void forward_stop(struct forward *forward, int64_t grace_ms, void (*finished)(void *context),
                   void *context);
+/* From now on no answer and no result of a worker is acted on; then the workers may be closed, then
+ * forward. NULL is allowed. */
+void forward_abandon(struct forward *forward);
+/* Workers with jobs of forward are closed before. NULL is allowed. */
 void forward_close(struct forward *forward);
 
 /* The "uplinks" object of `weir status --json`:

@@ -1,5 +1,5 @@
-/* Intake: routes what drivers offer to streams, maps it to Avro datums, and puts them into the store. The other side of ports/driver.h.
- * Loop thread. */
+/* Intake: routes what drivers offer to streams, maps it to Avro datums, and puts them into the
+ * store. The other side of ports/driver.h. Loop thread. */
 #ifndef WEIR_AGENT_INTAKE_H
 #define WEIR_AGENT_INTAKE_H
 
@@ -31,26 +31,29 @@ struct intake_setup {
     size_t stream_count;
     const struct intake_driver *drivers;
     size_t driver_count;
+    const char *agent_id;
     int64_t event_size_max;
     int64_t commit_interval_ms;
 };
 
 struct intake_totals {
     uint64_t admitted; /* offered and taken, set aside included */
-    uint64_t stored;   /* of these, durable as events */
-    uint64_t aside;    /* of these, durable as set-aside events */
+    uint64_t stored;   /* of these, in the buffer as events (or on their way into it) */
+    uint64_t aside;    /* of these, set aside */
     uint64_t refused;  /* ERR_FULL answers */
 };
 
 /* Opens every driver. */
-enum err intake_open(struct intake **ret, const struct intake_setup *setup, struct why *why) MUST_USE;
+enum err intake_open(struct intake **ret, const struct intake_setup *setup,
+                     struct why *why) MUST_USE;
 /* Drivers take no more input; what they offered is still being committed. */
 void intake_stop(struct intake *intake);
 /* Closes the drivers. NULL is allowed. */
 void intake_close(struct intake *intake);
 
 void intake_totals(const struct intake *intake, struct intake_totals *ret);
-/* The "drivers" object of the status: {"lines":{"type":"tail","received":…,"stored":…,"refused":…,"aside":…,"fault":…}}. */
+/* The "drivers" object of the status:
+ * {"lines":{"type":"tail","received":…,"stored":…,"refused":…,"aside":…,"fault":…}}. */
 void intake_status(const struct intake *intake, struct out *json);
 
 #endif

@@ -131,8 +131,8 @@ static void rows_complete(struct pack *pack, const struct pack_task *task)
     for (pack->count = 0; pack->count < pack->rows.event_count; pack->count++) {
         size_t i = pack->count;
         const struct stored_event *row = &pack->rows.events[i];
-        if (fill_needs_clock(row) || !fill_complete(row, task->identity, task->stream->info.name, &pack->complete,
-                                                       &pack->datums[i])) {
+        if (fill_needs_clock(row) || !fill_complete(row, task->identity, task->stream->info.name,
+                                                    &pack->complete, &pack->datums[i])) {
             return;
         }
         pack->keys[i] = row_key(task, pack->datums[i], &pack->complete);

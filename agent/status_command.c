@@ -20,7 +20,8 @@ int status_command(int argc, char **argv)
         } else if ((value = command_option(argc, argv, &i, "--buffer"))) {
             buffer_path = value;
         } else {
-            return command_misuse("status", "usage: weir status [--socket PATH] [--buffer PATH] [--json]");
+            return command_misuse("status",
+                                  "usage: weir status [--socket PATH] [--buffer PATH] [--json]");
         }
     }
     if (!socket_path) {

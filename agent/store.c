@@ -399,6 +399,20 @@ enum err store_room(const struct store *store, uint16_t stream, size_t size)
     return batch_has_room(store->open, size) || !store->busy ? ERR_OK : ERR_FULL;
 }
 
+enum err store_open_room(struct store *store, size_t size)
+{
+    const struct batch_memory *b = store->open;
+    size_t aside = ASIDE_BODY_SIZE_MAX + REASON_SIZE_MAX + EVENT_SUBJECT_SIZE_MAX;
+    bool fits = batch_has_room(b, size) && b->write.cursor_count < CURSOR_MAX &&
+                b->cursor_size + CURSOR_SIZE_MAX <= CURSOR_BYTES_MAX &&
+                b->write.aside_count < ASIDE_MAX && b->aside_size + aside <= ASIDE_BYTES_MAX;
+    if (!fits && !store->busy) {
+        store_begin(store);
+        fits = true;
+    }
+    return fits ? ERR_OK : ERR_FULL;
+}
+
 void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
                      uint64_t *ret_commit, uint64_t *ret_sequence)
 {

@@ -41,6 +41,10 @@ const struct buffer_changes *store_state(const struct store *store);
 /* Room for a datum of this size of this stream in the open batch? ERR_FULL: not now (no room in the
  * buffer, commits fail, or both batches are busy); committed() will come. */
 enum err store_room(const struct store *store, uint16_t stream, size_t size) MUST_USE;
+/* What has to be in one commit is put without a turn of the loop between, after this: the open
+ * batch takes one more event of this size, one set-aside event, and one cursor; it is sent off
+ * first if it can't. ERR_FULL: it can't be sent off now; committed() will come. */
+enum err store_open_room(struct store *store, size_t size) MUST_USE;
 /* Copies the event into the open batch under the stream's next sequence, which is written to
  * *ret_sequence. wait_ms: how long the event may wait for its commit: 0 at once, ack_interval, or
  * commit_interval. Only after store_room() for its size. */

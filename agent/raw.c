@@ -1,0 +1,40 @@
+#include "agent/raw.h"
+
+#include "uplink/avro/encode.h"
+
+struct slice raw_schema(void)
+{
+    return SLICE("{\"type\":\"record\",\"name\":\"Raw\",\"namespace\":\"weir\",\"doc\":\"An event "
+                 "as it came, of a stream without a schema of its "
+                 "own.\",\"fields\":["
+                 "{\"name\":\"time\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-"
+                 "micros\"},\"doc\":\"The event's own time where it has "
+                 "one, else that of its arrival.\"},"
+                 "{\"name\":\"source\",\"type\":\"string\",\"doc\":\"The driver and the place it "
+                 "read from.\"},"
+                 "{\"name\":\"subject\",\"type\":\"string\",\"doc\":\"Topic, path or tag.\"},"
+                 "{\"name\":\"body\",\"type\":\"bytes\"}]}");
+}
+
+/* Source and subject are text; whatever is not UTF-8 in them (a file's name may hold anything)
+ * becomes '?'. */
+static void put_text(struct out *o, struct slice text)
+{
+    bool is_utf8 = slice_is_utf8(text);
+    out_put_varint(o, (int64_t)text.size);
+    for (size_t i = 0; i < text.size; i++) {
+        out_put_byte(o, is_utf8 || text.data[i] < 0x80 ? text.data[i] : '?');
+    }
+}
+
+void raw_put(struct out *ret, struct fill *ret_fill, bool time_is_known, int64_t time_us,
+             struct slice source, struct slice subject, struct slice body)
+{
+    *ret_fill = (struct fill){time_is_known ? FILL_NONE : FILL_TIME_MICROS, (uint32_t)ret->size};
+    if (time_is_known) {
+        out_put_varint(ret, time_us);
+    }
+    put_text(ret, source);
+    put_text(ret, subject);
+    avro_put_bytes(ret, body);
+}

@@ -1,0 +1,140 @@
+/* The status: for programs as JSON, for a person as lines. */
+#include <inttypes.h>
+
+#include "agent/agent_impl.h"
+#include "ports/clock.h"
+
+static uint64_t stream_backlog(const struct agent *agent, uint16_t number)
+{
+    return store_state(agent->store)->streams[number].event_count;
+}
+
+static void put_stream(const struct agent *agent, size_t index, struct out *json)
+{
+    const struct stream_state *s =
+        &store_state(agent->store)->streams[agent->streams[index].number];
+    out_put_text(json, "{\"name\":");
+    out_put_json(json, slice_of_text(agent->setup.config->streams[index].name));
+    out_put_format(json,
+                   ",\"priority\":%d,\"events\":%" PRIu64 ",\"bytes\":%" PRIu64
+                   ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64,
+                   (int)agent->setup.config->streams[index].options.priority, s->event_count,
+                   s->size, s->sequence_next, s->dropped_count);
+    out_put_format(json, ",\"room\":%" PRIu32 "}",
+                   store_state(agent->store)->room[agent->streams[index].number]);
+}
+
+void agent_streams(struct agent *agent, struct out *json)
+{
+    out_put_byte(json, '[');
+    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+        out_put_text(json, i ? "," : "");
+        put_stream(agent, i, json);
+    }
+    out_put_byte(json, ']');
+}
+
+void agent_streams_text(struct agent *agent, struct out *text)
+{
+    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+        const struct stream_state *s =
+            &store_state(agent->store)->streams[agent->streams[i].number];
+        out_put_format(text,
+                       "%-32s %12" PRIu64 " events %14" PRIu64 " bytes   next %" PRIu64
+                       "   dropped %" PRIu64 "\n",
+                       agent->setup.config->streams[i].name, s->event_count, s->size,
+                       s->sequence_next, s->dropped_count);
+    }
+}
+
+static uint64_t backlog(const struct agent *agent)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+        count += stream_backlog(agent, agent->streams[i].number);
+    }
+    return count;
+}
+
+static void put_totals(const struct agent *agent, struct out *json)
+{
+    struct intake_totals totals;
+    intake_totals(agent->intake, &totals);
+    out_put_format(json,
+                   "\"events\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"delivered\":%" PRIu64
+                   ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"backlog\":%" PRIu64,
+                   totals.admitted, totals.stored, forward_delivered(agent->forward),
+                   store_state(agent->store)->aside_count, totals.refused, backlog(agent));
+}
+
+static void put_buffer(const struct agent *agent, struct out *json)
+{
+    const struct buffer_changes *state = store_state(agent->store);
+    struct buffer_wear wear;
+    buffer_wear(agent->buffer, &wear);
+    out_put_text(json, "\"buffer\":{\"path\":");
+    out_put_json(json, slice_of_text(agent->setup.config->buffer.path));
+    out_put_format(json, ",\"size\":%" PRIu64 ",\"size_max\":%lld,\"used_share\":%.4f,\"trouble\":",
+                   state->file_size, (long long)agent->setup.config->buffer.size_max,
+                   (double)state->used_share / 1e6);
+    if (agent->trouble.text[0]) {
+        out_put_json(json, slice_of_text(agent->trouble.text));
+    } else {
+        out_put_text(json, "null");
+    }
+    out_put_format(json,
+                   "},\"wear\":{\"bytes\":%" PRIu64 ",\"bytes_asked\":%" PRIu64
+                   ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64 "}",
+                   wear.bytes, wear.bytes_asked, wear.syncs, wear.commits);
+}
+
+static void put_loop(struct agent *agent, struct out *json)
+{
+    uint64_t turn = loop_longest_turn_us(agent->setup.loop);
+    agent->longest_turn_us = turn > agent->longest_turn_us ? turn : agent->longest_turn_us;
+    out_put_format(json, "\"loop\":{\"longest_turn_us\":%" PRIu64 "}", agent->longest_turn_us);
+}
+
+void agent_status(struct agent *agent, struct out *json)
+{
+    char started[CLOCK_TEXT_SIZE];
+    clock_format(agent->started_us, 0, started);
+    out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
+    out_put_json(json, slice_of_text(agent->identity));
+    out_put_format(json, ",\"started\":\"%s\",", started);
+    put_totals(agent, json);
+    out_put_text(json, ",\"streams\":");
+    agent_streams(agent, json);
+    out_put_text(json, ",\"drivers\":");
+    intake_status(agent->intake, json);
+    out_put_text(json, ",\"uplinks\":");
+    forward_status(agent->forward, json);
+    out_put_byte(json, ',');
+    put_buffer(agent, json);
+    out_put_byte(json, ',');
+    put_loop(agent, json);
+    out_put_byte(json, '}');
+}
+
+void agent_status_text(struct agent *agent, struct out *text)
+{
+    const struct buffer_changes *state = store_state(agent->store);
+    struct intake_totals totals;
+    intake_totals(agent->intake, &totals);
+    out_put_format(text, "weir %s, agent %s\n", WEIR_VERSION, agent->identity);
+    out_put_format(text,
+                   "taken %" PRIu64 ", stored %" PRIu64 ", delivered %" PRIu64 ", waiting %" PRIu64
+                   ", set aside %" PRIu64 ", refused %" PRIu64 "\n",
+                   totals.admitted, totals.stored, forward_delivered(agent->forward),
+                   backlog(agent), state->aside_count, totals.refused);
+    out_put_format(text, "buffer %" PRIu64 " of %lld bytes, %.1f %% in use%s%.200s\n\n",
+                   state->file_size, (long long)agent->setup.config->buffer.size_max,
+                   (double)state->used_share / 1e4, agent->trouble.text[0] ? "; TROUBLE: " : "",
+                   agent->trouble.text);
+    agent_streams_text(agent, text);
+    out_put_text(text, "\ndrivers ");
+    intake_status(agent->intake, text);
+    out_put_text(text, "\nuplinks ");
+    forward_status(agent->forward, text);
+    out_put_byte(text, '\n');
+}
