@@ -10,7 +10,7 @@
 struct avro_schema;
 struct control;
 struct events;
-struct time_trust;
+struct time_source;
 
 /* A schema version that the buffer knows; its text lives as long as the agent. */
 struct agent_schema {

@@ -59,7 +59,7 @@ struct intake {
     size_t host_count;
     struct mapper *mapper;
     struct out datum;
-    struct time_trust trust;
+    struct time_source trust;
     struct map_override overrides[MAP_OVERRIDE_MAX];
     struct out texts;  /* of the overrides */
     struct why reason; /* of the last event that was set aside */

@@ -2,13 +2,13 @@
 
 #include "ports/clock.h"
 
-void time_trust_init(struct time_trust *trust, struct store *store, uint32_t boot)
+void time_trust_init(struct time_source *trust, struct store *store, uint32_t boot)
 {
-    *trust = (struct time_trust){.store = store, .boot = boot};
+    *trust = (struct time_source){.store = store, .boot = boot};
 }
 
 /* The offset of this boot, for what was kept so far. */
-static void commit_offset(struct time_trust *trust)
+static void commit_offset(struct time_source *trust)
 {
     uint64_t commit;
     struct boot_offset offset = {.boot = trust->boot,
@@ -18,7 +18,7 @@ static void commit_offset(struct time_trust *trust)
     }
 }
 
-void time_trust_stamp(struct time_trust *trust, struct stored_event *event)
+void time_trust_stamp(struct time_source *trust, struct stored_event *event)
 {
     if (!trust->trusted) {
         trust->trusted = clock_wall_is_synchronised() || clock_wall_us() >= TIME_TRUST_FLOOR_US;

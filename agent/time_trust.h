@@ -11,15 +11,15 @@
 /* No event of this program can be older: 2026-01-01. */
 #define TIME_TRUST_FLOOR_US INT64_C(1767225600000000)
 
-struct time_trust {
+struct time_source {
     struct store *store;
     uint32_t boot;
     bool trusted;
     bool offset_needed; /* events were kept by the monotonic clock */
 };
 
-void time_trust_init(struct time_trust *trust, struct store *store, uint32_t boot);
+void time_trust_init(struct time_source *trust, struct store *store, uint32_t boot);
 /* Fills time_us, trust and boot of an event that arrives now. */
-void time_trust_stamp(struct time_trust *trust, struct stored_event *event);
+void time_trust_stamp(struct time_source *trust, struct stored_event *event);
 
 #endif
