@@ -362,6 +362,7 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
                                .raw_size_max = PACK_RAW_SIZE_MAX};
     if (flow->wanted == TASK_CUT) {
         task->cut = true;
+        flow->parcel = (struct parcel){.layout = (uint8_t)flow->host->setup.layout};
         task->range = flow->owed.ranges[0];
         task->raw_size_max = flow_raw_size_max(flow);
         return true;
@@ -527,7 +528,7 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
 static void flow_worked_failed(struct flow *flow, const struct pack_task *task)
 {
     log_error(flow_part_name(flow), "stream %s: %s; tried again", flow->stream->info.name,
-              task->why.text);
+              task->why.text[0] ? task->why.text : err_name(task->e));
     flow_hold(flow, backoff_next_ms(&flow->backoff, 0, random_u32()));
 }
 
