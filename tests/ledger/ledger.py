@@ -239,11 +239,15 @@ class Ledger:
             expected.update(feed.expected())
         seen, last, result = collections.Counter(), {}, collections.Counter()
         for _, _, kafka_key, value in sorted(records, key=lambda r: (r[0], r[1])):
-            key, n = decode(value)
+            try:
+                key, n = decode(value)
+            except (IndexError, UnicodeDecodeError):
+                raise SystemExit(f"ledger: a record that is no event: key {kafka_key!r} value {value!r}") from None
             if kafka_key is None or kafka_key.decode() != key:
                 result["wrong_key"] += 1
             if n < last.get(key, 0) and seen[key, n] == 0:
                 result["reordered"] += 1
+                print(f"reordered: {key} {n} behind {last[key]}")
             last[key] = max(n, last.get(key, 0))
             seen[key, n] += 1
         result["twice"] = sum(count - 1 for count in seen.values())
@@ -275,9 +279,10 @@ class Ledger:
 
 
 def decode(value):
-    """The key and the number of a datum of SCHEMA (behind a registry's prefix, if there is one)."""
-    if value[:1] == b"\0" and len(value) > 5:
-        value = value[5:]
+    """The key and the number of a datum of SCHEMA, in Avro's single-object encoding: C3 01, the schema's fingerprint, the datum."""
+    if value[:2] != b"\xc3\x01":
+        raise IndexError
+    value = value[10:]
     size, at = varint(value, 0)
     key = value[at:at + size].decode()
     n, _ = varint(value, at + size)

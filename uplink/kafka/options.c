@@ -95,7 +95,7 @@ const struct option kafka_table[] = {
      .offset = offsetof(struct kafka_options, message_size_max),
      .min = 4096,
      .max = 1048588,
-     .initial = "1048588",
+     .initial = "1048588 B",
      .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is found "
              "out by itself "
              "too, at the price of a refused request."},

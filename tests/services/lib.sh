@@ -1,0 +1,99 @@
+# Sourced by the service scripts of this folder; not a program.
+#
+# A service script sets `name`, defines install, run and ready, and ends with: service "$@"
+#   install   puts the pinned version below $cache (called under a lock, once)
+#   run       replaces the shell by the server (exec); $dir and $port are set
+#   ready     succeeds as soon as the server answers requests
+#   after     optional: what to set up once it is ready
+# shellcheck shell=bash
+set -euo pipefail
+
+# shellcheck disable=SC2034                       # used by the scripts
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${WEIR_SERVICES_CACHE:-$(cd "$here/../.." && pwd)/build/services}
+wait_s=${CLOUD_TEST_WAIT:-60}
+
+die() { echo "${name:-clouds}: $*" >&2; exit 1; }
+
+# once NAME COMMAND...: runs COMMAND unless it has succeeded before; parallel callers wait for the first.
+once() {
+  local what=$1
+  shift
+  mkdir -p "$cache"
+  (
+    flock 9
+    [ -f "$cache/$what.done" ] && exit 0
+    "$@" >"$cache/$what.log" 2>&1 || { tail -n 20 "$cache/$what.log" >&2; exit 1; }
+    touch "$cache/$what.done"
+  ) 9>"$cache/$what.lock" || die "cannot install $what, see $cache/$what.log"
+}
+
+# venv NAME REQUIREMENT...
+venv() {
+  local to=$cache/$1
+  shift
+  python3 -m venv "$to" && "$to/bin/pip" install -q --no-input "$@"
+}
+
+# npm_get NAME PACKAGE@VERSION
+npm_get() { npm install --silent --no-fund --no-audit --prefix "$cache/$1" "$2"; }
+
+# go_get MODULE/CMD@VERSION: installs to $cache/bin
+go_get() { GOBIN=$cache/bin GOFLAGS=-p=2 go install -ldflags '-s -w' "$1"; }
+
+running() {                                     # running PID: a zombie that nobody has collected does not count
+  case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
+}
+
+http_up() { curl -s -o /dev/null --max-time 2 "$1"; }         # any HTTP answer
+http_ok() { curl -sf -o /dev/null --max-time 2 "$1"; }        # an answer below 400
+
+start() {
+  [ $# -ge 2 ] || usage
+  mkdir -p "$1"
+  dir=$(cd "$1" && pwd)
+  port=$2
+  words=" ${*:3} "
+  [ -f "$dir/pid" ] && running "$(cat "$dir/pid")" && die "already running in $dir"
+  once "$name" install
+  (run) >"$dir/log" 2>&1 9>&- </dev/null &
+  echo $! >"$dir/pid"
+  echo "$port" >"$dir/port"
+  local until=$((SECONDS + wait_s))
+  until ready; do
+    running "$(cat "$dir/pid")" || { tail -n 20 "$dir/log" >&2; die "ended early, see $dir/log"; }
+    [ $SECONDS -lt $until ] || die "not ready after $wait_s s, see $dir/log"
+    sleep 0.1
+  done
+  if declare -F after >/dev/null; then after; fi
+}
+
+stop() {
+  [ $# -eq 1 ] || usage
+  local pid i
+  pid=$(cat "$1/pid" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || true
+  for i in $(seq 100); do
+    running "$pid" || break
+    [ "$i" -lt 90 ] || kill -9 "$pid" 2>/dev/null || true
+    sleep 0.1
+  done
+  rm -f "$1/pid"
+}
+
+has() { case $words in *" $1 "*) return 0 ;; esac; return 1; }  # has WORD: was it given to start?
+
+usage() {
+  sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0" >&2
+  exit 2
+}
+
+service() {
+  local verb=${1:-}
+  shift || true
+  case $verb in
+    install) once "$name" install ;;
+    start | stop) "$verb" "$@" ;;
+    *) usage ;;
+  esac
+}
