@@ -404,13 +404,27 @@ static void tail_scan_start(struct tail *tail)
     tail->is_busy = true;
 }
 
+/* Is there an older generation of this file that is not read to its end? Lines keep their order
+ * across a rotation, also one that happened while nobody read. */
+static bool tail_has_older(const struct tail *tail, const struct tail_file *file)
+{
+    for (size_t i = 0; i < tail->files.count_max; i++) {
+        const struct tail_file *other = &tail->files.files[i];
+        if (other != file && other->is_used && other->fd >= 0 && other->is_ready &&
+            other->copy_of < 0 && !other->is_truncated && tail_file_is_older(other, file)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct tail_file *tail_ready_find(struct tail *tail)
 {
     for (size_t i = 0; i < tail->files.count_max; i++) {
         size_t index = (tail->next_file + i) % tail->files.count_max;
         struct tail_file *file = &tail->files.files[index];
         if (file->is_used && file->fd >= 0 && file->is_ready && file->copy_of < 0 &&
-            !file->is_truncated) {
+            !file->is_truncated && !tail_has_older(tail, file)) {
             tail->next_file = index + 1;
             return file;
         }

@@ -219,6 +219,7 @@ static void tail_file_add(struct tail_files *files, struct tail_found *found)
                                .inode = found->inode,
                                .path = path,
                                .size = found->size,
+                               .seen = files->scan_count,
                                .head_size = found->head_size,
                                .copy_of = copy_of,
                                .is_ready = copy_of < 0};
@@ -337,6 +338,7 @@ static void tail_files_settle(struct tail_files *files, const struct tail_scan *
 void tail_files_scanned(struct tail_files *files, struct tail_scan *scan, const size_t *slots,
                         uint64_t now_ms)
 {
+    files->scan_count++;
     for (size_t i = 0; i < scan->found_count; i++) {
         (void)tail_file_join(files, &scan->found[i]); /* what is not joined is added below */
     }
@@ -355,4 +357,35 @@ void tail_files_scanned(struct tail_files *files, struct tail_scan *scan, const 
         files->has_started = true;
         files->is_start_owed = true;
     }
+}
+
+/* The size of a path without what rotation appends: "app.log.2", "app.log-20260301" are generations
+ * of "app.log". */
+static size_t stem_size(const char *path)
+{
+    size_t size = strlen(path);
+    size_t digits = size;
+    while (digits > 0 && path[digits - 1] >= '0' && path[digits - 1] <= '9') {
+        digits--;
+    }
+    bool appended =
+        digits < size && digits > 1 && (path[digits - 1] == '.' || path[digits - 1] == '-');
+    return appended ? digits - 1 : size;
+}
+
+/* Who was seen first is older; seen together, who changed first; else (clocks of file systems are
+ * coarse) the longer name. */
+bool tail_file_is_older(const struct tail_file *a, const struct tail_file *b)
+{
+    size_t size = stem_size(a->path);
+    if (stem_size(b->path) != size || memcmp(a->path, b->path, size) != 0) {
+        return false;
+    }
+    if (a->seen != b->seen) {
+        return a->seen < b->seen;
+    }
+    if (a->changed_ns != b->changed_ns) {
+        return a->changed_ns < b->changed_ns;
+    }
+    return strlen(a->path) > strlen(b->path);
 }

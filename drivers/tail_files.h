@@ -27,9 +27,10 @@ struct tail_file {
     uint64_t long_next; /* a line over the limit: offset of the line behind it; 0: none found */
     uint16_t head_size; /* of what is in `head`; the file's first bytes, of this generation */
     uint8_t head[PLACE_HEAD_MAX];
-    uint64_t head_hash;      /* of the first place_head_size(offset) bytes */
-    uint64_t size;           /* at the last scan */
-    int64_t changed_ns;      /* likewise */
+    uint64_t head_hash; /* of the first place_head_size(offset) bytes */
+    uint64_t size;      /* at the last scan */
+    int64_t changed_ns; /* likewise */
+    uint64_t seen;      /* number of the scan that first saw it; 0: known from before the start */
     uint64_t quiet_since_ms; /* nothing was written since */
     bool is_ready;           /* has to be read */
     bool is_missing;         /* no path leads to it any more */
@@ -44,9 +45,10 @@ struct tail_file {
 struct tail_files {
     struct tail_file *files;
     size_t count_max;
-    bool has_started;       /* a cursor 0 was there */
-    bool is_start_owed;     /* cursor 0 has to be set */
-    bool is_from_end;       /* the option `from` */
+    bool has_started;   /* a cursor 0 was there */
+    bool is_start_owed; /* cursor 0 has to be set */
+    bool is_from_end;   /* the option `from` */
+    uint64_t scan_count;
     size_t truncated_count; /* counters, taken and cleared by the driver */
     size_t finished_count;
     size_t refused_count;
@@ -75,6 +77,9 @@ bool tail_file_check(struct tail_file *file, const struct tail_read *read_);
 void tail_file_advance(struct tail_file *file, uint64_t offset);
 /* The cursor of the place `offset`, without moving there. */
 void tail_file_cursor(const struct tail_file *file, uint64_t offset, struct out *ret);
+/* Is `a` an older generation of the same log as `b`: "app.log.1", "app.log-20260301" of "app.log",
+ * or renamed since it was first seen? Lines keep their order across a rotation. */
+bool tail_file_is_older(const struct tail_file *a, const struct tail_file *b);
 /* It is read to its end and nobody will write to it any more. */
 void tail_file_finish(struct tail_files *files, struct tail_file *file);
 

@@ -3,9 +3,9 @@
 
 #include "uplink/avro/schema.h"
 
-#define NAMED_MAX \
-    1024 /* named types that are written out; a schema has fewer (AVRO_SCHEMA_SIZE_MAX) or is \
-            written by name sooner */
+/* Named types that are written out: a schema has fewer (AVRO_SCHEMA_SIZE_MAX), or is not canonical
+ * here. */
+#define NAMED_MAX 900
 
 struct writer {
     struct out *out;

@@ -81,13 +81,16 @@ static enum err tree_token(struct tree_builder *b, struct json_reader *reader,
 
 enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input, struct why *why)
 {
-    struct json_reader reader;
+    struct json_reader *reader = arena_take(arena, sizeof *reader); /* too large for a stack */
     struct json_token token;
     struct tree_builder b = {.arena = arena, .input = input};
     enum err e;
-    json_init(&reader, input);
-    while ((e = json_next(&reader, &token)) == ERR_OK) {
-        e = tree_token(&b, &reader, &token);
+    if (!reader) {
+        return ERR_NOMEM;
+    }
+    json_init(reader, input);
+    while ((e = json_next(reader, &token)) == ERR_OK) {
+        e = tree_token(&b, reader, &token);
         if (e) {
             break;
         }
@@ -95,12 +98,12 @@ enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input, 
     unsigned line;
     unsigned column;
     if (e != ERR_CLOSED) {
-        json_place(input, reader.error_offset, &line, &column);
+        json_place(input, reader->error_offset, &line, &column);
         why_set(why, "line %u, column %u: %s", line, column,
-                e == ERR_NOMEM ? "no memory" : reader.why.text);
+                e == ERR_NOMEM ? "no memory" : reader->why.text);
         return e;
     }
-    size_t end = json_end(&reader);
+    size_t end = json_end(reader);
     if (end != input.size) {
         json_place(input, end, &line, &column);
         why_set(why, "line %u, column %u: something follows behind the value", line, column);
