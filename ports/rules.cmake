@@ -16,9 +16,10 @@ if(WEIR_WERROR)
   list(APPEND WEIR_WARNINGS -Werror)
 endif()
 
+# Socket addresses are by their nature one type seen as another: no optimisation that forbids it (-fno-strict-aliasing).
 add_library(weir_rules INTERFACE)
 target_compile_options(weir_rules INTERFACE ${WEIR_WARNINGS} -include ${CMAKE_SOURCE_DIR}/ports/banned.h
-  -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections -UNDEBUG) # assertions stay on in releases
+  -fno-common -fno-strict-aliasing -fstack-protector-strong -ffunction-sections -fdata-sections -UNDEBUG) # assertions stay on in releases
 target_compile_definitions(weir_rules INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64 _TIME_BITS=64
   WEIR_VERSION="${PROJECT_VERSION}")
 target_include_directories(weir_rules INTERFACE ${CMAKE_SOURCE_DIR})

@@ -431,19 +431,19 @@ void names_close(struct names *names)
 static bool query_take_literal(struct name_query *query)
 {
     struct address address = {.size = 0};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&address.storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&address.storage;
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
     char bare[NAMES_HOST_SIZE_MAX];
     size_t size = strlen(query->host);
     bool bracketed = size > 2 && query->host[0] == '[' && query->host[size - 1] == ']';
     snprintf(bare, sizeof bare, "%.*s", (int)(bracketed ? size - 2 : size),
              query->host + bracketed);
-    if (!bracketed && inet_pton(AF_INET, bare, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        address.size = sizeof *v4;
-    } else if (inet_pton(AF_INET6, bare, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        address.size = sizeof *v6;
+    if (!bracketed && inet_pton(AF_INET, bare, &v4.sin_addr) == 1) {
+        memcpy(&address.storage, &v4, sizeof v4);
+        address.size = sizeof v4;
+    } else if (inet_pton(AF_INET6, bare, &v6.sin6_addr) == 1) {
+        memcpy(&address.storage, &v6, sizeof v6);
+        address.size = sizeof v6;
     } else {
         return false;
     }
