@@ -196,9 +196,9 @@ static void read_done(struct job *job)
         return;
     }
     forward->job = (struct job){.work = build_work, .done = build_done};
-    if (worker_put(forward->setup.pack, &forward->job)) {
-        assert(!"the pack worker has one job at a time");
-    }
+    enum err e = worker_put(forward->setup.pack, &forward->job);
+    assert(!e); /* the pack worker has one job at a time */
+    (void)e;
 }
 
 void forward_schedule(struct forward *forward)

@@ -263,7 +263,7 @@ static enum err put_real(struct mapper *m, const struct avro_node *node, struct 
     float small = 0;
     bool fits = is_number || (!m->strict && number_is(text));
     if (!is_number && slice_equal_text(text, "NaN")) {
-        real = NAN;
+        real = (double)NAN;
         small = NAN;
     } else if (!fits || (node->kind == AVRO_FLOAT ? number_to_float(text, &small)
                                                   : number_to_double(text, &real))) {

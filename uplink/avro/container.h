@@ -7,8 +7,9 @@
 #include "uplink/avro/schema.h"
 
 #define CONTAINER_SYNC_SIZE 16
-#define CONTAINER_BLOCK_SIZE_MAX (16 * 1024 * 1024) /* raw bytes of a block that the reader takes \
-                                                     */
+#define CONTAINER_BLOCK_SIZE_MAX \
+    (16 * 1024 * 1024) /* raw bytes of a block that the reader takes \
+                        */
 #define CONTAINER_META_SIZE_MAX (1024 * 1024)
 
 enum container_codec { CONTAINER_NULL, CONTAINER_DEFLATE, CONTAINER_ZSTANDARD };

@@ -106,11 +106,11 @@ static enum err encode_whole(struct encoder *c, const struct avro_node *node,
 static bool special_double(struct slice text, double *ret)
 {
     if (slice_equal_text(text, "NaN")) {
-        *ret = NAN;
+        *ret = (double)NAN;
     } else if (slice_equal_text(text, "Infinity")) {
-        *ret = INFINITY;
+        *ret = (double)INFINITY;
     } else if (slice_equal_text(text, "-Infinity")) {
-        *ret = -INFINITY;
+        *ret = -(double)INFINITY;
     } else {
         return false;
     }
@@ -235,11 +235,9 @@ static enum err encode_record(struct encoder *c, const struct avro_node *node,
     }
     for (const struct tree *member = value->first; member; member = member->next) {
         if (avro_field_find(node, member->key, 0) < 0) {
-            return within(c,
-                          (why_set(c->why, ": no such field in record %.*s", (int)node->name.size,
-                                   (const char *)node->name.data),
-                           ERR_REJECTED),
-                          member->key);
+            why_set(c->why, ": no such field in record %.*s", (int)node->name.size,
+                    (const char *)node->name.data);
+            return within(c, ERR_REJECTED, member->key);
         }
     }
     for (uint32_t i = 0; i < node->field_count; i++) {
