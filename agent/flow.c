@@ -191,6 +191,7 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
     flow_drop_batches(flow);
     flow_range_ended(flow, flow->parcel.range, commit);
     flow->has_parcel = false;
+    flow->recorded = false;
     flow->target_known = false;
     backoff_clear(&flow->backoff);
 }
@@ -205,6 +206,12 @@ static bool flow_part_end(struct flow *flow, uint32_t index)
                              .lane = flow->parcel.lane,
                              .part = index};
     bool said_early = fault_planted("range-early") && flow->batches[index];
+    if (fault_planted("record-late") && !flow->recorded) {
+        if (store_parcel_put(flow_store(flow), &flow->parcel, &commit)) {
+            return false;
+        }
+        flow->recorded = true;
+    }
     if (!said_early && store_done_put(flow_store(flow), &done, &commit)) {
         return false;
     }
@@ -664,6 +671,7 @@ static void flow_assign(struct flow *flow, const uint32_t *parts, size_t count)
         for (size_t i = 0; i < count; i++) {
             flow_send(flow, parts[i]);
         }
+        return; /* recorded when the answer comes: flow_part_end() */
     }
     if (store_parcel_put(flow_store(flow), &flow->parcel, &flow->commit)) {
         flow->commit = 0; /* no room for it now: the numbers are given back, and asked for again */

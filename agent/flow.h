@@ -50,6 +50,7 @@ struct flow {
     struct pending_end pending[FLOW_PENDING_MAX];
     size_t pending_count;
     bool has_parcel;
+    bool recorded;     /* the planted mistake record-late: the parcel was put */
     bool target_known; /* target is that of the parcel */
     struct parcel parcel;
     struct target target;

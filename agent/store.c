@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "ports/event.h"
-#include "ports/fault.h"
 #include "ports/log.h"
 
 #define CURSOR_MAX WRITE_EVENT_MAX
@@ -561,7 +560,7 @@ enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint
     size_t index = b->write.parcel_count++;
     b->parcels[index] = *parcel;
     b->parcel_pointers[index] = &b->parcels[index];
-    store_set_due(store, fault_planted("record-late") ? 2000 : 0);
+    store_set_due(store, 0);
     *ret_commit = b->commit;
     return ERR_OK;
 }
