@@ -149,12 +149,14 @@ class Ledger:
     # --- one kill each; True when it met what it was meant to meet ---
 
     def wait_in_flight(self):
+        wait = self.random.choice([0.02, 0.1, 0.3])
+        on_the_way = self.random.random() < 0.5     # the request, or its answer
         for p in self.broker.proxies:
-            p.delay = self.random.choice([0.02, 0.1, 0.3])
+            p.hold, p.delay = (wait, 0) if on_the_way else (0, wait)
         until = time.monotonic() + 10
         while time.monotonic() < until:
             if self.broker.in_flight():
-                time.sleep(self.random.random() * self.broker.proxies[0].delay * 0.8)
+                time.sleep(self.random.random() * wait * 0.8)
                 if self.broker.in_flight():
                     return True
             time.sleep(0.001)
@@ -173,6 +175,9 @@ class Ledger:
 
     def kill_agent(self):
         self.agent.kill()
+        for p in self.broker.proxies:
+            if p.hold:
+                p.cut_all()     # what was on its way to the broker does not arrive
         self.broker.shut(False)
         if self.partitions == PARTITIONS and self.kills["all"] >= self.options.kills // 3:
             self.partitions += 1    # a batch in doubt goes where it went before, a key's new home notwithstanding
@@ -205,7 +210,7 @@ class Ledger:
         victim = self.random.choices([self.kill_agent, self.kill_broker, self.kill_connections], [70, 15, 15])[0]
         name = victim()
         for p in self.broker.proxies:
-            p.delay = 0
+            p.delay = p.hold = 0
             p.cut_share = 0.15
         if met:
             self.kills["in_flight" if flight else "undelivered"] += 1

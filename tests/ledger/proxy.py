@@ -19,6 +19,7 @@ class Proxy:
         self.links = set()
         self.open = True
         self.delay = 0.0        # seconds that each answer of a Produce is held back
+        self.hold = 0.0         # seconds that a Produce request is held back on its way to the broker
         self.cut_share = 0.0    # share of connections that are cut at a random byte
         self.refused = False    # nobody gets through
         self.counts = {"connections": 0, "cut_up": 0, "cut_down": 0, "produce": 0}
@@ -100,6 +101,7 @@ class Link:
                 if not data:
                     break
                 at = 0
+                produce_before = self.proxy.counts["produce"]
                 while at < len(data):
                     if left == 0:
                         take = min(12 - len(head), len(data) - at)
@@ -116,6 +118,8 @@ class Link:
                         take = min(left, len(data) - at)
                         at += take
                         left -= take
+                if self.proxy.hold and self.proxy.counts["produce"] != produce_before:
+                    time.sleep(self.proxy.hold)     # a connection that is cut meanwhile takes the request with it
                 if self.cut_up is not None and passed + len(data) >= self.cut_up:
                     self.broker.sendall(data[:self.cut_up - passed])
                     self.proxy.counts["cut_up"] += 1
