@@ -17,9 +17,7 @@
 #define PRIORITY_AT_ONCE 7
 #define TEMPLATE_SIZE_MAX 4096
 #define COUNTER_MAX 16
-#define TICKET_RING \
-    8192 /* tickets whose commit is still to come: two write batches of events and as many set \
-            aside */
+#define TICKET_RING 4 /* commits still to come: one is being committed, one is being filled */
 
 /* One way from a driver to a stream. */
 struct route {
@@ -41,8 +39,8 @@ struct driver_host {
     struct driver *driver;
     struct route *routes;
     size_t route_count;
-    uint64_t ticket;                /* last given */
-    struct pending_ticket *pending; /* a ring, one entry a commit */
+    uint64_t ticket;                            /* last given */
+    struct pending_ticket pending[TICKET_RING]; /* one entry a commit */
     size_t pending_first, pending_count;
     bool refused; /* resume() is owed */
     uint64_t received, refused_count, stored, aside, unknown;
@@ -479,8 +477,7 @@ static enum err host_open(struct intake *intake, size_t index, struct why *why)
     *host = (struct driver_host){.intake = intake,
                                  .config = intake->setup.drivers[index].config,
                                  .number = intake->setup.drivers[index].number};
-    host->pending = malloc(TICKET_RING * sizeof *host->pending);
-    enum err e = host->pending ? host_routes(host) : ERR_NOMEM;
+    enum err e = host_routes(host);
     if (!e) {
         struct driver_setup setup = {.host = host,
                                      .loop = intake->setup.loop,
@@ -547,7 +544,6 @@ void intake_close(struct intake *intake)
             host->driver->class_->close(host->driver);
         }
         free(host->routes);
-        free(host->pending);
     }
     mapper_close(intake->mapper);
     free(intake->datum.data);

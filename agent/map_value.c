@@ -1,0 +1,286 @@
+/* Mapping, the values with parts: one level of JSON onto the mapper's stack, then its members or
+ * elements in the schema's order. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "agent/map_impl.h"
+#include "uplink/avro/encode.h"
+#include "uplink/avro/number.h"
+
+/* --- reading one level of JSON --- */
+
+static enum err not_json(struct mapper *m)
+{
+    why_set(m->why, "not JSON: %s", m->reader.why.text);
+    return ERR_CORRUPT;
+}
+
+static enum err unescape(struct mapper *m, const struct json_token *token, struct slice *ret)
+{
+    if (json_string(token, &m->text, ret)) {
+        why_set(m->why, "its texts are longer than %d bytes", MAP_TEXT_SIZE_MAX);
+        return ERR_REJECTED;
+    }
+    return ERR_OK;
+}
+
+enum err map_unquote(struct mapper *m, struct slice raw, struct slice *ret)
+{
+    struct json_token token = {.kind = JSON_STRING, .text = {raw.data + 1, raw.size - 2}};
+    token.has_escapes = memchr(token.text.data, '\\', token.text.size) != NULL;
+    return unescape(m, &token, ret);
+}
+
+/* The next member or element onto the stack. ERR_CLOSED: there is none. */
+static enum err scan_next(struct mapper *m, bool is_object)
+{
+    struct json_token token;
+    struct map_item item = {.name = {NULL, 0}};
+    enum err e = ERR_OK;
+    if (is_object) {
+        if (json_next(&m->reader, &token)) {
+            return not_json(m);
+        }
+        if (token.kind == JSON_OBJECT_END) {
+            return ERR_CLOSED;
+        }
+        e = unescape(m, &token, &item.name);
+    }
+    if (e) {
+        return e;
+    }
+    e = json_skip(&m->reader, &item.raw);
+    if (e) {
+        return e == ERR_CLOSED ? ERR_CLOSED : not_json(m);
+    }
+    if (m->item_count == MAP_ITEM_MAX) {
+        why_set(m->why, "more than %d values in one event", MAP_ITEM_MAX);
+        return ERR_REJECTED;
+    }
+    m->items[m->item_count++] = item;
+    return ERR_OK;
+}
+
+enum err map_scan(struct mapper *m, struct slice json, bool is_object, size_t *ret_first,
+                  size_t *ret_count)
+{
+    struct json_token token;
+    size_t first = m->item_count;
+    *ret_first = first;
+    *ret_count = 0;
+    m->work += json.size;
+    if (m->work > MAP_WORK_MAX) {
+        why_set(m->why, "its values fit the schema's unions in too many ways");
+        return ERR_REJECTED;
+    }
+    json_init(&m->reader, json);
+    if (json_next(&m->reader, &token)) {
+        return not_json(m);
+    }
+    enum err e = ERR_OK;
+    while (!e) {
+        e = scan_next(m, is_object);
+    }
+    *ret_count = m->item_count - first;
+    return e == ERR_CLOSED ? ERR_OK : e;
+}
+
+/* --- values --- */
+
+enum err map_put_missing(struct mapper *m, const struct avro_field *field)
+{
+    int32_t null_branch = avro_null_branch(field->node);
+    if (field->has_default) {
+        out_put_slice(m->out, field->default_bytes);
+    } else if (null_branch >= 0) {
+        out_put_varint(m->out, null_branch);
+    } else if (field->node->kind != AVRO_NULL) {
+        why_set(m->why, "is missing, and the schema has no default for it");
+        return ERR_REJECTED;
+    }
+    return ERR_OK;
+}
+
+static enum err put_record(struct mapper *m, const struct avro_node *node, struct slice json)
+{
+    size_t first;
+    size_t count;
+    enum err e = map_scan(m, json, true, &first, &count);
+    for (uint32_t f = 0; !e && f < node->field_count; f++) {
+        const struct map_item *item = NULL;
+        for (size_t i = 0; i < count && !item;
+             i++) { /* usually in the schema's order: begin there */
+            const struct map_item *candidate = &m->items[first + (f + i) % count];
+            item = slice_equal(candidate->name, node->fields[f].name) ? candidate : NULL;
+        }
+        e = item ? map_put_item(m, node->fields[f].node, item)
+                 : map_put_missing(m, &node->fields[f]);
+        e = map_within(m, e, node->fields[f].name);
+    }
+    m->item_count = first;
+    return e;
+}
+
+static enum err put_elements(struct mapper *m, const struct avro_node *node, struct slice json)
+{
+    size_t first;
+    size_t count;
+    enum err e = map_scan(m, json, node->kind == AVRO_MAP, &first, &count);
+    if (!e && count > 0) {
+        out_put_varint(m->out, (int64_t)count);
+    }
+    for (size_t i = 0; !e && i < count; i++) {
+        const struct map_item *item = &m->items[first + i];
+        if (node->kind == AVRO_MAP) {
+            avro_put_bytes(m->out, item->name);
+        }
+        e = map_put_item(m, node->items, item);
+        if (e && node->kind == AVRO_MAP) {
+            e = map_within(m, e, item->name);
+        } else if (e) {
+            why_add(m->why, "element %zu", i);
+        }
+    }
+    out_put_varint(m->out, 0);
+    m->item_count = first;
+    return e;
+}
+
+/* A union of null and one other type, as optional fields are: that type's index, else -1. */
+static int32_t only_branch(const struct avro_node *node)
+{
+    int32_t null_branch = avro_null_branch(node);
+    if (node->branch_count == 1) {
+        return 0;
+    }
+    return node->branch_count == 2 && null_branch >= 0 ? 1 - null_branch : -1;
+}
+
+static bool is_null(const struct map_item *item)
+{
+    return item->raw.data ? item->raw.data[0] == 'n' : item->value.kind == VALUE_NULL;
+}
+
+static bool union_try(struct mapper *m, const struct avro_node *node, const struct map_item *item)
+{
+    size_t size = m->out->size;
+    size_t text_size = m->text.size;
+    bool overflow = m->out->overflow;
+    for (uint32_t i = 0; i < node->branch_count; i++) {
+        if (node->branches[i]->kind == AVRO_NULL) {
+            continue;
+        }
+        out_put_varint(m->out, i);
+        if (map_put_item(m, node->branches[i], item) == ERR_OK) {
+            return true;
+        }
+        m->out->size = size;
+        m->out->overflow = overflow;
+        m->text.size = text_size;
+    }
+    return false;
+}
+
+/* The first branch that takes the value as it is; else the first that takes it with a number in
+ * text and the like. Where there is only one, its own reason is given. */
+static enum err put_union(struct mapper *m, const struct avro_node *node,
+                          const struct map_item *item)
+{
+    int32_t only = is_null(item) ? avro_null_branch(node) : only_branch(node);
+    if (only >= 0) {
+        out_put_varint(m->out, only);
+        return map_put_item(m, node->branches[only], item);
+    }
+    struct why *why = m->why;
+    bool was_strict = m->strict;
+    m->why = NULL;
+    m->strict = true;
+    bool taken = union_try(m, node, item);
+    m->strict = was_strict;
+    taken = taken || (!was_strict && union_try(m, node, item));
+    m->why = why;
+    if (!taken) {
+        why_set(why, m->work > MAP_WORK_MAX ? "its values fit the schema's unions in too many ways"
+                                            : "fits no branch of the union");
+    }
+    return taken ? ERR_OK : ERR_REJECTED;
+}
+
+static enum err put_json(struct mapper *m, const struct avro_node *node, struct slice raw)
+{
+    struct slice text;
+    assert(raw.size > 0);
+    switch (raw.data[0]) {
+    case '"': {
+        enum err e = map_unquote(m, raw, &text);
+        return e ? e : map_put_scalar(m, node, text, false);
+    }
+    case '{':
+        if (node->kind == AVRO_RECORD) {
+            return put_record(m, node, raw);
+        }
+        return node->kind == AVRO_MAP ? put_elements(m, node, raw)
+                                      : map_misfit(m, SLICE("an object"), map_node_name(node));
+    case '[':
+        return node->kind == AVRO_ARRAY ? put_elements(m, node, raw)
+                                        : map_misfit(m, SLICE("an array"), map_node_name(node));
+    case 't':
+    case 'f':
+        if (node->kind == AVRO_BOOLEAN) {
+            avro_put_boolean(m->out, raw.data[0] == 't');
+            return ERR_OK;
+        }
+        return map_misfit(m, raw, map_node_name(node));
+    case 'n':
+        return node->kind == AVRO_NULL ? ERR_OK : map_misfit(m, raw, map_node_name(node));
+    default:
+        return map_put_scalar(m, node, raw, true);
+    }
+}
+
+static enum err put_typed(struct mapper *m, const struct avro_node *node, const struct value *value)
+{
+    uint8_t memory[40];
+    struct out text = out_over(memory, sizeof memory);
+    switch (value->kind) {
+    case VALUE_NULL:
+        return node->kind == AVRO_NULL ? ERR_OK : map_misfit(m, SLICE("null"), map_node_name(node));
+    case VALUE_BOOL:
+        return put_json(m, node, value->as.boolean ? SLICE("true") : SLICE("false"));
+    case VALUE_INT:
+        out_put_format(&text, "%lld", (long long)value->as.integer);
+        return map_put_scalar(m, node, out_slice(&text), true);
+    case VALUE_DOUBLE:
+        if (node->kind == AVRO_DOUBLE) {
+            avro_put_double(m->out, value->as.real);
+            return ERR_OK;
+        }
+        if (!isfinite(value->as.real)) {
+            return map_misfit(m, SLICE("a number without bound"), map_node_name(node));
+        }
+        number_put_double(&text, value->as.real);
+        return map_put_scalar(m, node, out_slice(&text), true);
+    case VALUE_NUMBER:
+        return map_put_scalar(m, node, value->as.text, true);
+    case VALUE_TEXT:
+    case VALUE_BYTES:
+        return map_put_scalar(m, node, value->as.text, false);
+    }
+    return ERR_REJECTED;
+}
+
+/* Values nest as deep as JSON and the schema do, both bounded: so is this recursion. */
+enum err map_put_item(struct mapper *m, const struct avro_node *node, const struct map_item *item)
+{
+    if (m->depth == AVRO_DEPTH_MAX) {
+        why_set(m->why, "nested too deeply");
+        return ERR_REJECTED;
+    }
+    m->depth++;
+    enum err e = node->kind == AVRO_UNION ? put_union(m, node, item)
+                 : item->raw.data         ? put_json(m, node, item->raw)
+                                          : put_typed(m, node, &item->value);
+    m->depth--;
+    return e;
+}
