@@ -333,6 +333,7 @@ static enum err admit(struct driver_host *host, const struct event *event,
     uint64_t sequence;
     int64_t wait_ms = wait_of(host, event, route);
     if (store_room(store, stored->stream, stored->datum.size) ||
+        (stored->trust == TIME_BOOT && time_trust_note(&host->intake->trust, stored, wait_ms)) ||
         store_open_room(store, stored->datum.size)) {
         return refuse(host);
     }
@@ -510,8 +511,8 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
         struct store_handler handler = {
             .committed = intake_committed, .trouble = intake_trouble, .context = intake};
         memcpy(intake->streams, setup->streams, setup->stream_count * sizeof *intake->streams);
-        time_trust_init(&intake->trust, setup->store, buffer_boot(store_buffer(setup->store)));
-        e = store_handler_add(setup->store, &handler);
+        e = time_trust_init(&intake->trust, setup->loop, setup->store, why);
+        e = e ? e : store_handler_add(setup->store, &handler);
     }
     for (size_t i = 0; !e && i < setup->driver_count; i++) {
         intake->host_count = i + 1;
@@ -545,6 +546,7 @@ void intake_close(struct intake *intake)
         }
         free(host->routes);
     }
+    time_trust_release(&intake->trust);
     mapper_close(intake->mapper);
     free(intake->datum.data);
     free(intake->texts.data);

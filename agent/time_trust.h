@@ -1,25 +1,56 @@
 /* Is the wall clock to be believed? A board without a battery starts in 1970 or at the time of its
  * image. It is believed once the kernel says that it is disciplined, or when it shows a time that
- * can be: later than this program and than what is stored. Until then arrivals are kept by the
- * monotonic clock of this boot, and turned into wall time when the boot's offset is known:
- * committed once, never revised. Loop thread. */
+ * can be: later than this program. Until then arrivals are kept by the monotonic clock, under the
+ * number of this opening of the buffer, and turned into wall time when packing, once the offset
+ * between the two clocks is known: committed once, never revised.
+ *
+ * The agent may end before that. So the openings whose offset is still to come are kept in the
+ * buffer, each with the machine's boot and the time of its last such event, as cursors of a driver
+ * of its own (CLOCK_DRIVER). If the machine still runs since then, the offset is the same. If it
+ * has been started anew, nobody knows how long it was off: those events get the latest times that
+ * can be, as if it had not been off at all, and a warning says so. Loop thread. */
 #ifndef WEIR_AGENT_TIME_TRUST_H
 #define WEIR_AGENT_TIME_TRUST_H
 
 #include "agent/store.h"
+#include "ports/clock.h"
+#include "ports/loop.h"
 
 /* No event of this program can be older: 2026-01-01. */
 #define TIME_TRUST_FLOOR_US INT64_C(1767225600000000)
+#define TIME_TRUST_CHECK_MS 10000 /* how often a clock that is not believed is looked at */
+#define TIME_OPENING_MAX 16       /* as many offsets as the buffer keeps */
+#define CLOCK_DRIVER "(clock)"    /* no name that a configuration may have */
+
+/* An opening of the buffer with events by the monotonic clock. */
+struct time_opening {
+    uint32_t boot;
+    uint8_t boot_id[BOOT_ID_SIZE];
+    int64_t last_us; /* monotonic, of its last event */
+};
 
 struct time_source {
     struct store *store;
-    uint32_t boot;
+    struct timer timer;
+    uint16_t driver;
     bool trusted;
-    bool offset_needed; /* events were kept by the monotonic clock */
+    struct time_opening own;
+    bool own_waits;                                /* events of this opening need the offset */
+    struct time_opening earlier[TIME_OPENING_MAX]; /* in order of `boot` */
+    size_t earlier_count;
+    struct time_opening settled; /* the oldest opening whose offset is known, */
+    int64_t settled_offset_us;   /* and that */
 };
 
-void time_trust_init(struct time_source *trust, struct store *store, uint32_t boot);
+/* In place; reads what earlier openings left. Before the loop runs. */
+enum err time_trust_init(struct time_source *source, struct loop *loop, struct store *store,
+                         struct why *why) MUST_USE;
+void time_trust_release(struct time_source *source);
 /* Fills time_us, trust and boot of an event that arrives now. */
-void time_trust_stamp(struct time_source *trust, struct stored_event *event);
+void time_trust_stamp(struct time_source *source, struct stored_event *event);
+/* Before an event with TIME_BOOT is put: notes that it needs this opening's offset. Put before what
+ * has to be in one commit with the event; it may be in an earlier one. ERR_FULL: not now. */
+enum err time_trust_note(struct time_source *source, const struct stored_event *event,
+                         int64_t wait_ms) MUST_USE;
 
 #endif

@@ -1,0 +1,196 @@
+#include "tests/agent/store_double.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ports/clock.h"
+#include "ports/log.h"
+#include "tests/cmocka.h"
+
+void double_init(struct store *store)
+{
+    *store = (struct store){.open = 1, .room = SIZE_MAX, .boot = 7};
+}
+
+void double_commit(struct store *store)
+{
+    store->committed = store->open++;
+    for (size_t i = 0; i < store->handler_count; i++) {
+        store->handlers[i].committed(store->handlers[i].context, store->committed, NULL);
+    }
+}
+
+enum err store_handler_add(struct store *store, const struct store_handler *handler)
+{
+    store->handlers[store->handler_count++] = *handler;
+    return ERR_OK;
+}
+
+const struct buffer_changes *store_state(const struct store *store)
+{
+    (void)store;
+    return NULL;
+}
+
+enum err store_room(const struct store *store, uint16_t stream, size_t size)
+{
+    assert_true(stream > 0 && size <= DOUBLE_BYTES_MAX);
+    return store->room ? ERR_OK : ERR_FULL;
+}
+
+enum err store_open_room(struct store *store, size_t size)
+{
+    (void)size;
+    return store->has_no_open ? ERR_FULL : ERR_OK;
+}
+
+void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
+                     uint64_t *ret_commit, uint64_t *ret_sequence)
+{
+    assert_true(store->event_count < DOUBLE_MAX && store->room > 0);
+    struct double_event *copy = &store->events[store->event_count++];
+    copy->event = *event;
+    memcpy(copy->bytes, event->datum.data, event->datum.size);
+    copy->event.datum.data = copy->bytes;
+    copy->commit = store->open;
+    copy->wait_ms = wait_ms;
+    copy->order = store->order++;
+    store->room--;
+    *ret_commit = store->open;
+    *ret_sequence = store->event_count;
+}
+
+enum err store_cursor_put(struct store *store, const struct cursor_change *change, int64_t wait_ms,
+                          uint64_t *ret_commit)
+{
+    (void)wait_ms;
+    assert_true(store->cursor_count < DOUBLE_MAX);
+    struct double_cursor *copy = &store->cursors[store->cursor_count++];
+    *copy = (struct double_cursor){.driver = change->driver,
+                                   .key = change->key,
+                                   .size = change->value.size,
+                                   .commit = store->open,
+                                   .order = store->order++};
+    if (change->value.size) {
+        memcpy(copy->bytes, change->value.data, change->value.size);
+    }
+    *ret_commit = store->open;
+    return ERR_OK;
+}
+
+static void copy_text(char *to, size_t size_max, struct slice s)
+{
+    size_t size = s.size < size_max - 1 ? s.size : size_max - 1;
+    memcpy(to, s.data, size);
+    to[size] = 0;
+}
+
+enum err store_aside_put(struct store *store, const struct aside *aside, int64_t wait_ms,
+                         uint64_t *ret_commit)
+{
+    (void)wait_ms;
+    assert_true(store->aside_count < DOUBLE_MAX);
+    struct double_aside *copy = &store->asides[store->aside_count++];
+    copy->aside = *aside;
+    copy_text(copy->reason, sizeof copy->reason, aside->reason);
+    copy_text(copy->body, sizeof copy->body, aside->body);
+    copy->commit = store->open;
+    *ret_commit = store->open;
+    return ERR_OK;
+}
+
+enum err store_boot_put(struct store *store, const struct boot_offset *boot, uint64_t *ret_commit)
+{
+    if (store->takes_no_boots) {
+        return ERR_FULL;
+    }
+    assert_true(store->boot_count < DOUBLE_MAX);
+    store->boots[store->boot_count++] = *boot;
+    *ret_commit = store->open;
+    return ERR_OK;
+}
+
+void store_commit_now(struct store *store)
+{
+    double_commit(store);
+}
+
+uint64_t store_committed(const struct store *store)
+{
+    return store->committed;
+}
+
+/* The buffer is the store itself. */
+struct buffer *store_buffer(const struct store *store)
+{
+    return (struct buffer *)(uintptr_t)store;
+}
+
+uint32_t buffer_boot(const struct buffer *buffer)
+{
+    return ((const struct store *)(const void *)buffer)->boot;
+}
+
+enum err buffer_driver_number(struct buffer *buffer, const char *name, uint16_t *ret,
+                              struct why *why)
+{
+    (void)buffer;
+    (void)why;
+    assert_string_equal(name, "(clock)");
+    *ret = 99;
+    return ERR_OK;
+}
+
+enum err buffer_cursor_each(struct buffer *buffer, uint16_t driver,
+                            void (*each)(void *context, uint32_t key, struct slice value),
+                            void *context)
+{
+    const struct store *store = (const struct store *)(const void *)buffer;
+    for (size_t i = 0; i < store->known_count; i++) {
+        if (store->known[i].driver == driver) {
+            each(context, store->known[i].key, store->known[i].value);
+        }
+    }
+    return ERR_OK;
+}
+
+/* --- clocks, log, loop --- */
+
+struct double_clock *double_clock(void)
+{
+    static struct double_clock memory;
+    return &memory;
+}
+
+uint64_t clock_monotonic_us(void)
+{
+    return double_clock()->monotonic_us;
+}
+
+int64_t clock_wall_us(void)
+{
+    return double_clock()->wall_us;
+}
+
+bool clock_wall_is_synchronised(void)
+{
+    return double_clock()->is_synchronised;
+}
+
+void clock_boot_id(uint8_t ret[BOOT_ID_SIZE])
+{
+    memset(ret, double_clock()->boot_id, BOOT_ID_SIZE);
+}
+
+void log_put(enum log_level level, const char *part, const char *format, ...)
+{
+    (void)part;
+    (void)format;
+    double_clock()->warnings += level == LOG_WARN;
+}
+
+void double_timers(struct loop *loop, uint64_t add_ms)
+{
+    loop->timers.now_ms += add_ms;
+    timers_fire(&loop->timers);
+}
