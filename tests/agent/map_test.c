@@ -6,6 +6,7 @@
 
 #include "agent/map.h"
 #include "ports/file.h"
+#include "ports/lib/json.h"
 #include "tests/cmocka.h"
 #include "tests/fault_alloc.h"
 #include "uplink/avro/decode.h"
@@ -581,6 +582,105 @@ static void memory_may_be_missing(void **state)
     mapper_close(NULL);
 }
 
+/* --- real data --- */
+
+static bool token_next(struct json_reader *reader, struct json_token *ret)
+{
+    enum err e = json_next(reader, ret);
+    assert_true(e == ERR_OK || e == ERR_CLOSED);
+    return e == ERR_OK;
+}
+
+/* The datum says the same as the line: names and texts byte for byte, numbers as the same double.
+ * Only "ts" is a time there, and an optional value is wrapped, or null where the line has none. */
+static void assert_same(const char *line, size_t size, const char *datum)
+{
+    struct json_reader left;
+    struct json_reader right;
+    struct json_token a;
+    struct json_token b;
+    bool is_time = false;
+    json_init(&left, (struct slice){(const uint8_t *)line, size});
+    json_init(&right, slice_of_text(datum));
+    while (token_next(&left, &a)) {
+        assert_true(token_next(&right, &b));
+        if (a.kind == JSON_KEY && b.kind == JSON_KEY && !slice_equal(a.text, b.text)) {
+            assert_true(token_next(&right, &b) && b.kind == JSON_NULL); /* the line has it not */
+            assert_true(token_next(&right, &b));
+        }
+        if (b.kind == JSON_OBJECT_BEGIN && a.kind == JSON_NUMBER) { /* {"long":17} */
+            assert_true(token_next(&right, &b) && token_next(&right, &b));
+            struct json_token end;
+            assert_true(token_next(&right, &end) && end.kind == JSON_OBJECT_END);
+        }
+        if (is_time) {
+            assert_int_equal(b.kind, JSON_NUMBER);
+        } else if (a.kind == JSON_NUMBER) {
+            assert_int_equal(b.kind, JSON_NUMBER);
+            assert_true(strtod((const char *)a.text.data, NULL) ==
+                        strtod((const char *)b.text.data, NULL));
+        } else {
+            char left_text[4096];
+            char right_text[4096];
+            struct out left_out = out_over(left_text, sizeof left_text);
+            struct out right_out = out_over(right_text, sizeof right_text);
+            struct slice x = a.text;
+            struct slice y = b.text;
+            assert_int_equal(a.kind, b.kind);
+            if (a.kind == JSON_STRING || a.kind == JSON_KEY) {
+                assert_int_equal(json_string(&a, &left_out, &x), ERR_OK);
+                assert_int_equal(json_string(&b, &right_out, &y), ERR_OK);
+            }
+            assert_true(slice_equal(x, y));
+        }
+        is_time = a.kind == JSON_KEY && slice_equal_text(a.text, "ts");
+    }
+    assert_false(token_next(&right, &b));
+}
+
+static void map_lines(const char *schema_path, const char *data_path, size_t line_count)
+{
+    struct slice schema;
+    struct slice data;
+    struct run run;
+    size_t count = 0;
+    char *text;
+    assert_int_equal(file_read(schema_path, 65536, &schema, NULL), ERR_OK);
+    assert_int_equal(file_read(data_path, 16 * 1024 * 1024, &data, NULL), ERR_OK);
+    text = calloc(1, schema.size + 1);
+    assert_non_null(text);
+    memcpy(text, schema.data, schema.size);
+    run_open(&run, text);
+    run.task.time_field = "ts";
+    run.task.unknown_is_refused = true;
+    run.task.body_kind = BODY_JSON;
+    for (size_t at = 0; at < data.size;) {
+        const uint8_t *end = memchr(data.data + at, '\n', data.size - at);
+        assert_non_null(end);
+        run.task.body = (struct slice){data.data + at, (size_t)(end - data.data) - at};
+        if (run_task(&run)) {
+            fail_msg("%s, line %zu: %s", data_path, count + 1, run.why.text);
+        }
+        assert_true(run.result.has_time);
+        assert_same((const char *)run.task.body.data, run.task.body.size, run.text);
+        at += run.task.body.size + 1;
+        count++;
+    }
+    assert_int_equal(count, line_count);
+    run_close(&run);
+    free(text);
+    free((void *)(uintptr_t)schema.data);
+    free((void *)(uintptr_t)data.data);
+}
+
+static void real_data_is_kept(void **state)
+{
+    (void)state;
+    map_lines("config/examples/energy_meter.avsc", "tests/data/energy_meter.ndjson", 12855);
+    map_lines("config/examples/button_events.avsc", "tests/data/button_events.ndjson", 1368);
+    map_lines("config/examples/syslog.avsc", "tests/data/syslog.ndjson", 7121);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_type),
@@ -596,6 +696,7 @@ int main(void)
                                        cmocka_unit_test(the_payload_has_the_time),
                                        cmocka_unit_test(templates_read_the_payload),
                                        cmocka_unit_test(reasons_stay_readable),
-                                       cmocka_unit_test(memory_may_be_missing)};
+                                       cmocka_unit_test(memory_may_be_missing),
+                                       cmocka_unit_test(real_data_is_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
