@@ -1,0 +1,198 @@
+"""The program from outside, as a user sees it: commands, exit codes, texts; a run that is killed and loses nothing, told twice nothing.
+
+usage: program_test.py WEIR"""
+import atexit
+import glob
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+weir = sys.argv[1]
+work = tempfile.mkdtemp(prefix="weir-program.")
+failures = []
+
+
+def check(what, condition, shown=""):
+    if not condition:
+        failures.append(what)
+        print(f"FAILED: {what} {shown}")
+
+
+def run(*words, stdin=None):
+    return subprocess.run([weir, *words], capture_output=True, text=True, input=stdin, timeout=60)
+
+
+def write(name, text):
+    path = os.path.join(work, name)
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def test_usage():
+    check("no command is bad usage", run().returncode == 2)
+    check("help is fine", run("--help").returncode == 0 and "weir run" in run("--help").stdout)
+    check("unknown command", run("fly").returncode == 2)
+    check("help of a command", run("buffer", "--help").returncode == 0)
+    check("version", run("version").stdout.startswith("weir "))
+    check("no agent is a negative answer", run("status", "--socket", os.path.join(work, "none.sock")).returncode == 1)
+
+
+def test_schema_and_avro():
+    schema = write("t.avsc", '{"type": "record", "name": "T", "namespace": "w", "fields": [{"name": "a", "type": "long"}]}')
+    r = run("schema", "canonical", schema)
+    check("canonical", r.stdout == '{"name":"w.T","type":"record","fields":[{"name":"a","type":"long"}]}\n', r.stdout)
+    r = run("schema", "fingerprint", schema)
+    check("fingerprints", r.stdout.splitlines()[0] == "CRC-64-AVRO d19578617c563a10" and len(r.stdout.splitlines()) == 3, r.stdout)
+    bad = write("bad.avsc", '{"type": "record", "name": "T", "fields": [{"name": "a", "type": "lonk"}]}')
+    r = run("schema", "canonical", bad)
+    check("an invalid schema names the place", r.returncode == 2 and "/fields/0/type" in r.stderr, r.stderr)
+    value = write("v.json", '{"a": -3}')
+    datum = subprocess.run([weir, "avro", "encode", schema, value], capture_output=True).stdout
+    check("encode", datum == b"\x05", datum)
+    path = os.path.join(work, "v.bin")
+    with open(path, "wb") as f:
+        f.write(datum)
+    check("decode", run("avro", "decode", schema, path).stdout == '{"a":-3}\n')
+    with open(path, "ab") as f:
+        f.write(b"x")
+    check("bytes left over", run("avro", "decode", schema, path).returncode == 2)
+
+
+def configuration(port, **more):
+    return {"agent": {"id": "t"}, "buffer": {"path": os.path.join(work, "d", "buffer.db"), "size_max": "32 MiB"},
+            "streams": {"typed": {"schema": "typed.avsc", "key": "k"}, "raw": {}},
+            "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{port}", "ack_interval": "5 ms",
+                                 "routes": [{"topic": "typed", "stream": "typed"}, {"topic": "#", "stream": "raw"}]}},
+            "uplinks": {"files": {"type": "file", "path": os.path.join(work, "out"), "time_max": "2 s"}}, **more}
+
+
+def test_check():
+    write("typed.avsc", json.dumps({"type": "record", "name": "Typed", "fields": [
+        {"name": "k", "type": "string"}, {"name": "n", "type": "long"}, {"name": "t", "type": ["null", "double"], "default": None}]}))
+    good = configuration(8080)
+    check("a good file", run("check", write("good.json", json.dumps(good))).returncode == 0)
+    for what, change, place in [
+            ("unknown key", lambda c: c["streams"]["raw"].update(priorty=3), "$.streams.raw.priorty"),
+            ("unit missing", lambda c: c["buffer"].update(size_max="32"), "$.buffer.size_max"),
+            ("schema missing", lambda c: c["streams"]["typed"].update(schema="none.avsc"), "$.streams.typed.schema"),
+            ("key is no field", lambda c: c["streams"]["typed"].update(key="nope"), "$.streams.typed.key"),
+            ("unknown stream", lambda c: c["drivers"]["post"]["routes"][0].update(stream="nope"), "nope"),
+            ("unknown type", lambda c: c["uplinks"]["files"].update(type="carrier-pigeon"), "$.uplinks.files")]:
+        wrong = configuration(8080)
+        change(wrong)
+        path = write("wrong.json", json.dumps(wrong, indent=1))
+        r = run("check", path)
+        check(f"check: {what}", r.returncode == 1 and place in r.stderr and r.stderr.startswith(path + ":"), r.stderr)
+        check(f"run: {what}", run("run", path).returncode == 2)
+    secret = write("secret", "hush-hush\n")
+    os.chmod(secret, 0o600)
+    c = configuration(8080)
+    c["uplinks"]["cloud"] = {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "{stream}",
+                             "sasl": {"mechanism": "PLAIN", "user": "u", "password": "${file:" + secret + "}"}}
+    r = run("config", "show", write("secret.json", json.dumps(c)))
+    check("secrets are not shown", r.returncode == 0 and "hush" not in r.stdout and "***" in r.stdout, r.stderr)
+
+
+class Agent:
+    def __init__(self, config):
+        self.path = write("weir.json", json.dumps(config))
+        self.port = int(config["drivers"]["post"]["listen"].split(":")[1])
+        self.socket = os.path.join(work, "d", "weir.sock")
+
+    def start(self):
+        self.process = subprocess.Popen([weir, "run", self.path], stdout=subprocess.DEVNULL, stderr=open(os.path.join(work, "log"), "ab"))
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit("the agent does not listen; " + open(os.path.join(work, "log")).read()[-1000:])
+
+    def post(self, path, body):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", path, body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text)
+
+    def status(self):
+        return json.loads(run("status", "--json", "--socket", self.socket).stdout)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def test_bad_events_never_stop_good_ones(agent):
+    for body, reason in [('{"k": "a", "n": "abc"}', 'field "n"'), ('{"k": "a", "n": 1e30}', 'field "n"'), ('{"n": 1}', 'field "k"'),
+                         ('{"k": "a", "n": 1, "n": 2}', "the object has already"), ('{"k": "a", "n": 1, "t": {}}', 'field "t"'), ('{"k": "a", "n": 1.5}', 'field "n"')]:
+        status, answer = agent.post("/typed", body)
+        aside = answer.get("aside") or [{}]
+        check(f"set aside: {body}", status == 200 and reason in aside[0].get("error", ""), str((status, answer)))
+        status, answer = agent.post("/typed", '{"k": "a", "n": 1, "t": 21.5}')
+        check("the next one is stored", status == 200 and answer["stored"] == 1, str(answer))
+    status, answer = agent.post("/typed", '[{"k": "a", "n": 1},')
+    check("what can't be split is refused whole", status == 400, str(answer))
+    listing = run("aside", "ls", "--buffer", os.path.join(work, "d", "buffer.db")).stdout.splitlines()
+    check("set-aside events are visible", len(listing) >= 4 and all("reason" in json.loads(line) for line in listing), str(len(listing)))
+
+
+def read_out():
+    events = []
+    for path in sorted(glob.glob(os.path.join(work, "out", "raw", "**", "*.avro"), recursive=True)):
+        r = run("avro", "cat", path)
+        check("the file is whole", r.returncode == 0, r.stderr)
+        events += [json.loads(json.loads(line)["body"])["n"] for line in r.stdout.splitlines()]
+    return events
+
+
+def test_killed_and_once(agent):
+    acknowledged, n = [], 0
+    for life in range(6):
+        for _ in range(40):
+            n += 1
+            try:
+                status, answer = agent.post("/number", json.dumps({"n": n}))
+            except (OSError, http.client.HTTPException):
+                status = 0 # no answer: it may be stored or not, but not twice
+            if status == 200:
+                acknowledged.append(n)
+        agent.process.kill()
+        agent.process.wait()
+        listing = run("buffer", "ls", "--buffer", os.path.join(work, "d", "buffer.db"), "--json")
+        check("the buffer of a stopped agent", listing.returncode == 0 and json.loads(listing.stdout)["streams"], listing.stderr)
+        agent.start()
+    until = time.monotonic() + 30
+    while time.monotonic() < until and agent.status()["backlog"]:
+        time.sleep(0.1)
+    time.sleep(3) # the last file is finished by its age
+    check("SIGTERM ends in order", agent.stop() == 0)
+    events = read_out()
+    check("every acknowledged event", set(acknowledged) <= set(events), str(sorted(set(acknowledged) - set(events))[:5]))
+    check("once, in order", events == sorted(set(events)), str(len(events)))
+
+
+test_usage()
+test_schema_and_avro()
+test_check()
+agent = Agent(configuration(free_port()))
+agent.start()
+atexit.register(lambda: agent.process.poll() is None and agent.process.kill())
+test_bad_events_never_stop_good_ones(agent)
+test_killed_and_once(agent)
+print(f"{len(failures)} failed; files in {work}" if failures else "all is well")
+sys.exit(1 if failures else 0)
