@@ -1,5 +1,6 @@
-/* The baseline: a bare librdkafka producer that sends the lines of a file as they are, with zstd, and waits for all answers. No parsing, no
- * schema, nothing durable. usage: producer BROKERS TOPIC FILE [SETTING=VALUE...] */
+/* The baseline: a bare librdkafka producer that sends the lines of a file as they are, with zstd,
+ * and waits for all answers. No parsing, no schema, nothing durable. usage: producer BROKERS TOPIC
+ * FILE [SETTING=VALUE...] */
 #include <librdkafka/rdkafka.h>
 
 #include <stdio.h>
@@ -53,7 +54,8 @@ int main(int argc, char **argv)
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     FILE *file = fopen(argv[3], "r");
     if (!rk || !file) {
-        fprintf(stderr, "cannot open %s: %s\n", rk ? argv[3] : "a producer", rk ? "no such file" : why);
+        fprintf(stderr, "cannot open %s: %s\n", rk ? argv[3] : "a producer",
+                rk ? "no such file" : why);
         return 3;
     }
     char *line = NULL;
@@ -62,7 +64,8 @@ int main(int argc, char **argv)
     for (ssize_t size; (size = getline(&line, &room, file)) > 0; sent++) {
         rd_kafka_resp_err_t e;
         size -= line[size - 1] == '\n';
-        while ((e = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(argv[2]), RD_KAFKA_V_VALUE(line, (size_t)size),
+        while ((e = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(argv[2]),
+                                      RD_KAFKA_V_VALUE(line, (size_t)size),
                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END)) ==
                RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             rd_kafka_poll(rk, 10);
