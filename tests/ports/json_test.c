@@ -312,8 +312,8 @@ static void test_duplicates(void **state)
         "{\"a\":{\"x\":1},\"b\":[{\"y\":1}],\"a\":2}",
         "[{},{\"k\":1,\"k\":1}]",
         "{\"\xf0\x9f\x98\x80\":1,\"\\ud83d\\ude00\":2}",
-        "{\"much longer than a word \\\\ of eight\":1,\"\\u006duch longer than a word \\u005c of "
-        "eight\":2}",
+        ("{\"much longer than a word \\\\ of eight\":1,\"\\u006duch longer than a word \\u005c of "
+         "eight\":2}"),
     };
     struct json_reader reader;
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
