@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "agent/map.h"
 #include "ports/file.h"
 #include "ports/lib/hash.h"
 #include "uplink/avro/container.h"
@@ -11,6 +12,8 @@
 #include "uplink/avro/encode.h"
 
 #define INPUT_SIZE_MAX (64 * 1024 * 1024)
+#define OUTPUT_SIZE_FIRST ((size_t)64 * 1024)
+#define OUTPUT_SIZE_MAX (8 * (size_t)INPUT_SIZE_MAX)
 
 /* A file, or standard input for "-". The caller frees ret->data. */
 static enum err read_input(const char *path, struct slice *ret, struct why *why)
@@ -43,10 +46,20 @@ static void free_input(struct slice input)
     free((void *)(uintptr_t)input.data);
 }
 
-static int complain(const char *path, const struct why *why)
+/* What went wrong with a file; an error of the machine is not the input's. */
+static int complain(const char *path, enum err e, const struct why *why)
 {
-    fprintf(stderr, "%s: %s\n", path, why->text);
-    return EXIT_USAGE;
+    fprintf(stderr, "%s: %s\n", path, why->text[0] ? why->text : err_name(e));
+    return e == ERR_NOMEM || e == ERR_IO ? EXIT_FAILED : EXIT_USAGE;
+}
+
+static int finish(void)
+{
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "weir: standard output can't be written\n");
+        return EXIT_FAILED;
+    }
+    return EXIT_FINE;
 }
 
 static enum err read_schema(const char *path, struct avro_schema **ret, struct why *why)
@@ -58,71 +71,116 @@ static enum err read_schema(const char *path, struct avro_schema **ret, struct w
     return e;
 }
 
-/* Runs with ever more memory until the result fits. */
-static enum err grow(enum err (*work)(void *context, struct out *out, struct why *why),
-                     void *context, struct out *ret, struct why *why)
+struct avro_work {
+    const struct avro_schema *schema;
+    struct mapper *mapper; /* of "encode --plain" */
+    struct slice input;    /* decoding takes off what it has read */
+    struct out out;
+};
+
+/* Runs with ever more memory until the result fits; `out` keeps its memory. */
+static enum err grow(enum err (*work)(struct avro_work *w, struct why *why), struct avro_work *w,
+                     struct why *why)
 {
-    for (size_t room = 64 * 1024; room <= 8 * (size_t)INPUT_SIZE_MAX; room *= 4) {
-        *ret = out_over(malloc(room), room);
-        if (!ret->data) {
+    size_t room = w->out.size_max ? w->out.size_max : OUTPUT_SIZE_FIRST;
+    for (; room <= OUTPUT_SIZE_MAX; room *= 4) {
+        if (room != w->out.size_max) {
+            free(w->out.data);
+            w->out = out_over(malloc(room), room);
+        }
+        if (!w->out.data) {
+            w->out.size_max = 0;
             return ERR_NOMEM;
         }
-        enum err e = work(context, ret, why);
-        if (!ret->overflow && e != ERR_FULL) {
+        w->out.size = 0;
+        w->out.overflow = false;
+        enum err e = work(w, why);
+        if (!w->out.overflow) {
             return e;
         }
-        free(ret->data);
-        ret->data = NULL;
     }
     why_set(why, "the result is too large");
     return ERR_REJECTED;
 }
 
-struct avro_work {
-    const struct avro_schema *schema;
-    struct slice input;
-};
-
-static enum err encode_work(void *context, struct out *out, struct why *why)
+static enum err encode_work(struct avro_work *w, struct why *why)
 {
-    const struct avro_work *w = context;
-    return avro_encode_json(w->schema, w->input, out, why);
+    return avro_encode_json(w->schema, w->input, &w->out, why);
 }
 
-static enum err decode_work(void *context, struct out *out, struct why *why)
+static enum err plain_work(struct avro_work *w, struct why *why)
 {
-    const struct avro_work *w = context;
+    struct map_result result;
+    struct map_task task = {.record = avro_schema_root(w->schema),
+                            .body_kind = BODY_JSON,
+                            .body = w->input,
+                            .unknown_is_refused = false};
+    return map_run(w->mapper, &task, &w->out, &result, why);
+}
+
+static enum err decode_work(struct avro_work *w, struct why *why)
+{
     struct slice data = w->input;
-    enum err e = avro_decode_json(avro_schema_root(w->schema), &data, out, why);
-    if (!e && data.size > 0) {
-        why_set(why, "byte %zu: %zu bytes are left over behind the datum",
-                w->input.size - data.size, data.size);
-        return ERR_CORRUPT;
+    enum err e = avro_decode_json(avro_schema_root(w->schema), &data, &w->out, why);
+    out_put_byte(&w->out, '\n');
+    if (!e && !w->out.overflow) {
+        w->input = data;
     }
-    out_put_byte(out, '\n');
     return e;
 }
 
+static enum err decode_one(struct avro_work *w, struct why *why)
+{
+    size_t size = w->input.size;
+    enum err e = grow(decode_work, w, why);
+    if (!e && w->input.size > 0) {
+        why_set(why, "byte %zu: %zu bytes are left over behind the datum", size - w->input.size,
+                w->input.size);
+        e = ERR_CORRUPT;
+    }
+    return e;
+}
+
+static enum err encode_plain(struct avro_work *w, struct why *why)
+{
+    const struct avro_node *root = avro_schema_root(w->schema);
+    if (root->kind != AVRO_RECORD || root->field_count > MAP_FIELD_MAX) {
+        why_set(why, "--plain wants a schema of a record with at most %d fields", MAP_FIELD_MAX);
+        return ERR_CONFIG;
+    }
+    enum err e = mapper_open(&w->mapper);
+    e = e ? e : grow(plain_work, w, why);
+    mapper_close(w->mapper);
+    return e;
+}
+
+static enum err encode_one(struct avro_work *w, struct why *why)
+{
+    return grow(encode_work, w, why);
+}
+
 static int convert(const char *schema_path, const char *path,
-                   enum err (*work)(void *, struct out *, struct why *))
+                   enum err (*work)(struct avro_work *, struct why *))
 {
     struct why why = {""};
-    struct avro_work w = {NULL, {NULL, 0}};
+    struct avro_work w = {.schema = NULL};
     struct avro_schema *schema = NULL;
-    struct out out = {0};
-    if (read_schema(schema_path, &schema, &why)) {
-        return complain(schema_path, &why);
+    enum err e = read_schema(schema_path, &schema, &why);
+    if (e) {
+        return complain(schema_path, e, &why);
     }
+    struct slice input = {NULL, 0};
     w.schema = schema;
-    enum err e = read_input(path, &w.input, &why);
-    e = e ? e : grow(work, &w, &out, &why);
+    e = read_input(path, &input, &why);
+    w.input = input;
+    e = e ? e : work(&w, &why);
     if (!e) {
-        fwrite(out.data, 1, out.size, stdout);
+        fwrite(w.out.data, 1, w.out.size, stdout);
     }
-    free(out.data);
-    free_input(w.input);
+    free(w.out.data);
+    free_input(input);
     avro_schema_close(schema);
-    return e ? complain(path, &why) : EXIT_FINE;
+    return e ? complain(path, e, &why) : finish();
 }
 
 static enum err read_file(void *context, uint8_t *data, size_t size, size_t *ret_size)
@@ -132,30 +190,20 @@ static enum err read_file(void *context, uint8_t *data, size_t size, size_t *ret
     return ferror(file) ? ERR_IO : ERR_OK;
 }
 
-static enum err print_block(const struct avro_node *root, uint64_t count, struct slice raw,
-                            struct why *why)
+/* The records of a block, one a line. */
+static enum err print_block(struct avro_work *w, uint64_t count, struct slice raw, struct why *why)
 {
+    w->input = raw;
     for (uint64_t i = 0; i < count; i++) {
-        struct avro_work w = {NULL, raw};
-        struct out line = {0};
-        size_t room = raw.size * 12 + 65536;
-        line = out_over(malloc(room), room);
-        if (!line.data) {
-            return ERR_NOMEM;
-        }
-        enum err e = avro_decode_json(root, &w.input, &line, why);
-        if (!e) {
-            fwrite(line.data, 1, line.size, stdout);
-            putchar('\n');
-        }
-        free(line.data);
-        raw = w.input;
+        enum err e = grow(decode_work, w, why);
         if (e) {
+            why_add(why, "record %llu of a block", (unsigned long long)i);
             return e;
         }
+        fwrite(w->out.data, 1, w->out.size, stdout);
     }
-    if (raw.size > 0) {
-        why_set(why, "a block has %zu bytes more than its records", raw.size);
+    if (w->input.size > 0) {
+        why_set(why, "a block has %zu bytes more than its records", w->input.size);
         return ERR_CORRUPT;
     }
     return ERR_OK;
@@ -165,38 +213,49 @@ static int cat(const char *path)
 {
     struct why why = {""};
     struct container_reader *reader = NULL;
+    struct avro_work w = {.schema = NULL};
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     if (!file) {
         fprintf(stderr, "%s: no such file, or not allowed\n", path);
         return EXIT_USAGE;
     }
     enum err e = container_reader_open(&reader, read_file, file, &why);
+    w.schema = e ? NULL : container_schema(reader);
     while (!e) {
         uint64_t count;
         struct slice raw;
         e = container_block(reader, &count, &raw, &why);
-        e = e ? e : print_block(avro_schema_root(container_schema(reader)), count, raw, &why);
+        e = e ? e : print_block(&w, count, raw, &why);
     }
     container_reader_close(reader);
+    free(w.out.data);
     if (file != stdin) {
         fclose(file);
     }
-    return e == ERR_CLOSED ? EXIT_FINE : complain(path, &why);
+    int code = finish();
+    return e != ERR_CLOSED ? complain(path, e, &why) : code;
 }
 
 int avro_command(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[0], "encode") == 0) {
+        for (int i = 1; i < argc; i++) {
+            if (strcmp(argv[i], "--plain") == 0) {
+                return convert(argv[i == 1 ? 2 : 1], argv[i == 3 ? 2 : 3], encode_plain);
+            }
+        }
+    }
     if (argc == 3 && strcmp(argv[0], "encode") == 0) {
-        return convert(argv[1], argv[2], encode_work);
+        return convert(argv[1], argv[2], encode_one);
     }
     if (argc == 3 && strcmp(argv[0], "decode") == 0) {
-        return convert(argv[1], argv[2], decode_work);
+        return convert(argv[1], argv[2], decode_one);
     }
     if (argc == 2 && strcmp(argv[0], "cat") == 0) {
         return cat(argv[1]);
     }
-    return command_misuse("avro", "usage: weir avro encode SCHEMA JSON | decode SCHEMA BIN | cat "
-                                  "FILE   (\"-\" is standard input)");
+    return command_misuse("avro", "usage: weir avro encode SCHEMA JSON [--plain] | decode SCHEMA "
+                                  "BIN | cat FILE   (\"-\" is standard input)");
 }
 
 static void print_hash(const char *name, enum hash_kind kind, struct slice canonical)
@@ -217,8 +276,9 @@ int schema_command(int argc, char **argv)
     if (!canonical_only && (argc != 2 || strcmp(argv[0], "fingerprint") != 0)) {
         return command_misuse("schema", "usage: weir schema canonical FILE | fingerprint FILE");
     }
-    if (read_schema(argv[1], &schema, &why)) {
-        return complain(argv[1], &why);
+    enum err e = read_schema(argv[1], &schema, &why);
+    if (e) {
+        return complain(argv[1], e, &why);
     }
     size_t room = AVRO_SCHEMA_SIZE_MAX * 4; /* full names may be longer than what was written */
     struct out canonical = out_over(malloc(room), room);
@@ -232,12 +292,13 @@ int schema_command(int argc, char **argv)
         return EXIT_FAILED;
     }
     if (canonical_only) {
-        printf("%.*s\n", (int)canonical.size, (const char *)canonical.data);
+        fwrite(canonical.data, 1, canonical.size, stdout);
+        putchar('\n');
     } else {
         printf("CRC-64-AVRO %016llx\n", (unsigned long long)avro_crc64(out_slice(&canonical)));
         print_hash("MD5", HASH_MD5, out_slice(&canonical));
         print_hash("SHA-256", HASH_SHA256, out_slice(&canonical));
     }
     free(canonical.data);
-    return EXIT_FINE;
+    return finish();
 }

@@ -193,7 +193,7 @@ static enum err put_real(struct mapper *m, const struct avro_node *node, struct 
 static enum err put_decimal(struct mapper *m, const struct avro_node *node, struct slice text,
                             bool is_number)
 {
-    uint8_t memory[DECIMAL_PRECISION_MAX];
+    uint8_t memory[DECIMAL_SIZE_MAX];
     struct out bytes = out_over(memory, sizeof memory);
     if ((!is_number && (m->strict || !map_number_is(text))) ||
         number_to_decimal(text, node->precision, node->scale, &bytes) ||

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 struct zstd_encoder {
     ZSTD_CCtx *context;
@@ -82,24 +83,18 @@ void zstd_decoder_close(struct zstd_decoder *decoder)
 
 enum err zstd_decode(struct zstd_decoder *decoder, struct slice frame, struct out *ret)
 {
-    ZSTD_inBuffer in = {frame.data, frame.size, 0};
-    ZSTD_outBuffer out = {ret->data + ret->size, ret->size_max - ret->size, 0};
-    size_t left = 1;
     if (ret->overflow) {
         return ERR_FULL;
     }
-    ZSTD_DCtx_reset(decoder->context, ZSTD_reset_session_only);
-    while (in.pos < in.size || left > 0) {
-        size_t in_before = in.pos;
-        size_t out_before = out.pos;
-        left = ZSTD_decompressStream(decoder->context, &out, &in);
-        if (ZSTD_isError(left)) {
-            return ERR_CORRUPT;
-        }
-        if (left > 0 && in.pos == in_before && out.pos == out_before) {
-            return out.pos == out.size ? ERR_FULL : ERR_CORRUPT; /* no room, or cut short */
-        }
+    if (frame.size == 0) {
+        return ERR_CORRUPT; /* zstd takes nothing for a frame of nothing */
     }
-    ret->size += out.pos;
+    /* All at once: no window is allocated, however large the frame says that it is. */
+    size_t size = ZSTD_decompressDCtx(decoder->context, ret->data + ret->size,
+                                      ret->size_max - ret->size, frame.data, frame.size);
+    if (ZSTD_isError(size)) {
+        return ZSTD_getErrorCode(size) == ZSTD_error_dstSize_tooSmall ? ERR_FULL : ERR_CORRUPT;
+    }
+    ret->size += size;
     return ERR_OK;
 }

@@ -3,15 +3,10 @@
 
 #include "uplink/avro/schema.h"
 
-/* Named types that are written out: a schema has fewer (AVRO_SCHEMA_SIZE_MAX), or is not canonical
- * here. */
-#define NAMED_MAX 900
-
 struct writer {
     struct out *out;
-    const struct avro_node
-        *written[NAMED_MAX]; /* named types that were written out: from then on by name */
-    size_t written_count;
+    uint32_t written; /* ordinal of the last named type that was written out: types are written in
+                       * the order of their definitions */
     unsigned depth;
 };
 
@@ -22,22 +17,6 @@ static void write_name(struct writer *w, struct slice name)
     out_put_byte(w->out, '"');
     out_put_slice(w->out, name);
     out_put_byte(w->out, '"');
-}
-
-static bool write_by_name(struct writer *w, const struct avro_node *node)
-{
-    for (size_t i = 0; i < w->written_count; i++) {
-        if (w->written[i] == node) {
-            write_name(w, node->name);
-            return true;
-        }
-    }
-    if (w->written_count == NAMED_MAX) {
-        w->out->overflow = true;
-        return true;
-    }
-    w->written[w->written_count++] = node;
-    return false;
 }
 
 static void write_fields(struct writer *w, const struct avro_node *node)
@@ -55,9 +34,11 @@ static void write_fields(struct writer *w, const struct avro_node *node)
 
 static void write_named(struct writer *w, const struct avro_node *node)
 {
-    if (write_by_name(w, node)) {
+    if (node->ordinal <= w->written) {
+        write_name(w, node->name);
         return;
     }
+    w->written = node->ordinal;
     out_put_text(w->out, "{\"name\":");
     write_name(w, node->name);
     out_put_format(w->out, ",\"type\":\"%s\"", avro_kind_name(node->kind));
@@ -104,10 +85,7 @@ static void write_node(struct writer *w, const struct avro_node *node)
 
 void avro_canonical(const struct avro_schema *schema, struct out *ret)
 {
-    struct writer w;
-    w.out = ret;
-    w.written_count = 0;
-    w.depth = 0;
+    struct writer w = {.out = ret};
     write_node(&w, avro_schema_root(schema));
 }
 

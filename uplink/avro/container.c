@@ -204,7 +204,8 @@ static enum err meta_take_item(struct container_reader *r)
         if (e) {
             return e == ERR_CLOSED ? ERR_CORRUPT : e;
         }
-        if (size < 0 || (uint64_t)size > CONTAINER_META_SIZE_MAX - r->meta_size) {
+        if (size < 0 || size > CONTAINER_META_SIZE_MAX ||
+            r->meta_size + (size_t)size > CONTAINER_META_SIZE_MAX) {
             return ERR_CORRUPT;
         }
         size_t room = (size_t)size + 10;
@@ -373,7 +374,9 @@ enum err container_block(struct container_reader *r, uint64_t *ret_count, struct
     }
     e = e ? e : take_long(r, &size);
     if (e || count < 0 || size < 0 || size > CONTAINER_BLOCK_SIZE_MAX) {
-        return e == ERR_IO ? e : damaged(r, why, "a block's head is damaged or cut short");
+        return e && e != ERR_CORRUPT && e != ERR_CLOSED
+                   ? e
+                   : damaged(r, why, "a block's head is damaged or cut short");
     }
     uint8_t *grown = realloc(r->packed, (size_t)size + 1);
     if (!grown) {
@@ -388,6 +391,9 @@ enum err container_block(struct container_reader *r, uint64_t *ret_count, struct
     e = unpack(r, (struct slice){r->packed, (size_t)size}, ret_raw);
     if (e) {
         return e == ERR_NOMEM ? e : damaged(r, why, "a block does not unpack");
+    }
+    if ((uint64_t)count > ret_raw->size + CONTAINER_EMPTY_MAX) {
+        return damaged(r, why, "a block has more records than bytes");
     }
     *ret_count = (uint64_t)count;
     r->good = r->offset;

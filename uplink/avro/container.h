@@ -11,6 +11,7 @@
     (16 * 1024 * 1024) /* raw bytes of a block that the reader takes \
                         */
 #define CONTAINER_META_SIZE_MAX (1024 * 1024)
+#define CONTAINER_EMPTY_MAX 1000000 /* records of a block that may have no bytes */
 
 enum container_codec { CONTAINER_NULL, CONTAINER_DEFLATE, CONTAINER_ZSTANDARD };
 const char *container_codec_name(enum container_codec codec);

@@ -10,7 +10,7 @@ struct decoder {
     struct slice data;
     struct out *out; /* NULL: skip */
     const char *wrong;
-    size_t empty_items;
+    size_t empty_count; /* against AVRO_EMPTY_MAX */
     unsigned depth;
 };
 
@@ -205,16 +205,12 @@ static enum err decode_items(struct decoder *d, const struct avro_node *node)
             break;
         }
         for (uint64_t i = 0; i < count; i++) {
-            size_t before = d->data.size;
             put_text(d, first ? "" : ",");
             first = false;
             e = node->kind == AVRO_MAP ? decode_key(d) : ERR_OK;
             e = e ? e : decode(d, node->items);
             if (e) {
                 return e;
-            }
-            if (d->data.size == before && ++d->empty_items > AVRO_ITEM_MAX) {
-                return corrupt(d, "more than a million items without bytes");
             }
         }
     }
@@ -259,11 +255,13 @@ static enum err decode_union(struct decoder *d, const struct avro_node *node)
     return e;
 }
 
-/* Data of recursive types nest as deep as they like: refused beyond AVRO_DEPTH_MAX, so the
- * recursion is bounded. */
+/* Data of recursive types nest as deep as they like: refused beyond AVRO_NEST_MAX, so the recursion
+ * is bounded. Twice what the JSON reader takes, as a union is a level here and may be none there.
+ */
 static enum err decode(struct decoder *d, const struct avro_node *node)
 {
-    if (d->depth == AVRO_DEPTH_MAX) {
+    size_t before = d->data.size;
+    if (d->depth > AVRO_NEST_MAX) {
         return corrupt(d, "nested too deeply");
     }
     enum err e = ERR_OK;
@@ -303,6 +301,9 @@ static enum err decode(struct decoder *d, const struct avro_node *node)
         break;
     }
     d->depth--;
+    if (!e && d->data.size == before && ++d->empty_count > AVRO_EMPTY_MAX) {
+        return corrupt(d, "more than a million values without bytes");
+    }
     return e;
 }
 

@@ -6,8 +6,9 @@
 #include "ports/err.h"
 #include "uplink/avro/schema.h"
 
-#define AVRO_ITEM_MAX \
-    1000000 /* items of zero bytes in one datum: a few bytes must not mean a year of work */
+#define AVRO_EMPTY_MAX \
+    1000000 /* values of zero bytes in one datum: a few bytes must not mean a year of work */
+#define AVRO_NEST_MAX 128 /* records, arrays, maps and unions within each other, in data */
 
 /* Takes one value of this type off the front. ERR_CORRUPT: not such a value; nothing is taken. */
 enum err avro_skip(const struct avro_node *node, struct slice *data) MUST_USE;

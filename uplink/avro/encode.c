@@ -1,12 +1,9 @@
 #include "uplink/avro/encode.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "uplink/avro/number.h"
-
-#define POINTER_SIZE_MAX 256
 
 void avro_put_boolean(struct out *o, bool value)
 {
@@ -37,9 +34,9 @@ void avro_put_bytes(struct out *o, struct slice bytes)
 
 struct encoder {
     struct out *out;
-    enum avro_form form;
     struct why *why;
     unsigned depth;
+    uint32_t *work; /* of a default, what is left; NULL: not a default */
 };
 
 static enum err encode(struct encoder *c, const struct avro_node *node, const struct tree *value);
@@ -92,7 +89,8 @@ static enum err encode_whole(struct encoder *c, const struct avro_node *node,
     if (value->kind != JSON_NUMBER) {
         return misfit(c, node, value);
     }
-    bool fits = number_to_long(value->text, &number) == ERR_OK;
+    bool fits = (c->work ? number_to_integer(value->text, &number)
+                         : number_to_long(value->text, &number)) == ERR_OK;
     if (!fits || (node->kind == AVRO_INT && (number < INT32_MIN || number > INT32_MAX))) {
         why_set(c->why, ": %.*s is not within %s",
                 (int)(value->text.size > 40 ? 40 : value->text.size),
@@ -122,7 +120,9 @@ static enum err encode_real(struct encoder *c, const struct avro_node *node,
 {
     double real = 0;
     float small = 0;
-    if (value->kind == JSON_STRING && special_double(value->text, &real)) {
+    /* As a default only directly: in a union Java takes it for a string. */
+    if (value->kind == JSON_STRING && (!c->work || c->depth == 1) &&
+        special_double(value->text, &real)) {
         small = (float)real;
     } else if (value->kind != JSON_NUMBER) {
         return misfit(c, node, value);
@@ -233,8 +233,11 @@ static enum err encode_record(struct encoder *c, const struct avro_node *node,
     if (value->kind != JSON_OBJECT_BEGIN) {
         return misfit(c, node, value);
     }
-    for (const struct tree *member = value->first; member; member = member->next) {
-        if (avro_field_find(node, member->key, 0) < 0) {
+    uint32_t hint = 0;
+    for (const struct tree *member = c->work ? NULL : value->first; member; member = member->next) {
+        int32_t at = avro_field_find(node, member->key, hint);
+        hint = (uint32_t)(at + 1);
+        if (at < 0) {
             why_set(c->why, ": no such field in record %.*s", (int)node->name.size,
                     (const char *)node->name.data);
             return within(c, ERR_REJECTED, member->key);
@@ -249,7 +252,7 @@ static enum err encode_record(struct encoder *c, const struct avro_node *node,
         enum err e = ERR_OK;
         if (member) {
             e = encode(c, field->node, member);
-        } else if (c->form == AVRO_FORM_DEFAULT && field->has_default) {
+        } else if (c->work && field->has_default) {
             out_put_slice(c->out, field->default_bytes);
         } else {
             why_set(c->why, ": the field is missing");
@@ -345,8 +348,7 @@ static enum err encode_plain(struct encoder *c, const struct avro_node *node,
     case AVRO_RECORD:
         return encode_record(c, node, value);
     case AVRO_UNION:
-        return c->form == AVRO_FORM_JSON ? encode_wrapped(c, node, value)
-                                         : encode_bare(c, node, value);
+        return c->work ? encode_bare(c, node, value) : encode_wrapped(c, node, value);
     }
     return ERR_CORRUPT;
 }
@@ -359,16 +361,29 @@ static enum err encode(struct encoder *c, const struct avro_node *node, const st
         why_set(c->why, ": nested too deeply");
         return ERR_REJECTED;
     }
+    if (c->work && (*c->work)-- == 0) {
+        *c->work = 0;
+        why_set(c->why, ": the unions within unions have too many branches to try");
+        return ERR_REJECTED;
+    }
     c->depth++;
     enum err e = encode_plain(c, node, value);
     c->depth--;
     return e;
 }
 
-enum err avro_encode_tree(const struct avro_node *node, const struct tree *value,
-                          enum avro_form form, struct out *ret, struct why *why)
+enum err avro_encode_tree(const struct avro_node *node, const struct tree *value, struct out *ret,
+                          struct why *why)
 {
-    struct encoder c = {.out = ret, .form = form, .why = why};
+    struct encoder c = {.out = ret, .why = why};
+    enum err e = encode(&c, node, value);
+    return e ? e : ret->overflow ? ERR_FULL : ERR_OK;
+}
+
+enum err avro_encode_default(const struct avro_node *node, const struct tree *value, uint32_t *work,
+                             struct out *ret, struct why *why)
+{
+    struct encoder c = {.out = ret, .why = why, .work = work};
     enum err e = encode(&c, node, value);
     return e ? e : ret->overflow ? ERR_FULL : ERR_OK;
 }
@@ -380,7 +395,7 @@ enum err avro_encode_json(const struct avro_schema *schema, struct slice json, s
     struct tree *tree;
     enum err e = tree_parse(&tree, &arena, json, why);
     if (!e) {
-        e = avro_encode_tree(avro_schema_root(schema), tree, AVRO_FORM_JSON, ret, why);
+        e = avro_encode_tree(avro_schema_root(schema), tree, ret, why);
     }
     arena_release(&arena);
     return e;

@@ -15,17 +15,19 @@ void avro_put_double(struct out *o, double value);
 /* bytes and string: size, then the bytes. */
 void avro_put_bytes(struct out *o, struct slice bytes);
 
-enum avro_form {
-    AVRO_FORM_JSON,    /* specification "JSON Encoding": unions wrapped, {"string": "x"} */
-    AVRO_FORM_DEFAULT, /* as defaults are written: a union's value is that of its first branch that
-                        * takes it; missing record members take their fields' defaults */
-};
-
-/* bytes and fixed are strings of U+0000..U+00FF; "NaN", "Infinity", "-Infinity" are floats and
- * doubles. ERR_REJECTED: the value does not fit the schema: *why is "/json/pointer: sentence".
+/* A value in Avro's JSON encoding (specification: "JSON Encoding"): unions wrapped, {"string":
+ * "x"}; bytes and fixed are strings of U+0000..U+00FF; "NaN", "Infinity", "-Infinity" are floats
+ * and doubles. ERR_REJECTED: the value does not fit the schema: *why is "/json/pointer: sentence".
  * ERR_FULL: `ret` is too small. */
-enum err avro_encode_tree(const struct avro_node *node, const struct tree *value,
-                          enum avro_form form, struct out *ret, struct why *why) MUST_USE;
+enum err avro_encode_tree(const struct avro_node *node, const struct tree *value, struct out *ret,
+                          struct why *why) MUST_USE;
+/* The same for a value as defaults are written: a union's value is that of its first branch that
+ * takes it; missing record members take their fields' defaults, unknown ones are left out; int and
+ * long are integers as written. So Java does it. Trying branches of
+ * branches takes a power of the depth: each value looked at takes one off *work, and at 0 it ends
+ * with ERR_REJECTED. */
+enum err avro_encode_default(const struct avro_node *node, const struct tree *value, uint32_t *work,
+                             struct out *ret, struct why *why) MUST_USE;
 /* One JSON value as text. ERR_CORRUPT: not JSON. */
 enum err avro_encode_json(const struct avro_schema *schema, struct slice json, struct out *ret,
                           struct why *why) MUST_USE;

@@ -1,6 +1,7 @@
 #include "uplink/avro/number.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@ struct digits {
     int64_t exponent; /* value = digits * 10^exponent */
 };
 
-static bool exponent_of(struct slice text, size_t at, int64_t *ret)
+static int64_t exponent_of(struct slice text, size_t at)
 {
     bool negative = at < text.size && text.data[at] == '-';
     if (at < text.size && (text.data[at] == '-' || text.data[at] == '+')) {
@@ -27,8 +28,7 @@ static bool exponent_of(struct slice text, size_t at, int64_t *ret)
             value = 1000000; /* far beyond every type; stays so */
         }
     }
-    *ret = negative ? -value : value;
-    return true;
+    return negative ? -value : value;
 }
 
 static enum err digits_of(struct slice text, struct digits *ret)
@@ -52,11 +52,7 @@ static enum err digits_of(struct slice text, struct digits *ret)
         }
         ret->exponent -= behind_point;
     }
-    int64_t exponent = 0;
-    if (at < text.size && !exponent_of(text, at + 1, &exponent)) {
-        return ERR_REJECTED;
-    }
-    ret->exponent += exponent;
+    ret->exponent += at < text.size ? exponent_of(text, at + 1) : 0;
     while (ret->count > 0 && ret->digit[ret->count - 1] == 0) {
         ret->count--;
         ret->exponent++;
@@ -89,6 +85,16 @@ enum err number_to_long(struct slice text, int64_t *ret)
     }
     *ret = d.negative ? (int64_t)(0 - value) : (int64_t)value;
     return ERR_OK;
+}
+
+enum err number_to_integer(struct slice text, int64_t *ret)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] != '-' && (text.data[i] < '0' || text.data[i] > '9')) {
+            return ERR_REJECTED;
+        }
+    }
+    return number_to_long(text, ret);
 }
 
 static bool number_copy(struct slice text, char ret[NUMBER_TEXT_SIZE_MAX + 1])
@@ -124,7 +130,8 @@ enum err number_to_float(struct slice text, float *ret)
     return ERR_OK;
 }
 
-#define BIG_SIZE ((DECIMAL_PRECISION_MAX * 4 + 7) / 8 + 2)
+#define BIG_SIZE DECIMAL_SIZE_MAX
+static_assert(BIG_SIZE * 8 > DECIMAL_DIGIT_MAX * 3322 / 1000 + 2, "room for every decimal");
 
 /* big = big * 10 + digit; big-endian. */
 static void big_push(uint8_t big[BIG_SIZE], unsigned digit)
@@ -150,13 +157,14 @@ static void big_negate(uint8_t big[BIG_SIZE])
 
 enum err number_to_decimal(struct slice text, uint32_t precision, uint32_t scale, struct out *ret)
 {
-    assert(precision > 0 && precision <= DECIMAL_PRECISION_MAX);
+    assert(precision > 0);
     struct digits d;
     enum err e = digits_of(text, &d);
     if (e) {
         return e;
     }
     int64_t zeros = d.exponent + (int64_t)scale;
+    precision = precision < DECIMAL_DIGIT_MAX ? precision : DECIMAL_DIGIT_MAX;
     if (d.count > 0 && (zeros < 0 || zeros + (int64_t)d.count > (int64_t)precision)) {
         return ERR_REJECTED;
     }
@@ -192,7 +200,8 @@ void number_put_double(struct out *o, double value)
 {
     char text[32];
     assert(isfinite(value));
-    for (int digits = 15; digits <= 17; digits++) {
+    /* Every normal double keeps 15 digits; subnormals have fewer. */
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits,
                        value); /* fits: 17 digits, point, sign, exponent */
         double back = strtod(text, NULL);
@@ -207,7 +216,7 @@ void number_put_float(struct out *o, float value)
 {
     char text[32];
     assert(isfinite(value));
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = fabsf(value) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, (double)value); /* fits */
         float back = strtof(text, NULL);
         if (memcmp(&back, &value, sizeof value) == 0) {

@@ -6,23 +6,26 @@
 #include "ports/slice.h"
 
 #define NUMBER_TEXT_SIZE_MAX 400 /* longer number texts are refused */
-#define DECIMAL_PRECISION_MAX 500
+#define DECIMAL_DIGIT_MAX 500    /* numbers with more digits are refused as decimals */
+#define DECIMAL_SIZE_MAX 210     /* bytes of such a number */
 
 /* The value, when it is a whole number that fits: "12", "-3", "1.0", "25e-1" is not whole.
  * ERR_REJECTED: it is not, or does not fit. */
 enum err number_to_long(struct slice text, int64_t *ret) MUST_USE;
+/* The same, but refuses what is not written as an integer: "1.0", "1e3". */
+enum err number_to_integer(struct slice text, int64_t *ret) MUST_USE;
 /* Correctly rounded. ERR_REJECTED: beyond the largest finite value. */
 enum err number_to_double(struct slice text, double *ret) MUST_USE;
 enum err number_to_float(struct slice text, float *ret) MUST_USE;
 
 /* The unscaled value of the number at this scale, as a big-endian two's complement integer of least
- * size (at least one byte). ERR_REJECTED: it has digits behind the scale that are not 0, or more
- * digits than the precision. */
+ * size (at least one byte, at most DECIMAL_SIZE_MAX). ERR_REJECTED: it has digits behind the scale
+ * that are not 0, or more digits than the precision or DECIMAL_DIGIT_MAX. */
 enum err number_to_decimal(struct slice text, uint32_t precision, uint32_t scale,
                            struct out *ret) MUST_USE;
 
-/* The shortest text that reads back as the same value (at most 24 characters): "0.1", "1e+300",
- * "-0.0"; finite values only. */
+/* The value rounded to as few digits as read back the same (at most 24 characters): "0.1",
+ * "1.0e+300", "-0.0"; finite values only. */
 void number_put_double(struct out *o, double value);
 void number_put_float(struct out *o, float value);
 

@@ -1,47 +1,16 @@
+/* From a schema's JSON to the tree of its types. */
 #include "uplink/avro/parse.h"
 
-#include <assert.h>
-#include <string.h>
-
-#include "uplink/avro/encode.h"
 #include "uplink/avro/number.h"
-#include "uplink/avro/tree.h"
+#include "uplink/avro/parse_impl.h"
 
-#define POINTER_SIZE_MAX 512
 #define FIELD_MAX 4096
 #define SYMBOL_MAX 4096
 #define BRANCH_MAX 256
 
-/* A named type, known from where its definition begins. */
-struct named {
-    struct avro_node *node;
-    struct named *next;
-};
-
-/* A default is checked and encoded when all types are complete: its type may be one that is still
- * open. */
-struct pending_default {
-    struct avro_field *field;
-    const struct tree *value;
-    struct slice pointer;
-    struct pending_default *next;
-};
-
-struct parser {
-    struct arena *arena;
-    struct why *why;
-    struct named *named;
-    struct pending_default *defaults;
-    struct pending_default **defaults_end;
-    char pointer[POINTER_SIZE_MAX];
-    size_t pointer_size;
-    uint32_t node_count;
-    unsigned depth;
-};
-
 /* --- errors and their place --- */
 
-static size_t parser_enter(struct parser *p, const char *member, uint32_t index)
+size_t parser_enter(struct parser *p, const char *member, uint32_t index)
 {
     size_t before = p->pointer_size;
     struct out o = out_over(p->pointer + before, sizeof p->pointer - before - 1);
@@ -55,7 +24,7 @@ static size_t parser_enter(struct parser *p, const char *member, uint32_t index)
     return before;
 }
 
-static void parser_leave(struct parser *p, size_t before)
+void parser_leave(struct parser *p, size_t before)
 {
     p->pointer_size = before;
     p->pointer[before] = 0;
@@ -74,7 +43,15 @@ static enum err wrong_name(struct parser *p, const char *text, struct slice name
     return ERR_CORRUPT;
 }
 
-static void *take(struct parser *p, size_t size, enum err *ret_e)
+/* The same for a member of the object that is being parsed. */
+static enum err wrong_member(struct parser *p, const char *member, const char *text,
+                             struct slice name)
+{
+    (void)parser_enter(p, member, 0); /* nobody goes on after an error */
+    return name.data ? wrong_name(p, text, name) : wrong(p, text);
+}
+
+void *parser_take(struct parser *p, size_t size, enum err *ret_e)
 {
     void *memory = arena_take(p->arena, size);
     *ret_e = memory ? ERR_OK : ERR_NOMEM;
@@ -132,7 +109,7 @@ static enum err name_full(struct parser *p, struct slice name, struct slice spac
         return ERR_OK;
     }
     enum err e;
-    uint8_t *memory = take(p, space.size + 1 + name.size, &e);
+    uint8_t *memory = parser_take(p, space.size + 1 + name.size, &e);
     if (!e) {
         struct out o = out_over(memory, space.size + 1 + name.size);
         out_put_slice(&o, space);
@@ -169,14 +146,11 @@ static enum err text_member(struct parser *p, const struct tree *object, const c
 {
     const struct tree *member = tree_member(object, key);
     *ret = (struct slice){NULL, 0};
-    if (!member) {
+    if (!member || (!required && member->kind == JSON_NULL)) { /* Python writes null for none */
         return required ? wrong_name(p, "there is no", slice_of_text(key)) : ERR_OK;
     }
     if (member->kind != JSON_STRING) {
-        size_t before = parser_enter(p, key, 0);
-        enum err e = wrong(p, "must be a string");
-        parser_leave(p, before);
-        return e;
+        return wrong_member(p, key, "must be a string", (struct slice){NULL, 0});
     }
     *ret = member->text;
     return ERR_OK;
@@ -197,11 +171,12 @@ static enum err parse_name(struct parser *p, const struct tree *object, struct s
         return e;
     }
     if (!full_name_is_valid(name)) {
-        return wrong_name(p, "not a valid name:", name);
+        return wrong_member(p, "name", "not a valid name:", name);
     }
-    if (tree_member(object, "namespace")) {
+    bool is_full = name_last_dot(name) > 0; /* then the namespace does not count */
+    if (!is_full && own.data) {
         if (own.size > 0 && !full_name_is_valid(own)) {
-            return wrong_name(p, "not a valid namespace:", own);
+            return wrong_member(p, "namespace", "not a valid namespace:", own);
         }
         space = own;
     }
@@ -209,17 +184,19 @@ static enum err parse_name(struct parser *p, const struct tree *object, struct s
     if (e) {
         return e;
     }
-    size_t last = name_last_dot(name);
-    if (primitive_of((struct slice){name.data + last, name.size - last}, &kind)) {
-        return wrong_name(p, "a primitive type can't be defined anew:", name);
+    /* The specification wants them in no namespace at all; Java and Python take "ns.int", and so
+     * registries have it. */
+    if (primitive_of(node->name, &kind)) {
+        return wrong_member(p, "name", "a primitive type can't be defined anew:", name);
     }
     if (named_find(p, node->name)) {
-        return wrong_name(p, "defined twice:", node->name);
+        return wrong_member(p, "name", "defined twice:", node->name);
     }
-    struct named *named = take(p, sizeof *named, &e);
+    struct named *named = parser_take(p, sizeof *named, &e);
     if (!e) {
         *named = (struct named){node, p->named};
         p->named = named;
+        node->ordinal = ++p->named_count;
     }
     return e;
 }
@@ -238,7 +215,7 @@ static enum err parse_aliases(struct parser *p, const struct tree *object,
         return wrong(p, "must be an array of names");
     }
     enum err e;
-    struct slice *names = take(p, (list->count + 1) * sizeof *names, &e);
+    struct slice *names = parser_take(p, (list->count + 1) * sizeof *names, &e);
     uint32_t count = 0;
     for (const struct tree *item = list->first; !e && item; item = item->next) {
         if (item->kind != JSON_STRING ||
@@ -268,7 +245,7 @@ static enum err new_node(struct parser *p, enum avro_kind kind, const struct tre
         why_set(p->why, "%s: more than %d types", p->pointer, AVRO_NODE_MAX);
         return ERR_REJECTED;
     }
-    struct avro_node *node = take(p, sizeof *node, &e);
+    struct avro_node *node = parser_take(p, sizeof *node, &e);
     if (!e) {
         node->kind = kind;
         node->symbol_default = -1;
@@ -317,7 +294,8 @@ static enum err parse_union(struct parser *p, const struct tree *tree, struct sl
     if (tree->count > BRANCH_MAX) {
         return wrong(p, "more than 256 branches");
     }
-    const struct avro_node **branches = take(p, (tree->count + 1) * sizeof(struct avro_node *), &e);
+    const struct avro_node **branches =
+        parser_take(p, (tree->count + 1) * sizeof(struct avro_node *), &e);
     for (const struct tree *item = tree->first; !e && item; item = item->next) {
         struct avro_node *branch = NULL;
         size_t before = parser_enter(p, NULL, node->branch_count);
@@ -349,17 +327,18 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
     }
     enum err e = text_member(p, tree, "name", true, &field->name);
     if (!e && !name_is_valid(field->name)) {
-        e = wrong_name(p, "not a valid name:", field->name);
+        e = wrong_member(p, "name", "not a valid name:", field->name);
     }
     if (!e && avro_field_find(record, field->name, 0) >= 0) {
-        e = wrong_name(p, "a second field", field->name);
+        e = wrong_member(p, "name", "a second field", field->name);
     }
     const struct tree *order = tree_member(tree, "order");
     if (!e && order &&
         (order->kind != JSON_STRING || (!slice_equal_text(order->text, "ascending") &&
                                         !slice_equal_text(order->text, "descending") &&
                                         !slice_equal_text(order->text, "ignore")))) {
-        e = wrong(p, "order must be \"ascending\", \"descending\" or \"ignore\"");
+        e = wrong_member(p, "order", "must be \"ascending\", \"descending\" or \"ignore\"",
+                         (struct slice){NULL, 0});
     }
     if (!e) {
         e = parse_aliases(p, tree, NULL, &field->aliases, &field->alias_count);
@@ -382,28 +361,6 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
     return e;
 }
 
-static enum err note_default(struct parser *p, const struct tree *tree, struct avro_field *field)
-{
-    const struct tree *value = tree_member(tree, "default");
-    if (!value) {
-        return ERR_OK;
-    }
-    enum err e;
-    size_t before = parser_enter(p, "default", 0);
-    struct pending_default *pending = take(p, sizeof *pending, &e);
-    if (!e) {
-        *pending =
-            (struct pending_default){.field = field,
-                                     .value = value,
-                                     .pointer = arena_copy(p->arena, slice_of_text(p->pointer))};
-        *p->defaults_end = pending;
-        p->defaults_end = &pending->next;
-        e = p->arena->failed ? ERR_NOMEM : ERR_OK;
-    }
-    parser_leave(p, before);
-    return e;
-}
-
 static enum err parse_record(struct parser *p, const struct tree *tree, struct avro_node *node)
 {
     const struct tree *list = tree_member(tree, "fields");
@@ -414,14 +371,14 @@ static enum err parse_record(struct parser *p, const struct tree *tree, struct a
         return wrong(p, "more than 4096 fields");
     }
     enum err e;
-    struct avro_field *fields = take(p, (list->count + 1) * sizeof *fields, &e);
+    struct avro_field *fields = parser_take(p, (list->count + 1) * sizeof *fields, &e);
     size_t before = parser_enter(p, "fields", 0);
     node->fields = fields;
     for (const struct tree *item = list->first; !e && item; item = item->next) {
         size_t inner = parser_enter(p, NULL, node->field_count);
         e = parse_field(p, item, node, &fields[node->field_count]);
         if (!e) {
-            e = note_default(p, item, &fields[node->field_count++]);
+            e = default_note(p, item, &fields[node->field_count++]);
         }
         if (!e) {
             parser_leave(p, inner);
@@ -443,13 +400,13 @@ static enum err parse_symbols(struct parser *p, const struct tree *tree, struct 
         return wrong(p, "more than 4096 symbols");
     }
     enum err e;
-    struct slice *symbols = take(p, (list->count + 1) * sizeof *symbols, &e);
+    struct slice *symbols = parser_take(p, (list->count + 1) * sizeof *symbols, &e);
     node->symbols = symbols;
     for (const struct tree *item = list->first; !e && item; item = item->next) {
         if (item->kind != JSON_STRING || !name_is_valid(item->text)) {
-            e = wrong(p, "symbols must be names");
+            e = wrong_member(p, "symbols", "must be an array of names", (struct slice){NULL, 0});
         } else if (avro_symbol_find(node, item->text) >= 0) {
-            e = wrong_name(p, "a second symbol", item->text);
+            e = wrong_member(p, "symbols", "a second symbol", item->text);
         } else {
             symbols[node->symbol_count++] = item->text;
         }
@@ -458,7 +415,9 @@ static enum err parse_symbols(struct parser *p, const struct tree *tree, struct 
     if (!e && initial) {
         node->symbol_default =
             initial->kind == JSON_STRING ? avro_symbol_find(node, initial->text) : -1;
-        e = node->symbol_default < 0 ? wrong(p, "the default must be one of the symbols") : ERR_OK;
+        if (node->symbol_default < 0) {
+            e = wrong_member(p, "default", "must be one of the symbols", (struct slice){NULL, 0});
+        }
     }
     return e;
 }
@@ -467,11 +426,9 @@ static enum err parse_fixed(struct parser *p, const struct tree *tree, struct av
 {
     const struct tree *size = tree_member(tree, "size");
     int64_t value = -1;
-    if (!size || size->kind != JSON_NUMBER || number_to_long(size->text, &value) || value < 0) {
-        return wrong(p, "a fixed must have a \"size\" of 0 or more");
-    }
-    if (value > AVRO_FIXED_SIZE_MAX) {
-        return wrong(p, "a fixed of more than 1 MiB");
+    if (!size || size->kind != JSON_NUMBER || number_to_integer(size->text, &value) || value < 0 ||
+        value > AVRO_FIXED_SIZE_MAX) {
+        return wrong(p, "a fixed must have a \"size\", an integer from 0 to 2147483647");
     }
     node->size = (uint32_t)value;
     return ERR_OK;
@@ -492,74 +449,6 @@ static enum err parse_items(struct parser *p, const struct tree *tree, const cha
     }
     node->items = items;
     return e;
-}
-
-/* --- logical types: an invalid one is ignored (specification: "Logical Types") --- */
-
-static bool number_member(const struct tree *tree, const char *key, int64_t *ret)
-{
-    const struct tree *member = tree_member(tree, key);
-    return member && member->kind == JSON_NUMBER && number_to_long(member->text, ret) == ERR_OK;
-}
-
-/* The number of decimal digits that always fit a two's complement integer of this size. */
-static int64_t fixed_digits(uint32_t size)
-{
-    return size == 0 ? 0 : (int64_t)(((uint64_t)size * 8 - 1) * 30103 / 100000);
-}
-
-static void parse_decimal(const struct tree *tree, struct avro_node *node)
-{
-    int64_t precision = 0;
-    int64_t scale = 0;
-    if ((node->kind != AVRO_BYTES && node->kind != AVRO_FIXED) ||
-        !number_member(tree, "precision", &precision) || precision < 1 ||
-        precision > DECIMAL_PRECISION_MAX ||
-        (tree_member(tree, "scale") && !number_member(tree, "scale", &scale)) || scale < 0 ||
-        scale > precision || (node->kind == AVRO_FIXED && precision > fixed_digits(node->size))) {
-        return;
-    }
-    node->logical = AVRO_DECIMAL;
-    node->precision = (uint32_t)precision;
-    node->scale = (uint32_t)scale;
-}
-
-static void parse_logical(const struct tree *tree, struct avro_node *node)
-{
-    static const struct {
-        const char *name;
-        enum avro_kind kind;
-        enum avro_logical logical;
-    } table[] = {
-        {"uuid", AVRO_STRING, AVRO_UUID},
-        {"date", AVRO_INT, AVRO_DATE},
-        {"time-millis", AVRO_INT, AVRO_TIME_MILLIS},
-        {"time-micros", AVRO_LONG, AVRO_TIME_MICROS},
-        {"timestamp-millis", AVRO_LONG, AVRO_TIMESTAMP_MILLIS},
-        {"timestamp-micros", AVRO_LONG, AVRO_TIMESTAMP_MICROS},
-        {"timestamp-nanos", AVRO_LONG, AVRO_TIMESTAMP_NANOS},
-        {"local-timestamp-millis", AVRO_LONG, AVRO_LOCAL_TIMESTAMP_MILLIS},
-        {"local-timestamp-micros", AVRO_LONG, AVRO_LOCAL_TIMESTAMP_MICROS},
-        {"local-timestamp-nanos", AVRO_LONG, AVRO_LOCAL_TIMESTAMP_NANOS},
-    };
-    const struct tree *name = tree_member(tree, "logicalType");
-    if (!name || name->kind != JSON_STRING) {
-        return;
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
-        if (table[i].kind == node->kind && slice_equal_text(name->text, table[i].name)) {
-            node->logical = table[i].logical;
-        }
-    }
-    if (slice_equal_text(name->text, "decimal")) {
-        parse_decimal(tree, node);
-    } else if (slice_equal_text(name->text, "duration") && node->kind == AVRO_FIXED &&
-               node->size == 12) {
-        node->logical = AVRO_DURATION;
-    } else if (slice_equal_text(name->text, "uuid") && node->kind == AVRO_FIXED &&
-               node->size == 16) {
-        node->logical = AVRO_UUID;
-    }
 }
 
 static enum err parse_named(struct parser *p, const struct tree *tree, enum avro_kind kind,
@@ -597,6 +486,7 @@ static enum err parse_object(struct parser *p, const struct tree *tree, struct s
     if (slice_equal_text(type, "enum")) {
         return parse_named(p, tree, AVRO_ENUM, space, ret);
     }
+    enum avro_kind primitive;
     if (slice_equal_text(type, "fixed")) {
         e = parse_named(p, tree, AVRO_FIXED, space, ret);
     } else if (slice_equal_text(type, "array") || slice_equal_text(type, "map")) {
@@ -606,7 +496,7 @@ static enum err parse_object(struct parser *p, const struct tree *tree, struct s
     } else {
         e = parse_reference(p, tree, type, space, ret);
     }
-    if (!e && ((*ret)->kind == AVRO_FIXED || (*ret)->name.size == 0)) {
+    if (!e && (slice_equal_text(type, "fixed") || primitive_of(type, &primitive))) {
         parse_logical(tree, *ret);
     }
     return e;
@@ -633,34 +523,6 @@ static enum err parse_type(struct parser *p, const struct tree *tree, struct sli
     }
     p->depth--;
     return e;
-}
-
-/* --- defaults --- */
-
-static enum err encode_default(struct parser *p, struct pending_default *pending)
-{
-    struct why why = {""};
-    size_t room = pending->value->raw.size * 10 + 1024;
-    for (;;) {
-        enum err e;
-        uint8_t *memory = take(p, room, &e);
-        if (e) {
-            return e;
-        }
-        struct out o = out_over(memory, room);
-        e = avro_encode_tree(pending->field->node, pending->value, AVRO_FORM_DEFAULT, &o, &why);
-        if (!o.overflow || room > AVRO_SCHEMA_SIZE_MAX * 16) {
-            if (e) {
-                why_set(p->why, "%s%s", (const char *)pending->pointer.data, why.text);
-                return e == ERR_NOMEM ? e : ERR_CORRUPT;
-            }
-            pending->field->has_default = true;
-            pending->field->default_bytes = out_slice(&o);
-            pending->field->default_json = pending->value->raw;
-            return ERR_OK;
-        }
-        room *= 4; /* nested records fill in their own defaults */
-    }
 }
 
 /* The text without white space between tokens. */
@@ -705,8 +567,8 @@ enum err avro_parse(struct avro_schema *schema, struct slice text, struct why *w
         return e;
     }
     e = parse_type(&p, tree, (struct slice){NULL, 0}, &root);
-    for (struct pending_default *pending = p.defaults; !e && pending; pending = pending->next) {
-        e = encode_default(&p, pending);
+    if (!e) {
+        e = default_encode_all(&p);
     }
     if (!e) {
         e = compact(schema, copy);

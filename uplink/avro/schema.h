@@ -9,10 +9,11 @@
 #include "ports/err.h"
 #include "ports/slice.h"
 
-#define AVRO_SCHEMA_SIZE_MAX (256 * 1024) /* bytes of schema text */
-#define AVRO_DEPTH_MAX 64                 /* nesting of types, and of data */
-#define AVRO_NODE_MAX 16384               /* types in one schema */
-#define AVRO_FIXED_SIZE_MAX (1024 * 1024)
+#define AVRO_SCHEMA_SIZE_MAX (256 * 1024)   /* bytes of schema text */
+#define AVRO_DEPTH_MAX 64                   /* nesting of types */
+#define AVRO_NODE_MAX 16384                 /* types in one schema */
+#define AVRO_FIXED_SIZE_MAX INT32_MAX       /* bytes, as Java has it */
+#define AVRO_DEFAULT_SIZE_MAX (1024 * 1024) /* bytes of all encoded defaults of one schema */
 
 enum avro_kind {
     AVRO_NULL,
@@ -66,6 +67,7 @@ struct avro_field {
 struct avro_node {
     enum avro_kind kind;
     enum avro_logical logical;
+    uint32_t ordinal;   /* RECORD, ENUM, FIXED: its number in order of definition, from 1 */
     uint32_t precision; /* DECIMAL */
     uint32_t scale;     /* DECIMAL */
     uint32_t size;      /* FIXED */
