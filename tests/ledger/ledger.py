@@ -85,8 +85,10 @@ class Broker:
 
 
 class Agent:
-    def __init__(self, program, directory, brokers):
+    def __init__(self, program, directory, brokers, patient):
         self.program, self.dir = program, directory
+        # Patient commits: the moments in which a planted mistake shows are longer.
+        self.ack, self.commit = ("300 ms", "1 s") if patient else ("20 ms", "200 ms")
         self.http_port = free_port()
         self.log = open(os.path.join(directory, "agent.log"), "ab")
         self.path = os.path.join(directory, "weir.json")
@@ -99,11 +101,11 @@ class Agent:
     def configuration(self, brokers):
         return {
             "agent": {"id": "ledger"},
-            "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "64 MiB", "commit_interval": "200 ms"},
+            "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "64 MiB", "commit_interval": self.commit},
             "streams": {"numbered": {"schema": "numbered.avsc", "key": "key"}},
             "drivers": {
                 "lines": {"type": "tail", "stream": "numbered", "paths": [os.path.join(self.dir, "events.log*")], "poll": "50 ms"},
-                "post": {"type": "http", "stream": "numbered", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": "20 ms"},
+                "post": {"type": "http", "stream": "numbered", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": self.ack},
             },
             "uplinks": {"cloud": {
                 "type": "kafka", "brokers": brokers, "topic": "{stream}",
@@ -140,7 +142,8 @@ class Ledger:
         self.dir = options.dir
         os.makedirs(self.dir, exist_ok=True)
         self.broker = Broker(options.kafka, options.nodes, os.path.join(self.dir, "kafka"), options.seed)
-        self.agent = Agent(options.weir, self.dir, [f"127.0.0.1:{p.port}" for p in self.broker.proxies])
+        self.agent = Agent(options.weir, self.dir, [f"127.0.0.1:{p.port}" for p in self.broker.proxies],
+                           options.expect_failure)
         self.feeds = [TailFeed(options.seed, os.path.join(self.dir, "events.log"), 150),
                       HttpFeed(options.seed + 1, self.agent.http_port, 100)]
         self.kills = collections.Counter()
@@ -151,6 +154,8 @@ class Ledger:
     def wait_in_flight(self):
         wait = self.random.choice([0.02, 0.1, 0.3])
         on_the_way = self.random.random() < 0.5     # the request, or its answer
+        if self.options.aim:
+            on_the_way = self.options.aim != "answer"
         for p in self.broker.proxies:
             p.hold, p.delay = (wait, 0) if on_the_way else (0, wait)
         until = time.monotonic() + 10
@@ -205,9 +210,11 @@ class Ledger:
         return "connection"
 
     def one_kill(self):
-        flight = self.kills["in_flight"] <= self.kills["undelivered"]
+        flight = bool(self.options.aim) or self.kills["in_flight"] <= self.kills["undelivered"]
         met = self.wait_in_flight() if flight else self.wait_undelivered()
         victim = self.random.choices([self.kill_agent, self.kill_broker, self.kill_connections], [70, 15, 15])[0]
+        if self.options.aim:
+            victim = self.kill_connections if self.options.aim == "cut" else self.kill_agent
         name = victim()
         for p in self.broker.proxies:
             p.delay = p.hold = 0
@@ -320,6 +327,8 @@ def main():
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--expect-failure", action="store_true")
+    parser.add_argument("--aim", choices=["request", "answer", "cut"],
+                        help="kill only the agent while a request or its answer is on its way, or cut off a request")
     options = parser.parse_args()
     print(f"ledger seed={options.seed} fault={os.environ.get('WEIR_FAULT', '-')}", flush=True)
     ledger = Ledger(options)
