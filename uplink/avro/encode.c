@@ -309,7 +309,10 @@ static enum err encode_bare(struct encoder *c, const struct avro_node *node,
         c->out->size = size;
     }
     c->why = why;
-    why_set(why, ": %s fits no branch of the union", value_name(value));
+    why_set(why,
+            *c->work == 0 ? ": %s has too many branches of unions within unions to try"
+                          : ": %s fits no branch of the union",
+            value_name(value));
     return ERR_REJECTED;
 }
 
@@ -363,7 +366,7 @@ static enum err encode(struct encoder *c, const struct avro_node *node, const st
     }
     if (c->work && (*c->work)-- == 0) {
         *c->work = 0;
-        why_set(c->why, ": the unions within unions have too many branches to try");
+        why_set(c->why, ": too many branches of unions within unions to try");
         return ERR_REJECTED;
     }
     c->depth++;

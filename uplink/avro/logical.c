@@ -100,12 +100,13 @@ static bool take_offset(struct slice *s, bool local, int64_t *ret_seconds)
     }
     bool west = s->data[0] == '-';
     int64_t hour;
-    int64_t minute;
+    int64_t minute = 0;
     if (!take_character(s, "+-") || !take_digits(s, 2, &hour)) {
         return false;
     }
-    (void)take_character(s, ":"); /* "+0200" is common, too */
-    if (!take_digits(s, 2, &minute) || hour > 23 || minute > 59) {
+    /* "+0200" and "+02" are common, too */
+    bool has_minute = take_character(s, ":") || s->size > 0;
+    if ((has_minute && !take_digits(s, 2, &minute)) || hour > 23 || minute > 59) {
         return false;
     }
     *ret_seconds = (hour * 60 + minute) * 60 * (west ? -1 : 1);
