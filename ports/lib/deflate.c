@@ -88,9 +88,6 @@ enum err deflate_decode(struct deflate_decoder *decoder, struct slice packed, st
     if (end != Z_STREAM_END) {
         return end == Z_BUF_ERROR && stream->avail_out == 0 ? ERR_FULL : ERR_CORRUPT;
     }
-    if (stream->avail_in > 0) {
-        return ERR_CORRUPT;
-    }
     ret->size += stream->total_out;
     return ERR_OK;
 }

@@ -301,6 +301,23 @@ static void test_hostile(void **state)
     }
 }
 
+/* As Apache Avro for Python and fastavro write it: a part of zlib's checksum is left behind the
+ * deflate stream. */
+static void test_bytes_behind(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    assert_int_equal(read_hex("4f626a01"
+                              "04" SCHEMA_META "146176726f2e636f646563"
+                              "0e6465666c617465"
+                              "00" SYNC "06"
+                              "10"
+                              "6362626300"
+                              "001500" SYNC,
+                              &why),
+                     ERR_OK);
+}
+
 /* Metadata up to its bound, and one byte more. */
 static void test_large_meta(void **state)
 {
@@ -362,10 +379,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_header),    cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_cut),       cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_hostile),   cmocka_unit_test(test_large_meta),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_header),     cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_cut),        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_hostile),    cmocka_unit_test(test_bytes_behind),
+        cmocka_unit_test(test_large_meta), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
