@@ -264,7 +264,8 @@ static enum err build_part(struct pack *pack, struct pack_task *task, uint32_t i
                           .stream = &task->stream->info,
                           .schema = task->schema,
                           .target = task->target,
-                          .messages = pack->messages};
+                          .messages = pack->messages,
+                          .identity = task->identity};
     enum err e = lay_out(pack, task, index, &batch, ret_bad);
     if (e || packed->event_count == 0) {
         return e;
