@@ -46,8 +46,7 @@ enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out 
     size_t size = ZSTD_compress2(encoder->context, ret->data + ret->size, ret->size_max - ret->size,
                                  raw.data, raw.size);
     if (ZSTD_isError(size)) {
-        return ERR_FULL; /* the only way to fail once the context has its memory; without memory the
-                            caller does the same: less */
+        return ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? ERR_NOMEM : ERR_FULL;
     }
     ret->size += size;
     return ERR_OK;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "ports/http.h"
 #include "ports/names.h"
 #include "tests/fault_alloc.h"
 #include "tests/uplink/kafka_host.h"
@@ -18,6 +19,9 @@ static void open_fails_cleanly(void **state)
     assert_non_null(host);
     assert_int_equal(loop_open(&loop), ERR_OK);
     assert_int_equal(names_open(&names, loop), ERR_OK);
+    struct http
+        *http; /* libcurl's global state stays: its own initialisation does not survive failures */
+    assert_int_equal(http_open(&http, loop, names), ERR_OK);
     host_init(host, loop, names);
     host_broker_add(host, "127.0.0.1", 1);
     host_broker_add(host, "[::1]", 2);
@@ -39,6 +43,7 @@ static void open_fails_cleanly(void **state)
         }
     }
     assert_true(n > 5);
+    http_close(http);
     names_close(names);
     loop_close(loop);
     free(host);
