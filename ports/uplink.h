@@ -1,10 +1,10 @@
 /* What an uplink is: one destination. Uplinks never see the buffer or a driver.
  *
- *   target()  where do events of this stream and schema go, how large may they be?     loop
- *   place()   which partition does this key belong to?                                 pack worker,
- * pure wrap()    the messages of one part as the bytes that go out                        pack
- * worker, pure assign()  the numbers under which the parts will be known (then committed) loop
- *   send()    lends a batch; done() comes exactly once                                 loop
+ *   target()  where do events of this stream and schema go, how large may they be?   loop
+ *   place()   which partition does this key belong to?                               pack worker
+ *   wrap()    the messages of one part as the bytes that go out                      pack worker
+ *   assign()  the numbers under which the parts will be known (then committed)       loop
+ *   send()    lends a batch; done() comes exactly once                               loop
  *
  * A part of a parcel is sent as one batch; several batches may be lent at a time, at most one for
  * each partition of a target. */
@@ -29,9 +29,9 @@ struct stream_info {
 
 /* A schema version of a stream. Lives as long as the uplink. */
 struct schema_info {
-    uint32_t number;   /* the buffer's */
-    struct slice json; /* canonical text as registered: names, docs and logical types kept, white
-                          space not */
+    uint32_t number; /* the buffer's */
+    /* Canonical text as registered: names, docs and logical types kept, white space not. */
+    struct slice json;
     uint8_t fingerprint[8]; /* CRC-64-AVRO of the parsing canonical form, little-endian */
 };
 
@@ -42,7 +42,7 @@ struct target {
     uint32_t partition_count;  /* 1 where there are none */
     uint32_t request_size_max; /* bytes of one wrapped part */
     uint32_t record_size_max;  /* bytes of one message */
-    uint8_t prefix[24];        /* goes in front of each message: wire format of the registry */
+    uint8_t prefix[24];        /* in front of each message: wire format of the registry */
     uint8_t prefix_size;
 };
 
@@ -59,13 +59,15 @@ enum send_result {
     SEND_OK,        /* it is there, now or from an earlier try */
     SEND_RETRY,     /* the same again: nothing is known, or nothing was stored */
     SEND_TOO_LARGE, /* nothing was stored, the numbers are free: halve it */
-    SEND_REJECTED, /* nothing was stored, the numbers are free: an event in it is bad: halve it, set
-                      the last one aside */
-    SEND_REASSIGN, /* it is certain (or the user's policy) that it goes under new numbers: assign(),
-                      commit, send */
-    SEND_ASIDE,    /* in doubt, and the user's policy is to set it aside */
-    SEND_PARK, /* a wrong setting or missing right: the same again after a long wait; shown as the
-                  uplink's fault */
+    /* Nothing was stored, the numbers are free, an event in it is bad: halve it, set the last one
+     * aside. */
+    SEND_REJECTED,
+    /* It is certain (or the user's policy) that it goes under new numbers: assign(), commit, send. */
+    SEND_REASSIGN,
+    SEND_ASIDE, /* in doubt, and the user's policy is to set it aside */
+    /* A wrong setting or missing right: the same again after a long wait; shown as the uplink's
+     * fault. */
+    SEND_PARK,
 };
 
 struct send_report {
