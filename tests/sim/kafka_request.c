@@ -1,0 +1,290 @@
+#include "tests/sim/kafka_broker_impl.h"
+
+struct slice call_take_string(struct slice *s)
+{
+    uint16_t size = 0;
+    struct slice text = {NULL, 0};
+    if (!slice_take_u16_be(s, &size) || size == UINT16_MAX || !slice_take(s, size, &text)) {
+        text = (struct slice){NULL, 0};
+    }
+    return text;
+}
+
+static void put_string(struct out *o, const char *text)
+{
+    out_put_u16_be(o, (uint16_t)strlen(text));
+    out_put_text(o, text);
+}
+
+bool call_has(const struct call *call, enum broker_fault_kind kind)
+{
+    return call->has_fault && call->fault.kind == kind;
+}
+
+static int16_t produce_one(struct call *call, struct topic *topic, uint32_t index,
+                           struct slice batch, int64_t *ret_offset, int64_t *ret_append_ms)
+{
+    struct broker *broker = call->broker;
+    if (call_has(call, BROKER_CODE)) {
+        return call->fault.code;
+    }
+    if (!topic || index >= topic->partition_count) {
+        return 3;
+    }
+    if (topic->partitions[index].leader != call->node) {
+        return 6;
+    }
+    if (call_has(call, BROKER_CLOSE) || call_has(call, BROKER_NEVER_LOST)) {
+        return 0;
+    }
+    int16_t code =
+        partition_take(broker, &topic->partitions[index], batch, ret_offset, ret_append_ms);
+    return code == 0 && call_has(call, BROKER_CODE_STORED) ? call->fault.code : code;
+}
+
+static bool do_produce(struct call *call)
+{
+    struct slice s = call->body;
+    uint16_t none, acks;
+    uint32_t timeout, topic_count, partition_count, index, size;
+    struct slice batch;
+    if (!slice_take_u16_be(&s, &none) || !slice_take_u16_be(&s, &acks) || acks != UINT16_MAX ||
+        !slice_take_u32_be(&s, &timeout) || !slice_take_u32_be(&s, &topic_count)) {
+        return false;
+    }
+    out_put_u32_be(&call->answer, call_has(call, BROKER_SHORT) ? 0 : topic_count);
+    for (uint32_t i = 0; i < topic_count; i++) {
+        struct slice name = call_take_string(&s);
+        if (!name.data || !slice_take_u32_be(&s, &partition_count)) {
+            return false;
+        }
+        struct topic *topic = broker_topic_find(call->broker, name);
+        struct out discarded = call->answer;
+        out_put_u16_be(&call->answer, (uint16_t)name.size);
+        out_put_slice(&call->answer, name);
+        out_put_u32_be(&call->answer, partition_count);
+        for (uint32_t j = 0; j < partition_count; j++) {
+            int64_t offset = -1, append_ms = -1;
+            if (!slice_take_u32_be(&s, &index) || !slice_take_u32_be(&s, &size) ||
+                !slice_take(&s, size, &batch)) {
+                return false;
+            }
+            int16_t code = produce_one(call, topic, index, batch, &offset, &append_ms);
+            out_put_u32_be(&call->answer, index);
+            out_put_u16_be(&call->answer, (uint16_t)code);
+            out_put_u64_be(&call->answer, (uint64_t)offset);
+            out_put_u64_be(&call->answer, (uint64_t)append_ms);
+            out_put_u64_be(&call->answer, 0);
+        }
+        if (call_has(call, BROKER_SHORT)) {
+            call->answer.size = discarded.size;
+        }
+    }
+    out_put_u32_be(&call->answer, call_has(call, BROKER_THROTTLE) ? call->fault.value : 0);
+    return s.size == 0;
+}
+
+static void put_topic(struct call *call, struct slice name, bool may_create)
+{
+    struct broker *broker = call->broker;
+    struct topic *topic = broker_topic_find(broker, name);
+    int16_t code = topic ? 0 : 3;
+    char text[256];
+    if (!topic && may_create && broker->options.topic_create &&
+        slice_to_text(name, text, sizeof text)) {
+        broker_topic_add(broker, text, 1);
+        code = 5; /* in a moment */
+    }
+    if (call_has(call, BROKER_CODE)) {
+        code = call->fault.code;
+    }
+    uint32_t count = topic && code == 0 ? topic->partition_count : 0;
+    out_put_u16_be(&call->answer, (uint16_t)code);
+    out_put_u16_be(&call->answer, (uint16_t)name.size);
+    out_put_slice(&call->answer, name);
+    out_put_byte(&call->answer, 0);
+    out_put_u32_be(&call->answer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t leader = topic->partitions[i].leader;
+        bool up = broker->nodes[leader].up;
+        out_put_u16_be(&call->answer, up ? 0 : 5);
+        out_put_u32_be(&call->answer, i);
+        out_put_u32_be(&call->answer, up ? leader + 1 : UINT32_MAX);
+        for (unsigned j = 0; j < 2; j++) {
+            out_put_u32_be(&call->answer, 1);
+            out_put_u32_be(&call->answer, leader + 1);
+        }
+        out_put_u32_be(&call->answer, 0);
+    }
+}
+
+static bool do_metadata(struct call *call)
+{
+    struct broker *broker = call->broker;
+    struct slice s = call->body, names;
+    uint32_t topic_count;
+    unsigned up = 0;
+    if (!slice_take_u32_be(&s, &topic_count) || topic_count > 1000) {
+        return false;
+    }
+    names = s;
+    for (uint32_t i = 0; i < topic_count; i++) {
+        if (!call_take_string(&s).data) {
+            return false;
+        }
+    }
+    if (s.size != 1) {
+        return false;
+    }
+    for (unsigned i = 0; i < broker->options.node_count; i++) {
+        up += broker->nodes[i].up;
+    }
+    out_put_u32_be(&call->answer, 0);
+    out_put_u32_be(&call->answer, up);
+    for (unsigned i = 0; i < broker->options.node_count; i++) {
+        if (broker->nodes[i].up) {
+            out_put_u32_be(&call->answer, i + 1);
+            put_string(&call->answer, broker->nodes[i].host);
+            out_put_u32_be(&call->answer, broker->nodes[i].port);
+            out_put_u16_be(&call->answer, UINT16_MAX);
+        }
+    }
+    put_string(&call->answer, broker->cluster_id);
+    out_put_u32_be(&call->answer, 1);
+    out_put_u32_be(&call->answer, topic_count);
+    for (uint32_t i = 0; i < topic_count; i++) {
+        put_topic(call, call_take_string(&names), s.data[0] != 0);
+    }
+    return true;
+}
+
+static bool do_versions(struct call *call)
+{
+    static const int16_t supported[][2] = {{WIRE_PRODUCE, 12},         {WIRE_METADATA, 13},
+                                           {WIRE_SASL_HANDSHAKE, 1},   {WIRE_API_VERSIONS, 4},
+                                           {WIRE_INIT_PRODUCER_ID, 5}, {WIRE_SASL_AUTHENTICATE, 2}};
+    bool describes = call->broker->options.describe_max >= 0;
+    out_put_u16_be(&call->answer, 0);
+    out_put_u32_be(&call->answer, (uint32_t)(sizeof supported / sizeof supported[0] + describes));
+    for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
+        out_put_u16_be(&call->answer, (uint16_t)supported[i][0]);
+        out_put_u16_be(&call->answer, 0);
+        out_put_u16_be(&call->answer, (uint16_t)supported[i][1]);
+    }
+    if (describes) {
+        out_put_u16_be(&call->answer, WIRE_DESCRIBE_PRODUCERS);
+        out_put_u32_be(&call->answer, 0);
+    }
+    return true;
+}
+
+static bool do_init_producer_id(struct call *call)
+{
+    int16_t code = call_has(call, BROKER_CODE) ? call->fault.code : 0;
+    out_put_u32_be(&call->answer, 0);
+    out_put_u16_be(&call->answer, (uint16_t)code);
+    out_put_u64_be(&call->answer, code ? UINT64_MAX : (uint64_t)call->broker->pid_next++);
+    out_put_u16_be(&call->answer, code ? UINT16_MAX : 0);
+    return true;
+}
+
+static bool do_sasl(struct call *call)
+{
+    const struct broker_options *options = &call->broker->options;
+    struct slice s = call->body;
+    if (!options->user) {
+        return false;
+    }
+    if (call->api == WIRE_SASL_HANDSHAKE) {
+        out_put_u16_be(&call->answer, slice_equal_text(call_take_string(&s), "PLAIN") ? 0 : 33);
+        out_put_u32_be(&call->answer, 1);
+        put_string(&call->answer, "PLAIN");
+        return true;
+    }
+    char wanted[256];
+    struct out o = out_over(wanted, sizeof wanted);
+    out_put_byte(&o, 0);
+    out_put_text(&o, options->user);
+    out_put_byte(&o, 0);
+    out_put_text(&o, options->password);
+    uint32_t size;
+    bool good = slice_take_u32_be(&s, &size) && slice_equal(s, out_slice(&o));
+    *call->logged_in = good;
+    out_put_u16_be(&call->answer, good ? 0 : 58);
+    out_put_u16_be(&call->answer, UINT16_MAX);
+    out_put_u32_be(&call->answer, 0);
+    if (call->version >= 1) {
+        out_put_u64_be(&call->answer, 0);
+    }
+    return true;
+}
+
+static bool do_describe(struct call *call)
+{
+    struct slice s = call->body, name;
+    uint8_t tags;
+    uint64_t size;
+    uint32_t index;
+    if (!slice_take_u8(&s, &tags) || !slice_take_uvarint(&s, &size) || size != 2 ||
+        !slice_take_uvarint(&s, &size) || size == 0 || !slice_take(&s, size - 1, &name) ||
+        !slice_take_uvarint(&s, &size) || size != 2 || !slice_take_u32_be(&s, &index)) {
+        return false;
+    }
+    struct topic *topic = broker_topic_find(call->broker, name);
+    bool found = topic && index < topic->partition_count;
+    int16_t code = call_has(call, BROKER_CODE)                     ? call->fault.code
+                   : !found                                        ? 3
+                   : topic->partitions[index].leader != call->node ? 6
+                                                                   : 0;
+    struct out *o = &call->answer;
+    out_put_byte(o, 0);
+    out_put_u32_be(o, 0);
+    out_put_uvarint(o, 2);
+    out_put_uvarint(o, name.size + 1);
+    out_put_slice(o, name);
+    out_put_uvarint(o, 2);
+    out_put_u32_be(o, index);
+    out_put_u16_be(o, (uint16_t)code);
+    out_put_uvarint(o, 0);
+    out_put_uvarint(o, code ? 1 : topic->partitions[index].pid_count + 1);
+    for (unsigned i = 0; code == 0 && i < topic->partitions[index].pid_count; i++) {
+        const struct pid *pid = &topic->partitions[index].pids[i];
+        out_put_u64_be(o, (uint64_t)pid->id);
+        out_put_u32_be(o, (uint32_t)pid->epoch);
+        out_put_u32_be(o, (uint32_t)pid->cached[pid->cached_count - 1].last);
+        out_put_u64_be(o, (uint64_t)pid->cached[pid->cached_count - 1].time_ms);
+        out_put_u32_be(o, 0);
+        out_put_u64_be(o, UINT64_MAX);
+        out_put_byte(o, 0);
+    }
+    out_put_byte(o, 0);
+    out_put_byte(o, 0);
+    out_put_byte(o, 0);
+    return true;
+}
+
+bool call_run(struct call *call)
+{
+    bool login = call->api == WIRE_API_VERSIONS || call->api == WIRE_SASL_HANDSHAKE ||
+                 call->api == WIRE_SASL_AUTHENTICATE;
+    if (call->broker->options.user && !*call->logged_in && !login) {
+        return false; /* Kafka closes without a word */
+    }
+    switch (call->api) {
+    case WIRE_PRODUCE:
+        return call->version == 7 && do_produce(call);
+    case WIRE_METADATA:
+        return call->version == 5 && do_metadata(call);
+    case WIRE_SASL_HANDSHAKE:
+    case WIRE_SASL_AUTHENTICATE:
+        return call->version == 1 && do_sasl(call);
+    case WIRE_API_VERSIONS:
+        return call->version == 0 && do_versions(call);
+    case WIRE_INIT_PRODUCER_ID:
+        return call->version == 1 && do_init_producer_id(call);
+    case WIRE_DESCRIBE_PRODUCERS:
+        return call->version == 0 && do_describe(call);
+    default:
+        return false;
+    }
+}
