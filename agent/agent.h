@@ -1,6 +1,6 @@
 /* The agent: everything opened in the right order, wired together, and closed again. Nothing of it
- * is process-wide: an agent may be closed and another one opened in the same process. Loop thread.
- */
+ * is process-wide: an agent may be closed and another one opened in the same process.
+ * Loop thread. */
 #ifndef WEIR_AGENT_AGENT_H
 #define WEIR_AGENT_AGENT_H
 
@@ -43,8 +43,8 @@ struct slice agent_schema(const struct agent *agent, uint32_t schema);
 /* "agent id/incarnation". */
 const char *agent_identity(const struct agent *agent);
 
-/* Adds to the report what config/ can't know: schemas that are no schemas, keys that are no fields.
- */
+/* Adds to the report what config/ can't know: schemas that are no schemas, keys that are
+ * no fields. */
 void agent_check(const struct config *config, struct config_report *report);
 
 #endif

@@ -15,8 +15,8 @@
 #define FLOW_PARK_MS 60000
 #define FLOW_CLOCK_MS 2000
 #define FLOW_ALIKE_MAX 3 /* single events refused in a row with one code: a wrong setting */
-#define UPLINK_LENT_SIZE_MAX \
-    (2 * 1024 * 1024) /* wire bytes built or lent per uplink; one parcel is always allowed */
+/* Wire bytes built or lent per uplink; one parcel is always allowed. */
+#define UPLINK_LENT_SIZE_MAX (2 * 1024 * 1024)
 
 enum batch_state {
     BATCH_BUILT, /* waits for numbers, a commit, or its turn */
@@ -136,8 +136,8 @@ void flow_release(struct flow *flow);
 /* At start: the parcel that was open when the process ended. */
 void flow_resume(struct flow *flow, const struct parcel *parcel);
 void flow_advance(struct flow *flow);
-void flow_committed(struct flow *flow, uint64_t commit,
-                    const struct owed *owed); /* owed NULL: unchanged */
+/* owed NULL: unchanged. */
+void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed);
 void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report);
 void flow_uplink_ready(struct flow *flow);
 /* The workspace did what the flow wanted. */
@@ -149,5 +149,17 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task);
 void forward_schedule(struct forward *forward);
 const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema);
 void forward_check_finished(struct forward *forward);
+
+/* --- forward_schema.c --- */
+void forward_schema_close(struct forward_schema *schema);
+/* Remembers an id of a registry; the callback of buffer_remote_each(), with forward as context.
+ * Without memory for it `remotes_failed` is set. */
+void forward_remote_add(void *context, uint16_t uplink, uint32_t schema, struct slice id);
+
+/* --- forward_host.c, for forward.c --- */
+enum err host_open(struct forward *forward, struct uplink_host *host,
+                   const struct forward_uplink *setup, struct why *why) MUST_USE;
+void host_close(struct uplink_host *host);
+void host_status(const struct uplink_host *host, struct out *json);
 
 #endif

@@ -7,82 +7,6 @@
 #include <string.h>
 
 #include "agent/flow.h"
-#include "ports/log.h"
-#include "uplink/avro/schema.h"
-
-#define SCHEMA_COUNT_MAX 4096
-
-/* --- schemas --- */
-
-const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema)
-{
-    for (size_t i = 0; i < forward->schema_count; i++) {
-        if (forward->schemas[i]->info.number == schema) {
-            return forward->schemas[i];
-        }
-    }
-    return NULL;
-}
-
-static const char *stream_key_field(const struct forward *forward, uint16_t stream)
-{
-    for (size_t i = 0; i < forward->setup.stream_count; i++) {
-        if (forward->setup.streams[i].info.number == stream) {
-            return forward->setup.streams[i].key_field;
-        }
-    }
-    return NULL;
-}
-
-static void schema_close(struct forward_schema *schema)
-{
-    if (schema) {
-        avro_schema_close(schema->parsed);
-        free(schema);
-    }
-}
-
-enum err forward_schema_add(struct forward *forward, uint16_t stream,
-                            const struct schema_info *info)
-{
-    if (forward_schema_find(forward, info->number)) {
-        return ERR_OK;
-    }
-    if (forward->schema_count == SCHEMA_COUNT_MAX) {
-        return ERR_FULL;
-    }
-    struct forward_schema **grown =
-        realloc(forward->schemas, (forward->schema_count + 1) * sizeof *grown);
-    if (!grown) {
-        return ERR_NOMEM;
-    }
-    forward->schemas = grown;
-    struct forward_schema *schema = calloc(1, sizeof *schema);
-    if (!schema) {
-        return ERR_NOMEM;
-    }
-    schema->stream = stream;
-    schema->info = *info;
-    const char *field = stream_key_field(forward, stream);
-    struct why why = {""};
-    enum err e = ERR_OK;
-    if (field) {
-        e = avro_schema_parse(&schema->parsed, info->json, &why);
-        if (!e && key_find(&schema->key, schema->parsed, field, &why)) {
-            /* An older version without this field: its events have no key. */
-            log_warn("forward", "schema %u: %s; its events go out without a key", info->number,
-                     why.text);
-            schema->key = (struct key){0};
-        }
-    }
-    if (e) {
-        log_error("forward", "schema %u of the buffer: %s", info->number, why.text);
-        schema_close(schema);
-        return e;
-    }
-    forward->schemas[forward->schema_count++] = schema;
-    return ERR_OK;
-}
 
 /* --- the workspace: one task at a time, highest priority first, then who waited longest --- */
 
@@ -249,142 +173,7 @@ static void forward_committed(void *context, uint64_t commit, const struct buffe
     forward_schedule(forward);
 }
 
-/* --- what uplinks call --- */
-
-static void host_advance(struct uplink_host *host)
-{
-    for (size_t i = 0; i < host->flow_count; i++) {
-        flow_advance(&host->flows[i]);
-    }
-}
-
-void uplink_done(struct uplink_host *host, struct batch *batch, const struct send_report *report)
-{
-    struct flow_batch *fb = CONTAINER_OF(batch, struct flow_batch, batch);
-    size_t through = report->result == SEND_OK ? batch->wire.size : 0;
-    link_ended(&host->link, loop_now_ms(host->forward->setup.loop), through);
-    if (host->forward->closing) {
-        return;
-    }
-    if (report->result != SEND_OK) {
-        log_debug(host->setup.name, "stream %s, %" PRIu64 "..%" PRIu64 ": %s (%d)",
-                  batch->stream->name, batch->first, batch->last, report->text, report->code);
-    }
-    flow_answer(fb->flow, fb, report);
-    host_advance(host);
-}
-
-void uplink_ready(struct uplink_host *host)
-{
-    for (size_t i = 0; i < host->flow_count; i++) {
-        flow_uplink_ready(&host->flows[i]);
-    }
-}
-
-void uplink_remote_id_set(struct uplink_host *host, uint32_t schema, struct slice id)
-{
-    uint64_t commit;
-    struct remote_id remote = {.uplink = host->setup.number, .schema = schema, .id = id};
-    if (store_remote_put(host->forward->setup.store, &remote, &commit)) {
-        log_warn(
-            host->setup.name,
-            "the registry's id of schema %u is not kept: it is asked for again after a restart",
-            schema);
-    }
-}
-
-bool uplink_remote_id(struct uplink_host *host, uint32_t schema, uint8_t *ret_id, size_t *ret_size)
-{
-    for (size_t i = 0; i < host->forward->remote_count; i++) {
-        const struct forward_remote *remote = &host->forward->remotes[i];
-        if (remote->uplink == host->setup.number && remote->schema == schema) {
-            memcpy(ret_id, remote->id, remote->size);
-            *ret_size = remote->size;
-            return true;
-        }
-    }
-    return false;
-}
-
-void uplink_fault(struct uplink_host *host, const struct why *why)
-{
-    if (strcmp(host->fault.text, why ? why->text : "") == 0) {
-        return;
-    }
-    host->fault = why ? *why : (struct why){""};
-    char part[96];
-    (void)snprintf(part, sizeof part, "uplink %s", host->setup.name); /* cut is fine */
-    if (why) {
-        log_warn(part, "%s", why->text);
-    } else {
-        log_info(part, "working again");
-    }
-}
-
-void uplink_count(struct uplink_host *host, const char *name, uint64_t add)
-{
-    for (size_t i = 0; i < host->counter_count; i++) {
-        if (strcmp(host->counter_names[i], name) == 0) {
-            host->counters[i] += add;
-            return;
-        }
-    }
-    if (host->counter_count < ARRAY_COUNT(host->counters)) {
-        (void)snprintf(host->counter_names[host->counter_count], sizeof host->counter_names[0],
-                       "%s", name);
-        host->counters[host->counter_count++] = add;
-    }
-}
-
-const char *uplink_name(const struct uplink_host *host)
-{
-    return host->setup.name;
-}
-
-uint32_t uplink_request_size(struct uplink_host *host)
-{
-    return link_request_size(&host->link, host->shared);
-}
-
-void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received)
-{
-    host->link.sent += sent;
-    host->link.received += received;
-}
-
 /* --- opening, stopping, closing --- */
-
-static enum err host_open(struct forward *forward, struct uplink_host *host,
-                          const struct forward_uplink *setup, struct why *why)
-{
-    host->forward = forward;
-    host->setup = *setup;
-    link_init(&host->link);
-    host->flows =
-        calloc(forward->setup.stream_count ? forward->setup.stream_count : 1, sizeof *host->flows);
-    if (!host->flows) {
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < forward->setup.stream_count; i++) {
-        const struct forward_stream *stream = &forward->setup.streams[i];
-        if (setup->stream_set[i]) {
-            flow_init(&host->flows[host->flow_count++], host, stream);
-            host->shared =
-                host->shared || stream->info.priority != host->flows[0].stream->info.priority;
-        }
-    }
-    struct uplink_setup us = {.host = host,
-                              .loop = forward->setup.loop,
-                              .names = forward->setup.names,
-                              .options = setup->options,
-                              .agent_id = forward->setup.agent_id,
-                              .incarnation = forward->incarnation};
-    enum err e = setup->class_->open(&host->uplink, &us, why);
-    if (e) {
-        why_add(why, "uplink %s", setup->name);
-    }
-    return e;
-}
 
 static struct flow *forward_flow_find(struct forward *forward, uint16_t uplink, uint16_t stream)
 {
@@ -408,24 +197,6 @@ static void resume_parcel(void *context, const struct parcel *parcel)
     }
 }
 
-static void remember_remote(void *context, uint16_t uplink, uint32_t schema, struct slice id)
-{
-    struct forward *forward = context;
-    if (id.size > REMOTE_ID_SIZE_MAX || forward->remotes_failed) {
-        return;
-    }
-    struct forward_remote *grown =
-        realloc(forward->remotes, (forward->remote_count + 1) * sizeof *grown);
-    if (!grown) {
-        forward->remotes_failed = true;
-        return;
-    }
-    forward->remotes = grown;
-    struct forward_remote *remote = &grown[forward->remote_count++];
-    *remote = (struct forward_remote){.uplink = uplink, .schema = schema, .size = id.size};
-    memcpy(remote->id, id.data, id.size);
-}
-
 static enum err forward_open_parts(struct forward *forward, struct why *why)
 {
     struct buffer *buffer = store_buffer(forward->setup.store);
@@ -435,7 +206,7 @@ static enum err forward_open_parts(struct forward *forward, struct why *why)
         e = store_handler_add(forward->setup.store, &handler);
     }
     if (!e) {
-        e = buffer_remote_each(buffer, remember_remote, forward);
+        e = buffer_remote_each(buffer, forward_remote_add, forward);
     }
     if (!e && forward->remotes_failed) {
         e = ERR_NOMEM;
@@ -526,17 +297,6 @@ void forward_stop(struct forward *forward, int64_t grace_ms, void (*finished)(vo
     forward_check_finished(forward);
 }
 
-static void host_close(struct uplink_host *host)
-{
-    if (host->uplink) {
-        host->uplink->class_->close(host->uplink);
-    }
-    for (size_t i = 0; i < host->flow_count; i++) {
-        flow_release(&host->flows[i]);
-    }
-    free(host->flows);
-}
-
 void forward_abandon(struct forward *forward)
 {
     if (forward) {
@@ -555,7 +315,7 @@ void forward_close(struct forward *forward)
         host_close(&forward->hosts[h]);
     }
     for (size_t i = 0; i < forward->schema_count; i++) {
-        schema_close(forward->schemas[i]);
+        forward_schema_close(forward->schemas[i]);
     }
     timer_release(&forward->stop_timer);
     timer_release(&forward->start_timer);
@@ -575,38 +335,6 @@ uint64_t forward_delivered(const struct forward *forward)
         count += forward->hosts[h].sent_events;
     }
     return count;
-}
-
-static void host_status(const struct uplink_host *host, struct out *json)
-{
-    unsigned lent = 0;
-    for (size_t i = 0; i < host->flow_count; i++) {
-        lent += host->flows[i].lent_count;
-    }
-    out_put_json(json, slice_of_text(host->setup.name));
-    out_put_format(
-        json, ":{\"type\":\"%s\",\"sent\":%" PRIu64 ",\"sent_bytes\":%" PRIu64 ",\"in_flight\":%u",
-        host->setup.class_->type, host->sent_events, host->sent_size, lent);
-    out_put_format(json,
-                   ",\"retried\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"halved\":%" PRIu64
-                   ",\"aside\":%" PRIu64 ",\"duplicates\":%" PRIu64,
-                   host->retried, host->refused, host->halved, host->aside_events,
-                   host->duplicates);
-    out_put_format(
-        json, ",\"wire_sent\":%" PRIu64 ",\"wire_received\":%" PRIu64 ",\"request_size\":%" PRIu32,
-        host->link.sent, host->link.received, link_request_size(&host->link, host->shared));
-    for (size_t i = 0; i < host->counter_count; i++) {
-        out_put_byte(json, ',');
-        out_put_json(json, slice_of_text(host->counter_names[i]));
-        out_put_format(json, ":%" PRIu64, host->counters[i]);
-    }
-    out_put_text(json, ",\"fault\":");
-    if (host->fault.text[0]) {
-        out_put_json(json, slice_of_text(host->fault.text));
-    } else {
-        out_put_text(json, "null");
-    }
-    out_put_byte(json, '}');
 }
 
 void forward_status(const struct forward *forward, struct out *json)

@@ -30,7 +30,7 @@ struct forward_uplink {
     enum layout layout;
     bool by_agent;          /* partition_by agent: the key is agent id/incarnation */
     int64_t batch_size_max; /* raw bytes of one parcel */
-    int64_t linger_ms; /* wait for more events while fewer than batch_size_max are owed; 0: none */
+    int64_t linger_ms;      /* how long it waits for more events when few are owed; 0: not at all */
     int64_t backoff_max_ms;
 };
 

@@ -27,13 +27,13 @@ struct packed_part {
 };
 
 enum pack_outcome {
-    PACK_BUILT,     /* parts[] of the wanted parts are filled */
-    PACK_EMPTY,     /* nothing is left in the range: `covered` needs no sending */
-    PACK_EVENT_BAD, /* the event at `bad_sequence` can't be sent at all: bad_reason; set it aside.
-                     * The parcel was cut before it, unless it stood first: then nothing was built
-                     */
-    PACK_NO_CLOCK,  /* the first event's arrival time is not known yet: ask again later */
-    PACK_FAILED,    /* e, why: reading failed, or no memory */
+    PACK_BUILT, /* parts[] of the wanted parts are filled */
+    PACK_EMPTY, /* nothing is left in the range: `covered` needs no sending */
+    /* The event at `bad_sequence`, which stands first, can't be sent at all: bad_reason; set it
+     * aside. Nothing was built. */
+    PACK_EVENT_BAD,
+    PACK_NO_CLOCK, /* the first event's arrival time is not known yet: ask again later */
+    PACK_FAILED,   /* e, why: reading failed, or no memory */
 };
 
 /* One task of the workspace. */
@@ -41,8 +41,7 @@ struct pack_task {
     /* in */
     const struct forward_uplink *uplink;
     const struct forward_stream *stream;
-    const struct schema_info
-        *schema; /* NULL while cutting: found by schema_of() from the first row */
+    const struct schema_info *schema; /* of the rows */
     const struct key *key;
     const char *agent_key; /* the key with by_agent */
     const char *identity;  /* agent id/incarnation, for {id} fields */

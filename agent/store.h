@@ -56,13 +56,14 @@ enum err store_cursor_put(struct store *store, const struct cursor_change *chang
                           uint64_t *ret_commit) MUST_USE;
 enum err store_aside_put(struct store *store, const struct aside *aside, int64_t wait_ms,
                          uint64_t *ret_commit) MUST_USE;
-enum err
-store_done_put(struct store *store, const struct part_done *done,
-               uint64_t *ret_commit) MUST_USE; /* rides along: 5 s, or at once when tight */
+/* Rides along: within commit_interval, or at once when the file is tight. */
+enum err store_done_put(struct store *store, const struct part_done *done,
+                        uint64_t *ret_commit) MUST_USE;
 enum err store_end_put(struct store *store, const struct owed_end *end,
                        uint64_t *ret_commit) MUST_USE;
+/* At once. */
 enum err store_parcel_put(struct store *store, const struct parcel *parcel,
-                          uint64_t *ret_commit) MUST_USE; /* at once */
+                          uint64_t *ret_commit) MUST_USE;
 enum err store_remote_put(struct store *store, const struct remote_id *remote,
                           uint64_t *ret_commit) MUST_USE;
 enum err store_boot_put(struct store *store, const struct boot_offset *boot,

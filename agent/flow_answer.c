@@ -1,0 +1,157 @@
+#include <assert.h>
+#include <inttypes.h>
+
+#include "agent/flow_impl.h"
+#include "agent/parts.h"
+#include "ports/clock.h"
+#include "ports/log.h"
+#include "ports/random.h"
+
+/* --- answers --- */
+
+static void flow_answer_ok(struct flow *flow, struct flow_batch *fb)
+{
+    struct uplink_host *host = flow->host;
+    host->sent_events += fb->batch.event_count;
+    host->sent_size += fb->batch.wire.size;
+    host->duplicates += fb->report.was_duplicate;
+    flow->alike_count = 0;
+    fb->state = BATCH_HELD;
+}
+
+static void flow_answer_refused(struct flow *flow, struct flow_batch *fb)
+{
+    flow->host->refused++;
+    if (fb->batch.event_count > 1) {
+        flow->host->halved++;
+    } else if (fb->report.code != 0 && fb->report.code == flow->alike_code) {
+        flow->alike_count++;
+    } else {
+        flow->alike_code = fb->report.code;
+        flow->alike_count = 1;
+    }
+    flow->parcel.parts[flow_index_of(flow, fb)].assigned = false;
+    fb->batch.again = false;
+    if (fb->batch.event_count == 1 && flow->alike_count >= FLOW_ALIKE_MAX) {
+        struct why why;
+        why_set(&why,
+                "%u single events of stream %s were refused in a row with code %d (%s): this looks "
+                "like a wrong setting; "
+                "tried again every minute",
+                flow->alike_count, flow->stream->info.name, fb->report.code, fb->report.text);
+        uplink_fault(flow->host, &why);
+        fb->state = BATCH_RETRY;
+        timer_arm(&fb->retry, FLOW_PARK_MS);
+        return;
+    }
+    fb->state = BATCH_REFUSED;
+}
+
+static void flow_answer_wait(struct flow *flow, struct flow_batch *fb, int64_t wait_ms)
+{
+    flow->host->retried++;
+    fb->batch.again = true;
+    fb->state = BATCH_RETRY;
+    timer_arm(&fb->retry, (uint64_t)wait_ms);
+}
+
+void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report)
+{
+    assert(fb->state == BATCH_LENT && flow->lent_count > 0);
+    flow->lent_count--;
+    fb->report = *report;
+    switch (report->result) {
+    case SEND_OK:
+        flow_answer_ok(flow, fb);
+        break;
+    case SEND_TOO_LARGE:
+    case SEND_REJECTED:
+        flow_answer_refused(flow, fb);
+        break;
+    case SEND_REASSIGN:
+        flow->parcel.parts[flow_index_of(flow, fb)].assigned = false;
+        fb->batch.again = false;
+        fb->state = BATCH_BUILT;
+        break;
+    case SEND_ASIDE:
+        fb->state = BATCH_ASIDE;
+        break;
+    case SEND_PARK:
+        flow_answer_wait(flow, fb,
+                         report->retry_after_ms > FLOW_PARK_MS ? report->retry_after_ms
+                                                               : FLOW_PARK_MS);
+        break;
+    case SEND_RETRY:
+        flow_answer_wait(flow, fb,
+                         backoff_next_ms(&fb->backoff, report->retry_after_ms, random_u32()));
+        break;
+    }
+    flow_advance(flow);
+}
+
+/* --- setting aside --- */
+
+bool flow_aside_row(struct flow *flow, const struct stored_event *row, const char *reason)
+{
+    uint64_t commit;
+    struct aside aside = {.time_us = clock_wall_us(),
+                          .stream = row->stream,
+                          .sequence = row->sequence,
+                          .uplink = flow->host->setup.number,
+                          .kind = ASIDE_DATUM,
+                          .schema = row->schema,
+                          .size = row->datum.size,
+                          .source = slice_of_text(flow->host->setup.name),
+                          .reason = slice_of_text(reason),
+                          .body = row->datum};
+    if (store_aside_put(flow_store(flow), &aside, 0, &commit)) {
+        return false;
+    }
+    flow->host->aside_events++;
+    return true;
+}
+
+void flow_worked_aside(struct flow *flow, const struct pack_task *task)
+{
+    struct pack *pack = flow->host->forward->pack;
+    const struct rows *rows = pack_rows(pack);
+    const struct part *part = &flow->parcel.parts[flow->wanted_part];
+    const struct flow_batch *fb = flow->batches[flow->wanted_part];
+    pack_prepare(pack, task);
+    for (size_t i = 0; i < rows->event_count; i++) {
+        const struct stored_event *row = &rows->events[i];
+        if (row->sequence <= flow->aside_after || !pack_row_is_in(pack, task, i, part->partition)) {
+            continue;
+        }
+        if (!flow_aside_row(flow, row, fb->report.text)) {
+            flow_hold(flow, BACKOFF_FIRST_MS);
+            return;
+        }
+        flow->aside_after = row->sequence;
+    }
+    log_warn(flow_part_name(flow), "stream %s: %u event(s) %" PRIu64 "..%" PRIu64 " set aside: %s",
+             flow->stream->info.name, fb->batch.event_count, part->first, part->last,
+             fb->report.text);
+    if (!flow_part_end(flow, flow->wanted_part)) {
+        flow_hold(flow, BACKOFF_FIRST_MS);
+        return;
+    }
+    flow->aside_after = 0;
+}
+
+void flow_worked_halve(struct flow *flow, const struct pack_task *task)
+{
+    struct pack *pack = flow->host->forward->pack;
+    uint32_t index = flow->wanted_part;
+    pack_prepare(pack, task);
+    uint64_t middle = pack_middle(pack, task, &flow->parcel.parts[index]);
+    if (middle == 0) {
+        flow->batches[index]->state = BATCH_ASIDE;
+        return;
+    }
+    batch_release(flow, flow->batches[index]);
+    flow->batches[index] = NULL;
+    enum err e = parts_halve(&flow->parcel, (void **)flow->batches, &index, middle);
+    /* Halves of one partition at a time: 1 + log2(events) parts, see PARCEL_PARTITION_MAX. */
+    assert(!e);
+}

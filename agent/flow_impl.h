@@ -1,0 +1,37 @@
+/* What the files of a flow share: flow.c decides the next step, flow_parcel.c keeps the open parcel
+ * and what is owed, flow_work.c has rows read and packed, flow_answer.c acts on what an uplink
+ * said. */
+#ifndef WEIR_AGENT_FLOW_IMPL_H
+#define WEIR_AGENT_FLOW_IMPL_H
+
+#include "agent/flow.h"
+
+/* --- flow_parcel.c --- */
+struct store *flow_store(const struct flow *flow);
+const char *flow_part_name(const struct flow *flow);
+/* Begins nothing new for that long. */
+void flow_hold(struct flow *flow, int64_t wait_ms);
+void batch_release(struct flow *flow, struct flow_batch *fb);
+void flow_drop_batches(struct flow *flow);
+uint32_t flow_index_of(const struct flow *flow, const struct flow_batch *fb);
+/* Takes over the packed bytes of a part, which may be sent now. */
+enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *packed,
+                        const struct schema_info *schema) MUST_USE;
+void owed_subtract(struct owed *owed, struct range gone);
+/* A range has ended, as commit `commit` will say. */
+void flow_range_ended(struct flow *flow, struct range range, uint64_t commit);
+void flow_pending_clear(struct flow *flow, uint64_t commit);
+/* The part at `index` needs no sending any more. False: the store has no room for the word; asked
+ * again after its commit. */
+bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;
+
+/* --- flow_work.c --- */
+void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
+
+/* --- flow_answer.c --- */
+/* Sets one row aside. False: the store has no room for it now. */
+bool flow_aside_row(struct flow *flow, const struct stored_event *row, const char *reason) MUST_USE;
+void flow_worked_aside(struct flow *flow, const struct pack_task *task);
+void flow_worked_halve(struct flow *flow, const struct pack_task *task);
+
+#endif

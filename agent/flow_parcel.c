@@ -1,0 +1,218 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/flow_impl.h"
+#include "agent/parts.h"
+#include "ports/fault.h"
+#include "ports/log.h"
+
+struct store *flow_store(const struct flow *flow)
+{
+    return flow->host->forward->setup.store;
+}
+
+const char *flow_part_name(const struct flow *flow)
+{
+    return flow->host->setup.name;
+}
+
+/* --- timers --- */
+
+static void flow_timer_fired(struct timer *timer)
+{
+    struct flow *flow = CONTAINER_OF(timer, struct flow, timer);
+    flow->holds = false;
+    flow_advance(flow);
+}
+
+void flow_hold(struct flow *flow, int64_t wait_ms)
+{
+    flow->holds = true;
+    timer_arm(&flow->timer, (uint64_t)wait_ms);
+}
+
+void flow_init(struct flow *flow, struct uplink_host *host, const struct forward_stream *stream)
+{
+    *flow = (struct flow){.host = host, .stream = stream, .raw_per_wire_256 = 4 * 256};
+    flow->owed.uplink = host->setup.number;
+    flow->owed.stream = stream->info.number;
+    flow->backoff.ceiling_ms = host->setup.backoff_max_ms;
+    timer_init(&flow->timer, host->forward->setup.loop, flow_timer_fired);
+}
+
+/* --- batches --- */
+
+void batch_release(struct flow *flow, struct flow_batch *fb)
+{
+    if (!fb) {
+        return;
+    }
+    assert(fb->state != BATCH_LENT);
+    flow->host->lent_size -= fb->batch.wire.size;
+    timer_release(&fb->retry);
+    free(fb->batch.wire_memory);
+    free(fb);
+}
+
+void flow_drop_batches(struct flow *flow)
+{
+    for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
+        batch_release(flow, flow->batches[i]);
+        flow->batches[i] = NULL;
+    }
+}
+
+void flow_release(struct flow *flow)
+{
+    for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
+        if (flow->batches[i] && flow->batches[i]->state == BATCH_LENT) {
+            /* The uplink is closed: nobody has it any more. */
+            flow->batches[i]->state = BATCH_BUILT;
+        }
+    }
+    flow_drop_batches(flow);
+    timer_release(&flow->timer);
+}
+
+uint32_t flow_index_of(const struct flow *flow, const struct flow_batch *fb)
+{
+    for (uint32_t i = 0; i < flow->parcel.part_count; i++) {
+        if (flow->batches[i] == fb) {
+            return i;
+        }
+    }
+    abort(); /* a batch belongs to a part */
+}
+
+static void batch_retry_fired(struct timer *timer)
+{
+    struct flow_batch *fb = CONTAINER_OF(timer, struct flow_batch, retry);
+    assert(fb->state == BATCH_RETRY);
+    fb->state = BATCH_BUILT;
+    flow_advance(fb->flow);
+}
+
+enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *packed,
+                        const struct schema_info *schema)
+{
+    struct flow_batch *fb = calloc(1, sizeof *fb);
+    if (!fb) {
+        return ERR_NOMEM;
+    }
+    struct part *part = &flow->parcel.parts[index];
+    fb->flow = flow;
+    fb->state = BATCH_BUILT;
+    fb->backoff.ceiling_ms = flow->host->setup.backoff_max_ms;
+    timer_init(&fb->retry, flow->host->forward->setup.loop, batch_retry_fired);
+    fb->batch = (struct batch){.stream = &flow->stream->info,
+                               .schema = schema,
+                               .target = flow->target,
+                               .wire = {packed->wire, packed->wire_size},
+                               .wire_memory = packed->wire,
+                               .first = part->first,
+                               .last = part->last,
+                               .event_count = packed->event_count,
+                               .lane = flow->stream->info.priority,
+                               .again = part->assigned};
+    if (part->assigned && part->record_count != packed->record_count) {
+        log_error(flow_part_name(flow),
+                  "stream %s: events of a batch in doubt are damaged; the rest goes out under new "
+                  "numbers and may arrive twice",
+                  flow->stream->info.name);
+        part->assigned = false;
+        fb->batch.again = false;
+    }
+    part->record_count = packed->record_count;
+    part->events_per_record = packed->events_per_record;
+    packed->wire = NULL;
+    flow->batches[index] = fb;
+    flow->host->lent_size += packed->wire_size;
+    flow->host->raw_size += packed->raw_size;
+    uint64_t ratio = (uint64_t)packed->raw_size * 256 / (packed->wire_size + 1);
+    flow->raw_per_wire_256 =
+        (3 * flow->raw_per_wire_256 + (ratio > 65536 ? 65536 : (uint32_t)ratio)) / 4;
+    return ERR_OK;
+}
+
+/* --- owed ranges --- */
+
+void owed_subtract(struct owed *owed, struct range gone)
+{
+    struct owed rest = {.uplink = owed->uplink, .stream = owed->stream};
+    for (size_t i = 0; i < owed->range_count; i++) {
+        struct range r = owed->ranges[i];
+        if (r.last < gone.first || r.first > gone.last) {
+            if (rest.range_count < OWED_RANGE_MAX) {
+                rest.ranges[rest.range_count++] = r;
+            }
+            continue;
+        }
+        if (r.first < gone.first && rest.range_count < OWED_RANGE_MAX) {
+            rest.ranges[rest.range_count++] = (struct range){r.first, gone.first - 1};
+        }
+        if (r.last > gone.last && rest.range_count < OWED_RANGE_MAX) {
+            rest.ranges[rest.range_count++] = (struct range){gone.last + 1, r.last};
+        }
+    }
+    *owed = rest; /* what did not fit into 8 ranges comes back with the buffer's next word */
+}
+
+/* A range has ended, as commit `commit` will say. */
+void flow_range_ended(struct flow *flow, struct range range, uint64_t commit)
+{
+    owed_subtract(&flow->owed, range);
+    assert(flow->pending_count < FLOW_PENDING_MAX);
+    flow->pending[flow->pending_count++] = (struct pending_end){range, commit};
+}
+
+void flow_pending_clear(struct flow *flow, uint64_t commit)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < flow->pending_count; i++) {
+        if (flow->pending[i].commit > commit) {
+            flow->pending[kept++] = flow->pending[i];
+        }
+    }
+    flow->pending_count = kept;
+}
+
+/* --- parts that are done --- */
+
+static void flow_close_parcel(struct flow *flow, uint64_t commit)
+{
+    flow_drop_batches(flow);
+    flow_range_ended(flow, flow->parcel.range, commit);
+    flow->has_parcel = false;
+    flow->recorded = false;
+    flow->target_known = false;
+    backoff_clear(&flow->backoff);
+}
+
+/* The part at `index` needs no sending any more. False: the store has no room for the word; asked
+ * again after its commit. */
+bool flow_part_end(struct flow *flow, uint32_t index)
+{
+    uint64_t commit = 0;
+    struct part_done done = {.uplink = flow->parcel.uplink,
+                             .stream = flow->parcel.stream,
+                             .lane = flow->parcel.lane,
+                             .part = index};
+    bool said_early = fault_planted("range-early") && flow->batches[index];
+    if (fault_planted("record-late") && !flow->recorded) {
+        if (store_parcel_put(flow_store(flow), &flow->parcel, &commit)) {
+            return false;
+        }
+        flow->recorded = true;
+    }
+    if (!said_early && store_done_put(flow_store(flow), &done, &commit)) {
+        return false;
+    }
+    flow->parcel.parts[index].done = true;
+    batch_release(flow, flow->batches[index]);
+    flow->batches[index] = NULL;
+    if (parts_all_done(&flow->parcel)) {
+        flow_close_parcel(flow, commit);
+    }
+    return true;
+}

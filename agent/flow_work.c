@@ -1,0 +1,199 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/flow_impl.h"
+#include "agent/parts.h"
+#include "ports/log.h"
+#include "ports/random.h"
+
+/* --- the workspace --- */
+
+void flow_want(struct flow *flow, enum flow_task task, uint32_t part)
+{
+    flow->wanted = task;
+    flow->wanted_part = part;
+    forward_schedule(flow->host->forward);
+}
+
+static size_t flow_raw_size_max(const struct flow *flow)
+{
+    uint64_t wire = link_request_size(&flow->host->link, flow->host->shared);
+    uint64_t raw = wire * flow->raw_per_wire_256 / 256;
+    uint64_t most = (uint64_t)flow->host->setup.batch_size_max;
+    if (most > PACK_RAW_SIZE_MAX) {
+        most = PACK_RAW_SIZE_MAX;
+    }
+    return (size_t)(raw > most ? most : raw < 1024 ? 1024 : raw);
+}
+
+/* The hull of the parts that are to be built or looked at. */
+static struct range flow_task_range(const struct flow *flow, struct pack_task *task)
+{
+    struct range hull = {UINT64_MAX, 0};
+    for (uint32_t i = 0; i < flow->parcel.part_count; i++) {
+        const struct part *part = &flow->parcel.parts[i];
+        if (task->wanted[i]) {
+            hull.first = part->first < hull.first ? part->first : hull.first;
+            hull.last = part->last > hull.last ? part->last : hull.last;
+        }
+    }
+    return hull;
+}
+
+static void flow_wanted_parts(const struct flow *flow, struct pack_task *task)
+{
+    uint32_t current[PARCEL_PART_MAX];
+    size_t count = parts_current(&flow->parcel, current);
+    if (flow->wanted != TASK_BUILD) {
+        task->wanted[flow->wanted_part] = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        task->wanted[current[i]] = !flow->batches[current[i]];
+    }
+}
+
+bool flow_task_fill(struct flow *flow, struct pack_task *task)
+{
+    struct forward *forward = flow->host->forward;
+    if (flow->wanted == TASK_CUT && (flow->has_parcel || flow->owed.range_count == 0)) {
+        flow->wanted = TASK_NONE;
+        return false;
+    }
+    *task = (struct pack_task){.uplink = &flow->host->setup,
+                               .stream = flow->stream,
+                               .agent_key = forward->agent_key,
+                               .identity = forward->agent_key,
+                               .parcel = &flow->parcel,
+                               .raw_size_max = PACK_RAW_SIZE_MAX};
+    if (flow->wanted == TASK_CUT) {
+        task->cut = true;
+        flow->parcel = (struct parcel){.layout = (uint8_t)flow->host->setup.layout};
+        task->range = flow->owed.ranges[0];
+        task->raw_size_max = flow_raw_size_max(flow);
+        return true;
+    }
+    flow_wanted_parts(flow, task);
+    task->range = flow_task_range(flow, task);
+    return task->range.first <= task->range.last;
+}
+
+/* --- what the workspace did --- */
+
+/* Wanted parts of which no event is left: their rows were damaged, which the buffer has counted. */
+static void flow_end_empty(struct flow *flow, const struct pack_task *task)
+{
+    for (uint32_t i = 0; i < flow->parcel.part_count && flow->has_parcel; i++) {
+        if (task->wanted[i] && task->parts[i].event_count == 0 && !flow_part_end(flow, i)) {
+            flow_hold(flow, BACKOFF_FIRST_MS); /* found empty again */
+            return;
+        }
+    }
+}
+
+static void flow_worked_built(struct flow *flow, struct pack_task *task)
+{
+    flow_end_empty(flow, task);
+    const struct parcel *parcel = &flow->parcel;
+    for (uint32_t i = 0; i < parcel->part_count && flow->has_parcel; i++) {
+        if (task->parts[i].wire && flow_batch_put(flow, i, &task->parts[i], task->schema)) {
+            /* No memory: what is built stays, the rest is built again. */
+            flow_hold(flow, BACKOFF_FIRST_MS);
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < PARCEL_PART_MAX; i++) {
+        free(task->parts[i].wire);
+        task->parts[i].wire = NULL;
+    }
+}
+
+static void flow_worked_cut(struct flow *flow, struct pack_task *task)
+{
+    struct parcel *parcel = &flow->parcel;
+    parcel->uplink = flow->host->setup.number;
+    parcel->stream = flow->stream->info.number;
+    parcel->lane = LANE_FRESH;
+    parcel->schema = task->schema->number;
+    parcel->partition_count = task->target.partition_count;
+    memcpy(parcel->target, task->target.name, sizeof parcel->target);
+    memcpy(parcel->cluster_id, task->target.cluster_id, sizeof parcel->cluster_id);
+    flow->has_parcel = true;
+    flow->target = task->target;
+    flow->target_known = true;
+    flow_worked_built(flow, task);
+    for (uint32_t i = 0; i < parcel->part_count; i++) {
+        if (!flow->batches[i]) { /* no memory: as if nothing had been cut */
+            flow_drop_batches(flow);
+            flow->has_parcel = false;
+            flow->target_known = false;
+        }
+    }
+}
+
+static void flow_end_range(struct flow *flow, struct range range)
+{
+    uint64_t commit;
+    struct owed_end end = {
+        .uplink = flow->host->setup.number, .stream = flow->stream->info.number, .range = range};
+    if (flow->pending_count == FLOW_PENDING_MAX || store_end_put(flow_store(flow), &end, &commit)) {
+        flow_hold(flow, BACKOFF_FIRST_MS);
+        return;
+    }
+    flow_range_ended(flow, range, commit);
+}
+
+/* An event that no request can carry. */
+static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
+{
+    const struct rows *rows = pack_rows(flow->host->forward->pack);
+    for (size_t i = 0; i < rows->event_count; i++) {
+        const struct stored_event *row = &rows->events[i];
+        if (row->sequence != task->bad_sequence) {
+            continue;
+        }
+        if (!flow_aside_row(flow, row, task->bad_reason)) {
+            flow_hold(flow, BACKOFF_FIRST_MS);
+            return;
+        }
+        log_warn(flow_part_name(flow), "stream %s: event %" PRIu64 " set aside: %s",
+                 flow->stream->info.name, row->sequence, task->bad_reason);
+        flow_end_range(flow, (struct range){row->sequence, row->sequence});
+        return;
+    }
+}
+
+static void flow_worked_failed(struct flow *flow, const struct pack_task *task)
+{
+    log_error(flow_part_name(flow), "stream %s: %s; tried again", flow->stream->info.name,
+              task->why.text[0] ? task->why.text : err_name(task->e));
+    flow_hold(flow, backoff_next_ms(&flow->backoff, 0, random_u32()));
+}
+
+void flow_worked(struct flow *flow, struct pack_task *task)
+{
+    enum flow_task wanted = flow->wanted;
+    flow->working = false;
+    flow->wanted = TASK_NONE;
+    if (task->outcome == PACK_FAILED) {
+        flow_worked_failed(flow, task);
+    } else if (task->outcome == PACK_NO_CLOCK) {
+        flow_hold(flow, FLOW_CLOCK_MS);
+    } else if (wanted == TASK_CUT && task->outcome == PACK_EMPTY) {
+        flow_end_range(flow, task->range);
+    } else if (wanted == TASK_CUT && task->outcome == PACK_EVENT_BAD) {
+        flow_worked_bad(flow, task);
+    } else if (wanted == TASK_CUT) {
+        flow_worked_cut(flow, task);
+    } else if (task->outcome == PACK_EMPTY) {
+        flow_end_empty(flow, task);
+    } else if (wanted == TASK_HALVE) {
+        flow_worked_halve(flow, task);
+    } else if (wanted == TASK_ASIDE) {
+        flow_worked_aside(flow, task);
+    } else {
+        flow_worked_built(flow, task);
+    }
+    flow_advance(flow);
+}

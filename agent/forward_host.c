@@ -1,0 +1,187 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/flow.h"
+#include "ports/log.h"
+
+/* --- what uplinks call --- */
+
+static void host_advance(struct uplink_host *host)
+{
+    for (size_t i = 0; i < host->flow_count; i++) {
+        flow_advance(&host->flows[i]);
+    }
+}
+
+void uplink_done(struct uplink_host *host, struct batch *batch, const struct send_report *report)
+{
+    struct flow_batch *fb = CONTAINER_OF(batch, struct flow_batch, batch);
+    size_t through = report->result == SEND_OK ? batch->wire.size : 0;
+    link_ended(&host->link, loop_now_ms(host->forward->setup.loop), through);
+    if (host->forward->closing) {
+        return;
+    }
+    if (report->result != SEND_OK) {
+        log_debug(host->setup.name, "stream %s, %" PRIu64 "..%" PRIu64 ": %s (%d)",
+                  batch->stream->name, batch->first, batch->last, report->text, report->code);
+    }
+    flow_answer(fb->flow, fb, report);
+    host_advance(host);
+}
+
+void uplink_ready(struct uplink_host *host)
+{
+    for (size_t i = 0; i < host->flow_count; i++) {
+        flow_uplink_ready(&host->flows[i]);
+    }
+}
+
+void uplink_remote_id_set(struct uplink_host *host, uint32_t schema, struct slice id)
+{
+    uint64_t commit;
+    struct remote_id remote = {.uplink = host->setup.number, .schema = schema, .id = id};
+    if (store_remote_put(host->forward->setup.store, &remote, &commit)) {
+        log_warn(host->setup.name,
+                 "the registry's id of schema %u is not kept: it is asked for again after a "
+                 "restart",
+                 schema);
+    }
+}
+
+bool uplink_remote_id(struct uplink_host *host, uint32_t schema, uint8_t *ret_id, size_t *ret_size)
+{
+    for (size_t i = 0; i < host->forward->remote_count; i++) {
+        const struct forward_remote *remote = &host->forward->remotes[i];
+        if (remote->uplink == host->setup.number && remote->schema == schema) {
+            memcpy(ret_id, remote->id, remote->size);
+            *ret_size = remote->size;
+            return true;
+        }
+    }
+    return false;
+}
+
+void uplink_fault(struct uplink_host *host, const struct why *why)
+{
+    if (strcmp(host->fault.text, why ? why->text : "") == 0) {
+        return;
+    }
+    host->fault = why ? *why : (struct why){""};
+    char part[96];
+    (void)snprintf(part, sizeof part, "uplink %s", host->setup.name); /* cut is fine */
+    if (why) {
+        log_warn(part, "%s", why->text);
+    } else {
+        log_info(part, "working again");
+    }
+}
+
+void uplink_count(struct uplink_host *host, const char *name, uint64_t add)
+{
+    for (size_t i = 0; i < host->counter_count; i++) {
+        if (strcmp(host->counter_names[i], name) == 0) {
+            host->counters[i] += add;
+            return;
+        }
+    }
+    if (host->counter_count < ARRAY_COUNT(host->counters)) {
+        (void)snprintf(host->counter_names[host->counter_count], sizeof host->counter_names[0],
+                       "%s", name);
+        host->counters[host->counter_count++] = add;
+    }
+}
+
+const char *uplink_name(const struct uplink_host *host)
+{
+    return host->setup.name;
+}
+
+uint32_t uplink_request_size(struct uplink_host *host)
+{
+    return link_request_size(&host->link, host->shared);
+}
+
+void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received)
+{
+    host->link.sent += sent;
+    host->link.received += received;
+}
+
+/* --- opening, closing, status --- */
+
+enum err host_open(struct forward *forward, struct uplink_host *host,
+                   const struct forward_uplink *setup, struct why *why)
+{
+    host->forward = forward;
+    host->setup = *setup;
+    link_init(&host->link);
+    host->flows =
+        calloc(forward->setup.stream_count ? forward->setup.stream_count : 1, sizeof *host->flows);
+    if (!host->flows) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < forward->setup.stream_count; i++) {
+        const struct forward_stream *stream = &forward->setup.streams[i];
+        if (setup->stream_set[i]) {
+            flow_init(&host->flows[host->flow_count++], host, stream);
+            host->shared =
+                host->shared || stream->info.priority != host->flows[0].stream->info.priority;
+        }
+    }
+    struct uplink_setup us = {.host = host,
+                              .loop = forward->setup.loop,
+                              .names = forward->setup.names,
+                              .options = setup->options,
+                              .agent_id = forward->setup.agent_id,
+                              .incarnation = forward->incarnation};
+    enum err e = setup->class_->open(&host->uplink, &us, why);
+    if (e) {
+        why_add(why, "uplink %s", setup->name);
+    }
+    return e;
+}
+
+void host_close(struct uplink_host *host)
+{
+    if (host->uplink) {
+        host->uplink->class_->close(host->uplink);
+    }
+    for (size_t i = 0; i < host->flow_count; i++) {
+        flow_release(&host->flows[i]);
+    }
+    free(host->flows);
+}
+
+void host_status(const struct uplink_host *host, struct out *json)
+{
+    unsigned lent = 0;
+    for (size_t i = 0; i < host->flow_count; i++) {
+        lent += host->flows[i].lent_count;
+    }
+    out_put_json(json, slice_of_text(host->setup.name));
+    out_put_format(
+        json, ":{\"type\":\"%s\",\"sent\":%" PRIu64 ",\"sent_bytes\":%" PRIu64 ",\"in_flight\":%u",
+        host->setup.class_->type, host->sent_events, host->sent_size, lent);
+    out_put_format(json,
+                   ",\"retried\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"halved\":%" PRIu64
+                   ",\"aside\":%" PRIu64 ",\"duplicates\":%" PRIu64,
+                   host->retried, host->refused, host->halved, host->aside_events,
+                   host->duplicates);
+    out_put_format(
+        json, ",\"wire_sent\":%" PRIu64 ",\"wire_received\":%" PRIu64 ",\"request_size\":%" PRIu32,
+        host->link.sent, host->link.received, link_request_size(&host->link, host->shared));
+    for (size_t i = 0; i < host->counter_count; i++) {
+        out_put_byte(json, ',');
+        out_put_json(json, slice_of_text(host->counter_names[i]));
+        out_put_format(json, ":%" PRIu64, host->counters[i]);
+    }
+    out_put_text(json, ",\"fault\":");
+    if (host->fault.text[0]) {
+        out_put_json(json, slice_of_text(host->fault.text));
+    } else {
+        out_put_text(json, "null");
+    }
+    out_put_byte(json, '}');
+}

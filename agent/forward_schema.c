@@ -1,0 +1,100 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/flow.h"
+#include "ports/log.h"
+#include "uplink/avro/schema.h"
+
+#define SCHEMA_COUNT_MAX 4096
+
+/* --- schemas --- */
+
+const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema)
+{
+    for (size_t i = 0; i < forward->schema_count; i++) {
+        if (forward->schemas[i]->info.number == schema) {
+            return forward->schemas[i];
+        }
+    }
+    return NULL;
+}
+
+static const char *stream_key_field(const struct forward *forward, uint16_t stream)
+{
+    for (size_t i = 0; i < forward->setup.stream_count; i++) {
+        if (forward->setup.streams[i].info.number == stream) {
+            return forward->setup.streams[i].key_field;
+        }
+    }
+    return NULL;
+}
+
+void forward_schema_close(struct forward_schema *schema)
+{
+    if (schema) {
+        avro_schema_close(schema->parsed);
+        free(schema);
+    }
+}
+
+enum err forward_schema_add(struct forward *forward, uint16_t stream,
+                            const struct schema_info *info)
+{
+    if (forward_schema_find(forward, info->number)) {
+        return ERR_OK;
+    }
+    if (forward->schema_count == SCHEMA_COUNT_MAX) {
+        return ERR_FULL;
+    }
+    struct forward_schema **grown =
+        realloc(forward->schemas, (forward->schema_count + 1) * sizeof *grown);
+    if (!grown) {
+        return ERR_NOMEM;
+    }
+    forward->schemas = grown;
+    struct forward_schema *schema = calloc(1, sizeof *schema);
+    if (!schema) {
+        return ERR_NOMEM;
+    }
+    schema->stream = stream;
+    schema->info = *info;
+    const char *field = stream_key_field(forward, stream);
+    struct why why = {""};
+    enum err e = ERR_OK;
+    if (field) {
+        e = avro_schema_parse(&schema->parsed, info->json, &why);
+        if (!e && key_find(&schema->key, schema->parsed, field, &why)) {
+            /* An older version without this field: its events have no key. */
+            log_warn("forward", "schema %u: %s; its events go out without a key", info->number,
+                     why.text);
+            schema->key = (struct key){0};
+        }
+    }
+    if (e) {
+        log_error("forward", "schema %u of the buffer: %s", info->number, why.text);
+        forward_schema_close(schema);
+        return e;
+    }
+    forward->schemas[forward->schema_count++] = schema;
+    return ERR_OK;
+}
+
+/* --- registries' ids --- */
+
+void forward_remote_add(void *context, uint16_t uplink, uint32_t schema, struct slice id)
+{
+    struct forward *forward = context;
+    if (id.size > REMOTE_ID_SIZE_MAX || forward->remotes_failed) {
+        return;
+    }
+    struct forward_remote *grown =
+        realloc(forward->remotes, (forward->remote_count + 1) * sizeof *grown);
+    if (!grown) {
+        forward->remotes_failed = true;
+        return;
+    }
+    forward->remotes = grown;
+    struct forward_remote *remote = &grown[forward->remote_count++];
+    *remote = (struct forward_remote){.uplink = uplink, .schema = schema, .size = id.size};
+    memcpy(remote->id, id.data, id.size);
+}

@@ -1,0 +1,236 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/intake_impl.h"
+#include "ports/clock.h"
+#include "ports/fault.h"
+#include "ports/log.h"
+
+#define PRIORITY_AT_ONCE 7
+
+/* --- tickets --- */
+
+static void ticket_give(struct driver_host *host, uint64_t commit, uint64_t *ret_ticket)
+{
+    *ret_ticket = ++host->ticket;
+    if (host->pending_count > 0) {
+        struct pending_ticket *last =
+            &host->pending[(host->pending_first + host->pending_count - 1) % TICKET_RING];
+        if (last->commit == commit) {
+            last->ticket = host->ticket;
+            return;
+        }
+    }
+    assert(host->pending_count < TICKET_RING); /* at most three commits are open */
+    host->pending[(host->pending_first + host->pending_count++) % TICKET_RING] =
+        (struct pending_ticket){host->ticket, commit};
+}
+
+void driver_host_committed(struct driver_host *host, uint64_t commit)
+{
+    uint64_t told = 0;
+    while (host->pending_count > 0 && host->pending[host->pending_first].commit <= commit) {
+        told = host->pending[host->pending_first].ticket;
+        host->pending_first = (host->pending_first + 1) % TICKET_RING;
+        host->pending_count--;
+    }
+    if (told && host->driver) {
+        host->driver->class_->stored(host->driver, told);
+    }
+}
+
+static int64_t wait_of(const struct driver_host *host, const struct event *event,
+                       const struct route *route)
+{
+    const struct intake *intake = host->intake;
+    if (route && intake->streams[route->stream].config->options.priority >= PRIORITY_AT_ONCE) {
+        return 0;
+    }
+    return event->wants_ack ? host->config->common.ack_interval_ms
+                            : intake->setup.commit_interval_ms;
+}
+
+static enum err put_cursor(struct driver_host *host, const struct event *event, int64_t wait_ms,
+                           uint64_t *ret_commit)
+{
+    struct cursor_change change = {
+        .driver = host->number, .key = event->cursor_key, .value = event->cursor};
+    assert(event->cursor.size <= CURSOR_SIZE_MAX);
+    return event->cursor.size
+               ? store_cursor_put(host->intake->setup.store, &change, wait_ms, ret_commit)
+               : ERR_OK;
+}
+
+/* --- admission --- */
+
+static enum err refuse(struct driver_host *host)
+{
+    host->refused = true;
+    host->refused_count++;
+    return ERR_FULL;
+}
+
+/* Set aside, with its cursor, in one commit: both are put without a turn of the loop between. */
+static enum err set_aside(struct driver_host *host, const struct event *event,
+                          const struct route *route, uint64_t *ret_ticket)
+{
+    struct intake *intake = host->intake;
+    uint64_t commit;
+    int64_t wait_ms = wait_of(host, event, route);
+    struct aside aside = {.time_us = clock_wall_us(),
+                          .stream = route ? intake->streams[route->stream].number : 0,
+                          .kind = ASIDE_PAYLOAD,
+                          .size = event->body_size ? event->body_size : event->body.size,
+                          .source = event->source,
+                          .reason = slice_of_text(intake->reason.text),
+                          .body = event->body};
+    if (store_open_room(intake->setup.store, aside.body.size) ||
+        store_aside_put(intake->setup.store, &aside, wait_ms, &commit) ||
+        put_cursor(host, event, wait_ms, &commit)) {
+        return refuse(host);
+    }
+    host->aside++;
+    ticket_give(host, commit, ret_ticket);
+    return ERR_OK;
+}
+
+static enum err admit(struct driver_host *host, const struct event *event,
+                      const struct route *route, const struct stored_event *stored,
+                      uint64_t *ret_ticket)
+{
+    struct store *store = host->intake->setup.store;
+    uint64_t commit;
+    uint64_t sequence;
+    int64_t wait_ms = wait_of(host, event, route);
+    if (store_room(store, stored->stream, stored->datum.size) ||
+        (stored->trust == TIME_BOOT && time_trust_note(&host->intake->trust, stored, wait_ms)) ||
+        store_open_room(store, stored->datum.size)) {
+        return refuse(host);
+    }
+    if (fault_planted("cursor-apart") && put_cursor(host, event, 0, &commit) == ERR_OK) {
+        store_commit_now(store);
+    }
+    if (!fault_planted("cursor-apart") && put_cursor(host, event, wait_ms, &commit)) {
+        return refuse(host);
+    }
+    store_event_put(store, stored, wait_ms, &commit, &sequence);
+    host->stored++;
+    ticket_give(host, commit, ret_ticket);
+    if (fault_planted("told-early")) {
+        driver_host_committed(host, commit);
+    }
+    return ERR_OK;
+}
+
+enum err driver_offer(struct driver_host *host, const struct event *event, uint64_t *ret_ticket,
+                      const char **ret_aside)
+{
+    struct intake *intake = host->intake;
+    const struct route *route = driver_host_route(host, event->subject);
+    struct stored_event stored;
+    enum err e = ERR_REJECTED;
+    intake->reason.text[0] = 0;
+    if (intake->stopped) {
+        return refuse(host);
+    }
+    if (event->unusable) {
+        why_set(&intake->reason, "%s", event->unusable);
+    } else if (!route) {
+        why_set(&intake->reason, "no route takes the subject \"%.*s\"",
+                (int)(event->subject.size < 120 ? event->subject.size : 120),
+                (const char *)event->subject.data);
+    } else {
+        e = intake_make_event(host, event, route, &stored);
+    }
+    e = e ? set_aside(host, event, route, ret_ticket)
+          : admit(host, event, route, &stored, ret_ticket);
+    if (!e) {
+        host->received++;
+        if (ret_aside) {
+            *ret_aside = intake->reason.text;
+        }
+    }
+    return e;
+}
+
+enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice value)
+{
+    uint64_t commit;
+    struct cursor_change change = {.driver = host->number, .key = key, .value = value};
+    if (store_cursor_put(host->intake->setup.store, &change, host->intake->setup.commit_interval_ms,
+                         &commit)) {
+        return refuse(host);
+    }
+    return ERR_OK;
+}
+
+void driver_cursor_each(struct driver_host *host,
+                        void (*each)(void *context, uint32_t key, struct slice value),
+                        void *context)
+{
+    if (buffer_cursor_each(store_buffer(host->intake->setup.store), host->number, each, context)) {
+        log_error(host->config->name, "the stored cursors can't be read: it begins anew");
+    }
+}
+
+void driver_fault(struct driver_host *host, const struct why *why)
+{
+    const char *text = why ? why->text : "";
+    if (strcmp(host->fault.text, text) == 0) {
+        return;
+    }
+    host->fault = why ? *why : (struct why){""};
+    char part[96];
+    (void)snprintf(part, sizeof part, "driver %s", host->config->name); /* cut is fine */
+    if (why) {
+        log_warn(part, "%s", text);
+    } else {
+        log_info(part, "working again");
+    }
+}
+
+void driver_count(struct driver_host *host, const char *name, uint64_t add)
+{
+    for (size_t i = 0; i < host->counter_count; i++) {
+        if (strcmp(host->counter_names[i], name) == 0) {
+            host->counters[i] += add;
+            return;
+        }
+    }
+    if (host->counter_count < COUNTER_MAX) {
+        (void)snprintf(host->counter_names[host->counter_count], sizeof host->counter_names[0],
+                       "%s", name); /* cut is fine */
+        host->counters[host->counter_count++] = add;
+    }
+}
+
+const char *driver_name(const struct driver_host *host)
+{
+    return host->config->name;
+}
+
+/* --- status --- */
+
+void driver_host_status(const struct driver_host *host, struct out *json)
+{
+    out_put_json(json, slice_of_text(host->config->name));
+    out_put_format(json,
+                   ":{\"type\":\"%s\",\"received\":%" PRIu64 ",\"stored\":%" PRIu64
+                   ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"unknown_fields\":%" PRIu64,
+                   host->config->class_->type, host->received, host->stored, host->aside,
+                   host->refused_count, host->unknown);
+    for (size_t i = 0; i < host->counter_count; i++) {
+        out_put_byte(json, ',');
+        out_put_json(json, slice_of_text(host->counter_names[i]));
+        out_put_format(json, ":%" PRIu64, host->counters[i]);
+    }
+    out_put_text(json, ",\"fault\":");
+    if (host->fault.text[0]) {
+        out_put_json(json, slice_of_text(host->fault.text));
+    } else {
+        out_put_text(json, "null");
+    }
+    out_put_byte(json, '}');
+}

@@ -1,0 +1,73 @@
+/* What the files of intake share: intake_event.c makes the event that is stored of one that is
+ * offered, intake_host.c is the other side of ports/driver.h, intake.c opens and closes. */
+#ifndef WEIR_AGENT_INTAKE_IMPL_H
+#define WEIR_AGENT_INTAKE_IMPL_H
+
+#include "agent/intake.h"
+#include "agent/map.h"
+#include "agent/time_trust.h"
+#include "ports/driver.h"
+
+#define COUNTER_MAX 16
+#define TICKET_RING 4 /* commits still to come: one is being committed, one is being filled */
+
+/* One way from a driver to a stream. */
+struct route {
+    const char *pattern; /* NULL: everything */
+    size_t stream;       /* index */
+    const struct option_map *set;
+};
+
+/* All tickets up to `ticket` are durable with commit `commit`. */
+struct pending_ticket {
+    uint64_t ticket;
+    uint64_t commit;
+};
+
+struct driver_host {
+    struct intake *intake;
+    const struct config_driver *config;
+    uint16_t number;
+    struct driver *driver;
+    struct route *routes;
+    size_t route_count;
+    uint64_t ticket;                            /* last given */
+    struct pending_ticket pending[TICKET_RING]; /* one entry a commit */
+    size_t pending_first, pending_count;
+    bool refused; /* resume() is owed */
+    uint64_t received, refused_count, stored, aside, unknown;
+    struct why fault;
+    char counter_names[COUNTER_MAX][32];
+    uint64_t counters[COUNTER_MAX];
+    size_t counter_count;
+};
+
+struct intake {
+    struct intake_setup setup;
+    struct intake_stream *streams;
+    struct driver_host *hosts;
+    size_t host_count;
+    struct mapper *mapper;
+    struct out datum;
+    struct time_source trust;
+    struct map_override overrides[MAP_OVERRIDE_MAX];
+    struct out texts;  /* of the overrides */
+    struct why reason; /* of the last event that was set aside */
+    bool stopped;
+    bool resuming;
+};
+
+/* --- intake_event.c --- */
+enum err driver_host_routes(struct driver_host *host) MUST_USE;
+/* The first route that takes the subject; NULL: none does. */
+const struct route *driver_host_route(const struct driver_host *host, struct slice subject);
+/* The event as it will be stored; its datum is valid until the next call. Not ERR_OK: to be set
+ * aside for intake->reason. */
+enum err intake_make_event(struct driver_host *host, const struct event *event,
+                           const struct route *route, struct stored_event *ret) MUST_USE;
+
+/* --- intake_host.c --- */
+void driver_host_committed(struct driver_host *host, uint64_t commit);
+void driver_host_status(const struct driver_host *host, struct out *json);
+
+#endif

@@ -1,0 +1,80 @@
+/* What store.c (when a commit is due, and what becomes of it) and store_put.c (what goes into it)
+ * share. */
+#ifndef WEIR_AGENT_STORE_IMPL_H
+#define WEIR_AGENT_STORE_IMPL_H
+
+#include <assert.h>
+
+#include "agent/store.h"
+#include "ports/event.h"
+
+#define CURSOR_MAX WRITE_EVENT_MAX
+#define CURSOR_BYTES_MAX (128 * 1024)
+#define DONE_MAX 256
+#define END_MAX 256
+#define PARCEL_MAX 32
+#define ASIDE_MAX 64
+#define ASIDE_BYTES_MAX (256 * 1024)
+#define REMOTE_MAX 64
+#define BOOT_MAX 4
+#define TOLD_MAX 64
+
+static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_BODY_SIZE_MAX,
+              "a set-aside event always fits an empty batch");
+
+/* What one commit carries. The arrays are the store's; buffer_write points at them. */
+struct batch_memory {
+    uint64_t commit;
+    bool has_any;
+    uint64_t due_ms;
+    size_t event_size; /* datums */
+    struct stored_event events[WRITE_EVENT_MAX];
+    struct out datums;
+    struct cursor_change cursors[CURSOR_MAX];
+    uint8_t cursor_bytes[CURSOR_BYTES_MAX];
+    size_t cursor_size;
+    struct part_done dones[DONE_MAX];
+    struct owed_end ends[END_MAX];
+    struct parcel parcels[PARCEL_MAX];
+    const struct parcel *parcel_pointers[PARCEL_MAX];
+    struct aside asides[ASIDE_MAX];
+    uint8_t aside_bytes[ASIDE_BYTES_MAX];
+    size_t aside_size;
+    struct remote_id remotes[REMOTE_MAX];
+    uint8_t remote_bytes[REMOTE_MAX][REMOTE_ID_SIZE_MAX];
+    struct boot_offset boots[BOOT_MAX];
+    uint32_t told[TOLD_MAX];
+    struct buffer_write write;
+};
+
+struct store {
+    struct store_setup setup;
+    struct store_handler handlers[STORE_HANDLER_MAX];
+    size_t handler_count;
+    struct batch_memory *open; /* being filled */
+    struct batch_memory *busy; /* being committed, or waiting to be tried again; NULL: none */
+    struct batch_memory *spare;
+    struct batch_memory *memory[2];
+    struct job job;
+    bool running; /* the job is with the worker */
+    enum err result;
+    struct why why;
+    struct buffer_changes from_buffer;
+    bool failing;
+    struct timer due;
+    struct timer retry;
+    uint64_t committed;
+    uint64_t sequence_next[STREAM_COUNT_MAX + 1];
+    size_t pending_size;         /* datums admitted and not committed */
+    struct buffer_changes state; /* copies: the buffer changes its own while the next commit runs */
+    struct owed *owed;
+    size_t owed_max;
+    struct gap gaps[64];
+    uint32_t room[STREAM_COUNT_MAX + 1];
+    struct stream_state streams[STREAM_COUNT_MAX + 1];
+};
+
+/* The open batch goes to the worker, if nothing is there. */
+void store_begin(struct store *store);
+
+#endif
