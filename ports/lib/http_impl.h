@@ -1,0 +1,107 @@
+/* What the files of the HTTP client share. One request is a `struct http_call`: http.c holds the list
+ * of them and their beginning and end, http_request.c tells curl what to send, http_answer.c takes in
+ * what comes back, http_socket.c carries curl's sockets and timer on our loop. */
+#ifndef WEIR_PORTS_LIB_HTTP_IMPL_H
+#define WEIR_PORTS_LIB_HTTP_IMPL_H
+
+#include <curl/curl.h>
+
+#include "ports/http.h"
+#include "ports/names.h"
+
+#define HTTP_IDENTITY_MAX 8 /* different TLS settings of one client */
+
+/* Connections are only shared by requests with the same TLS settings: each of these has a curl
+ * multi handle of its own. */
+struct http_identity {
+    struct http *http;
+    struct tls *tls; /* NULL until the first request with https */
+    CURLM *multi;
+    struct timer timer; /* curl's */
+    struct http_socket *sockets;
+    uint64_t closed_sent, closed_received; /* of sockets that are gone, not yet told */
+    struct tls_options options;            /* copies of the texts */
+    char *texts[5];
+};
+
+struct http_socket {
+    struct http_socket *next;
+    struct http_identity *identity;
+    struct watch watch;
+    int fd;
+    uint64_t sent, received; /* told already */
+};
+
+struct http_call {
+    struct http_request *request;
+    struct http_identity *identity;
+    struct http_call *next;
+    CURL *easy;
+    struct timer limit; /* in case curl never says how it ended: it may lose its own timer */
+    bool added;         /* to the multi */
+    bool asking;
+    bool is_https;
+    bool too_large;
+    bool no_memory;
+    struct name_query query;            /* its host is the one of the URL that was given */
+    char url_host[NAMES_HOST_SIZE_MAX]; /* the host that curl looks up */
+    uint16_t port;
+    uint64_t end_ms;
+    struct curl_slist *headers;
+    struct curl_slist *resolve;
+    uint8_t *body;
+    size_t body_size, body_room;
+    char retry_after[64];
+    struct http_answer answer;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct http {
+    struct loop *loop;
+    struct names *names;
+    struct http_identity *identities[HTTP_IDENTITY_MAX];
+    struct http_call *calls;    /* under way */
+    struct http_call *finished; /* done() is to be called */
+    size_t call_count;          /* of both */
+    struct timer deliver;
+};
+
+/* Sets an option, and remembers when one could not be. */
+#define SET(call, option, value) \
+    do { \
+        if (curl_easy_setopt((call)->easy, (option), (value)) != CURLE_OK) { \
+            (call)->no_memory = true; \
+        } \
+    } while (0)
+
+/* --- http.c --- */
+
+/* From the list of those under way to the end of that of the finished: done() is called in a turn
+ * of its own, so that the user may do anything there. */
+void http_call_finish(struct http_call *call);
+
+/* --- http_request.c --- */
+
+/* Takes host and port out of the URL. False: it is none that can be used. */
+bool http_call_set_url(struct http_call *call) MUST_USE;
+/* Method, headers, body, and how to connect. Without memory: call->no_memory. */
+void http_call_set_request(struct http_call *call);
+/* Tells curl the addresses that were found, so that it asks nobody. */
+void http_call_set_resolve(struct http_call *call);
+
+/* --- http_answer.c --- */
+
+/* Where curl is to put the answer. */
+void http_call_set_answer(struct http_call *call);
+/* call->answer, except the bytes on the wire. */
+void http_call_set_result(struct http_call *call, CURLcode code);
+
+/* --- http_socket.c --- */
+
+/* The multi handle, driven by the loop. False: no memory. */
+bool http_sockets_open(struct http_identity *identity) MUST_USE;
+/* Closes all connections. */
+void http_sockets_close(struct http_identity *identity);
+void http_call_set_sockets(struct http_call *call);
+
+#endif

@@ -1,0 +1,181 @@
+#include <assert.h>
+#include <unistd.h>
+
+#include "ports/lib/http_impl.h"
+#include "ports/linux/wire.h"
+
+#define HTTP_CONNECTION_MAX 16
+
+/* --- bytes on the wire --- */
+
+/* What the socket has moved since it was asked last. */
+static void socket_take_wire(struct http_socket *s, uint64_t *sent, uint64_t *received)
+{
+    struct wire_estimate now;
+    if (wire_estimate(s->fd, &now)) {
+        *sent += now.sent - s->sent;
+        *received += now.received - s->received;
+        s->sent = now.sent;
+        s->received = now.received;
+    }
+}
+
+static void identity_take_wire(struct http_identity *identity, struct http_answer *answer)
+{
+    answer->wire_sent = identity->closed_sent;
+    answer->wire_received = identity->closed_received;
+    identity->closed_sent = 0;
+    identity->closed_received = 0;
+    for (struct http_socket *s = identity->sockets; s; s = s->next) {
+        socket_take_wire(s, &answer->wire_sent, &answer->wire_received);
+    }
+}
+
+static void identity_collect(struct http_identity *identity)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(identity->multi, &left))) {
+        if (message->msg != CURLMSG_DONE) {
+            continue;
+        }
+        struct http_call *call = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        CURLcode code = message->data.result; /* gone with the next call of curl's */
+        http_call_set_result(call, code);
+        curl_multi_remove_handle(identity->multi, call->easy);
+        call->added = false;
+        identity_take_wire(identity, &call->answer);
+        http_call_finish(call);
+    }
+}
+
+/* --- curl's sockets and timer on our loop --- */
+
+static void identity_act(struct http_identity *identity, curl_socket_t fd, int events)
+{
+    int running;
+    /* A failure here shows as failed calls. */
+    (void)curl_multi_socket_action(identity->multi, fd, events, &running);
+    identity_collect(identity);
+}
+
+static void socket_ready(struct watch *watch, unsigned events)
+{
+    struct http_socket *s = CONTAINER_OF(watch, struct http_socket, watch);
+    int flags = (events & WATCH_READ ? CURL_CSELECT_IN : 0) |
+                (events & WATCH_WRITE ? CURL_CSELECT_OUT : 0) |
+                (events & WATCH_ERROR ? CURL_CSELECT_ERR : 0);
+    identity_act(s->identity, s->fd, flags);
+}
+
+static void identity_timer_fire(struct timer *timer)
+{
+    identity_act(CONTAINER_OF(timer, struct http_identity, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *context)
+{
+    (void)multi;
+    struct http_identity *identity = context;
+    if (timeout_ms < 0) {
+        timer_disarm(&identity->timer);
+    } else {
+        timer_arm(&identity->timer, (uint64_t)timeout_ms);
+    }
+    return 0;
+}
+
+static struct http_socket **socket_find(struct http_identity *identity, int fd)
+{
+    struct http_socket **link = &identity->sockets;
+    while (*link && (*link)->fd != fd) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
+{
+    (void)easy;
+    (void)unused;
+    struct http_socket *s = *socket_find(context, fd);
+    if (!s) {
+        return what == CURL_POLL_REMOVE ? 0 : -1;
+    }
+    if (what == CURL_POLL_REMOVE) {
+        watch_stop(&s->watch);
+        return 0;
+    }
+    unsigned events = (what & CURL_POLL_IN ? (unsigned)WATCH_READ : 0U) |
+                      (what & CURL_POLL_OUT ? (unsigned)WATCH_WRITE : 0U);
+    return watch_start(&s->watch, events) == ERR_OK ? 0 : -1;
+}
+
+static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
+                                    struct curl_sockaddr *address)
+{
+    (void)purpose;
+    struct http_identity *identity = context;
+    int type = address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    int fd = socket(address->family, type, address->protocol);
+    struct http_socket *s = fd < 0 ? NULL : calloc(1, sizeof *s);
+    if (!s) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return CURL_SOCKET_BAD;
+    }
+    s->fd = fd;
+    s->identity = identity;
+    watch_init(&s->watch, identity->http->loop, fd, socket_ready);
+    s->next = identity->sockets;
+    identity->sockets = s;
+    return fd;
+}
+
+static int on_close_socket(void *context, curl_socket_t fd)
+{
+    struct http_identity *identity = context;
+    struct http_socket **link = socket_find(identity, fd);
+    struct http_socket *s = *link;
+    if (s) {
+        socket_take_wire(s, &identity->closed_sent, &identity->closed_received);
+        watch_stop(&s->watch);
+        *link = s->next;
+        free(s);
+    }
+    return close(fd);
+}
+
+bool http_sockets_open(struct http_identity *identity)
+{
+    timer_init(&identity->timer, identity->http->loop, identity_timer_fire);
+    identity->multi = curl_multi_init();
+    if (!identity->multi) {
+        return false;
+    }
+    curl_multi_setopt(identity->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(identity->multi, CURLMOPT_SOCKETDATA, identity);
+    curl_multi_setopt(identity->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(identity->multi, CURLMOPT_TIMERDATA, identity);
+    curl_multi_setopt(identity->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTION_MAX);
+    return true;
+}
+
+void http_sockets_close(struct http_identity *identity)
+{
+    if (identity->multi) {
+        curl_multi_cleanup(identity->multi); /* closes the sockets, by on_close_socket() */
+    }
+    assert(!identity->sockets);
+    timer_release(&identity->timer);
+}
+
+void http_call_set_sockets(struct http_call *call)
+{
+    SET(call, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    SET(call, CURLOPT_OPENSOCKETDATA, call->identity);
+    SET(call, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(call, CURLOPT_CLOSESOCKETDATA, call->identity);
+}
