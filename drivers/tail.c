@@ -1,123 +1,10 @@
 /* The file tail. One job at a time is at the worker: a scan, or the reading of one block; what
  * comes back is cut into lines and offered on the loop. */
 #include <assert.h>
-#include <inttypes.h>
 
-#include "drivers/drivers.h"
-#include "drivers/tail_files.h"
-#include "drivers/tail_lines.h"
+#include "drivers/tail_impl.h"
 
 #define TAIL_BLOCK_SIZE ((size_t)64 * 1024) /* read in one job beyond what is known already */
-#define TAIL_CUT_SIZE ((size_t)64 * 1024)   /* kept of a line over the limit */
-
-struct tail_options {
-    struct option_list paths;
-    struct option_list exclude;
-    int64_t format;
-    int64_t from;
-    int64_t poll_ms;
-    int64_t line_size_max;
-    int64_t flush_partial_after_ms;
-    int64_t rotate_wait_ms;
-    int64_t files_max;
-};
-
-static const char *const tail_formats[] = {"json", "raw", NULL};
-static const char *const tail_froms[] = {"beginning", "end", NULL};
-static const struct option tail_path_item = {.kind = OPTION_TEXT, .min = 1, .max = PLACE_PATH_MAX};
-
-static const struct option tail_table[] = {
-    {.name = "paths",
-     .kind = OPTION_LIST,
-     .flags = OPTION_REQUIRED,
-     .offset = offsetof(struct tail_options, paths),
-     .min = 1,
-     .max = 64,
-     .item = &tail_path_item,
-     .help = "Files to follow; each may hold the wildcards * ? [...]. With a pattern that also "
-             "fits the rotated files (\"/var/log/app.log*\") nothing is missed by a rotation while "
-             "weir is not running."},
-    {.name = "exclude",
-     .kind = OPTION_LIST,
-     .offset = offsetof(struct tail_options, exclude),
-     .max = 64,
-     .initial = "[\"*.gz\",\"*.xz\",\"*.zst\",\"*.bz2\"]",
-     .item = &tail_path_item,
-     .help = "Files to leave out: patterns for the name, or, with a slash in them, for the path."},
-    {.name = "format",
-     .kind = OPTION_CHOICE,
-     .offset = offsetof(struct tail_options, format),
-     .initial = "json",
-     .words = tail_formats,
-     .help = "json: each line is one JSON value, and is set aside when it is none; raw: each line "
-             "is taken as it is."},
-    {.name = "from",
-     .kind = OPTION_CHOICE,
-     .offset = offsetof(struct tail_options, from),
-     .initial = "beginning",
-     .words = tail_froms,
-     .help = "Where to begin in the files that are there when this driver runs for the first time. "
-             "Files that appear later are always read from their beginning."},
-    {.name = "poll",
-     .kind = OPTION_DURATION,
-     .offset = offsetof(struct tail_options, poll_ms),
-     .min = 10,
-     .max = 3600000,
-     .initial = "1 s",
-     .help = "How often to look for new lines and new files."},
-    {.name = "line_size_max",
-     .kind = OPTION_SIZE,
-     .offset = offsetof(struct tail_options, line_size_max),
-     .min = 64,
-     .max = 1024 * 1024,
-     .initial = "64 KiB",
-     .help = "Longer lines are set aside, cut, with their true size."},
-    {.name = "flush_partial_after",
-     .kind = OPTION_DURATION,
-     .offset = offsetof(struct tail_options, flush_partial_after_ms),
-     .max = 86400000,
-     .initial = "0 s",
-     .help = "Take a last line without a newline as a line when nothing was written for so long; "
-             "what is written to it later is a line of its own. 0 s: wait for the newline."},
-    {.name = "rotate_wait",
-     .kind = OPTION_DURATION,
-     .offset = offsetof(struct tail_options, rotate_wait_ms),
-     .max = 86400000,
-     .initial = "30 s",
-     .help = "A file that was renamed or deleted is let go when nothing was written to it for so "
-             "long."},
-    {.name = "files_max",
-     .kind = OPTION_INT,
-     .offset = offsetof(struct tail_options, files_max),
-     .min = 1,
-     .max = 1024,
-     .initial = "64",
-     .help = "How many files are followed at one time; each takes a file descriptor and a cursor."},
-    {.name = NULL},
-};
-
-struct tail {
-    struct driver driver;
-    struct driver_host *host;
-    const struct tail_options *options;
-    struct loop *loop;
-    struct worker *worker;
-    struct timer poll;
-    struct tail_files files;
-    struct tail_scan scan;
-    size_t *scan_slots;
-    struct tail_read read;
-    struct tail_file *read_file;
-    uint8_t *buffer;
-    size_t buffer_size;
-    struct slice block; /* what is left of the block that was read */
-    bool is_busy;       /* a job is at the worker */
-    bool is_scan_due;
-    bool is_blocked; /* ERR_FULL came; until resume() */
-    bool is_stopped;
-    bool has_fault;
-    size_t next_file; /* round robin */
-};
 
 static void tail_step(struct tail *tail);
 
@@ -126,119 +13,7 @@ static struct tail *tail_of(struct driver *driver)
     return CONTAINER_OF(driver, struct tail, driver);
 }
 
-/* --- cursors without an event --- */
-
-static bool tail_owed_set(struct tail *tail, uint32_t key, struct slice value)
-{
-    tail->is_blocked = driver_cursor_set(tail->host, key, value) != ERR_OK;
-    return !tail->is_blocked;
-}
-
-/* False: blocked. What is owed goes before any further event: see tail_files_settle(). */
-static bool tail_owed_flush(struct tail *tail)
-{
-    uint8_t memory[CURSOR_SIZE_MAX];
-    for (size_t i = 0; i < tail->files.count_max; i++) {
-        struct tail_file *file = &tail->files.files[i];
-        if (file->owed == TAIL_OWED_NOTHING) {
-            continue;
-        }
-        struct out cursor = out_over(memory, sizeof memory);
-        if (file->owed == TAIL_OWED_SET) {
-            tail_file_cursor(file, file->offset, &cursor);
-        }
-        if (!tail_owed_set(tail, (uint32_t)i + 1, out_slice(&cursor))) {
-            return false;
-        }
-        file->owed = TAIL_OWED_NOTHING;
-    }
-    if (tail->files.is_start_owed) {
-        if (!tail_owed_set(tail, TAIL_CURSOR_STARTED, SLICE("\1"))) {
-            return false;
-        }
-        tail->files.is_start_owed = false;
-    }
-    return true;
-}
-
-/* --- lines --- */
-
-/* Offers one line, which ends where `next` begins; `size` is its true size. False: blocked. */
-static bool tail_offer(struct tail *tail, struct slice line, uint64_t next, uint64_t size)
-{
-    struct tail_file *file = tail->read_file;
-    uint8_t cursor_memory[CURSOR_SIZE_MAX];
-    uint8_t source_memory[EVENT_SUBJECT_SIZE_MAX + 64];
-    struct out cursor = out_over(cursor_memory, sizeof cursor_memory);
-    struct out source = out_over(source_memory, sizeof source_memory);
-    tail_file_cursor(file, next, &cursor);
-    out_put_format(&source, "tail %s:%" PRIu64, file->path, file->offset);
-    bool is_long = size > (uint64_t)tail->options->line_size_max;
-    if (is_long && line.size > TAIL_CUT_SIZE) {
-        line.size = TAIL_CUT_SIZE;
-    }
-    struct event event = {.body_kind = tail->options->format == 0 ? BODY_JSON : BODY_RAW,
-                          .body = line,
-                          .subject = slice_of_text(file->path),
-                          .source = out_slice(&source),
-                          .cursor_key = (uint32_t)(file - tail->files.files) + 1,
-                          .cursor = out_slice(&cursor),
-                          .unusable = is_long ? "the line is longer than line_size_max" : NULL,
-                          .body_size = is_long && line.size < size ? size : 0};
-    uint64_t ticket;
-    if (driver_offer(tail->host, &event, &ticket, NULL) != ERR_OK) {
-        tail->is_blocked = true;
-        return false;
-    }
-    tail_file_advance(file, next);
-    if (file->owed == TAIL_OWED_SET) {
-        file->owed = TAIL_OWED_NOTHING; /* the event's cursor is newer */
-    }
-    if (is_long) {
-        driver_count(tail->host, "long_lines", 1);
-    }
-    return true;
-}
-
-/* The rest of a block without a newline: kept in the file, not in memory. */
-static void tail_rest(struct tail *tail, size_t rest_size)
-{
-    struct tail_file *file = tail->read_file;
-    file->scanned = file->offset + rest_size;
-    if (file->is_flushed && rest_size > 0 && file->scanned == tail->read.at + tail->read.size &&
-        file->scanned >= tail->read.file_size) {
-        struct slice line = tail->block;
-        if (line.size && line.data[line.size - 1] == '\r') {
-            line.size--;
-        }
-        if (tail_offer(tail, line, file->scanned, line.size)) {
-            tail->block.size = 0;
-            driver_count(tail->host, "partial_lines", 1);
-        }
-        return;
-    }
-    tail->block.size = 0;
-}
-
-/* Cuts what is left of the block into lines. */
-static void tail_block(struct tail *tail)
-{
-    while (!tail->is_blocked && tail->block.size) {
-        struct slice rest = tail->block;
-        struct slice line;
-        if (!tail_line_take(&rest, &line)) {
-            tail_rest(tail, rest.size);
-            continue;
-        }
-        uint64_t next = tail->read_file->offset + (tail->block.size - rest.size);
-        if (line.size == 0) {
-            tail_file_advance(tail->read_file, next); /* an empty line is no event */
-        } else if (!tail_offer(tail, line, next, line.size)) {
-            return;
-        }
-        tail->block = rest;
-    }
-}
+/* --- jobs --- */
 
 /* In the middle of a line over the limit: where does it end? Its beginning is read again then. */
 static void tail_long_search(struct tail *tail)
@@ -255,8 +30,6 @@ static void tail_long_search(struct tail *tail)
         }
     }
 }
-
-/* --- jobs --- */
 
 /* Longer than the limit even if its last byte is a CR. */
 static bool tail_is_long(const struct tail *tail, const struct tail_file *file)
@@ -560,7 +333,7 @@ const struct driver_class tail_class = {
     .help = "Follows files as they grow: one event for each line, with the path as subject. Files "
             "may be rotated by renaming or by copying and truncating; after a restart reading goes "
             "on exactly where it was.",
-    .options = tail_table,
+    .options = tail_options_table,
     .options_size = sizeof(struct tail_options),
     .open = tail_open,
     .resume = tail_resume,

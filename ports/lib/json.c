@@ -1,7 +1,7 @@
-#include "ports/lib/json.h"
-
 #include <assert.h>
 #include <string.h>
+
+#include "ports/lib/json_impl.h"
 
 /* What may come next. */
 enum json_state {
@@ -21,7 +21,7 @@ static bool json_is_special(uint8_t byte)
     return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
-static enum err json_fail_as(struct json_reader *r, enum err e, size_t offset, const char *text)
+enum err json_fail_as(struct json_reader *r, enum err e, size_t offset, const char *text)
 {
     r->state = STATE_FAILED;
     r->error = e;
@@ -30,7 +30,7 @@ static enum err json_fail_as(struct json_reader *r, enum err e, size_t offset, c
     return e;
 }
 
-static enum err json_fail(struct json_reader *r, size_t offset, const char *text)
+enum err json_fail(struct json_reader *r, size_t offset, const char *text)
 {
     bool is_end = offset >= r->input.size;
     return json_fail_as(r, ERR_CORRUPT, offset, is_end ? "the text ends too early" : text);
@@ -65,123 +65,6 @@ static size_t json_white_space(struct slice input, size_t at)
 size_t json_end(struct json_reader *reader)
 {
     return json_white_space(reader->input, reader->at);
-}
-
-/* --- characters --- */
-
-static int json_hex(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9') {
-        return byte - '0';
-    }
-    byte |= 0x20;
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
-/* The 16 bits of "uXXXX" at p, or -1. */
-static int json_unit(const uint8_t *p, const uint8_t *end)
-{
-    if (end - p < 5 || p[0] != 'u') {
-        return -1;
-    }
-    int unit = 0;
-    for (size_t i = 1; i < 5; i++) {
-        int digit = json_hex(p[i]);
-        if (digit < 0) {
-            return -1;
-        }
-        unit = unit * 16 + digit;
-    }
-    return unit;
-}
-
-/* The character of the escape whose backslash is at p, and its size as written; 0: not an escape
- * (RFC 8259, section 7), or half a surrogate pair. */
-static size_t json_escape(const uint8_t *p, const uint8_t *end, uint32_t *ret_character)
-{
-    static const char letters[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
-    if (end - p < 2) {
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof letters - 1; i += 2) {
-        if (p[1] == (uint8_t)letters[i]) {
-            *ret_character = (uint8_t)letters[i + 1];
-            return 2;
-        }
-    }
-    int unit = json_unit(p + 1, end);
-    if (unit < 0 || (unit >= 0xdc00 && unit <= 0xdfff)) {
-        return 0;
-    }
-    if (unit < 0xd800 || unit > 0xdbff) {
-        *ret_character = (uint32_t)unit;
-        return 6;
-    }
-    int low = end - p >= 12 && p[6] == '\\' ? json_unit(p + 7, end) : -1;
-    if (low < 0xdc00 || low > 0xdfff) {
-        return 0;
-    }
-    *ret_character = 0x10000 + (((uint32_t)unit - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
-    return 12;
-}
-
-static size_t json_utf8(uint32_t character, uint8_t ret[4])
-{
-    if (character < 0x80) {
-        ret[0] = (uint8_t)character;
-        return 1;
-    }
-    if (character < 0x800) {
-        ret[0] = (uint8_t)(0xc0 | character >> 6);
-        ret[1] = (uint8_t)(0x80 | (character & 0x3f));
-        return 2;
-    }
-    if (character < 0x10000) {
-        ret[0] = (uint8_t)(0xe0 | character >> 12);
-        ret[1] = (uint8_t)(0x80 | (character >> 6 & 0x3f));
-        ret[2] = (uint8_t)(0x80 | (character & 0x3f));
-        return 3;
-    }
-    ret[0] = (uint8_t)(0xf0 | character >> 18);
-    ret[1] = (uint8_t)(0x80 | (character >> 12 & 0x3f));
-    ret[2] = (uint8_t)(0x80 | (character >> 6 & 0x3f));
-    ret[3] = (uint8_t)(0x80 | (character & 0x3f));
-    return 4;
-}
-
-/* Unescapes what is at the front of a checked text: a plain byte or one escape, as UTF-8. */
-static size_t json_unescape(const uint8_t **p, const uint8_t *end, uint8_t ret[4])
-{
-    if (**p != '\\') {
-        ret[0] = *(*p)++;
-        return 1;
-    }
-    uint32_t character = 0;
-    size_t step = json_escape(*p, end, &character);
-    assert(step > 0);
-    *p += step;
-    return json_utf8(character, ret);
-}
-
-enum err json_string(const struct json_token *token, struct out *scratch, struct slice *ret)
-{
-    assert(token->kind == JSON_STRING || token->kind == JSON_KEY);
-    if (!token->has_escapes) {
-        *ret = token->text;
-        return ERR_OK;
-    }
-    if (scratch->overflow || scratch->size_max - scratch->size < token->text.size) {
-        return ERR_FULL;
-    }
-    size_t start = scratch->size;
-    const uint8_t *p = token->text.data;
-    const uint8_t *end = p + token->text.size;
-    while (p < end) {
-        uint8_t bytes[4];
-        out_put(scratch, bytes, json_unescape(&p, end, bytes));
-    }
-    *ret = (struct slice){scratch->data + start, scratch->size - start};
-    return ERR_OK;
 }
 
 /* Where the plain run of a string that starts at `at` ends: eight bytes a step, then one by one. */
@@ -248,188 +131,6 @@ static enum err json_read_string(struct json_reader *r, struct json_token *ret)
     ret->has_escapes = has_escapes;
     r->at = at + 1;
     return ERR_OK;
-}
-
-/* --- duplicate keys ---
- *
- * About a hundred keys of the open objects stand in a list with their hashes, and each object has
- * 64 bits that say "perhaps" or "certainly new". The keys that find no room in the list are marked
- * in a filter (two bits of 32 768 each); where it says "perhaps", the object's text is read again.
- * So a key costs the same however many there are, a struct on the stack is enough, and an input
- * made to hit the filter ends at JSON_RESCAN_MAX. */
-
-static uint64_t json_mix(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ hash >> 29;
-}
-
-/* The hash of a key as it is meant: escaped and plain spellings give the same. */
-static uint32_t json_key_hash(const struct json_token *key)
-{
-    const uint8_t *p = key->text.data;
-    const uint8_t *end = p + key->text.size;
-    uint64_t hash = 0;
-    uint64_t word = 0;
-    if (!key->has_escapes) {
-        for (; end - p >= 8; p += 8) {
-            memcpy(&word, p, 8);
-            hash = json_mix(hash, word);
-        }
-        word = 0;
-        memcpy(&word, p, (size_t)(end - p));
-        hash = json_mix(hash, word);
-        return (uint32_t)(json_mix(hash, key->text.size) >> 32);
-    }
-    uint8_t gathered[8 + 4];
-    size_t count = 0;
-    size_t size = 0;
-    while (p < end) {
-        size_t step = json_unescape(&p, end, gathered + count);
-        count += step;
-        size += step;
-        if (count >= 8) {
-            memcpy(&word, gathered, 8);
-            hash = json_mix(hash, word);
-            count -= 8;
-            memmove(gathered, gathered + 8, 4);
-        }
-    }
-    word = 0;
-    memcpy(&word, gathered, count);
-    hash = json_mix(hash, word);
-    return (uint32_t)(json_mix(hash, size) >> 32);
-}
-
-/* Is the key whose quote is at `offset` of the checked input the same as `key`? */
-static bool json_key_equal(struct slice input, size_t offset, const struct json_token *key)
-{
-    const uint8_t *a = input.data + offset + 1;
-    const uint8_t *a_end = input.data + input.size;
-    const uint8_t *b = key->text.data;
-    const uint8_t *b_end = b + key->text.size;
-    uint8_t a_bytes[4];
-    uint8_t b_bytes[4];
-    size_t a_count = 0;
-    size_t b_count = 0;
-    size_t a_index = 0;
-    size_t b_index = 0;
-    for (;;) {
-        if (a_index == a_count) {
-            a_count = *a == '"' ? 0 : json_unescape(&a, a_end, a_bytes);
-            a_index = 0;
-        }
-        if (b_index == b_count) {
-            b_count = b == b_end ? 0 : json_unescape(&b, b_end, b_bytes);
-            b_index = 0;
-        }
-        if (a_count == 0 || b_count == 0) {
-            return a_count == b_count;
-        }
-        if (a_bytes[a_index++] != b_bytes[b_index++]) {
-            return false;
-        }
-    }
-}
-
-/* Behind the string whose quote is at `at`; the text is checked. */
-static size_t json_behind_string(struct slice input, size_t at)
-{
-    for (at++; input.data[at] != '"'; at++) {
-        at += input.data[at] == '\\';
-    }
-    return at + 1;
-}
-
-/* Reads the object's checked text again, from its brace to `key`: does it have this key already? */
-static bool json_key_rescan(struct json_reader *r, size_t begin, const struct json_token *key)
-{
-    struct slice input = r->input;
-    size_t depth = 0;
-    bool is_key = false;
-    r->rescanned += key->offset - begin;
-    for (size_t at = begin; at < key->offset;) {
-        uint8_t byte = input.data[at];
-        if (byte == '"') {
-            if (is_key && json_key_equal(input, at, key)) {
-                return true;
-            }
-            is_key = false;
-            at = json_behind_string(input, at);
-            continue;
-        }
-        if (byte == '{' || byte == '[') {
-            depth++;
-        } else if (byte == '}' || byte == ']') {
-            depth--;
-        }
-        if (byte == '{' || byte == ',') {
-            is_key = depth == 1;
-        }
-        at++;
-    }
-    return false;
-}
-
-/* Marks the key in the filter. True: both its bits were set before. */
-static bool json_filter_put(struct json_reader *r, uint32_t hash, uint32_t begin)
-{
-    uint64_t mixed = json_mix(hash, begin);
-    bool was_set = true;
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t bit = (mixed >> (16 + 16 * i)) % (JSON_FILTER_WORDS * 64);
-        uint64_t mask = UINT64_C(1) << bit % 64;
-        was_set = was_set && (r->filter[bit / 64] & mask);
-        r->filter[bit / 64] |= mask;
-    }
-    return was_set;
-}
-
-static bool json_key_is_listed(const struct json_reader *r, uint32_t hash,
-                               const struct json_token *key)
-{
-    for (uint32_t i = r->list_first[r->depth - 1]; i < r->list_count; i++) {
-        if (r->keys[i].hash == hash && json_key_equal(r->input, r->keys[i].offset, key)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum err json_key_add(struct json_reader *r, const struct json_token *key)
-{
-    static const char duplicate[] = "a key that the object has already";
-    uint32_t hash = json_key_hash(key);
-    uint64_t *bits = &r->key_bits[r->depth - 1];
-    uint64_t bit = UINT64_C(1) << hash % 64;
-    if ((*bits & bit) && json_key_is_listed(r, hash, key)) {
-        return json_fail(r, key->offset, duplicate);
-    }
-    *bits |= bit;
-    if (r->key_count == JSON_KEY_MAX) {
-        return json_fail_as(r, ERR_REJECTED, key->offset, "more keys in open objects than allowed");
-    }
-    /* Once an object's keys go to the filter, all its later ones do: what is in the list when the
-     * object goes on is what was there when it was left. */
-    uint32_t own = r->list_count - r->list_first[r->depth - 1];
-    if (r->list_count < JSON_KEY_LIST / 4 * 3 ||
-        (r->list_count < JSON_KEY_LIST && own < JSON_KEY_OWN)) {
-        r->keys[r->list_count++] = (struct json_key){hash, (uint32_t)key->offset};
-        r->key_count++;
-        return ERR_OK;
-    }
-    if (r->key_count == r->list_count) {
-        memset(r->filter, 0, sizeof r->filter);
-    }
-    uint32_t begin = r->begin_at[r->depth - 1];
-    r->key_count++;
-    if (!json_filter_put(r, hash, begin)) {
-        return ERR_OK;
-    }
-    if (r->rescanned > JSON_RESCAN_MAX) {
-        return json_fail_as(r, ERR_REJECTED, key->offset, "too many keys to tell duplicates");
-    }
-    return json_key_rescan(r, begin, key) ? json_fail(r, key->offset, duplicate) : ERR_OK;
 }
 
 /* --- tokens --- */

@@ -2,40 +2,15 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/eventfd.h>
+#include <netinet/in.h>
+
+#include "ports/linux/lookup.h"
 
 #define NAMES_LOOKUP_MAX 2    /* threads at a time */
 #define NAMES_QUERY_MAX 64    /* queries that wait */
 #define NAMES_KEPT_MAX 32     /* names whose last good answer is kept */
 #define NAMES_TIMEOUT_MS 5000 /* from query to answer */
 #define NAMES_FRESH_MS 60000  /* so long an answer is given again without asking */
-#define NAMES_STACK_SIZE (256 * 1024)
-
-/* A lookup runs in a thread of its own and not on a struct worker, because nothing ends a
- * getaddrinfo() that hangs: the query is answered when its time is over, and what is left of the
- * lookup, even after names_close(), belongs to its thread alone. */
-struct lookup {
-    struct names_shared *shared;
-    struct lookup *next;
-    char host[NAMES_HOST_SIZE_MAX];
-    int result; /* getaddrinfo's */
-    int result_errno;
-    struct address addresses[NAMES_ADDRESS_MAX];
-    size_t address_count;
-};
-
-/* Outlives `struct names` while lookups run. */
-struct names_shared {
-    pthread_mutex_t lock;
-    unsigned users; /* struct names, and each running lookup */
-    bool closed;
-    int fd;
-    struct lookup *finished;
-};
 
 struct kept {
     char host[NAMES_HOST_SIZE_MAX];
@@ -46,7 +21,7 @@ struct kept {
 
 struct names {
     struct loop *loop;
-    struct names_shared *shared;
+    struct lookups *lookups;
     struct watch watch;
     struct timer timer; /* the earliest end of a wait, and answers that are there at once */
     struct name_query *first, **end;
@@ -54,101 +29,6 @@ struct names {
     struct lookup *running[NAMES_LOOKUP_MAX];
     struct kept *kept[NAMES_KEPT_MAX];
 };
-
-static void shared_leave(struct names_shared *shared)
-{
-    pthread_mutex_lock(&shared->lock);
-    bool last = --shared->users == 0;
-    pthread_mutex_unlock(&shared->lock);
-    if (last) {
-        if (shared->fd >= 0) {
-            close(shared->fd);
-        }
-        pthread_mutex_destroy(&shared->lock);
-        free(shared);
-    }
-}
-
-/* --- the thread --- */
-
-static void lookup_resolve(struct lookup *lookup)
-{
-    /* Without AI_ADDRCONFIG: the connection tries all addresses, and one without a route fails at
-     * once. */
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    lookup->result = getaddrinfo(lookup->host, NULL, &hints, &list);
-    lookup->result_errno = errno;
-    if (lookup->result) {
-        return;
-    }
-    for (struct addrinfo *i = list; i && lookup->address_count < NAMES_ADDRESS_MAX;
-         i = i->ai_next) {
-        if ((i->ai_family == AF_INET || i->ai_family == AF_INET6) &&
-            i->ai_addrlen <= sizeof lookup->addresses[0].storage) {
-            struct address *address = &lookup->addresses[lookup->address_count++];
-            memcpy(&address->storage, i->ai_addr, i->ai_addrlen);
-            address->size = i->ai_addrlen;
-        }
-    }
-    freeaddrinfo(list);
-}
-
-static void *lookup_main(void *argument)
-{
-    struct lookup *lookup = argument;
-    struct names_shared *shared = lookup->shared;
-    lookup_resolve(lookup);
-    pthread_mutex_lock(&shared->lock);
-    bool closed = shared->closed;
-    if (!closed) {
-        lookup->next = shared->finished;
-        shared->finished = lookup;
-        uint64_t one = 1;
-        ssize_t put = write(shared->fd, &one, sizeof one);
-        (void)put; /* full means that the loop is being woken already */
-    }
-    pthread_mutex_unlock(&shared->lock);
-    if (closed) {
-        free(lookup);
-    }
-    shared_leave(shared);
-    return NULL;
-}
-
-/* --- the loop --- */
-
-static enum err lookup_start(struct names *names, const char *host, struct lookup **ret)
-{
-    struct lookup *lookup = calloc(1, sizeof *lookup);
-    pthread_attr_t attributes;
-    if (!lookup || pthread_attr_init(&attributes)) {
-        free(lookup);
-        return ERR_NOMEM;
-    }
-    lookup->shared = names->shared;
-    memcpy(lookup->host, host, sizeof lookup->host);
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_attr_setstacksize(&attributes, NAMES_STACK_SIZE);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_mutex_lock(&names->shared->lock);
-    names->shared->users++;
-    pthread_mutex_unlock(&names->shared->lock);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int failed = pthread_create(&thread, &attributes, lookup_main, lookup);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (failed) {
-        shared_leave(names->shared);
-        free(lookup);
-        return ERR_NOMEM;
-    }
-    *ret = lookup;
-    return ERR_OK;
-}
 
 static struct kept *names_kept(const struct names *names, const char *host)
 {
@@ -224,34 +104,6 @@ static void names_answer(struct names *names, struct name_query *query, enum err
     query->found(query, e);
 }
 
-static enum err lookup_error(const struct lookup *lookup, struct why *why)
-{
-    if (lookup->result == 0 && lookup->address_count) {
-        return ERR_OK;
-    }
-    switch (lookup->result) {
-    case EAI_AGAIN:
-        why_set(why, "the name servers do not answer for %s: is the network up?", lookup->host);
-        return ERR_TIMEOUT;
-    case 0:
-    case EAI_NONAME:
-#if EAI_NODATA != EAI_NONAME
-    case EAI_NODATA:
-#endif
-        why_set(why, "there is no host %s: check the name, or the name servers in /etc/resolv.conf",
-                lookup->host);
-        return ERR_CLOSED;
-    case EAI_MEMORY:
-        why_set(why, "no memory to resolve %s", lookup->host);
-        return ERR_NOMEM;
-    default:
-        why_set(why, "can't resolve %s: %s", lookup->host,
-                lookup->result == EAI_SYSTEM ? strerror(lookup->result_errno)
-                                             : gai_strerror(lookup->result));
-        return ERR_CLOSED;
-    }
-}
-
 /* Is a lookup of this name under way? */
 static bool names_is_running(const struct names *names, const char *host, size_t *ret_free)
 {
@@ -275,7 +127,7 @@ static void names_go_on(struct names *names)
         size_t place;
         if (!query->address_count && !names_is_running(names, query->host, &place) &&
             place < NAMES_LOOKUP_MAX &&
-            lookup_start(names, query->host, &names->running[place]) != ERR_OK) {
+            lookup_start(names->lookups, query->host, &names->running[place]) != ERR_OK) {
             names->running[place] = NULL; /* no memory: the next turn of something tries again */
         }
         if (query->due_ms < due_ms) {
@@ -351,19 +203,9 @@ static void names_ready(struct watch *watch, unsigned events)
 {
     (void)events;
     struct names *names = CONTAINER_OF(watch, struct names, watch);
-    uint64_t count;
-    ssize_t got = read(names->shared->fd, &count, sizeof count);
-    (void)got;
-    for (;;) {
-        pthread_mutex_lock(&names->shared->lock);
-        struct lookup *lookup = names->shared->finished;
-        if (lookup) {
-            names->shared->finished = lookup->next;
-        }
-        pthread_mutex_unlock(&names->shared->lock);
-        if (!lookup) {
-            break;
-        }
+    struct lookup *lookup;
+    lookups_clear(names->lookups);
+    while ((lookup = lookup_take(names->lookups))) { /* at most NAMES_LOOKUP_MAX */
         names_lookup_finished(names, lookup);
     }
     names_go_on(names);
@@ -372,35 +214,23 @@ static void names_ready(struct watch *watch, unsigned events)
 enum err names_open(struct names **ret, struct loop *loop)
 {
     struct names *names = calloc(1, sizeof *names);
-    struct names_shared *shared = calloc(1, sizeof *shared);
-    if (!names || !shared) {
-        free(names);
-        free(shared);
+    if (!names) {
         return ERR_NOMEM;
     }
-    pthread_mutex_init(&shared->lock, NULL);
-    shared->users = 1;
-    names->shared = shared;
     names->loop = loop;
     names->end = &names->first;
     timer_init(&names->timer, loop, names_timer_fire);
-    enum err e;
-    shared->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (shared->fd < 0) {
-        e = err_of_errno(errno);
-        goto fail;
+    enum err e = lookups_open(&names->lookups);
+    if (!e) {
+        watch_init(&names->watch, loop, lookups_fd(names->lookups), names_ready);
+        e = watch_start(&names->watch, WATCH_READ);
     }
-    watch_init(&names->watch, loop, shared->fd, names_ready);
-    e = watch_start(&names->watch, WATCH_READ);
     if (e) {
-        goto fail;
+        names_close(names);
+        return e;
     }
     *ret = names;
     return ERR_OK;
-
-fail:
-    names_close(names);
-    return e;
 }
 
 void names_close(struct names *names)
@@ -410,17 +240,7 @@ void names_close(struct names *names)
     }
     watch_stop(&names->watch);
     timer_release(&names->timer);
-    pthread_mutex_lock(&names->shared->lock);
-    names->shared->closed = true;
-    struct lookup *finished = names->shared->finished;
-    names->shared->finished = NULL;
-    pthread_mutex_unlock(&names->shared->lock);
-    while (finished) {
-        struct lookup *next = finished->next;
-        free(finished);
-        finished = next;
-    }
-    shared_leave(names->shared);
+    lookups_close(names->lookups);
     for (size_t i = 0; i < NAMES_KEPT_MAX; i++) {
         free(names->kept[i]);
     }

@@ -1,104 +1,15 @@
 /* An open stream: reading, writing, ending. Connecting is in connect.c, accepting in listener.c. */
 #include "ports/stream.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <limits.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/ioctl.h>
-#include <sys/un.h>
 
 #include "ports/linux/stream_impl.h"
 #include "ports/linux/wire.h"
 
-#ifndef TCP_NOTSENT_LOWAT
-#define TCP_NOTSENT_LOWAT 25
-#endif
-
 static void stream_kicked(struct timer *timer);
 static void stream_ready(struct watch *watch, unsigned events);
-
-/* --- the socket --- */
-
-void address_format(const struct sockaddr *address, char *text, size_t text_size)
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        snprintf(text, text_size, "[%s]:%u", host, ntohs(v6->sin6_port));
-    } else if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        snprintf(text, text_size, "%s:%u", host, ntohs(v4->sin_port));
-    } else {
-        snprintf(text, text_size, "unix");
-    }
-}
-
-static void option_set(int fd, int level, int name, int value)
-{
-    /* Each of these makes a connection better, none makes it work: an old kernel may refuse. */
-    (void)setsockopt(fd, level, name, &value, sizeof value);
-}
-
-void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size)
-{
-    int idle_s = keepalive_s == 0 ? 60 : keepalive_s > 32767 ? 32767 : (int)keepalive_s;
-    option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
-    option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle_s < 20 ? 5 : idle_s / 4);
-    option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
-    if (send_buffer_size) {
-        int size = send_buffer_size > INT_MAX ? INT_MAX : (int)send_buffer_size;
-        option_set(fd, SOL_SOCKET, SO_SNDBUF, size);
-        option_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, size / 2 ? size / 2 : 1);
-    }
-}
-
-static enum err socket_receive(void *context, uint8_t *data, size_t size, size_t *ret_size)
-{
-    struct stream *stream = context;
-    for (;;) {
-        ssize_t got = recv(stream->fd, data, size, 0);
-        if (got >= 0) {
-            *ret_size = (size_t)got;
-            return ERR_OK;
-        }
-        if (errno == EINTR) {
-            continue;
-        }
-        if (errno == EAGAIN) {
-            return ERR_AGAIN;
-        }
-        stream->transport_errno = errno;
-        return err_of_errno(errno);
-    }
-}
-
-static enum err socket_send(void *context, struct slice data, size_t *ret_size)
-{
-    struct stream *stream = context;
-    for (;;) {
-        ssize_t put = send(stream->fd, data.data, data.size, MSG_NOSIGNAL);
-        if (put >= 0) {
-            *ret_size = (size_t)put;
-            return ERR_OK;
-        }
-        if (errno == EINTR) {
-            continue;
-        }
-        if (errno == EAGAIN || errno == ENOBUFS) {
-            return ERR_AGAIN;
-        }
-        stream->transport_errno = errno;
-        return err_of_errno(errno);
-    }
-}
 
 /* --- life --- */
 

@@ -1,4 +1,4 @@
-/* What stream.c, connect.c and listener.c share. */
+/* What stream.c, socket.c, connect.c and listener.c share. */
 #ifndef WEIR_PORTS_LINUX_STREAM_IMPL_H
 #define WEIR_PORTS_LINUX_STREAM_IMPL_H
 
@@ -65,6 +65,11 @@ void stream_fail(struct stream *stream, enum err e);
 void address_format(const struct sockaddr *address, char *text, size_t text_size);
 /* Options of every connected TCP socket; sizes of 0 are the system's. */
 void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size);
+
+/* The transport of a TLS session, or of the stream itself; `context` is the stream. ERR_AGAIN: not
+ * now. Size 0 received: the peer has ended. */
+enum err socket_receive(void *context, uint8_t *data, size_t size, size_t *ret_size) MUST_USE;
+enum err socket_send(void *context, struct slice data, size_t *ret_size) MUST_USE;
 
 void connector_close(struct stream *stream);
 

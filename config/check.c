@@ -1,0 +1,169 @@
+#include <string.h>
+
+#include "config/load.h"
+
+#define EVENTS_STREAM "weir.events"
+
+/* The value at section.name.option, for its place; else the nearest that is there. */
+static const struct json_node *load_node(const struct load *load, const char *section,
+                                         const char *name, const char *option)
+{
+    const struct json_node *node = json_node_find(json_node_find(load->root, section), name);
+    const struct json_node *value = json_node_find(node, option);
+    return value ? value : node ? node : load->root;
+}
+
+/* Notes a name that is none of the streams (or uplinks). */
+static void load_check_reference(struct load *load, size_t offset, const char *path,
+                                 const char *name, bool is_stream)
+{
+    struct config *config = load->config;
+    if ((is_stream ? config_stream_index(config, name) : config_uplink_index(config, name)) >= 0) {
+        return;
+    }
+    size_t count = is_stream ? config->stream_count : config->uplink_count;
+    const char **names = memory_take(config->memory, (count + 1) * sizeof *names);
+    if (!names) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        names[i] = is_stream ? config->streams[i].name : config->uplinks[i].name;
+    }
+    const char *near = suggest_name(name, names);
+    const char *section = is_stream ? "stream" : "uplink";
+    fill_wrong(&load->fill, offset, path, "there is no %s \"%.63s\"%s%s%s", section, name,
+               near ? "; did you mean \"" : ": add it to $.", near ? near : section,
+               near ? "\"?" : "s");
+}
+
+static const struct json_node *node_at(const struct json_node *list, size_t index)
+{
+    const struct json_node *node = list->child;
+    for (size_t i = 0; node && i < index; i++) {
+        node = node->next;
+    }
+    return node ? node : list;
+}
+
+static void load_check_names(struct load *load, const char *section, const char *name,
+                             const struct option_list *list, bool is_stream)
+{
+    const char *const *names = list->items;
+    const char *option = is_stream ? "streams" : "uplinks";
+    const struct json_node *node = load_node(load, section, name, option);
+    for (size_t i = 0; i < list->count; i++) {
+        if (names[i] && (!is_stream || strcmp(names[i], EVENTS_STREAM) != 0)) {
+            load_check_reference(
+                load, node_at(node, i)->offset,
+                memory_format(load->config->memory, "$.%s.%s.%s[%zu]", section, name, option, i),
+                names[i], is_stream);
+        }
+    }
+}
+
+static void load_check_driver(struct load *load, struct config_driver *driver)
+{
+    struct driver_common *common = &driver->common;
+    struct config *config = load->config;
+    const struct json_node *list = load_node(load, "drivers", driver->name, "routes");
+    struct route_options *routes = common->routes.items;
+    for (size_t i = 0; i < common->routes.count; i++) {
+        if (routes[i].stream) {
+            load_check_reference(
+                load, node_at(list, i)->offset,
+                memory_format(config->memory, "$.drivers.%s.routes[%zu].stream", driver->name, i),
+                routes[i].stream, true);
+        }
+    }
+    const char *path = memory_format(config->memory, "$.drivers.%s.stream", driver->name);
+    size_t offset = load_node(load, "drivers", driver->name, "stream")->offset;
+    if (common->stream) {
+        load_check_reference(load, offset, path, common->stream, true);
+    } else if (common->routes.count == 0 && config->stream_count == 1) {
+        common->stream = config->streams[0].name;
+    } else if (common->routes.count == 0 && config->stream_count > 1) {
+        fill_wrong(&load->fill, offset, path,
+                   "where do its events go? Name a stream here, or give routes");
+    } else if (common->set.count > 0 && common->routes.count > 0) {
+        fill_wrong(&load->fill, load_node(load, "drivers", driver->name, "set")->offset,
+                   memory_format(config->memory, "$.drivers.%s.set", driver->name),
+                   "belongs to `stream`, which is not given: put it into the routes");
+    }
+}
+
+static bool list_has(const struct option_list *list, const char *name)
+{
+    const char *const *names = list->items;
+    for (size_t i = 0; i < list->count; i++) {
+        if (names[i] && strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return list->count == 0;
+}
+
+/* Which stream goes where. */
+static void load_connect(struct load *load)
+{
+    struct config *config = load->config;
+    for (size_t s = 0; s < config->stream_count; s++) {
+        struct config_stream *stream = &config->streams[s];
+        for (size_t u = 0; u < config->uplink_count; u++) {
+            if (list_has(&stream->options.uplinks, config->uplinks[u].name) &&
+                list_has(&config->uplinks[u].common.streams, stream->name)) {
+                stream->uplinks |= UINT32_C(1) << u;
+            }
+        }
+        if (!stream->uplinks && config->uplink_count > 0) {
+            fill_wrong(&load->fill, stream->offset,
+                       memory_format(config->memory, "$.streams.%s", stream->name),
+                       "no uplink takes it: its `uplinks` and their `streams` do not meet");
+        }
+    }
+    for (size_t u = 0; u < config->uplink_count; u++) {
+        struct config_uplink *uplink = &config->uplinks[u];
+        uplink->carries_events = list_has(&uplink->common.streams, EVENTS_STREAM);
+        if (uplink->common.hold_max == 0) {
+            uplink->common.hold_max = config->uplink_count > 1 ? 500000 : 1000000;
+        }
+    }
+}
+
+static void load_check_shares(struct load *load)
+{
+    struct config *config = load->config;
+    int64_t total = 0;
+    for (size_t s = 0; s < config->stream_count; s++) {
+        total += config->streams[s].options.share_min;
+    }
+    if (total > 1000000) {
+        fill_wrong(&load->fill, json_node_find(load->root, "streams")->offset, "$.streams",
+                   "the streams' share_min add up to more than 100 %%");
+    }
+}
+
+void load_check(struct load *load)
+{
+    struct config *config = load->config;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        load_check_names(load, "streams", config->streams[i].name,
+                         &config->streams[i].options.uplinks, false);
+    }
+    for (size_t i = 0; i < config->driver_count; i++) {
+        if (config->drivers[i].class_) {
+            load_check_driver(load, &config->drivers[i]);
+        }
+    }
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        load_check_names(load, "uplinks", config->uplinks[i].name,
+                         &config->uplinks[i].common.streams, true);
+    }
+    load_check_shares(load);
+    load_connect(load);
+    if (!config->agent.socket && config->buffer.path) {
+        const char *slash = strrchr(config->buffer.path, '/');
+        int size = slash ? (int)(slash - config->buffer.path) + 1 : 0;
+        config->agent.socket =
+            memory_format(config->memory, "%.*sweir.sock", size, config->buffer.path);
+    }
+}
