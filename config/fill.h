@@ -33,8 +33,7 @@ struct fill {
     bool failed; /* memory was missing: what is filled is worth nothing */
 };
 
-/* A record to be filled: an object (NULL: defaults only) and one or two tables with their structs.
- */
+/* A record to be filled: an object (NULL: defaults only), one or two tables and their structs. */
 struct fill_record {
     const struct json_node *node;
     const char *path;

@@ -25,7 +25,7 @@ static struct post *http_queue_head(const struct http_driver *http)
     return head;
 }
 
-/* No room: what has admitted nothing yet is refused, so that the client keeps it. The rest waits. */
+/* No room: a request that has nothing admitted yet is refused, the client keeps it. */
 static void http_block(struct http_driver *http)
 {
     http->is_blocked = true;

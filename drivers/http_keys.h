@@ -1,15 +1,13 @@
 /* Idempotency keys: a ring of a fixed number of slots, each a cursor of the driver. With each event
  * of a request goes, in the same transaction, how many of its events are stored; so a request that
- * is sent again, even after a crash in its middle, goes on where it was, and gets the same answer.
- */
+ * is sent again, even after a crash in its middle, goes on where it was, with the same answer. */
 #ifndef WEIR_DRIVERS_HTTP_KEYS_H
 #define WEIR_DRIVERS_HTTP_KEYS_H
 
 #include "ports/err.h"
 #include "ports/event.h"
 
-#define HTTP_ASIDES_SIZE_MAX \
-    900 /* bytes of what an answer tells about events that were set aside */
+#define HTTP_ASIDES_SIZE_MAX 900 /* of what an answer tells about events that were set aside */
 #define HTTP_ASIDE_TEXT_MAX 160
 
 /* The first reasons, as many as fit a cursor; the rest is only counted. */

@@ -1,5 +1,5 @@
-/* A request on its way in: what can be said before its body comes, the body, and, once that is there,
- * what an earlier try under the same Idempotency-Key has stored already. */
+/* A request on its way in: what can be said before its body comes, the body, and, once that is
+ * there, what an earlier try under the same Idempotency-Key has stored already. */
 #include <assert.h>
 #include <strings.h>
 

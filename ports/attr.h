@@ -8,8 +8,7 @@
 #define UNUSED __attribute__((unused))
 #define NORETURN __attribute__((noreturn))
 
-/* The struct that holds `member`, from a pointer to the member: for intrusive lists, timers, jobs.
- */
+/* The struct that holds `member`, from a pointer to the member: for lists, timers, jobs. */
 #define CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 

@@ -34,8 +34,7 @@ const char *err_name(enum err e);
 
 /* The reason of a failure, as a sentence for a person: what, which one, what to do. */
 struct why {
-    char text[WHY_SIZE_MAX]; /* NUL-terminated; "" when nothing was said; cut with "..." at the end
-                              */
+    char text[WHY_SIZE_MAX]; /* ends with NUL; "": nothing was said; "..." at its end: it is cut */
 };
 
 /* Sets the text. `why` may be NULL: then nothing happens. */

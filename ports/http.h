@@ -1,6 +1,6 @@
 /* HTTP client: libcurl's multi interface on our loop. Only ports/lib/http*.c include curl.h;
- * tests/sim/http.c is the simulated twin. Connections are kept and reused, HTTP/2 over TLS where the
- * server has it; TLS by mbedTLS; names by ports/names.h. No redirects, no proxies from the
+ * tests/sim/http.c is the simulated twin. Connections are kept and reused, HTTP/2 over TLS where
+ * the server has it; TLS by mbedTLS; names by ports/names.h. No redirects, no proxies from the
  * environment. Loop thread. */
 #ifndef WEIR_PORTS_HTTP_H
 #define WEIR_PORTS_HTTP_H
@@ -45,7 +45,7 @@ struct http_request {
     size_t answer_size_max; /* 0: 64 KiB; longer answers end with ERR_REJECTED */
     void (*done)(struct http_request *request,
                  const struct http_answer *answer); /* exactly once, never within http_send() */
-    /* For each header of the answer, and each trailer; NULL: none wanted. Must not call http_*(). */
+    /* For each header of the answer, and each trailer; NULL: none wanted. Calls no http_*(). */
     void (*header)(struct http_request *request, struct slice name, struct slice value);
     bool http2_plain; /* HTTP/2 at once, without TLS: what gRPC emulators speak */
     void *private_;   /* the client's */

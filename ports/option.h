@@ -19,23 +19,21 @@ enum option_kind {
     OPTION_INT,      /* int64_t */
     OPTION_DURATION, /* int64_t, milliseconds; "250 ms", "5 s", "1 min", "2 h", "3 d" */
     OPTION_SIZE,     /* int64_t, bytes; "64 KiB", "500 MB" */
-    OPTION_RATE,     /* int64_t, bits per second; "64 kbit/s", "8 kB/s"; or events per second where
-                        `unit` says so */
+    OPTION_RATE,     /* int64_t, bits per second; "64 kbit/s", "8 kB/s"; or `unit` per second */
     OPTION_SHARE,    /* int64_t, millionths; "50 %" */
     OPTION_CHOICE,   /* int64_t, index into words */
     OPTION_TEXT,     /* const char * */
     OPTION_SECRET,   /* const char *, shown as *** */
-    OPTION_PATH,   /* const char *; a relative one is relative to the configuration file's folder */
-    OPTION_ANY,    /* struct option_any: any JSON value, kept as compact text */
-    OPTION_RECORD, /* the struct of `record`, in place */
-    OPTION_LIST,   /* struct option_list of what `item` describes */
-    OPTION_MAP,    /* struct option_map: names the user chooses, each with what `item` describes */
+    OPTION_PATH,     /* const char *; a relative one starts at the configuration file's folder */
+    OPTION_ANY,      /* struct option_any: any JSON value, kept as compact text */
+    OPTION_RECORD,   /* the struct of `record`, in place */
+    OPTION_LIST,     /* struct option_list of what `item` describes */
+    OPTION_MAP,      /* struct option_map: names the user chooses, each with such an item */
 };
 
 enum option_flag {
     OPTION_REQUIRED = 1,    /* no default: an error when missing */
-    OPTION_MISSING_OK = 2,  /* RECORD: stays zeroed, its `is_set` member (a bool at offset 0) false,
-                               when not given */
+    OPTION_MISSING_OK = 2,  /* RECORD: not given it stays zeroed; `is_set`, a bool at offset 0 */
     OPTION_FILE_EXISTS = 4, /* PATH: must be a readable file when checked */
     OPTION_HIDDEN = 8,      /* not in the reference */
 };
@@ -45,16 +43,16 @@ struct option {
     enum option_kind kind;
     unsigned flags;
     size_t offset; /* of the member in the part's struct */
-    int64_t min; /* INT, DURATION, SIZE, RATE, SHARE: inclusive; LIST, MAP, TEXT: smallest count or
-                    size */
-    int64_t max; /* likewise; 0 and 0: no bound beyond the kind's own */
-    const char *initial; /* the default, as the user would write it, without JSON's quotes; NULL: 0,
-                            false, NULL, empty */
+    /* INT, DURATION, SIZE, RATE, SHARE: of the value; LIST, MAP: of the count; TEXT: of the size.
+     * Both included. 0 and 0: no bound beyond the kind's own. */
+    int64_t min;
+    int64_t max;
+    /* The default as the user would write it, without quotes; NULL: 0, false, NULL, empty. */
+    const char *initial;
     const char *const *words;    /* CHOICE: ends with NULL */
     const struct option *record; /* RECORD; LIST and MAP of records: their rows */
     size_t record_size;          /* sizeof of that struct */
-    const struct option *item;   /* LIST, MAP of plain values: one row with the kind of an element
-                                    (name NULL, offset 0) */
+    const struct option *item;   /* LIST, MAP of plain values: what one is; no name, offset 0 */
     const char *unit;            /* RATE: "events/s" instead of bits */
     const char *help;            /* one sentence or more, for the reference */
     /* A check beyond kind and bounds; NULL: none. `value` points at the filled member. */
@@ -66,8 +64,8 @@ struct option_any {
     size_t size;
 };
 
-/* Elements lie one behind the other, each of record_size, or of the plain kind's C type (const char
- * * for text). */
+/* Elements lie one behind the other, each of record_size, or of the plain kind's C type: a pointer
+ * for text. */
 struct option_list {
     void *items;
     size_t count;

@@ -6,10 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STREAM_COUNT_MAX 256 /* stream numbers are 1..256, never used again for another name */
-#define UPLINK_COUNT_MAX 16  /* at one time; uplink numbers are never used again */
-#define OWED_RANGE_MAX \
-    8 /* ranges of sequences that one uplink still has to deliver of one stream */
+#define STREAM_COUNT_MAX 256     /* stream numbers are 1..256, never used again for another name */
+#define UPLINK_COUNT_MAX 16      /* at one time; uplink numbers are never used again */
+#define OWED_RANGE_MAX 8         /* ranges that one uplink still has to deliver of one stream */
 #define PARCEL_OPEN_MAX 2        /* open parcels per uplink and stream: fresh and backfill */
 #define PARCEL_PART_MAX 32       /* parts of one parcel */
 #define PARCEL_PARTITION_MAX 16  /* partitions of a fresh cut; the rest is room for halves */
@@ -42,16 +41,14 @@ struct part {
     uint32_t partition;
     uint64_t first; /* sequences of its events lie in first..last; within the parcel's range */
     uint64_t last;
-    uint32_t record_count; /* messages */
-    uint32_t
-        events_per_record; /* 1 with rows; with columns the largest number of events in a message */
+    uint32_t record_count;      /* messages */
+    uint32_t events_per_record; /* rows: 1; columns: the largest number of events in a message */
     int64_t producer_id;
     int32_t producer_epoch;
     int64_t base_sequence;
-    int64_t sent_ms; /* wall clock of the first sending, Kafka's timestamp; -1: the clock was not
-                        trusted */
-    bool assigned; /* the numbers stand: it may have been sent under them, assign() leaves it alone
-                    */
+    /* Wall clock of the first sending, Kafka's timestamp; -1: the clock was not trusted. */
+    int64_t sent_ms;
+    bool assigned; /* the numbers stand: it may have been sent under them, assign() keeps them */
     bool done;
 };
 

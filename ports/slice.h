@@ -32,8 +32,7 @@ int slice_compare(struct slice a, struct slice b);
 /* Takes `size` bytes off the front of *s. False, and nothing taken, when there are fewer. */
 bool slice_take(struct slice *s, size_t size, struct slice *ret_taken) MUST_USE;
 
-/* Copies into `text` with a NUL behind. False, and text is "", when it does not fit or holds a NUL.
- */
+/* Copies into `text` with a NUL behind. False, and "": it does not fit, or holds a NUL. */
 bool slice_to_text(struct slice s, char *text, size_t text_size) MUST_USE;
 
 /* Is it well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF)? */

@@ -16,12 +16,10 @@ struct tls;
 struct stream_handler {
     void (*on_open)(void *context);     /* connected, TLS handshake done, name verified */
     void (*on_readable)(void *context); /* read until ERR_AGAIN, or stop by stream_read_pause() */
-    void (*on_writable)(
-        void *context); /* after a write that took less than all: there is room again */
-    void (*on_closed)(void *context, enum err e,
-                      const struct why *why); /* ERR_CLOSED: by the peer, in order; ERR_AUTH: TLS
-                                               * verification or alert; ERR_TIMEOUT; ERR_IO; *why is
-                                               * a sentence for a person */
+    void (*on_writable)(void *context); /* a write took less than all: there is room again */
+    /* ERR_CLOSED: by the peer, in order; ERR_AUTH: TLS verification or alert; ERR_TIMEOUT; ERR_IO.
+     * *why is a sentence for a person. */
+    void (*on_closed)(void *context, enum err e, const struct why *why);
 };
 
 struct stream_options {
@@ -66,8 +64,7 @@ struct wire_count {
 void stream_wire_count(const struct stream *stream, struct wire_count *ret);
 /* "192.0.2.1:9092" or "[2001:db8::1]:9092", the peer's address, for logs. */
 const char *stream_peer(const struct stream *stream);
-/* Bytes written by the user that the peer has not acknowledged yet (kernel queue and TLS buffer).
- */
+/* Bytes written by the user that the peer has not acknowledged (kernel's queue, TLS buffer). */
 size_t stream_unsent(const struct stream *stream);
 
 struct listener_options {

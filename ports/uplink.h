@@ -62,7 +62,7 @@ enum send_result {
     /* Nothing was stored, the numbers are free, an event in it is bad: halve it, set the last one
      * aside. */
     SEND_REJECTED,
-    /* It is certain (or the user's policy) that it goes under new numbers: assign(), commit, send. */
+    /* It is certain, or the user's policy, that it goes under new numbers: assign(), commit, send. */
     SEND_REASSIGN,
     SEND_ASIDE, /* in doubt, and the user's policy is to set it aside */
     /* A wrong setting or missing right: the same again after a long wait; shown as the uplink's
@@ -87,15 +87,13 @@ struct batch {
     struct target target;
     const struct message *messages; /* during wrap() only */
     size_t message_count;           /* during wrap() only */
-    struct slice
-        wire; /* wrap()'s bytes; the uplink may patch them (data is writable, see wire_memory) */
-    uint8_t *wire_memory;
-    uint64_t first, last; /* of its events; gaps where other parts have theirs */
+    struct slice wire;              /* wrap()'s bytes */
+    uint8_t *wire_memory;           /* the same, writable: the uplink may patch them */
+    uint64_t first, last;           /* of its events; gaps where other parts have theirs */
     uint32_t event_count;
     uint8_t lane; /* the stream's priority: which batch goes first */
     bool again;   /* sent before, by this process or an earlier one: a refusal proves nothing */
-    const char *identity; /* agent id/incarnation, with wrap(): for headers that name the event;
-                             NULL: not known */
+    const char *identity; /* agent id/incarnation, with wrap(), for headers; NULL: not known */
     struct batch *next;   /* the uplink's, while it is lent */
     uint64_t lent_ms;     /* likewise */
 };

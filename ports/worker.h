@@ -14,8 +14,7 @@ struct worker;
 /* The caller's memory, inside a struct of its own; must live until done() has run. */
 struct job {
     void (*work)(struct job *job); /* on the worker's thread */
-    void (*done)(struct job *job); /* on the loop's thread, afterwards; jobs are done in the order
-                                      in which they were put */
+    void (*done)(struct job *job); /* on the loop's thread, afterwards, in the order of putting */
     struct job *next;              /* the worker's */
 };
 

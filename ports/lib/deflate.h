@@ -20,8 +20,7 @@ enum err deflate_decoder_open(struct deflate_decoder **ret) MUST_USE;
 void deflate_decoder_close(struct deflate_decoder *decoder);
 /* ERR_FULL: more than the room in `ret`; ERR_CORRUPT; `ret` is unchanged then. Bytes behind the end
  * of the stream do not matter: Apache Avro for Python and fastavro leave three of zlib's four
- * there.
- */
+ * there. */
 enum err deflate_decode(struct deflate_decoder *decoder, struct slice packed,
                         struct out *ret) MUST_USE;
 

@@ -1,6 +1,6 @@
-/* What the files of the HTTP client share. One request is a `struct http_call`: http.c holds the list
- * of them and their beginning and end, http_request.c tells curl what to send, http_answer.c takes in
- * what comes back, http_socket.c carries curl's sockets and timer on our loop. */
+/* What the files of the HTTP client share. One request is a `struct http_call`: http.c has the list
+ * of them, their beginning and end, http_request.c tells curl what to send, http_answer.c takes in
+ * what comes back, http_socket.c has curl's sockets and timer on our loop. */
 #ifndef WEIR_PORTS_LIB_HTTP_IMPL_H
 #define WEIR_PORTS_LIB_HTTP_IMPL_H
 

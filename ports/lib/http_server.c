@@ -12,13 +12,11 @@
 #include "ports/lib/http_server_tls.h"
 #include "ports/log.h"
 
-#define SWEEP_MS 250 /* how often deadlines are looked at */
-#define CONNECTION_MEMORY \
-    (32 * 1024) /* the library's buffer a connection: head and a piece of body */
+#define SWEEP_MS 250                  /* how often deadlines are looked at */
+#define CONNECTION_MEMORY (32 * 1024) /* the library's a connection: head and a piece of body */
 #define PEER_SIZE_MAX 64
 
-/* A connection as far as its deadline goes; the library's own time-out starts anew with each byte.
- */
+/* A connection as far as its deadline goes: the library's own starts anew with each byte. */
 struct http_line {
     struct http_server *server;
     struct http_line *next, **link;

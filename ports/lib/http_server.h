@@ -20,9 +20,8 @@ struct http_server_options {
     uint16_t port;    /* 0: the system chooses */
     struct tls *tls;  /* NULL: plain */
     uint32_t connection_max;
-    uint32_t idle_ms; /* a connection without a byte for so long is closed */
-    uint32_t
-        request_ms; /* a request must be there whole within this time, however slowly it drips */
+    uint32_t idle_ms;    /* a connection without a byte for so long is closed */
+    uint32_t request_ms; /* a request must be there whole within this time, however it drips */
 };
 
 struct http_server_handler {

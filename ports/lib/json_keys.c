@@ -1,8 +1,8 @@
-/* Duplicate keys. About a hundred keys of the open objects stand in a list with their hashes, and each object has
- * 64 bits that say "perhaps" or "certainly new". The keys that find no room in the list are marked
- * in a filter (two bits of 32 768 each); where it says "perhaps", the object's text is read again.
- * So a key costs the same however many there are, a struct on the stack is enough, and an input
- * made to hit the filter ends at JSON_RESCAN_MAX. */
+/* Duplicate keys. About a hundred keys of the open objects stand in a list with their hashes, and
+ * each object has 64 bits that say "perhaps" or "certainly new". The keys that find no room in the
+ * list are marked in a filter (two bits of 32 768 each); where it says "perhaps", the object's text
+ * is read again. So a key costs the same however many there are, a struct on the stack is enough,
+ * and an input made to hit the filter ends at JSON_RESCAN_MAX. */
 #include <string.h>
 
 #include "ports/lib/json_impl.h"

@@ -76,8 +76,8 @@ static bool certificate_has_address(const mbedtls_x509_crt *certificate, const u
 }
 
 /* mbedTLS verifies a name only together with sending it as SNI, and RFC 6066, section 3, forbids
- * addresses there (Java servers end the connection for an IPv6 one): addresses are compared here.
- */
+ * addresses there (Java servers end the connection for an IPv6 one): addresses are compared
+ * here. */
 static int session_verify(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
     struct tls_session *session = context;

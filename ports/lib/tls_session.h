@@ -52,8 +52,7 @@ bool tls_session_is_resumed(const struct tls_session *session);
 void tls_apply(struct tls *tls, void *ssl_config);
 /* Why the last verification under tls_apply() failed; false: it did not. Forgets it. */
 bool tls_problem_take(struct tls *tls, struct why *why);
-/* What a return code of mbedTLS's handshake means, as far as it can be told without the connection.
- */
+/* What a return code of mbedTLS's handshake means, as far as that tells without the connection. */
 enum err tls_handshake_text(const struct tls *tls, int code, struct why *why);
 
 #endif

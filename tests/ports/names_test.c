@@ -1,5 +1,4 @@
-/* Names, with a getaddrinfo() of the test's own (linked with --wrap): it answers, fails, or hangs.
- */
+/* Names, with a getaddrinfo() of the test's own, linked with --wrap: it answers, fails, or hangs. */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
