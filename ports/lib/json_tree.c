@@ -1,22 +1,61 @@
 #include "ports/lib/json_tree.h"
 
 #include <assert.h>
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define NUMBER_SIZE_MAX 63 /* characters; cJSON reads no more of a number */
+
 struct json_tree {
-    struct json_node *nodes;
+    cJSON *document; /* names and strings are its own */
     size_t node_count;
-    struct out texts;
-    /* What is open while the nodes are linked. */
+    struct json_node nodes[];
+};
+
+/* Where the tree is while places are put to cJSON's items: both go through the text in its order. */
+struct tree_walk {
+    struct json_tree *tree;
+    struct json_reader reader;
+    const cJSON *item; /* of the next value */
+    const cJSON *open_item[JSON_DEPTH_MAX];
     struct json_node *open[JSON_DEPTH_MAX];
     struct json_node *last[JSON_DEPTH_MAX]; /* its child so far */
     unsigned depth;
-    const char *name;
     size_t name_offset;
 };
+
+static bool is_value(const struct json_token *token)
+{
+    return token->kind != JSON_KEY && token->kind != JSON_OBJECT_END &&
+           token->kind != JSON_ARRAY_END;
+}
+
+static bool has_nul(struct slice text)
+{
+    for (size_t i = 0; i + 1 < text.size; i++) {
+        if (text.data[i] == '\\') {
+            i++; /* at the escaped character */
+            if (text.data[i] == 'u' && memcmp(text.data + i + 1, "0000", 4) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What JSON allows and a NUL-terminated name or cJSON does not. */
+static const char *token_problem(const struct json_token *token)
+{
+    if (token->kind == JSON_KEY && has_nul(token->text)) {
+        return "a name with a NUL in it";
+    }
+    return token->kind == JSON_NUMBER && token->text.size > NUMBER_SIZE_MAX
+               ? "a number of more than 63 characters"
+               : NULL;
+}
 
 /* Checks the whole text and counts its values. */
 static enum err tree_count(struct json_reader *reader, struct slice input, size_t *ret_count)
@@ -26,8 +65,13 @@ static enum err tree_count(struct json_reader *reader, struct slice input, size_
     enum err e;
     json_init(reader, input);
     while (!(e = json_next(reader, &token))) {
-        count +=
-            token.kind != JSON_KEY && token.kind != JSON_OBJECT_END && token.kind != JSON_ARRAY_END;
+        const char *problem = token_problem(&token);
+        if (problem) {
+            why_set(&reader->why, "%s", problem);
+            reader->error_offset = token.offset;
+            return ERR_CORRUPT;
+        }
+        count += is_value(&token);
     }
     if (e != ERR_CLOSED) {
         return e;
@@ -42,120 +86,96 @@ static enum err tree_count(struct json_reader *reader, struct slice input, size_
     return ERR_OK;
 }
 
-/* The unescaped text with a NUL behind, in the tree's own memory: no longer than it was written
- * with its quotes, so that it always fits. */
-static struct slice tree_text(struct json_tree *tree, const struct json_token *token)
+static void tree_add(struct tree_walk *walk, const struct json_token *token)
 {
-    struct slice text;
-    enum err e = json_string(token, &tree->texts, &text);
-    assert(!e);
-    if (!token->has_escapes) {
-        size_t start = tree->texts.size;
-        out_put_slice(&tree->texts, text);
-        text = (struct slice){tree->texts.data + start, text.size};
-    }
-    out_put_byte(&tree->texts, 0);
-    assert(!tree->texts.overflow);
-    return text;
-}
-
-static void tree_add(struct json_tree *tree, const struct json_token *token)
-{
-    struct json_node *node = &tree->nodes[tree->node_count++];
-    bool is_string = token->kind == JSON_STRING;
+    const cJSON *item = walk->item;
+    assert(item && cJSON_IsString(item) == (token->kind == JSON_STRING));
+    struct json_node *node = &walk->tree->nodes[walk->tree->node_count++];
     *node = (struct json_node){
         .kind = token->kind,
-        .name = tree->name,
-        .text = is_string ? tree_text(tree, token) : token->text,
-        .name_offset = tree->name ? tree->name_offset : token->offset,
+        .name = item->string,
+        .text = cJSON_IsString(item) ? slice_of_text(item->valuestring) : token->text,
+        .name_offset = item->string ? walk->name_offset : token->offset,
         .offset = token->offset,
+        .has_nul = token->kind == JSON_STRING && has_nul(token->text),
     };
-    tree->name = NULL;
-    if (tree->depth > 0) {
-        struct json_node *parent = tree->open[tree->depth - 1];
-        struct json_node *last = tree->last[tree->depth - 1];
+    if (walk->depth > 0) {
+        struct json_node *parent = walk->open[walk->depth - 1];
+        struct json_node *last = walk->last[walk->depth - 1];
         if (last) {
             last->next = node;
         } else {
             parent->child = node;
         }
-        tree->last[tree->depth - 1] = node;
+        walk->last[walk->depth - 1] = node;
         parent->count++;
     }
+    walk->item = item->next;
     if (token->kind == JSON_OBJECT_BEGIN || token->kind == JSON_ARRAY_BEGIN) {
-        tree->open[tree->depth] = node;
-        tree->last[tree->depth] = NULL;
-        tree->depth++;
+        walk->open[walk->depth] = node;
+        walk->open_item[walk->depth] = item;
+        walk->last[walk->depth] = NULL;
+        walk->depth++;
+        walk->item = item->child;
     }
 }
 
-static enum err tree_build(struct json_tree *tree, struct json_reader *reader, struct slice input)
+/* Puts the place and the text as written to each of cJSON's items. */
+static void tree_build(struct tree_walk *walk, struct slice input)
 {
     struct json_token token;
-    json_init(reader, input);
-    while (!json_next(reader, &token)) {
+    json_init(&walk->reader, input);
+    walk->item = walk->tree->document;
+    while (!json_next(&walk->reader, &token)) {
         if (token.kind == JSON_KEY) {
-            struct slice name = tree_text(tree, &token);
-            if (memchr(name.data, 0, name.size)) {
-                why_set(&reader->why, "a name with a NUL in it");
-                reader->error_offset = token.offset;
-                return ERR_CORRUPT;
-            }
-            tree->name = (const char *)name.data;
-            tree->name_offset = token.offset;
-        } else if (token.kind == JSON_OBJECT_END || token.kind == JSON_ARRAY_END) {
-            struct json_node *node = tree->open[--tree->depth];
-            node->text.size = token.offset + 1 - node->offset;
+            walk->name_offset = token.offset;
+        } else if (is_value(&token)) {
+            tree_add(walk, &token);
         } else {
-            tree_add(tree, &token);
+            struct json_node *node = walk->open[--walk->depth];
+            node->text.size = token.offset + 1 - node->offset;
+            walk->item = walk->open_item[walk->depth]->next;
         }
     }
-    return ERR_OK;
 }
 
 enum err json_tree_open(struct json_tree **ret, struct slice input, struct why *why,
                         size_t *ret_error_offset)
 {
-    struct json_reader reader;
-    struct json_tree *tree = NULL;
+    struct tree_walk walk = {.tree = NULL};
     size_t count = 0;
     if (input.size > JSON_TREE_SIZE_MAX) {
         why_set(why, "JSON text over %d bytes", JSON_TREE_SIZE_MAX);
         *ret_error_offset = 0;
         return ERR_REJECTED;
     }
-    enum err e = tree_count(&reader, input, &count);
+    enum err e = tree_count(&walk.reader, input, &count);
     if (e) {
-        goto fail;
+        why_set(why, "%s", walk.reader.why.text);
+        *ret_error_offset = walk.reader.error_offset;
+        return e;
     }
-    tree = malloc(sizeof *tree + count * sizeof *tree->nodes + input.size);
-    if (!tree) {
+    walk.tree = calloc(1, sizeof *walk.tree + count * sizeof walk.tree->nodes[0]);
+    if (walk.tree) {
+        walk.tree->document = cJSON_ParseWithLength((const char *)input.data, input.size);
+    }
+    if (!walk.tree || !walk.tree->document) { /* the text itself was checked above */
         why_set(why, "no memory for %zu JSON values", count);
+        json_tree_close(walk.tree);
         return ERR_NOMEM;
     }
-    tree->nodes = (struct json_node *)(void *)(tree + 1);
-    tree->node_count = 0;
-    tree->texts = out_over(tree->nodes + count, input.size);
-    tree->depth = 0;
-    tree->name = NULL;
-    e = tree_build(tree, &reader, input);
-    if (e) {
-        goto fail;
-    }
-    assert(tree->node_count == count);
-    *ret = tree;
+    tree_build(&walk, input);
+    assert(walk.tree->node_count == count);
+    *ret = walk.tree;
     return ERR_OK;
-
-fail:
-    json_tree_close(tree);
-    why_set(why, "%s", reader.why.text);
-    *ret_error_offset = reader.error_offset;
-    return e;
 }
 
 void json_tree_close(struct json_tree *tree)
 {
-    free(tree);
+    if (tree) {
+        cJSON_Delete(tree->document);
+        free(tree);
+    }
 }
 
 const struct json_node *json_tree_root(const struct json_tree *tree)
@@ -183,10 +203,8 @@ const struct json_node *json_node_find(const struct json_node *node, const char 
 
 const char *json_node_text(const struct json_node *node)
 {
-    if (!node || node->kind != JSON_STRING || memchr(node->text.data, 0, node->text.size)) {
-        return NULL;
-    }
-    return (const char *)node->text.data;
+    return node && node->kind == JSON_STRING && !node->has_nul ? (const char *)node->text.data
+                                                               : NULL;
 }
 
 bool json_node_integer(const struct json_node *node, int64_t *ret)

@@ -1,6 +1,7 @@
 /* A JSON text as a tree: for the configuration and the answers of services, which are read in any
- * order and where a name may be missing. Built on json.h, with its limits; one block of memory, no
- * recursion. (Payloads do not come here: json.h reads them without allocating.) */
+ * order and where a name may be missing. cJSON makes the tree; json.h checks the text before (its
+ * limits, duplicate keys, UTF-8) and gives each value its place and each number its text, which
+ * cJSON does not keep. (Payloads do not come here: json.h reads them without allocating.) */
 #ifndef WEIR_PORTS_LIB_JSON_TREE_H
 #define WEIR_PORTS_LIB_JSON_TREE_H
 
@@ -15,6 +16,7 @@ struct json_node {
     size_t name_offset;  /* of the key in the input; without a key that of the value */
     size_t offset;       /* of the value in the input */
     size_t count;        /* of children */
+    bool has_nul;        /* STRING: its text is cut there */
     const struct json_node *child; /* the first */
     const struct json_node *next;  /* the sibling behind it */
 };
@@ -23,7 +25,7 @@ struct json_tree;
 
 /* Reads `input`, which may hold nothing but one value and must stay until the tree is closed.
  * ERR_CORRUPT, ERR_REJECTED: *why says what, *ret_error_offset where (set on these only); a name
- * with a NUL in it is refused. ERR_NOMEM. */
+ * with a NUL in it and a number of more than 63 characters are refused. ERR_NOMEM. */
 enum err json_tree_open(struct json_tree **ret, struct slice input, struct why *why,
                         size_t *ret_error_offset) MUST_USE;
 /* NULL is allowed. */

@@ -5,14 +5,14 @@
 static void test_reads(void **state)
 {
     (void)state;
-    struct slice input =
-        SLICE(" {\"a\":{\"b\":[1,\"x\\ny\",true]},\"\\u0063\":-7,\"d\":1.5, \"n\":\"\\u0000\"} ");
+    struct slice input = SLICE(" {\"a\":{\"b\":[1,\"x\\ny\",true]},\"\\u0063\":-7,\"d\":1.5, "
+                               "\"n\":\"\\u0000\", \"m\":\"\\\\u0000\"} ");
     struct json_tree *tree = NULL;
     size_t offset = 0;
     struct why why;
     assert_int_equal(json_tree_open(&tree, input, &why, &offset), ERR_OK);
     const struct json_node *root = json_tree_root(tree);
-    assert_int_equal(root->count, 4);
+    assert_int_equal(root->count, 5);
     const struct json_node *list = json_node_find(json_node_find(root, "a"), "b");
     assert_non_null(list);
     assert_int_equal(list->count, 3);
@@ -24,6 +24,7 @@ static void test_reads(void **state)
     assert_false(json_node_integer(json_node_find(root, "d"), &number));
     assert_false(json_node_integer(json_node_find(root, "a"), &number));
     assert_null(json_node_text(json_node_find(root, "n")));
+    assert_string_equal(json_node_text(json_node_find(root, "m")), "\\u0000");
     assert_null(json_node_find(root, "e"));
     assert_null(json_node_find(NULL, "e"));
     assert_int_equal(json_node_find(root, "c")->name_offset, 28);
@@ -37,7 +38,12 @@ static void test_refuses(void **state)
         const char *text;
         size_t offset;
     } wrong[] = {
-        {"{} x", 3}, {"", 0}, {"{\"a\":1,\"a\":2}", 7}, {"[1,", 3}, {" {\"\\u0000\":1}", 2}};
+        {"{} x", 3},
+        {"", 0},
+        {"{\"a\":1,\"a\":2}", 7},
+        {"[1,", 3},
+        {" {\"\\u0000\":1}", 2},
+        {"[0, 0.1234567890123456789012345678901234567890123456789012345678901234567890]", 4}};
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         struct json_tree *tree = NULL;
         size_t offset = 99;
