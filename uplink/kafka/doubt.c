@@ -51,10 +51,6 @@ static void described(struct kafka *k, struct batch *batch, const struct wire_de
     }
     int32_t last = records_sequence_add((int32_t)part->base_sequence, part->record_count - 1);
     if (sequence_reached(found->last_sequence, last)) {
-        struct sequence *sequence = kafka_sequence(k, batch);
-        if (sequence) {
-            sequence->producer_id = -1;
-        }
         kafka_end(k, batch, SEND_OK, 0, "stored by an earlier try");
         return;
     }
@@ -110,6 +106,9 @@ void kafka_doubt_pump(struct kafka *k)
         batch->next = NULL;
         if (k->stopping) {
             kafka_end(k, batch, SEND_RETRY, 0, "the agent is stopping");
+        } else if (cluster_id(k->cluster)[0] &&
+                   strcmp(batch->parcel->cluster_id, cluster_id(k->cluster)) != 0) {
+            kafka_policy(k, batch, "it was sent to another cluster");
         } else if (k->describe.batch || cluster_leader(k->cluster, batch->parcel->target,
                                                        batch->part->partition, &connection)) {
             if (!kafka_end_late(k, batch)) {

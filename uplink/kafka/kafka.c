@@ -111,6 +111,9 @@ static enum err kafka_target(struct uplink *uplink, const struct stream_info *st
         kafka_say(k);
     }
     if (e) {
+        if (e == ERR_NOMEM) {
+            timer_arm(&k->clock, CLOCK_LOOK_MS); /* nothing else would ask again */
+        }
         return e == ERR_NOMEM ? ERR_AGAIN : e;
     }
     assert(target.partition_count > 0);
@@ -151,6 +154,7 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
 
 /* --- numbers --- */
 
+/* What AGAIN was said for may be over. */
 static void clock_look(struct timer *timer)
 {
     uplink_ready(CONTAINER_OF(timer, struct kafka, clock)->host);

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdarg.h>
 
+#include "ports/clock.h"
 #include "ports/fault.h"
 #include "uplink/kafka/errors.h"
 #include "uplink/kafka/kafka_impl.h"
@@ -77,7 +78,7 @@ bool kafka_end_late(struct kafka *k, struct batch *batch)
     const struct why *why = cluster_fault(k->cluster, &e);
     bool setting = e == ERR_AUTH || e == ERR_VERSION;
     kafka_end(k, batch, setting ? SEND_PARK : SEND_RETRY, 0, "%.150s",
-              why ? why->text : "no leader could be reached");
+              why ? why->text : "no leader was ready for it");
     return true;
 }
 
@@ -126,6 +127,18 @@ static void batch_parked(struct kafka *k, struct batch *batch, const struct kafk
     kafka_end(k, batch, SEND_PARK, error->code, "%s: %s", error->name, error->advice);
 }
 
+static void batch_stamped(struct kafka *k, struct batch *batch, const struct kafka_error *error)
+{
+    struct why why;
+    if (k->options->timestamp == KAFKA_TIME_EVENT) { /* an event's own time is not ours to mend */
+        kafka_end(k, batch, SEND_REJECTED, error->code, "%s: %s", error->name, error->advice);
+        return;
+    }
+    why_set(&why, "topic %s: %s: %s", batch->parcel->target, error->name, error->advice);
+    uplink_fault(k->host, &why);
+    kafka_end(k, batch, SEND_REASSIGN, error->code, "%s: %s", error->name, error->advice);
+}
+
 static void batch_done(struct kafka *k, struct batch *batch, const struct sequence *sequence,
                        const struct wire_produced *produced)
 {
@@ -142,7 +155,10 @@ static void batch_answered(struct kafka *k, struct batch *batch,
     const struct kafka_error *error = kafka_error_of(produced->error);
     struct sequence *sequence = kafka_sequence(k, batch);
     bool first = sequence && !sequence->may_be_stored;
-    if (sequence && error->may_be_stored && error->first != KAFKA_DONE) {
+    /* An answer that names an offset comes from a leader that had appended the batch already, and
+     * then lost the lead or waited in vain for its followers. */
+    bool appended = error->may_be_stored || produced->base_offset >= 0;
+    if (sequence && appended && (error->first == KAFKA_RETRY || error->first == KAFKA_REFRESH)) {
         sequence->may_be_stored = true;
     }
     if (fault_planted("retry-taken") && !first) {
@@ -165,7 +181,7 @@ static void batch_answered(struct kafka *k, struct batch *batch,
         kafka_end(k, batch, SEND_TOO_LARGE, error->code, "%s", error->name);
         break;
     case KAFKA_STAMP:
-        kafka_end(k, batch, SEND_REASSIGN, error->code, "%s: %s", error->name, error->advice);
+        batch_stamped(k, batch, error);
         break;
     case KAFKA_REFUSED:
         kafka_end(k, batch, SEND_REJECTED, error->code, "%s: %s", error->name, error->advice);
@@ -234,7 +250,8 @@ static enum err produce_answered(struct connection_request *request, enum err e,
     (void)snprintf(reason, sizeof reason, "no answer from the leader: %s", err_name(e));
     if (!e) {
         e = wire_produce_parse(answer, produced_one, slot, &throttle_ms);
-        (void)snprintf(reason, sizeof reason, "the leader's answer leaves it out");
+        (void)snprintf(reason, sizeof reason, "the leader's answer %s",
+                       e ? "can't be read" : "leaves it out");
     }
     produce_unanswered(slot, request->started, reason);
     slot->connection = NULL;
@@ -362,7 +379,16 @@ static void produce_send(struct kafka *k, struct produce *slot)
     connection_send(slot->connection, &slot->request);
 }
 
-/* True when the batch is not to be sent as it is: it was ended, or is being asked about. */
+/* The clock says that the batch was sent in the future: it has gone back, as on a board without a
+ * battery before the network has told it the time. What may be stored has to wait for the right
+ * time, as long as there is hope. */
+static bool batch_waits_for_clock(const struct kafka *k, int64_t age_ms)
+{
+    return age_ms < KAFKA_AGE_MS_MIN && !clock_wall_is_synchronised() &&
+           loop_now_ms(k->loop) - k->opened_ms < (uint64_t)k->options->clock_wait_ms;
+}
+
+/* True when the batch is not to be sent as it is: it was ended, waits, or is being asked about. */
 static bool batch_stopped(struct kafka *k, struct batch *batch)
 {
     struct sequence *sequence = kafka_sequence(k, batch);
@@ -383,7 +409,12 @@ static bool batch_stopped(struct kafka *k, struct batch *batch)
     if (age_ms <= KAFKA_AGE_MS_MAX && age_ms >= KAFKA_AGE_MS_MIN) {
         return false;
     }
-    if (open) {
+    if (open && batch_waits_for_clock(k, age_ms)) {
+        struct why why;
+        why_set(&why, "the clock is behind what was sent before: waiting for it to be set");
+        uplink_fault(k->host, &why);
+        kafka_queue(&k->waiting, batch);
+    } else if (open) {
         kafka_doubt(k, batch);
     } else if (k->options->timestamp == KAFKA_TIME_SEND) {
         kafka_end(k, batch, SEND_REASSIGN, 0, "its time of sending has become old");
@@ -421,6 +452,14 @@ static void kafka_fill(struct kafka *k)
     }
 }
 
+static void produce_return(struct kafka *k, struct produce *slot)
+{
+    for (size_t i = 0; i < slot->batch_count; i++) {
+        kafka_queue(&k->waiting, slot->batches[i]);
+    }
+    slot->connection = NULL;
+}
+
 void kafka_pump(struct kafka *k)
 {
     kafka_fill(k);
@@ -428,10 +467,9 @@ void kafka_pump(struct kafka *k)
         struct produce *slot = &k->slots[i];
         if (slot->connection && !slot->sent && connection_has_room(slot->connection)) {
             produce_send(k, slot);
-            timer_arm(&k->flush, 0); /* there may be room for more */
-        } else if (slot->connection && !slot->sent) {
-            produce_unanswered(slot, false, "the connection ended");
-            slot->connection = NULL;
+            timer_arm(&k->flush, 0);                  /* there may be room for more */
+        } else if (slot->connection && !slot->sent) { /* metadata took the last room */
+            produce_return(k, slot);
         }
     }
     kafka_doubt_pump(k);
