@@ -166,6 +166,12 @@ void broker_expire(struct broker *broker, int64_t age_ms)
     }
 }
 
+void broker_id_set(struct broker *broker, const char *cluster_id)
+{
+    broker->pid_next = 1000;
+    (void)snprintf(broker->cluster_id, sizeof broker->cluster_id, "%s", cluster_id);
+}
+
 void broker_replace(struct broker *broker, const char *cluster_id)
 {
     logs_clear(broker);

@@ -46,6 +46,7 @@ struct broker_options {
     const char *cluster_id;
     const char *user; /* NULL: no login */
     const char *password;
+    int64_t session_ms;    /* a login is good for so long; 0: for ever */
     int16_t describe_max;  /* version of DescribeProducers, -1: an old broker */
     size_t batch_size_max; /* 0: 1048588 */
     bool topic_create;     /* as auto.create.topics.enable, with one partition */
@@ -61,14 +62,17 @@ void broker_address_set(struct broker *broker, unsigned node, const char *host, 
 void broker_topic_add(struct broker *broker, const char *name, uint32_t partition_count);
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count);
 void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node);
-/* kill -9, and start again: of each producer id only the last batch is remembered. Connections end.
- */
+/* kill -9, and start again: of each producer id only the last batch is remembered. Connections
+ * end. */
 void broker_node_stop(struct broker *broker, unsigned node);
 void broker_node_start(struct broker *broker, unsigned node);
 /* What producer.id.expiration.ms does: forgets ids whose last time stamp is older. */
 void broker_expire(struct broker *broker, int64_t age_ms);
 /* Another cluster takes this one's place: new id, empty logs. */
 void broker_replace(struct broker *broker, const char *cluster_id);
+/* Another cluster answers from now on, on the connections that are there: behind a load balancer,
+ * say. It has the same topics, and gives producer ids of its own. */
+void broker_id_set(struct broker *broker, const char *cluster_id);
 void broker_fault_add(struct broker *broker, const struct broker_fault *fault);
 size_t broker_fault_count(const struct broker *broker); /* that have not happened yet */
 void broker_faults_clear(struct broker *broker);

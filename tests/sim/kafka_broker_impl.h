@@ -64,7 +64,7 @@ struct broker {
 struct call {
     struct broker *broker;
     unsigned node;
-    bool *logged_in; /* the connection's */
+    int64_t *login_ms; /* the connection's: when it logged in; -1: it has not */
     int16_t api, version;
     uint32_t correlation;
     bool has_fault;

@@ -89,7 +89,8 @@ static void deal_fault(struct kafka_net *net)
                                  .kind = (enum broker_fault_kind)sim_below(KIND_COUNT)};
     fault.code = random_code();
     if (fault.kind == BROKER_CODE_STORED) {
-        fault.code = sim_below(2) ? 7 : 20; /* the two that come after the append */
+        static const int16_t late[] = {3, 6, 7, 20, 56}; /* those that may come after the append */
+        fault.code = late[sim_below(ARRAY_COUNT(late))];
     }
     fault.value = (uint32_t)sim_below(fault.kind == BROKER_CLOSE_STORED ? 40 : 3000);
     broker_fault_add(net->broker, &fault);

@@ -19,7 +19,7 @@ struct broker_peer {
     unsigned node;
     unsigned slot;
     bool open;
-    bool logged_in;
+    int64_t login_ms; /* -1: not logged in */
     uint8_t *input;
     size_t input_size;
     struct answer *answers; /* in order */
@@ -37,7 +37,8 @@ struct broker_peer *broker_peer_open(struct broker *broker, unsigned node)
     }
     struct broker_peer *peer = calloc(1, sizeof *peer);
     assert(peer);
-    *peer = (struct broker_peer){.broker = broker, .node = node, .slot = slot, .open = true};
+    *peer = (struct broker_peer){
+        .broker = broker, .node = node, .slot = slot, .open = true, .login_ms = -1};
     broker->peers[slot] = peer;
     return peer;
 }
@@ -71,7 +72,7 @@ static void answer_put(struct broker_peer *peer, struct slice bytes, int64_t due
 static bool request_take(struct broker_peer *peer, struct slice s)
 {
     struct broker *broker = peer->broker;
-    struct call call = {.broker = broker, .node = peer->node, .logged_in = &peer->logged_in};
+    struct call call = {.broker = broker, .node = peer->node, .login_ms = &peer->login_ms};
     uint16_t api, version;
     uint8_t *memory = malloc(ANSWER_SIZE_MAX);
     assert(memory);

@@ -209,12 +209,12 @@ static bool do_sasl(struct call *call)
     out_put_text(&o, options->password);
     uint32_t size;
     bool good = slice_take_u32_be(&s, &size) && slice_equal(s, out_slice(&o));
-    *call->logged_in = good;
+    *call->login_ms = good ? call->broker->now_ms : -1;
     out_put_u16_be(&call->answer, good ? 0 : 58);
     out_put_u16_be(&call->answer, UINT16_MAX);
     out_put_u32_be(&call->answer, 0);
     if (call->version >= 1) {
-        out_put_u64_be(&call->answer, 0);
+        out_put_u64_be(&call->answer, (uint64_t)options->session_ms);
     }
     return true;
 }
@@ -267,7 +267,10 @@ bool call_run(struct call *call)
 {
     bool login = call->api == WIRE_API_VERSIONS || call->api == WIRE_SASL_HANDSHAKE ||
                  call->api == WIRE_SASL_AUTHENTICATE;
-    if (call->broker->options.user && !*call->logged_in && !login) {
+    const struct broker_options *options = &call->broker->options;
+    bool over =
+        options->session_ms > 0 && call->broker->now_ms - *call->login_ms > options->session_ms;
+    if (options->user && !login && (*call->login_ms < 0 || over)) {
         return false; /* Kafka closes without a word */
     }
     switch (call->api) {

@@ -10,7 +10,7 @@
 
 #define BACKOFF_MS_FIRST 250
 #define BACKOFF_MS_MAX (30 * 1000)
-#define BACKOFF_MS_AUTH (60 * 1000) /* a refused login is not hammered: accounts get locked */
+#define PARK_MS (60 * 1000) /* a setting or a right is missing: accounts get locked by hammering */
 #define METADATA_AGE_MS_MAX (15 * 60 * 1000)
 #define METADATA_TOPIC_MAX 32 /* of one request */
 #define PORT_DEFAULT 9092
@@ -104,9 +104,10 @@ static struct node *node_add(struct cluster *cluster, int32_t id, struct slice h
     return node;
 }
 
+/* NULL also for -1, which is how the protocol says "none". */
 static struct node *node_find(struct cluster *cluster, int32_t id)
 {
-    struct node *node = cluster->nodes;
+    struct node *node = id < 0 ? NULL : cluster->nodes;
     while (node && node->id != id) {
         node = node->next;
     }
@@ -116,8 +117,8 @@ static struct node *node_find(struct cluster *cluster, int32_t id)
 static void node_wait(struct node *node, enum err e)
 {
     uint64_t wait = backoff_ms(&node->attempt);
-    if ((e == ERR_AUTH || e == ERR_VERSION) && wait < BACKOFF_MS_AUTH) {
-        wait = BACKOFF_MS_AUTH;
+    if ((e == ERR_AUTH || e == ERR_VERSION) && wait < PARK_MS) {
+        wait = PARK_MS;
     }
     node->retry_ms = now_ms(node->cluster) + wait;
 }
@@ -126,7 +127,6 @@ static void node_ready(void *context)
 {
     struct node *node = context;
     struct cluster *cluster = node->cluster;
-    node->attempt = 0;
     node->was_ready = true;
     cluster->any_wanted = false;
     cluster->fault_e = ERR_OK;
@@ -138,11 +138,17 @@ static void node_closed(void *context, enum err e, const struct why *why)
 {
     struct node *node = context;
     struct cluster *cluster = node->cluster;
-    /* Brokers end connections that were silent for a while: nothing is wrong then. */
-    bool was_idle =
-        node->was_ready && e == ERR_CLOSED && !connection_was_cut_short(node->connection);
+    /* Brokers end connections that were silent for a while: nothing is wrong then. One that ends
+     * before it was of any use counts as a failure, however far it came: else it would be opened
+     * again at once, for ever. */
+    bool has_served = connection_has_served(node->connection);
+    bool was_idle = has_served && node->was_ready && e == ERR_CLOSED &&
+                    !connection_was_cut_short(node->connection);
     connection_close(node->connection);
     node->connection = NULL;
+    if (has_served) {
+        node->attempt = 0;
+    }
     if (!was_idle) {
         cluster_fail(cluster, e, why);
         node_wait(node, e);
@@ -212,12 +218,20 @@ static struct topic *topic_add(struct cluster *cluster, const char *name)
     return topic;
 }
 
+/* Metadata of it is asked for after a growing pause, which is at least so long. */
+static void topic_again(struct cluster *cluster, struct topic *topic, uint64_t pause_ms_min)
+{
+    uint64_t pause_ms = backoff_ms(&topic->attempt);
+    topic->wanted = true;
+    topic->retry_ms = now_ms(cluster) + (pause_ms > pause_ms_min ? pause_ms : pause_ms_min);
+}
+
 /* --- metadata --- */
 
 static void metadata_node(void *context, int32_t id, struct slice host, uint16_t port)
 {
     struct cluster *cluster = context;
-    struct node *node = id < 0 ? NULL : node_find(cluster, id);
+    struct node *node = node_find(cluster, id);
     if (node && (node->port != port || !slice_equal_text(host, node->host))) {
         node->id = INT32_MIN; /* it has moved: the old place is left */
         node = NULL;
@@ -243,16 +257,14 @@ static void metadata_topic(void *context, struct slice name, int16_t error,
     topic->error = error;
     if (error != 0 || partition_count == 0) {
         /* What was known before stays: a broker says 3 for a moment after its start. */
-        topic->wanted = true;
-        topic->retry_ms = now_ms(cluster) + backoff_ms(&topic->attempt);
+        topic_again(cluster, topic, kafka_error_of(error)->first == KAFKA_PARK ? PARK_MS : 0);
         cluster->reading = NULL;
         return;
     }
     if (partition_count != topic->partition_count || !topic->leaders) {
         int32_t *leaders = realloc(topic->leaders, partition_count * sizeof *leaders);
         if (!leaders) {
-            topic->wanted = true;
-            topic->retry_ms = now_ms(cluster) + backoff_ms(&topic->attempt);
+            topic_again(cluster, topic, 0);
             cluster->reading = NULL;
             return;
         }
@@ -319,18 +331,32 @@ static void nodes_sweep(struct cluster *cluster)
     }
 }
 
+/* Another cluster answers under the old addresses: what is still connected to the one before must
+ * not be asked anything any more. Its producer ids would be somebody else's here. */
+static void nodes_leave_cluster(struct cluster *cluster)
+{
+    for (struct node *node = cluster->nodes; node; node = node->next) {
+        if (node->connection && node->connection != cluster->metadata_connection) {
+            connection_cut(node->connection);
+        }
+    }
+}
+
 static void metadata_take(struct cluster *cluster, const struct wire_metadata *metadata)
 {
-    (void)!slice_to_text(metadata->cluster_id, cluster->id,
-                         sizeof cluster->id); /* else "": unknown */
+    char id[CLUSTER_ID_SIZE_MAX] = "";
+    (void)!slice_to_text(metadata->cluster_id, id, sizeof id); /* else "": unknown */
+    if (cluster->id[0] && strcmp(id, cluster->id) != 0) {
+        nodes_leave_cluster(cluster);
+    }
+    memcpy(cluster->id, id, sizeof id);
     nodes_adopt(cluster);
     nodes_sweep(cluster);
     cluster->fault_e = ERR_OK;
     for (struct topic *topic = cluster->topics; topic; topic = topic->next) {
         if (topic->asked) { /* left out of the answer */
             topic->asked = false;
-            topic->wanted = true;
-            topic->retry_ms = now_ms(cluster) + backoff_ms(&topic->attempt);
+            topic_again(cluster, topic, 0);
         }
     }
 }
@@ -341,7 +367,6 @@ static enum err metadata_answered(struct connection_request *request, enum err e
     struct cluster *cluster = CONTAINER_OF(request, struct cluster, metadata);
     struct connection *connection = cluster->metadata_connection;
     cluster->metadata_open = false;
-    cluster->metadata_connection = NULL;
     struct wire_metadata metadata;
     struct wire_metadata_visitor visitor = {cluster, metadata_node, metadata_topic,
                                             metadata_partition};
@@ -357,6 +382,7 @@ static enum err metadata_answered(struct connection_request *request, enum err e
     }
     connection_throttle(connection, metadata.throttle_ms);
     metadata_take(cluster, &metadata);
+    cluster->metadata_connection = NULL;
     cluster_advance(cluster);
     cluster->setup.changed(cluster->setup.context);
     return ERR_OK;
@@ -415,7 +441,8 @@ static void cluster_connect_any(struct cluster *cluster)
         if (node->connection) {
             return; /* it will be ready, or fail */
         }
-        if (now_ms(cluster) >= node->retry_ms && (!best || node->attempt < best->attempt)) {
+        if (node->id != INT32_MIN && now_ms(cluster) >= node->retry_ms &&
+            (!best || node->attempt < best->attempt)) {
             best = node;
         }
     }
@@ -620,21 +647,18 @@ enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t part
         why_set(&why, "topic %s has no partition %" PRIu32 " any more", name, partition);
         cluster_fail(cluster, ERR_REJECTED, &why);
     }
-    if (!node) {
-        if (!topic->wanted && !topic->asked) {
-            topic->retry_ms = topic->known ? now_ms(cluster) + backoff_ms(&topic->attempt) : 0;
+    if (!node || !node_connect(node)) {
+        /* Another may lead by now. Asked with growing pauses: an outage may be long. */
+        if (topic->known && !topic->wanted && !topic->asked) {
+            topic_again(cluster, topic, 0);
         }
         topic_want(cluster, topic);
-        return ERR_AGAIN;
-    }
-    topic->attempt = 0;
-    if (!node_connect(node)) {
-        topic_want(cluster, topic); /* another may lead by now; and the timer goes on */
         return ERR_AGAIN;
     }
     if (!connection_has_room(node->connection)) {
         return ERR_AGAIN;
     }
+    topic->attempt = 0;
     *ret = node->connection;
     return ERR_OK;
 }

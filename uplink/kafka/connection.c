@@ -9,7 +9,9 @@
 #define ANSWER_SIZE_FIRST 4096                 /* enough for every answer to Produce */
 #define ANSWER_SIZE_ABSURD (100 * 1024 * 1024) /* not a Kafka broker */
 #define SEND_BUFFER_SIZE (128 * 1024)          /* in the kernel: what is there can't be overtaken */
-#define THROTTLE_MS_MAX (60 * 1000)
+#define THROTTLE_MS_MAX (10 * 60 * 1000)
+#define RENEW_MS_MIN 1000
+#define LOOKS_PER_TIMEOUT 8 /* how often the progress of the request in front is looked at */
 
 enum state {
     OPENING,      /* TCP, TLS */
@@ -33,12 +35,14 @@ struct connection {
     bool cut_short;      /* it ended with requests that had no answer */
     bool was_answered;   /* a request of the user's, ever */
     bool was_full;       /* on_ready is owed once there is room */
-    struct timer timer;  /* of the request in front */
+    struct timer timer;  /* looks at the request in front */
     struct timer pause;  /* while throttled */
     struct timer renew;  /* the login ends soon */
     struct timer broken; /* it ends in the next turn, not within the user's call */
     bool renew_wanted;
-    size_t unsent;                     /* at the timer's last look */
+    uint64_t written;      /* bytes */
+    uint64_t acknowledged; /* of these, by the peer's kernel, at the timer's last look */
+    uint64_t progress_ms;  /* when there was some */
     uint64_t wire_sent, wire_received; /* reported so far */
 
     struct connection_request
@@ -123,6 +127,14 @@ static void connection_head(struct connection *c)
     assert(!c->head.overflow);
 }
 
+/* The request in front has its whole time before it. */
+static void connection_watch(struct connection *c)
+{
+    c->progress_ms = loop_now_ms(c->settings->loop);
+    c->acknowledged = c->written - stream_unsent(c->stream);
+    timer_arm(&c->timer, c->settings->answer_timeout_ms / LOOKS_PER_TIMEOUT + 1);
+}
+
 static void connection_write(struct connection *c)
 {
     while (c->writing < c->request_count && !timer_is_armed(&c->broken)) {
@@ -151,6 +163,7 @@ static void connection_write(struct connection *c)
             }
         }
         c->piece_at += written;
+        c->written += written;
         if (written < rest.size) {
             return; /* on_writable follows */
         }
@@ -166,8 +179,7 @@ static void connection_put(struct connection *c, struct connection_request *requ
     request->started = false;
     c->correlation_next = c->correlation_next == INT32_MAX ? 0 : c->correlation_next + 1;
     if (c->request_count == 0) {
-        c->unsent = 0;
-        timer_arm(&c->timer, c->settings->answer_timeout_ms);
+        connection_watch(c);
     }
     c->requests[c->request_count++] = request;
 }
@@ -188,6 +200,7 @@ static void connection_ready(struct connection *c)
 {
     c->state = READY;
     c->was_full = false;
+    c->renew_wanted = false;
     c->handler->on_ready(c->context);
 }
 
@@ -276,7 +289,8 @@ static enum err token_answered(struct connection *c, struct slice answer, struct
     }
     if (login.lifetime_ms > 0) {
         /* Log in again on this connection before the broker ends it (KIP-368). */
-        timer_arm(&c->renew, (uint64_t)login.lifetime_ms * 8 / 10);
+        uint64_t renew_ms = (uint64_t)login.lifetime_ms / 10 * 8;
+        timer_arm(&c->renew, renew_ms > RENEW_MS_MIN ? renew_ms : RENEW_MS_MIN);
     }
     return login_token(c, login.token, why);
 }
@@ -366,10 +380,14 @@ static void connection_broken(struct timer *timer)
 static void connection_late(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, timer);
-    size_t unsent = stream_unsent(c->stream);
-    if (unsent > 0 && unsent != c->unsent) {
-        c->unsent = unsent; /* slow, but moving */
-        timer_arm(&c->timer, c->settings->answer_timeout_ms);
+    uint64_t acknowledged = c->written - stream_unsent(c->stream);
+    /* A slow link is no silence; nor is a broker that reads nothing because it said so. */
+    if (acknowledged != c->acknowledged || timer_is_armed(&c->pause)) {
+        connection_watch(c);
+        return;
+    }
+    if (loop_now_ms(c->settings->loop) - c->progress_ms < c->settings->answer_timeout_ms) {
+        timer_arm(&c->timer, c->settings->answer_timeout_ms / LOOKS_PER_TIMEOUT + 1);
         return;
     }
     struct why why;
@@ -403,8 +421,7 @@ static void connection_answer(struct connection *c, int32_t correlation, enum er
     memmove(c->requests, c->requests + 1, c->request_count * sizeof(struct connection_request *));
     timer_disarm(&c->timer);
     if (c->request_count > 0) {
-        c->unsent = 0;
-        timer_arm(&c->timer, c->settings->answer_timeout_ms);
+        connection_watch(c);
     }
     e = request->answered(request, e, answer);
     if (c->state == CLOSED || c->close_wanted) {
@@ -656,7 +673,7 @@ bool connection_has_room(const struct connection *connection)
 {
     return connection->state == READY && !connection->renew_wanted &&
            connection->request_count < CONNECTION_IN_FLIGHT_MAX &&
-           !timer_is_armed(&connection->pause);
+           !timer_is_armed(&connection->pause) && !timer_is_armed(&connection->broken);
 }
 
 bool connection_is_idle(const struct connection *connection)
@@ -682,6 +699,11 @@ void connection_throttle(struct connection *connection, int32_t throttle_ms)
         timer_arm(&connection->pause,
                   (uint64_t)(throttle_ms < THROTTLE_MS_MAX ? throttle_ms : THROTTLE_MS_MAX));
     }
+}
+
+bool connection_has_served(const struct connection *connection)
+{
+    return connection->was_answered;
 }
 
 bool connection_was_cut_short(const struct connection *connection)

@@ -21,7 +21,7 @@ struct connection_settings {
     const char *server_name;
     const struct sasl_options *sasl; /* NULL: no login */
     const char *client_id;
-    uint32_t answer_timeout_ms; /* without any progress of the request in front */
+    uint32_t answer_timeout_ms; /* while the request in front makes no progress */
     void *context;
     void (*wire_bytes)(void *context, uint64_t sent, uint64_t received);
 };
@@ -68,6 +68,8 @@ bool connection_is_idle(const struct connection *connection);
 void connection_send(struct connection *connection, struct connection_request *request);
 /* The broker asked for a pause: no requests for so long. */
 void connection_throttle(struct connection *connection, int32_t throttle_ms);
+/* Has it ever answered a request of the user's? One that only logs in is of no use. */
+bool connection_has_served(const struct connection *connection);
 /* In on_closed(): did it end while answers were still to come? */
 bool connection_was_cut_short(const struct connection *connection);
 /* The highest version that the broker has of this API; -1: it does not have it. */

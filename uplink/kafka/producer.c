@@ -5,7 +5,9 @@
 #include "uplink/kafka/errors.h"
 #include "uplink/kafka/records.h"
 
-#define RETRY_MS 200              /* a broker that has just started is not ready for it */
+#define RETRY_MS_FIRST 100 /* a broker that has just started is not ready for it */
+#define RETRY_MS_MAX (30 * 1000)
+#define FAULT_MS 1000             /* a pause that is worth telling */
 #define RETRY_MS_PARK (60 * 1000) /* a right is missing */
 /* A broker forgets an id that was silent for a day, and newer ones then refuse what does not start
  * with 0. */
@@ -32,7 +34,9 @@ struct producers {
     struct connection_request request;
     uint8_t body_memory[8];
     struct slice body;
+    char cluster_id[CLUSTER_ID_SIZE_MAX]; /* of the cluster that was asked */
     struct timer retry;
+    unsigned attempt;
     bool has_fault;
     struct why fault;
 };
@@ -47,9 +51,15 @@ static void producer_refused(struct producers *producers, int16_t code)
     const struct kafka_error *error = kafka_error_of(code);
     why_set(&producers->fault, "no producer id is given: %s%s%s", error->name,
             error->advice[0] ? ": " : "", error->advice);
+    uint64_t wait_ms = (uint64_t)RETRY_MS_FIRST << producers->attempt;
+    if (wait_ms < RETRY_MS_MAX) {
+        producers->attempt++;
+    } else {
+        wait_ms = RETRY_MS_MAX;
+    }
     bool park = error->first == KAFKA_PARK;
-    producers->has_fault = producers->has_fault || park;
-    timer_arm(&producers->retry, park ? RETRY_MS_PARK : RETRY_MS);
+    producers->has_fault = producers->has_fault || park || wait_ms >= FAULT_MS;
+    timer_arm(&producers->retry, park ? RETRY_MS_PARK : wait_ms);
 }
 
 static enum err producer_answered(struct connection_request *request, enum err e,
@@ -70,12 +80,14 @@ static enum err producer_answered(struct connection_request *request, enum err e
     connection_throttle(connection, given.throttle_ms);
     if (given.error) {
         producer_refused(producers, given.error);
-    } else {
+    } else if (strcmp(producers->cluster_id, cluster_id(producers->setup.cluster)) == 0) {
+        /* From another cluster it would be somebody else's here: it is asked for again. */
         producer->id = given.producer_id;
         producer->epoch = given.epoch;
         producer->wanted = false;
         producer->used_ms = loop_now_ms(producers->setup.loop);
         producers->has_fault = false;
+        producers->attempt = 0;
     }
     producers_advance(producers);
     producers->setup.changed(producers->setup.context);
@@ -99,6 +111,8 @@ void producers_advance(struct producers *producers)
     wire_init_producer_id(&body);
     assert(!body.overflow);
     producers->body = out_slice(&body);
+    const char *id = cluster_id(producers->setup.cluster);
+    memcpy(producers->cluster_id, id, strlen(id) + 1);
     producers->asking = producer;
     producers->connection = connection;
     producers->request = (struct connection_request){.api = WIRE_INIT_PRODUCER_ID,
