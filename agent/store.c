@@ -15,6 +15,8 @@ static void batch_clear(struct batch_memory *b, uint64_t commit)
     b->has_any = false;
     b->due_ms = UINT64_MAX;
     b->event_size = 0;
+    b->frame_size = 0;
+    b->forward_size = 0;
     b->datums.size = 0;
     b->cursor_size = 0;
     b->aside_size = 0;
@@ -32,7 +34,7 @@ static void batch_clear(struct batch_memory *b, uint64_t commit)
 static struct batch_memory *batch_open(size_t event_size_max)
 {
     struct batch_memory *b = calloc(1, sizeof *b);
-    size_t room = WRITE_SIZE_MAX + event_size_max;
+    size_t room = WRITE_SIZE_MAX + TOLD_SIZE_MAX + event_size_max;
     if (b) {
         b->datums = out_over(malloc(room), room);
         if (!b->datums.data) {
@@ -53,17 +55,10 @@ static void batch_close(struct batch_memory *b)
 
 /* --- the state, copied --- */
 
-static enum err store_take_state(struct store *store)
+static void store_take_state(struct store *store)
 {
     const struct buffer_changes *from = &store->from_buffer;
-    if (from->owed_count > store->owed_max) {
-        struct owed *grown = realloc(store->owed, from->owed_count * sizeof *grown);
-        if (!grown) {
-            return ERR_NOMEM;
-        }
-        store->owed = grown;
-        store->owed_max = from->owed_count;
-    }
+    assert(from->owed_count <= store->owed_max); /* who owes what is settled when opening */
     if (from->owed_count) {
         memcpy(store->owed, from->owed, from->owed_count * sizeof *store->owed);
     }
@@ -76,7 +71,6 @@ static enum err store_take_state(struct store *store)
     store->state.gaps = store->gaps;
     store->state.room = store->room;
     store->state.streams = store->streams;
-    return ERR_OK;
 }
 
 /* --- committing --- */
@@ -194,15 +188,10 @@ static void store_done(struct job *job)
 {
     struct store *store = CONTAINER_OF(job, struct store, job);
     store->running = false;
-    if (!store->result && store_take_state(store)) {
-        store->result = ERR_NOMEM; /* stands on disk already: what follows finds it so when it is
-                                      tried again? No: end instead */
-        log_error("buffer", "no memory for the state of a commit");
-        abort();
-    }
     if (store->result) {
         store_failed(store);
     } else {
+        store_take_state(store);
         store_succeeded(store);
     }
 }
@@ -213,20 +202,27 @@ static void due_fired(struct timer *timer)
 }
 
 /* Deliveries of the open batch go along with a batch that found no room: they are what makes
- * room. */
+ * room. Not when that has set-aside events: they and the word that their range has ended stay
+ * together; and not past a parcel, for what is said of a parcel comes behind it. */
 static void store_lend_deliveries(struct store *store)
 {
-    struct buffer_write *to = &store->busy->write;
-    struct buffer_write *from = &store->open->write;
-    while (from->parcel_count == 0 && from->done_count > 0 && to->done_count < DONE_MAX &&
-           to->parcel_count == 0) {
-        store->busy->dones[to->done_count++] = store->open->dones[0];
-        from->done_count--;
-        memmove(&store->open->dones[0], &store->open->dones[1],
-                from->done_count * sizeof store->open->dones[0]);
+    struct batch_memory *to = store->busy;
+    struct batch_memory *from = store->open;
+    if (from->write.aside_count > 0 || from->write.parcel_count > 0 || to->write.parcel_count > 0) {
+        return;
     }
-    while (from->end_count > 0 && to->end_count < END_MAX) {
-        store->busy->ends[to->end_count++] = store->open->ends[--from->end_count];
+    size_t taken = 0;
+    while (taken < from->write.done_count && to->write.done_count < DONE_MAX &&
+           to->forward_size + DONE_SIZE <= FORWARD_SIZE_MAX) {
+        to->dones[to->write.done_count++] = from->dones[taken++];
+        to->forward_size += DONE_SIZE;
+    }
+    from->write.done_count -= taken;
+    memmove(from->dones, from->dones + taken, from->write.done_count * sizeof from->dones[0]);
+    while (from->write.end_count > 0 && to->write.end_count < END_MAX &&
+           to->forward_size + END_SIZE <= FORWARD_SIZE_MAX) {
+        to->ends[to->write.end_count++] = from->ends[--from->write.end_count];
+        to->forward_size += END_SIZE;
     }
 }
 
@@ -254,16 +250,18 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
     store->memory[0] = batch_open(EVENT_SIZE_LIMIT);
     store->memory[1] = batch_open(EVENT_SIZE_LIMIT);
     buffer_state(setup->buffer, &store->from_buffer);
-    enum err e = store->memory[0] && store->memory[1] ? store_take_state(store) : ERR_NOMEM;
-    if (e) {
+    store->owed_max = store->from_buffer.owed_count;
+    store->owed = calloc(store->owed_max ? store->owed_max : 1, sizeof *store->owed);
+    if (!store->memory[0] || !store->memory[1] || !store->owed) {
         batch_close(store->memory[0]);
         batch_close(store->memory[1]);
         timer_release(&store->due);
         timer_release(&store->retry);
         free(store->owed);
         free(store);
-        return e;
+        return ERR_NOMEM;
     }
+    store_take_state(store);
     store->open = store->memory[0];
     store->spare = store->memory[1];
     batch_clear(store->open, 1);

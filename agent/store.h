@@ -47,7 +47,8 @@ enum err store_room(const struct store *store, uint16_t stream, size_t size) MUS
 enum err store_open_room(struct store *store, size_t size) MUST_USE;
 /* Copies the event into the open batch under the stream's next sequence, which is written to
  * *ret_sequence. wait_ms: how long the event may wait for its commit: 0 at once, ack_interval, or
- * commit_interval. Only after store_room() for its size. */
+ * commit_interval. Only after store_room() and store_open_room() for its size (events about gaps:
+ * store_gap_room()). */
 void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
                      uint64_t *ret_commit, uint64_t *ret_sequence);
 /* These copy their argument and never fail for want of room (each kind has a bound that the callers
@@ -69,7 +70,11 @@ enum err store_remote_put(struct store *store, const struct remote_id *remote,
 enum err store_boot_put(struct store *store, const struct boot_offset *boot,
                         uint64_t *ret_commit) MUST_USE;
 
-/* A gap was handed to weir.events by an event of the open batch. */
+/* Room for one more event about a gap, this large, in a commit that follows store_state() directly,
+ * so that the gap can't have grown in between? Some room is kept free for these in every batch.
+ * ERR_FULL: not now; committed() will come. Then, without a turn of the loop between:
+ * store_gap_told_put(), which can't fail, and store_event_put(). */
+enum err store_gap_room(const struct store *store, size_t size) MUST_USE;
 enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit) MUST_USE;
 
 /* Commits what is there now, even if it is only waiting for more. */

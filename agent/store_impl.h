@@ -8,8 +8,21 @@
 #include "agent/store.h"
 #include "ports/event.h"
 
+/* Everything of a commit goes into one record of the buffer, which takes RECORD_SIZE_MAX and half
+ * as much again beside its largest event: else the same commit would be tried for ever. Datums have
+ * WRITE_SIZE_MAX and TOLD_SIZE_MAX, what stands around them and cursors FRAME_SIZE_MAX, deliveries
+ * and parcels FORWARD_SIZE_MAX. */
+#define FRAME_SIZE_MAX (56 * 1024)
+#define FORWARD_SIZE_MAX (48 * 1024)
+/* Bytes of the record, at most, beside the value itself. */
+#define EVENT_FRAME_SIZE 20
+#define CURSOR_FRAME_SIZE 20
+#define DONE_SIZE 20
+#define END_SIZE 36
+#define PARCEL_SIZE 96
+#define PART_SIZE 60
 #define CURSOR_MAX WRITE_EVENT_MAX
-#define CURSOR_BYTES_MAX (128 * 1024)
+#define CURSOR_BYTES_MAX FRAME_SIZE_MAX
 #define DONE_MAX 256
 #define END_MAX 256
 #define PARCEL_MAX 32
@@ -18,7 +31,11 @@
 #define REMOTE_MAX 64
 #define BOOT_MAX 4
 #define TOLD_MAX 64
+#define TOLD_SIZE_MAX (16 * 1024) /* kept free for events about gaps, beside WRITE_SIZE_MAX */
 
+static_assert(WRITE_SIZE_MAX + TOLD_SIZE_MAX + FRAME_SIZE_MAX + FORWARD_SIZE_MAX + 8 * 1024 <=
+                  RECORD_SIZE_MAX + RECORD_SIZE_MAX / 2,
+              "the fullest batch fits a record, with drops and counts beside it");
 static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_BODY_SIZE_MAX,
               "a set-aside event always fits an empty batch");
 
@@ -27,7 +44,9 @@ struct batch_memory {
     uint64_t commit;
     bool has_any;
     uint64_t due_ms;
-    size_t event_size; /* datums */
+    size_t event_size;   /* datums */
+    size_t frame_size;   /* of the record: around the datums, and cursors */
+    size_t forward_size; /* of the record: deliveries and parcels */
     struct stored_event events[WRITE_EVENT_MAX];
     struct out datums;
     struct cursor_change cursors[CURSOR_MAX];

@@ -20,8 +20,20 @@ static void store_set_due(struct store *store, int64_t wait_ms)
 
 static bool batch_has_room(const struct batch_memory *b, size_t size)
 {
-    return b->write.event_count < WRITE_EVENT_MAX &&
+    return b->write.event_count < WRITE_EVENT_MAX - TOLD_MAX &&
+           b->frame_size + EVENT_FRAME_SIZE + TOLD_MAX * EVENT_FRAME_SIZE <= FRAME_SIZE_MAX &&
            (b->event_size + size <= WRITE_SIZE_MAX || b->write.event_count == 0);
+}
+
+static bool batch_has_room_for_cursor(const struct batch_memory *b, size_t size)
+{
+    return b->write.cursor_count < CURSOR_MAX && b->cursor_size + size <= CURSOR_BYTES_MAX &&
+           b->frame_size + size + CURSOR_FRAME_SIZE + TOLD_MAX * EVENT_FRAME_SIZE <= FRAME_SIZE_MAX;
+}
+
+static bool batch_has_room_for_forward(const struct batch_memory *b, size_t size)
+{
+    return b->forward_size + size <= FORWARD_SIZE_MAX;
 }
 
 enum err store_room(const struct store *store, uint16_t stream, size_t size)
@@ -37,8 +49,8 @@ enum err store_open_room(struct store *store, size_t size)
 {
     const struct batch_memory *b = store->open;
     size_t aside = ASIDE_BODY_SIZE_MAX + REASON_SIZE_MAX + EVENT_SUBJECT_SIZE_MAX;
-    bool fits = batch_has_room(b, size) && b->write.cursor_count < CURSOR_MAX &&
-                b->cursor_size + CURSOR_SIZE_MAX <= CURSOR_BYTES_MAX &&
+    bool fits = batch_has_room(b, size) &&
+                batch_has_room_for_cursor(b, CURSOR_SIZE_MAX + EVENT_FRAME_SIZE) &&
                 b->write.aside_count < ASIDE_MAX && b->aside_size + aside <= ASIDE_BYTES_MAX;
     if (!fits && !store->busy) {
         store_begin(store);
@@ -50,11 +62,8 @@ enum err store_open_room(struct store *store, size_t size)
 void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
                      uint64_t *ret_commit, uint64_t *ret_sequence)
 {
-    if (!batch_has_room(store->open, event->datum.size)) {
-        store_begin(store);
-    }
     struct batch_memory *b = store->open;
-    assert(batch_has_room(b, event->datum.size));
+    assert(b->write.event_count < WRITE_EVENT_MAX);
     struct stored_event *copy = &b->events[b->write.event_count++];
     *copy = *event;
     copy->sequence = store->sequence_next[event->stream]++;
@@ -62,13 +71,13 @@ void store_event_put(struct store *store, const struct stored_event *event, int6
     out_put_slice(&b->datums, event->datum);
     assert(!b->datums.overflow);
     b->event_size += event->datum.size;
+    b->frame_size += EVENT_FRAME_SIZE;
     store->pending_size += event->datum.size;
     store_set_due(store, wait_ms);
     *ret_commit = b->commit;
     *ret_sequence = copy->sequence;
     if (b->event_size >= WRITE_SIZE_MAX) {
-        b->due_ms = 0;
-        store_begin(store);
+        store_set_due(store, 0);
     }
 }
 
@@ -86,8 +95,7 @@ enum err store_cursor_put(struct store *store, const struct cursor_change *chang
                           uint64_t *ret_commit)
 {
     assert(change->value.size <= CURSOR_SIZE_MAX);
-    bool fits = store->open->write.cursor_count < CURSOR_MAX &&
-                store->open->cursor_size + change->value.size <= CURSOR_BYTES_MAX;
+    bool fits = batch_has_room_for_cursor(store->open, change->value.size);
     /* The last word on a cursor counts: one in the batch already is written over when it has the
      * same size. */
     struct batch_memory *b = store->open;
@@ -97,6 +105,7 @@ enum err store_cursor_put(struct store *store, const struct cursor_change *chang
             known->value.size == change->value.size && change->value.size) {
             memcpy(b->cursor_bytes + (known->value.data - b->cursor_bytes), change->value.data,
                    change->value.size);
+            store_set_due(store, wait_ms);
             *ret_commit = b->commit;
             return ERR_OK;
         }
@@ -112,6 +121,7 @@ enum err store_cursor_put(struct store *store, const struct cursor_change *chang
         memcpy(b->cursor_bytes + b->cursor_size, change->value.data, change->value.size);
     }
     b->cursor_size += change->value.size;
+    b->frame_size += change->value.size + CURSOR_FRAME_SIZE;
     store_set_due(store, wait_ms);
     *ret_commit = b->commit;
     return ERR_OK;
@@ -159,7 +169,8 @@ enum err store_done_put(struct store *store, const struct part_done *done, uint6
 {
     /* A parcel put earlier into this batch is applied behind all dones: a done of the same slot has
      * to come later. */
-    bool fits = store->open->write.done_count < DONE_MAX;
+    bool fits = store->open->write.done_count < DONE_MAX &&
+                batch_has_room_for_forward(store->open, DONE_SIZE);
     for (size_t i = 0; i < store->open->write.parcel_count; i++) {
         const struct parcel *p = &store->open->parcels[i];
         fits = fits &&
@@ -169,6 +180,7 @@ enum err store_done_put(struct store *store, const struct part_done *done, uint6
         return ERR_FULL;
     }
     store->open->dones[store->open->write.done_count++] = *done;
+    store->open->forward_size += DONE_SIZE;
     store_set_due(store, delivery_wait_ms(store));
     *ret_commit = store->open->commit;
     return ERR_OK;
@@ -176,10 +188,13 @@ enum err store_done_put(struct store *store, const struct part_done *done, uint6
 
 enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t *ret_commit)
 {
-    if (!store_place(store, store->open->write.end_count < END_MAX)) {
+    bool fits =
+        store->open->write.end_count < END_MAX && batch_has_room_for_forward(store->open, END_SIZE);
+    if (!store_place(store, fits)) {
         return ERR_FULL;
     }
     store->open->ends[store->open->write.end_count++] = *end;
+    store->open->forward_size += END_SIZE;
     store_set_due(store, delivery_wait_ms(store));
     *ret_commit = store->open->commit;
     return ERR_OK;
@@ -187,10 +202,15 @@ enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t
 
 enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint64_t *ret_commit)
 {
-    if (!store_place(store, store->open->write.parcel_count < PARCEL_MAX)) {
+    size_t size = PARCEL_SIZE + strlen(parcel->target) + strlen(parcel->cluster_id) +
+                  PART_SIZE * (size_t)parcel->part_count;
+    bool fits = store->open->write.parcel_count < PARCEL_MAX &&
+                batch_has_room_for_forward(store->open, size);
+    if (!store_place(store, fits)) {
         return ERR_FULL;
     }
     struct batch_memory *b = store->open;
+    b->forward_size += size;
     size_t index = b->write.parcel_count++;
     b->parcels[index] = *parcel;
     b->parcel_pointers[index] = &b->parcels[index];
@@ -224,6 +244,14 @@ enum err store_boot_put(struct store *store, const struct boot_offset *boot, uin
     store_set_due(store, 0);
     *ret_commit = store->open->commit;
     return ERR_OK;
+}
+
+enum err store_gap_room(const struct store *store, size_t size)
+{
+    const struct batch_memory *b = store->open;
+    bool fits = b->write.event_count < WRITE_EVENT_MAX && b->write.gap_told_count < TOLD_MAX &&
+                b->event_size + size <= WRITE_SIZE_MAX + TOLD_SIZE_MAX;
+    return fits && !store->busy ? ERR_OK : ERR_FULL;
 }
 
 enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit)
