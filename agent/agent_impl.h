@@ -19,6 +19,10 @@ struct agent_schema {
 };
 
 struct agent_stream {
+    const struct config_stream *config; /* NULL: weir.events */
+    const char *name;
+    uint8_t priority;
+    uint32_t uplinks;           /* bit i: goes to config.uplinks[i] */
     struct avro_schema *schema; /* as configured, or built in */
     uint32_t schema_number;
     uint16_t number;
@@ -35,6 +39,7 @@ struct agent {
     struct store *store;
     struct intake *intake;
     struct forward *forward;
+    struct events *events;
     struct control *control;
     struct agent_stream *streams; /* config->streams, and weir.events behind them */
     size_t stream_count;
@@ -48,8 +53,22 @@ struct agent {
     enum { AGENT_RUNS, AGENT_STORES, AGENT_SENDS, AGENT_STORES_LAST, AGENT_ENDED } stage;
     uint64_t stored_at_start;
     uint64_t longest_turn_us;
-    int64_t started_us;
+    int64_t started_us; /* wall */
+    uint64_t opened_us; /* monotonic */
     struct why trouble; /* of the buffer; "": none */
 };
+
+/* --- agent_open.c --- */
+enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
+/* The schema of a stream: its file, or the built-in one. */
+enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
+
+/* --- agent.c --- */
+void agent_committed(void *context, uint64_t commit, const struct buffer_changes *changes);
+
+/* --- status.c --- */
+struct events_measures;
+/* For the health record; the callback of events_setup, with the agent as context. */
+void agent_measure(void *context, struct events_measures *ret);
 
 #endif

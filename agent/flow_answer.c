@@ -12,7 +12,7 @@
 static void flow_answer_ok(struct flow *flow, struct flow_batch *fb)
 {
     struct uplink_host *host = flow->host;
-    host->sent_events += fb->batch.event_count;
+    host->sent_events += flow->stream->is_own ? 0 : fb->batch.event_count;
     host->sent_size += fb->batch.wire.size;
     host->duplicates += fb->report.was_duplicate;
     flow->alike_count = 0;

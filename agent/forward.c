@@ -337,6 +337,15 @@ uint64_t forward_delivered(const struct forward *forward)
     return count;
 }
 
+uint64_t forward_aside(const struct forward *forward)
+{
+    uint64_t count = 0;
+    for (size_t h = 0; h < forward->host_count; h++) {
+        count += forward->hosts[h].aside_events;
+    }
+    return count;
+}
+
 void forward_status(const struct forward *forward, struct out *json)
 {
     out_put_byte(json, '{');

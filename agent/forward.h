@@ -18,6 +18,7 @@ struct names;
 struct forward_stream {
     struct stream_info info;
     const char *key_field; /* name of the schema field whose value is the key; NULL: no key */
+    bool is_own;           /* the agent's own events: not counted as delivered, never urgent */
 };
 
 /* What one uplink is told; options shared by all uplinks (config/core.h: struct uplink_common). */
@@ -66,7 +67,9 @@ void forward_close(struct forward *forward);
 /* The "uplinks" object of `weir status --json`:
  * {"cloud":{"sent":..,"retried":..,"aside":..,"duplicates":..,"in_flight":..,"fault":..}}. */
 void forward_status(const struct forward *forward, struct out *json);
-/* Events delivered (done and known to be), over all uplinks, since start. */
+/* Events delivered (done and known to be), over all uplinks, since start; the agent's own apart. */
 uint64_t forward_delivered(const struct forward *forward);
+/* Events set aside because a destination refused them, since start. */
+uint64_t forward_aside(const struct forward *forward);
 
 #endif

@@ -126,9 +126,14 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
         const struct forward_stream *stream = &forward->setup.streams[i];
         if (setup->stream_set[i]) {
             flow_init(&host->flows[host->flow_count++], host, stream);
-            host->shared =
-                host->shared || stream->info.priority != host->flows[0].stream->info.priority;
         }
+    }
+    const struct flow *first = NULL; /* of the streams that are not our own */
+    for (size_t i = 0; i < host->flow_count; i++) {
+        const struct flow *flow = &host->flows[i];
+        first = first || flow->stream->is_own ? first : flow;
+        host->shared = host->shared || (!flow->stream->is_own && flow->stream->info.priority !=
+                                                                     first->stream->info.priority);
     }
     struct uplink_setup us = {.host = host,
                               .loop = forward->setup.loop,

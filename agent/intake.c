@@ -127,6 +127,16 @@ void intake_close(struct intake *intake)
 
 /* --- status --- */
 
+struct time_source *intake_time(struct intake *intake)
+{
+    return &intake->trust;
+}
+
+const char *intake_aside_reason(const struct intake *intake)
+{
+    return intake->last_reason.text;
+}
+
 void intake_totals(const struct intake *intake, struct intake_totals *ret)
 {
     *ret = (struct intake_totals){0};

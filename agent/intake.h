@@ -9,6 +9,7 @@
 struct intake;
 struct names;
 struct avro_schema;
+struct time_source;
 
 /* A stream as intake fills it. */
 struct intake_stream {
@@ -50,6 +51,11 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup,
 void intake_stop(struct intake *intake);
 /* Closes the drivers. NULL is allowed. */
 void intake_close(struct intake *intake);
+
+/* The clock that says what time arrivals have; lives as long as intake. */
+struct time_source *intake_time(struct intake *intake);
+/* Why the last event was set aside; "": none was. */
+const char *intake_aside_reason(const struct intake *intake);
 
 void intake_totals(const struct intake *intake, struct intake_totals *ret);
 /* The "drivers" object of the status:

@@ -92,6 +92,7 @@ static enum err set_aside(struct driver_host *host, const struct event *event,
         return refuse(host);
     }
     host->aside++;
+    intake->last_reason = intake->reason;
     ticket_give(host, commit, ret_ticket);
     return ERR_OK;
 }

@@ -51,8 +51,9 @@ struct intake {
     struct out datum;
     struct time_source trust;
     struct map_override overrides[MAP_OVERRIDE_MAX];
-    struct out texts;  /* of the overrides */
-    struct why reason; /* of the last event that was set aside */
+    struct out texts;       /* of the overrides */
+    struct why reason;      /* of the event at hand, when it is to be set aside */
+    struct why last_reason; /* of the last event that was set aside */
     bool stopped;
     bool resuming;
 };

@@ -16,9 +16,7 @@ struct slice raw_schema(void)
                  "{\"name\":\"body\",\"type\":\"bytes\"}]}");
 }
 
-/* Source and subject are text; whatever is not UTF-8 in them (a file's name may hold anything)
- * becomes '?'. */
-static void put_text(struct out *o, struct slice text)
+void raw_put_text(struct out *o, struct slice text)
 {
     bool is_utf8 = slice_is_utf8(text);
     out_put_varint(o, (int64_t)text.size);
@@ -34,7 +32,7 @@ void raw_put(struct out *ret, struct fill *ret_fill, bool time_is_known, int64_t
     if (time_is_known) {
         out_put_varint(ret, time_us);
     }
-    put_text(ret, source);
-    put_text(ret, subject);
+    raw_put_text(ret, source);
+    raw_put_text(ret, subject);
     avro_put_bytes(ret, body);
 }

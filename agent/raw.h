@@ -11,4 +11,8 @@ struct slice raw_schema(void);
 void raw_put(struct out *ret, struct fill *ret_fill, bool time_is_known, int64_t time_us,
              struct slice source, struct slice subject, struct slice body);
 
+/* A string of Avro from text that may come from anywhere (a file's name may hold anything): when it
+ * is not UTF-8, its bytes above 0x7F become '?'. */
+void raw_put_text(struct out *ret, struct slice text);
+
 #endif

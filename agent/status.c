@@ -2,6 +2,8 @@
 #include <inttypes.h>
 
 #include "agent/agent_impl.h"
+#include "agent/events.h"
+#include "agent/time_trust.h"
 #include "ports/clock.h"
 
 static uint64_t stream_backlog(const struct agent *agent, uint16_t number)
@@ -14,12 +16,12 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
     const struct stream_state *s =
         &store_state(agent->store)->streams[agent->streams[index].number];
     out_put_text(json, "{\"name\":");
-    out_put_json(json, slice_of_text(agent->setup.config->streams[index].name));
+    out_put_json(json, slice_of_text(agent->streams[index].name));
     out_put_format(json,
                    ",\"priority\":%d,\"events\":%" PRIu64 ",\"bytes\":%" PRIu64
                    ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64,
-                   (int)agent->setup.config->streams[index].options.priority, s->event_count,
-                   s->size, s->sequence_next, s->dropped_count);
+                   agent->streams[index].priority, s->event_count, s->size, s->sequence_next,
+                   s->dropped_count);
     out_put_format(json, ",\"room\":%" PRIu32 "}",
                    store_state(agent->store)->room[agent->streams[index].number]);
 }
@@ -27,7 +29,7 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
 void agent_streams(struct agent *agent, struct out *json)
 {
     out_put_byte(json, '[');
-    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+    for (size_t i = 0; i < agent->stream_count; i++) {
         out_put_text(json, i ? "," : "");
         put_stream(agent, i, json);
     }
@@ -36,14 +38,14 @@ void agent_streams(struct agent *agent, struct out *json)
 
 void agent_streams_text(struct agent *agent, struct out *text)
 {
-    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+    for (size_t i = 0; i < agent->stream_count; i++) {
         const struct stream_state *s =
             &store_state(agent->store)->streams[agent->streams[i].number];
         out_put_format(text,
                        "%-32s %12" PRIu64 " events %14" PRIu64 " bytes   next %" PRIu64
                        "   dropped %" PRIu64 "\n",
-                       agent->setup.config->streams[i].name, s->event_count, s->size,
-                       s->sequence_next, s->dropped_count);
+                       agent->streams[i].name, s->event_count, s->size, s->sequence_next,
+                       s->dropped_count);
     }
 }
 
@@ -54,6 +56,33 @@ static uint64_t backlog(const struct agent *agent)
         count += stream_backlog(agent, agent->streams[i].number);
     }
     return count;
+}
+
+void agent_measure(void *context, struct events_measures *ret)
+{
+    const struct agent *agent = context;
+    const struct buffer_changes *state = store_state(agent->store);
+    struct intake_totals totals;
+    struct buffer_wear wear;
+    intake_totals(agent->intake, &totals);
+    buffer_wear(agent->buffer, &wear);
+    *ret = (struct events_measures){.uptime_s = (clock_monotonic_us() - agent->opened_us) / 1000000,
+                                    .backlog = backlog(agent),
+                                    .delivered = forward_delivered(agent->forward),
+                                    .refused = totals.refused,
+                                    .aside = totals.aside + forward_aside(agent->forward),
+                                    .aside_reason = intake_aside_reason(agent->intake),
+                                    .buffer_bytes = state->file_size,
+                                    .buffer_share = state->used_share,
+                                    .wear_bytes = wear.bytes,
+                                    .wear_syncs = wear.syncs,
+                                    .clock_is_trusted =
+                                        time_trust_is_given(intake_time(agent->intake))};
+    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+        const struct stream_state *s = &state->streams[agent->streams[i].number];
+        ret->backlog_bytes += s->size;
+        ret->dropped += s->dropped_count;
+    }
 }
 
 static void put_totals(const struct agent *agent, struct out *json)

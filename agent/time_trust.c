@@ -126,6 +126,11 @@ void time_trust_release(struct time_source *source)
     timer_release(&source->timer);
 }
 
+bool time_trust_is_given(const struct time_source *source)
+{
+    return source->trusted;
+}
+
 /* --- events --- */
 
 void time_trust_stamp(struct time_source *source, struct stored_event *event)

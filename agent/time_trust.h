@@ -46,6 +46,8 @@ struct time_source {
 enum err time_trust_init(struct time_source *source, struct loop *loop, struct store *store,
                          struct why *why) MUST_USE;
 void time_trust_release(struct time_source *source);
+/* Is the wall clock believed by now? */
+bool time_trust_is_given(const struct time_source *source);
 /* Fills time_us, trust and boot of an event that arrives now. */
 void time_trust_stamp(struct time_source *source, struct stored_event *event);
 /* Before an event with TIME_BOOT is put: notes that it needs this opening's offset. Put before what

@@ -122,6 +122,8 @@ static enum err stream_join(struct buffer *b, const struct buffer_stream *setup,
     slot->priority = setup->priority;
     slot->when_full = setup->when_full;
     slot->share_min = setup->share_min;
+    slot->size_max = setup->size_max;
+    slot->is_own = setup->is_own;
     if (b->state->streams[id].sequence_next == 0) {
         b->state->streams[id].sequence_next = 1;
         b->joined = true;
@@ -190,6 +192,17 @@ static bool setup_carries(const struct buffer *b, const struct buffer_setup *set
     return false;
 }
 
+/* Nobody wants it any more: its open parcel, if there is one, goes with it. */
+static void owed_let_go(struct state *state, const struct owed *owed)
+{
+    struct part_done done = {.uplink = owed->uplink, .stream = owed->stream, .lane = LANE_FRESH};
+    const struct parcel *parcel = state_parcel(state, owed->uplink, owed->stream, LANE_FRESH);
+    for (uint32_t left = parcel ? parcel->part_count : 0; left > 0; left--) {
+        done.part = left - 1;
+        state_part_done(state, &done); /* the last one closes the parcel */
+    }
+}
+
 /* What is owed, and nobody in the configuration would deliver it. */
 static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
@@ -201,7 +214,7 @@ static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup
             continue;
         }
         uint64_t count = owed_event_count(owed);
-        if (count > 0) {
+        if (count > 0 && !b->streams[owed->stream].is_own) {
             why_set(why,
                     "%s still has %" PRIu64 " events of stream %s for uplink number %u, which the "
                     "configuration does not carry any more: "
@@ -211,6 +224,7 @@ static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup
             return ERR_CONFIG;
         }
         b->joined = true;
+        owed_let_go(state, owed);
         state->owed_count--;
         memmove(owed, owed + 1, (state->owed_count - i) * sizeof *owed);
     }
@@ -309,15 +323,18 @@ static enum err tail_replay(struct buffer *b, struct why *why)
 
 /* --- the boot commit --- */
 
-/* One transaction: what the database is made with, if a cut left it without, and the counter. */
-static enum err boot_commit(struct buffer *b, const char *agent_id, struct why *why)
+static enum err boot_commit(struct buffer *b, const char *agent_id, bool is_new, struct why *why)
 {
     char sql[256];
-    (void)snprintf(sql, sizeof sql,
-                   "BEGIN IMMEDIATE; INSERT OR IGNORE INTO meta VALUES('incarnation',%" PRIu32
-                   "),('boot',0); UPDATE meta SET v=v+1 WHERE k='boot'",
-                   random_u32()); /* fits */
-    enum err e = sql_exec(b, sql, why);
+    enum err e = ERR_OK;
+    if (is_new) {
+        (void)snprintf(sql, sizeof sql,
+                       "INSERT OR IGNORE INTO meta VALUES('incarnation',%" PRIu32
+                       "),('boot',0),('created',0)",
+                       random_u32());
+        e = sql_exec(b, sql, why);
+    }
+    e = e ? e : sql_exec(b, "UPDATE meta SET v=v+1 WHERE k='boot'", why);
     if (!e && agent_id) {
         sqlite3_stmt *s = NULL;
         if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta VALUES('agent',?)", -1, &s,
@@ -329,7 +346,7 @@ static enum err boot_commit(struct buffer *b, const char *agent_id, struct why *
                 ? ERR_OK
                 : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
     }
-    return e ? e : sql_exec(b, "COMMIT", why);
+    return e;
 }
 
 static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
@@ -343,7 +360,7 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
 
 static enum err connect(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
-    enum err e = vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW);
+    enum err e = vfs_count_open(&b->vfs, setup->vfs);
     if (e) {
         why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
         return e;
@@ -358,7 +375,8 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
     return ERR_OK;
 }
 
-static enum err recover(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+static enum err recover(struct buffer *b, const struct buffer_setup *setup, bool is_new,
+                        struct why *why)
 {
     size_t pairs = setup->stream_count * (setup->uplink_count ? setup->uplink_count : 1);
     enum err e = ERR_OK;
@@ -367,10 +385,9 @@ static enum err recover(struct buffer *b, const struct buffer_setup *setup, stru
                                 NULL); /* a closing tool changes nothing */
     } else {
         (void)sqlite3_wal_hook(b->db, on_commit, b);
-        bool restarts = !(b->weak & WEAK_OLD_LOG);
-        e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
-        e = e ? e : boot_commit(b, setup->agent_id, why);
-        e = e || !restarts ? e : sql_restart(b, why);
+        e = sql_restart(b, why);
+        e = e ? e : boot_commit(b, setup->agent_id, is_new, why);
+        e = e ? e : sql_restart(b, why);
         e = e ? e : settings_warm_wal(b, why);
     }
     e = e ? e : sql_prepare_all(b, why);
@@ -412,7 +429,6 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     bool is_new = false;
     (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* for texts: cut is fine */
     b->read_only = setup->read_only;
-    b->weak = setup->weak;
     b->size_max = setup->size_max;
     b->event_size_max = setup->event_size_max;
     b->page_max = (setup->size_max - WAL_WARM_SIZE -
@@ -426,7 +442,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     e = e ? e : connect(b, setup, why);
     e = e ? e : settings_check_file(b, &is_new, why);
     e = e ? e : settings_apply(b, is_new, why);
-    e = e ? e : recover(b, setup, why);
+    e = e ? e : recover(b, setup, is_new, why);
     e = e ? e : join_setup(b, setup, why);
     if (e) {
         buffer_close(b);

@@ -72,22 +72,16 @@ struct buffer_stream {
     uint8_t when_full; /* enum when_full; THIN and DROP_NEWEST come with part 3: refused by the
                           configuration until then */
     int64_t share_min; /* millionths of the cap that nobody else may take */
+    int64_t size_max;  /* raw bytes, about: beyond it its oldest row gives way; 0: no bound */
     uint32_t uplinks;  /* bit i: owed to buffer_setup.uplinks[i] */
+    bool is_own;       /* of the agent itself: what no uplink carries any more is let go, and does
+                          not keep the buffer from opening */
 };
 
 struct buffer_uplink {
     const char *name;
     bool from_oldest; /* a new uplink: everything that is stored is owed, else only what comes */
     int64_t hold_max; /* millionths of the cap that it may pin; 1000000: no limit */
-};
-
-/* Rules left out, so that the tests can show that each of them is needed. Never in an agent. */
-enum buffer_weakness {
-    WEAK_PSOW = 1,        /* the device is trusted not to harm neighbouring bytes */
-    WEAK_SYNC_NORMAL = 2, /* a commit is not synced */
-    WEAK_OLD_LOG = 4,     /* opening goes on with the log that is there */
-    WEAK_BOOT_FIRST = 8,  /* opening writes before the first RESTART */
-    WEAK_RETRY = 16,      /* a failed commit is tried again at once */
 };
 
 struct buffer_setup {
@@ -101,7 +95,6 @@ struct buffer_setup {
     struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
     bool read_only; /* tools, with the agent stopped: nothing is created or changed */
-    unsigned weak;  /* tests: enum buffer_weakness; else 0 */
 };
 
 /* Opens, recovers, and makes durable what opening needs. Stream and uplink numbers:

@@ -47,6 +47,8 @@ struct buffer_stream_slot {
     uint8_t priority;
     uint8_t when_full;
     int64_t share_min;
+    int64_t size_max; /* 0: no bound of its own */
+    bool is_own;
     enum low_row low;
     struct range low_row;
 };
@@ -83,7 +85,6 @@ struct buffer {
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
     bool read_only;
-    unsigned weak;  /* enum buffer_weakness */
     bool broken;    /* a commit or checkpoint failed: nothing is committed before a RESTART has
                        succeeded */
     int wal_frames; /* after the last commit */
@@ -170,8 +171,7 @@ void keep_sections(struct buffer *b, struct slice sections, size_t offset);
 
 /* --- vfs_count.c --- */
 struct vfs_count;
-/* `keeps_psow`: what the file system claims about powersafe overwrite is passed on. */
-enum err vfs_count_open(struct vfs_count **ret, const char *below, bool keeps_psow) MUST_USE;
+enum err vfs_count_open(struct vfs_count **ret, const char *below) MUST_USE;
 void vfs_count_close(struct vfs_count *vfs);
 const char *vfs_count_name(const struct vfs_count *vfs);
 void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret);

@@ -155,6 +155,31 @@ static void plan_hold_max(struct buffer *b, struct record_writer *w)
     }
 }
 
+static void drop_row(struct buffer *b, struct record_writer *w, uint16_t stream, struct range row)
+{
+    struct gap gap = {.stream = stream,
+                      .reason = GAP_DROP_OLDEST,
+                      .range = row,
+                      .count = owed_in(b->next, stream, row)};
+    state_drop(b->next, &gap);
+    record_put_drop(w, &gap);
+}
+
+/* Streams with a bound of their own stay within it, whatever room there is. */
+static void plan_own_bounds(struct buffer *b, const struct arrivals *arrivals,
+                            struct record_writer *w)
+{
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        const struct buffer_stream_slot *slot = &b->streams[s];
+        struct range row;
+        if (arrivals->stream[s] && slot->size_max > 0 && slot->when_full == FULL_DROP_OLDEST &&
+            backlog_size(b->next, s) > (uint64_t)slot->size_max && row_lowest(b, s, &row) &&
+            !state_is_in_flight(b->next, s, row)) {
+            drop_row(b, w, s, row);
+        }
+    }
+}
+
 void quota_plan(struct buffer *b, const struct buffer_write *write, struct record_writer *w)
 {
     for (size_t i = 0; i < b->damaged_count; i++) {
@@ -167,18 +192,14 @@ void quota_plan(struct buffer *b, const struct buffer_write *write, struct recor
     }
     struct arrivals arrivals;
     arrivals_of(b, write, &arrivals);
+    plan_own_bounds(b, &arrivals, w);
     int64_t wanted =
         seal_pages(b->tail_size + arrivals.size) + RESERVE_PAGES + 2 * seal_pages(WRITE_SIZE_MAX);
     /* One row a commit: it was sealed from at least as much as a commit can bring. */
     struct range row;
     uint16_t stream = free_pages(b) < wanted ? victim_of(b, &arrivals, &row) : 0;
     if (stream) {
-        struct gap gap = {.stream = stream,
-                          .reason = GAP_DROP_OLDEST,
-                          .range = row,
-                          .count = owed_in(b->next, stream, row)};
-        state_drop(b->next, &gap);
-        record_put_drop(w, &gap);
+        drop_row(b, w, stream, row);
     }
 }
 

@@ -15,7 +15,6 @@ struct vfs_count {
     sqlite3_vfs *below;
     char name[40];
     struct buffer_wear wear;
-    int hidden; /* device characteristics that are not passed on */
 };
 
 struct counted_file {
@@ -116,7 +115,7 @@ static int count_sector(sqlite3_file *file)
 static int count_device(sqlite3_file *file)
 {
     return under(file)->pMethods->xDeviceCharacteristics(under(file)) &
-           ~counted(file)->owner->hidden;
+           ~SQLITE_IOCAP_POWERSAFE_OVERWRITE;
 }
 
 static const sqlite3_io_methods count_methods = {
@@ -191,13 +190,12 @@ static int count_last_error(sqlite3_vfs *vfs, int size, char *ret)
                : 0;
 }
 
-enum err vfs_count_open(struct vfs_count **ret, const char *below, bool keeps_psow)
+enum err vfs_count_open(struct vfs_count **ret, const char *below)
 {
     struct vfs_count *v = calloc(1, sizeof *v);
     if (!v) {
         return ERR_NOMEM;
     }
-    v->hidden = keeps_psow ? 0 : SQLITE_IOCAP_POWERSAFE_OVERWRITE;
     v->below = sqlite3_vfs_find(below);
     if (!v->below) {
         free(v);

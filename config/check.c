@@ -2,8 +2,6 @@
 
 #include "config/load.h"
 
-#define EVENTS_STREAM "weir.events"
-
 /* The value at section.name.option, for its place; else the nearest that is there. */
 static const struct json_node *load_node(const struct load *load, const char *section,
                                          const char *name, const char *option)
@@ -52,7 +50,7 @@ static void load_check_names(struct load *load, const char *section, const char 
     const char *option = is_stream ? "streams" : "uplinks";
     const struct json_node *node = load_node(load, section, name, option);
     for (size_t i = 0; i < list->count; i++) {
-        if (names[i] && (!is_stream || strcmp(names[i], EVENTS_STREAM) != 0)) {
+        if (names[i] && (!is_stream || strcmp(names[i], CONFIG_EVENTS_STREAM) != 0)) {
             load_check_reference(
                 load, node_at(node, i)->offset,
                 memory_format(load->config->memory, "$.%s.%s.%s[%zu]", section, name, option, i),
@@ -102,6 +100,21 @@ static bool list_has(const struct option_list *list, const char *name)
     return list->count == 0;
 }
 
+/* Would the agent's own events go to a place of their own, rather than among those of a stream? */
+static bool keeps_streams_apart(const struct config_uplink *uplink)
+{
+    const struct option *row = uplink->options ? uplink->class_->options : NULL;
+    while (row && row->name && !(row->flags & OPTION_PER_STREAM)) {
+        row++;
+    }
+    if (!row || !row->name) {
+        return true;
+    }
+    const char *text =
+        *(const char *const *)(const void *)((const char *)uplink->options + row->offset);
+    return text && strstr(text, "{stream}");
+}
+
 /* Which stream goes where. */
 static void load_connect(struct load *load)
 {
@@ -122,7 +135,8 @@ static void load_connect(struct load *load)
     }
     for (size_t u = 0; u < config->uplink_count; u++) {
         struct config_uplink *uplink = &config->uplinks[u];
-        uplink->carries_events = list_has(&uplink->common.streams, EVENTS_STREAM);
+        uplink->carries_events = list_has(&uplink->common.streams, CONFIG_EVENTS_STREAM) &&
+                                 (uplink->common.streams.count > 0 || keeps_streams_apart(uplink));
         if (uplink->common.hold_max == 0) {
             uplink->common.hold_max = config->uplink_count > 1 ? 500000 : 1000000;
         }

@@ -15,6 +15,7 @@
 #define CONFIG_SIZE_MAX (1024 * 1024)
 #define CONFIG_DRIVER_MAX 64
 #define CONFIG_STREAM_MAX 255 /* beside weir.events */
+#define CONFIG_EVENTS_STREAM "weir.events"
 #define CONFIG_UPLINK_MAX UPLINK_COUNT_MAX
 #define CONFIG_PATH_DEFAULT "/etc/weir/weir.json"
 
@@ -43,7 +44,8 @@ struct config_uplink {
     const struct uplink_class *class_;
     struct uplink_common common;
     const void *options; /* the filled struct of the class */
-    bool carries_events; /* weir.events goes here too */
+    bool carries_events; /* weir.events goes here too: named in its `streams`; or nothing is named
+                            there, and it keeps streams apart */
 };
 
 struct config {

@@ -36,6 +36,7 @@ enum option_flag {
     OPTION_MISSING_OK = 2,  /* RECORD: not given it stays zeroed; `is_set`, a bool at offset 0 */
     OPTION_FILE_EXISTS = 4, /* PATH: must be a readable file when checked */
     OPTION_HIDDEN = 8,      /* not in the reference */
+    OPTION_PER_STREAM = 16, /* TEXT of an uplink: streams go apart only when it holds "{stream}" */
 };
 
 struct option {

@@ -9,12 +9,34 @@
 
 void double_init(struct store *store)
 {
-    *store = (struct store){.open = 1, .room = SIZE_MAX, .boot = 7};
+    *store = (struct store){.open = 1, .room = SIZE_MAX, .boot = 7, .state.gaps = store->gaps};
+}
+
+void double_gap(struct store *store, const struct gap *gap)
+{
+    store->gaps[store->state.gap_count++] = *gap;
+}
+
+static bool is_told(const struct store *store, uint32_t number)
+{
+    for (size_t i = 0; i < store->told_count; i++) {
+        if (store->told[i] == number && store->told_commits[i] <= store->committed) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void double_commit(struct store *store)
 {
     store->committed = store->open++;
+    size_t kept = 0;
+    for (size_t i = 0; i < store->state.gap_count; i++) {
+        if (!is_told(store, store->gaps[i].number)) {
+            store->gaps[kept++] = store->gaps[i];
+        }
+    }
+    store->state.gap_count = kept;
     for (size_t i = 0; i < store->handler_count; i++) {
         store->handlers[i].committed(store->handlers[i].context, store->committed, NULL);
     }
@@ -28,8 +50,22 @@ enum err store_handler_add(struct store *store, const struct store_handler *hand
 
 const struct buffer_changes *store_state(const struct store *store)
 {
-    (void)store;
-    return NULL;
+    return &store->state;
+}
+
+enum err store_gap_room(const struct store *store, size_t size)
+{
+    (void)size;
+    return store->has_no_gap_room ? ERR_FULL : ERR_OK;
+}
+
+enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit)
+{
+    assert_true(store->told_count < DOUBLE_MAX && !store->has_no_gap_room);
+    store->told[store->told_count] = number;
+    store->told_commits[store->told_count++] = store->open;
+    *ret_commit = store->open;
+    return ERR_OK;
 }
 
 enum err store_room(const struct store *store, uint16_t stream, size_t size)
@@ -124,6 +160,18 @@ uint64_t store_committed(const struct store *store)
 struct buffer *store_buffer(const struct store *store)
 {
     return (struct buffer *)(uintptr_t)store;
+}
+
+uint32_t buffer_incarnation(const struct buffer *buffer)
+{
+    (void)buffer;
+    return 0x00c0ffee;
+}
+
+const char *buffer_stream_name(const struct buffer *buffer, uint16_t stream)
+{
+    (void)buffer;
+    return stream == 1 ? "telemetry" : "alarms";
 }
 
 uint32_t buffer_boot(const struct buffer *buffer)

@@ -1,4 +1,4 @@
-/* A double of agent/store.h, of the few functions of buffer/buffer.h that intake calls, of the
+/* A double of agent/store.h, of the few functions of buffer/buffer.h that its users call, of the
  * clocks and of the loop: it keeps what was put with the number of its commit, and a commit happens
  * when the test says so. */
 #ifndef WEIR_TESTS_AGENT_STORE_DOUBLE_H
@@ -59,9 +59,17 @@ struct store {
     uint32_t boot;
     struct cursor_change known[DOUBLE_MAX]; /* what earlier openings left */
     size_t known_count;
+    bool has_no_gap_room;
+    uint32_t told[DOUBLE_MAX]; /* numbers of gaps; a commit takes them out of the state */
+    uint64_t told_commits[DOUBLE_MAX];
+    size_t told_count;
+    struct gap gaps[DOUBLE_MAX];
+    struct buffer_changes state;
 };
 
 void double_init(struct store *store);
+/* One more gap that is not told yet. */
+void double_gap(struct store *store, const struct gap *gap);
 /* The open commit becomes durable, and the handlers hear of it. */
 void double_commit(struct store *store);
 

@@ -16,6 +16,7 @@ const struct option kafka_table[] = {
              "from them."},
     {.name = "topic",
      .kind = OPTION_TEXT,
+     .flags = OPTION_PER_STREAM,
      .offset = offsetof(struct kafka_options, topic),
      .min = 1,
      .max = 249,

@@ -1,0 +1,365 @@
+/* Opening: what the configuration says, in order, each part given what it needs. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "agent/control.h"
+#include "agent/events.h"
+#include "agent/raw.h"
+#include "agent/time_trust.h"
+#include "ports/clock.h"
+#include "ports/file.h"
+#include "ports/names.h"
+#include "uplink/avro/schema.h"
+
+#define RETRY_MS 5000
+
+/* --- schemas --- */
+
+/* The streams of the configuration, and behind them weir.events. */
+static enum err open_streams(struct agent *agent)
+{
+    const struct config *config = agent->setup.config;
+    agent->streams = calloc(config->stream_count + 1, sizeof *agent->streams);
+    if (!agent->streams) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < config->stream_count; i++) {
+        const struct config_stream *s = &config->streams[i];
+        agent->streams[i] = (struct agent_stream){.config = s,
+                                                  .name = s->name,
+                                                  .priority = (uint8_t)s->options.priority,
+                                                  .uplinks = s->uplinks};
+    }
+    struct agent_stream *own = &agent->streams[config->stream_count];
+    *own = (struct agent_stream){.name = CONFIG_EVENTS_STREAM, .priority = EVENTS_PRIORITY};
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        own->uplinks |= config->uplinks[i].carries_events ? UINT32_C(1) << i : 0;
+    }
+    agent->stream_count = config->stream_count + 1;
+    return ERR_OK;
+}
+
+enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why)
+{
+    struct slice text = {NULL, 0};
+    if (!path) {
+        return avro_schema_parse(ret, raw_schema(), why);
+    }
+    enum err e = file_read(path, AVRO_SCHEMA_SIZE_MAX, &text, why);
+    if (!e) {
+        e = avro_schema_parse(ret, text, why);
+        why_add(why, "%s", path);
+    }
+    free((void *)(uintptr_t)text.data);
+    return e;
+}
+
+static enum err fingerprint_of(const struct avro_schema *schema, uint8_t ret[8])
+{
+    size_t room = AVRO_SCHEMA_SIZE_MAX * 2;
+    struct out canonical = out_over(malloc(room), room);
+    struct out o = out_over(ret, 8);
+    if (!canonical.data) {
+        return ERR_NOMEM;
+    }
+    avro_canonical(schema, &canonical);
+    out_put_u64_le(&o, avro_crc64(out_slice(&canonical)));
+    free(canonical.data);
+    return ERR_OK;
+}
+
+static enum err stream_schema(struct agent *agent, struct agent_stream *stream, struct why *why)
+{
+    uint8_t fingerprint[8];
+    stream->number = buffer_stream_number(agent->buffer, stream->name);
+    enum err e = stream->config
+                     ? agent_schema_load(stream->config->options.schema, &stream->schema, why)
+                     : avro_schema_parse(&stream->schema, events_schema(), why);
+    e = e ? e : fingerprint_of(stream->schema, fingerprint);
+    if (e) {
+        why_add(why, "stream %s", stream->name);
+        return e == ERR_NOMEM ? e : ERR_CONFIG;
+    }
+    return buffer_schema_add(agent->buffer, stream->number, avro_schema_text(stream->schema),
+                             fingerprint, &stream->schema_number, why);
+}
+
+static void remember_schema(void *context, uint16_t stream, uint32_t number, struct slice json)
+{
+    struct agent *agent = context;
+    struct agent_schema *grown = realloc(agent->schemas, (agent->schema_count + 1) * sizeof *grown);
+    uint8_t *copy = malloc(json.size + 1);
+    if (!grown || !copy) {
+        agent->schemas = grown ? grown : agent->schemas;
+        free(copy);
+        return; /* forward finds it missing and says so */
+    }
+    memcpy(copy, json.data, json.size);
+    agent->schemas = grown;
+    struct agent_schema *schema = &grown[agent->schema_count++];
+    *schema = (struct agent_schema){.stream = stream,
+                                    .info = {.number = number, .json = {copy, json.size}}};
+    struct avro_schema *parsed = NULL;
+    if (avro_schema_parse(&parsed, schema->info.json, NULL) ||
+        fingerprint_of(parsed, schema->info.fingerprint)) {
+        free(copy);
+        agent->schema_count--; /* likewise */
+    }
+    avro_schema_close(parsed);
+}
+
+static enum err open_schemas(struct agent *agent, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < agent->stream_count; i++) {
+        e = stream_schema(agent, &agent->streams[i], why);
+    }
+    return e ? e : buffer_schema_each(agent->buffer, remember_schema, agent);
+}
+
+/* --- the buffer and the store --- */
+
+static struct buffer_stream own_buffer_stream(const struct agent *agent,
+                                              const struct agent_stream *stream)
+{
+    int64_t share = agent->setup.config->buffer.size_max / 1000000 * EVENTS_SHARE_MIN;
+    return (struct buffer_stream){.name = stream->name,
+                                  .priority = stream->priority,
+                                  .when_full = FULL_DROP_OLDEST,
+                                  .share_min = EVENTS_SHARE_MIN,
+                                  .size_max = share < EVENTS_SIZE_MAX ? share : EVENTS_SIZE_MAX,
+                                  .uplinks = stream->uplinks,
+                                  .is_own = true};
+}
+
+static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
+{
+    const struct config *config = agent->setup.config;
+    b->path = config->buffer.path;
+    b->vfs = agent->setup.vfs;
+    b->agent_id = agent->id;
+    b->size_max = config->buffer.size_max;
+    b->event_size_max = config->buffer.event_size_max;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        const struct config_stream *s = &config->streams[i];
+        b->streams[i] = (struct buffer_stream){.name = s->name,
+                                               .priority = (uint8_t)s->options.priority,
+                                               .when_full = (uint8_t)s->options.when_full,
+                                               .share_min = s->options.share_min,
+                                               .uplinks = s->uplinks};
+    }
+    b->streams[config->stream_count] =
+        own_buffer_stream(agent, &agent->streams[config->stream_count]);
+    b->stream_count = agent->stream_count;
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        const struct config_uplink *u = &config->uplinks[i];
+        b->uplinks[i] = (struct buffer_uplink){.name = u->name,
+                                               .from_oldest = u->common.from == UPLINK_FROM_OLDEST,
+                                               .hold_max = u->common.hold_max};
+    }
+    b->uplink_count = config->uplink_count;
+}
+
+static enum err open_buffer(struct agent *agent, struct why *why)
+{
+    struct buffer_setup *setup = calloc(1, sizeof *setup);
+    if (!setup) {
+        return ERR_NOMEM;
+    }
+    fill_buffer_setup(agent, setup);
+    enum err e = ERR_OK;
+    if (!agent->setup.vfs) {
+        char folder[4096];
+        (void)snprintf(folder, sizeof folder, "%s", setup->path); /* longer: opening says so */
+        char *slash = strrchr(folder, '/');
+        if (slash && slash != folder) {
+            *slash = 0;
+            e = file_make_folders(folder, why);
+        }
+    }
+    e = e ? e : buffer_open(&agent->buffer, setup, why);
+    free(setup);
+    if (!e) {
+        (void)snprintf(agent->identity, sizeof agent->identity, "%s/%08" PRIx32, agent->id,
+                       buffer_incarnation(agent->buffer));
+    }
+    return e;
+}
+
+static void buffer_trouble(void *context, const struct why *why)
+{
+    struct agent *agent = context;
+    agent->trouble = why ? *why : (struct why){""};
+}
+
+static enum err open_store(struct agent *agent)
+{
+    struct store_setup setup = {.loop = agent->setup.loop,
+                                .worker = agent->store_worker,
+                                .buffer = agent->buffer,
+                                .commit_interval_ms =
+                                    agent->setup.config->buffer.commit_interval_ms,
+                                .retry_ms = RETRY_MS};
+    struct store_handler handler = {
+        .committed = agent_committed, .trouble = buffer_trouble, .context = agent};
+    enum err e = store_open(&agent->store, &setup);
+    return e ? e : store_handler_add(agent->store, &handler);
+}
+
+/* --- forward and intake --- */
+
+static void fill_forward_uplink(const struct agent *agent, size_t index, struct forward_uplink *ret)
+{
+    const struct config *config = agent->setup.config;
+    const struct config_uplink *u = &config->uplinks[index];
+    *ret = (struct forward_uplink){.class_ = u->class_,
+                                   .options = u->options,
+                                   .name = u->name,
+                                   .number = buffer_uplink_number(agent->buffer, u->name),
+                                   .layout = (enum layout)(u->common.layout + 1),
+                                   .by_agent = u->common.partition_by == UPLINK_BY_AGENT,
+                                   .batch_size_max = u->common.batch_size_max,
+                                   .linger_ms = u->common.linger_ms,
+                                   .backoff_max_ms = u->common.backoff_max_ms};
+    for (size_t s = 0; s < agent->stream_count; s++) {
+        ret->stream_set[s] = agent->streams[s].uplinks >> index & 1;
+    }
+}
+
+static enum err open_forward(struct agent *agent, struct why *why)
+{
+    const struct config *config = agent->setup.config;
+    agent->forward_streams = calloc(agent->stream_count, sizeof *agent->forward_streams);
+    agent->forward_uplinks = calloc(config->uplink_count, sizeof *agent->forward_uplinks);
+    if (!agent->forward_streams || !agent->forward_uplinks) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < agent->stream_count; i++) {
+        const struct agent_stream *s = &agent->streams[i];
+        agent->forward_streams[i] = (struct forward_stream){
+            .info = {.number = s->number, .name = s->name, .priority = s->priority},
+            .key_field = s->config ? s->config->options.key : "agent",
+            .is_own = !s->config};
+    }
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        fill_forward_uplink(agent, i, &agent->forward_uplinks[i]);
+    }
+    struct forward_setup setup = {.loop = agent->setup.loop,
+                                  .pack = agent->pack_worker,
+                                  .store = agent->store,
+                                  .names = agent->names,
+                                  .agent_id = agent->id,
+                                  .streams = agent->forward_streams,
+                                  .stream_count = agent->stream_count,
+                                  .uplinks = agent->forward_uplinks,
+                                  .uplink_count = config->uplink_count};
+    enum err e = forward_open(&agent->forward, &setup, why);
+    for (size_t i = 0; !e && i < agent->schema_count; i++) {
+        e = forward_schema_add(agent->forward, agent->schemas[i].stream, &agent->schemas[i].info);
+    }
+    return e;
+}
+
+static enum err open_intake(struct agent *agent, struct why *why)
+{
+    const struct config *config = agent->setup.config;
+    struct intake_stream *streams = calloc(config->stream_count, sizeof *streams);
+    struct intake_driver *drivers = calloc(config->driver_count, sizeof *drivers);
+    enum err e = streams && drivers ? ERR_OK : ERR_NOMEM;
+    for (size_t i = 0; !e && i < config->stream_count; i++) {
+        streams[i] = (struct intake_stream){.config = &config->streams[i],
+                                            .number = agent->streams[i].number,
+                                            .schema = agent->streams[i].schema,
+                                            .schema_number = agent->streams[i].schema_number};
+    }
+    for (size_t i = 0; !e && i < config->driver_count; i++) {
+        drivers[i].config = &config->drivers[i];
+        e = buffer_driver_number(agent->buffer, config->drivers[i].name, &drivers[i].number, why);
+    }
+    if (!e) {
+        struct intake_setup setup = {.loop = agent->setup.loop,
+                                     .names = agent->names,
+                                     .store = agent->store,
+                                     .streams = streams,
+                                     .stream_count = config->stream_count,
+                                     .drivers = drivers,
+                                     .driver_count = config->driver_count,
+                                     .agent_id = agent->id,
+                                     .event_size_max = config->buffer.event_size_max,
+                                     .commit_interval_ms = config->buffer.commit_interval_ms};
+        e = intake_open(&agent->intake, &setup, why);
+    }
+    free(streams);
+    free(drivers);
+    return e;
+}
+
+/* --- weir.events --- */
+
+static void tell_committed(void *context, uint64_t commit, const struct buffer_changes *changes)
+{
+    struct agent *agent = context;
+    (void)commit;
+    (void)changes;
+    if (agent->events) {
+        events_committed(agent->events);
+    }
+}
+
+/* Behind forward, and before intake, whose drivers may fill the next commit at once. */
+static enum err open_tell(struct agent *agent)
+{
+    struct store_handler handler = {.committed = tell_committed, .context = agent};
+    return store_handler_add(agent->store, &handler);
+}
+
+static const char *uplink_name_of(void *context, uint16_t number)
+{
+    const struct agent *agent = context;
+    for (size_t i = 0; i < agent->setup.config->uplink_count; i++) {
+        if (agent->forward_uplinks[i].number == number) {
+            return agent->forward_uplinks[i].name;
+        }
+    }
+    return NULL;
+}
+
+static enum err open_events(struct agent *agent)
+{
+    const struct agent_stream *own = &agent->streams[agent->stream_count - 1];
+    struct events_setup setup = {.loop = agent->setup.loop,
+                                 .store = agent->store,
+                                 .time = intake_time(agent->intake),
+                                 .stream = own->number,
+                                 .schema = own->schema_number,
+                                 .agent_id = agent->id,
+                                 .commit_interval_ms =
+                                     agent->setup.config->buffer.commit_interval_ms,
+                                 .measure = agent_measure,
+                                 .uplink_name = uplink_name_of,
+                                 .context = agent};
+    return events_open(&agent->events, &setup);
+}
+
+enum err agent_open_parts(struct agent *agent, struct why *why)
+{
+    struct loop *loop = agent->setup.loop;
+    enum err e = worker_open(&agent->store_worker, loop, "store");
+    e = e ? e : worker_open(&agent->pack_worker, loop, "pack");
+    e = e ? e : names_open(&agent->names, loop);
+    e = e ? e : open_streams(agent);
+    e = e ? e : open_buffer(agent, why);
+    e = e ? e : open_schemas(agent, why);
+    e = e ? e : open_store(agent);
+    e = e ? e : open_forward(agent, why);
+    e = e ? e : open_tell(agent);
+    e = e ? e : open_intake(agent, why);
+    e = e ? e : open_events(agent);
+    if (!e && !agent->setup.vfs) {
+        e = control_open(&agent->control, loop, agent, agent->setup.config->agent.socket, why);
+    }
+    return e;
+}
