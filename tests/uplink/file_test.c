@@ -18,7 +18,9 @@
 static int crash_at; /* 0: never */
 static int crash_calls;
 
-static bool disk_is_full; /* set while no job is under way */
+static bool disk_is_full; /* these are set while no job is under way */
+static bool reads_fail;
+static bool folder_sync_fails;
 static int full_calls;
 
 static bool crash_now(void)
@@ -26,6 +28,8 @@ static bool crash_now(void)
     return crash_at && ++crash_calls == crash_at;
 }
 
+ssize_t __real_read(int fd, void *data, size_t size);
+ssize_t __wrap_read(int fd, void *data, size_t size);
 ssize_t __real_write(int fd, const void *data, size_t size);
 ssize_t __wrap_write(int fd, const void *data, size_t size);
 int __real_fsync(int fd);
@@ -53,10 +57,41 @@ ssize_t __wrap_write(int fd, const void *data, size_t size)
     return __real_write(fd, data, size);
 }
 
+/* The name of what is open under `fd`. */
+static void path_of(int fd, char ret[PATH_MAX])
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, ret, PATH_MAX - 1);
+    ret[size > 0 ? size : 0] = 0;
+}
+
+/* Open files can't be read; their state can. */
+ssize_t __wrap_read(int fd, void *data, size_t size)
+{
+    char path[PATH_MAX] = "";
+    if (reads_fail) {
+        path_of(fd, path);
+    }
+    if (strstr(path, ".part")) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_read(fd, data, size);
+}
+
 int __wrap_fsync(int fd)
 {
     if (crash_now()) {
         _exit(137);
+    }
+    char path[PATH_MAX] = "";
+    if (folder_sync_fails) {
+        path_of(fd, path);
+    }
+    if (strstr(path, "/temp_a/") && !strstr(path, ".part")) { /* where the finished file is */
+        errno = EIO;
+        return -1;
     }
     return __real_fsync(fd);
 }
@@ -90,6 +125,7 @@ int __wrap_rename(const char *from, const char *to)
 struct uplink_host {
     struct send_report report;
     unsigned done_count;
+    unsigned ready_count;
     char fault[WHY_SIZE_MAX];
 };
 
@@ -102,7 +138,7 @@ void uplink_done(struct uplink_host *host, struct batch *batch, const struct sen
 
 void uplink_ready(struct uplink_host *host)
 {
-    (void)host;
+    host->ready_count++;
 }
 
 void uplink_fault(struct uplink_host *host, const struct why *why)
@@ -481,6 +517,149 @@ static void every_crash_leaves_each_event_once(void **state)
     assert_true(crashes > 60);
 }
 
+/* The commit that should have recorded the numbers failed: they are asked for again. */
+static void numbers_that_were_never_sent_are_given_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f);
+    f.options.time_max_ms = 100;
+    fixture_open(&f);
+    send_new(&f, 0, 10, &schemas[0]);
+    struct parcel_batch b = {0};
+    const uint32_t part = 0;
+    batch_make(&f, &b, 10, 10, &schemas[0]);
+    batch_assign(&f, &b);
+    b.parcel.parts[0].assigned = false;
+    for (unsigned i = 0; i < 50 && !b.parcel.parts[0].assigned; i++) {
+        enum err e = file_class.assign(f.uplink, &b.parcel, &part, 1);
+        assert_true(e == ERR_OK || e == ERR_AGAIN);
+        host_run(f.loop, 100);
+    }
+    assert_true(b.parcel.parts[0].assigned);
+    host_run(f.loop, 1500); /* the file has become old meanwhile */
+    b.parcel.parts[0].assigned = false;
+    for (unsigned i = 0; i < 50 && !b.parcel.parts[0].assigned; i++) {
+        enum err e = file_class.assign(f.uplink, &b.parcel, &part, 1);
+        assert_true(e == ERR_OK || e == ERR_AGAIN);
+        host_run(f.loop, 100);
+    }
+    assert_true(b.parcel.parts[0].assigned);
+    assert_int_equal(batch_send(&f, &b), SEND_OK);
+    fixture_close(&f);
+    expect_each_once(&f, 20);
+    host_folder_remove(f.folder);
+}
+
+/* What can't be read at a start is not taken for a torn block: it is left until it can. */
+static void what_cannot_be_read_is_not_cut_off(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fixture_open(&f);
+        send_new(&f, 0, 40, &schemas[0]);
+        _exit(0); /* with its file open */
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    struct file_disk disk = {.options = &f.options,
+                             .agent_id = "agent",
+                             .incarnation = 0xabcd,
+                             .stream = stream.name,
+                             .lock_fd = -1,
+                             .fd = -1};
+    struct why why = {""};
+    reads_fail = true;
+    enum err e = file_disk_recover(&disk, &why);
+    reads_fail = false;
+    assert_int_equal(e, ERR_IO);
+    assert_non_null(strstr(why.text, ".part"));
+    assert_int_equal(file_disk_recover(&disk, &why), ERR_OK);
+    file_disk_release(&disk);
+    expect_each_once(&f, 40);
+    host_folder_remove(f.folder);
+}
+
+/* The name is given, its folder can't be synced: it counts as finished, and work goes on. */
+static void a_folder_that_cannot_be_synced_stops_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f);
+    f.options.time_max_ms = 100;
+    fixture_open(&f);
+    send_new(&f, 0, 10, &schemas[0]);
+    folder_sync_fails = true;
+    host_run(f.loop, 1500);
+    folder_sync_fails = false;
+    assert_non_null(strstr(f.host.fault, "sync"));
+    struct parcel_batch b = {0};
+    batch_make(&f, &b, 10, 10, &schemas[0]);
+    enum send_result result = SEND_REASSIGN;
+    for (unsigned i = 0; i < 5 && result == SEND_REASSIGN; i++) {
+        b.parcel.parts[0].assigned = false;
+        batch_assign(&f, &b);
+        result = batch_send(&f, &b);
+    }
+    assert_int_equal(result, SEND_OK);
+    host_run(f.loop, 1500);
+    assert_string_equal(f.host.fault, ""); /* the next file was finished, too */
+    fixture_close(&f);
+    expect_each_once(&f, 20);
+    host_folder_remove(f.folder);
+}
+
+static void two_writers_of_one_name_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f, g;
+    fixture_prepare(&f);
+    g = f;
+    g.options.path = g.folder;
+    fixture_open(&f);
+    fixture_open(&g);
+    send_new(&f, 0, 10, &schemas[0]);
+    struct target target;
+    struct why why;
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(file_class.target(g.uplink, &stream, &schemas[0], &target, &why),
+                         ERR_AGAIN);
+        host_run(g.loop, 20);
+    }
+    assert_non_null(strstr(g.host.fault, "give each a folder of its own"));
+    fixture_close(&f);
+    host_run(g.loop, 5100); /* once it is alone, it works */
+    send_new(&g, 10, 10, &schemas[0]);
+    assert_string_equal(g.host.fault, "");
+    fixture_close(&g);
+    expect_each_once(&f, 20);
+    host_folder_remove(f.folder);
+}
+
+static void a_path_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f);
+    char path[PATH_MAX];
+    int size = snprintf(path, sizeof path, "%s", f.folder);
+    for (; size < PATH_MAX - 8; size++) {
+        path[size] = size % 200 == 0 ? '/' : 'x';
+    }
+    path[size] = 0;
+    f.options.path = path;
+    struct file_disk disk = {
+        .options = &f.options, .agent_id = "a", .stream = "s", .lock_fd = -1, .fd = -1};
+    struct why why;
+    assert_int_equal(file_disk_recover(&disk, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "too long"));
+    host_folder_remove(f.folder);
+}
+
 static void names_are_checked(void **state)
 {
     (void)state;
@@ -508,6 +687,11 @@ int main(void)
         cmocka_unit_test(a_batch_sent_again_is_written_once),
         cmocka_unit_test(a_full_disk_is_waited_for),
         cmocka_unit_test(every_crash_leaves_each_event_once),
+        cmocka_unit_test(numbers_that_were_never_sent_are_given_again),
+        cmocka_unit_test(what_cannot_be_read_is_not_cut_off),
+        cmocka_unit_test(a_folder_that_cannot_be_synced_stops_nothing),
+        cmocka_unit_test(two_writers_of_one_name_are_refused),
+        cmocka_unit_test(a_path_that_is_too_long_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

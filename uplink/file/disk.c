@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -30,14 +31,51 @@ static void disk_part_path(const struct file_disk *disk, char ret[PATH_MAX])
 
 /* --- the state file --- */
 
-static void disk_state_path(const struct file_disk *disk, char ret[PATH_MAX])
+/* Agents may share a folder: each has its own. */
+static enum err disk_own_path(const struct file_disk *disk, const char *suffix, char ret[PATH_MAX],
+                              struct why *why)
 {
-    int size = snprintf(ret, PATH_MAX, "%s/.weir-", disk->options->path);
-    struct out out = out_over(ret + size, (size_t)(PATH_MAX - size) - 8);
-    for (const char *c = disk->stream; *c; c++) {
-        out_put_byte(&out, *c == '/' ? '_' : (uint8_t)*c);
+    struct out out = out_over(ret, PATH_MAX - 64); /* with room for what is put behind */
+    const char *names[] = {disk->agent_id, disk->stream};
+    out_put_text(&out, disk->options->path);
+    out_put_text(&out, "/.weir");
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        out_put_byte(&out, '-');
+        for (const char *c = names[i]; *c; c++) {
+            out_put_byte(&out, *c == '/' ? '_' : (uint8_t)*c);
+        }
     }
-    out_put(&out, ".state", 7);
+    out_put_text(&out, suffix);
+    out_put_byte(&out, 0);
+    if (out.overflow) {
+        why_set(why, "the path \"%.64s\" is too long", disk->options->path);
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+/* Two writers would take the same names, and finish each other's files. */
+static enum err disk_lock(struct file_disk *disk, struct why *why)
+{
+    char path[PATH_MAX];
+    enum err e = disk->lock_fd >= 0 ? ERR_OK : disk_own_path(disk, ".lock", path, why);
+    if (e || disk->lock_fd >= 0) {
+        return e;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0) {
+        return disk_failed(why, "open", path);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        why_set(why,
+                "another uplink or agent named %s writes stream %s to %s: give each a folder of "
+                "its own",
+                disk->agent_id, disk->stream, disk->options->path);
+        close(fd);
+        return ERR_CONFIG;
+    }
+    disk->lock_fd = fd; /* also where the file system knows no locks */
+    return ERR_OK;
 }
 
 static enum err disk_state_write(const struct file_disk *disk, struct why *why)
@@ -48,7 +86,6 @@ static enum err disk_state_write(const struct file_disk *disk, struct why *why)
         return ERR_NOMEM;
     }
     struct out out = out_over(memory, STATE_SIZE_MAX);
-    disk_state_path(disk, path);
     out_put_format(&out, "weir-file-state 1\nnumber %" PRId64 "\n", disk->number);
     for (size_t i = 0; i < disk->done_count; i++) {
         out_put_format(&out, "done %" PRId64 " %" PRId32 " %" PRId64 "\n", disk->done[i].number,
@@ -60,7 +97,8 @@ static enum err disk_state_write(const struct file_disk *disk, struct why *why)
         out_put_byte(&out, '\n');
     }
     assert(!out.overflow); /* 16 short lines and a path */
-    enum err e = file_replace(path, out_slice(&out), 0640, why);
+    enum err e = disk_own_path(disk, ".state", path, why);
+    e = e ? e : file_replace(path, out_slice(&out), 0640, why);
     free(memory);
     return e;
 }
@@ -93,10 +131,13 @@ static enum err disk_state_read(struct file_disk *disk, struct why *why)
 {
     char path[PATH_MAX];
     struct slice text;
-    disk_state_path(disk, path);
     disk->has_open = false;
     disk->done_count = 0;
-    enum err e = file_read(path, STATE_SIZE_MAX, &text, why);
+    enum err e = disk_own_path(disk, ".state", path, why);
+    if (e) {
+        return e;
+    }
+    e = file_read(path, STATE_SIZE_MAX, &text, why);
     if (e) {
         return e == ERR_CLOSED ? ERR_OK : e; /* none: the first start */
     }
@@ -174,18 +215,18 @@ enum err file_disk_finish(struct file_disk *disk, struct why *why)
     if (ftruncate(disk->fd, disk->size) != 0) {
         return disk_failed(why, "cut", part);
     }
+    enum err e = ERR_OK;
     if (disk->size == 0) { /* not even one block: there is nothing to keep */
         (void)unlink(part);
         disk->has_open = false;
     } else {
-        enum err e = disk_publish(disk, disk->fd, disk->size, why);
-        if (e) {
-            return e;
-        }
+        e = disk_publish(disk, disk->fd, disk->size, why);
     }
-    close(disk->fd);
-    disk->fd = -1;
-    return ERR_OK;
+    if (!disk->has_open) { /* also when it has its name, and only the folder could not be synced */
+        close(disk->fd);
+        disk->fd = -1;
+    }
+    return e;
 }
 
 static enum err disk_read(void *context, uint8_t *data, size_t size, size_t *ret_size)
@@ -198,31 +239,33 @@ static enum err disk_read(void *context, uint8_t *data, size_t size, size_t *ret
     return ERR_OK;
 }
 
-/* The offset behind the last whole block; 0: there is none. */
-static int64_t disk_good_size(int fd)
+/* The offset behind the last whole block; 0: there is none. An error says nothing about the file:
+ * what could not be read must not be cut off. */
+static enum err disk_good_size(int fd, int64_t *ret, struct why *why)
 {
     struct container_reader *reader = NULL;
-    if (container_reader_open(&reader, disk_read, &fd, NULL) != ERR_OK) {
-        return 0;
-    }
     uint64_t count;
     struct slice raw;
-    bool has_block = false;
-    while (container_block(reader, &count, &raw, NULL) == ERR_OK) {
-        has_block = true;
+    int64_t size = 0;
+    enum err e = container_reader_open(&reader, disk_read, &fd, why);
+    while (!e) {
+        e = container_block(reader, &count, &raw, why);
+        size = e ? size : (int64_t)container_offset(reader);
     }
-    int64_t size = has_block ? (int64_t)container_offset(reader) : 0;
     container_reader_close(reader);
-    return size;
+    if (e != ERR_CLOSED && e != ERR_CORRUPT) { /* the end, or a block that was being written */
+        return e;
+    }
+    *ret = size;
+    return ERR_OK;
 }
 
 enum err file_disk_recover(struct file_disk *disk, struct why *why)
 {
     disk->fd = -1;
     enum err e = file_make_folders(disk->options->path, why);
-    if (!e) {
-        e = disk_state_read(disk, why);
-    }
+    e = e ? e : disk_lock(disk, why);
+    e = e ? e : disk_state_read(disk, why);
     if (e || !disk->has_open) {
         return e;
     }
@@ -237,8 +280,13 @@ enum err file_disk_recover(struct file_disk *disk, struct why *why)
         return ERR_OK;
     }
     struct file_done *done = disk_done_find(disk, disk->open_number, disk->open_life);
-    int64_t size = done ? done->size : disk_good_size(fd);
-    if (ftruncate(fd, size) != 0) {
+    int64_t size = done ? done->size : 0;
+    if (!done) {
+        e = disk_good_size(fd, &size, why);
+    }
+    if (e) {
+        why_add(why, "reading %s", part);
+    } else if (ftruncate(fd, size) != 0) {
         e = disk_failed(why, "cut", part);
     } else if (size == 0) {
         (void)unlink(part); /* empty: left behind it harms nobody */
@@ -256,6 +304,10 @@ void file_disk_release(struct file_disk *disk)
         close(disk->fd);
     }
     disk->fd = -1;
+    if (disk->lock_fd >= 0) {
+        close(disk->lock_fd);
+    }
+    disk->lock_fd = -1;
 }
 
 /* --- writing --- */

@@ -28,6 +28,7 @@ struct file_options {
     int64_t time_max_ms;
     int64_t free_min;
 };
+extern const struct option file_table[];
 
 struct file_done {
     int64_t number;
@@ -41,6 +42,7 @@ struct file_disk {
     const char *agent_id;
     uint32_t incarnation;
     const char *stream;
+    int lock_fd;    /* -1: not locked yet */
     int fd;         /* of the open file; -1: none */
     int64_t number; /* of it; also the last one given by the state */
     int32_t life;   /* random at each start: numbers of another life are not this one's */

@@ -14,79 +14,6 @@
 #define FILE_AGE_LOOK_MS 1000
 #define FILE_RECOVER_AGAIN_MS 5000
 
-static const char *const file_codecs[] = {"null", "deflate", "zstandard", NULL};
-
-static enum err file_check_name(const void *value, struct why *why)
-{
-    uint8_t memory[PATH_MAX];
-    struct out out = out_over(memory, sizeof memory);
-    struct file_name name = {.stream = "s", .agent = "a"};
-    const char *pattern = *(const char *const *)value;
-    enum err e = file_name_write(pattern, &name, &out, why);
-    if (!e && (pattern[0] == '/' || strstr(pattern, "..") || !strstr(pattern, "{stream}") ||
-               (!strstr(pattern, "{number}") && !strstr(pattern, "{first}")))) {
-        why_set(why,
-                "the name pattern \"%s\" must hold {stream} and {number} or {first}, and no "
-                "\"..\" and no / at its beginning",
-                pattern);
-        return ERR_CONFIG;
-    }
-    return e;
-}
-
-static const struct option file_table[] = {
-    {.name = "path",
-     .kind = OPTION_PATH,
-     .flags = OPTION_REQUIRED,
-     .offset = offsetof(struct file_options, path),
-     .help = "The folder for the files; made when missing."},
-    {.name = "name",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct file_options, name),
-     .min = 1,
-     .max = 512,
-     .initial = "{stream}/%Y-%m-%d/{agent}-{incarnation}-{number}.avro",
-     .check = file_check_name,
-     .help =
-         "Name of a file below the folder: {stream}, {agent}, {incarnation}, {number} of the "
-         "file, {first} sequence in it; %Y %m %d %H %M of the time of its first event, in UTC."},
-    {.name = "codec",
-     .kind = OPTION_CHOICE,
-     .offset = offsetof(struct file_options, codec),
-     .initial = "deflate",
-     .words = file_codecs,
-     .help = "Compression inside the Avro containers. Every reader knows deflate; zstandard is "
-             "smaller."},
-    {.name = "level",
-     .kind = OPTION_INT,
-     .offset = offsetof(struct file_options, level),
-     .max = 19,
-     .initial = "0",
-     .help = "How hard to compress: deflate 1-9, zstandard 1-19; 0: the codec's usual one."},
-    {.name = "size_max",
-     .kind = OPTION_SIZE,
-     .offset = offsetof(struct file_options, size_max),
-     .min = 1024,
-     .max = INT64_C(1) << 40,
-     .initial = "64 MiB",
-     .help = "A file that reaches this size is finished."},
-    {.name = "time_max",
-     .kind = OPTION_DURATION,
-     .offset = offsetof(struct file_options, time_max_ms),
-     .min = 100,
-     .max = 31 * INT64_C(86400000),
-     .initial = "1 h",
-     .help = "A file that has been open for so long is finished."},
-    {.name = "free_min",
-     .kind = OPTION_SIZE,
-     .offset = offsetof(struct file_options, free_min),
-     .max = INT64_C(1) << 50,
-     .initial = "16 MiB",
-     .help = "Nothing is written while the file system has less room than this: events wait in the "
-             "buffer."},
-    {.name = NULL},
-};
-
 struct file_uplink;
 
 /* One stream. `disk` belongs to the worker while a job of this stream is under way. */
@@ -96,6 +23,8 @@ struct file_stream {
     bool is_wanted;   /* target() asked for it */
     bool has_file;    /* open, as far as the loop knows */
     bool is_assigned; /* a part has numbers and is not done */
+    bool is_sent;     /* it was lent under them */
+    uint8_t lane;     /* of its parcel */
     int64_t number;
     int64_t offset;  /* where the next block of the open file begins */
     uint32_t schema; /* of the open file */
@@ -195,6 +124,8 @@ static void file_written(struct file_uplink *file, struct file_job *j)
     }
     if (is_own) {
         stream->is_assigned = false;
+        /* The file these numbers belong to is gone: the next ones begin another. */
+        stream->has_file = stream->has_file && j->outcome != FILE_IS_NOT_THERE;
     }
     uplink_done(file->host, batch, &report);
     uplink_ready(file->host);
@@ -315,6 +246,7 @@ static enum err file_stream_get(struct file_uplink *file, const struct stream_in
                                             .agent_id = file->agent_id,
                                             .incarnation = file->incarnation,
                                             .stream = info->name,
+                                            .lock_fd = -1,
                                             .fd = -1,
                                             .life = file->life};
     }
@@ -333,8 +265,9 @@ static enum err file_target(struct uplink *uplink, const struct stream_info *inf
         return ERR_CONFIG;
     }
     enum err e = file_stream_get(file, info, &stream);
-    if (e) {
-        return ERR_AGAIN; /* no memory now */
+    if (e) { /* no memory now */
+        timer_arm(&file->retry, FILE_RECOVER_AGAIN_MS);
+        return ERR_AGAIN;
     }
     if (!stream->is_ready) {
         if (!timer_is_armed(&file->retry)) {
@@ -414,6 +347,9 @@ static enum err file_assign(struct uplink *uplink, struct parcel *parcel, const 
     struct file_uplink *file = file_of(uplink);
     struct file_stream *stream = file->streams[parcel->stream];
     assert(part_count == 1 && stream); /* one partition */
+    if (stream->is_assigned && !stream->is_sent && stream->lane == parcel->lane) {
+        stream->is_assigned = false; /* the record of the numbers failed: they are given again */
+    }
     /* The next block begins where this one will end, which nobody knows yet. */
     if (!stream->is_ready || stream->is_assigned || stream->is_finish_due) {
         file_next(file);
@@ -431,13 +367,18 @@ static enum err file_assign(struct uplink *uplink, struct parcel *parcel, const 
     part->sent_ms = clock_wall_us() / 1000;
     part->assigned = true;
     stream->is_assigned = true;
+    stream->is_sent = false;
+    stream->lane = parcel->lane;
     return ERR_OK;
 }
 
 static void file_send(struct uplink *uplink, struct batch *batch)
 {
     struct file_uplink *file = file_of(uplink);
-    assert(file->streams[batch->stream->number] && batch->part->assigned);
+    struct file_stream *stream = file->streams[batch->stream->number];
+    assert(stream && batch->part->assigned);
+    stream->is_sent = stream->is_sent || (batch->part->producer_epoch == file->life &&
+                                          batch->part->producer_id == stream->number);
     batch->next = NULL;
     *file->end = batch;
     file->end = &batch->next;
