@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdarg.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "ports/lib/http_server_tls.h"
@@ -90,7 +91,7 @@ static void http_server_sweep(struct timer *timer)
     struct http_server *server = CONTAINER_OF(timer, struct http_server, sweep);
     uint64_t now_ms = loop_now_ms(server->loop);
     for (struct http_line *line = server->lines; line; line = line->next) {
-        if (line->begun_ms && now_ms - line->begun_ms > server->request_ms) {
+        if (line->begun_ms && now_ms > line->begun_ms + server->request_ms) {
             line->begun_ms = 0;
             (void)shutdown(line->fd, SHUT_RDWR); /* already gone is as good */
         }
@@ -201,10 +202,54 @@ static enum MHD_Result http_exchange_queue(struct http_exchange *exchange)
     return result;
 }
 
+/* How the body's end is told. */
+struct framing {
+    unsigned length_count; /* Content-Length */
+    bool has_coding;       /* Transfer-Encoding */
+};
+
+static enum MHD_Result http_framing_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                           const char *value)
+{
+    struct framing *framing = context;
+    (void)kind;
+    (void)value;
+    framing->length_count += strcasecmp(name, "Content-Length") == 0;
+    framing->has_coding = framing->has_coding || strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
+/* RFC 9112, section 6.3: with two lengths, or a length and chunks, a proxy in front of us may see
+ * another end of the request than we do, and its bytes would become a request of their own. The
+ * library takes the first length, and chunks before a length. */
+static bool http_framing_is_clear(struct MHD_Connection *connection)
+{
+    struct framing framing = {0};
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, http_framing_header, &framing);
+    return framing.length_count + framing.has_coding <= 1;
+}
+
+static enum MHD_Result http_framing_refuse(struct MHD_Connection *connection)
+{
+    static const char text[] = "{\"error\":\"the length of the body is told twice\"}\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer_static(sizeof text - 1, text);
+    if (!response) {
+        return MHD_NO; /* the library closes the connection */
+    }
+    (void)MHD_add_response_header(response, "Content-Type", "application/json");
+    (void)MHD_add_response_header(response, "Connection", "close");
+    enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_BAD_REQUEST, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result http_exchange_begin(struct http_server *server,
                                            struct MHD_Connection *connection, const char *path,
                                            const char *method, void **kept)
 {
+    if (!http_framing_is_clear(connection)) {
+        return http_framing_refuse(connection);
+    }
     struct http_exchange *exchange = calloc(1, sizeof *exchange);
     if (!exchange) {
         return MHD_NO;
@@ -216,7 +261,11 @@ static enum MHD_Result http_exchange_begin(struct http_server *server,
     exchange->method = method;
     exchange->path = path;
     server->handler->on_request(server->context, exchange);
-    return exchange->is_answered ? http_exchange_queue(exchange) : MHD_YES;
+    /* A client that sends its body without waiting for 100 Continue reads the answer behind it:
+     * closing before would reset the connection, and the answer may get lost with that. */
+    return exchange->is_answered && http_exchange_header(exchange, "Expect")
+               ? http_exchange_queue(exchange)
+               : MHD_YES;
 }
 
 /* The library calls it with the head, with each piece of the body, with nothing at the end of the

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -257,9 +258,19 @@ static void wrong_requests_are_told_so(void **state)
     memset(large, '1', 200000);
     large[200000] = 0;
     fd = dial(&f);
+    static const char asking[] = "POST /in HTTP/1.1\r\nHost: x\r\n" RIGHT
+                                 "Expect: 100-continue\r\nContent-Length: 200000\r\n\r\n";
+    put(fd, asking, sizeof asking - 1);
+    assert_int_equal(receive(&f, fd, 2000), 413);
+    close(fd);
+    fd = dial(&f);
     static const char head[] =
         "POST /in HTTP/1.1\r\nHost: x\r\n" RIGHT "Content-Length: 200000\r\n\r\n";
     put(fd, head, sizeof head - 1);
+    for (int i = 0; i < 20; i++) { /* who does not ask reads the answer behind the body */
+        turn(&f);
+        put(fd, large, 10000);
+    }
     assert_int_equal(receive(&f, fd, 2000), 413);
     close(fd);
     fd = dial(&f);
@@ -476,6 +487,31 @@ static void slow_clients_are_cut_off(void **state)
     fixture_release(&f);
 }
 
+/* The look at the deadlines may come in the very turn in which a connection was accepted: by the
+ * timer that goes on after another one was closed. */
+static void fresh_connections_are_not_late(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    uint64_t end_ms = clock_monotonic_ms() + 3000;
+    while (clock_monotonic_ms() < end_ms) {
+        char c;
+        int fd = dial(&f);
+        turn(&f);
+        close(fd);
+        turn(&f);
+        fd = dial(&f);
+        (void)poll(NULL, 0, 3); /* both timers become due */
+        turn(&f);
+        assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), -1);
+        close(fd);
+        turn(&f);
+        turn(&f);
+    }
+    fixture_release(&f);
+}
+
 static void many_connections_take_turns(void **state)
 {
     (void)state;
@@ -560,6 +596,7 @@ int main(void)
         cmocka_unit_test(a_crash_in_the_middle_of_a_key_goes_on_there),
         cmocka_unit_test(the_same_key_at_the_same_time_is_409),
         cmocka_unit_test(slow_clients_are_cut_off),
+        cmocka_unit_test(fresh_connections_are_not_late),
         cmocka_unit_test(many_connections_take_turns),
         cmocka_unit_test(curl_is_understood),
         cmocka_unit_test(off_loopback_a_token_and_tls_are_needed),
