@@ -29,12 +29,8 @@ void agent_close(struct agent *agent);
 
 /* The whole status as one JSON object. */
 void agent_status(struct agent *agent, struct out *json);
-
-/* For a person. */
-void agent_status_text(struct agent *agent, struct out *text);
-/* The streams alone: a JSON array, or lines. */
+/* The streams alone: a JSON array. */
 void agent_streams(struct agent *agent, struct out *json);
-void agent_streams_text(struct agent *agent, struct out *text);
 
 /* For the control socket. */
 struct store *agent_store(struct agent *agent);

@@ -1,4 +1,5 @@
 /* weir avro encode|decode|cat, weir schema canonical|fingerprint. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,15 +52,6 @@ static int complain(const char *path, enum err e, const struct why *why)
 {
     fprintf(stderr, "%s: %s\n", path, why->text[0] ? why->text : err_name(e));
     return e == ERR_NOMEM || e == ERR_IO ? EXIT_FAILED : EXIT_USAGE;
-}
-
-static int finish(void)
-{
-    if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "weir: standard output can't be written\n");
-        return EXIT_FAILED;
-    }
-    return EXIT_FINE;
 }
 
 static enum err read_schema(const char *path, struct avro_schema **ret, struct why *why)
@@ -180,14 +172,20 @@ static int convert(const char *schema_path, const char *path,
     free(w.out.data);
     free_input(input);
     avro_schema_close(schema);
-    return e ? complain(path, e, &why) : finish();
+    return e ? complain(path, e, &why) : command_finish();
 }
+
+struct opened_file {
+    FILE *file;
+    int number; /* errno; 0: fine */
+};
 
 static enum err read_file(void *context, uint8_t *data, size_t size, size_t *ret_size)
 {
-    FILE *file = context;
-    *ret_size = fread(data, 1, size, file);
-    return ferror(file) ? ERR_IO : ERR_OK;
+    struct opened_file *opened = context;
+    *ret_size = fread(data, 1, size, opened->file);
+    opened->number = ferror(opened->file) ? errno : 0;
+    return opened->number ? ERR_IO : ERR_OK;
 }
 
 /* The records of a block, one a line. */
@@ -214,12 +212,12 @@ static int cat(const char *path)
     struct why why = {""};
     struct container_reader *reader = NULL;
     struct avro_work w = {.schema = NULL};
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-    if (!file) {
-        fprintf(stderr, "%s: no such file, or not allowed\n", path);
+    struct opened_file opened = {.file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb")};
+    if (!opened.file) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return EXIT_USAGE;
     }
-    enum err e = container_reader_open(&reader, read_file, file, &why);
+    enum err e = container_reader_open(&reader, read_file, &opened, &why);
     w.schema = e ? NULL : container_schema(reader);
     while (!e) {
         uint64_t count;
@@ -227,12 +225,15 @@ static int cat(const char *path)
         e = container_block(reader, &count, &raw, &why);
         e = e ? e : print_block(&w, count, raw, &why);
     }
+    if (opened.number) {
+        why_set(&why, "can't be read: %s", strerror(opened.number));
+    }
     container_reader_close(reader);
     free(w.out.data);
-    if (file != stdin) {
-        fclose(file);
+    if (opened.file != stdin) {
+        fclose(opened.file);
     }
-    int code = finish();
+    int code = command_finish();
     return e != ERR_CLOSED ? complain(path, e, &why) : code;
 }
 
@@ -300,5 +301,5 @@ int schema_command(int argc, char **argv)
         print_hash("SHA-256", HASH_SHA256, out_slice(&canonical));
     }
     free(canonical.data);
-    return finish();
+    return command_finish();
 }

@@ -1,8 +1,10 @@
 /* weir buffer ls|cat, weir aside ls: through the agent when it runs, else from the file. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/command.h"
 #include "agent/control.h"
@@ -11,6 +13,7 @@
 #define SCHEMA_MAX 4096
 #define READ_SIZE (512 * 1024)
 #define LINE_SIZE_MAX (16 * 1024 * 1024)
+#define LISTING_SIZE_MAX (256 * 1024)
 
 struct buffer_arguments {
     const char *buffer_path;
@@ -23,17 +26,20 @@ struct buffer_arguments {
 
 static bool number_of(const char *text, uint64_t *ret)
 {
-    char *end = NULL;
-    *ret = strtoull(text, &end, 10);
-    return *text && !*end;
+    size_t digits = strspn(text, "0123456789");
+    *ret = strtoull(text, NULL, 10);
+    return digits > 0 && digits < 20 && !text[digits];
 }
 
-static int parse(int argc, char **argv, struct buffer_arguments *a, const char *what)
+/* argv[0] is "ls" or "cat". */
+static int parse(int argc, char **argv, struct buffer_arguments *a, const char *what,
+                 const char *usage)
 {
+    bool is_cat = strcmp(argv[0], "cat") == 0;
     *a = (struct buffer_arguments){
         .buffer_path = BUFFER_PATH_DEFAULT, .first = 1, .count = UINT64_MAX};
     const char *socket_path = NULL;
-    for (int i = 0; i < argc; i++) {
+    for (int i = 1; i < argc; i++) {
         const char *value;
         if (strcmp(argv[i], "--json") == 0) {
             a->json = true;
@@ -41,18 +47,20 @@ static int parse(int argc, char **argv, struct buffer_arguments *a, const char *
             a->buffer_path = value;
         } else if ((value = command_option(argc, argv, &i, "--socket"))) {
             socket_path = value;
-        } else if ((value = command_option(argc, argv, &i, "--first"))) {
+        } else if (is_cat && (value = command_option(argc, argv, &i, "--first"))) {
             if (!number_of(value, &a->first) || a->first == 0) {
                 return command_misuse(what, "--first is a sequence, from 1");
             }
-        } else if ((value = command_option(argc, argv, &i, "--count"))) {
+        } else if (is_cat && (value = command_option(argc, argv, &i, "--count"))) {
             if (!number_of(value, &a->count)) {
                 return command_misuse(what, "--count is a number");
             }
-        } else if (argv[i][0] != '-' && !a->stream) {
+        } else if (is_cat && argv[i][0] != '-' && !a->stream) {
             a->stream = argv[i];
         } else {
-            return command_misuse(what, "see weir buffer --help, weir aside --help");
+            fprintf(stderr, "weir %s: \"%s\" has no place here; usage: weir %s\n", what, argv[i],
+                    usage);
+            return EXIT_USAGE;
         }
     }
     if (socket_path) {
@@ -64,10 +72,10 @@ static int parse(int argc, char **argv, struct buffer_arguments *a, const char *
     return EXIT_FINE;
 }
 
-static int failed(const char *what, const struct why *why)
+static int failed(const char *what, enum err e, const struct why *why)
 {
-    fprintf(stderr, "weir %s: %s\n", what, why->text);
-    return EXIT_FAILED;
+    fprintf(stderr, "weir %s: %s\n", what, why->text[0] ? why->text : err_name(e));
+    return e == ERR_REJECTED || e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
 /* --- the buffer of a stopped agent --- */
@@ -102,8 +110,12 @@ static void offline_close(struct offline *o)
     free(o);
 }
 
-static struct offline *offline_open(const char *path, struct why *why)
+static enum err offline_open(struct offline **ret, const char *path, struct why *why)
 {
+    if (access(path, F_OK)) {
+        why_set(why, "there is no buffer at %s: --buffer PATH names another", path);
+        return ERR_CONFIG;
+    }
     struct offline *o = calloc(1, sizeof *o);
     struct buffer_setup *setup = calloc(1, sizeof *setup);
     enum err e = o && setup ? ERR_OK : ERR_NOMEM;
@@ -118,40 +130,67 @@ static struct offline *offline_open(const char *path, struct why *why)
     e = e ? e : buffer_schema_each(o->buffer, keep_schema, o);
     if (e) {
         offline_close(o);
-        return NULL;
+        return e;
     }
     (void)snprintf(o->identity, sizeof o->identity, "?/%08" PRIx32,
                    buffer_incarnation(o->buffer)); /* fits */
-    return o;
+    *ret = o;
+    return ERR_OK;
 }
 
-static void print_stream(const char *name, const struct stream_state *s, bool json, bool first)
+static void put_stream(struct out *json, const char *name, const struct stream_state *s)
 {
-    if (json) {
-        printf("%s{\"name\":\"%s\",\"events\":%" PRIu64 ",\"bytes\":%" PRIu64
-               ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64 "}",
-               first ? "" : ",", name, s->event_count, s->size, s->sequence_next, s->dropped_count);
-    } else {
-        printf("%-32s %12" PRIu64 " events %14" PRIu64 " bytes   next %" PRIu64
-               "   dropped %" PRIu64 "\n",
-               name, s->event_count, s->size, s->sequence_next, s->dropped_count);
-    }
+    out_put_text(json, "{\"name\":");
+    out_put_json(json, slice_of_text(name));
+    out_put_format(json,
+                   ",\"events\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sequence_next\":%" PRIu64
+                   ",\"dropped\":%" PRIu64 "}",
+                   s->event_count, s->size, s->sequence_next, s->dropped_count);
 }
 
-static int offline_ls(struct offline *o, bool json)
+/* What a running agent answers to "streams". */
+static enum err offline_streams(struct offline *o, char **ret)
 {
     struct buffer_changes changes;
-    bool first = true;
+    char *text = malloc(LISTING_SIZE_MAX + 1);
+    struct out json = out_over(text, LISTING_SIZE_MAX);
+    if (!text) {
+        return ERR_NOMEM;
+    }
     buffer_state(o->buffer, &changes);
-    printf("%s", json ? "{\"streams\":[" : "");
+    out_put_text(&json, "{\"streams\":[");
+    bool is_first = true;
     for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        if (buffer_stream_name(o->buffer, s)[0]) {
-            print_stream(buffer_stream_name(o->buffer, s), &changes.streams[s], json, first);
-            first = false;
+        const char *name = buffer_stream_name(o->buffer, s);
+        if (name[0]) {
+            out_put_text(&json, is_first ? "" : ",");
+            put_stream(&json, name, &changes.streams[s]);
+            is_first = false;
         }
     }
-    printf("%s", json ? "]}\n" : "");
-    return EXIT_FINE;
+    out_put_text(&json, "]}\n");
+    assert(!json.overflow); /* 256 names of 63 characters, each perhaps escaped */
+    text[json.size] = 0;
+    *ret = text;
+    return ERR_OK;
+}
+
+static int print_streams(const char *answer, bool json)
+{
+    struct json_tree *tree = NULL;
+    struct why why = {""};
+    size_t offset;
+    if (json) {
+        fputs(answer, stdout);
+        return command_finish();
+    }
+    enum err e = json_tree_open(&tree, slice_of_text(answer), &why, &offset);
+    if (e) {
+        return failed("buffer ls", e, &why);
+    }
+    command_print_streams(json_node_find(json_tree_root(tree), "streams"));
+    json_tree_close(tree);
+    return command_finish();
 }
 
 static int offline_cat(struct offline *o, const struct buffer_arguments *a)
@@ -166,7 +205,7 @@ static int offline_cat(struct offline *o, const struct buffer_arguments *a)
     struct out line = out_over(malloc(LINE_SIZE_MAX), LINE_SIZE_MAX);
     enum err e = rows.events && rows.arena.data && line.data ? ERR_OK : ERR_NOMEM;
     if (number == 0) {
-        why_set(&why, "there is no stream \"%s\"", a->stream);
+        why_set(&why, "there is no stream \"%s\": weir buffer ls lists them", a->stream);
         e = ERR_REJECTED;
     }
     buffer_state(o->buffer, &changes);
@@ -189,7 +228,7 @@ static int offline_cat(struct offline *o, const struct buffer_arguments *a)
     free(rows.events);
     free(rows.arena.data);
     free(line.data);
-    return e ? failed("buffer cat", &why) : EXIT_FINE;
+    return e ? failed("buffer cat", e, &why) : command_finish();
 }
 
 /* --- through the agent --- */
@@ -208,7 +247,7 @@ static uint64_t take_next(char *answer)
     return next;
 }
 
-/* Prints answer after answer until there is no more. *ret_next: where to go on; 0: the end. */
+/* Prints one answer. *ret_next: where to go on; 0: the end. */
 static enum err online_page(const struct buffer_arguments *a, const char *request,
                             uint64_t *ret_next, struct why *why)
 {
@@ -218,14 +257,9 @@ static enum err online_page(const struct buffer_arguments *a, const char *reques
         return e;
     }
     *ret_next = take_next(answer);
-    if (strncmp(answer, "{\"error\"", 8) == 0) {
-        why_set(why, "%s", answer);
-        e = ERR_REJECTED;
-    } else {
-        fputs(answer, stdout);
-    }
+    fputs(answer, stdout);
     free(answer);
-    return e;
+    return ERR_OK;
 }
 
 static int online_cat(const struct buffer_arguments *a)
@@ -235,47 +269,54 @@ static int online_cat(const struct buffer_arguments *a)
     uint64_t left = a->count;
     while (left > 0 && next > 0) {
         char request[160];
-        uint64_t first = next;
         uint64_t count = left < CONTROL_CAT_MAX ? left : CONTROL_CAT_MAX;
-        (void)snprintf(request, sizeof request, "cat %s %" PRIu64 " %" PRIu64, a->stream, first,
-                       count); /* names are shorter */
-        if (online_page(a, request, &next, &why)) {
-            return failed("buffer cat", &why);
+        (void)snprintf(request, sizeof request, "cat %.63s %" PRIu64 " %" PRIu64, a->stream, next,
+                       count); /* fits */
+        enum err e = online_page(a, request, &next, &why);
+        if (e) {
+            return failed("buffer cat", e, &why);
         }
         left -= count;
     }
-    return EXIT_FINE;
+    return command_finish();
 }
 
+/* The list of streams is asked for in any case: it tells whether an agent is there. */
 int buffer_command(int argc, char **argv)
 {
     struct buffer_arguments a;
     struct why why = {""};
-    if (argc < 1 || (strcmp(argv[0], "ls") != 0 && strcmp(argv[0], "cat") != 0)) {
-        return command_misuse(
-            "buffer",
-            "usage: weir buffer ls|cat [STREAM] [--buffer PATH] [--first N] [--count N] [--json]");
+    bool is_ls = argc > 0 && strcmp(argv[0], "ls") == 0;
+    if (!is_ls && (argc < 1 || strcmp(argv[0], "cat") != 0)) {
+        return command_misuse("buffer", "usage: weir " BUFFER_USAGE);
     }
-    int code = parse(argc - 1, argv + 1, &a, "buffer");
+    int code = parse(argc, argv, &a, "buffer", BUFFER_USAGE);
     if (code) {
         return code;
     }
-    if (strcmp(argv[0], "cat") == 0 && !a.stream) {
+    if (!is_ls && !a.stream) {
         return command_misuse("buffer cat", "name a stream; weir buffer ls lists them");
     }
     char *answer = NULL;
-    if (command_ask(a.socket_path, a.json ? "streams" : "streams text", &answer, &why) == ERR_OK) {
-        if (strcmp(argv[0], "ls") == 0) {
-            fputs(answer, stdout);
-        }
+    enum err e = command_ask(a.socket_path, "streams", &answer, &why);
+    if (!e) {
+        code = is_ls ? print_streams(answer, a.json) : online_cat(&a);
         free(answer);
-        return strcmp(argv[0], "ls") == 0 ? EXIT_FINE : online_cat(&a);
+        return code;
     }
-    struct offline *o = offline_open(a.buffer_path, &why);
-    if (!o) {
-        return failed("buffer", &why);
+    struct offline *o = NULL;
+    if (e == ERR_CLOSED) {
+        e = offline_open(&o, a.buffer_path, &why);
     }
-    code = strcmp(argv[0], "ls") == 0 ? offline_ls(o, a.json) : offline_cat(o, &a);
+    if (!e && is_ls) {
+        e = offline_streams(o, &answer);
+    }
+    if (e) {
+        code = failed("buffer", e, &why);
+    } else {
+        code = is_ls ? print_streams(answer, a.json) : offline_cat(o, &a);
+    }
+    free(answer);
     offline_close(o);
     return code;
 }
@@ -303,16 +344,15 @@ static void print_aside(void *context, int64_t id, const struct aside *aside)
 static int offline_aside(const struct buffer_arguments *a)
 {
     struct why why = {""};
-    struct aside_listing l = {.offline = offline_open(a->buffer_path, &why),
-                              .line = out_over(malloc(LINE_SIZE_MAX), LINE_SIZE_MAX)};
-    enum err e = l.offline && l.line.data ? ERR_OK : ERR_NOMEM;
+    struct aside_listing l = {.line = out_over(malloc(LINE_SIZE_MAX), LINE_SIZE_MAX)};
+    enum err e = l.line.data ? offline_open(&l.offline, a->buffer_path, &why) : ERR_NOMEM;
     do {
         l.count = 0;
         e = e ? e : buffer_aside_each(l.offline->buffer, l.last, 256, print_aside, &l, &why);
     } while (!e && l.count > 0);
     offline_close(l.offline);
     free(l.line.data);
-    return e ? failed("aside ls", &why) : EXIT_FINE;
+    return e ? failed("aside ls", e, &why) : command_finish();
 }
 
 int aside_command(int argc, char **argv)
@@ -320,9 +360,9 @@ int aside_command(int argc, char **argv)
     struct buffer_arguments a;
     struct why why = {""};
     if (argc < 1 || strcmp(argv[0], "ls") != 0) {
-        return command_misuse("aside", "usage: weir aside ls [--buffer PATH] [--json]");
+        return command_misuse("aside", "usage: weir " ASIDE_USAGE);
     }
-    int code = parse(argc - 1, argv + 1, &a, "aside");
+    int code = parse(argc, argv, &a, "aside", ASIDE_USAGE);
     if (code) {
         return code;
     }
@@ -335,8 +375,8 @@ int aside_command(int argc, char **argv)
             return offline_aside(&a);
         }
         if (e) {
-            return failed("aside ls", &why);
+            return failed("aside ls", e, &why);
         }
     } while (next > 0);
-    return EXIT_FINE;
+    return command_finish();
 }

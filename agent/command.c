@@ -1,6 +1,7 @@
 /* What the commands share. */
 #include "agent/command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,15 @@ int command_misuse(const char *what, const char *text)
     return EXIT_USAGE;
 }
 
+int command_finish(void)
+{
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "weir: standard output can't be written\n");
+        return EXIT_FAILED;
+    }
+    return EXIT_FINE;
+}
+
 void command_socket_beside(const char *buffer_path, char *ret, size_t size)
 {
     const char *slash = strrchr(buffer_path, '/');
@@ -57,12 +67,43 @@ static enum err ask_connect(const char *path, int *ret, struct why *why)
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience); /* only patience */
     if (connect(fd, (const struct sockaddr *)&address, sizeof address)) {
-        why_set(why, "no agent answers at %s", path);
+        int number = errno;
         close(fd);
+        if (number == EACCES || number == EPERM) {
+            why_set(why, "not allowed to ask the agent at %s: use its user or group", path);
+            return ERR_AUTH;
+        }
+        why_set(why, "no agent answers at %s: is it running? --socket or --buffer names another",
+                path);
         return ERR_CLOSED;
     }
     *ret = fd;
     return ERR_OK;
+}
+
+/* {"error":"..."}: the agent refuses. */
+static enum err ask_refusal(const char *answer, struct why *why)
+{
+    struct json_tree *tree = NULL;
+    size_t offset;
+    struct slice line = {(const uint8_t *)answer, strcspn(answer, "\n")};
+    if (strncmp(answer, "{\"error\"", 8) != 0 ||
+        json_tree_open(&tree, line, NULL, &offset) != ERR_OK) {
+        return ERR_OK;
+    }
+    const char *text = json_node_text(json_node_find(json_tree_root(tree), "error"));
+    why_set(why, "%s", text ? text : "refused");
+    json_tree_close(tree);
+    return ERR_REJECTED;
+}
+
+/* Sends the whole line. False: the agent has gone. */
+static bool ask_send(int fd, const char *request)
+{
+    char line[256];
+    int size = snprintf(line, sizeof line, "%s\n", request);
+    return size > 0 && (size_t)size < sizeof line &&
+           send(fd, line, (size_t)size, MSG_NOSIGNAL) == size;
 }
 
 enum err command_ask(const char *socket_path, const char *request, char **ret, struct why *why)
@@ -74,10 +115,7 @@ enum err command_ask(const char *socket_path, const char *request, char **ret, s
     }
     char *answer = malloc(ANSWER_SIZE_MAX + 1);
     size_t size = 0;
-    ssize_t got = answer && write(fd, request, strlen(request)) == (ssize_t)strlen(request) &&
-                          write(fd, "\n", 1) == 1
-                      ? 1
-                      : -1;
+    ssize_t got = answer && ask_send(fd, request) ? 1 : -1;
     while (got > 0 && size < ANSWER_SIZE_MAX) {
         got = read(fd, answer + size, ANSWER_SIZE_MAX - size);
         size += got > 0 ? (size_t)got : 0;
@@ -89,6 +127,11 @@ enum err command_ask(const char *socket_path, const char *request, char **ret, s
         return ERR_TIMEOUT;
     }
     answer[size] = 0;
+    e = ask_refusal(answer, why);
+    if (e) {
+        free(answer);
+        return e;
+    }
     *ret = answer;
     return ERR_OK;
 }

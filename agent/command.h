@@ -5,6 +5,7 @@
 #define WEIR_AGENT_COMMAND_H
 
 #include "config/config.h"
+#include "ports/lib/json_tree.h"
 
 enum exit_code { EXIT_FINE = 0, EXIT_NEGATIVE = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
@@ -25,13 +26,20 @@ int schema_command(int argc, char **argv);
 const char *command_option(int argc, char **argv, int *index, const char *name);
 /* Prints "weir WHAT: text" and gives EXIT_USAGE. */
 int command_misuse(const char *what, const char *text);
+/* Ends what was printed on stdout: an exit code. */
+int command_finish(void);
+/* The agent's list of streams, as a table. */
+void command_print_streams(const struct json_node *streams);
 /* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.
- * ERR_CLOSED: no agent there. */
+ * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. ERR_REJECTED: *why is its refusal. */
 enum err command_ask(const char *socket_path, const char *request, char **ret,
                      struct why *why) MUST_USE;
 /* The socket beside a buffer: "weir.sock" in its folder. */
 void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
+#define BUFFER_USAGE \
+    "buffer ls [--json] | cat STREAM [--first N] [--count N]   [--buffer PATH] [--socket PATH]"
+#define ASIDE_USAGE "aside ls [--json] [--buffer PATH] [--socket PATH]"
 
 #endif

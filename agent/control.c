@@ -177,16 +177,10 @@ static void connection_request(struct connection *c)
         agent_status(c->control->agent, &c->answer);
         out_put_byte(&c->answer, '\n');
         connection_answer(c);
-    } else if (strcmp(c->request, "status text") == 0) {
-        agent_status_text(c->control->agent, &c->answer);
-        connection_answer(c);
     } else if (strcmp(c->request, "streams") == 0) {
         out_put_text(&c->answer, "{\"streams\":");
         agent_streams(c->control->agent, &c->answer);
         out_put_text(&c->answer, "}\n");
-        connection_answer(c);
-    } else if (strcmp(c->request, "streams text") == 0) {
-        agent_streams_text(c->control->agent, &c->answer);
         connection_answer(c);
     } else if (sscanf(c->request, "cat %63s %" SCNu64 " %" SCNu64, c->stream_name, &c->first,
                       &c->count) == 3 &&

@@ -13,8 +13,10 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
 
 static int version_command(int argc, char **argv)
 {
-    (void)argc;
     (void)argv;
+    if (argc > 0) {
+        return command_misuse("version", "usage: weir version");
+    }
     printf("weir %s\n", WEIR_VERSION);
     return EXIT_FINE;
 }
@@ -32,29 +34,36 @@ static const struct {
 } commands[] = {
     {"run", run_command, "run [CONFIG]",
      "Runs the agent until SIGTERM or SIGINT; then everything that was taken is stored and the "
-     "agent ends."},
+     "agent ends\n(a second signal: at once). Logs to stderr. Exit code 2: the configuration has "
+     "mistakes, which are listed."},
     {"check", check_command, "check [CONFIG]",
      "Finds every mistake of a configuration without running it. One line each on "
      "stderr,\nFILE:LINE:COL: $.json.path: text; exit code 1 when there are any."},
     {"status", status_command, "status [--socket PATH] [--buffer PATH] [--json]",
-     "Asks the running agent how it is."},
-    {"buffer", buffer_command,
-     "buffer ls|cat [STREAM] [--buffer PATH] [--first N] [--count N] [--json]",
+     "Asks the running agent how it is: what was taken, stored, delivered and set aside, the "
+     "buffer, each driver\nand uplink with its fault if it has one. Exit code 1: no agent "
+     "answers."},
+    {"buffer", buffer_command, BUFFER_USAGE,
      "Lists the streams of the buffer, or prints stored events as JSON lines. Works with the agent "
      "running or\nstopped."},
-    {"aside", aside_command, "aside ls [--buffer PATH] [--json]",
+    {"aside", aside_command, ASIDE_USAGE,
      "Lists the events that were set aside, with their reasons."},
-    {"config", config_words, "config show CONFIG | schema | reference",
+    {"config", config_words, "config show [CONFIG] | schema | reference",
      "show: the configuration with every default filled in, secrets as ***. schema: a JSON Schema "
      "of the\nconfiguration. reference: every option, as Markdown."},
     {"avro", avro_command, "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN | cat FILE",
      "Avro's binary encoding from and to Avro's JSON encoding (--plain: from a payload, as intake "
-     "maps "
-     "it), and\ncontainer files as lines. \"-\" is standard input."},
+     "maps it), and\ncontainer files as lines. \"-\" is standard input."},
     {"schema", schema_command, "schema canonical FILE | fingerprint FILE",
      "The Parsing Canonical Form of an Avro schema, and its fingerprints."},
     {"version", version_command, "version", "Prints the version."},
 };
+
+static int help_of(size_t index)
+{
+    printf("usage: weir %s\n\n%s\n", commands[index].usage, commands[index].help);
+    return EXIT_FINE;
+}
 
 static int help(void)
 {
@@ -70,28 +79,42 @@ static int help(void)
     return EXIT_FINE;
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static bool has_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (is_help(argv[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
         (void)help();
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        return help();
-    }
     if (strcmp(argv[1], "--version") == 0) {
         return version_command(0, NULL);
     }
+    bool is_asked = strcmp(argv[1], "help") == 0;
+    if (is_help(argv[1]) || (is_asked && argc == 2)) {
+        return help();
+    }
+    argv += is_asked ? 1 : 0; /* "help run" is "run --help" */
+    argc -= is_asked ? 1 : 0;
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) != 0) {
             continue;
         }
-        if (argc > 2 && strcmp(argv[2], "--help") == 0) {
-            printf("usage: weir %s\n\n%s\n", commands[i].usage, commands[i].help);
-            return EXIT_FINE;
-        }
-        return commands[i].run(argc - 2, argv + 2);
+        return is_asked || has_help(argc - 2, argv + 2) ? help_of(i)
+                                                        : commands[i].run(argc - 2, argv + 2);
     }
     fprintf(stderr, "weir: there is no command \"%s\"; see weir --help\n", argv[1]);
     return EXIT_USAGE;

@@ -84,38 +84,43 @@ static int run(struct config *config)
     return e ? (e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED) : EXIT_FINE;
 }
 
+/* Loads, and lists the mistakes on stderr (`check`: or says on stdout that there are none). NULL:
+ * *ret_code is the exit code of `check`. */
+static struct config *load_and_report(const char *path, bool is_check, int *ret_code)
+{
+    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
+    if (!report.text.data) {
+        fprintf(stderr, "weir: no memory to load %s\n", path);
+        *ret_code = EXIT_FAILED;
+        return NULL;
+    }
+    struct config *config = load(path, &report);
+    *ret_code = config && !is_check ? EXIT_FINE : config_print_report(path, &report);
+    free(report.text.data);
+    return config;
+}
+
 int run_command(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1 || (argc > 0 && argv[0][0] == '-')) {
         return command_misuse("run", "usage: weir run [CONFIG]");
     }
-    const char *path = config_path(argc, argv);
-    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
-    struct config *config = report.text.data ? load(path, &report) : NULL;
+    int code;
+    struct config *config = load_and_report(config_path(argc, argv), false, &code);
     if (!config) {
-        (void)config_print_report(path, &report);
-        free(report.text.data);
-        return EXIT_USAGE;
+        return code == EXIT_NEGATIVE ? EXIT_USAGE : code;
     }
-    free(report.text.data);
-    int code = run(config);
+    code = run(config);
     config_close(config);
     return code;
 }
 
 int check_command(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1 || (argc > 0 && argv[0][0] == '-')) {
         return command_misuse("check", "usage: weir check [CONFIG]");
     }
-    const char *path = config_path(argc, argv);
-    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
-    if (!report.text.data) {
-        return EXIT_FAILED;
-    }
-    struct config *config = load(path, &report);
-    int code = config_print_report(path, &report);
-    config_close(config);
-    free(report.text.data);
+    int code;
+    config_close(load_and_report(config_path(argc, argv), true, &code));
     return code;
 }

@@ -36,19 +36,6 @@ void agent_streams(struct agent *agent, struct out *json)
     out_put_byte(json, ']');
 }
 
-void agent_streams_text(struct agent *agent, struct out *text)
-{
-    for (size_t i = 0; i < agent->stream_count; i++) {
-        const struct stream_state *s =
-            &store_state(agent->store)->streams[agent->streams[i].number];
-        out_put_format(text,
-                       "%-32s %12" PRIu64 " events %14" PRIu64 " bytes   next %" PRIu64
-                       "   dropped %" PRIu64 "\n",
-                       agent->streams[i].name, s->event_count, s->size, s->sequence_next,
-                       s->dropped_count);
-    }
-}
-
 static uint64_t backlog(const struct agent *agent)
 {
     uint64_t count = 0;
@@ -143,27 +130,4 @@ void agent_status(struct agent *agent, struct out *json)
     out_put_byte(json, ',');
     put_loop(agent, json);
     out_put_byte(json, '}');
-}
-
-void agent_status_text(struct agent *agent, struct out *text)
-{
-    const struct buffer_changes *state = store_state(agent->store);
-    struct intake_totals totals;
-    intake_totals(agent->intake, &totals);
-    out_put_format(text, "weir %s, agent %s\n", WEIR_VERSION, agent->identity);
-    out_put_format(text,
-                   "taken %" PRIu64 ", stored %" PRIu64 ", delivered %" PRIu64 ", waiting %" PRIu64
-                   ", set aside %" PRIu64 ", refused %" PRIu64 "\n",
-                   totals.admitted, totals.stored, forward_delivered(agent->forward),
-                   backlog(agent), state->aside_count, totals.refused);
-    out_put_format(text, "buffer %" PRIu64 " of %lld bytes, %.1f %% in use%s%.200s\n\n",
-                   state->file_size, (long long)agent->setup.config->buffer.size_max,
-                   (double)state->used_share / 1e4, agent->trouble.text[0] ? "; TROUBLE: " : "",
-                   agent->trouble.text);
-    agent_streams_text(agent, text);
-    out_put_text(text, "\ndrivers ");
-    intake_status(agent->intake, text);
-    out_put_text(text, "\nuplinks ");
-    forward_status(agent->forward, text);
-    out_put_byte(text, '\n');
 }

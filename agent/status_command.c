@@ -1,9 +1,107 @@
-/* weir status. */
+/* weir status: asks the agent, and shows its JSON as it is, or as lines for a person. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/command.h"
+
+#define MEBIBYTE (1024.0 * 1024.0)
+
+/* A number as the agent wrote it; "?" when it says nothing. */
+static const char *number_text(const struct json_node *parent, const char *name, char text[32])
+{
+    const struct json_node *node = json_node_find(parent, name);
+    bool is_there = node && node->kind == JSON_NUMBER && node->text.size < 32;
+    (void)snprintf(text, 32, "%.*s", is_there ? (int)node->text.size : 1,
+                   is_there ? (const char *)node->text.data : "?"); /* fits */
+    return text;
+}
+
+static double number_of(const struct json_node *parent, const char *name)
+{
+    char text[32];
+    return strtod(number_text(parent, name, text), NULL);
+}
+
+static const char *text_of(const struct json_node *parent, const char *name)
+{
+    const char *text = json_node_text(json_node_find(parent, name));
+    return text ? text : "";
+}
+
+static void print_totals(const struct json_node *root)
+{
+    static const struct {
+        const char *member;
+        const char *words;
+    } totals[] = {{"events", "taken"},    {"stored", "stored"},   {"delivered", "delivered"},
+                  {"backlog", "waiting"}, {"aside", "set aside"}, {"refused", "refused"}};
+    char text[32];
+    printf("weir %s, agent %s, running since %s\nevents   ", text_of(root, "version"),
+           text_of(root, "agent"), text_of(root, "started"));
+    for (size_t i = 0; i < ARRAY_COUNT(totals); i++) {
+        printf("%s%s %s", i ? ", " : "", number_text(root, totals[i].member, text),
+               totals[i].words);
+    }
+    const struct json_node *buffer = json_node_find(root, "buffer");
+    printf("\nbuffer   %s, %.1f of %.1f MiB, %.1f %% in use\n", text_of(buffer, "path"),
+           number_of(buffer, "size") / MEBIBYTE, number_of(buffer, "size_max") / MEBIBYTE,
+           number_of(buffer, "used_share") * 100);
+    if (text_of(buffer, "trouble")[0]) {
+        printf("TROUBLE  %s\n", text_of(buffer, "trouble"));
+    }
+}
+
+void command_print_streams(const struct json_node *streams)
+{
+    char text[4][32];
+    printf("%-32s %12s %14s %12s %10s\n", "STREAM", "EVENTS", "BYTES", "NEXT", "DROPPED");
+    for (const struct json_node *s = streams ? streams->child : NULL; s; s = s->next) {
+        printf("%-32s %12s %14s %12s %10s\n", text_of(s, "name"), number_text(s, "events", text[0]),
+               number_text(s, "bytes", text[1]), number_text(s, "sequence_next", text[2]),
+               number_text(s, "dropped", text[3]));
+    }
+}
+
+/* Each driver or uplink with all its numbers, whatever these are. */
+static void print_parts(const char *title, const struct json_node *parts)
+{
+    for (const struct json_node *part = parts ? parts->child : NULL; part; part = part->next) {
+        bool is_first = true;
+        printf("\n%s %s (%s)\n  ", title, part->name, text_of(part, "type"));
+        for (const struct json_node *gauge = part->child; gauge; gauge = gauge->next) {
+            if (gauge->kind == JSON_NUMBER) {
+                printf("%s%s %.*s", is_first ? "" : ", ", gauge->name, (int)gauge->text.size,
+                       (const char *)gauge->text.data);
+                is_first = false;
+            }
+        }
+        putchar('\n');
+        if (text_of(part, "fault")[0]) {
+            printf("  FAULT: %s\n", text_of(part, "fault"));
+        }
+    }
+}
+
+static int print_text(const char *answer)
+{
+    struct json_tree *tree = NULL;
+    size_t offset;
+    struct why why = {""};
+    enum err e = json_tree_open(&tree, slice_of_text(answer), &why, &offset);
+    if (e) {
+        fprintf(stderr, "weir status: the agent's answer makes no sense: %s\n", why.text);
+        return EXIT_FAILED;
+    }
+    const struct json_node *root = json_tree_root(tree);
+    print_totals(root);
+    putchar('\n');
+    command_print_streams(json_node_find(root, "streams"));
+    print_parts("driver", json_node_find(root, "drivers"));
+    print_parts("uplink", json_node_find(root, "uplinks"));
+    json_tree_close(tree);
+    return command_finish();
+}
 
 int status_command(int argc, char **argv)
 {
@@ -30,12 +128,18 @@ int status_command(int argc, char **argv)
     }
     char *answer = NULL;
     struct why why = {""};
-    enum err e = command_ask(socket_path, json ? "status" : "status text", &answer, &why);
+    enum err e = command_ask(socket_path, "status", &answer, &why);
     if (e) {
         fprintf(stderr, "weir status: %s\n", why.text);
         return e == ERR_CLOSED ? EXIT_NEGATIVE : EXIT_FAILED;
     }
-    fputs(answer, stdout);
+    int code;
+    if (json) {
+        fputs(answer, stdout);
+        code = command_finish();
+    } else {
+        code = print_text(answer);
+    }
     free(answer);
-    return EXIT_FINE;
+    return code;
 }

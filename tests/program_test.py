@@ -1,43 +1,14 @@
 """The program from outside, as a user sees it: commands, exit codes, texts; a run that is killed and loses nothing, told twice nothing.
 
 usage: program_test.py WEIR"""
-import atexit
 import glob
 import http.client
 import json
 import os
-import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 
-weir = sys.argv[1]
-work = tempfile.mkdtemp(prefix="weir-program.")
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}")
-
-
-def run(*words, stdin=None):
-    return subprocess.run([weir, *words], capture_output=True, text=True, input=stdin, timeout=60)
-
-
-def write(name, text):
-    path = os.path.join(work, name)
-    with open(path, "w") as f:
-        f.write(text)
-    return path
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+from program import Agent, check, configuration, finish, free_port, path_of, run, weir, work, write
 
 
 def test_usage():
@@ -70,17 +41,7 @@ def test_schema_and_avro():
     check("bytes left over", run("avro", "decode", schema, path).returncode == 2)
 
 
-def configuration(port, **more):
-    return {"agent": {"id": "t"}, "buffer": {"path": os.path.join(work, "d", "buffer.db"), "size_max": "32 MiB"},
-            "streams": {"typed": {"schema": "typed.avsc", "key": "k"}, "raw": {}},
-            "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{port}", "ack_interval": "5 ms",
-                                 "routes": [{"topic": "typed", "stream": "typed"}, {"topic": "#", "stream": "raw"}]}},
-            "uplinks": {"files": {"type": "file", "path": os.path.join(work, "out"), "time_max": "2 s"}}, **more}
-
-
 def test_check():
-    write("typed.avsc", json.dumps({"type": "record", "name": "Typed", "fields": [
-        {"name": "k", "type": "string"}, {"name": "n", "type": "long"}, {"name": "t", "type": ["null", "double"], "default": None}]}))
     good = configuration(8080)
     check("a good file", run("check", write("good.json", json.dumps(good))).returncode == 0)
     for what, change, place in [
@@ -103,38 +64,6 @@ def test_check():
                              "sasl": {"mechanism": "PLAIN", "user": "u", "password": "${file:" + secret + "}"}}
     r = run("config", "show", write("secret.json", json.dumps(c)))
     check("secrets are not shown", r.returncode == 0 and "hush" not in r.stdout and "***" in r.stdout, r.stderr)
-
-
-class Agent:
-    def __init__(self, config):
-        self.path = write("weir.json", json.dumps(config))
-        self.port = int(config["drivers"]["post"]["listen"].split(":")[1])
-        self.socket = os.path.join(work, "d", "weir.sock")
-
-    def start(self):
-        self.process = subprocess.Popen([weir, "run", self.path], stdout=subprocess.DEVNULL, stderr=open(os.path.join(work, "log"), "ab"))
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SystemExit("the agent does not listen; " + open(os.path.join(work, "log")).read()[-1000:])
-
-    def post(self, path, body):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("POST", path, body)
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, json.loads(text)
-
-    def status(self):
-        return json.loads(run("status", "--json", "--socket", self.socket).stdout)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
 
 
 def test_bad_events_never_stop_good_ones(agent):
@@ -189,10 +118,7 @@ def test_killed_and_once(agent):
 test_usage()
 test_schema_and_avro()
 test_check()
-agent = Agent(configuration(free_port()))
-agent.start()
-atexit.register(lambda: agent.process.poll() is None and agent.process.kill())
+agent = Agent(configuration(free_port())).start()
 test_bad_events_never_stop_good_ones(agent)
 test_killed_and_once(agent)
-print(f"{len(failures)} failed; files in {work}" if failures else "all is well")
-sys.exit(1 if failures else 0)
+finish()

@@ -1,0 +1,126 @@
+"""What the tests of the program share: a folder to work in, checks that go on after a failure, an agent that runs.
+
+A test imports it and is started as: NAME_test.py WEIR"""
+import atexit
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+weir = sys.argv[1]
+work = tempfile.mkdtemp(prefix="weir-program.")
+failures = []
+
+
+def check(what, condition, shown=""):
+    if not condition:
+        failures.append(what)
+        print(f"FAILED: {what} {shown}", flush=True)
+
+
+def finish():
+    """The end of a test: what was made is kept when something failed."""
+    if failures:
+        print(f"{len(failures)} failed; files in {work}")
+        sys.exit(1)
+    shutil.rmtree(work)
+    print("all is well")
+    sys.exit(0)
+
+
+def path_of(*names):
+    return os.path.join(work, *names)
+
+
+def run(*words, stdin=None, env=None):
+    return subprocess.run([weir, *words], capture_output=True, text=True, input=stdin, timeout=60, env=env)
+
+
+def write(name, text, mode=None):
+    path = path_of(name)
+    with open(path, "wb") as f:
+        f.write(text if isinstance(text, bytes) else text.encode())
+    if mode is not None:
+        os.chmod(path, mode)
+    return path
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def wait_until(condition, seconds=30):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def typed_schema():
+    """A stream's schema with a key, a number, and a field that may be missing; the name of its file."""
+    write("typed.avsc", json.dumps({"type": "record", "name": "Typed", "fields": [
+        {"name": "k", "type": "string"}, {"name": "n", "type": "long"}, {"name": "t", "type": ["null", "double"], "default": None}]}))
+    return "typed.avsc"
+
+
+def configuration(port, **post):
+    """A stream with a schema and one without, an http driver with these further options, files."""
+    return {"agent": {"id": "t"}, "buffer": {"path": path_of("d", "buffer.db"), "size_max": "32 MiB"},
+            "streams": {"typed": {"schema": typed_schema(), "key": "k"}, "raw": {}},
+            "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{port}", "ack_interval": "5 ms",
+                                 "routes": [{"topic": "typed", "stream": "typed"}, {"topic": "#", "stream": "raw"}], **post}},
+            "uplinks": {"files": {"type": "file", "path": path_of("out"), "time_max": "2 s"}}}
+
+
+class Agent:
+    def __init__(self, config, name="weir.json"):
+        self.path = write(name, json.dumps(config))
+        self.buffer = config["buffer"]["path"]
+        self.socket = os.path.join(os.path.dirname(self.buffer), "weir.sock")
+        self.port = int(config["drivers"]["post"]["listen"].rsplit(":", 1)[1]) if "post" in config["drivers"] else None
+        self.log_path = path_of("log")
+        self.process = None
+        atexit.register(lambda: self.process and self.process.poll() is None and self.process.kill())
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([weir, "run", self.path], stdout=subprocess.DEVNULL, stderr=log)
+        if not wait_until(lambda: self.process.poll() is not None or run("status", "--socket", self.socket).returncode == 0):
+            raise SystemExit("the agent does not answer; " + self.log()[-1000:])
+        if self.process.poll() is not None:
+            raise SystemExit("the agent has ended; " + self.log()[-1000:])
+        return self
+
+    def log(self):
+        with open(self.log_path) as f:
+            return f.read()
+
+    def post(self, path, body, headers={}):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text)
+
+    def status(self):
+        return json.loads(run("status", "--json", "--socket", self.socket).stdout)
+
+    def aside(self):
+        return [json.loads(line) for line in run("aside", "ls", "--buffer", self.buffer).stdout.splitlines()]
+
+    def stored(self, stream):
+        return [json.loads(line) for line in run("buffer", "cat", stream, "--buffer", self.buffer).stdout.splitlines()]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
