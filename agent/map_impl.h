@@ -21,7 +21,8 @@ struct map_item {
 
 struct mapper {
     struct json_reader reader;
-    struct map_item items[MAP_ITEM_MAX]; /* a stack: members and elements of the open values */
+    /* A stack: members and elements of the open values, and the one that is being read. */
+    struct map_item items[MAP_ITEM_MAX + 1];
     size_t item_count;
     const struct map_item *found[MAP_FIELD_MAX];
     struct map_item extra[EVENT_FIELD_MAX + MAP_OVERRIDE_MAX];

@@ -16,49 +16,34 @@ static enum err not_json(struct mapper *m)
     return ERR_CORRUPT;
 }
 
-static enum err unescape(struct mapper *m, const struct json_token *token, struct slice *ret)
+static enum err text_full(struct mapper *m)
 {
-    if (json_string(token, &m->text, ret)) {
-        why_set(m->why, "its texts are longer than %d bytes", MAP_TEXT_SIZE_MAX);
-        return ERR_REJECTED;
-    }
-    return ERR_OK;
+    why_set(m->why, "its texts are longer than %d bytes", MAP_TEXT_SIZE_MAX);
+    return ERR_REJECTED;
 }
 
 enum err map_unquote(struct mapper *m, struct slice raw, struct slice *ret)
 {
     struct json_token token = {.kind = JSON_STRING, .text = {raw.data + 1, raw.size - 2}};
     token.has_escapes = memchr(token.text.data, '\\', token.text.size) != NULL;
-    return unescape(m, &token, ret);
+    return json_string(&token, &m->text, ret) ? text_full(m) : ERR_OK;
 }
 
 /* The next member or element onto the stack. ERR_CLOSED: there is none. */
 static enum err scan_next(struct mapper *m, bool is_object)
 {
-    struct json_token token;
-    struct map_item item = {.name = {NULL, 0}};
-    enum err e = ERR_OK;
-    if (is_object) {
-        if (json_next(&m->reader, &token)) {
-            return not_json(m);
-        }
-        if (token.kind == JSON_OBJECT_END) {
-            return ERR_CLOSED;
-        }
-        e = unescape(m, &token, &item.name);
-    }
+    struct map_item *item = &m->items[m->item_count];
+    item->name = (struct slice){NULL, 0};
+    enum err e = is_object ? json_member(&m->reader, &m->text, &item->name, &item->raw)
+                           : json_skip(&m->reader, &item->raw);
     if (e) {
-        return e;
-    }
-    e = json_skip(&m->reader, &item.raw);
-    if (e) {
-        return e == ERR_CLOSED ? ERR_CLOSED : not_json(m);
+        return e == ERR_CLOSED ? ERR_CLOSED : e == ERR_FULL ? text_full(m) : not_json(m);
     }
     if (m->item_count == MAP_ITEM_MAX) {
         why_set(m->why, "more than %d values in one event", MAP_ITEM_MAX);
         return ERR_REJECTED;
     }
-    m->items[m->item_count++] = item;
+    m->item_count++;
     return ERR_OK;
 }
 

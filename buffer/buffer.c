@@ -323,18 +323,15 @@ static enum err tail_replay(struct buffer *b, struct why *why)
 
 /* --- the boot commit --- */
 
-static enum err boot_commit(struct buffer *b, const char *agent_id, bool is_new, struct why *why)
+/* One transaction: what the database is made with, if a cut left it without, and the counter. */
+static enum err boot_commit(struct buffer *b, const char *agent_id, struct why *why)
 {
     char sql[256];
-    enum err e = ERR_OK;
-    if (is_new) {
-        (void)snprintf(sql, sizeof sql,
-                       "INSERT OR IGNORE INTO meta VALUES('incarnation',%" PRIu32
-                       "),('boot',0),('created',0)",
-                       random_u32());
-        e = sql_exec(b, sql, why);
-    }
-    e = e ? e : sql_exec(b, "UPDATE meta SET v=v+1 WHERE k='boot'", why);
+    (void)snprintf(sql, sizeof sql,
+                   "BEGIN IMMEDIATE; INSERT OR IGNORE INTO meta VALUES('incarnation',%" PRIu32
+                   "),('boot',0); UPDATE meta SET v=v+1 WHERE k='boot'",
+                   random_u32()); /* fits */
+    enum err e = sql_exec(b, sql, why);
     if (!e && agent_id) {
         sqlite3_stmt *s = NULL;
         if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta VALUES('agent',?)", -1, &s,
@@ -346,7 +343,7 @@ static enum err boot_commit(struct buffer *b, const char *agent_id, bool is_new,
                 ? ERR_OK
                 : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
     }
-    return e;
+    return e ? e : sql_exec(b, "COMMIT", why);
 }
 
 static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
@@ -360,7 +357,7 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
 
 static enum err connect(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
-    enum err e = vfs_count_open(&b->vfs, setup->vfs);
+    enum err e = vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW);
     if (e) {
         why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
         return e;
@@ -375,8 +372,7 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
     return ERR_OK;
 }
 
-static enum err recover(struct buffer *b, const struct buffer_setup *setup, bool is_new,
-                        struct why *why)
+static enum err recover(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
     size_t pairs = setup->stream_count * (setup->uplink_count ? setup->uplink_count : 1);
     enum err e = ERR_OK;
@@ -385,9 +381,10 @@ static enum err recover(struct buffer *b, const struct buffer_setup *setup, bool
                                 NULL); /* a closing tool changes nothing */
     } else {
         (void)sqlite3_wal_hook(b->db, on_commit, b);
-        e = sql_restart(b, why);
-        e = e ? e : boot_commit(b, setup->agent_id, is_new, why);
-        e = e ? e : sql_restart(b, why);
+        bool restarts = !(b->weak & WEAK_OLD_LOG);
+        e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
+        e = e ? e : boot_commit(b, setup->agent_id, why);
+        e = e || !restarts ? e : sql_restart(b, why);
         e = e ? e : settings_warm_wal(b, why);
     }
     e = e ? e : sql_prepare_all(b, why);
@@ -429,6 +426,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     bool is_new = false;
     (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* for texts: cut is fine */
     b->read_only = setup->read_only;
+    b->weak = setup->weak;
     b->size_max = setup->size_max;
     b->event_size_max = setup->event_size_max;
     b->page_max = (setup->size_max - WAL_WARM_SIZE -
@@ -442,7 +440,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     e = e ? e : connect(b, setup, why);
     e = e ? e : settings_check_file(b, &is_new, why);
     e = e ? e : settings_apply(b, is_new, why);
-    e = e ? e : recover(b, setup, is_new, why);
+    e = e ? e : recover(b, setup, why);
     e = e ? e : join_setup(b, setup, why);
     if (e) {
         buffer_close(b);

@@ -84,6 +84,15 @@ struct buffer_uplink {
     int64_t hold_max; /* millionths of the cap that it may pin; 1000000: no limit */
 };
 
+/* Rules left out, so that the tests can show that each of them is needed. Never in an agent. */
+enum buffer_weakness {
+    WEAK_PSOW = 1,        /* the device is trusted not to harm neighbouring bytes */
+    WEAK_SYNC_NORMAL = 2, /* a commit is not synced */
+    WEAK_OLD_LOG = 4,     /* opening goes on with the log that is there */
+    WEAK_BOOT_FIRST = 8,  /* opening writes before the first RESTART */
+    WEAK_RETRY = 16,      /* a failed commit is tried again at once */
+};
+
 struct buffer_setup {
     const char *path;
     const char *vfs; /* NULL: SQLite's own; tests: the crash VFS */
@@ -95,6 +104,7 @@ struct buffer_setup {
     struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
     bool read_only; /* tools, with the agent stopped: nothing is created or changed */
+    unsigned weak;  /* tests: enum buffer_weakness; else 0 */
 };
 
 /* Opens, recovers, and makes durable what opening needs. Stream and uplink numbers:

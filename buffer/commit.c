@@ -294,7 +294,7 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
         why_set(why, "%s is open for reading only", b->path);
         return ERR_READONLY;
     }
-    if (b->broken) {
+    if (b->broken && !(b->weak & WEAK_RETRY)) {
         enum err failed = sql_restart(b, why);
         if (failed) {
             return failed;

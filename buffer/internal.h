@@ -85,6 +85,7 @@ struct buffer {
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
     bool read_only;
+    unsigned weak;  /* enum buffer_weakness */
     bool broken;    /* a commit or checkpoint failed: nothing is committed before a RESTART has
                        succeeded */
     int wal_frames; /* after the last commit */
@@ -171,7 +172,8 @@ void keep_sections(struct buffer *b, struct slice sections, size_t offset);
 
 /* --- vfs_count.c --- */
 struct vfs_count;
-enum err vfs_count_open(struct vfs_count **ret, const char *below) MUST_USE;
+/* `keeps_psow`: what the file system claims about powersafe overwrite is passed on. */
+enum err vfs_count_open(struct vfs_count **ret, const char *below, bool keeps_psow) MUST_USE;
 void vfs_count_close(struct vfs_count *vfs);
 const char *vfs_count_name(const struct vfs_count *vfs);
 void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret);

@@ -27,8 +27,9 @@ static void note_damaged(struct buffer *b, uint16_t stream, uint64_t first, uint
     }
 }
 
-/* The row that the statement stands on, checked and unpacked. False: damaged. */
-static bool row_take(struct buffer *b, sqlite3_stmt *s, struct row *ret)
+/* The row that the statement stands on, checked, and unpacked when it holds something from `next` on.
+ * False: damaged. */
+static bool row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *ret)
 {
     int64_t columns[6];
     ret->id = sqlite3_column_int64(s, 0);
@@ -44,6 +45,9 @@ static bool row_take(struct buffer *b, sqlite3_stmt *s, struct row *ret)
     }
     ret->count = (uint64_t)columns[1];
     ret->schema = (uint32_t)columns[2];
+    if (ret->last < next) {
+        return true;
+    }
     b->scratch.size = 0;
     b->scratch.overflow = false;
     if (zstd_decode(b->decoder, body, &b->scratch)) {
@@ -111,7 +115,7 @@ static bool take_events(struct reading *r, uint16_t stream, uint32_t schema, uin
 static void read_row(struct buffer *b, struct reading *r, uint16_t stream, sqlite3_stmt *s)
 {
     struct row row;
-    if (!row_take(b, s, &row)) {
+    if (!row_take(b, s, r->next, &row)) {
         uint64_t last = row.last >= row.first && row.last < row.first + WRITE_EVENT_MAX * 16
                             ? row.last
                             : row.first;

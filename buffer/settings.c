@@ -42,15 +42,21 @@ enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why
     if (pages < 0) {
         return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
     }
-    *ret_is_new = pages == 0;
-    if (pages == 0) {
+    int64_t application = sql_number(b, "PRAGMA application_id", INT64_MIN);
+    int64_t version = sql_number(b, "PRAGMA user_version", INT64_MIN);
+    int64_t tables = sql_number(b, "SELECT count(*) FROM sqlite_schema", INT64_MIN);
+    if (application == INT64_MIN || version == INT64_MIN || tables == INT64_MIN) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
+    }
+    /* Without any table it is nobody's: the power went when it was being made. */
+    *ret_is_new = pages == 0 || (application == 0 && tables == 0);
+    if (*ret_is_new) {
         return ERR_OK;
     }
-    if (sql_number(b, "PRAGMA application_id", 0) != APPLICATION_ID) {
+    if (application != APPLICATION_ID) {
         why_set(why, "%s is a database of another program; it is left alone", b->path);
         return ERR_VERSION;
     }
-    int64_t version = sql_number(b, "PRAGMA user_version", 0);
     if (version != BUFFER_FORMAT_VERSION) {
         why_set(why,
                 "%s has format %lld, this program knows %d: it was written by a newer version; it "
@@ -104,7 +110,10 @@ enum err settings_apply(struct buffer *b, bool is_new, struct why *why)
                      "cell_size_check=ON;"
                      "PRAGMA trusted_schema=OFF",
                      why);
-    e = e ? e : check_number(b, "PRAGMA synchronous", 2, why);
+    if (!e && b->weak & WEAK_SYNC_NORMAL) {
+        e = sql_exec(b, "PRAGMA synchronous=NORMAL", why);
+    }
+    e = e ? e : check_number(b, "PRAGMA synchronous", b->weak & WEAK_SYNC_NORMAL ? 1 : 2, why);
     e = e ? e : check_number(b, "PRAGMA page_size", PAGE_SIZE, why);
     if (e) {
         return e;

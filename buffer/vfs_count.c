@@ -15,6 +15,7 @@ struct vfs_count {
     sqlite3_vfs *below;
     char name[40];
     struct buffer_wear wear;
+    int hidden; /* device characteristics that are not passed on */
 };
 
 struct counted_file {
@@ -115,7 +116,7 @@ static int count_sector(sqlite3_file *file)
 static int count_device(sqlite3_file *file)
 {
     return under(file)->pMethods->xDeviceCharacteristics(under(file)) &
-           ~SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+           ~counted(file)->owner->hidden;
 }
 
 static const sqlite3_io_methods count_methods = {
@@ -190,12 +191,13 @@ static int count_last_error(sqlite3_vfs *vfs, int size, char *ret)
                : 0;
 }
 
-enum err vfs_count_open(struct vfs_count **ret, const char *below)
+enum err vfs_count_open(struct vfs_count **ret, const char *below, bool keeps_psow)
 {
     struct vfs_count *v = calloc(1, sizeof *v);
     if (!v) {
         return ERR_NOMEM;
     }
+    v->hidden = keeps_psow ? 0 : SQLITE_IOCAP_POWERSAFE_OVERWRITE;
     v->below = sqlite3_vfs_find(below);
     if (!v->below) {
         free(v);

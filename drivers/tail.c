@@ -133,13 +133,18 @@ static void tail_quiet(struct tail *tail)
 {
     uint64_t now_ms = loop_now_ms(tail->loop);
     uint64_t flush_ms = (uint64_t)tail->options->flush_partial_after_ms;
+    uint64_t wait_ms = (uint64_t)tail->options->rotate_wait_ms;
     for (size_t i = 0; i < tail->files.count_max; i++) {
         struct tail_file *file = &tail->files.files[i];
+        bool is_gone = file->is_missing && now_ms - file->missing_since_ms > wait_ms;
+        if (file->is_used && file->fd < 0 && is_gone) {
+            tail_file_finish(&tail->files, file);
+        }
         if (!file->is_used || file->fd < 0 || file->is_ready || file == tail->read_file) {
             continue;
         }
         uint64_t quiet_ms = now_ms - file->quiet_since_ms;
-        bool is_over = file->is_missing && quiet_ms >= (uint64_t)tail->options->rotate_wait_ms;
+        bool is_over = is_gone && quiet_ms >= wait_ms;
         bool has_rest = file->size > file->offset;
         if (is_over && (!has_rest || file->copy_of >= 0)) {
             tail_file_finish(&tail->files, file);

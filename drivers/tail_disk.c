@@ -126,6 +126,7 @@ static void tail_scan_open(struct tail_scan *scan, const char *path)
     found->device = (uint64_t)s.st_dev;
     found->inode = (uint64_t)s.st_ino;
     found->size = (uint64_t)s.st_size;
+    found->changed_ns = tail_changed_ns(&s);
     found->head_size = (uint16_t)head;
     memcpy(found->path, path, path_size + 1);
     scan->found_count++;

@@ -31,6 +31,7 @@ struct tail_found {
     uint64_t device;
     uint64_t inode;
     uint64_t size;
+    int64_t changed_ns;
     uint16_t head_size;
     uint8_t head[PLACE_HEAD_MAX];
     char path[PLACE_PATH_MAX + 1];

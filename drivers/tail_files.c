@@ -203,7 +203,7 @@ static int tail_original_find(const struct tail_files *files, const struct tail_
     return -1;
 }
 
-static void tail_file_add(struct tail_files *files, struct tail_found *found)
+static void tail_file_add(struct tail_files *files, struct tail_found *found, uint64_t now_ms)
 {
     char *path = strdup(found->path);
     int copy_of = tail_original_find(files, found);
@@ -219,6 +219,8 @@ static void tail_file_add(struct tail_files *files, struct tail_found *found)
                                .inode = found->inode,
                                .path = path,
                                .size = found->size,
+                               .changed_ns = found->changed_ns,
+                               .quiet_since_ms = now_ms,
                                .seen = files->scan_count,
                                .head_size = found->head_size,
                                .copy_of = copy_of,
@@ -233,8 +235,9 @@ static void tail_file_add(struct tail_files *files, struct tail_found *found)
     }
 }
 
-/* Joins what was found with the cursor it belongs to. */
-static bool tail_file_join(struct tail_files *files, struct tail_found *found)
+/* Joins what was found with the cursor it belongs to. Paths come in order, so that an original is
+ * joined before its copies. */
+static void tail_file_join(struct tail_files *files, struct tail_found *found, uint64_t now_ms)
 {
     for (size_t i = 0; i < files->count_max; i++) {
         struct tail_file *file = &files->files[i];
@@ -242,20 +245,37 @@ static bool tail_file_join(struct tail_files *files, struct tail_found *found)
             (file->device != found->device && strcmp(file->path, found->path) != 0)) {
             continue;
         }
+        bool fits =
+            found->size >= file->offset && tail_head_fits(file, found->head, found->head_size);
+        if (!fits && tail_original_find(files, found) >= 0) {
+            tail_file_finish(files, file); /* its inode is a copy of another file by now */
+            return;
+        }
         file->fd = found->fd;
         found->fd = -1;
         file->device = found->device;
         file->size = found->size;
-        if (found->size < file->offset || !tail_head_fits(file, found->head, found->head_size)) {
-            file->is_truncated = true;
-        } else {
+        file->changed_ns = found->changed_ns;
+        file->quiet_since_ms = now_ms;
+        file->is_missing = false;
+        file->is_truncated = !fits;
+        if (fits) {
             memcpy(file->head, found->head, found->head_size);
             file->head_size = found->head_size;
             file->is_ready = true;
         }
-        return true;
+        return;
     }
-    return false;
+}
+
+/* A scan that runs while files are being renamed may miss one of them, so that once is not enough
+ * to let a file go: see tail_quiet(). */
+static void tail_file_miss(struct tail_file *file, bool is_missing, uint64_t now_ms)
+{
+    if (is_missing && !file->is_missing) {
+        file->missing_since_ms = now_ms;
+    }
+    file->is_missing = is_missing;
 }
 
 static void tail_copy_look(struct tail_files *files, struct tail_file *copy, bool is_same)
@@ -285,9 +305,7 @@ static void tail_files_look(struct tail_files *files, const struct tail_scan *sc
             continue;
         }
         if (file->fd < 0) {
-            if (known->is_gone) {
-                tail_file_finish(files, file);
-            }
+            tail_file_miss(file, known->is_gone, now_ms);
             continue;
         }
         if (known->fd < 0) {
@@ -300,7 +318,7 @@ static void tail_files_look(struct tail_files *files, const struct tail_scan *sc
             file->is_flushed = false;
             file->is_ready = file->copy_of < 0;
         }
-        file->is_missing = !known->is_seen;
+        tail_file_miss(file, !known->is_seen, now_ms);
     }
 }
 
@@ -326,6 +344,7 @@ static void tail_files_settle(struct tail_files *files, const struct tail_scan *
         struct tail_file *file = &files->files[i];
         if (file->is_used && file->is_truncated) {
             file->is_truncated = false;
+            file->seen = files->scan_count; /* younger than the copy of what it held */
             file->offset = file->scanned = file->long_next = 0;
             file->head_size = 0;
             file->head_hash = place_hash((struct slice){NULL, 0});
@@ -340,12 +359,12 @@ void tail_files_scanned(struct tail_files *files, struct tail_scan *scan, const 
 {
     files->scan_count++;
     for (size_t i = 0; i < scan->found_count; i++) {
-        (void)tail_file_join(files, &scan->found[i]); /* what is not joined is added below */
+        tail_file_join(files, &scan->found[i], now_ms); /* what is not joined is added below */
     }
     tail_files_look(files, scan, slots, now_ms);
     for (size_t i = 0; i < scan->found_count; i++) {
         if (scan->found[i].fd >= 0) {
-            tail_file_add(files, &scan->found[i]);
+            tail_file_add(files, &scan->found[i], now_ms);
         }
         if (scan->found[i].fd >= 0) {
             close(scan->found[i].fd);

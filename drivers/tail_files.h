@@ -30,11 +30,12 @@ struct tail_file {
     uint64_t head_hash; /* of the first place_head_size(offset) bytes */
     uint64_t size;      /* at the last scan */
     int64_t changed_ns; /* likewise */
-    uint64_t seen;      /* number of the scan that first saw it; 0: known from before the start */
-    uint64_t quiet_since_ms; /* nothing was written since */
-    bool is_ready;           /* has to be read */
-    bool is_missing;         /* no path leads to it any more */
-    bool is_flushed;         /* what is there without a newline is to be taken as a line */
+    uint64_t seen;      /* number of the scan that first saw this generation; 0: before the start */
+    uint64_t quiet_since_ms;   /* nothing was written since */
+    bool is_ready;             /* has to be read */
+    bool is_missing;           /* no path led to it in the last scan */
+    uint64_t missing_since_ms; /* in each scan since then */
+    bool is_flushed;           /* what is there without a newline is to be taken as a line */
     bool is_truncated; /* seen to be shorter or another: waits for a scan that finds its copy */
     int copy_of;       /* looks like a copy of that slot, and waits; -1: no */
     bool is_suspect;   /* with copy_of: they differ, unless the original was truncated */

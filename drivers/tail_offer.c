@@ -1,4 +1,3 @@
-#include <inttypes.h>
 
 #include "drivers/tail_impl.h"
 #include "drivers/tail_lines.h"
@@ -46,15 +45,19 @@ bool tail_offer(struct tail *tail, struct slice line, uint64_t next, uint64_t si
     uint8_t source_memory[EVENT_SUBJECT_SIZE_MAX + 64];
     struct out cursor = out_over(cursor_memory, sizeof cursor_memory);
     struct out source = out_over(source_memory, sizeof source_memory);
+    struct slice subject = slice_of_text(file->path);
     tail_file_cursor(file, next, &cursor);
-    out_put_format(&source, "tail %s:%" PRIu64, file->path, file->offset);
+    out_put_text(&source, "tail ");
+    out_put_slice(&source, subject);
+    out_put_byte(&source, ':');
+    out_put_number(&source, file->offset);
     bool is_long = size > (uint64_t)tail->options->line_size_max;
     if (is_long && line.size > TAIL_CUT_SIZE) {
         line.size = TAIL_CUT_SIZE;
     }
     struct event event = {.body_kind = tail->options->format == 0 ? BODY_JSON : BODY_RAW,
                           .body = line,
-                          .subject = slice_of_text(file->path),
+                          .subject = subject,
                           .source = out_slice(&source),
                           .cursor_key = (uint32_t)(file - tail->files.files) + 1,
                           .cursor = out_slice(&cursor),

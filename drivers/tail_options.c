@@ -62,8 +62,9 @@ const struct option tail_options_table[] = {
      .offset = offsetof(struct tail_options, rotate_wait_ms),
      .max = 86400000,
      .initial = "30 s",
-     .help = "A file that was renamed or deleted is let go when nothing was written to it for so "
-             "long."},
+     .help =
+         "A file that no path leads to any more, renamed or deleted, is let go when that was so "
+         "and nothing was written to it for so long."},
     {.name = "files_max",
      .kind = OPTION_INT,
      .offset = offsetof(struct tail_options, files_max),

@@ -10,11 +10,6 @@ struct slice slice_of_text(const char *text)
     return (struct slice){(const uint8_t *)text, text ? strlen(text) : 0};
 }
 
-bool slice_equal(struct slice a, struct slice b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
 bool slice_equal_text(struct slice a, const char *text)
 {
     return slice_equal(a, slice_of_text(text));
@@ -33,19 +28,6 @@ int slice_compare(struct slice a, struct slice b)
         return order;
     }
     return a.size < b.size ? -1 : a.size > b.size;
-}
-
-bool slice_take(struct slice *s, size_t size, struct slice *ret_taken)
-{
-    if (s->size < size) {
-        return false;
-    }
-    *ret_taken = (struct slice){s->data, size};
-    if (size) {
-        s->data += size;
-        s->size -= size;
-    }
-    return true;
 }
 
 bool slice_to_text(struct slice s, char *text, size_t text_size)
@@ -98,9 +80,22 @@ static size_t utf8_character_size(const uint8_t *p, size_t size)
     return need;
 }
 
+/* Where the characters from `at` on that are plain ASCII end, as far as eight at a time show. */
+static size_t ascii_run(struct slice s, size_t at)
+{
+    uint64_t word;
+    for (; s.size - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, s.data + at, sizeof word);
+        if (word & UINT64_C(0x8080808080808080)) {
+            break;
+        }
+    }
+    return at;
+}
+
 bool slice_is_utf8(struct slice s)
 {
-    size_t at = 0;
+    size_t at = ascii_run(s, 0);
     while (at < s.size) {
         size_t step = utf8_character_size(s.data + at, s.size - at);
         if (step == 0) {
@@ -121,16 +116,24 @@ struct slice out_slice(const struct out *o)
     return (struct slice){o->data, o->size};
 }
 
-void out_put(struct out *o, const void *data, size_t size)
+/* Room for `size` bytes, which count as written; NULL: there is none. */
+static uint8_t *out_take(struct out *o, size_t size)
 {
     assert(o->size <= o->size_max);
     if (o->overflow || size > o->size_max - o->size) {
         o->overflow = true;
-        return;
+        return NULL;
     }
-    if (size) {
-        memcpy(o->data + o->size, data, size);
-        o->size += size;
+    uint8_t *room = o->data + o->size;
+    o->size += size;
+    return room;
+}
+
+void out_put(struct out *o, const void *data, size_t size)
+{
+    uint8_t *room = size ? out_take(o, size) : NULL;
+    if (room) {
+        memcpy(room, data, size);
     }
 }
 
@@ -146,11 +149,10 @@ void out_put_text(struct out *o, const char *text)
 
 void out_put_byte(struct out *o, uint8_t byte)
 {
-    if (o->overflow || o->size == o->size_max) {
-        o->overflow = true;
-        return;
+    uint8_t *room = out_take(o, 1);
+    if (room) {
+        *room = byte;
     }
-    o->data[o->size++] = byte;
 }
 
 void out_put_format(struct out *o, const char *format, ...)
@@ -210,21 +212,41 @@ void out_put_u32_le(struct out *o, uint32_t value)
     out_put_le(o, value, 4);
 }
 
+/* Every double goes this way: written so that compilers see one store. */
 void out_put_u64_le(struct out *o, uint64_t value)
 {
-    out_put_le(o, value, 8);
+    const uint8_t bytes[8] = {(uint8_t)value,         (uint8_t)(value >> 8),
+                              (uint8_t)(value >> 16), (uint8_t)(value >> 24),
+                              (uint8_t)(value >> 32), (uint8_t)(value >> 40),
+                              (uint8_t)(value >> 48), (uint8_t)(value >> 56)};
+    out_put(o, bytes, sizeof bytes);
 }
 
 void out_put_uvarint(struct out *o, uint64_t value)
 {
     uint8_t bytes[10];
     size_t size = 0;
+    if (value < 0x80) {
+        out_put_byte(o, (uint8_t)value);
+        return;
+    }
     while (value >= 0x80) {
         bytes[size++] = (uint8_t)(value | 0x80);
         value >>= 7;
     }
     bytes[size++] = (uint8_t)value;
     out_put(o, bytes, size);
+}
+
+void out_put_number(struct out *o, uint64_t value)
+{
+    uint8_t digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    out_put(o, digits + at, sizeof digits - at);
 }
 
 void out_put_varint(struct out *o, int64_t value)
@@ -297,11 +319,11 @@ static bool slice_take_le(struct slice *s, size_t size, uint64_t *ret)
 
 bool slice_take_u8(struct slice *s, uint8_t *ret)
 {
-    uint64_t value;
-    if (!slice_take_be(s, 1, &value)) {
+    if (s->size == 0) {
         return false;
     }
-    *ret = (uint8_t)value;
+    *ret = *s->data++;
+    s->size--;
     return true;
 }
 

@@ -55,8 +55,9 @@ void json_init(struct json_reader *reader, struct slice input)
 
 static size_t json_white_space(struct slice input, size_t at)
 {
-    while (at < input.size && (input.data[at] == ' ' || input.data[at] == '\n' ||
-                               input.data[at] == '\r' || input.data[at] == '\t')) {
+    while (at < input.size && input.data[at] <= ' ' &&
+           (input.data[at] == ' ' || input.data[at] == '\n' || input.data[at] == '\r' ||
+            input.data[at] == '\t')) {
         at++;
     }
     return at;
@@ -82,9 +83,16 @@ static size_t json_plain_run(struct slice input, size_t at, uint64_t *high_bits)
         uint64_t found = (((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
                           ((slash - ones) & ~slash)) &
                          tops;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        if (found) {
+            *high_bits |= word & tops & (found ^ (found - 1)) >> 8; /* of the bytes before it */
+            return at + (size_t)__builtin_ctzll(found) / 8;
+        }
+#else
         if (found) {
             break;
         }
+#endif
         *high_bits |= word & tops;
         at += 8;
     }
@@ -143,22 +151,22 @@ static size_t json_digits(struct slice input, size_t at)
     return at;
 }
 
-/* RFC 8259, section 6. */
-static enum err json_read_number(struct json_reader *r, struct json_token *ret)
+/* RFC 8259, section 6: where the number that begins at `at` ends. *ret_wrong: what is wrong there. */
+static size_t json_number_end(struct slice input, size_t at, const char **ret_wrong)
 {
-    struct slice input = r->input;
-    size_t at = r->at;
     at += input.data[at] == '-';
     size_t digits = at;
     at = json_digits(input, at);
     if (at == digits || (input.data[digits] == '0' && at > digits + 1)) {
-        return json_fail(r, digits, "not a number as JSON writes it");
+        *ret_wrong = "not a number as JSON writes it";
+        return digits;
     }
     if (at < input.size && input.data[at] == '.') {
         digits = at + 1;
         at = json_digits(input, digits);
         if (at == digits) {
-            return json_fail(r, at, "no digit behind the decimal point");
+            *ret_wrong = "no digit behind the decimal point";
+            return at;
         }
     }
     if (at < input.size && (input.data[at] | 0x20) == 'e') {
@@ -168,12 +176,22 @@ static enum err json_read_number(struct json_reader *r, struct json_token *ret)
         }
         at = json_digits(input, digits);
         if (at == digits) {
-            return json_fail(r, at, "no digit in the exponent");
+            *ret_wrong = "no digit in the exponent";
         }
     }
+    return at;
+}
+
+static enum err json_read_number(struct json_reader *r, struct json_token *ret)
+{
+    const char *wrong = NULL;
+    size_t end = json_number_end(r->input, r->at, &wrong);
+    if (wrong) {
+        return json_fail(r, end, wrong);
+    }
     ret->kind = JSON_NUMBER;
-    ret->text = (struct slice){input.data + r->at, at - r->at};
-    r->at = at;
+    ret->text = (struct slice){r->input.data + r->at, end - r->at};
+    r->at = end;
     return ERR_OK;
 }
 
@@ -351,15 +369,93 @@ enum err json_skip(struct json_reader *reader, struct slice *ret_text)
     assert(reader->state == STATE_VALUE || reader->state == STATE_ELEMENT);
     size_t start = reader->at;
     unsigned depth = reader->depth;
-    do { /* each turn takes a token off the input */
-        struct json_token token;
+    struct json_token token;
+    e = json_read_value(reader, &token);
+    while (!e && reader->depth > depth) { /* each turn takes a token off the input */
         e = json_next(reader, &token);
-        if (e) {
-            return e;
-        }
-    } while (reader->depth > depth);
+    }
+    if (e) {
+        return e;
+    }
     *ret_text = (struct slice){reader->input.data + start, reader->at - start};
     return ERR_OK;
+}
+
+/* --- members --- */
+
+/* The string whose quote is at `at`, when it is plain ASCII: where it ends, behind its quote; else
+ * 0. */
+static size_t json_plain_string(struct slice input, size_t at)
+{
+    uint64_t high_bits = 0;
+    at = json_plain_run(input, at + 1, &high_bits);
+    return at < input.size && input.data[at] == '"' && !high_bits ? at + 1 : 0;
+}
+
+/* The value at `at`, when it is a plain string or a number: where it ends; else 0. */
+static size_t json_plain_value(struct slice input, size_t at)
+{
+    const char *wrong = NULL;
+    uint8_t byte = input.data[at];
+    if (byte == '"') {
+        return json_plain_string(input, at);
+    }
+    if (byte != '-' && (uint8_t)(byte - '0') >= 10) {
+        return 0;
+    }
+    at = json_number_end(input, at, &wrong);
+    return wrong ? 0 : at;
+}
+
+/* A member as nearly all are, in one go. False: another one, or none, or a wrong one, and nothing is
+ * taken. */
+static bool json_member_plain(struct json_reader *r, struct slice *ret_key, struct slice *ret_value)
+{
+    struct slice input = r->input;
+    size_t at = json_white_space(input, r->at);
+    if (r->state == STATE_AFTER && at < input.size && input.data[at] == ',') {
+        at = json_white_space(input, at + 1);
+    } else if (r->state != STATE_KEY_FIRST) {
+        return false;
+    }
+    size_t key_end = at < input.size && input.data[at] == '"' ? json_plain_string(input, at) : 0;
+    size_t colon = key_end ? json_white_space(input, key_end) : input.size;
+    if (colon >= input.size || input.data[colon] != ':') {
+        return false;
+    }
+    size_t value = json_white_space(input, colon + 1);
+    size_t end = value < input.size ? json_plain_value(input, value) : 0;
+    struct json_token key = {
+        .kind = JSON_KEY, .text = {input.data + at + 1, key_end - at - 2}, .offset = at};
+    if (!end || json_key_add(r, &key)) {
+        return false; /* of a refused key json_next() gives the error again */
+    }
+    r->at = end;
+    r->state = STATE_AFTER;
+    *ret_key = (struct slice){input.data + at + 1, key_end - at - 2};
+    *ret_value = (struct slice){input.data + value, end - value};
+    return true;
+}
+
+enum err json_member(struct json_reader *reader, struct out *scratch, struct slice *ret_key,
+                     struct slice *ret_value)
+{
+    assert(reader->depth == 0 || reader->is_object[reader->depth - 1]);
+    if (json_member_plain(reader, ret_key, ret_value)) {
+        return ERR_OK;
+    }
+    struct json_token key;
+    struct slice value;
+    enum err e = json_next(reader, &key);
+    if (!e && key.kind == JSON_OBJECT_END) {
+        return ERR_CLOSED;
+    }
+    e = e ? e : json_skip(reader, &value);
+    e = e ? e : json_string(&key, scratch, ret_key);
+    if (!e) {
+        *ret_value = value;
+    }
+    return e;
 }
 
 void json_place(struct slice input, size_t offset, unsigned *ret_line, unsigned *ret_column)

@@ -1,5 +1,5 @@
-/* JSON: every text is either refused, or its tokens spell a text that is read as the same tokens;
- * and a value skipped is the value read. */
+/* JSON: every text is either refused, or its tokens spell a text that is read as the same tokens; a
+ * value skipped is the value read; members read at once are those read as key and value. */
 #include "ports/lib/json.h"
 
 #include <assert.h>
@@ -41,6 +41,33 @@ static enum err fuzz_copy(struct slice input, struct out *ret, struct json_reade
     return e;
 }
 
+static void fuzz_members(struct slice input)
+{
+    static uint8_t memory[2][FUZZ_SIZE_MAX];
+    struct out scratch[2] = {out_over(memory[0], FUZZ_SIZE_MAX),
+                             out_over(memory[1], FUZZ_SIZE_MAX)};
+    struct json_reader members;
+    struct json_reader tokens;
+    struct json_token token;
+    struct slice name, key, value, skipped;
+    json_init(&members, input);
+    json_init(&tokens, input);
+    if (json_next(&members, &token) || json_next(&tokens, &token) ||
+        token.kind != JSON_OBJECT_BEGIN) {
+        return;
+    }
+    for (enum err e = ERR_OK; !e;) {
+        e = json_next(&tokens, &token);
+        bool is_end = !e && token.kind == JSON_OBJECT_END;
+        e = is_end ? ERR_CLOSED : e ? e : json_skip(&tokens, &skipped);
+        assert(json_member(&members, &scratch[0], &name, &value) == e);
+        assert(e == ERR_OK || e == ERR_CLOSED ? members.at == tokens.at
+                                              : members.error_offset == tokens.error_offset);
+        assert(e || (!json_string(&token, &scratch[1], &key) && slice_equal(name, key)));
+        assert(e || (value.data == skipped.data && value.size == skipped.size));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t first[8 * FUZZ_SIZE_MAX];
@@ -50,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct slice input = {data, size};
     struct json_reader reader;
+    fuzz_members(input);
     struct out copy = out_over(first, sizeof first);
     enum err e = fuzz_copy(input, &copy, &reader);
     size_t end = reader.at;

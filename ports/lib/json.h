@@ -78,6 +78,11 @@ enum err json_next(struct json_reader *reader, struct json_token *ret) MUST_USE;
  * gives its text as written. ERR_CLOSED: the array has no more elements; json_next() gives its end.
  * Only where a value can come next. */
 enum err json_skip(struct json_reader *reader, struct slice *ret_text) MUST_USE;
+/* The next member of the object that is open: its key as json_string() gives it, and its value's
+ * text as written. ERR_CLOSED: there are no more, and the object's end is read. ERR_FULL: scratch is
+ * too small. Only where a key or the end can come next. */
+enum err json_member(struct json_reader *reader, struct out *scratch, struct slice *ret_key,
+                     struct slice *ret_value) MUST_USE;
 /* After the complete value: the offset of the first byte behind it (white space skipped).
  * input.size: nothing follows. */
 size_t json_end(struct json_reader *reader);

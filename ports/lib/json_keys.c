@@ -13,8 +13,23 @@ static uint64_t json_mix(uint64_t hash, uint64_t word)
     return hash ^ hash >> 29;
 }
 
+/* The last `size` bytes of a key, fewer than 8, with zeros behind. The key lies in `input`: where
+ * that goes on far enough, they are read at once. */
+static uint64_t json_word(struct slice input, const uint8_t *p, size_t size)
+{
+    uint64_t word = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if ((size_t)(input.data + input.size - p) >= 8) {
+        memcpy(&word, p, 8);
+        return word & ((UINT64_C(1) << 8 * size) - 1);
+    }
+#endif
+    memcpy(&word, p, size);
+    return word;
+}
+
 /* The hash of a key as it is meant: escaped and plain spellings give the same. */
-static uint32_t json_key_hash(const struct json_token *key)
+static uint32_t json_key_hash(struct slice input, const struct json_token *key)
 {
     const uint8_t *p = key->text.data;
     const uint8_t *end = p + key->text.size;
@@ -25,9 +40,7 @@ static uint32_t json_key_hash(const struct json_token *key)
             memcpy(&word, p, 8);
             hash = json_mix(hash, word);
         }
-        word = 0;
-        memcpy(&word, p, (size_t)(end - p));
-        hash = json_mix(hash, word);
+        hash = json_mix(hash, json_word(input, p, (size_t)(end - p)));
         return (uint32_t)(json_mix(hash, key->text.size) >> 32);
     }
     uint8_t gathered[8 + 4];
@@ -148,7 +161,7 @@ static bool json_key_is_listed(const struct json_reader *r, uint32_t hash,
 enum err json_key_add(struct json_reader *r, const struct json_token *key)
 {
     static const char duplicate[] = "a key that the object has already";
-    uint32_t hash = json_key_hash(key);
+    uint32_t hash = json_key_hash(r->input, key);
     uint64_t *bits = &r->key_bits[r->depth - 1];
     uint64_t bit = UINT64_C(1) << hash % 64;
     if ((*bits & bit) && json_key_is_listed(r, hash, key)) {

@@ -139,35 +139,47 @@ static void tree_build(struct tree_walk *walk, struct slice input)
     }
 }
 
+static enum err tree_open(struct json_tree **ret, struct tree_walk *walk, struct slice input,
+                          struct why *why, size_t *ret_error_offset)
+{
+    size_t count = 0;
+    enum err e = tree_count(&walk->reader, input, &count);
+    if (e) {
+        why_set(why, "%s", walk->reader.why.text);
+        *ret_error_offset = walk->reader.error_offset;
+        return e;
+    }
+    walk->tree = calloc(1, sizeof *walk->tree + count * sizeof walk->tree->nodes[0]);
+    if (walk->tree) {
+        walk->tree->document = cJSON_ParseWithLength((const char *)input.data, input.size);
+    }
+    if (!walk->tree || !walk->tree->document) { /* the text itself was checked above */
+        why_set(why, "no memory for %zu JSON values", count);
+        json_tree_close(walk->tree);
+        return ERR_NOMEM;
+    }
+    tree_build(walk, input);
+    assert(walk->tree->node_count == count);
+    *ret = walk->tree;
+    return ERR_OK;
+}
+
 enum err json_tree_open(struct json_tree **ret, struct slice input, struct why *why,
                         size_t *ret_error_offset)
 {
-    struct tree_walk walk = {.tree = NULL};
-    size_t count = 0;
+    *ret_error_offset = 0;
     if (input.size > JSON_TREE_SIZE_MAX) {
         why_set(why, "JSON text over %d bytes", JSON_TREE_SIZE_MAX);
-        *ret_error_offset = 0;
         return ERR_REJECTED;
     }
-    enum err e = tree_count(&walk.reader, input, &count);
-    if (e) {
-        why_set(why, "%s", walk.reader.why.text);
-        *ret_error_offset = walk.reader.error_offset;
-        return e;
-    }
-    walk.tree = calloc(1, sizeof *walk.tree + count * sizeof walk.tree->nodes[0]);
-    if (walk.tree) {
-        walk.tree->document = cJSON_ParseWithLength((const char *)input.data, input.size);
-    }
-    if (!walk.tree || !walk.tree->document) { /* the text itself was checked above */
-        why_set(why, "no memory for %zu JSON values", count);
-        json_tree_close(walk.tree);
+    struct tree_walk *walk = calloc(1, sizeof *walk); /* too large for the stack */
+    if (!walk) {
+        why_set(why, "no memory to read JSON");
         return ERR_NOMEM;
     }
-    tree_build(&walk, input);
-    assert(walk.tree->node_count == count);
-    *ret = walk.tree;
-    return ERR_OK;
+    enum err e = tree_open(ret, walk, input, why, ret_error_offset);
+    free(walk);
+    return e;
 }
 
 void json_tree_close(struct json_tree *tree)

@@ -1,6 +1,7 @@
 /* The two encodings into each other, with bytes as the specification gives them; what is refused;
  * numbers and times from text. */
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -370,6 +371,47 @@ static void check_double(double value)
     assert_memory_equal(&back, &value, sizeof value);
 }
 
+/* Short texts take a way of their own: strtod() is the judge. */
+static void short_numbers_are_rounded_as_all_are(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"0",
+                                        "-0",
+                                        "-0.0",
+                                        "0.1",
+                                        "-0.3",
+                                        "9007199254740993",
+                                        "9007199254740992",
+                                        "900719925474.0993",
+                                        "0.0000000000000001",
+                                        "123456789012345678",
+                                        "-12345678901234567",
+                                        "1.7976931348623157"};
+    uint64_t random = 88172645463325252;
+    for (size_t i = 0; i < ARRAY_COUNT(texts) + 20000; i++) {
+        char text[32];
+        double value;
+        int64_t whole = 0;
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        int digits = (int)(random >> 8 & 15);
+        uint64_t front = random >> 12 >> (random & 63);
+        (void)snprintf(text, sizeof text, "%s%" PRIu64 ".%0*u", random & 128 ? "-" : "", front,
+                       digits % 9 + 1, (unsigned)(random >> 40) % 10);
+        if (i < ARRAY_COUNT(texts)) {
+            (void)snprintf(text, sizeof text, "%s", texts[i]);
+        }
+        double wanted = strtod(text, NULL);
+        assert_int_equal(number_to_double(slice_of_text(text), &value), ERR_OK);
+        assert_memory_equal(&value, &wanted, sizeof value);
+        if (!strchr(text, '.')) {
+            assert_int_equal(number_to_long(slice_of_text(text), &whole), ERR_OK);
+            assert_true(whole == strtoll(text, NULL, 10));
+        }
+    }
+}
+
 static void check_float(float value)
 {
     char text[40] = "";
@@ -496,11 +538,17 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_encode_refused),
-        cmocka_unit_test(test_decode_refused), cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_depth),          cmocka_unit_test(test_whole_numbers),
-        cmocka_unit_test(test_decimals),       cmocka_unit_test(test_reals),
-        cmocka_unit_test(test_times),          cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_encode_refused),
+        cmocka_unit_test(test_decode_refused),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_whole_numbers),
+        cmocka_unit_test(test_decimals),
+        cmocka_unit_test(test_reals),
+        cmocka_unit_test(short_numbers_are_rounded_as_all_are),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

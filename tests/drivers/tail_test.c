@@ -326,6 +326,114 @@ static void a_copy_is_not_read_twice(void **state)
     }
 }
 
+/* Several generations that were copied and truncated, while the agent ran or not: each line once,
+ * the older generation first. */
+static void copies_keep_their_order(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        struct fixture f;
+        fixture_init(&f, "a.log*");
+        append(&f, "a.log", "line 1\nline 2\n");
+        fixture_start(&f);
+        expect(&f, 1, "line 2");
+        (void)host_commit(&f.host);
+        f.host.room = 0;
+        if (restart) {
+            fixture_stop(&f);
+            host_crash(&f.host);
+        }
+        append(&f, "a.log", "line 3\n");
+        for (unsigned n = 4; n <= 6; n++) {
+            char text[32];
+            snprintf(text, sizeof text, "line %u\n", n);
+            host_run(f.loop, 30);
+            (void)rename(path_of(&f, "a.log.2"), path_of(&f, "a.log.3"));
+            (void)rename(path_of(&f, "a.log.1"), path_of(&f, "a.log.2"));
+            copy_and_truncate(&f, "a.log", "a.log.1");
+            append(&f, "a.log", text);
+        }
+        f.host.room = SIZE_MAX;
+        if (restart) {
+            fixture_start(&f);
+        } else {
+            host_run(f.loop, 30);
+            tail_class.resume(f.driver);
+        }
+        for (unsigned n = 1; n <= 6; n++) {
+            char text[32];
+            snprintf(text, sizeof text, "line %u", n);
+            expect(&f, n - 1, text);
+        }
+        host_run(f.loop, 100);
+        assert_int_equal(f.host.event_count, 6);
+        fixture_release(&f);
+    }
+}
+
+/* While the agent is down a copy is made in a file that it knows: one that was deleted and whose
+ * inode is used again, or one that is copied over. */
+static void a_copy_over_a_known_file_is_not_read_twice(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, "a.log*");
+    append(&f, "a.log.1", "0, long ago\n");
+    fixture_start(&f);
+    expect(&f, 0, "0, long ago");
+    append(&f, "a.log", "1\n2\n");
+    expect(&f, 2, "2");
+    (void)host_commit(&f.host);
+    fixture_stop(&f);
+    append(&f, "a.log", "3\n");
+    assert_int_equal(truncate(path_of(&f, "a.log.1"), 0), 0);
+    copy_and_truncate(&f, "a.log", "a.log.1");
+    append(&f, "a.log", "four\n");
+    fixture_start(&f);
+    expect(&f, 3, "3");
+    expect(&f, 4, "four");
+    host_run(f.loop, 100);
+    assert_int_equal(f.host.event_count, 5);
+    fixture_release(&f);
+}
+
+/* A scan that runs while logrotate shifts its numbers may miss a file; that must not make it a new
+ * one, be it open or known by its cursor only. */
+static void a_file_out_of_sight_for_a_moment_is_not_read_twice(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        struct fixture f;
+        fixture_init(&f, "*.log");
+        setting_number(&f, "rotate_wait", 300);
+        append(&f, "a.log", "1\n2\n");
+        fixture_start(&f);
+        expect(&f, 1, "2");
+        (void)host_commit(&f.host);
+        if (restart) {
+            fixture_stop(&f);
+        } else {
+            host_run(f.loop, 400); /* quiet for longer than rotate_wait */
+        }
+        char away[64];
+        host_folder(away);
+        char hidden[128];
+        snprintf(hidden, sizeof hidden, "%s/a.log", away);
+        assert_int_equal(rename(path_of(&f, "a.log"), hidden), 0);
+        if (restart) {
+            fixture_start(&f);
+        }
+        host_run(f.loop, 50);
+        assert_int_equal(rename(hidden, path_of(&f, "a.log")), 0);
+        append(&f, "a.log", "3\n");
+        expect(&f, 2, "3");
+        host_run(f.loop, 100);
+        assert_int_equal(f.host.event_count, 3);
+        host_folder_remove(away);
+        fixture_release(&f);
+    }
+}
+
 /* Same first line, a name like a rotated one, but another file: it must not be taken for a copy. */
 static void a_file_that_only_begins_alike_is_read(void **state)
 {
@@ -498,6 +606,9 @@ int main(void)
         cmocka_unit_test(a_file_rotated_while_the_agent_was_down_is_found_in_its_folder),
         cmocka_unit_test(a_truncated_file_is_read_from_its_beginning),
         cmocka_unit_test(a_copy_is_not_read_twice),
+        cmocka_unit_test(copies_keep_their_order),
+        cmocka_unit_test(a_copy_over_a_known_file_is_not_read_twice),
+        cmocka_unit_test(a_file_out_of_sight_for_a_moment_is_not_read_twice),
         cmocka_unit_test(a_file_that_only_begins_alike_is_read),
         cmocka_unit_test(from_end_skips_only_what_is_there_at_the_first_start),
         cmocka_unit_test(a_partial_line_is_taken_when_asked_for),

@@ -1,30 +1,31 @@
-"""A TCP proxy before a Kafka broker: knows which Produce requests are under way, delays answers, cuts connections at random bytes.
+"""A TCP proxy before a Kafka node: it knows which Produce requests are under way, stops one at a chosen place, cuts connections at random bytes.
 
-It runs in threads of the harness. `in_flight()` counts Produce requests of which at least one byte has left for the broker and whose
-answer has not come back whole. The answer to a Produce request may be held back, so that a kill falls between append and answer."""
+It runs in threads of the harness. A request is under way from the moment when it has left the agent whole until its answer has gone back
+whole. With a gate, Produce requests on their way to the broker ("request") or their answers ("answer") stop there, all of them or behind
+their first bytes, until the gate is opened or the connection is cut: so a kill meets the very moment that it is meant for."""
 import random
 import socket
 import struct
 import threading
-import time
 
 PRODUCE = 0
 
 
 class Proxy:
-    def __init__(self, broker_port, seed):
-        self.broker_port = broker_port
+    def __init__(self, port, broker_port, seed, changed):
+        """`changed` is a threading.Condition, notified whenever something here is not as it was."""
+        self.broker_port, self.changed = broker_port, changed
         self.random = random.Random(seed)
-        self.lock = threading.Lock()
         self.links = set()
         self.open = True
-        self.delay = 0.0        # seconds that each answer of a Produce is held back
-        self.hold = 0.0         # seconds that a Produce request is held back on its way to the broker
+        self.gate = None        # None, "request" or "answer"
+        self.part = False       # what stops at the gate has passed up to a random byte
+        self.passed = 0         # Produce requests that went to the broker whole, ever
         self.cut_share = 0.0    # share of connections that are cut at a random byte
         self.refused = False    # nobody gets through
-        self.counts = {"connections": 0, "cut_up": 0, "cut_down": 0, "produce": 0}
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        self.counts = {"produce": 0, "cut_up": 0, "cut_down": 0}
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = port
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -33,33 +34,54 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            self.counts["connections"] += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
-        if self.refused:
-            client.close()
-            return
+        broker = None
         try:
-            broker = socket.create_connection(("127.0.0.1", self.broker_port), timeout=5)
+            if not self.refused:
+                broker = socket.create_connection(("127.0.0.1", self.broker_port), timeout=5)
         except OSError:
+            pass
+        if broker is None:
             client.close()
             return
         for s in (client, broker):
             s.settimeout(None)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = Link(self, client, broker)
-        with self.lock:
+        with self.changed:
             self.links.add(link)
-        threading.Thread(target=link.down, daemon=True).start()
+            refused = self.refused
+        if refused:
+            link.close()
+        down = threading.Thread(target=link.down, daemon=True)
+        down.start()
         link.up()
+        down.join()
+        client.close()      # only now: nobody is left who might meet the next connection under this descriptor's number
+        broker.close()
 
     def in_flight(self):
-        with self.lock:
+        with self.changed:
             return sum(len(link.waiting) for link in self.links)
 
+    def at_gate(self, gate):
+        with self.changed:
+            return sum(link.stopped == gate for link in self.links)
+
+    def set_gate(self, gate, part=False):
+        with self.changed:
+            self.gate, self.part = gate, part
+            self.changed.notify_all()
+
+    def shut(self, shut):
+        self.refused = shut
+        if shut:
+            self.cut_all()
+
     def cut_all(self):
-        with self.lock:
+        with self.changed:
             links = list(self.links)
         for link in links:
             link.close()
@@ -74,93 +96,103 @@ class Link:
     def __init__(self, proxy, client, broker):
         self.proxy, self.client, self.broker = proxy, client, broker
         self.waiting = set()    # correlation ids of Produce requests under way
-        self.cut_up = self.cut_down = None
+        self.stopped = None     # at which gate
+        self.closed = False
+        self.left = {"cut_up": None, "cut_down": None}    # bytes until this connection is cut
         if proxy.random.random() < proxy.cut_share:
-            if proxy.random.random() < 0.5:
-                self.cut_up = proxy.random.randrange(1, 20000)
-            else:
-                self.cut_down = proxy.random.randrange(1, 1500)
+            side = proxy.random.choice(["cut_up", "cut_down"])
+            self.left[side] = proxy.random.randrange(1, 20000 if side == "cut_up" else 1500)
 
     def close(self):
-        with self.proxy.lock:
+        with self.proxy.changed:
+            self.closed = True
             self.proxy.links.discard(self)
             self.waiting.clear()
+            self.proxy.changed.notify_all()
         for s in (self.client, self.broker):
             try:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-            s.close()
+
+    def _send(self, to, data, side):
+        """All of `data`, or what this connection may still carry in this direction."""
+        if self.left[side] is not None:
+            if len(data) >= self.left[side]:
+                self.proxy.counts[side] += 1
+                to.sendall(data[:self.left[side]])
+                raise ConnectionError
+            self.left[side] -= len(data)
+        to.sendall(data)
+
+    def _pass(self, to, data, side, gate):
+        """Sends `data`; a gate of this kind stops it."""
+        proxy, done = self.proxy, 0
+        with proxy.changed:
+            stops = proxy.gate == gate
+            part = stops and proxy.part
+        if part:
+            done = proxy.random.randrange(1, len(data))
+            self._send(to, data[:done], side)
+        if stops:
+            with proxy.changed:
+                self.stopped = gate
+                proxy.changed.notify_all()
+                proxy.changed.wait_for(lambda: self.closed or proxy.gate != gate)
+                self.stopped = None
+                if self.closed:
+                    raise ConnectionError
+        self._send(to, data[done:], side)
 
     def up(self):
-        """Client to broker: follows the framing (size, api key, version, correlation id) over any chunking."""
-        passed, head, left = 0, b"", 0
+        """Client to broker, request by request."""
         try:
-            while True:
-                data = self.client.recv(65536)
-                if not data:
-                    break
-                at = 0
-                produce_before = self.proxy.counts["produce"]
-                while at < len(data):
-                    if left == 0:
-                        take = min(12 - len(head), len(data) - at)
-                        head += data[at:at + take]
-                        at += take
-                        if len(head) == 12:
-                            size, key, _, correlation = struct.unpack(">ihhi", head)
-                            left, head = size - 8, b""
-                            if key == PRODUCE:
-                                with self.proxy.lock:
-                                    self.waiting.add(correlation)
-                                    self.proxy.counts["produce"] += 1
-                    else:
-                        take = min(left, len(data) - at)
-                        at += take
-                        left -= take
-                if self.proxy.hold and self.proxy.counts["produce"] != produce_before:
-                    time.sleep(self.proxy.hold)     # a connection that is cut meanwhile takes the request with it
-                if self.cut_up is not None and passed + len(data) >= self.cut_up:
-                    self.broker.sendall(data[:self.cut_up - passed])
-                    self.proxy.counts["cut_up"] += 1
-                    break
-                passed += len(data)
-                self.broker.sendall(data)
+            while frame := frame_of(self.client):
+                _, key, _, correlation = struct.unpack(">ihhi", frame[:12])
+                if key != PRODUCE:
+                    self._send(self.broker, frame, "cut_up")
+                    continue
+                with self.proxy.changed:
+                    self.waiting.add(correlation)
+                    self.proxy.counts["produce"] += 1
+                    self.proxy.changed.notify_all()
+                self._pass(self.broker, frame, "cut_up", "request")
+                with self.proxy.changed:
+                    self.proxy.passed += 1
+                    self.proxy.changed.notify_all()
         except OSError:
             pass
         self.close()
 
     def down(self):
-        passed = 0
+        """Broker to client, answer by answer."""
         try:
-            while True:
-                head = self._exactly(8)
-                if head is None:
-                    break
-                size, correlation = struct.unpack(">ii", head)
-                body = self._exactly(size - 4)
-                if body is None:
-                    break
-                if correlation in self.waiting and self.proxy.delay:
-                    time.sleep(self.proxy.delay)
-                data = head + body
-                if self.cut_down is not None and passed + len(data) >= self.cut_down:
-                    self.client.sendall(data[:self.cut_down - passed])
-                    self.proxy.counts["cut_down"] += 1
-                    break
-                passed += len(data)
-                self.client.sendall(data)
-                with self.proxy.lock:
+            while frame := frame_of(self.broker):
+                _, correlation = struct.unpack(">ii", frame[:8])
+                if correlation not in self.waiting:
+                    self._send(self.client, frame, "cut_down")
+                    continue
+                self._pass(self.client, frame, "cut_down", "answer")
+                with self.proxy.changed:
                     self.waiting.discard(correlation)
+                    self.proxy.changed.notify_all()
         except OSError:
             pass
         self.close()
 
-    def _exactly(self, size):
-        data = b""
-        while len(data) < size:
-            more = self.broker.recv(size - len(data))
-            if not more:
-                return None
-            data += more
-        return data
+
+def frame_of(peer):
+    """One request or answer with the size before it; None: the peer has ended."""
+    head = exactly(peer, 4)
+    body = exactly(peer, struct.unpack(">i", head)[0]) if head else None
+    return head + body if body else None
+
+
+def exactly(peer, size):
+    data = bytearray()
+    while len(data) < size:
+        more = peer.recv(size - len(data))
+        if not more:
+            return None
+        data += more
+    return bytes(data)

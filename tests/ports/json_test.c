@@ -285,6 +285,49 @@ static void test_skips(void **state)
     assert_true(slice_equal_text(text, "[1]"));
 }
 
+static void test_members(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":1.5,\n \"long_key_\" : \"\xc3\xa9\", \"\\u0062\":[{\"a\":2}] ,"
+        "\"\":\"a\\\"b\",\"t\":true,\"n\":-0e1}7";
+    static const char *const wanted[][2] = {{"a", "1.5"},         {"long_key_", "\"\xc3\xa9\""},
+                                            {"b", "[{\"a\":2}]"}, {"", "\"a\\\"b\""},
+                                            {"t", "true"},        {"n", "-0e1"}};
+    static const char *const wrong[] = {
+        "{\"a\":1,}",       "{,\"a\":1}",        "{\"a\":01}",
+        "{\"a\" 1}",        "{\"a\":1 \"b\":2}", "{\"a\":1,\"a\":1}",
+        "{\"a\":\"\x01\"}", "{\"a\":1",          "{\"a\":\"\xff\"}"};
+    uint8_t memory[64];
+    struct out scratch = out_over(memory, sizeof memory);
+    struct json_reader reader;
+    struct json_token token;
+    struct slice key, value;
+    json_init(&reader, text_slice(text));
+    assert_int_equal(json_next(&reader, &token), ERR_OK);
+    for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
+        assert_int_equal(json_member(&reader, &scratch, &key, &value), ERR_OK);
+        assert_true(slice_equal_text(key, wanted[i][0]));
+        assert_true(slice_equal_text(value, wanted[i][1]));
+    }
+    assert_int_equal(json_member(&reader, &scratch, &key, &value), ERR_CLOSED);
+    assert_int_equal(json_end(&reader), sizeof text - 2);
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        enum err e;
+        json_init(&reader, text_slice(wrong[i]));
+        assert_int_equal(json_next(&reader, &token), ERR_OK);
+        while (!(e = json_member(&reader, &scratch, &key, &value))) {
+        }
+        assert_int_equal(e, ERR_CORRUPT);
+        assert_true(reader.why.text[0] != 0);
+        assert_int_equal(json_member(&reader, &scratch, &key, &value), ERR_CORRUPT); /* sticky */
+    }
+    scratch = out_over(memory, 2);
+    json_init(&reader, text_slice("{\"\\u0062\":1}"));
+    assert_int_equal(json_next(&reader, &token), ERR_OK);
+    assert_int_equal(json_member(&reader, &scratch, &key, &value), ERR_FULL);
+}
+
 static void test_depth(void **state)
 {
     (void)state;
@@ -403,11 +446,17 @@ static void test_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts),    cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_tokens),     cmocka_unit_test(test_unescapes),
-        cmocka_unit_test(test_skips),      cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_duplicates), cmocka_unit_test(test_many_keys),
-        cmocka_unit_test(test_place),      cmocka_unit_test(test_filter_is_emptied),
+        cmocka_unit_test(test_accepts),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_unescapes),
+        cmocka_unit_test(test_skips),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_filter_is_emptied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

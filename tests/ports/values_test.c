@@ -1,5 +1,6 @@
 /* Errors, slices and dates: what everything else is built of. */
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "ports/clock.h"
@@ -125,6 +126,31 @@ static void utf8_is_checked_as_rfc_3629_says(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         assert_false(slice_is_utf8(slice_of_text(bad[i])));
     }
+    char text[32];
+    for (size_t at = 0; at < sizeof text; at++) { /* wherever it stands in plain text */
+        memset(text, 'a', sizeof text);
+        assert_true(slice_is_utf8((struct slice){(const uint8_t *)text, at}));
+        text[at] = '\x80';
+        assert_false(slice_is_utf8((struct slice){(const uint8_t *)text, sizeof text}));
+    }
+}
+
+static void whole_numbers_are_written_in_digits(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, 9, 10, 12345, UINT64_MAX - 1, UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
+        char text[24] = "";
+        char wanted[24];
+        struct out o = out_over(text, sizeof text - 1);
+        out_put_number(&o, values[i]);
+        (void)snprintf(wanted, sizeof wanted, "%llu", (unsigned long long)values[i]);
+        assert_string_equal(text, wanted);
+    }
+    uint8_t little[2];
+    struct out o = out_over(little, sizeof little);
+    out_put_number(&o, 123);
+    assert_true(o.overflow && o.size == 0);
 }
 
 static void json_strings_are_escaped(void **state)
@@ -227,6 +253,7 @@ int main(void)
         cmocka_unit_test(varints_have_the_bytes_of_avro),
         cmocka_unit_test(an_out_overflows_and_stays_so),
         cmocka_unit_test(utf8_is_checked_as_rfc_3629_says),
+        cmocka_unit_test(whole_numbers_are_written_in_digits),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(slices_compare_like_words),
         cmocka_unit_test(a_reason_grows_outwards_and_is_cut),

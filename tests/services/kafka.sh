@@ -14,7 +14,8 @@ usage: kafka.sh jars   VERSION                               fetch the jars of a
        kafka.sh tool   DIR CLASS ARG...                      run a Java tool with --bootstrap-server set
        kafka.sh port   DIR plain|sasl|ssl|sasl_ssl [NODE]    print a listener's port
 words: sasl (SASL_PLAINTEXT), ssl (SSL), both (SASL_SSL as well), mtls (ssl, client certificate required),
-       acl (nothing is allowed on the SASL and SSL listeners without an ACL), nodes=N
+       acl (nothing is allowed on the SASL and SSL listeners without an ACL), nodes=N,
+       advertise=+N (the SASL_PLAINTEXT listener is said to be N ports above a node's first: a proxy's)
 others KEY=VALUE are broker properties. VERSION below 3.0 runs with ZooKeeper, all others with KRaft.
 EOF
   exit 2
@@ -109,7 +110,7 @@ write_properties() {                                 # write_properties NODE
   {
     echo "log.dirs=$dir/$n/data"
     echo "inter.broker.listener.name=PLAINTEXT"
-    echo "advertised.listeners=$listeners"
+    echo "advertised.listeners=${listeners/SASL_PLAINTEXT:\/\/127.0.0.1:$((p + 1))/SASL_PLAINTEXT:\/\/127.0.0.1:$((p + advertise))}"
     if [ "$zookeeper" = 1 ]; then
       echo "broker.id=$n"
       echo "listeners=$listeners"
@@ -192,9 +193,7 @@ launch() {                                           # launch NAME CLASS CONFIG:
   local at=$dir/$1
   [ -f "$at/log" ] && cat "$at/log" >>"$at/log.old"
   : >"$at/log"                                       # there before the first look at it
-  # not through broker_java: the pid must be Java's own
-  setsid java "${java_opts[@]}" -cp "$cache/$version/*" "$2" "$3" >"$at/log" 2>&1 </dev/null &
-  echo $! >"$at/pid"
+  "$here/guard" "$at/pid" java "${java_opts[@]}" -cp "$cache/$version/*" "$2" "$3" >"$at/log" 2>&1
 }
 
 start_zookeeper() {
@@ -241,7 +240,7 @@ end_process() {                                      # end_process SIGNAL NAME: 
   local file=$dir/$2/pid pid
   alive "$file" || { rm -f "$file"; return 0; }
   pid=$(cat "$file")
-  kill "-$1" "$pid"
+  kill "-$1" "$pid" 2>/dev/null || true                # it may have ended just now
   for _ in $(seq 600); do
     running "$pid" || { rm -f "$file"; return 0; }
     sleep 0.05
@@ -256,7 +255,7 @@ end_nodes() {                                        # end_nodes SIGNAL [NODE]
   if [ -n "${2:-}" ]; then end_process "$1" "$2"; return; fi
   # all at once: the last ones could not find a controller for an orderly end otherwise
   if [ "$1" = TERM ]; then
-    for n in $(seq "$nodes"); do alive "$dir/$n/pid" && kill -TERM "$(cat "$dir/$n/pid")"; done
+    for n in $(seq "$nodes"); do alive "$dir/$n/pid" && kill -TERM "$(cat "$dir/$n/pid")" 2>/dev/null || true; done
   fi
   for n in $(seq "$nodes"); do end_process "$1" "$n"; done
   end_process "$1" zk
@@ -266,7 +265,7 @@ end_nodes() {                                        # end_nodes SIGNAL [NODE]
 
 cmd_start() {
   [ $# -ge 3 ] || usage
-  version=$1 port=$3 nodes=1 sasl=0 ssl=0 mtls=0 acl=0 zookeeper=0 extra=()
+  version=$1 port=$3 nodes=1 sasl=0 ssl=0 mtls=0 acl=0 zookeeper=0 advertise=1 extra=()
   mkdir -p "$2"
   dir=$(cd "$2" && pwd)
   [ ! -f "$dir/settings" ] || die "already used: $dir (resume it, or remove it)"
@@ -281,6 +280,7 @@ cmd_start() {
       mtls) ssl=1 mtls=1 ;;
       acl) acl=1 ;;
       nodes=[1-9]) nodes=${word#nodes=} ;;
+      advertise=+[0-9]) advertise=${word#advertise=+} ;;
       *=*) extra+=("$word") ;;
       *) usage ;;
     esac

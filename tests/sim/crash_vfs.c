@@ -75,7 +75,7 @@ static enum verdict begin(struct crash_vfs *v, enum crash_op op)
 {
     v->counts.ops[op]++;
     v->counts.ops_all++;
-    if (v->freeze_in > 0 && --v->freeze_in == 0) {
+    if (op != CRASH_OP_READ && v->freeze_in > 0 && --v->freeze_in == 0) {
         v->frozen = true;
     }
     if (v->frozen) {

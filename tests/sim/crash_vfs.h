@@ -41,8 +41,8 @@ enum crash_image {
     CRASH_ANY,     /* one of these, by the seed */
 };
 
-/* From now on, or from the n-th operation from now on (1: the next one is the first that does not
- * reach the disk; 0: never), all I/O fails. */
+/* From now on, or from the n-th operation from now on that is not a read (1: the next one is the
+ * first that does not reach the disk; 0: never), all I/O fails. */
 void crash_vfs_freeze(struct crash_vfs *vfs);
 void crash_vfs_freeze_after(struct crash_vfs *vfs, uint64_t n);
 bool crash_vfs_is_frozen(const struct crash_vfs *vfs);

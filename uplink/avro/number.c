@@ -60,8 +60,38 @@ static enum err digits_of(struct slice text, struct digits *ret)
     return ERR_OK;
 }
 
+/* A short number as it is mostly written, "-12.5", without exponent: its digits as one whole number,
+ * and how many of them stand behind the point. False: look at it properly. */
+static bool number_is_short(struct slice text, uint64_t *ret_whole, size_t *ret_behind)
+{
+    uint64_t whole = 0;
+    size_t point = text.size;
+    if (text.size == 0 || text.size > 18) { /* of at most 18 digits: no overflow */
+        return false;
+    }
+    for (size_t at = text.data[0] == '-'; at < text.size; at++) {
+        unsigned digit = (unsigned)text.data[at] - '0';
+        if (digit <= 9) {
+            whole = whole * 10 + digit;
+        } else if (text.data[at] == '.') {
+            point = at + 1;
+        } else {
+            return false;
+        }
+    }
+    *ret_whole = whole;
+    *ret_behind = text.size - point;
+    return true;
+}
+
 enum err number_to_long(struct slice text, int64_t *ret)
 {
+    uint64_t whole;
+    size_t behind;
+    if (number_is_short(text, &whole, &behind) && behind == 0) {
+        *ret = text.data[0] == '-' ? -(int64_t)whole : (int64_t)whole;
+        return ERR_OK;
+    }
     struct digits d;
     enum err e = digits_of(text, &d);
     if (e) {
@@ -102,8 +132,28 @@ static bool number_copy(struct slice text, char ret[NUMBER_TEXT_SIZE_MAX + 1])
     return slice_to_text(text, ret, NUMBER_TEXT_SIZE_MAX + 1);
 }
 
+/* Two whole numbers that doubles hold exactly: their quotient is rounded once, and so correctly. Not
+ * where results have more bits than doubles (x87). */
+static bool number_divide(struct slice text, double *ret)
+{
+    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+                                  1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
+    uint64_t whole;
+    size_t behind;
+    if (FLT_EVAL_METHOD != 0 || !number_is_short(text, &whole, &behind) ||
+        whole > UINT64_C(1) << DBL_MANT_DIG) {
+        return false;
+    }
+    double value = (double)whole / tens[behind];
+    *ret = text.data[0] == '-' ? -value : value;
+    return true;
+}
+
 enum err number_to_double(struct slice text, double *ret)
 {
+    if (number_divide(text, ret)) {
+        return ERR_OK;
+    }
     char copy[NUMBER_TEXT_SIZE_MAX + 1];
     if (!number_copy(text, copy)) {
         return ERR_REJECTED;

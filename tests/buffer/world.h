@@ -1,0 +1,107 @@
+/* A buffer on a disk that fails, and a model of what it must hold.
+ *
+ * Every commit carries its number in a cursor, so that after a crash the buffer itself says which
+ * commit it stands at: the last one that was acknowledged, or the one that was under way. The
+ * whole of what it holds has to be that of the model at that commit: nothing acknowledged missing,
+ * nothing half. Datums are functions of stream and sequence.
+ *
+ * Checks return NULL or what is wrong, because the controls count what the tests must not see. */
+#ifndef WEIR_TESTS_BUFFER_WORLD_H
+#define WEIR_TESTS_BUFFER_WORLD_H
+
+#include "buffer/buffer.h"
+#include "tests/sim/crash_vfs.h"
+
+#define WORLD_STREAMS 3 /* numbers 1..3 */
+#define WORLD_UPLINKS 2 /* numbers 1..2 */
+#define WORLD_SEQUENCES (1 << 15)
+#define WORLD_KEYS 24
+#define WORLD_PATH "world.db"
+
+struct model_parcel {
+    bool open;
+    uint16_t uplink;
+    uint16_t stream;
+    struct range range;
+    uint32_t part_count;
+    uint32_t done; /* bits */
+};
+
+struct model {
+    uint64_t commit;
+    uint64_t next[WORLD_STREAMS + 1];
+    uint64_t low[WORLD_STREAMS + 1]; /* below it nothing is owed */
+    /* Bit u-1: owed to uplink u. */
+    uint8_t owed[WORLD_STREAMS + 1][WORLD_SEQUENCES];
+    struct model_parcel parcels[WORLD_UPLINKS + 1][WORLD_STREAMS + 1];
+    uint64_t cursors[WORLD_KEYS]; /* the commit that set it; 0: none */
+    uint64_t dropped[WORLD_STREAMS + 1];
+    uint64_t asides; /* since the database was made */
+    uint32_t boot_known;
+};
+
+#define STEP_EVENTS 160
+#define STEP_BYTES (64 * 1024)
+#define STEP_CURSORS 6
+#define STEP_VALUE_SIZE 200
+#define STEP_PARCELS (WORLD_UPLINKS * WORLD_STREAMS)
+
+/* A commit as it was offered, kept so that it can be offered again. */
+struct step {
+    struct buffer_write write;
+    struct stored_event events[STEP_EVENTS];
+    uint8_t bytes[STEP_BYTES];
+    size_t size;
+    struct cursor_change cursors[STEP_CURSORS];
+    uint8_t values[STEP_CURSORS][STEP_VALUE_SIZE];
+    struct part_done dones[STEP_PARCELS];
+    struct parcel parcels[STEP_PARCELS];
+    const struct parcel *parcel_pointers[STEP_PARCELS];
+    struct owed_end end;
+    struct aside aside;
+    struct boot_offset boot;
+    struct remote_id remote;
+};
+
+struct world {
+    struct crash_vfs *vfs;
+    struct buffer_setup setup;
+    struct buffer *buffer;
+    uint64_t chance;
+    uint32_t incarnation;
+    uint32_t schemas[WORLD_STREAMS + 1];
+    uint16_t driver;
+    bool prepared;
+    struct buffer_changes changes; /* after the last commit or opening */
+    struct model *sure;            /* acknowledged */
+    struct model *maybe;           /* with the commit under way */
+    bool under_way;
+    bool drains; /* deliveries keep up, else the buffer fills */
+    struct step *step;
+    struct rows *rows;
+    struct why why;
+    char problem[300];
+};
+
+struct world *world_open(const char *vfs_name, uint64_t seed, int64_t size_max);
+void world_close(struct world *w);
+/* Another seed, an empty disk, an empty model. The buffer is closed. */
+void world_reset(struct world *w, uint64_t seed);
+
+uint32_t world_below(struct world *w, uint32_t limit);
+
+/* Opens the buffer, with schemas and a driver. Its error; the reason in w->why. */
+enum err world_buffer_open(struct world *w) MUST_USE;
+void world_buffer_close(struct world *w);
+/* After opening: which commit stands, and is it all there? */
+const char *world_check(struct world *w) MUST_USE;
+/* Are there sequences left for many more commits? */
+bool world_has_room(const struct world *w);
+/* A random commit, offered once; its error. The model follows when it is ERR_OK. */
+enum err world_step(struct world *w) MUST_USE;
+/* Offers the failed commit again, unchanged. */
+enum err world_retry(struct world *w) MUST_USE;
+/* After a commit that was ERR_OK: does what it says agree with the model? */
+const char *world_check_changes(struct world *w) MUST_USE;
+
+#endif

@@ -1,0 +1,194 @@
+"""What the ledger kills: a real Kafka behind one proxy a node, and the program weir."""
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from proxy import Proxy
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KAFKA_SH = os.path.join(os.path.dirname(HERE), "services", "kafka.sh")
+FREE_PORTS = os.path.join(os.path.dirname(HERE), "services", "free_ports.py")
+SCHEMA = {"type": "record", "name": "Numbered", "namespace": "ledger", "fields": [
+    {"name": "key", "type": "string"}, {"name": "n", "type": "long"}, {"name": "pad", "type": "string"}]}
+PATIENCE = 180      # seconds for anything that takes one on an idle machine
+
+
+def wait_for(what, condition, seconds=PATIENCE, pause=0.02):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise SystemExit(f"ledger: no {what} within {seconds} s")
+        time.sleep(pause)
+
+
+class Broker:
+    """Kafka of tests/services; its SASL listeners are reached through the proxies. Ports: see kafka.sh; +5 and +6 of a node are the proxy's
+    and spare."""
+
+    def __init__(self, version, nodes, directory, seed):
+        self.dir, self.nodes, self.version = directory, nodes, version
+        self.port = int(subprocess.run(["python3", FREE_PORTS, str(10 * nodes)], check=True, capture_output=True, text=True).stdout)
+        self.changed = threading.Condition()
+        self.proxies = [Proxy(self.port + 10 * n + 5, self.port + 10 * n + 1, seed + n, self.changed) for n in range(nodes)]
+
+    def start(self):
+        os.makedirs(self.dir, exist_ok=True)
+        words = ["sasl", "advertise=+5"] + ([f"nodes={self.nodes}"] if self.nodes > 1 else [])
+        self.run("start", self.version, self.dir, str(self.port), *words)
+
+    def plain(self):
+        return ",".join(f"127.0.0.1:{self.port + 10 * n}" for n in range(self.nodes))
+
+    @staticmethod
+    def admin(servers):
+        return AdminClient({"bootstrap.servers": servers, "log_level": 0})
+
+    def run(self, *words):
+        subprocess.run(["bash", KAFKA_SH, *words], check=True, stdout=subprocess.DEVNULL)
+
+    def topic(self, name, partitions):
+        config = {"min.insync.replicas": "2"} if self.nodes > 1 else {}
+        topic = NewTopic(name, partitions, replication_factor=min(self.nodes, 3), config=config)
+        admin = self.admin(self.plain())
+        admin.create_topics([topic])[name].result(PATIENCE)
+        wait_for(f"topic {name}", lambda: self.partitions(name) == partitions)
+
+    def add_partition(self, name):
+        count = self.partitions(name) + 1
+        admin = self.admin(self.plain())
+        admin.create_partitions([NewPartitions(name, count)])[name].result(PATIENCE)
+        wait_for("new partition", lambda: self.partitions(name) == count)
+
+    def partitions(self, name):
+        """As every node knows it, with a leader each."""
+        counts = []
+        for n in range(self.nodes):
+            admin = self.admin(f"127.0.0.1:{self.port + 10 * n}")
+            topic = admin.list_topics(name, timeout=PATIENCE).topics[name]
+            counts.append(sum(p.leader >= 0 for p in topic.partitions.values()))
+        return min(counts)
+
+    # --- the way to it ---
+
+    def in_flight(self):
+        return sum(p.in_flight() for p in self.proxies)
+
+    def shut(self, shut):
+        for p in self.proxies:
+            p.shut(shut)
+
+    def cut(self):
+        for p in self.proxies:
+            p.cut_all()
+
+    def gate(self, gate, part=False):
+        for p in self.proxies:
+            p.set_gate(gate, part)
+
+    def cut_share(self, share):
+        for p in self.proxies:
+            p.cut_share = share
+
+    def wait(self, what, condition):
+        """The first node (from 1) whose proxy fits the condition."""
+        with self.changed:
+            found = self.changed.wait_for(lambda: next((n + 1 for n, p in enumerate(self.proxies) if condition(p)), None), PATIENCE)
+        if not found:
+            raise SystemExit(f"ledger: no {what} within {PATIENCE} s")
+        return found
+
+    def cuts(self):
+        return sum(p.counts["cut_up"] + p.counts["cut_down"] for p in self.proxies)
+
+    # --- the nodes ---
+
+    def kill(self, node):
+        with open(os.path.join(self.dir, str(node), "pid")) as f:
+            os.kill(int(f.read()), signal.SIGKILL)      # at this moment; kill9 waits for it and tidies up
+        self.run("kill9", self.dir, str(node))
+
+    def resume(self, node):
+        self.run("resume", self.dir, str(node))
+
+    def close(self):
+        for p in self.proxies:
+            p.close()
+        if os.path.exists(os.path.join(self.dir, "settings")):
+            self.run("kill9", self.dir)
+
+
+class Agent:
+    """One life after the other on the same buffer."""
+
+    def __init__(self, program, directory, brokers, topic, fault=None):
+        self.program, self.dir, self.brokers, self.topic = program, directory, brokers, topic
+        self.environment = {**os.environ, "WEIR_FAULT": fault or ""}
+        self.ack, self.commit = "20 ms", "200 ms"
+        self.http_port = int(subprocess.run(["python3", FREE_PORTS, "1"], check=True, capture_output=True, text=True).stdout)
+        self.log_path = os.path.join(directory, "agent.log")
+        self.path = os.path.join(directory, "weir.json")
+        with open(os.path.join(directory, "numbered.avsc"), "w") as f:
+            json.dump(SCHEMA, f)
+        self.lives = 0
+        self.process = None
+
+    def configuration(self):
+        files = {name: {"type": "tail", "stream": "numbered", "paths": [os.path.join(self.dir, name, "events.log*")], "poll": "50 ms"}
+                 for name in ("renamed", "copied")}
+        return {
+            "agent": {"id": "ledger"},
+            "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "64 MiB", "commit_interval": self.commit},
+            "streams": {"numbered": {"schema": "numbered.avsc", "key": "key"}},
+            "drivers": {**files, "post": {"type": "http", "stream": "numbered", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": self.ack}},
+            "uplinks": {"cloud": {
+                "type": "kafka", "brokers": self.brokers, "topic": self.topic, "streams": ["numbered"],
+                "sasl": {"mechanism": "PLAIN", "user": "weir", "password": "weir-secret"}, "backoff_max": "1 s"}},
+        }
+
+    def start(self):
+        with open(self.path, "w") as f:
+            json.dump(self.configuration(), f, indent=1)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([self.program, "run", self.path], stdout=log, stderr=log, env=self.environment)
+        self.lives += 1
+        wait_for("agent", self.listening)
+
+    def listening(self):
+        if self.process.poll() is not None:
+            raise SystemExit(f"ledger: the agent ended with {self.process.returncode}; see {self.log_path}")
+        try:
+            socket.create_connection(("127.0.0.1", self.http_port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(PATIENCE) != 0:
+            raise SystemExit(f"ledger: the agent ended with {self.process.returncode}; see {self.log_path}")
+
+    def status(self):
+        """By the control socket itself: quicker than a process."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(os.path.join(self.dir, "weir.sock"))
+            s.sendall(b"status\n")
+            answer = b""
+            while more := s.recv(65536):
+                answer += more
+        return json.loads(answer)
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
