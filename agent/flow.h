@@ -33,6 +33,7 @@ struct flow_batch {
     enum batch_state state;
     struct timer retry;
     struct backoff backoff;
+    bool was_reassigned;       /* it has had other numbers before */
     struct send_report report; /* the last one */
 };
 

@@ -55,6 +55,19 @@ static void flow_answer_wait(struct flow *flow, struct flow_batch *fb, int64_t w
     timer_arm(&fb->retry, (uint64_t)wait_ms);
 }
 
+/* New numbers at once; but when these do not help either, with pauses: each costs a commit. */
+static void flow_answer_reassign(struct flow *flow, struct flow_batch *fb)
+{
+    if (fb->was_reassigned) {
+        flow_answer_wait(flow, fb, backoff_next_ms(&fb->backoff, 0, random_u32()));
+    } else {
+        fb->state = BATCH_BUILT;
+    }
+    fb->was_reassigned = true;
+    fb->batch.again = false;
+    flow->parcel.parts[flow_index_of(flow, fb)].assigned = false;
+}
+
 void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report)
 {
     assert(fb->state == BATCH_LENT && flow->lent_count > 0);
@@ -69,9 +82,7 @@ void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_rep
         flow_answer_refused(flow, fb);
         break;
     case SEND_REASSIGN:
-        flow->parcel.parts[flow_index_of(flow, fb)].assigned = false;
-        fb->batch.again = false;
-        fb->state = BATCH_BUILT;
+        flow_answer_reassign(flow, fb);
         break;
     case SEND_ASIDE:
         fb->state = BATCH_ASIDE;

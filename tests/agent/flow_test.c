@@ -1,0 +1,95 @@
+/* What a flow makes of an uplink's answers. */
+#include "tests/cmocka.h"
+
+#include "agent/flow.h"
+
+#define BACKOFF_MAX_MS 60000
+
+struct scene {
+    struct loop *loop;
+    struct uplink_host host;
+    struct forward_stream stream;
+    struct flow flow;
+    struct flow_batch batch;
+};
+
+static void retry_fired(struct timer *timer)
+{
+    (void)timer;
+}
+
+/* One part, lent. A commit under way keeps the flow from doing anything by itself. */
+static void scene_begin(struct scene *scene)
+{
+    *scene = (struct scene){0};
+    assert_int_equal(loop_open(&scene->loop), ERR_OK);
+    scene->flow.host = &scene->host;
+    scene->flow.stream = &scene->stream;
+    scene->flow.has_parcel = true;
+    scene->flow.parcel.part_count = 1;
+    scene->flow.batches[0] = &scene->batch;
+    scene->flow.commit = 1;
+    scene->batch.flow = &scene->flow;
+    scene->batch.backoff.ceiling_ms = BACKOFF_MAX_MS;
+    timer_init(&scene->batch.retry, scene->loop, retry_fired);
+}
+
+static void answer(struct scene *scene, enum send_result result)
+{
+    struct send_report report = {.result = result};
+    scene->batch.state = BATCH_LENT;
+    scene->batch.batch.again = true;
+    scene->flow.lent_count = 1;
+    scene->flow.parcel.parts[0].assigned = true;
+    flow_answer(&scene->flow, &scene->batch, &report);
+}
+
+static void scene_end(struct scene *scene)
+{
+    timer_release(&scene->batch.retry);
+    loop_close(scene->loop);
+}
+
+/* Numbers that are refused again and again cost a commit each time: with pauses only. */
+static void new_numbers_that_do_not_help_wait(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_begin(&scene);
+    answer(&scene, SEND_REASSIGN);
+    assert_int_equal(scene.batch.state, BATCH_BUILT);
+    assert_false(scene.flow.parcel.parts[0].assigned);
+    assert_false(scene.batch.batch.again);
+    for (unsigned i = 0; i < 8; i++) {
+        answer(&scene, SEND_REASSIGN);
+        assert_int_equal(scene.batch.state, BATCH_RETRY);
+        assert_false(scene.flow.parcel.parts[0].assigned);
+        assert_false(scene.batch.batch.again);
+        assert_true(timer_is_armed(&scene.batch.retry));
+        uint64_t wait_ms = scene.batch.retry.due_ms - loop_now_ms(scene.loop);
+        assert_in_range(wait_ms, UINT64_C(125) << i, UINT64_C(250) << i);
+    }
+    scene_end(&scene);
+}
+
+static void the_same_again_waits_and_keeps_its_numbers(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_begin(&scene);
+    answer(&scene, SEND_RETRY);
+    assert_int_equal(scene.batch.state, BATCH_RETRY);
+    assert_true(scene.flow.parcel.parts[0].assigned);
+    assert_true(scene.batch.batch.again);
+    assert_true(timer_is_armed(&scene.batch.retry));
+    scene_end(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(new_numbers_that_do_not_help_wait),
+        cmocka_unit_test(the_same_again_waits_and_keeps_its_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
