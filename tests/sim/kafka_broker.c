@@ -172,6 +172,11 @@ void broker_id_set(struct broker *broker, const char *cluster_id)
     (void)snprintf(broker->cluster_id, sizeof broker->cluster_id, "%s", cluster_id);
 }
 
+void broker_password_set(struct broker *broker, const char *password)
+{
+    broker->options.password = password;
+}
+
 void broker_replace(struct broker *broker, const char *cluster_id)
 {
     logs_clear(broker);

@@ -68,6 +68,8 @@ void broker_node_stop(struct broker *broker, unsigned node);
 void broker_node_start(struct broker *broker, unsigned node);
 /* What producer.id.expiration.ms does: forgets ids whose last time stamp is older. */
 void broker_expire(struct broker *broker, int64_t age_ms);
+/* The password of the user has been changed. */
+void broker_password_set(struct broker *broker, const char *password);
 /* Another cluster takes this one's place: new id, empty logs. */
 void broker_replace(struct broker *broker, const char *cluster_id);
 /* Another cluster answers from now on, on the connections that are there: behind a load balancer,

@@ -180,6 +180,18 @@ uint16_t kafka_server_port(const struct kafka_server *server, unsigned node)
     return server->gates[node].port;
 }
 
+void kafka_server_tls_set(struct kafka_server *server, struct tls *tls)
+{
+    server->tls = tls;
+}
+
+uint64_t kafka_server_attempts(const struct kafka_server *server, unsigned node)
+{
+    struct listener_counts counts;
+    listener_counts(server->gates[node].listener, &counts);
+    return counts.accepted + counts.failed;
+}
+
 void kafka_server_node(struct kafka_server *server, unsigned node, bool up)
 {
     for (unsigned i = 0; i < CONNECTION_MAX; i++) {

@@ -17,5 +17,9 @@ uint16_t kafka_server_port(const struct kafka_server *server, unsigned node);
 /* After broker_node_stop(), broker_replace(): ends the connections that the broker has ended, and
  * stops or starts to listen. */
 void kafka_server_node(struct kafka_server *server, unsigned node, bool up);
+/* For listeners that are opened from now on; NULL: without TLS. */
+void kafka_server_tls_set(struct kafka_server *server, struct tls *tls);
+/* Connections that the open listener of a node has had, also those that ended in the handshake. */
+uint64_t kafka_server_attempts(const struct kafka_server *server, unsigned node);
 
 #endif
