@@ -179,6 +179,13 @@ static void registers_and_remembers(void **state)
                      ERR_OK);
     assert_memory_equal(prefix, "\0\0\0\1\2", 5);
     assert_int_equal(scene->server.request_count, 1);
+    registry_close(scene->registry);
+    scene->options.may_register = false; /* the way to it does not matter */
+    scene_registry(scene);
+    assert_int_equal(registry_prefix(scene->registry, "to pic", &scene->host.schema, prefix, &why),
+                     ERR_OK);
+    assert_int_equal(scene->server.request_count, 1);
+    scene->options.may_register = true;
     /* An id of another subject is not taken for ours. */
     registry_close(scene->registry);
     scene_registry(scene);

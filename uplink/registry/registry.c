@@ -4,60 +4,18 @@
 #include <inttypes.h>
 
 #include "ports/http.h"
-#include "ports/lib/json.h"
 #include "ports/random.h"
+#include "uplink/registry/answer.h"
 
 #define SUBJECT_SIZE_MAX 1024
 #define URL_SIZE_MAX 4096
 #define ENTRY_MAX 1024 /* schema versions of all streams */
 #define BACKOFF_MS_FIRST 1000
 #define BACKOFF_MS_MAX (60 * 1000)
+#define RETRY_AFTER_MS_MAX (60 * 60 * 1000)
 #define REFUSAL_MS 50000 /* a refusal is asked again after this long */
 #define REQUEST_TIMEOUT_MS 20000
 #define KEPT_SIZE 12 /* id, 4 bytes; where it is from, 8 bytes */
-
-static const char *const subject_words[] = {"topic_name", "record_name", "topic_record_name", NULL};
-
-const struct option registry_table[] = {
-    {.name = "url",
-     .kind = OPTION_TEXT,
-     .flags = OPTION_REQUIRED,
-     .offset = offsetof(struct registry_options, url),
-     .min = 8,
-     .max = 2048,
-     .help = "Where the registry's API begins, for example https://registry.example.com or "
-             "http://127.0.0.1:8080/apis/ccompat/v7."},
-    {.name = "user",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct registry_options, user),
-     .max = 1024,
-     .help = "User for basic authentication (Confluent Cloud: the API key)."},
-    {.name = "password",
-     .kind = OPTION_SECRET,
-     .offset = offsetof(struct registry_options, password),
-     .max = 2048,
-     .help = "Password for basic authentication."},
-    {.name = "tls",
-     .kind = OPTION_RECORD,
-     .flags = OPTION_MISSING_OK,
-     .offset = offsetof(struct registry_options, tls),
-     .record = tls_client_table,
-     .record_size = sizeof(struct tls_options),
-     .help = "TLS settings of an https URL."},
-    {.name = "subject",
-     .kind = OPTION_CHOICE,
-     .offset = offsetof(struct registry_options, subject),
-     .initial = "topic_name",
-     .words = subject_words,
-     .help = "Under which subject schemas are filed: <topic>-value, the record's full name, or "
-             "<topic>-<full name>."},
-    {.name = "register",
-     .kind = OPTION_BOOL,
-     .offset = offsetof(struct registry_options, may_register),
-     .initial = "true",
-     .help = "Register a schema that the subject does not have. Without it, it is only looked up."},
-    {.name = NULL},
-};
 
 enum entry_state {
     ENTRY_WAITING, /* for the backoff, or for the answer */
@@ -72,6 +30,7 @@ struct entry {
     uint32_t schema; /* number */
     enum entry_state state;
     uint32_t id;
+    uint64_t origin; /* of the id: where it is from */
     enum err refusal;
     struct why why;
     uint64_t refused_ms;
@@ -92,53 +51,7 @@ struct registry {
     struct why fault;
 };
 
-/* --- subjects and URLs --- */
-
-/* The full name of the schema's type: "namespace" and "name" of the outermost object. */
-static enum err full_name(struct slice schema, struct out *ret)
-{
-    struct json_reader reader;
-    struct json_token token;
-    struct slice name = {NULL, 0}, space = {NULL, 0};
-    json_init(&reader, schema);
-    if (json_next(&reader, &token) || token.kind != JSON_OBJECT_BEGIN) {
-        return ERR_CORRUPT;
-    }
-    while (!json_next(&reader, &token) && token.kind == JSON_KEY) {
-        bool is_name = slice_equal_text(token.text, "name");
-        bool is_space = slice_equal_text(token.text, "namespace");
-        struct slice value;
-        if (json_skip(&reader, &value)) {
-            return ERR_CORRUPT;
-        }
-        if ((is_name || is_space) && value.size >= 2 && value.data[0] == '"') {
-            *(is_name ? &name : &space) = (struct slice){value.data + 1, value.size - 2};
-        }
-    }
-    if (name.size == 0) {
-        return ERR_CORRUPT;
-    }
-    if (space.size > 0 && !memchr(name.data, '.', name.size)) {
-        out_put_slice(ret, space);
-        out_put_byte(ret, '.');
-    }
-    out_put_slice(ret, name);
-    return ret->overflow ? ERR_FULL : ERR_OK;
-}
-
-enum err registry_subject_put(enum registry_subject kind, const char *topic, struct slice schema,
-                              struct out *ret)
-{
-    if (kind != REGISTRY_RECORD_NAME) {
-        out_put_text(ret, topic);
-        out_put_byte(ret, '-');
-    }
-    if (kind == REGISTRY_TOPIC_NAME) {
-        out_put_text(ret, "value");
-        return ret->overflow ? ERR_FULL : ERR_OK;
-    }
-    return full_name(schema, ret);
-}
+/* --- URLs --- */
 
 static void put_escaped(struct out *o, struct slice text)
 {
@@ -155,11 +68,11 @@ static void put_escaped(struct out *o, struct slice text)
 }
 
 /* FNV-1a, 64 bits: tells ids of different registries and subjects apart. */
-static uint64_t origin_of(const char *url)
+static uint64_t origin_of(struct slice url)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (const char *c = url; *c; c++) {
-        hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < url.size; i++) {
+        hash = (hash ^ url.data[i]) * UINT64_C(0x100000001b3);
     }
     return hash;
 }
@@ -180,6 +93,7 @@ static enum err entry_url(struct entry *entry, const char *topic, const struct s
     out_put(&url, options->url, base);
     out_put_text(&url, "/subjects/");
     put_escaped(&url, out_slice(&subject));
+    entry->origin = origin_of(out_slice(&url));
     out_put_text(&url, options->may_register ? "/versions" : "");
     entry->url[url.size] = '\0';
     if (e || url.overflow) {
@@ -192,62 +106,18 @@ static enum err entry_url(struct entry *entry, const char *topic, const struct s
 
 /* --- answers --- */
 
-/* Members of the answer's object: "id", "error_code", "message". */
-struct answer {
-    bool has_id;
-    uint32_t id;
-    int64_t error_code;
-    char message[256];
-};
-
-static void answer_member(struct slice key, struct slice value, struct answer *ret)
-{
-    char number[24];
-    if (slice_equal_text(key, "id") && slice_to_text(value, number, sizeof number)) {
-        char *end;
-        unsigned long long id = strtoull(number, &end, 10);
-        ret->has_id = *end == '\0' && number[0] >= '0' && number[0] <= '9' && id <= INT32_MAX;
-        ret->id = (uint32_t)id;
-    } else if (slice_equal_text(key, "error_code") && slice_to_text(value, number, sizeof number)) {
-        ret->error_code = strtoll(number, NULL, 10);
-    } else if (slice_equal_text(key, "message") && value.size >= 2) {
-        struct out text = out_over(ret->message, sizeof ret->message - 1);
-        size_t size = value.size - 2 < text.size_max ? value.size - 2 : text.size_max;
-        out_put(&text, value.data + 1, size); /* escapes stay: it is for the log */
-        ret->message[text.size] = '\0';
-    }
-}
-
-/* What can't be read leaves the members as they are: the status decides. */
-static void answer_parse(struct slice body, struct answer *ret)
-{
-    struct json_reader reader;
-    struct json_token token;
-    *ret = (struct answer){0};
-    json_init(&reader, body);
-    if (json_next(&reader, &token) || token.kind != JSON_OBJECT_BEGIN) {
-        return;
-    }
-    while (!json_next(&reader, &token) && token.kind == JSON_KEY) {
-        struct slice value;
-        struct slice key = token.text;
-        if (json_skip(&reader, &value)) {
-            return;
-        }
-        answer_member(key, value, ret);
-    }
-}
-
 static void entry_known(struct entry *entry, uint32_t id)
 {
     struct registry *registry = entry->registry;
     uint8_t memory[KEPT_SIZE];
     struct out kept = out_over(memory, sizeof memory);
     out_put_u32_be(&kept, id);
-    out_put_u64_be(&kept, origin_of(entry->url));
+    out_put_u64_be(&kept, entry->origin);
     entry->state = ENTRY_KNOWN;
     entry->id = id;
     registry->has_fault = false;
+    free(entry->body); /* it is not asked again */
+    entry->body = NULL;
     uplink_remote_id_set(registry->setup.host, entry->schema, out_slice(&kept));
 }
 
@@ -265,9 +135,9 @@ static void entry_again(struct entry *entry, int64_t retry_after_ms)
     ceiling = ceiling < BACKOFF_MS_MAX ? ceiling : BACKOFF_MS_MAX;
     entry->attempt++;
     uint64_t wait = ceiling / 2 + random_below((uint32_t)(ceiling / 2) + 1);
-    if (retry_after_ms > 0 && (uint64_t)retry_after_ms > wait) {
-        wait = (uint64_t)retry_after_ms;
-    }
+    uint64_t asked = retry_after_ms > 0 ? (uint64_t)retry_after_ms : 0;
+    asked = asked < RETRY_AFTER_MS_MAX ? asked : RETRY_AFTER_MS_MAX;
+    wait = asked > wait ? asked : wait;
     timer_arm(&entry->retry, wait);
     entry->registry->has_fault = true;
     entry->registry->fault = entry->why;
@@ -280,9 +150,9 @@ static void entry_answered(struct http_request *request, const struct http_answe
     struct registry *registry = entry->registry;
     entry->open = false;
     uplink_wire_bytes(registry->setup.host, http->wire_sent, http->wire_received);
-    struct answer answer = {0};
+    struct registry_answer answer = {0};
     if (http->e == ERR_OK) {
-        answer_parse(http->body, &answer);
+        registry_answer_parse(http->body, &answer);
     }
     const char *says = answer.message[0] ? answer.message : "no reason given";
     if (http->e != ERR_OK) {
@@ -392,7 +262,7 @@ static bool entry_remember(struct entry *entry)
     uint32_t id;
     uint64_t origin;
     if (!slice_take_u32_be(&kept, &id) || !slice_take_u64_be(&kept, &origin) ||
-        origin != origin_of(entry->url)) {
+        origin != entry->origin) {
         return false;
     }
     entry->state = ENTRY_KNOWN;
@@ -403,9 +273,12 @@ static bool entry_remember(struct entry *entry)
 static enum err entry_add(struct registry *registry, const char *topic,
                           const struct schema_info *schema, struct entry **ret, struct why *why)
 {
-    struct entry *entry = registry->entry_count < ENTRY_MAX ? calloc(1, sizeof *entry) : NULL;
+    if (registry->entry_count >= ENTRY_MAX) {
+        why_set(why, "no room for another schema version: at most %d since the start", ENTRY_MAX);
+        return ERR_REJECTED;
+    }
+    struct entry *entry = calloc(1, sizeof *entry);
     if (!entry) {
-        why_set(why, "no room for another schema: at most %d", ENTRY_MAX);
         return ERR_NOMEM;
     }
     entry->registry = registry;

@@ -47,7 +47,7 @@ void registry_close(struct registry *registry);
 /* The wire format's prefix for datums of this schema on this topic. ERR_AGAIN: asked for,
  * uplink_ready() follows. ERR_REJECTED: refused (409 incompatible, 422 invalid, 404 unknown with
  * look-up only); ERR_CONFIG: no right (401, 403); *why says it; a later call, after a while, asks
- * again. */
+ * again. ERR_NOMEM: no memory now, nothing follows. */
 enum err registry_prefix(struct registry *registry, const char *topic,
                          const struct schema_info *schema, uint8_t ret_prefix[REGISTRY_PREFIX_SIZE],
                          struct why *why) MUST_USE;
