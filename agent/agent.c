@@ -175,14 +175,12 @@ void agent_check(const struct config *config, struct config_report *report)
         char place[160];
         enum err e = agent_schema_load(s->options.schema, &schema, &why);
         const char *member = "schema";
-        if (!e && s->options.key) {
-            e = key_find(&key, schema, s->options.key, &why);
-            member = "key";
-        }
         if (!e && avro_schema_root(schema)->kind != AVRO_RECORD) {
             why_set(&why, "%s: the schema of a stream must be a record", s->options.schema);
             e = ERR_CONFIG;
-            member = "schema";
+        } else if (!e && s->options.key) {
+            e = key_find(&key, schema, s->options.key, &why);
+            member = "key";
         }
         if (e) {
             (void)snprintf(place, sizeof place, "$.streams.%s.%s", s->name,

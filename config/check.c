@@ -115,10 +115,23 @@ static bool keeps_streams_apart(const struct config_uplink *uplink)
     return text && strstr(text, "{stream}");
 }
 
+/* What a driver says about its options together; once nothing else is wrong. */
+static void load_check_class(struct load *load, const struct config_driver *driver)
+{
+    struct why why = {""};
+    if (load->fill.error_count == 0 && driver->class_->check &&
+        driver->class_->check(driver->options, &why)) {
+        fill_wrong(&load->fill, load_node(load, "drivers", driver->name, "")->offset,
+                   memory_format(load->config->memory, "$.drivers.%s", driver->name), "%s",
+                   why.text);
+    }
+}
+
 /* Which stream goes where. */
 static void load_connect(struct load *load)
 {
     struct config *config = load->config;
+    size_t errors_before = load->fill.error_count; /* a wrong name must not be told twice */
     for (size_t s = 0; s < config->stream_count; s++) {
         struct config_stream *stream = &config->streams[s];
         for (size_t u = 0; u < config->uplink_count; u++) {
@@ -127,7 +140,7 @@ static void load_connect(struct load *load)
                 stream->uplinks |= UINT32_C(1) << u;
             }
         }
-        if (!stream->uplinks && config->uplink_count > 0) {
+        if (!stream->uplinks && config->uplink_count > 0 && errors_before == 0) {
             fill_wrong(&load->fill, stream->offset,
                        memory_format(config->memory, "$.streams.%s", stream->name),
                        "no uplink takes it: its `uplinks` and their `streams` do not meet");
@@ -174,6 +187,9 @@ void load_check(struct load *load)
     }
     load_check_shares(load);
     load_connect(load);
+    for (size_t i = 0; i < config->driver_count; i++) {
+        load_check_class(load, &config->drivers[i]);
+    }
     if (!config->agent.socket && config->buffer.path) {
         const char *slash = strrchr(config->buffer.path, '/');
         int size = slash ? (int)(slash - config->buffer.path) + 1 : 0;

@@ -95,8 +95,9 @@ const struct option stream_options_table[] = {
      .offset = offsetof(struct stream_config, time),
      .min = 1,
      .max = 255,
-     .help = "The schema field that holds the event's own time. Without it an event has the time "
-             "at which it came."},
+     .help =
+         "The field of the payload that holds the event's own time: RFC 3339, or a number since "
+         "1970. The schema need not have it. Without it an event has the time at which it came."},
     {.name = "priority",
      .kind = OPTION_INT,
      .offset = offsetof(struct stream_config, priority),

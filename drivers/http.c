@@ -102,7 +102,7 @@ static enum err http_open_server(struct http_driver *http, struct why *why)
         why_set(why, "\"%s\" is no address with a port", options->listen);
         return ERR_CONFIG;
     }
-    enum err e = http_exposure_check(options, host, why);
+    enum err e = http_options_check(options, why);
     if (!e && options->tls.is_set) {
         e = tls_open(&http->tls, &options->tls, TLS_SERVER, why);
         server.tls = http->tls;
@@ -191,6 +191,7 @@ const struct driver_class http_class = {
             "are stored, 429 when there is no room.",
     .options = http_options_table,
     .options_size = sizeof(struct http_options),
+    .check = http_options_check,
     .open = http_open,
     .resume = http_resume,
     .stored = http_stored,

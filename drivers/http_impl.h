@@ -77,9 +77,8 @@ extern const struct option http_options_table[];
 /* "127.0.0.1:8080" or "[::1]:8080". False: it is neither. */
 bool http_listen_parse(const char *text, char ret_host[HTTP_HOST_SIZE],
                        uint16_t *ret_port) MUST_USE;
-/* Off loopback a token and TLS are needed, unless `insecure`. */
-enum err http_exposure_check(const struct http_options *options, const char *host,
-                             struct why *why) MUST_USE;
+/* Off loopback a token and TLS are needed, unless `insecure`. `options`: struct http_options. */
+enum err http_options_check(const void *options, struct why *why);
 
 /* --- http_receive.c --- */
 

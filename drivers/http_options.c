@@ -158,19 +158,22 @@ static bool http_is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
 }
 
-enum err http_exposure_check(const struct http_options *options, const char *host, struct why *why)
+enum err http_options_check(const void *options, struct why *why)
 {
-    if (http_is_loopback(host) || options->insecure) {
+    const struct http_options *o = options;
+    char host[HTTP_HOST_SIZE] = "";
+    uint16_t port;
+    if (!http_listen_parse(o->listen, host, &port)) {
+        return http_listen_check(&o->listen, why);
+    }
+    if (http_is_loopback(host) || o->insecure) {
         return ERR_OK;
     }
-    if (!options->token) {
-        why_set(why, "%s is reachable from outside: set a token, or say \"insecure\": true",
-                options->listen);
-        return ERR_CONFIG;
-    }
-    if (!options->tls.is_set) {
-        why_set(why, "%s is reachable from outside: set tls, or say \"insecure\": true",
-                options->listen);
+    if (!o->token || !o->tls.is_set) {
+        why_set(why, "%s is reachable from outside: set %s, or say \"insecure\": true", o->listen,
+                o->token        ? "tls"
+                : o->tls.is_set ? "a token"
+                                : "a token and tls");
         return ERR_CONFIG;
     }
     return ERR_OK;

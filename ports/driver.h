@@ -59,6 +59,9 @@ struct driver_class {
     const char *help;             /* a paragraph for the reference */
     const struct option *options; /* without the common ones (type, stream, routes, ...) */
     size_t options_size;
+    /* What can be said about the options together, each being valid; touches nothing but the files
+     * that they name. NULL: nothing. */
+    enum err (*check)(const void *options, struct why *why);
     /* Opens and starts: may offer from the next turn of the loop on, not within. */
     enum err (*open)(struct driver **ret, const struct driver_setup *setup,
                      struct why *why) MUST_USE;

@@ -499,7 +499,8 @@ static void cluster_tick(struct timer *timer)
 
 /* --- for the user --- */
 
-static enum err broker_add(struct cluster *cluster, const char *text, int32_t id, struct why *why)
+enum err cluster_broker_parse(const char *text, struct slice *ret_host, uint16_t *ret_port,
+                              struct why *why)
 {
     struct slice host = slice_of_text(text);
     unsigned port = PORT_DEFAULT;
@@ -521,7 +522,20 @@ static enum err broker_add(struct cluster *cluster, const char *text, int32_t id
         why_set(why, "\"%s\" has no host: write it as host:port", text);
         return ERR_CONFIG;
     }
-    return node_add(cluster, id, host, (uint16_t)port) ? ERR_OK : ERR_NOMEM;
+    *ret_host = host;
+    *ret_port = (uint16_t)port;
+    return ERR_OK;
+}
+
+static enum err broker_add(struct cluster *cluster, const char *text, int32_t id, struct why *why)
+{
+    struct slice host;
+    uint16_t port;
+    enum err e = cluster_broker_parse(text, &host, &port, why);
+    if (e) {
+        return e;
+    }
+    return node_add(cluster, id, host, port) ? ERR_OK : ERR_NOMEM;
 }
 
 enum err cluster_open(struct cluster **ret, const struct cluster_setup *setup, struct why *why)

@@ -22,6 +22,10 @@ struct cluster_setup {
     void (*changed)(void *context);
 };
 
+/* "host", "host:port", "[::1]:port"; *ret_host points into the text. ERR_CONFIG: it is none. */
+enum err cluster_broker_parse(const char *text, struct slice *ret_host, uint16_t *ret_port,
+                              struct why *why) MUST_USE;
+
 /* ERR_CONFIG: an entry of `brokers` can't be read. */
 enum err cluster_open(struct cluster **ret, const struct cluster_setup *setup,
                       struct why *why) MUST_USE;

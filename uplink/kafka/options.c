@@ -1,8 +1,18 @@
+#include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
 
 static const char *const timestamp_words[] = {"send", "event", NULL};
 static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
-static const struct option broker_item = {.kind = OPTION_TEXT, .min = 1, .max = 300};
+
+static enum err broker_check(const void *value, struct why *why)
+{
+    struct slice host;
+    uint16_t port;
+    return cluster_broker_parse(*(const char *const *)value, &host, &port, why);
+}
+
+static const struct option broker_item = {
+    .kind = OPTION_TEXT, .min = 1, .max = 300, .check = broker_check};
 
 const struct option kafka_table[] = {
     {.name = "brokers",

@@ -1,6 +1,24 @@
 #include "uplink/registry/registry.h"
 
+#include <string.h>
+
 static const char *const subject_words[] = {"topic_name", "record_name", "topic_record_name", NULL};
+
+/* The URL is said in texts and logs: it must hold no password. */
+enum err registry_url_check(const void *value, struct why *why)
+{
+    const char *url = *(const char *const *)value;
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        why_set(why, "registry.url \"%s\" must begin with http:// or https://", url);
+        return ERR_CONFIG;
+    }
+    if (strchr(url, '@')) {
+        why_set(why,
+                "registry.url must not hold a user and password: set registry.user and .password");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
 
 const struct option registry_table[] = {
     {.name = "url",
@@ -9,6 +27,7 @@ const struct option registry_table[] = {
      .offset = offsetof(struct registry_options, url),
      .min = 8,
      .max = 2048,
+     .check = registry_url_check,
      .help = "Where the registry's API begins, for example https://registry.example.com or "
              "http://127.0.0.1:8080/apis/ccompat/v7."},
     {.name = "user",

@@ -304,15 +304,9 @@ static enum err entry_add(struct registry *registry, const char *topic,
 
 enum err registry_open(struct registry **ret, const struct registry_setup *setup, struct why *why)
 {
-    const char *url = setup->options->url;
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        why_set(why, "registry.url \"%s\" must begin with http:// or https://", url);
-        return ERR_CONFIG;
-    }
-    if (strchr(url, '@')) { /* it is said in texts and logs */
-        why_set(why,
-                "registry.url must not hold a user and password: set registry.user and .password");
-        return ERR_CONFIG;
+    enum err e = registry_url_check(&setup->options->url, why);
+    if (e) {
+        return e;
     }
     struct registry *registry = calloc(1, sizeof *registry);
     if (!registry) {

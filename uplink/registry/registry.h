@@ -31,6 +31,8 @@ struct registry_options {
     bool may_register; /* "register" */
 };
 extern const struct option registry_table[];
+/* Of the option `url`: http(s), and without a password. */
+enum err registry_url_check(const void *value, struct why *why);
 
 struct registry_setup {
     struct loop *loop;
