@@ -131,30 +131,39 @@ static enum err stream_join(struct buffer *b, const struct buffer_stream *setup,
     return ERR_OK;
 }
 
-static uint64_t lowest_stored(struct buffer *b, uint16_t stream)
+static enum err lowest_stored(struct buffer *b, uint16_t stream, uint64_t *ret, struct why *why)
 {
-    struct range row;
-    uint64_t lowest = row_lowest(b, stream, &row) ? row.first : UINT64_MAX;
+    struct row_place row;
+    enum err e = row_lowest(b, stream, &row, why);
+    if (e && e != ERR_CLOSED) {
+        return e;
+    }
+    *ret = e ? UINT64_MAX : row.range.first;
     for (size_t i = 0; i < b->section_count; i++) {
-        if (b->sections[i].stream == stream && b->sections[i].first < lowest) {
-            lowest = b->sections[i].first;
+        if (b->sections[i].stream == stream && b->sections[i].first < *ret) {
+            *ret = b->sections[i].first;
         }
     }
-    return lowest;
+    return ERR_OK;
 }
 
-static enum err owed_join(struct buffer *b, uint16_t uplink, uint16_t stream, bool from_oldest)
+static enum err owed_join(struct buffer *b, uint16_t uplink, uint16_t stream, bool from_oldest,
+                          struct why *why)
 {
+    uint64_t lowest = 0;
     if (state_owed(b->state, uplink, stream)) {
         return ERR_OK;
     }
     if (b->state->owed_count == b->owed_max) {
         return ERR_FULL;
     }
+    enum err e = lowest_stored(b, stream, &lowest, why);
+    if (e) {
+        return e;
+    }
     b->joined = true;
     struct owed *owed = &b->state->owed[b->state->owed_count++];
     *owed = (struct owed){.uplink = uplink, .stream = stream};
-    uint64_t lowest = lowest_stored(b, stream);
     if (from_oldest && lowest < b->state->streams[stream].sequence_next) {
         owed_add(owed, (struct range){lowest, b->state->streams[stream].sequence_next - 1});
     }
@@ -172,7 +181,7 @@ static enum err uplink_join(struct buffer *b, const struct buffer_setup *setup, 
     for (size_t i = 0; !e && i < setup->stream_count; i++) {
         if (setup->streams[i].uplinks >> index & 1) {
             e = owed_join(b, (uint16_t)id, buffer_stream_number(b, setup->streams[i].name),
-                          uplink->from_oldest);
+                          uplink->from_oldest, why);
         }
     }
     return e;
@@ -410,6 +419,9 @@ static enum err join_setup(struct buffer *b, const struct buffer_setup *setup, s
     }
     if (!e && !setup->read_only && b->joined) {
         e = commit_state(b, why); /* the tail's records do not say who joined or left */
+    }
+    if (!e && !setup->read_only) {
+        b->file_pages = vfs_count_grow(b->db, 0);
     }
     quota_rooms(b);
     return e;

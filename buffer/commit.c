@@ -47,12 +47,15 @@ static enum err aside_make_room(struct buffer *b, uint64_t size, int64_t *ret_co
     while (b->state->aside_size - (uint64_t)*ret_size + size > most &&
            b->state->aside_count > (uint64_t)*ret_count) {
         sqlite3_stmt *s = b->statements[SQL_ASIDE_OLDEST];
-        bool found = sqlite3_step(s) == SQLITE_ROW;
+        int code = sqlite3_step(s);
+        bool found = code == SQLITE_ROW;
         int64_t id = found ? sqlite3_column_int64(s, 0) : 0;
         int64_t gone = found ? sqlite3_column_int64(s, 1) + 512 : 0;
         sql_reset(b, SQL_ASIDE_OLDEST);
         if (!found) {
-            return ERR_OK;
+            return code == SQLITE_DONE
+                       ? ERR_OK
+                       : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
         }
         sqlite3_bind_int64(b->statements[SQL_ASIDE_DELETE], 1, id);
         enum err e = sql_run(b, SQL_ASIDE_DELETE, why);
@@ -101,24 +104,6 @@ static enum err commit_remotes(struct buffer *b, const struct buffer_write *w, s
     return e;
 }
 
-/* Rows that meet no owed range go, lowest first. */
-static enum err commit_deletes(struct buffer *b, struct why *why)
-{
-    unsigned left = DELETES_PER_COMMIT;
-    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        struct range row;
-        while (left > 0 && b->next->streams[s].sequence_next > 1 && row_lowest(b, s, &row) &&
-               !state_is_owed(b->next, s, row)) {
-            enum err e = row_delete(b, s, row.first, why);
-            if (e) {
-                return e;
-            }
-            left--;
-        }
-    }
-    return ERR_OK;
-}
-
 static enum err tail_write(struct buffer *b, struct slice record, struct why *why)
 {
     sqlite3_blob *blob = NULL;
@@ -139,6 +124,12 @@ static bool seal_is_due(const struct buffer *b, const struct buffer_write *w, st
            b->changed_count + w->cursor_count > CHANGED_CURSOR_MAX;
 }
 
+static enum err record_too_large(const struct buffer *b, struct why *why)
+{
+    why_set(why, "a commit of more than %zu bytes", b->record.size_max);
+    return ERR_REJECTED;
+}
+
 /* The record, with everything the commit does; the copy of the state follows it. */
 static enum err build_record(struct buffer *b, const struct buffer_write *w,
                              struct slice *ret_sections, struct why *why)
@@ -153,20 +144,25 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     record_put_write(&writer, w);
     struct slice sections = {b->record.data + RECORD_HEAD_SIZE, b->record.size - RECORD_HEAD_SIZE};
     if (b->record.overflow) {
-        why_set(why, "a commit of more than %zu bytes", b->record.size_max);
-        return ERR_REJECTED;
+        return record_too_large(b, why);
     }
     enum err e = apply_sections(b->next, sections);
     if (e) {
         why_set(why, "a parcel can't be opened: %d are open", PARCEL_COUNT_MAX);
         return ERR_FULL;
     }
-    quota_plan(b, w, &writer); /* applies what it plans */
+    e = quota_make_room(b, w, &writer, why); /* applies what it drops */
+    if (e) {
+        return e;
+    }
     size_t before = b->record.size;
     e = commit_asides(b, w, &writer, why);
     struct slice aside = {b->record.data + before, b->record.size - before};
-    if (!e) {
+    if (!e && !b->record.overflow) {
         e = apply_sections(b->next, aside);
+    }
+    if (b->record.overflow) {
+        return record_too_large(b, why);
     }
     record_end(&writer);
     *ret_sections =
@@ -180,7 +176,6 @@ static enum err transaction(struct buffer *b, const struct buffer_write *w, bool
     enum err e = sql_run(b, SQL_BEGIN, why);
     e = e ? e : build_record(b, w, ret_sections, why);
     e = e ? e : commit_remotes(b, w, why);
-    e = e ? e : commit_deletes(b, why);
     if (e) {
         return e;
     }
@@ -241,17 +236,39 @@ enum err commit_state(struct buffer *b, struct why *why)
 
 /* SQLite's own automatic checkpoint hides its failure; ours does not. The commit before it stands
  * in any case. */
-static void checkpoint_when_due(struct buffer *b)
+static void checkpoint(struct buffer *b)
 {
     int frames = 0;
     int moved = 0;
-    if (b->wal_frames < CHECKPOINT_PAGES) {
-        return;
-    }
     int code = sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
     if (code != SQLITE_OK || frames != moved) {
         b->broken = true;
+    } else {
+        b->wal_frames = 0;
     }
+}
+
+/* Does the log stay within its size with this commit? Every page is written once at most. */
+static bool log_has_room(const struct buffer *b, const struct buffer_write *write)
+{
+    int64_t frames = quota_write_pages(b, write) + 3 * DELETES_PER_COMMIT +
+                     (int64_t)(b->changed_count + write->cursor_count + write->remote_count);
+    return b->wal_frames + frames <= WAL_FRAME_MAX;
+}
+
+/* What has to be in order before a transaction. */
+static enum err prepare(struct buffer *b, const struct buffer_write *write, struct why *why)
+{
+    if (b->read_only) {
+        why_set(why, "%s is open for reading only", b->path);
+        return ERR_READONLY;
+    }
+    if (!b->broken && b->wal_frames > 0 && !log_has_room(b, write)) {
+        checkpoint(b);
+    }
+    enum err e = sql_mend(b, why);
+    e = e ? e : quota_grow(b, write, why);
+    return e ? e : keep_reserve(b, write->cursor_count);
 }
 
 void buffer_state(struct buffer *b, struct buffer_changes *ret)
@@ -290,28 +307,21 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
 {
     bool sealed = false;
     struct slice sections = {NULL, 0};
-    if (b->read_only) {
-        why_set(why, "%s is open for reading only", b->path);
-        return ERR_READONLY;
-    }
-    if (b->broken && !(b->weak & WEAK_RETRY)) {
-        enum err failed = sql_restart(b, why);
-        if (failed) {
-            return failed;
-        }
-        b->broken = false;
-    }
-    enum err e = keep_reserve(b, write->cursor_count);
+    enum err e = prepare(b, write, why);
     if (e) {
         return e;
     }
     e = transaction(b, write, &sealed, &sections, why);
     if (e) {
         undo(b);
+        b->grow_more += e == ERR_NOSPACE ? RESERVE_PAGES : 0;
         return e;
     }
+    b->grow_more = 0;
     take_over(b, sealed, sections);
-    checkpoint_when_due(b);
+    if (b->wal_frames >= CHECKPOINT_PAGES) {
+        checkpoint(b);
+    }
     e = quota_measure(b, why);
     if (e) {
         b->broken = true; /* the commit stands; the measures are those of before */

@@ -15,10 +15,12 @@
 #define TAIL_SECTION_MAX 4096
 #define CHECKPOINT_PAGES 250
 #define WAL_WARM_SIZE (2 * 1024 * 1024)
+#define WAL_FRAME_MAX (WAL_WARM_SIZE / (PAGE_SIZE + 24) - 2)
 #define RESERVE_PAGES 64 /* for the seal, acknowledgements, state */
 #define DELETES_PER_COMMIT 16
-#define CHANGED_CURSOR_MAX 16384
+#define CHANGED_CURSOR_MAX 512
 #define DAMAGED_MAX 16
+#define READ_KEPT 4
 #define PRIORITY_AT_ONCE 7
 
 /* Events of the tail: one E section of one record. */
@@ -39,6 +41,12 @@ struct changed_cursor {
     uint8_t *value; /* CURSOR_SIZE_MAX bytes; made at the first use of this place in the list */
 };
 
+/* Where a row is, and how much of the file it takes. */
+struct row_place {
+    struct range range;
+    uint64_t size; /* of its body */
+};
+
 enum low_row { LOW_UNKNOWN, LOW_NONE, LOW_KNOWN };
 
 struct buffer_stream_slot {
@@ -50,7 +58,10 @@ struct buffer_stream_slot {
     int64_t size_max; /* 0: no bound of its own */
     bool is_own;
     enum low_row low;
-    struct range low_row;
+    struct row_place low_row;
+    struct range reads[READ_KEPT]; /* the last ones that were read: a parcel is about to be made of
+                                      them */
+    size_t read_next;
 };
 
 struct buffer_uplink_slot {
@@ -64,7 +75,7 @@ enum statement {
     SQL_ROLLBACK,
     SQL_ROW_INSERT,
     SQL_ROW_DELETE,
-    SQL_ROW_LOWEST,
+    SQL_ROW_SEEK,
     SQL_ROW_BEFORE,
     SQL_ROW_FROM,
     SQL_STATE_PUT,
@@ -91,7 +102,10 @@ struct buffer {
     int wal_frames; /* after the last commit */
     int64_t size_max;
     int64_t event_size_max;
-    int64_t page_max; /* max_page_count */
+    int64_t page_max;   /* by size_max */
+    int64_t file_pages; /* that the file has, used or not: max_page_count */
+    int64_t grow_more;  /* after a transaction that ran out of pages */
+    bool disk_full;     /* the file can't grow now */
     int64_t page_count;
     int64_t freelist_count;
     uint32_t incarnation;
@@ -131,6 +145,10 @@ void sql_reset(struct buffer *b, enum statement which);
 int64_t sql_number(struct buffer *b, const char *sql, int64_t otherwise);
 enum err sql_prepare_all(struct buffer *b, struct why *why) MUST_USE;
 void sql_finalize_all(struct buffer *b);
+/* After a failed commit or checkpoint: RESTART, before anything is written again. */
+enum err sql_mend(struct buffer *b, struct why *why) MUST_USE;
+/* A write outside of buffer_commit() ended so: passes it on, and remembers that it failed. */
+enum err sql_wrote(struct buffer *b, enum err e);
 /* wal_checkpoint(RESTART); ERR_OK only when everything is checkpointed. */
 enum err sql_restart(struct buffer *b, struct why *why) MUST_USE;
 
@@ -142,8 +160,13 @@ enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why
 /* --- rows.c --- */
 uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body);
 int64_t row_id(uint16_t stream, uint64_t first);
-/* The lowest row of a stream, from the cache or the table. False: it has none. */
-bool row_lowest(struct buffer *b, uint16_t stream, struct range *ret);
+/* The first row of a stream that begins at `from` or above. Its end is believed only as far as the
+ * next row and the stream allow. ERR_CLOSED: there is none. */
+enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_place *ret,
+                  struct why *why) MUST_USE;
+/* The lowest row, from the cache or the table. */
+enum err row_lowest(struct buffer *b, uint16_t stream, struct row_place *ret,
+                    struct why *why) MUST_USE;
 enum err row_delete(struct buffer *b, uint16_t stream, uint64_t first, struct why *why) MUST_USE;
 /* What is still owed of the tail and of the new record becomes rows; the changed cursors and the
  * state are written; the tail starts again. */
@@ -151,9 +174,23 @@ enum err seal(struct buffer *b, struct slice new_sections, struct why *why) MUST
 
 /* --- quota.c --- */
 enum err quota_measure(struct buffer *b, struct why *why) MUST_USE;
-/* Puts drops into the record that make room for this write (at most DELETES_PER_COMMIT). */
-void quota_plan(struct buffer *b, const struct buffer_write *write, struct record_writer *w);
+int64_t quota_free_pages(const struct buffer *b);
+/* Pages that sealing this many raw bytes takes when nothing can be compressed: b-tree overhead, a
+ * row for each stream, the state. */
+int64_t quota_seal_pages(const struct buffer *b, size_t raw_size);
+/* Pages that a commit of this may take, with a seal. */
+int64_t quota_write_pages(const struct buffer *b, const struct buffer_write *write);
+/* Before the transaction: the file gets what this write may take beyond what it has. Without room
+ * on the disk the file's size is the cap for now. */
+enum err quota_grow(struct buffer *b, const struct buffer_write *write, struct why *why) MUST_USE;
 void quota_rooms(struct buffer *b);
+
+/* --- evict.c --- */
+/* In the transaction, the write applied to b->next: deletes rows that nobody is owed, then, where
+ * that is not enough for this write, those that have to give way; at most DELETES_PER_COMMIT.
+ * Drops go into the record. */
+enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
+                         struct record_writer *w, struct why *why) MUST_USE;
 
 /* --- commit.c --- */
 /* Seals, with nothing new: the state as it is becomes the snapshot. */
@@ -176,6 +213,9 @@ struct vfs_count;
 enum err vfs_count_open(struct vfs_count **ret, const char *below, bool keeps_psow) MUST_USE;
 void vfs_count_close(struct vfs_count *vfs);
 const char *vfs_count_name(const struct vfs_count *vfs);
+/* Lengthens the database's file to `pages`, by zeros; nothing if it is as long already. Returns how
+ * many it has: fewer when the disk is full. */
+int64_t vfs_count_grow(sqlite3 *db, int64_t pages);
 void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret);
 
 #endif

@@ -12,19 +12,35 @@ struct row {
     struct slice events; /* unpacked, in b->scratch */
 };
 
-static void note_damaged(struct buffer *b, uint16_t stream, uint64_t first, uint64_t last)
+/* A damaged row: up to where the next one begins, whatever it says itself. The next commit reports
+ * what is owed of it. ERR_AGAIN: so many are noted that the commit has to come first. */
+static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)
 {
+    struct row_place next;
+    uint64_t end = b->state->streams[stream].sequence_next;
     for (size_t i = 0; i < b->damaged_count; i++) {
         if (b->damaged[i].stream == stream && b->damaged[i].range.first == first) {
-            return;
+            return ERR_OK;
         }
     }
-    if (b->damaged_count < DAMAGED_MAX && first <= last) {
-        b->damaged[b->damaged_count++] = (struct gap){.stream = stream,
-                                                      .reason = GAP_DAMAGED,
-                                                      .range = {first, last},
-                                                      .count = last - first + 1};
+    if (b->damaged_count == DAMAGED_MAX) {
+        why_set(why, "%s: %d damaged rows are to be reported first", b->path, DAMAGED_MAX);
+        return ERR_AGAIN;
     }
+    enum err e = row_seek(b, stream, first + 1, &next, why);
+    if (e && e != ERR_CLOSED) {
+        return e;
+    }
+    end = !e && next.range.first < end ? next.range.first : end;
+    for (size_t i = 0; i < b->section_count; i++) {
+        bool is_nearer = b->sections[i].stream == stream && b->sections[i].first < end;
+        end = is_nearer ? b->sections[i].first : end;
+    }
+    if (first >= 1 && first < end) {
+        b->damaged[b->damaged_count++] =
+            (struct gap){.stream = stream, .reason = GAP_DAMAGED, .range = {first, end - 1}};
+    }
+    return ERR_OK;
 }
 
 /* The row that the statement stands on, checked, and unpacked when it holds something from `next` on.
@@ -112,33 +128,31 @@ static bool take_events(struct reading *r, uint16_t stream, uint32_t schema, uin
     return true;
 }
 
-static void read_row(struct buffer *b, struct reading *r, uint16_t stream, sqlite3_stmt *s)
+static enum err read_row(struct buffer *b, struct reading *r, uint16_t stream, sqlite3_stmt *s,
+                         struct why *why)
 {
     struct row row;
     if (!row_take(b, s, r->next, &row)) {
-        uint64_t last = row.last >= row.first && row.last < row.first + WRITE_EVENT_MAX * 16
-                            ? row.last
-                            : row.first;
-        note_damaged(b, stream, row.first, last);
-        return;
+        return note_damaged(b, stream, row.first, why);
     }
     if (row.last < r->next || row.first > r->range.last) {
-        return;
+        return ERR_OK;
     }
-    if (!take_events(r, stream, row.schema, row.first, row.count, row.events)) {
-        note_damaged(b, stream, row.first, row.last);
-    }
+    return take_events(r, stream, row.schema, row.first, row.count, row.events)
+               ? ERR_OK
+               : note_damaged(b, stream, row.first, why);
 }
 
 static enum err read_rows(struct buffer *b, struct reading *r, uint16_t stream, struct why *why)
 {
     sqlite3_stmt *s = b->statements[SQL_ROW_BEFORE];
     int64_t from = row_id(stream, r->range.first);
+    enum err e = ERR_OK;
     sqlite3_bind_int64(s, 1, from);
     sqlite3_bind_int64(s, 2, row_id(stream, 0));
     int code = sqlite3_step(s);
     if (code == SQLITE_ROW) {
-        read_row(b, r, stream, s);
+        e = read_row(b, r, stream, s, why);
     }
     sql_reset(b, SQL_ROW_BEFORE);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
@@ -148,13 +162,14 @@ static enum err read_rows(struct buffer *b, struct reading *r, uint16_t stream, 
     sqlite3_bind_int64(s, 1, from);
     sqlite3_bind_int64(s, 2, row_id(stream, r->range.last));
     code = SQLITE_ROW;
-    while (!r->full && (code = sqlite3_step(s)) == SQLITE_ROW) {
-        read_row(b, r, stream, s);
+    while (!e && !r->full && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        e = read_row(b, r, stream, s, why);
     }
     sql_reset(b, SQL_ROW_FROM);
-    return code == SQLITE_ROW || code == SQLITE_DONE
-               ? ERR_OK
-               : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    }
+    return e;
 }
 
 static void read_tail(struct buffer *b, struct reading *r, uint16_t stream)
@@ -189,6 +204,10 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
     ret->covered.first = range.first;
     ret->covered.last =
         more && ret->event_count > 0 ? ret->events[ret->event_count - 1].sequence : range.last;
+    if (ret->event_count > 0) {
+        struct buffer_stream_slot *slot = &b->streams[stream];
+        slot->reads[slot->read_next++ % READ_KEPT] = ret->covered;
+    }
     if (more && ret->event_count == 0) {
         why_set(why, "an event of stream %u is larger than what the reader takes", stream);
         return ERR_FULL;

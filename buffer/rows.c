@@ -22,25 +22,49 @@ uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body)
     return crc32c(crc32c(0, out_slice(&o)), body);
 }
 
-bool row_lowest(struct buffer *b, uint16_t stream, struct range *ret)
+static uint64_t sequence_of(int64_t id)
+{
+    return (uint64_t)id & ((UINT64_C(1) << 48) - 1);
+}
+
+enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_place *ret,
+                  struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_ROW_SEEK];
+    uint64_t end = b->state->streams[stream].sequence_next;
+    sqlite3_bind_int64(s, 1, row_id(stream, from));
+    sqlite3_bind_int64(s, 2, row_id((uint16_t)(stream + 1), 0));
+    int code = sqlite3_step(s);
+    bool found = code == SQLITE_ROW;
+    if (found) {
+        ret->range.first = sequence_of(sqlite3_column_int64(s, 0));
+        ret->range.last = (uint64_t)sqlite3_column_int64(s, 1);
+        ret->size = (uint64_t)sqlite3_column_int64(s, 2);
+        code = sqlite3_step(s);
+        end = code == SQLITE_ROW ? sequence_of(sqlite3_column_int64(s, 0)) : end;
+    }
+    sql_reset(b, SQL_ROW_SEEK);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    }
+    if (found && (ret->range.last < ret->range.first || ret->range.last >= end)) {
+        ret->range.last = end > ret->range.first ? end - 1 : ret->range.first;
+    }
+    return found ? ERR_OK : ERR_CLOSED;
+}
+
+enum err row_lowest(struct buffer *b, uint16_t stream, struct row_place *ret, struct why *why)
 {
     struct buffer_stream_slot *slot = &b->streams[stream];
     if (slot->low == LOW_UNKNOWN) {
-        sqlite3_stmt *s = b->statements[SQL_ROW_LOWEST];
-        sqlite3_bind_int64(s, 1, row_id(stream, 0));
-        sqlite3_bind_int64(s, 2, row_id((uint16_t)(stream + 1), 0));
-        int code = sqlite3_step(s);
-        if (code == SQLITE_ROW) {
-            slot->low_row.first = (uint64_t)sqlite3_column_int64(s, 0) & ((UINT64_C(1) << 48) - 1);
-            slot->low_row.last = (uint64_t)sqlite3_column_int64(s, 1);
-            slot->low = LOW_KNOWN;
-        } else if (code == SQLITE_DONE) {
-            slot->low = LOW_NONE;
+        enum err e = row_seek(b, stream, 0, &slot->low_row, why);
+        if (e && e != ERR_CLOSED) {
+            return e;
         }
-        sql_reset(b, SQL_ROW_LOWEST);
+        slot->low = e ? LOW_NONE : LOW_KNOWN;
     }
     *ret = slot->low_row;
-    return slot->low == LOW_KNOWN && slot->low_row.first <= slot->low_row.last;
+    return slot->low == LOW_KNOWN ? ERR_OK : ERR_CLOSED;
 }
 
 enum err row_delete(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)

@@ -10,7 +10,8 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_ROW_INSERT] =
         "INSERT INTO batch(id,last,n,schema,t0,t1,raw,crc,body) VALUES(?,?,?,?,?,?,?,?,?)",
     [SQL_ROW_DELETE] = "DELETE FROM batch WHERE id=?",
-    [SQL_ROW_LOWEST] = "SELECT id,last FROM batch WHERE id>=? AND id<? ORDER BY id LIMIT 1",
+    [SQL_ROW_SEEK] =
+        "SELECT id,last,length(body) FROM batch WHERE id>=? AND id<? ORDER BY id LIMIT 2",
     [SQL_ROW_BEFORE] = "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE id<=? AND "
                        "id>=? ORDER BY id DESC LIMIT 1",
     [SQL_ROW_FROM] =
@@ -121,4 +122,22 @@ enum err sql_restart(struct buffer *b, struct why *why)
     }
     b->wal_frames = 0;
     return ERR_OK;
+}
+
+enum err sql_mend(struct buffer *b, struct why *why)
+{
+    if (b->broken && !(b->weak & WEAK_RETRY)) {
+        enum err e = sql_restart(b, why);
+        if (e) {
+            return e;
+        }
+        b->broken = false;
+    }
+    return ERR_OK;
+}
+
+enum err sql_wrote(struct buffer *b, enum err e)
+{
+    b->broken = b->broken || e;
+    return e;
 }

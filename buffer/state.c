@@ -118,14 +118,32 @@ bool state_is_owed(const struct state *state, uint16_t stream, struct range rang
     return false;
 }
 
-bool state_is_in_flight(const struct state *state, uint16_t stream, struct range range)
+uint64_t state_in_flight(const struct state *state, uint16_t uplink, uint16_t stream,
+                         struct range range)
 {
+    uint64_t last = 0;
     for (uint32_t i = 0; i < state->parcel_count; i++) {
-        if (state->parcels[i].stream == stream && range_meets(state->parcels[i].range, range)) {
-            return true;
+        const struct parcel *p = &state->parcels[i];
+        if (p->stream == stream && (uplink == 0 || p->uplink == uplink) &&
+            range_meets(p->range, range) && p->range.last > last) {
+            last = p->range.last;
         }
     }
-    return false;
+    return last;
+}
+
+uint64_t state_owed_end_of(const struct state *state, uint16_t stream, struct range range)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        const struct owed *owed = &state->owed[i];
+        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
+            if (range_meets(owed->ranges[r], range) && owed->ranges[r].last > last) {
+                last = owed->ranges[r].last;
+            }
+        }
+    }
+    return last;
 }
 
 uint64_t state_lowest_owed(const struct state *state, uint16_t stream)
@@ -140,11 +158,11 @@ uint64_t state_lowest_owed(const struct state *state, uint16_t stream)
     return lowest;
 }
 
-uint64_t state_backlog(const struct state *state, uint16_t stream)
+uint64_t state_backlog_in(const struct state *state, uint16_t stream, struct range range)
 {
     uint64_t count = 0;
-    uint64_t at = 0; /* everything up to here is counted */
-    for (;;) {
+    uint64_t at = range.first - 1; /* everything up to here is counted */
+    while (at < range.last) {
         struct range next = {UINT64_MAX, 0};
         for (uint32_t i = 0; i < state->owed_count; i++) {
             const struct owed *owed = &state->owed[i];
@@ -155,12 +173,19 @@ uint64_t state_backlog(const struct state *state, uint16_t stream)
                 }
             }
         }
-        if (next.last == 0) {
+        next.last = next.last < range.last ? next.last : range.last;
+        if (next.first > next.last) {
             return count;
         }
         count += next.last - next.first + 1;
         at = next.last;
     }
+    return count;
+}
+
+uint64_t state_backlog(const struct state *state, uint16_t stream)
+{
+    return state_backlog_in(state, stream, (struct range){1, UINT64_MAX - 1});
 }
 
 /* --- operations --- */

@@ -60,11 +60,16 @@ uint64_t owed_event_count(const struct owed *owed);
 
 /* Is any of these sequences owed to any uplink? */
 bool state_is_owed(const struct state *state, uint16_t stream, struct range range);
-/* Is any of them part of an open parcel? */
-bool state_is_in_flight(const struct state *state, uint16_t stream, struct range range);
+/* The highest sequence of the open parcels that have any of them, of one uplink or of all (0); 0:
+ * none has. */
+uint64_t state_in_flight(const struct state *state, uint16_t uplink, uint16_t stream,
+                         struct range range);
+/* The highest sequence of the owed ranges that have any of them; 0: nobody is owed any. */
+uint64_t state_owed_end_of(const struct state *state, uint16_t stream, struct range range);
 /* The lowest sequence that is owed to anybody; sequence_next when none is. */
 uint64_t state_lowest_owed(const struct state *state, uint16_t stream);
-/* Events owed to anybody, each counted once. */
+/* Events of a range that are owed to anybody, each counted once. */
+uint64_t state_backlog_in(const struct state *state, uint16_t stream, struct range range);
 uint64_t state_backlog(const struct state *state, uint16_t stream);
 
 /* --- operations --- */

@@ -44,14 +44,15 @@ enum err buffer_schema_add(struct buffer *b, uint16_t stream, struct slice json,
         *ret_schema = e ? *ret_schema : (uint32_t)id;
         return e;
     }
-    e = prepare(b, &s, "INSERT INTO schema(stream,fp,json) VALUES(?,?,?)", why);
+    e = sql_mend(b, why);
+    e = e ? e : prepare(b, &s, "INSERT INTO schema(stream,fp,json) VALUES(?,?,?)", why);
     if (e) {
         return e;
     }
     sqlite3_bind_int64(s, 1, stream);
     sqlite3_bind_blob64(s, 2, fingerprint, 8, SQLITE_STATIC);
     sqlite3_bind_text64(s, 3, (const char *)json.data, json.size, SQLITE_STATIC, SQLITE_UTF8);
-    e = finish(b, s, sqlite3_step(s), why);
+    e = sql_wrote(b, finish(b, s, sqlite3_step(s), why));
     if (!e) {
         *ret_schema = (uint32_t)sqlite3_last_insert_rowid(b->db);
     }
@@ -88,16 +89,19 @@ enum err buffer_remote_each(struct buffer *b,
     return e ? e : finish(b, s, code, NULL);
 }
 
-static int64_t name_find(struct buffer *b, const char *sql, const char *name)
+/* 0: not known. */
+static enum err name_find(struct buffer *b, const char *sql, const char *name, int64_t *ret,
+                          struct why *why)
 {
     sqlite3_stmt *s = NULL;
-    int64_t id = 0;
-    if (prepare(b, &s, sql, NULL) == ERR_OK) {
-        sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-        id = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    enum err e = prepare(b, &s, sql, why);
+    if (e) {
+        return e;
     }
-    (void)sqlite3_finalize(s);
-    return id;
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+    int code = sqlite3_step(s);
+    *ret = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    return finish(b, s, code, why);
 }
 
 uint16_t buffer_stream_number(const struct buffer *b, const char *name)
@@ -117,26 +121,25 @@ const char *buffer_stream_name(const struct buffer *b, uint16_t stream)
 
 enum err buffer_driver_number(struct buffer *b, const char *name, uint16_t *ret, struct why *why)
 {
-    int64_t id = name_find(b, "SELECT id FROM driver WHERE name=?", name);
-    if (id == 0) {
-        sqlite3_stmt *s = NULL;
-        enum err e = prepare(b, &s, "INSERT INTO driver(name) VALUES(?)", why);
+    int64_t id = 0;
+    sqlite3_stmt *s = NULL;
+    enum err e = name_find(b, "SELECT id FROM driver WHERE name=?", name, &id, why);
+    if (!e && id == 0) {
+        e = sql_mend(b, why);
+        e = e ? e : prepare(b, &s, "INSERT INTO driver(name) VALUES(?)", why);
         if (e) {
             return e;
         }
         sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-        e = finish(b, s, sqlite3_step(s), why);
-        if (e) {
-            return e;
-        }
+        e = sql_wrote(b, finish(b, s, sqlite3_step(s), why));
         id = sqlite3_last_insert_rowid(b->db);
     }
-    if (id > UINT16_MAX) {
+    if (!e && id > UINT16_MAX) {
         why_set(why, "%s has known more than 65535 drivers", b->path);
         return ERR_FULL;
     }
-    *ret = (uint16_t)id;
-    return ERR_OK;
+    *ret = e ? *ret : (uint16_t)id;
+    return e;
 }
 
 /* What is in the table, unless the tail has newer; then what only the tail has. Together in the

@@ -23,6 +23,7 @@ struct counted_file {
     struct vfs_count *owner;
     uint32_t dirty[DIRTY_MAX]; /* block numbers since the last sync */
     size_t dirty_count;
+    bool keeps_size;
     sqlite3_file *below; /* behind this struct */
 };
 
@@ -70,8 +71,18 @@ static int count_write(sqlite3_file *file, const void *data, int size, sqlite3_i
     return c->below->pMethods->xWrite(c->below, data, size, offset);
 }
 
+static int count_size(sqlite3_file *file, sqlite3_int64 *ret)
+{
+    return under(file)->pMethods->xFileSize(under(file), ret);
+}
+
+/* A checkpoint cuts the database off behind its last page: what vfs_count_grow() has won stays. */
 static int count_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
+    sqlite3_int64 is = 0;
+    if (counted(file)->keeps_size && count_size(file, &is) == SQLITE_OK && size <= is) {
+        return SQLITE_OK;
+    }
     return under(file)->pMethods->xTruncate(under(file), size);
 }
 
@@ -80,11 +91,6 @@ static int count_sync(sqlite3_file *file, int flags)
     counted(file)->owner->wear.syncs++;
     counted(file)->dirty_count = 0;
     return under(file)->pMethods->xSync(under(file), flags);
-}
-
-static int count_size(sqlite3_file *file, sqlite3_int64 *ret)
-{
-    return under(file)->pMethods->xFileSize(under(file), ret);
 }
 
 static int count_lock(sqlite3_file *file, int level)
@@ -238,6 +244,27 @@ void vfs_count_close(struct vfs_count *vfs)
 const char *vfs_count_name(const struct vfs_count *vfs)
 {
     return vfs->name;
+}
+
+int64_t vfs_count_grow(sqlite3 *db, int64_t pages)
+{
+    static const uint8_t zeros[16 * PAGE_SIZE];
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, (void *)&file) != SQLITE_OK ||
+        !file || file->pMethods != &count_methods || count_size(file, &size) != SQLITE_OK) {
+        return 0;
+    }
+    counted(file)->keeps_size = true;
+    while (size / PAGE_SIZE < pages) {
+        sqlite3_int64 step = pages * PAGE_SIZE - size;
+        step = step < (sqlite3_int64)sizeof zeros ? step : (sqlite3_int64)sizeof zeros;
+        if (count_write(file, zeros, (int)step, size) != SQLITE_OK) {
+            break;
+        }
+        size += step;
+    }
+    return size / PAGE_SIZE;
 }
 
 void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret)

@@ -388,7 +388,7 @@ static void make_step(struct world *w)
                                         .asides = &step->aside,
                                         .remotes = &step->remote,
                                         .boots = &step->boot};
-    for (uint16_t s = 1; s <= WORLD_STREAMS; s++) {
+    for (uint16_t s = 1; !w->quiet && s <= WORLD_STREAMS; s++) {
         make_events(w, s);
     }
     make_cursor(w, 0, true);
@@ -523,6 +523,20 @@ static const char *check_gaps(struct world *w)
     return NULL;
 }
 
+/* The disk has seen no more than the cap, at no moment. */
+static const char *check_size(struct world *w)
+{
+    struct crash_counts counts;
+    crash_vfs_counts(w->vfs, &counts);
+    if (counts.size_high > (uint64_t)w->setup.size_max || counts.wal_high > 2 << 20 ||
+        w->changes.file_size > (uint64_t)w->setup.size_max) {
+        return problem(w, "larger than the cap: %llu bytes in all, the log %llu, said to be %llu",
+                       (unsigned long long)counts.size_high, (unsigned long long)counts.wal_high,
+                       (unsigned long long)w->changes.file_size);
+    }
+    return NULL;
+}
+
 const char *world_check_changes(struct world *w)
 {
     const char *found = NULL;
@@ -530,10 +544,7 @@ const char *world_check_changes(struct world *w)
         found = check_stream(w, s);
     }
     found = found ? found : check_gaps(w);
-    if (!found && w->changes.file_size > (uint64_t)w->setup.size_max) {
-        found = problem(w, "the buffer is larger than its cap");
-    }
-    return found;
+    return found ? found : check_size(w);
 }
 
 static const char *check_run(struct world *w, uint16_t stream, struct range range)
@@ -561,7 +572,7 @@ static const char *check_run(struct world *w, uint16_t stream, struct range rang
     return NULL;
 }
 
-static const char *check_events(struct world *w)
+const char *world_check_events(struct world *w)
 {
     const struct model *m = w->sure;
     const char *found = NULL;
@@ -691,5 +702,5 @@ const char *world_check(struct world *w)
     const char *wrong = check_commit(w, &found);
     wrong = wrong ? wrong : world_check_changes(w);
     wrong = wrong ? wrong : check_rest(w, &found);
-    return wrong ? wrong : check_events(w);
+    return wrong ? wrong : world_check_events(w);
 }

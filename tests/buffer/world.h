@@ -77,6 +77,7 @@ struct world {
     struct model *maybe;           /* with the commit under way */
     bool under_way;
     bool drains; /* deliveries keep up, else the buffer fills */
+    bool quiet;  /* no events */
     struct step *step;
     struct rows *rows;
     struct why why;
@@ -103,5 +104,7 @@ enum err world_step(struct world *w) MUST_USE;
 enum err world_retry(struct world *w) MUST_USE;
 /* After a commit that was ERR_OK: does what it says agree with the model? */
 const char *world_check_changes(struct world *w) MUST_USE;
+/* Can every event that is owed be read, and is it as it was? */
+const char *world_check_events(struct world *w) MUST_USE;
 
 #endif
