@@ -216,7 +216,20 @@ bool broker_fault_take(struct broker *broker, int16_t api, struct broker_fault *
             return true;
         }
     }
-    return false;
+    return broker->choose && broker->choose(broker->choose_context, api, ret);
+}
+
+void broker_chooser_set(struct broker *broker,
+                        bool (*choose)(void *context, int16_t api, struct broker_fault *ret),
+                        void *context)
+{
+    broker->choose = choose;
+    broker->choose_context = context;
+}
+
+void broker_watch_set(struct broker *broker, const struct broker_watch *watch)
+{
+    broker->watch = *watch;
 }
 
 uint64_t broker_request_count(const struct broker *broker, int16_t api)

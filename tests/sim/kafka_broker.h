@@ -76,9 +76,23 @@ void broker_replace(struct broker *broker, const char *cluster_id);
  * say. It has the same topics, and gives producer ids of its own. */
 void broker_id_set(struct broker *broker, const char *cluster_id);
 void broker_fault_add(struct broker *broker, const struct broker_fault *fault);
+/* Asked about each request for which no fault was added: true when *ret happens to it. */
+void broker_chooser_set(struct broker *broker,
+                        bool (*choose)(void *context, int16_t api, struct broker_fault *ret),
+                        void *context);
 size_t broker_fault_count(const struct broker *broker); /* that have not happened yet */
 void broker_faults_clear(struct broker *broker);
 uint64_t broker_request_count(const struct broker *broker, int16_t api);
+
+struct broker_watch {
+    /* A batch stands in the log now, as the records from `first` on. NULL: nobody looks. */
+    void (*appended)(void *context, const char *topic, uint32_t partition, size_t first,
+                     size_t count);
+    /* Is a record with this body bad? Its batch is answered with INVALID_RECORD. NULL: none is. */
+    bool (*refuses)(void *context, struct slice body);
+    void *context;
+};
+void broker_watch_set(struct broker *broker, const struct broker_watch *watch);
 
 /* NULL: the node is down. */
 struct broker_peer *broker_peer_open(struct broker *broker, unsigned node);

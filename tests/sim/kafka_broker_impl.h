@@ -54,6 +54,9 @@ struct broker {
     int64_t pid_next;
     struct broker_fault faults[BROKER_FAULT_MAX];
     size_t fault_count;
+    bool (*choose)(void *context, int16_t api, struct broker_fault *ret);
+    void *choose_context;
+    struct broker_watch watch;
     uint64_t requests[WIRE_API_COUNT];
     struct broker_peer *peers[BROKER_PEER_MAX];
     struct zstd_decoder *decoder;

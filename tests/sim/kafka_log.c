@@ -47,7 +47,8 @@ static void log_put(struct partition *partition, const struct record *record,
     };
 }
 
-/* The records of a batch, decompressed into `broker->plain`. False: they are not what the head says. */
+/* The records of a batch, decompressed into `broker->plain`. False: they are not what the head
+ * says, or one is refused. */
 static bool batch_open(struct broker *broker, const struct records_head *head, struct slice *ret)
 {
     struct out plain = out_over(broker->plain, BROKER_PLAIN_SIZE_MAX);
@@ -60,7 +61,8 @@ static bool batch_open(struct broker *broker, const struct records_head *head, s
     struct record record;
     uint32_t count = 0;
     while (!plain.overflow && rest.size > 0) {
-        if (records_next(&rest, &record) || record.offset_delta != count) {
+        if (records_next(&rest, &record) || record.offset_delta != count ||
+            (broker->watch.refuses && broker->watch.refuses(broker->watch.context, record.body))) {
             return false;
         }
         count++;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "ports/attr.h"
-#include "ports/clock.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
 #include "uplink/kafka/errors.h"
@@ -13,6 +12,8 @@
 #define GUEST_MAX 64
 #define KIND_COUNT (BROKER_SHORT + 1)
 #define PORT 9092
+#define CODE_MAX 64                     /* rows of the table of codes */
+#define START_MS INT64_C(1767225600000) /* as the simulation's wall clock */
 
 struct guest {
     struct kafka_net *net;
@@ -32,7 +33,10 @@ struct kafka_net {
     struct gate gates[BROKER_NODE_MAX];
     unsigned node_count;
     uint32_t faults_per_million;
+    bool every;
     uint64_t dealt[KIND_COUNT];
+    uint64_t codes[CODE_MAX];
+    uint64_t apis[WIRE_API_COUNT];
     struct guest guests[GUEST_MAX];
 };
 
@@ -66,35 +70,90 @@ static void guest_write(struct guest *guest)
 static void guest_due(struct timer *timer)
 {
     struct guest *guest = CONTAINER_OF(timer, struct guest, due);
-    broker_time_set(guest->net->broker, clock_wall_us() / 1000);
+    broker_time_set(guest->net->broker, START_MS + (int64_t)(sim_now_us() / 1000));
     if (guest->peer) {
         guest_write(guest);
     }
 }
 
-/* Codes that the table knows, but none that ends in a set-aside or a long wait: these have tests of
- * their own. */
-static int16_t random_code(void)
+/* Codes that none ends in a set-aside or a long wait. */
+static int16_t gentle_code(bool is_stored)
 {
     static const int16_t codes[] = {3, 5, 6, 7, 13, 14, 19, 20, 44, 56, 74, 89, 100};
+    static const int16_t late[] = {3, 6, 7, 20, 56}; /* those that may come after the append */
+    if (is_stored) {
+        return late[sim_below(ARRAY_COUNT(late))];
+    }
     return codes[sim_below(ARRAY_COUNT(codes))];
 }
 
-static void deal_fault(struct kafka_net *net)
+/* Any code that a broker can answer after the append, or before it. */
+static int16_t any_code(bool is_stored)
 {
-    if (broker_fault_count(net->broker) > 0 || !sim_chance(net->faults_per_million)) {
-        return;
+    unsigned count;
+    const struct kafka_error *table = kafka_error_table(&count);
+    for (;;) {
+        const struct kafka_error *error = &table[sim_below(count)];
+        bool only_stored = error->first == KAFKA_DONE; /* it says so itself */
+        if (error->code != 0 && (is_stored ? error->may_be_stored : !only_stored)) {
+            return error->code;
+        }
     }
-    struct broker_fault fault = {.api = WIRE_PRODUCE,
-                                 .kind = (enum broker_fault_kind)sim_below(KIND_COUNT)};
-    fault.code = random_code();
-    if (fault.kind == BROKER_CODE_STORED) {
-        static const int16_t late[] = {3, 6, 7, 20, 56}; /* those that may come after the append */
-        fault.code = late[sim_below(ARRAY_COUNT(late))];
+}
+
+static bool kind_fits(enum broker_fault_kind kind, int16_t api)
+{
+    switch (kind) {
+    case BROKER_CODE:
+        return api == WIRE_PRODUCE || api == WIRE_METADATA || api == WIRE_INIT_PRODUCER_ID ||
+               api == WIRE_DESCRIBE_PRODUCERS;
+    case BROKER_CODE_STORED:
+    case BROKER_THROTTLE:
+    case BROKER_SHORT:
+        return api == WIRE_PRODUCE;
+    case BROKER_LATE:
+    case BROKER_NEVER:
+    case BROKER_NEVER_LOST:
+    case BROKER_TWICE:
+    case BROKER_CLOSE:
+    case BROKER_CLOSE_STORED:
+        return true;
     }
-    fault.value = (uint32_t)sim_below(fault.kind == BROKER_CLOSE_STORED ? 40 : 3000);
-    broker_fault_add(net->broker, &fault);
-    net->dealt[fault.kind]++;
+    return false;
+}
+
+static void count_code(struct kafka_net *net, int16_t code)
+{
+    unsigned count;
+    const struct kafka_error *table = kafka_error_table(&count);
+    assert(count <= CODE_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        net->codes[i] += table[i].code == code;
+    }
+}
+
+static bool choose_fault(void *context, int16_t api, struct broker_fault *ret)
+{
+    struct kafka_net *net = context;
+    if (!sim_chance(net->faults_per_million) || (!net->every && api != WIRE_PRODUCE)) {
+        return false;
+    }
+    *ret = (struct broker_fault){.api = api, .kind = (enum broker_fault_kind)sim_below(KIND_COUNT)};
+    if (!kind_fits(ret->kind, api)) {
+        return false;
+    }
+    bool is_stored = ret->kind == BROKER_CODE_STORED;
+    ret->code = net->every ? any_code(is_stored) : gentle_code(is_stored);
+    uint64_t late_ms_max = net->every && sim_below(4) == 0 ? 90000 : 3000;
+    ret->value = (uint32_t)sim_below(ret->kind == BROKER_CLOSE_STORED ? 40
+                                     : ret->kind == BROKER_LATE       ? late_ms_max
+                                                                      : 3000);
+    net->dealt[ret->kind]++;
+    net->apis[api]++;
+    if (api == WIRE_PRODUCE && (is_stored || ret->kind == BROKER_CODE)) {
+        count_code(net, ret->code);
+    }
+    return true;
 }
 
 static void *on_open(void *server, struct net_peer *wire)
@@ -120,8 +179,7 @@ static void on_data(void *context, struct net_peer *wire, struct slice data)
     if (guest->wire != wire || !guest->peer) {
         return; /* ended by us */
     }
-    broker_time_set(guest->net->broker, clock_wall_us() / 1000);
-    deal_fault(guest->net);
+    broker_time_set(guest->net->broker, START_MS + (int64_t)(sim_now_us() / 1000));
     (void)broker_peer_input(guest->peer, data); /* its end is seen by guest_write() */
     guest_write(guest);
 }
@@ -136,12 +194,13 @@ static void on_closed(void *context, struct net_peer *wire)
 
 static const struct net_handler calls = {on_open, on_data, on_closed};
 
-struct kafka_net *kafka_net_open(struct broker *broker, unsigned node_count)
+struct kafka_net *kafka_net_open(struct broker *broker, unsigned node_count, const char *name)
 {
     struct kafka_net *net = calloc(1, sizeof *net);
     assert(net && node_count <= BROKER_NODE_MAX);
     net->broker = broker;
     net->node_count = node_count;
+    broker_chooser_set(broker, choose_fault, net);
     for (unsigned i = 0; i < GUEST_MAX; i++) {
         net->guests[i].net = net;
         timer_init(&net->guests[i].due, sim_loop(), guest_due);
@@ -149,7 +208,7 @@ struct kafka_net *kafka_net_open(struct broker *broker, unsigned node_count)
     for (unsigned i = 0; i < node_count; i++) {
         struct gate *gate = &net->gates[i];
         *gate = (struct gate){.net = net, .node = i};
-        (void)snprintf(gate->host, sizeof gate->host, "kafka-%u", i + 1);
+        (void)snprintf(gate->host, sizeof gate->host, "%s-%u", name, i + 1);
         broker_address_set(broker, i, gate->host, PORT);
         net_listen(gate->host, PORT, &calls, gate);
     }
@@ -166,6 +225,7 @@ void kafka_net_close(struct kafka_net *net)
         guest_end(&net->guests[i]);
         timer_release(&net->guests[i].due);
     }
+    broker_chooser_set(net->broker, NULL, NULL);
     free(net);
 }
 
@@ -187,12 +247,30 @@ void kafka_net_start(struct kafka_net *net, unsigned node)
     net_listen(net->gates[node].host, PORT, &calls, &net->gates[node]);
 }
 
-void kafka_net_faults_set(struct kafka_net *net, uint32_t per_million)
+void kafka_net_faults_set(struct kafka_net *net, uint32_t per_million, bool every)
 {
     net->faults_per_million = per_million;
+    net->every = every;
 }
 
 uint64_t kafka_net_fault_count(const struct kafka_net *net, enum broker_fault_kind kind)
 {
     return net->dealt[kind];
+}
+
+uint64_t kafka_net_code_count(const struct kafka_net *net, int16_t code)
+{
+    unsigned count;
+    const struct kafka_error *table = kafka_error_table(&count);
+    for (unsigned i = 0; i < count; i++) {
+        if (table[i].code == code) {
+            return net->codes[i];
+        }
+    }
+    return 0;
+}
+
+uint64_t kafka_net_api_count(const struct kafka_net *net, int16_t api)
+{
+    return net->apis[api];
 }

@@ -37,8 +37,13 @@ static int16_t produce_one(struct call *call, struct topic *topic, uint32_t inde
     if (call_has(call, BROKER_CLOSE) || call_has(call, BROKER_NEVER_LOST)) {
         return 0;
     }
-    int16_t code =
-        partition_take(broker, &topic->partitions[index], batch, ret_offset, ret_append_ms);
+    struct partition *partition = &topic->partitions[index];
+    size_t before = partition->log_count;
+    int16_t code = partition_take(broker, partition, batch, ret_offset, ret_append_ms);
+    if (partition->log_count > before && broker->watch.appended) {
+        broker->watch.appended(broker->watch.context, topic->name, index, before,
+                               partition->log_count - before);
+    }
     return code == 0 && call_has(call, BROKER_CODE_STORED) ? call->fault.code : code;
 }
 

@@ -93,9 +93,9 @@ static void run_seed(uint64_t seed, struct totals *totals)
     struct broker_options options = {.node_count = NODES};
     struct broker *broker = broker_open(&options);
     broker_topic_add(broker, "events", PARTITIONS);
-    struct kafka_net *net = kafka_net_open(broker, NODES);
+    struct kafka_net *net = kafka_net_open(broker, NODES, "kafka");
     struct uplink_host host;
-    kafka_net_faults_set(net, 100000);
+    kafka_net_faults_set(net, 100000, false);
     net_link()->cut_per_million = 5000;
     life_begin(&host);
     for (uint64_t i = 0; i < LOTS; i++) {
