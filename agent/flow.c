@@ -20,7 +20,7 @@ static bool flow_lingers(struct flow *flow)
     uint64_t now = loop_now_ms(host->forward->setup.loop);
     uint64_t owed = flow->owed.ranges[0].last - flow->owed.ranges[0].first + 1;
     if (host->setup.linger_ms == 0 || flow->stream->info.priority >= PRIORITY_AT_ONCE ||
-        flow->owed.range_count > 1 || owed >= 1000 || host->forward->stopping) {
+        flow->owed.range_count > 1 || flow->more || owed >= 1000 || host->forward->stopping) {
         flow->lingered_since_ms = 0;
         return false;
     }

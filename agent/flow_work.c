@@ -120,6 +120,7 @@ static void flow_worked_cut(struct flow *flow, struct pack_task *task)
     memcpy(parcel->target, task->target.name, sizeof parcel->target);
     memcpy(parcel->cluster_id, task->target.cluster_id, sizeof parcel->cluster_id);
     flow->has_parcel = true;
+    flow->more = task->more;
     flow->target = task->target;
     flow->target_known = true;
     flow_worked_built(flow, task);
