@@ -266,6 +266,10 @@ static enum err build_part(struct pack *pack, struct pack_task *task, uint32_t i
                           .target = task->target,
                           .messages = pack->messages,
                           .identity = task->identity};
+    if (!task->cut) {
+        /* What was cut stands: when less fits by now, the destination says so and it is halved. */
+        batch.target.request_size_max = UINT32_MAX;
+    }
     enum err e = lay_out(pack, task, index, &batch, ret_bad);
     if (e || packed->event_count == 0) {
         return e;
