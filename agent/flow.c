@@ -211,6 +211,24 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
     assert(!flow->has_parcel);
     flow->parcel = *parcel;
     flow->has_parcel = true;
+    flow->on_record = true;
+    flow->target_known = false;
+}
+
+/* Events may be dropped until they are in a parcel on record. When that happened to some of this
+ * one, it is cut anew: what is counted as dropped must not arrive. */
+static void flow_check_cut(struct flow *flow)
+{
+    if (!flow->has_parcel || flow->on_record || flow->lent_count > 0 ||
+        owed_holds(&flow->owed, flow->parcel.range)) {
+        return;
+    }
+    if (flow->commit) {
+        store_parcel_withdraw(flow_store(flow), &flow->parcel);
+        flow->commit = 0;
+    }
+    flow_drop_batches(flow);
+    flow->has_parcel = false;
     flow->target_known = false;
 }
 
@@ -225,8 +243,9 @@ void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed)
     }
     if (flow->commit && flow->commit <= commit) {
         flow->commit = 0;
+        flow->on_record = true;
     }
-    flow_advance(flow);
+    flow_check_cut(flow);
 }
 
 void flow_uplink_ready(struct flow *flow)

@@ -51,6 +51,7 @@ struct flow {
     struct pending_end pending[FLOW_PENDING_MAX];
     size_t pending_count;
     bool has_parcel;
+    bool on_record;    /* the parcel is in the buffer: nothing of its range is dropped any more */
     bool recorded;     /* the planted mistake record-late: the parcel was put */
     bool target_known; /* target is that of the parcel */
     struct parcel parcel;
@@ -138,7 +139,7 @@ void flow_release(struct flow *flow);
 /* At start: the parcel that was open when the process ended. */
 void flow_resume(struct flow *flow, const struct parcel *parcel);
 void flow_advance(struct flow *flow);
-/* owed NULL: unchanged. */
+/* owed NULL: unchanged. What follows from it is done by flow_advance(), once all flows know. */
 void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed);
 void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report);
 void flow_uplink_ready(struct flow *flow);

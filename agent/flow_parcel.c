@@ -158,6 +158,16 @@ void owed_subtract(struct owed *owed, struct range gone)
     *owed = rest; /* what did not fit into 8 ranges comes back with the buffer's next word */
 }
 
+bool owed_holds(const struct owed *owed, struct range range)
+{
+    for (size_t i = 0; i < owed->range_count; i++) {
+        if (owed->ranges[i].first <= range.first && range.last <= owed->ranges[i].last) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A range has ended, as commit `commit` will say. */
 void flow_range_ended(struct flow *flow, struct range range, uint64_t commit)
 {
@@ -184,6 +194,7 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
     flow_drop_batches(flow);
     flow_range_ended(flow, flow->parcel.range, commit);
     flow->has_parcel = false;
+    flow->on_record = false;
     flow->recorded = false;
     flow->target_known = false;
     backoff_clear(&flow->backoff);

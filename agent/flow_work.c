@@ -103,15 +103,14 @@ static void flow_worked_built(struct flow *flow, struct pack_task *task)
             break;
         }
     }
-    for (uint32_t i = 0; i < PARCEL_PART_MAX; i++) {
-        free(task->parts[i].wire);
-        task->parts[i].wire = NULL;
-    }
 }
 
 static void flow_worked_cut(struct flow *flow, struct pack_task *task)
 {
     struct parcel *parcel = &flow->parcel;
+    if (!owed_holds(&flow->owed, parcel->range)) {
+        return; /* some of it was dropped meanwhile: cut anew */
+    }
     parcel->uplink = flow->host->setup.number;
     parcel->stream = flow->stream->info.number;
     parcel->lane = LANE_FRESH;
@@ -151,8 +150,12 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
     const struct rows *rows = pack_rows(flow->host->forward->pack);
     for (size_t i = 0; i < rows->event_count; i++) {
         const struct stored_event *row = &rows->events[i];
+        struct range alone = {row->sequence, row->sequence};
         if (row->sequence != task->bad_sequence) {
             continue;
+        }
+        if (!owed_holds(&flow->owed, alone)) {
+            return; /* dropped meanwhile */
         }
         if (!flow_aside_row(flow, row, task->bad_reason)) {
             flow_hold(flow, BACKOFF_FIRST_MS);
@@ -160,7 +163,7 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
         }
         log_warn(flow_part_name(flow), "stream %s: event %" PRIu64 " set aside: %s",
                  flow->stream->info.name, row->sequence, task->bad_reason);
-        flow_end_range(flow, (struct range){row->sequence, row->sequence});
+        flow_end_range(flow, alone);
         return;
     }
 }
@@ -196,5 +199,6 @@ void flow_worked(struct flow *flow, struct pack_task *task)
     } else {
         flow_worked_built(flow, task);
     }
-    flow_advance(flow);
+    pack_drop_built(task);
+    flow_advance(flow); /* the workspace may be at work again behind it */
 }

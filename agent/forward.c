@@ -33,12 +33,10 @@ static void forward_worked(struct forward *forward)
 {
     struct flow *flow = forward->worker_flow;
     forward->worker_flow = NULL;
-    if (!forward->closing) {
+    if (forward->closing) {
+        pack_drop_built(&forward->task);
+    } else {
         flow_worked(flow, &forward->task);
-    }
-    for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
-        free(forward->task.parts[i].wire); /* what the flow did not take */
-        forward->task.parts[i].wire = NULL;
     }
     forward_schedule(forward);
 }
@@ -168,6 +166,11 @@ static void forward_committed(void *context, uint64_t commit, const struct buffe
             struct flow *flow = &host->flows[i];
             flow_committed(flow, commit,
                            changes_find(changes, host->setup.number, flow->stream->info.number));
+        }
+    }
+    for (size_t h = 0; h < forward->host_count; h++) {
+        for (size_t i = 0; i < forward->hosts[h].flow_count; i++) {
+            flow_advance(&forward->hosts[h].flows[i]);
         }
     }
     forward_schedule(forward);

@@ -291,7 +291,7 @@ static enum err build_part(struct pack *pack, struct pack_task *task, uint32_t i
     return ERR_OK;
 }
 
-static void drop_built(struct pack_task *task)
+void pack_drop_built(struct pack_task *task)
 {
     for (uint32_t i = 0; i < PARCEL_PART_MAX; i++) {
         free(task->parts[i].wire);
@@ -307,7 +307,7 @@ static enum err build_all(struct pack *pack, struct pack_task *task, size_t *ret
         }
         enum err e = build_part(pack, task, i, ret_bad);
         if (e) {
-            drop_built(task);
+            pack_drop_built(task);
             return e;
         }
     }

@@ -71,6 +71,8 @@ void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
 /* The buffer's number of the schema of the rows that were read; 0: none were. */
 uint32_t pack_schema(const struct pack *pack);
 void pack_build(struct pack *pack, struct pack_task *task);
+/* Frees the wire bytes that nobody took over. */
+void pack_drop_built(struct pack_task *task);
 
 /* --- the rows of the workspace, after pack_read(): for halving a part and for setting its events
  * aside --- */

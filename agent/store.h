@@ -65,6 +65,9 @@ enum err store_end_put(struct store *store, const struct owed_end *end,
 /* At once. */
 enum err store_parcel_put(struct store *store, const struct parcel *parcel,
                           uint64_t *ret_commit) MUST_USE;
+/* Takes a parcel that was put out of the open batch, as if it had not been: within committed()
+ * every parcel whose commit is still to come is there. */
+void store_parcel_withdraw(struct store *store, const struct parcel *parcel);
 enum err store_remote_put(struct store *store, const struct remote_id *remote,
                           uint64_t *ret_commit) MUST_USE;
 enum err store_boot_put(struct store *store, const struct boot_offset *boot,

@@ -219,6 +219,22 @@ enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint
     return ERR_OK;
 }
 
+void store_parcel_withdraw(struct store *store, const struct parcel *parcel)
+{
+    struct batch_memory *b = store->open;
+    for (size_t i = 0; i < b->write.parcel_count; i++) {
+        const struct parcel *put = &b->parcels[i];
+        if (put->uplink == parcel->uplink && put->stream == parcel->stream &&
+            put->lane == parcel->lane) {
+            b->write.parcel_count--;
+            memmove(&b->parcels[i], &b->parcels[i + 1],
+                    (b->write.parcel_count - i) * sizeof b->parcels[0]);
+            return;
+        }
+    }
+    assert(false); /* a parcel waits in the open batch, or is committed */
+}
+
 enum err store_remote_put(struct store *store, const struct remote_id *remote, uint64_t *ret_commit)
 {
     assert(remote->id.size >= 1 && remote->id.size <= REMOTE_ID_SIZE_MAX);
