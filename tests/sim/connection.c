@@ -25,6 +25,7 @@ struct dialing {
 };
 
 static struct net_link link_now;
+static struct net_counts counts_now;
 static struct server servers[SERVER_MAX];
 static struct connection *connections;
 static struct dialing *dialings;
@@ -33,6 +34,11 @@ static unsigned connection_count;
 struct net_link *net_link(void)
 {
     return &link_now;
+}
+
+struct net_counts *net_counts(void)
+{
+    return &counts_now;
 }
 
 uint64_t net_latency_us(void)
@@ -206,6 +212,7 @@ static void way_fire(struct timer *timer)
     }
     free(piece);
     if (cut) {
+        counts_now.cuts++;
         connection_break(c);
     }
     connection_leave(c);
@@ -402,6 +409,7 @@ void net_open(void)
 {
     memset(servers, 0, sizeof servers);
     connection_count = 0;
+    counts_now = (struct net_counts){0};
     net_name_fails(NULL, false);
     link_now = (struct net_link){.latency_us_min = 1000,
                                  .latency_us_max = 20000,

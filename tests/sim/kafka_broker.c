@@ -95,6 +95,11 @@ void broker_partitions_set(struct broker *broker, const char *name, uint32_t par
     broker_topic_of(broker, name)->partition_count = partition_count;
 }
 
+void broker_batch_size_set(struct broker *broker, size_t batch_size_max)
+{
+    broker->options.batch_size_max = batch_size_max;
+}
+
 void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node)
 {
     broker_topic_of(broker, name)->partitions[partition].leader = node;
@@ -149,8 +154,9 @@ void broker_node_start(struct broker *broker, unsigned node)
     partition_each(broker, node, partition_restart);
 }
 
-void broker_expire(struct broker *broker, int64_t age_ms)
+size_t broker_expire(struct broker *broker, int64_t age_ms)
 {
+    size_t count = 0;
     for (unsigned i = 0; i < broker->topic_count; i++) {
         for (uint32_t j = 0; j < BROKER_PARTITION_MAX; j++) {
             struct partition *partition = &broker->topics[i]->partitions[j];
@@ -161,9 +167,11 @@ void broker_expire(struct broker *broker, int64_t age_ms)
                     partition->pids[kept++] = *pid;
                 }
             }
+            count += partition->pid_count - kept;
             partition->pid_count = kept;
         }
     }
+    return count;
 }
 
 void broker_id_set(struct broker *broker, const char *cluster_id)

@@ -61,13 +61,15 @@ void broker_time_set(struct broker *broker, int64_t now_ms);
 void broker_address_set(struct broker *broker, unsigned node, const char *host, uint16_t port);
 void broker_topic_add(struct broker *broker, const char *name, uint32_t partition_count);
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count);
+void broker_batch_size_set(struct broker *broker, size_t batch_size_max);
 void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node);
 /* kill -9, and start again: of each producer id only the last batch is remembered. Connections
  * end. */
 void broker_node_stop(struct broker *broker, unsigned node);
 void broker_node_start(struct broker *broker, unsigned node);
-/* What producer.id.expiration.ms does: forgets ids whose last time stamp is older. */
-void broker_expire(struct broker *broker, int64_t age_ms);
+/* What producer.id.expiration.ms does: forgets ids whose last time stamp is older; returns how many.
+ */
+size_t broker_expire(struct broker *broker, int64_t age_ms);
 /* The password of the user has been changed. */
 void broker_password_set(struct broker *broker, const char *password);
 /* Another cluster takes this one's place: new id, empty logs. */

@@ -52,7 +52,7 @@ static struct scene *scene_begin(const struct broker_options *options)
     sim_open(1);
     scene->broker = broker_open(&chosen);
     broker_topic_add(scene->broker, "events", PARTITIONS);
-    scene->net = kafka_net_open(scene->broker, NODES);
+    scene->net = kafka_net_open(scene->broker, NODES, "kafka");
     life_begin(scene);
     return scene;
 }

@@ -20,6 +20,13 @@ struct net_link {
  * bytes, no cuts. */
 struct net_link *net_link(void);
 
+/* What the link did by chance, since sim_open(). */
+struct net_counts {
+    uint64_t cuts;     /* pieces cut at a random byte */
+    uint64_t refusals; /* connections */
+};
+struct net_counts *net_counts(void);
+
 /* --- peers --- */
 
 struct net_peer; /* a peer's end of one connection; gone after on_closed() or net_close() */

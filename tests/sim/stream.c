@@ -186,8 +186,9 @@ static void stream_dial_fire(struct timer *timer)
         timer_arm(timer, DOWN_RETRY_MS);
         return;
     }
-    if (!net_server_find(stream->query.host, stream->query.port, &handler, &server) ||
-        sim_chance(net_link()->refuse_per_million)) {
+    bool refused = sim_chance(net_link()->refuse_per_million);
+    net_counts()->refusals += refused;
+    if (!net_server_find(stream->query.host, stream->query.port, &handler, &server) || refused) {
         stream_fail(stream, ERR_CLOSED, "can't connect: Connection refused");
         return;
     }

@@ -1,0 +1,116 @@
+/* The configuration of the simulated site, written as a file and loaded as the program does. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ports/file.h"
+#include "tests/sim/agent_site.h"
+#include "tests/sim/sim.h"
+#include "uplink/kafka/kafka.h"
+
+#define TEXT_SIZE_MAX 16384
+
+static const char schema[] =
+    "{\"type\":\"record\",\"name\":\"Reading\",\"namespace\":\"site\",\"fields\":["
+    "{\"name\":\"device\",\"type\":\"string\"},{\"name\":\"value\",\"type\":\"double\"},"
+    "{\"name\":\"mark\",\"type\":\"string\"},{\"name\":\"fill\",\"type\":\"string\"}]}";
+
+static void file_put(const struct site *site, const char *name, struct slice text)
+{
+    char path[512];
+    struct why why = {""};
+    (void)snprintf(path, sizeof path, "%s/%s", site->folder, name);
+    enum err e = file_replace(path, text, 0600, &why);
+    SIM_EXPECT(!e);
+}
+
+static void put_streams(struct out *o, const struct site *site)
+{
+    out_put_text(o, "\"streams\":{");
+    out_put_text(o, "\"slow\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":3,"
+                    "\"when_full\":\"block\"},");
+    out_put_format(o,
+                   "\"drop\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":%u,"
+                   "\"when_full\":\"drop_oldest\"},",
+                   sim_below(2) ? 2U : 5U);
+    out_put_format(o, "\"raw\":{\"priority\":8,\"when_full\":\"block\"%s}},",
+                   site->ledger.streams[2].uplinks == 1 ? ",\"uplinks\":[\"east\"]" : "");
+}
+
+static void put_drivers(struct out *o, const struct site *site)
+{
+    static const unsigned intervals_ms[] = {0, 250, 1000};
+    out_put_text(o, "\"drivers\":{");
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        out_put_format(o,
+                       "%s\"%s%u\":{\"type\":\"numbers\",\"source\":%u,\"ack_interval\":\"%u ms\","
+                       "\"routes\":[",
+                       i ? "," : "", site->sources[i].reads_again ? "tail" : "post", i, i,
+                       intervals_ms[sim_below(3)]);
+        for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+            out_put_format(o, "%s{\"topic\":\"s/%s\",\"stream\":\"%s\"}", s ? "," : "",
+                           ledger_stream_names[s], ledger_stream_names[s]);
+        }
+        out_put_text(o, "]}");
+    }
+    out_put_text(o, "},");
+}
+
+static void put_uplink(struct out *o, const struct site *site, unsigned index)
+{
+    static const char *const names[LEDGER_UPLINKS] = {"east", "west"};
+    static const char *const batch_sizes[] = {"4 KiB", "64 KiB", "256 KiB"};
+    static const char *const lingers[] = {"0 s", "1 s", "20 s"};
+    const struct site_cluster *cluster = &site->clusters[index];
+    out_put_format(o, "\"%s\":{\"type\":\"kafka\",\"headers\":true,\"compression_level\":1,",
+                   names[index]);
+    out_put_format(o, "\"from\":\"oldest\",\"batch_size_max\":\"%s\",\"linger\":\"%s\",",
+                   batch_sizes[sim_below(3)], lingers[sim_below(3)]);
+    out_put_format(o, "\"partition_by\":\"%s\",\"request_timeout\":\"%u s\",",
+                   sim_below(4) ? "key" : "agent", sim_below(2) ? 30U : 5U);
+    out_put_format(o, "\"in_doubt\":\"%s\",\"hold_max\":\"%u %%\",\"topic_create\":false,",
+                   site->profile.in_doubt_is_set_aside ? "set_aside" : "resend",
+                   site->profile.hold_max ? 40U : 100U);
+    out_put_text(o, "\"brokers\":[");
+    for (unsigned n = 0; n < cluster->node_count; n++) {
+        out_put_format(o, "%s\"%s-%u:9092\"", n ? "," : "", names[index], n + 1);
+    }
+    out_put_text(o, "]}");
+}
+
+void site_config_load(struct site *site)
+{
+    static const struct driver_class *const drivers[] = {&source_driver_class, NULL};
+    static const struct uplink_class *const uplinks[] = {&kafka_class, NULL};
+    static const struct config_parts parts = {drivers, uplinks};
+    static const char *const intervals[] = {"0 s", "1 s", "5 s", "10 s"};
+    char *memory = malloc(TEXT_SIZE_MAX);
+    char *found = malloc(TEXT_SIZE_MAX);
+    assert(memory && found);
+    struct out o = out_over(memory, TEXT_SIZE_MAX);
+    struct config_report report = {.text = out_over(found, TEXT_SIZE_MAX)};
+    char path[512];
+    out_put_text(&o, "{\"agent\":{\"id\":\"site\",\"stop_grace\":\"5 s\"},");
+    out_put_format(&o,
+                   "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"%s\","
+                   "\"commit_interval\":\"%s\"},",
+                   site->profile.full ? "4 MiB" : "16 MiB", intervals[sim_below(4)]);
+    put_streams(&o, site);
+    put_drivers(&o, site);
+    out_put_text(&o, "\"uplinks\":{");
+    put_uplink(&o, site, 0);
+    out_put_text(&o, ",");
+    put_uplink(&o, site, 1);
+    out_put_text(&o, "}}");
+    SIM_EXPECT(!o.overflow);
+    file_put(site, "reading.avsc", slice_of_text(schema));
+    file_put(site, "weir.json", out_slice(&o));
+    (void)snprintf(path, sizeof path, "%s/weir.json", site->folder);
+    enum err e = config_load(&site->config, path, &parts, &report);
+    if (e) {
+        sim_trace("%.*s", (int)report.text.size, found);
+    }
+    SIM_EXPECT(!e);
+    free(memory);
+    free(found);
+}

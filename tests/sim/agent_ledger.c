@@ -1,0 +1,421 @@
+#include "tests/sim/agent_ledger.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/internal.h"
+#include "config/config.h"
+#include "tests/sim/sim.h"
+
+#define ASIDE_COUNT_MAX 100000
+
+const char *const ledger_stream_names[LEDGER_STREAMS] = {"slow", "drop", "raw"};
+
+void ledger_open(struct ledger *ledger)
+{
+    *ledger = (struct ledger){.events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->events),
+                              .numbers = calloc(LEDGER_NUMBER_MAX, sizeof *ledger->numbers)};
+    assert(ledger->events && ledger->numbers);
+    for (size_t s = 0; s < LEDGER_STREAMS; s++) {
+        ledger->streams[s].events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->streams[s].events);
+        assert(ledger->streams[s].events);
+    }
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    free(ledger->events);
+    free(ledger->numbers);
+    for (size_t s = 0; s < LEDGER_STREAMS; s++) {
+        free(ledger->streams[s].events);
+    }
+}
+
+/* --- sources --- */
+
+uint32_t ledger_new(struct ledger *ledger, const struct ledger_event *event)
+{
+    SIM_EXPECT(ledger->event_count < LEDGER_EVENT_MAX);
+    ledger->events[ledger->event_count++] = *event;
+    return (uint32_t)ledger->event_count;
+}
+
+struct ledger_event *ledger_event(struct ledger *ledger, uint32_t number)
+{
+    SIM_EXPECT(number >= 1 && number <= ledger->event_count);
+    return &ledger->events[number - 1];
+}
+
+void ledger_admitted(struct ledger *ledger, uint32_t number, const char *reason)
+{
+    struct ledger_event *event = ledger_event(ledger, number);
+    struct ledger_stream *stream = &ledger->streams[event->stream];
+    SIM_EXPECT(event->sequence == 0 && event->is_bad == (reason[0] != 0));
+    if (event->is_bad) {
+        return;
+    }
+    SIM_EXPECT(stream->count < LEDGER_EVENT_MAX);
+    stream->events[stream->count++] = number;
+    event->sequence = stream->count;
+}
+
+void ledger_told(struct ledger *ledger, const struct buffer *buffer, uint32_t number)
+{
+    struct ledger_event *event = ledger_event(ledger, number);
+    const struct ledger_stream *stream = &ledger->streams[event->stream];
+    SIM_EXPECT(!event->told);
+    SIM_EXPECT(event->is_bad || event->sequence > 0);
+    SIM_EXPECT(event->sequence < buffer->state->streams[stream->number].sequence_next);
+    event->told = true;
+    ledger->told++;
+}
+
+/* An event carries "(no.NUMBER)" somewhere, whatever the schema. */
+uint32_t ledger_number_in(struct slice bytes)
+{
+    const uint8_t *at = bytes.size ? memmem(bytes.data, bytes.size, "(no.", 4) : NULL;
+    uint32_t number = 0;
+    for (at = at ? at + 4 : NULL; at && at < bytes.data + bytes.size && *at != ')'; at++) {
+        SIM_EXPECT(*at >= '0' && *at <= '9');
+        number = number * 10 + (uint32_t)(*at - '0');
+    }
+    return number;
+}
+
+/* --- what is on record --- */
+
+static uint64_t number_hash(unsigned uplink, int64_t producer_id, uint32_t partition,
+                            int64_t base_sequence, uint32_t count)
+{
+    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) * (uplink + 1);
+    const uint64_t values[] = {(uint64_t)producer_id, partition, (uint64_t)base_sequence, count};
+    for (size_t i = 0; i < 4; i++) {
+        hash = (hash ^ values[i]) * UINT64_C(0xff51afd7ed558ccd);
+        hash ^= hash >> 32;
+    }
+    return hash | 1;
+}
+
+/* True: it is there (now). */
+static bool numbers_find(struct ledger *ledger, uint64_t hash, bool add)
+{
+    size_t place = hash >> 8 & (LEDGER_NUMBER_MAX - 1);
+    for (size_t i = 0; i < LEDGER_NUMBER_MAX; i++) {
+        uint64_t *at = &ledger->numbers[(place + i) & (LEDGER_NUMBER_MAX - 1)];
+        if (*at == hash) {
+            return true;
+        }
+        if (*at == 0) {
+            *at = add ? hash : 0;
+            return add;
+        }
+    }
+    SIM_EXPECT(!"the ledger has room for the numbers on record");
+    return false;
+}
+
+static unsigned uplink_index(const struct buffer *buffer, uint16_t number)
+{
+    for (unsigned i = 0; i < LEDGER_UPLINKS; i++) {
+        if (buffer->uplinks[i].number == number) {
+            return i;
+        }
+    }
+    SIM_EXPECT(!"a parcel is of an uplink that is configured");
+    return 0;
+}
+
+struct asides {
+    struct ledger *ledger;
+    const struct buffer *buffer;
+};
+
+static void count_aside(void *context, int64_t id, const struct aside *aside)
+{
+    struct asides *asides = context;
+    struct ledger *ledger = asides->ledger;
+    SIM_EXPECT(id > ledger->aside_id);
+    ledger->aside_id = id;
+    SIM_EXPECT(aside->reason.size > 0);
+    if (aside->kind == ASIDE_PAYLOAD) {
+        struct ledger_event *event = ledger_event(ledger, ledger_number_in(aside->body));
+        SIM_EXPECT(event->is_bad);
+        event->aside_payload++;
+        ledger->asides++;
+        return;
+    }
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        const struct ledger_stream *stream = &ledger->streams[s];
+        if (stream->number == aside->stream) {
+            SIM_EXPECT(aside->sequence >= 1 && aside->sequence <= stream->count);
+            struct ledger_event *event = ledger_event(ledger, stream->events[aside->sequence - 1]);
+            event->aside[uplink_index(asides->buffer, aside->uplink)]++;
+            event->aside_in_doubt =
+                event->aside_in_doubt ||
+                memmem(aside->reason.data, aside->reason.size, "nobody knows", 12) != NULL;
+            ledger->refused_asides++;
+        }
+    }
+}
+
+/* New set-aside events: looked at when they come, because old ones give way to new ones. A disk that
+ * fails may let that wait. */
+static void asides_read(struct ledger *ledger, struct buffer *buffer, bool has_to)
+{
+    struct asides asides = {ledger, buffer};
+    struct why why = {""};
+    uint64_t seen = buffer->state->aside_count + buffer->state->aside_dropped;
+    if (seen == ledger->aside_seen && ledger->knows_asides) {
+        return;
+    }
+    enum err e =
+        buffer_aside_each(buffer, ledger->aside_id, ASIDE_COUNT_MAX, count_aside, &asides, &why);
+    SIM_EXPECT(!e || !has_to);
+    ledger->knows_asides = !e;
+    ledger->aside_seen = seen;
+}
+
+void ledger_look(struct ledger *ledger, struct buffer *buffer)
+{
+    const struct state *state = buffer->state;
+    if (state->commit == ledger->commit) {
+        return;
+    }
+    ledger->commit = state->commit;
+    asides_read(ledger, buffer, false);
+    SIM_EXPECT(state->parcel_count <= (LEDGER_STREAMS + 1) * LEDGER_UPLINKS);
+    for (uint32_t i = 0; i < state->parcel_count; i++) {
+        const struct parcel *parcel = &state->parcels[i];
+        unsigned uplink = uplink_index(buffer, parcel->uplink);
+        for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+            if (ledger->streams[s].number == parcel->stream) {
+                ledger->parcels[uplink][s] = parcel->range.first;
+            }
+        }
+        for (uint32_t p = 0; p < parcel->part_count; p++) {
+            const struct part *part = &parcel->parts[p];
+            if (part->assigned) {
+                (void)numbers_find(ledger,
+                                   number_hash(uplink, part->producer_id, part->partition,
+                                               part->base_sequence, part->record_count),
+                                   true);
+            }
+        }
+    }
+}
+
+/* --- what arrives --- */
+
+static unsigned stream_of_topic(const char *topic)
+{
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        if (strcmp(topic, ledger_stream_names[s]) == 0) {
+            return s;
+        }
+    }
+    return LEDGER_STREAMS;
+}
+
+/* The header weir_id: agent/incarnation/stream/sequence. */
+static uint64_t sequence_in(struct slice header)
+{
+    char text[128];
+    SIM_EXPECT(slice_to_text(header, text, sizeof text));
+    const char *slash = strrchr(text, '/');
+    SIM_EXPECT(slash != NULL);
+    return strtoull(slash + 1, NULL, 10);
+}
+
+/* Something of a batch was there already: only what is in doubt may be sent twice. */
+static void arrived_twice(struct ledger *ledger, unsigned uplink, unsigned stream)
+{
+    uint64_t parcel = ledger->parcels[uplink][stream];
+    if (ledger->twice_parcels[uplink][stream] != parcel) {
+        ledger->twice_parcels[uplink][stream] = parcel;
+        ledger->in_doubt_twice[uplink]++;
+    }
+    SIM_EXPECT(ledger->in_doubt_twice[uplink] <= ledger->in_doubt[uplink]);
+}
+
+static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stream,
+                           uint32_t partition, const struct broker_record *record)
+{
+    uint32_t number = ledger_number_in(record->body);
+    struct ledger_event *event = ledger_event(ledger, number);
+    uint64_t sequence = sequence_in(record->header);
+    const struct ledger_stream *s = &ledger->streams[stream];
+    uint64_t *last = &ledger->last[uplink][stream][partition][event->key];
+    SIM_EXPECT(event->stream == stream && event->sequence == sequence);
+    SIM_EXPECT(sequence >= 1 && sequence <= s->count && s->events[sequence - 1] == number);
+    if (event->arrived[uplink]++) {
+        ledger->twice++;
+        arrived_twice(ledger, uplink, stream);
+        return;
+    }
+    ledger->arrived++;
+    SIM_EXPECT(sequence > *last);
+    *last = sequence;
+}
+
+static struct slice take_text(struct slice *s)
+{
+    int64_t size = 0;
+    struct slice text = {NULL, 0};
+    SIM_EXPECT(slice_take_varint(s, &size) && size >= 0);
+    SIM_EXPECT(slice_take(s, (size_t)size, &text));
+    return text;
+}
+
+/* weir.events tells each gap once. Its datum: time, kind, agent, incarnation, version, stream,
+ * uplink, first, last, count, ... behind the ten bytes of Avro's single-object encoding. */
+static void event_arrived(struct ledger *ledger, const struct broker_record *record)
+{
+    uint64_t sequence = sequence_in(record->header);
+    struct slice s = {record->body.data + 10, record->body.size - 10};
+    struct slice texts[6];
+    int64_t numbers[3], time;
+    SIM_EXPECT(sequence < LEDGER_TOLD_MAX && record->body.size > 10);
+    if (ledger->events_seen[sequence]) {
+        return; /* in doubt: the numbers on record were checked */
+    }
+    ledger->events_seen[sequence] = true;
+    ledger->events_arrived++;
+    SIM_EXPECT(slice_take_varint(&s, &time));
+    for (size_t i = 0; i < 6; i++) {
+        texts[i] = take_text(&s);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        SIM_EXPECT(slice_take_varint(&s, &numbers[i]));
+    }
+    for (size_t i = 0; i < LEDGER_STREAMS && slice_equal_text(texts[0], "gap"); i++) {
+        if (slice_equal_text(texts[4], ledger_stream_names[i])) {
+            ledger->gaps_told[i] += (uint64_t)numbers[2];
+        }
+    }
+    SIM_EXPECT(!slice_equal_text(texts[0], "damage"));
+}
+
+void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker *broker,
+                    const char *topic, uint32_t partition, size_t first, size_t count)
+{
+    unsigned stream = stream_of_topic(topic);
+    const struct broker_record *record = broker_log_at(broker, topic, partition, first);
+    sim_trace("uplink %u has %s-%" PRIu32 " %zu..%zu by %" PRId64 "/%" PRId32 " of %" PRId64,
+              uplink, topic, partition, first, first + count - 1, record->producer_id,
+              record->sequence, record->time_ms);
+    SIM_EXPECT(numbers_find(
+        ledger,
+        number_hash(uplink, record->producer_id, partition, record->sequence, (uint32_t)count),
+        false));
+    for (size_t i = 0; i < count; i++) {
+        record = broker_log_at(broker, topic, partition, first + i);
+        if (stream < LEDGER_STREAMS) {
+            record_arrived(ledger, uplink, stream, partition, record);
+        } else if (uplink == 0) {
+            event_arrived(ledger, record);
+        }
+    }
+}
+
+/* --- lives --- */
+
+void ledger_recovered(struct ledger *ledger, struct buffer *buffer)
+{
+    ledger->commit = 0;
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        struct ledger_stream *stream = &ledger->streams[s];
+        stream->number = buffer_stream_number(buffer, ledger_stream_names[s]);
+        uint64_t next = buffer->state->streams[stream->number].sequence_next;
+        SIM_EXPECT(next >= 1 && next - 1 <= stream->count);
+        while (stream->count > next - 1) {
+            struct ledger_event *event = ledger_event(ledger, stream->events[--stream->count]);
+            SIM_EXPECT(!event->told); /* acknowledged, and lost */
+            event->sequence = 0;
+            ledger->vanished++;
+        }
+    }
+    ledger->knows_asides = false;
+    asides_read(ledger, buffer, false);
+    for (size_t i = 0; i < ledger->event_count && ledger->knows_asides; i++) {
+        const struct ledger_event *event = &ledger->events[i];
+        SIM_EXPECT(event->aside_payload <= 1);
+        SIM_EXPECT(!event->is_bad || !event->told || event->aside_payload == 1);
+    }
+}
+
+/* --- the end --- */
+
+/* Every dropped event is in a gap: told, or still in the list. Unless weir.events itself lost one. */
+static void gaps_settle(const struct ledger *ledger, struct buffer *buffer)
+{
+    const struct state *state = buffer->state;
+    uint16_t events = buffer_stream_number(buffer, CONFIG_EVENTS_STREAM);
+    uint64_t stored = state->streams[events].sequence_next - 1;
+    if (ledger->events_arrived < stored) {
+        return;
+    }
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        uint64_t told = ledger->gaps_told[s];
+        for (uint32_t i = 0; i < state->gap_count; i++) {
+            told += state->gaps[i].stream == ledger->streams[s].number ? state->gaps[i].count : 0;
+        }
+        SIM_EXPECT(told == state->streams[ledger->streams[s].number].dropped_count);
+    }
+}
+
+bool ledger_is_drained(const struct ledger *ledger, const struct buffer *buffer)
+{
+    (void)ledger;
+    for (uint32_t i = 0; i < buffer->state->owed_count; i++) {
+        if (buffer->state->owed[i].range_count > 0) {
+            return false;
+        }
+    }
+    return buffer->state->parcel_count == 0;
+}
+
+/* How many of a stream's events did not get to every uplink that they were owed to. */
+static uint64_t missing_count(struct ledger *ledger, unsigned s, uint64_t *ret_by_uplink)
+{
+    const struct ledger_stream *stream = &ledger->streams[s];
+    uint64_t missing = 0;
+    for (size_t i = 0; i < stream->count; i++) {
+        const struct ledger_event *event = ledger_event(ledger, stream->events[i]);
+        bool somewhere = false;
+        for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
+            bool owed = stream->uplinks >> u & 1;
+            bool there = event->arrived[u] > 0;
+            SIM_EXPECT(event->aside[u] <= 1 && (owed || !there));
+            /* A batch in doubt that was stored may have been refused when it was sent again. */
+            SIM_EXPECT(!there || event->aside[u] == 0 || ledger->in_doubt[u] > 0);
+            somewhere = somewhere || (owed && !there && event->aside[u] == 0);
+            *ret_by_uplink += owed && !there && event->aside[u] == 0;
+        }
+        missing += somewhere;
+    }
+    return missing;
+}
+
+void ledger_settle(struct ledger *ledger, struct buffer *buffer, bool is_exact)
+{
+    asides_read(ledger, buffer, true);
+    gaps_settle(ledger, buffer);
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        uint64_t by_uplink = 0;
+        uint64_t missing = missing_count(ledger, s, &by_uplink);
+        uint64_t dropped = buffer->state->streams[ledger->streams[s].number].dropped_count;
+        sim_trace("stream %s: %zu events, %" PRIu64 " missing, %" PRIu64 " dropped",
+                  ledger_stream_names[s], ledger->streams[s].count, missing, dropped);
+        ledger->dropped += dropped;
+        SIM_EXPECT(is_exact ? missing == dropped : missing <= dropped && dropped <= by_uplink);
+        SIM_EXPECT(ledger->streams[s].drops || !is_exact || missing == 0);
+    }
+    for (size_t i = 0; i < ledger->event_count; i++) {
+        const struct ledger_event *event = &ledger->events[i];
+        SIM_EXPECT(event->aside_payload <= 1);
+        SIM_EXPECT(!event->is_bad || !event->told || event->aside_payload == 1);
+        SIM_EXPECT(event->is_bad || !event->told || event->sequence > 0);
+    }
+}

@@ -1,0 +1,98 @@
+/* The ledger of a simulated site: what every event that its sources made has become, and the rules
+ * that hold for it at every moment. Everything here is the test's own knowledge; the agent's state
+ * is only looked at to be held against it.
+ *
+ * An event is one offer: what a source gives again because it was never acknowledged is another
+ * event, unless the agent's own cursor says that the first was not stored. The ledger knows which
+ * sequence each event must have, because sequences are given in the order of admission. */
+#ifndef WEIR_TESTS_SIM_AGENT_LEDGER_H
+#define WEIR_TESTS_SIM_AGENT_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ports/slice.h"
+#include "tests/sim/kafka_broker.h"
+
+#define LEDGER_UPLINKS 2
+#define LEDGER_STREAMS 3
+#define LEDGER_KEYS 16
+#define LEDGER_EVENT_MAX 16384
+#define LEDGER_TOLD_MAX 4096    /* events of weir.events */
+#define LEDGER_NUMBER_MAX 65536 /* producer's numbers on record: a power of two */
+
+struct buffer;
+
+struct ledger_event {
+    uint8_t key;       /* of the source's place in it: order is kept */
+    uint8_t stream;    /* index in ledger_stream_names */
+    bool is_bad;       /* intake has to set it aside */
+    bool is_cursored;  /* stored together with its source's cursor */
+    bool told;         /* acknowledged */
+    uint64_t sequence; /* 0: not admitted, or what was admitted is gone with a life */
+    uint8_t arrived[LEDGER_UPLINKS];
+    uint8_t aside[LEDGER_UPLINKS];
+    uint8_t aside_payload;
+    bool aside_in_doubt; /* by the policy of some uplink */
+};
+
+struct ledger_stream {
+    uint32_t *events; /* [sequence - 1] */
+    size_t count;
+    uint16_t number; /* the buffer's */
+    bool drops;
+    uint32_t uplinks; /* bit i: goes to uplink i */
+};
+
+struct ledger {
+    struct ledger_event *events; /* [number - 1] */
+    size_t event_count;
+    struct ledger_stream streams[LEDGER_STREAMS];
+    uint64_t *numbers;   /* hashes of what was on record before it was sent */
+    int64_t aside_id;    /* of the last one seen */
+    uint64_t aside_seen; /* how many there were then */
+    bool knows_asides;   /* all of them were seen */
+    uint64_t commit;     /* of the buffer, when its parcels were looked at last */
+    uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
+    bool events_seen[LEDGER_TOLD_MAX]; /* of weir.events, by sequence, at the first uplink */
+    uint64_t gaps_told[LEDGER_STREAMS];
+    uint64_t events_arrived;
+    uint64_t told, arrived, twice, vanished, asides, refused_asides, dropped;
+    uint64_t in_doubt[LEDGER_UPLINKS];       /* times an uplink might have sent something twice */
+    uint64_t in_doubt_twice[LEDGER_UPLINKS]; /* parcels of which something did arrive twice */
+    uint64_t parcels[LEDGER_UPLINKS][LEDGER_STREAMS]; /* first sequence of the last one on record */
+    uint64_t twice_parcels[LEDGER_UPLINKS][LEDGER_STREAMS]; /* of the last one that came twice */
+};
+
+extern const char *const ledger_stream_names[LEDGER_STREAMS];
+
+void ledger_open(struct ledger *ledger);
+void ledger_close(struct ledger *ledger);
+
+/* A new event of a source; returns its number, from 1 on. */
+uint32_t ledger_new(struct ledger *ledger, const struct ledger_event *event);
+struct ledger_event *ledger_event(struct ledger *ledger, uint32_t number);
+/* The agent took it; `reason`: why it sets it aside, "" when it does not. */
+void ledger_admitted(struct ledger *ledger, uint32_t number, const char *reason);
+/* The agent says that it is stored. */
+void ledger_told(struct ledger *ledger, const struct buffer *buffer, uint32_t number);
+
+/* The number of the event in these bytes; 0: there is none. */
+uint32_t ledger_number_in(struct slice bytes);
+
+/* After each step: what the buffer has on record now. */
+void ledger_look(struct ledger *ledger, struct buffer *buffer);
+/* A batch stands in the log of a broker. */
+void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker *broker,
+                    const char *topic, uint32_t partition, size_t first, size_t count);
+
+/* A life has begun: what was acknowledged is there, what is not there is forgotten. */
+void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
+/* Is nothing owed to anybody? */
+bool ledger_is_drained(const struct ledger *ledger, const struct buffer *buffer);
+/* At the end, with everything delivered: each event is where it has to be, and the counts are
+ * exact. `is_exact`: drops concern all uplinks alike (no hold_max). */
+void ledger_settle(struct ledger *ledger, struct buffer *buffer, bool is_exact);
+
+#endif

@@ -1,0 +1,354 @@
+/* The lives of the simulated site, from its first start until everything is delivered. */
+#include "tests/sim/agent_site.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "agent/flow.h"
+#include "buffer/internal.h"
+#include "tests/sim/net.h"
+#include "tests/sim/sim.h"
+
+#define SECOND_US UINT64_C(1000000)
+#define HOUR_US (3600 * SECOND_US)
+#define DRAIN_MS_MAX (40 * 60 * 1000)
+#define STOP_MS_MAX (60 * 1000)
+#define START_TRIES_MAX 200
+
+const char *const happening_names[HAPPENS_COUNT] = {"crash",
+                                                    "crash_in_commit",
+                                                    "power_cut",
+                                                    "stop",
+                                                    "stop_too_long",
+                                                    "reboot",
+                                                    "start_failed",
+                                                    "outage",
+                                                    "long_outage",
+                                                    "cut_all",
+                                                    "cut_at_a_byte",
+                                                    "refused_connection",
+                                                    "slow_link",
+                                                    "names_fail",
+                                                    "node_kill",
+                                                    "cluster_down",
+                                                    "leader_move",
+                                                    "partitions_added",
+                                                    "topic_late",
+                                                    "producer_forgotten",
+                                                    "wall_jump",
+                                                    "wall_unknown",
+                                                    "io_error",
+                                                    "io_full",
+                                                    "sync_dropped",
+                                                    "backpressure",
+                                                    "resume",
+                                                    "dropped",
+                                                    "vanished",
+                                                    "set_aside",
+                                                    "refused_and_set_aside",
+                                                    "halved",
+                                                    "duplicate_known",
+                                                    "in_doubt"};
+
+/* --- what is looked at after every step --- */
+
+static uint64_t host_counter(const struct uplink_host *host, const char *name)
+{
+    for (size_t i = 0; i < host->counter_count; i++) {
+        if (strcmp(host->counter_names[i], name) == 0) {
+            return host->counters[i];
+        }
+    }
+    return 0;
+}
+
+/* Times that the uplink could not know whether it sends something twice. */
+static void doubts_count(struct site *site)
+{
+    for (unsigned u = 0; u < LEDGER_UPLINKS && site->agent; u++) {
+        const struct uplink_host *host = &site->agent->forward->hosts[u];
+        site->ledger.in_doubt[u] = site->in_doubt_before[u] + host_counter(host, "in_doubt") +
+                                   host_counter(host, "without_time");
+    }
+}
+
+static void site_look(struct site *site)
+{
+    struct crash_counts counts;
+    doubts_count(site);
+    ledger_look(&site->ledger, site->agent->buffer);
+    crash_vfs_counts(site->disk, &counts);
+    SIM_EXPECT(counts.size <= (uint64_t)site->config->buffer.size_max);
+}
+
+static bool life_is_over(void *context)
+{
+    struct site *site = context;
+    if (crash_vfs_is_frozen(site->disk)) {
+        return true;
+    }
+    uint64_t commit = site->ledger.commit;
+    site_look(site);
+    if (site->aim == AIM_COMMIT && commit != site->ledger.commit && site->steps_left < 0 &&
+        !store_is_idle(site->agent->store) && sim_below(30) == 0) {
+        site->steps_left = (int)sim_below(6);
+    }
+    if (site->freeze_us && sim_now_us() >= site->freeze_us) {
+        site->freeze_us = 0;
+        crash_vfs_freeze_after(site->disk, 1 + sim_below(40));
+    }
+    if (site->steps_left < 0 && sim_now_us() >= site->life_end_us) {
+        site->steps_left = (int)sim_below(60);
+    }
+    return site->steps_left >= 0 && site->steps_left-- == 0;
+}
+
+static bool is_delivered(void *context)
+{
+    struct site *site = context;
+    site_look(site);
+    if (site->made < site->profile.event_count) {
+        return false;
+    }
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        if (!source_is_done(&site->sources[i])) {
+            return false;
+        }
+    }
+    return ledger_is_drained(&site->ledger, site->agent->buffer);
+}
+
+static bool is_stopped(void *context)
+{
+    struct site *site = context;
+    site_look(site);
+    return site->is_finished;
+}
+
+/* --- a life --- */
+
+static bool life_open(struct site *site)
+{
+    struct why why = {""};
+    enum err e = loop_open(&site->loop);
+    SIM_EXPECT(!e);
+    struct agent_setup setup = {.loop = site->loop, .config = site->config, .vfs = "site"};
+    site->agent = NULL;
+    e = agent_open(&site->agent, &setup, &why);
+    if (e) {
+        sim_trace("the agent does not start: %s", why.text);
+        SIM_EXPECT(e == ERR_IO || e == ERR_NOSPACE);
+        SIM_EXPECT(site->disk_back_us > 0);
+        loop_close(site->loop);
+        site->happened[HAPPENS_START_FAILED]++;
+        return false;
+    }
+    ledger_recovered(&site->ledger, site->agent->buffer);
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        source_recovered(&site->sources[i], site->agent->buffer);
+    }
+    return true;
+}
+
+static void life_begin(struct site *site, bool reboot)
+{
+    site->steps_left = -1;
+    site->freeze_us = 0;
+    if (reboot) {
+        weather_boot(site);
+    }
+    for (unsigned i = 0; !life_open(site); i++) {
+        SIM_EXPECT(i < START_TRIES_MAX);
+        sim_life_end();
+        sim_run_for(1 + sim_below(5000));
+        sim_life_begin(false);
+    }
+}
+
+static void life_close(struct site *site)
+{
+    doubts_count(site);
+    for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
+        const struct uplink_host *host = &site->agent->forward->hosts[u];
+        site->in_doubt_before[u] = site->ledger.in_doubt[u];
+        site->happened[HAPPENS_IN_DOUBT] += host_counter(host, "in_doubt");
+        site->happened[HAPPENS_HALVED] += host->halved;
+        site->happened[HAPPENS_DUPLICATE_KNOWN] += host->duplicates;
+    }
+    agent_close(site->agent);
+    site->agent = NULL;
+    loop_close(site->loop);
+    sim_life_end();
+}
+
+static void finished(void *context)
+{
+    struct site *site = context;
+    site->is_finished = true;
+}
+
+/* An orderly stop. With a disk that fails it may take too long, and ends as a hard one. */
+static void life_stop(struct site *site)
+{
+    site->is_finished = false;
+    agent_stop(site->agent, finished, site);
+    bool ended = sim_run_until(is_stopped, site, STOP_MS_MAX);
+    SIM_EXPECT(ended || site->disk_back_us > 0);
+    site->happened[ended ? HAPPENS_STOP : HAPPENS_STOP_TOO_LONG]++;
+    life_close(site);
+}
+
+static void life_crash(struct site *site, bool power)
+{
+    site->happened[crash_vfs_is_frozen(site->disk) ? HAPPENS_CRASH_IN_COMMIT : HAPPENS_CRASH]++;
+    sim_life_crash();
+    life_close(site);
+    (void)crash_vfs_crash(site->disk, power ? CRASH_ANY : CRASH_ALL, sim_random());
+    if (site->disk_back_us) { /* the cut has ended the disk's fault, too */
+        site->disk_back_us = 0;
+    }
+    site->happened[HAPPENS_POWER_CUT] += power;
+}
+
+static void freeze(void *context)
+{
+    struct site *site = context;
+    crash_vfs_freeze(site->disk);
+}
+
+/* One life and the pause after it. True: the machine starts anew. */
+static bool life_run(struct site *site)
+{
+    bool power = sim_below(3) > 0;
+    if (sim_below(4) == 0) { /* the power goes in the midst of a commit */
+        site->freeze_us = sim_now_us() + sim_below(site->life_end_us - sim_now_us());
+    }
+    site->aim = sim_below(3);
+    bool over = sim_run_until(life_is_over, site, 10 * HOUR_US / 1000);
+    SIM_EXPECT(over);
+    if (sim_below(4) == 0 && !crash_vfs_is_frozen(site->disk)) {
+        life_stop(site);
+        if (power) {
+            (void)crash_vfs_crash(site->disk, CRASH_ANY, sim_random());
+        }
+    } else {
+        power = power || crash_vfs_is_frozen(site->disk);
+        life_crash(site, power);
+    }
+    sim_run_for(sim_below(60000));
+    site->happened[HAPPENS_REBOOT] += power;
+    sim_life_begin(power);
+    return power;
+}
+
+/* Where it stands, into the trace. */
+static void site_say(struct site *site)
+{
+    char text[8192];
+    struct out out = out_over(text, sizeof text);
+    agent_status(site->agent, &out);
+    struct slice rest = out_slice(&out);
+    while (rest.size > 0) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.size);
+        size_t size = end ? (size_t)(end - rest.data) : rest.size;
+        for (size_t at = 0; at < size; at += 200) {
+            size_t piece = size - at < 200 ? size - at : 200;
+            sim_trace("%.*s", (int)piece, (const char *)rest.data + at);
+        }
+        size += end != NULL;
+        rest = (struct slice){rest.data + size, rest.size - size};
+    }
+}
+
+/* --- a seed --- */
+
+static void profile_choose(struct site *site)
+{
+    site->profile = (struct site_profile){.lives = 3 + (unsigned)sim_below(4),
+                                          .event_count = 2000 + (unsigned)sim_below(500),
+                                          .duration_us = HOUR_US + sim_below(HOUR_US / 2),
+                                          .weather = (uint32_t)sim_below(5),
+                                          .full = sim_below(4) == 0,
+                                          .disk_fails = sim_below(2) == 0,
+                                          .clock_is_bad = sim_below(4) == 0,
+                                          .hold_max = sim_below(8) == 0,
+                                          .all_codes = sim_below(2) == 0,
+                                          .events_are_bad = sim_below(3) > 0,
+                                          .in_doubt_is_set_aside = sim_below(8) == 0};
+    site->ledger.streams[0].uplinks = 3;
+    site->ledger.streams[1].uplinks = 3;
+    site->ledger.streams[2].uplinks = sim_below(2) ? 3 : 1;
+    site->ledger.streams[1].drops = true;
+}
+
+static void site_open(struct site *site)
+{
+    sim_open(site->seed);
+    crash_vfs_reset(site->disk);
+    sim_crash_hook_set(freeze, site);
+    ledger_open(&site->ledger);
+    profile_choose(site);
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        source_open(&site->sources[i], &site->ledger, (uint8_t)i, i == 0 || sim_below(3) == 0);
+    }
+    source_site_set(site->sources);
+    clusters_open(site);
+    site_config_load(site);
+    weather_open(site);
+}
+
+static void site_close(struct site *site)
+{
+    site->happened[HAPPENS_CUT_AT_A_BYTE] += net_counts()->cuts;
+    site->happened[HAPPENS_REFUSED_CONNECTION] += net_counts()->refusals;
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        site->happened[HAPPENS_BACKPRESSURE] += site->sources[i].refused;
+        site->happened[HAPPENS_RESUME] += site->sources[i].resumed;
+        source_close(&site->sources[i]);
+    }
+    site->happened[HAPPENS_DROPPED] += site->ledger.dropped;
+    site->happened[HAPPENS_VANISHED] += site->ledger.vanished;
+    site->happened[HAPPENS_SET_ASIDE] += site->ledger.asides;
+    site->happened[HAPPENS_REFUSED_AND_SET_ASIDE] += site->ledger.refused_asides;
+    weather_close(site);
+    clusters_close(site);
+    config_close(site->config);
+    ledger_close(&site->ledger);
+    sim_crash_hook_set(NULL, NULL);
+    site->trace_hash = sim_trace_hash();
+    sim_close();
+}
+
+void site_run(struct site *site, uint64_t seed, const char *folder, struct crash_vfs *disk)
+{
+    *site = (struct site){.seed = seed, .disk = disk};
+    (void)snprintf(site->folder, sizeof site->folder, "%s", folder);
+    site_open(site);
+    bool reboot = true;
+    for (unsigned life = 1; life < site->profile.lives; life++) {
+        uint64_t left_us = site->profile.duration_us > sim_now_us()
+                               ? site->profile.duration_us - sim_now_us()
+                               : SECOND_US;
+        site->life_end_us =
+            sim_now_us() + 1 + sim_below(2 * left_us / (site->profile.lives - life));
+        life_begin(site, reboot);
+        reboot = life_run(site);
+    }
+    life_begin(site, reboot);
+    site->life_end_us = site->profile.duration_us;
+    while (sim_now_us() < site->life_end_us) {
+        site->steps_left = -1;
+        bool over = sim_run_until(life_is_over, site, 10 * HOUR_US / 1000);
+        SIM_EXPECT(over);
+    }
+    weather_end(site);
+    bool delivered = sim_run_until(is_delivered, site, DRAIN_MS_MAX);
+    if (!delivered) {
+        site_say(site);
+    }
+    SIM_EXPECT(delivered);
+    ledger_settle(&site->ledger, site->agent->buffer, !site->profile.hold_max);
+    life_stop(site);
+    site_close(site);
+}

@@ -1,0 +1,141 @@
+/* A simulated site: sources, the real agent with its real buffer on a disk that loses power, two
+ * Kafka clusters, and a weather that lets everything fail. One at a time. */
+#ifndef WEIR_TESTS_SIM_AGENT_SITE_H
+#define WEIR_TESTS_SIM_AGENT_SITE_H
+
+#include "agent/agent.h"
+#include "tests/sim/agent_ledger.h"
+#include "tests/sim/agent_source.h"
+#include "tests/sim/crash_vfs.h"
+#include "tests/sim/kafka_net.h"
+#include "uplink/kafka/wire.h"
+
+/* What can happen; each is counted, and must have happened. */
+enum happening {
+    /* lives */
+    HAPPENS_CRASH,
+    HAPPENS_CRASH_IN_COMMIT,
+    HAPPENS_POWER_CUT,
+    HAPPENS_STOP,
+    HAPPENS_STOP_TOO_LONG,
+    HAPPENS_REBOOT,
+    HAPPENS_START_FAILED,
+    /* network */
+    HAPPENS_OUTAGE,
+    HAPPENS_LONG_OUTAGE,
+    HAPPENS_CUT_ALL,
+    HAPPENS_CUT_AT_A_BYTE,
+    HAPPENS_REFUSED_CONNECTION,
+    HAPPENS_SLOW_LINK,
+    HAPPENS_NAMES_FAIL,
+    /* clusters */
+    HAPPENS_NODE_KILL,
+    HAPPENS_CLUSTER_DOWN,
+    HAPPENS_LEADER_MOVE,
+    HAPPENS_PARTITIONS_ADDED,
+    HAPPENS_TOPIC_LATE,
+    HAPPENS_PRODUCER_FORGOTTEN,
+    /* clock */
+    HAPPENS_WALL_JUMP,
+    HAPPENS_WALL_UNKNOWN,
+    /* disk */
+    HAPPENS_IO_ERROR,
+    HAPPENS_IO_FULL,
+    HAPPENS_SYNC_DROPPED,
+    /* events */
+    HAPPENS_BACKPRESSURE,
+    HAPPENS_RESUME,
+    HAPPENS_DROPPED,
+    HAPPENS_VANISHED,
+    HAPPENS_SET_ASIDE,
+    HAPPENS_REFUSED_AND_SET_ASIDE,
+    HAPPENS_HALVED,
+    HAPPENS_DUPLICATE_KNOWN,
+    HAPPENS_IN_DOUBT,
+    HAPPENS_COUNT
+};
+extern const char *const happening_names[HAPPENS_COUNT];
+
+#define SITE_CODE_MAX 64
+
+struct site;
+
+struct site_cluster {
+    struct site *site;
+    unsigned index;
+    struct broker *broker;
+    struct kafka_net *net;
+    unsigned node_count;
+    uint64_t node_back_us[BROKER_NODE_MAX]; /* 0: it is up */
+    uint64_t expired_us;
+    uint32_t partitions[LEDGER_STREAMS]; /* 0: the topic is not there yet */
+};
+
+/* How this seed is. */
+struct site_profile {
+    unsigned lives;
+    unsigned event_count;
+    uint64_t duration_us;
+    uint32_t weather; /* how bad: chances are multiplied by it */
+    bool full;        /* a small buffer, large events */
+    bool disk_fails;
+    bool clock_is_bad; /* unknown at each start of the machine */
+    bool hold_max;
+    bool all_codes;
+    bool events_are_bad;
+    bool in_doubt_is_set_aside;
+};
+
+struct site {
+    uint64_t seed;
+    char folder[256];
+    struct site_profile profile;
+    struct ledger ledger;
+    struct source sources[SOURCE_COUNT];
+    struct site_cluster clusters[LEDGER_UPLINKS];
+    struct crash_vfs *disk;
+    struct config *config;
+    struct loop *loop; /* of the life */
+    struct agent *agent;
+    struct timer weather, makes;
+    bool is_calm;        /* the weather is over */
+    bool brokers_refuse; /* poisoned events */
+    bool is_finished;    /* the orderly stop */
+    unsigned made;
+    uint64_t link_back_us, names_back_us, disk_back_us, wall_back_us; /* 0: all is well */
+    struct crash_fault disk_fault;
+    uint64_t life_end_us;
+    uint64_t
+        freeze_us; /* when the power goes within the next operations of the disk; 0: does not */
+    uint64_t trace_hash;
+    int steps_left;                                 /* after that, until the crash; -1: not yet */
+    enum { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT } aim; /* the crash follows soon after such */
+    uint64_t in_doubt_before[LEDGER_UPLINKS];       /* of the lives that have ended */
+    uint64_t happened[HAPPENS_COUNT];
+    uint64_t kinds[BROKER_SHORT + 1]; /* of answers, over both clusters */
+    uint64_t codes[SITE_CODE_MAX];    /* as in the table of codes */
+    uint64_t apis[WIRE_API_COUNT];
+};
+
+/* agent_site.c */
+void site_run(struct site *site, uint64_t seed, const char *folder, struct crash_vfs *disk);
+
+/* agent_weather.c: what goes wrong, and what is made. */
+void weather_open(struct site *site);
+void weather_close(struct site *site);
+/* Everything works again. */
+void weather_end(struct site *site);
+/* The machine has started: its clock is what it is. */
+void weather_boot(struct site *site);
+
+/* agent_clusters.c */
+void clusters_open(struct site *site);
+void clusters_close(struct site *site);
+/* Nodes that were killed come back, topics come, one thing more goes wrong. */
+void clusters_tick(struct site *site);
+void clusters_mend(struct site *site);
+
+/* agent_config.c: the configuration of this seed, loaded. */
+void site_config_load(struct site *site);
+
+#endif
