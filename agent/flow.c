@@ -65,7 +65,7 @@ static bool flow_find_target(struct flow *flow)
         return false;
     }
     if (e) {
-        uplink_fault(flow->host, &why);
+        flow_fault(flow, why.text);
         flow_hold(flow, FLOW_PARK_MS);
         return false;
     }
@@ -76,6 +76,7 @@ static bool flow_find_target(struct flow *flow)
         flow->target.partition_count = flow->parcel.partition_count;
     }
     flow->target_known = true;
+    flow_fault(flow, "");
     return true;
 }
 

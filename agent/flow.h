@@ -73,6 +73,7 @@ struct flow {
     unsigned alike_count;
     uint64_t served;           /* forward's turn counter: least recently served first */
     uint32_t raw_per_wire_256; /* raw bytes per wire byte, times 256, smoothed */
+    struct why fault; /* why this stream stands still while others may go on; "": nothing */
 };
 
 /* What all flows of an uplink share; ports/uplink.h's opaque struct. */
@@ -143,6 +144,9 @@ void flow_advance(struct flow *flow);
 void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed);
 void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report);
 void flow_uplink_ready(struct flow *flow);
+/* What keeps this stream from going on, until it goes on (""): logged when it changes, shown in the
+ * status. Other streams of the uplink do not change it. */
+void flow_fault(struct flow *flow, const char *text);
 /* The workspace did what the flow wanted. */
 void flow_worked(struct flow *flow, struct pack_task *task);
 /* Fills the task for what the flow wants. False: it wants nothing any more. */

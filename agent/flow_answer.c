@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "agent/flow_impl.h"
 #include "agent/parts.h"
@@ -9,6 +10,19 @@
 
 /* --- answers --- */
 
+void flow_fault(struct flow *flow, const char *text)
+{
+    if (strcmp(flow->fault.text, text) == 0) {
+        return;
+    }
+    why_set(&flow->fault, "%s", text);
+    if (text[0]) {
+        log_warn(flow_part_name(flow), "stream %s stands still: %s", flow->stream->info.name, text);
+    } else {
+        log_info(flow_part_name(flow), "stream %s goes on", flow->stream->info.name);
+    }
+}
+
 static void flow_answer_ok(struct flow *flow, struct flow_batch *fb)
 {
     struct uplink_host *host = flow->host;
@@ -16,6 +30,7 @@ static void flow_answer_ok(struct flow *flow, struct flow_batch *fb)
     host->sent_size += fb->batch.wire.size;
     host->duplicates += fb->report.was_duplicate;
     flow->alike_count = 0;
+    flow_fault(flow, "");
     fb->state = BATCH_HELD;
 }
 
@@ -35,11 +50,10 @@ static void flow_answer_refused(struct flow *flow, struct flow_batch *fb)
     if (fb->batch.event_count == 1 && flow->alike_count >= FLOW_ALIKE_MAX) {
         struct why why;
         why_set(&why,
-                "%u single events of stream %s were refused in a row with code %d (%s): this looks "
-                "like a wrong setting; "
-                "tried again every minute",
-                flow->alike_count, flow->stream->info.name, fb->report.code, fb->report.text);
-        uplink_fault(flow->host, &why);
+                "%u single events were refused in a row with code %d (%s): this looks like a wrong "
+                "setting; tried again every minute",
+                flow->alike_count, fb->report.code, fb->report.text);
+        flow_fault(flow, why.text);
         fb->state = BATCH_RETRY;
         timer_arm(&fb->retry, FLOW_PARK_MS);
         return;
@@ -88,6 +102,7 @@ void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_rep
         fb->state = BATCH_ASIDE;
         break;
     case SEND_PARK:
+        flow_fault(flow, report->text);
         flow_answer_wait(flow, fb,
                          report->retry_after_ms > FLOW_PARK_MS ? report->retry_after_ms
                                                                : FLOW_PARK_MS);

@@ -78,9 +78,11 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     if (e == ERR_AGAIN) {
         flow->waits_for_uplink = true;
     } else if (e) {
-        uplink_fault(flow->host, &why);
+        flow_fault(flow, why.text);
         flow->holds = true;
         timer_arm(&flow->timer, FLOW_PARK_MS);
+    } else {
+        flow_fault(flow, "");
     }
     return e == ERR_OK;
 }

@@ -65,7 +65,8 @@ void forward_abandon(struct forward *forward);
 void forward_close(struct forward *forward);
 
 /* The "uplinks" object of `weir status --json`:
- * {"cloud":{"sent":..,"retried":..,"aside":..,"duplicates":..,"in_flight":..,"fault":..}}. */
+ * {"cloud":{"sent":..,"retried":..,"aside":..,"duplicates":..,"in_flight":..,"fault":..,
+ * "standing":{"STREAM":"why"}}}. */
 void forward_status(const struct forward *forward, struct out *json);
 /* Events delivered (done and known to be), over all uplinks, since start; the agent's own apart. */
 uint64_t forward_delivered(const struct forward *forward);

@@ -159,6 +159,24 @@ void host_close(struct uplink_host *host)
     free(host->flows);
 }
 
+/* The streams that stand still while the uplink works: {"STREAM":"why",…}. */
+static void put_standing(const struct uplink_host *host, struct out *json)
+{
+    bool is_first = true;
+    out_put_text(json, ",\"standing\":{");
+    for (size_t i = 0; i < host->flow_count; i++) {
+        const struct flow *flow = &host->flows[i];
+        if (flow->fault.text[0]) {
+            out_put_text(json, is_first ? "" : ",");
+            out_put_json(json, slice_of_text(flow->stream->info.name));
+            out_put_byte(json, ':');
+            out_put_json(json, slice_of_text(flow->fault.text));
+            is_first = false;
+        }
+    }
+    out_put_byte(json, '}');
+}
+
 void host_status(const struct uplink_host *host, struct out *json)
 {
     unsigned lent = 0;
@@ -188,5 +206,6 @@ void host_status(const struct uplink_host *host, struct out *json)
     } else {
         out_put_text(json, "null");
     }
+    put_standing(host, json);
     out_put_byte(json, '}');
 }

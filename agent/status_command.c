@@ -80,6 +80,10 @@ static void print_parts(const char *title, const struct json_node *parts)
         if (text_of(part, "fault")[0]) {
             printf("  FAULT: %s\n", text_of(part, "fault"));
         }
+        const struct json_node *standing = json_node_find(part, "standing");
+        for (standing = standing ? standing->child : NULL; standing; standing = standing->next) {
+            printf("  FAULT of stream %s: %s\n", standing->name, json_node_text(standing));
+        }
     }
 }
 

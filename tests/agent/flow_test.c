@@ -36,7 +36,7 @@ static void scene_begin(struct scene *scene)
 
 static void answer(struct scene *scene, enum send_result result)
 {
-    struct send_report report = {.result = result};
+    struct send_report report = {.result = result, .text = "may not write"};
     scene->batch.state = BATCH_LENT;
     scene->batch.batch.again = true;
     scene->flow.lent_count = 1;
@@ -85,11 +85,40 @@ static void the_same_again_waits_and_keeps_its_numbers(void **state)
     scene_end(&scene);
 }
 
+/* One stream of an uplink stands still, and the others go on: its reason is there until it goes on,
+ * too. */
+static void a_stream_that_stands_still_says_why(void **state)
+{
+    (void)state;
+    struct scene scene;
+    uint8_t memory[2048];
+    scene_begin(&scene);
+    const struct uplink_class class_ = {.type = "double"};
+    scene.host.flows = &scene.flow;
+    scene.host.flow_count = 1;
+    scene.host.setup.class_ = &class_;
+    scene.host.setup.name = "cloud";
+    scene.stream.info.name = "alarms";
+    answer(&scene, SEND_PARK);
+    uplink_fault(&scene.host, NULL); /* as another stream's delivery does */
+    struct out json = out_over(memory, sizeof memory - 1);
+    host_status(&scene.host, &json);
+    memory[json.size] = 0;
+    assert_non_null(strstr((char *)memory, "\"standing\":{\"alarms\":\"may not write\"}"));
+    answer(&scene, SEND_OK);
+    json.size = 0;
+    host_status(&scene.host, &json);
+    memory[json.size] = 0;
+    assert_non_null(strstr((char *)memory, "\"standing\":{}"));
+    scene_end(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(new_numbers_that_do_not_help_wait),
         cmocka_unit_test(the_same_again_waits_and_keeps_its_numbers),
+        cmocka_unit_test(a_stream_that_stands_still_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
