@@ -223,7 +223,8 @@ static void refusals_park(void **state)
         assert_int_equal(ask(scene, prefix, &why), cases[i].e);
         assert_non_null(strstr(why.text, cases[i].text));
         if (cases[i].look_up) {
-            assert_non_null(strstr(scene->server.last, "POST /api/subjects/to%20pic-value HTTP"));
+            assert_non_null(strstr(scene->server.last,
+                                   "POST /api/subjects/to%20pic-value?normalize=true HTTP"));
         }
         assert_int_equal(ask(scene, prefix, &why), cases[i].e);
         assert_int_equal(scene->server.request_count, 1); /* not hammered */

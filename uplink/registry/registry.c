@@ -94,7 +94,8 @@ static enum err entry_url(struct entry *entry, const char *topic, const struct s
     out_put_text(&url, "/subjects/");
     put_escaped(&url, out_slice(&subject));
     entry->origin = origin_of(out_slice(&url));
-    out_put_text(&url, options->may_register ? "/versions" : "");
+    /* Whoever registered it may have written it with other white space. */
+    out_put_text(&url, options->may_register ? "/versions" : "?normalize=true");
     entry->url[url.size] = '\0';
     if (e || url.overflow) {
         why_set(why, e == ERR_CORRUPT ? "the schema has no name to make a registry subject of"
