@@ -45,6 +45,16 @@ running() {                                     # running PID: a zombie that nob
   case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
 }
 
+# guard PID: kills it as soon as the process WEIR_TEST_OWNER is gone, if that is set: a test that is killed leaves no server behind.
+guard() {
+  [ -n "${WEIR_TEST_OWNER:-}" ] || return 0
+  # shellcheck disable=SC2016                     # expanded by the inner shell
+  setsid bash -c '
+    while kill -0 "$1" && kill -0 "$2"; do sleep 1; done
+    kill -0 "$1" || kill -KILL "$2"
+  ' guard "$WEIR_TEST_OWNER" "$1" >/dev/null 2>&1 9>&- </dev/null &
+}
+
 http_up() { curl -s -o /dev/null --max-time 2 "$1"; }         # any HTTP answer
 http_ok() { curl -sf -o /dev/null --max-time 2 "$1"; }        # an answer below 400
 
@@ -59,6 +69,7 @@ start() {
   (run) >"$dir/log" 2>&1 9>&- </dev/null &
   echo $! >"$dir/pid"
   echo "$port" >"$dir/port"
+  guard "$(cat "$dir/pid")"
   local until=$((SECONDS + wait_s))
   until ready; do
     running "$(cat "$dir/pid")" || { tail -n 20 "$dir/log" >&2; die "ended early, see $dir/log"; }

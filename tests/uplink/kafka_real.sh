@@ -4,11 +4,12 @@
 # once, in order per key.
 # usage: kafka_real.sh KAFKA_SEND_PROGRAM [VERSION [PORT]]      KAFKA_SH: the script that starts brokers
 set -euo pipefail
-send=$1 version=${2:-4.4.0} port=${3:-39092}
+send=$1 version=${2:-4.4.0} port=${3:-$(python3 "$(dirname "$0")/../services/free_ports.py" 30)}
+export WEIR_TEST_OWNER=$$
 kafka=${KAFKA_SH:-$(cd "$(dirname "$0")/../services" && pwd)/kafka.sh}
 work=$(mktemp -d)
 cleanup() {
-  for d in one three; do [ -d "$work/$d" ] && "$kafka" stop "$work/$d" >/dev/null 2>&1 || true; done
+  for d in one three; do [ -d "$work/$d" ] && "$kafka" kill9 "$work/$d" >/dev/null 2>&1 || true; done
   rm -rf "$work"
 }
 trap cleanup EXIT
