@@ -152,7 +152,7 @@ def varint(data, at):
 def healthy(options, broker):
     """Any moment, any victim. A batch in doubt goes where it went before, a key's new home notwithstanding: a partition is added once."""
     ledger = Ledger(options, broker, "numbered", options.weir)
-    broker.cut_share(0.15)
+    broker.cut_share(0.5)
 
     def kills(moments):
         partition_at = options.kills // 3
