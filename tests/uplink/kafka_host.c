@@ -250,7 +250,7 @@ bool lot_assign(struct lot *lot)
             parts[count++] = i;
         }
     }
-    for (unsigned i = 0; count > 0 && i < 500; i++) {
+    for (unsigned i = 0; count > 0 && i < 3000; i++) {
         enum err e = kafka_class.assign(lot->host->uplink, &lot->parcel, parts, count);
         if (!e) {
             return true;

@@ -57,7 +57,7 @@ bool host_target(struct uplink_host *host, struct target *ret, uint64_t ms);
 
 /* Events first..first+count-1, laid out over their partitions. Wire bytes are built. */
 void lot_cut(struct lot *lot, struct uplink_host *host, uint64_t first, uint64_t count);
-/* Numbers for every part that has none. False: not within 5 s. */
+/* Numbers for every part that has none. False: not within 30 s. */
 bool lot_assign(struct lot *lot);
 void lot_send(struct lot *lot, uint32_t part);
 void lot_send_all(struct lot *lot);

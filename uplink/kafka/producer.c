@@ -5,8 +5,9 @@
 #include "uplink/kafka/errors.h"
 #include "uplink/kafka/records.h"
 
-#define RETRY_MS_FIRST 100 /* a broker that has just started is not ready for it */
-#define RETRY_MS_MAX (30 * 1000)
+#define RETRY_MS_FIRST 100
+#define RETRY_MS_START (2 * 1000) /* at most: a broker that has just started is not ready for it */
+#define RETRY_MS_MAX (30 * 1000)  /* at most, for everything else */
 #define FAULT_MS 1000             /* a pause that is worth telling */
 #define RETRY_MS_PARK (60 * 1000) /* a right is missing */
 /* A broker forgets an id that was silent for a day, and newer ones then refuse what does not start
@@ -51,12 +52,14 @@ static void producer_refused(struct producers *producers, int16_t code)
     const struct kafka_error *error = kafka_error_of(code);
     why_set(&producers->fault, "no producer id is given: %s%s%s", error->name,
             error->advice[0] ? ": " : "", error->advice);
+    uint64_t wait_max = error->first == KAFKA_RETRY ? RETRY_MS_START : RETRY_MS_MAX;
     uint64_t wait_ms = (uint64_t)RETRY_MS_FIRST << producers->attempt;
-    if (wait_ms < RETRY_MS_MAX) {
+    if (wait_ms < wait_max) {
         producers->attempt++;
     } else {
-        wait_ms = RETRY_MS_MAX;
+        wait_ms = wait_max;
     }
+    /* A right is missing: that takes a person. */
     bool park = error->first == KAFKA_PARK;
     producers->has_fault = producers->has_fault || park || wait_ms >= FAULT_MS;
     timer_arm(&producers->retry, park ? RETRY_MS_PARK : wait_ms);
