@@ -1,75 +1,20 @@
-#include "uplink/kafka/cluster.h"
-
-#include <assert.h>
 #include <inttypes.h>
 
-#include "ports/log.h"
-#include "ports/parcel.h"
 #include "ports/random.h"
+#include "uplink/kafka/cluster_impl.h"
 #include "uplink/kafka/errors.h"
 
 #define BACKOFF_MS_FIRST 250
 #define BACKOFF_MS_MAX (30 * 1000)
-#define PARK_MS (60 * 1000) /* a setting or a right is missing: accounts get locked by hammering */
 #define METADATA_AGE_MS_MAX (15 * 60 * 1000)
-#define METADATA_TOPIC_MAX 32 /* of one request */
 #define PORT_DEFAULT 9092
 
-struct node {
-    struct cluster *cluster;
-    struct node *next;
-    int32_t id; /* below 0: an entry of `brokers`, whose id is not known */
-    char host[WIRE_HOST_SIZE_MAX];
-    uint16_t port;
-    bool seen; /* in the metadata that is being read */
-    struct connection *connection;
-    bool was_ready; /* this connection was */
-    unsigned attempt;
-    uint64_t retry_ms; /* not before */
-};
-
-struct topic {
-    struct topic *next;
-    char name[WIRE_NAME_SIZE_MAX + 1];
-    bool wanted; /* metadata is to be asked for */
-    bool asked;  /* in the request that is under way */
-    bool known;
-    int16_t error; /* of the last answer */
-    unsigned attempt;
-    uint64_t retry_ms;
-    uint64_t known_ms; /* when it was */
-    uint32_t partition_count;
-    int32_t *leaders; /* -1: none */
-};
-
-struct cluster {
-    struct cluster_setup setup;
-    struct node *nodes;
-    size_t node_count;
-    struct topic *topics;
-    size_t topic_count;
-    struct topic *reading; /* whose partitions are being read */
-    char id[CLUSTER_ID_SIZE_MAX];
-    struct timer timer;
-    bool stopped;
-    bool any_wanted; /* a connection, no matter which */
-    enum err fault_e;
-    struct why fault;
-    bool metadata_open;
-    struct connection *metadata_connection;
-    struct connection_request metadata;
-    struct slice metadata_body;
-    uint8_t metadata_memory[METADATA_TOPIC_MAX * (WIRE_NAME_SIZE_MAX + 3) + 16];
-};
-
-static void cluster_advance(struct cluster *cluster);
-
-static uint64_t now_ms(const struct cluster *cluster)
+uint64_t cluster_now_ms(const struct cluster *cluster)
 {
     return loop_now_ms(cluster->setup.connection.loop);
 }
 
-static uint64_t backoff_ms(unsigned *attempt)
+uint64_t cluster_backoff_ms(unsigned *attempt)
 {
     uint64_t ceiling = (uint64_t)BACKOFF_MS_FIRST << (*attempt < 8 ? *attempt : 8);
     ceiling = ceiling < BACKOFF_MS_MAX ? ceiling : BACKOFF_MS_MAX;
@@ -77,122 +22,15 @@ static uint64_t backoff_ms(unsigned *attempt)
     return ceiling / 2 + random_below((uint32_t)(ceiling / 2) + 1);
 }
 
-static void cluster_fail(struct cluster *cluster, enum err e, const struct why *why)
+void cluster_fail(struct cluster *cluster, enum err e, const struct why *why)
 {
     cluster->fault_e = e;
     cluster->fault = *why;
 }
 
-/* --- nodes --- */
-
-static struct node *node_add(struct cluster *cluster, int32_t id, struct slice host, uint16_t port)
-{
-    struct node *node = cluster->node_count < CLUSTER_NODE_MAX ? calloc(1, sizeof *node) : NULL;
-    if (!node) {
-        return NULL;
-    }
-    node->cluster = cluster;
-    node->id = id;
-    node->port = port;
-    if (!slice_to_text(host, node->host, sizeof node->host)) {
-        free(node);
-        return NULL;
-    }
-    node->next = cluster->nodes;
-    cluster->nodes = node;
-    cluster->node_count++;
-    return node;
-}
-
-/* NULL also for -1, which is how the protocol says "none". */
-static struct node *node_find(struct cluster *cluster, int32_t id)
-{
-    struct node *node = id < 0 ? NULL : cluster->nodes;
-    while (node && node->id != id) {
-        node = node->next;
-    }
-    return node;
-}
-
-static void node_wait(struct node *node, enum err e)
-{
-    uint64_t wait = backoff_ms(&node->attempt);
-    if ((e == ERR_AUTH || e == ERR_VERSION) && wait < PARK_MS) {
-        wait = PARK_MS;
-    }
-    node->retry_ms = now_ms(node->cluster) + wait;
-}
-
-static void node_ready(void *context)
-{
-    struct node *node = context;
-    struct cluster *cluster = node->cluster;
-    node->was_ready = true;
-    cluster->any_wanted = false;
-    cluster->fault_e = ERR_OK;
-    cluster_advance(cluster);
-    cluster->setup.changed(cluster->setup.context);
-}
-
-static void node_closed(void *context, enum err e, const struct why *why)
-{
-    struct node *node = context;
-    struct cluster *cluster = node->cluster;
-    /* Brokers end connections that were silent for a while: nothing is wrong then. One that ends
-     * before it was of any use counts as a failure, however far it came: else it would be opened
-     * again at once, for ever. */
-    bool has_served = connection_has_served(node->connection);
-    bool was_idle = has_served && node->was_ready && e == ERR_CLOSED &&
-                    !connection_was_cut_short(node->connection);
-    connection_close(node->connection);
-    node->connection = NULL;
-    if (has_served) {
-        node->attempt = 0;
-    }
-    if (!was_idle) {
-        cluster_fail(cluster, e, why);
-        node_wait(node, e);
-    }
-    /* Who cannot be reached leads nothing for long: the others know who does now. */
-    for (struct topic *topic = cluster->topics; topic && node->id >= 0; topic = topic->next) {
-        for (uint32_t i = 0; topic->known && i < topic->partition_count; i++) {
-            topic->wanted = topic->wanted || (!was_idle && topic->leaders[i] == node->id);
-        }
-    }
-    cluster_advance(cluster);
-    cluster->setup.changed(cluster->setup.context);
-}
-
-static const struct connection_handler node_calls = {.on_ready = node_ready,
-                                                     .on_closed = node_closed};
-
-/* False: not now, the cluster's timer goes on with it. */
-static bool node_connect(struct node *node)
-{
-    struct cluster *cluster = node->cluster;
-    if (node->connection) {
-        return true;
-    }
-    if (cluster->stopped || now_ms(cluster) < node->retry_ms) {
-        return false;
-    }
-    node->was_ready = false;
-    enum err e = connection_open(&node->connection, &cluster->setup.connection, node->host,
-                                 node->port, &node_calls, node);
-    if (e) {
-        struct why why;
-        why_set(&why, "no connection to %s:%u could be begun: %s", node->host, node->port,
-                err_name(e));
-        cluster_fail(cluster, e, &why);
-        node_wait(node, e);
-        return false;
-    }
-    return true;
-}
-
 /* --- topics --- */
 
-static struct topic *topic_find(struct cluster *cluster, struct slice name)
+struct topic *cluster_topic_find(struct cluster *cluster, struct slice name)
 {
     struct topic *topic = cluster->topics;
     while (topic && !slice_equal_text(name, topic->name)) {
@@ -218,210 +56,19 @@ static struct topic *topic_add(struct cluster *cluster, const char *name)
     return topic;
 }
 
-/* Metadata of it is asked for after a growing pause, which is at least so long. */
-static void topic_again(struct cluster *cluster, struct topic *topic, uint64_t pause_ms_min)
+void cluster_topic_again(struct cluster *cluster, struct topic *topic, uint64_t pause_ms_min)
 {
-    uint64_t pause_ms = backoff_ms(&topic->attempt);
+    uint64_t pause_ms = cluster_backoff_ms(&topic->attempt);
     topic->wanted = true;
-    topic->retry_ms = now_ms(cluster) + (pause_ms > pause_ms_min ? pause_ms : pause_ms_min);
-}
-
-/* --- metadata --- */
-
-static void metadata_node(void *context, int32_t id, struct slice host, uint16_t port)
-{
-    struct cluster *cluster = context;
-    struct node *node = node_find(cluster, id);
-    if (node && (node->port != port || !slice_equal_text(host, node->host))) {
-        node->id = INT32_MIN; /* it has moved: the old place is left */
-        node = NULL;
-    }
-    if (!node && id >= 0) {
-        node = node_add(cluster, id, host, port);
-    }
-    if (node) {
-        node->seen = true;
-    }
-}
-
-static void metadata_topic(void *context, struct slice name, int16_t error,
-                           uint32_t partition_count)
-{
-    struct cluster *cluster = context;
-    struct topic *topic = topic_find(cluster, name);
-    cluster->reading = topic;
-    if (!topic) {
-        return;
-    }
-    topic->asked = false;
-    topic->error = error;
-    if (error != 0 || partition_count == 0) {
-        /* What was known before stays: a broker says 3 for a moment after its start. */
-        topic_again(cluster, topic, kafka_error_of(error)->first == KAFKA_PARK ? PARK_MS : 0);
-        cluster->reading = NULL;
-        return;
-    }
-    if (partition_count != topic->partition_count || !topic->leaders) {
-        int32_t *leaders = realloc(topic->leaders, partition_count * sizeof *leaders);
-        if (!leaders) {
-            topic_again(cluster, topic, 0);
-            cluster->reading = NULL;
-            return;
-        }
-        topic->leaders = leaders;
-    }
-    topic->partition_count = partition_count;
-    for (uint32_t i = 0; i < partition_count; i++) {
-        topic->leaders[i] = -1;
-    }
-    topic->known = true;
-    topic->known_ms = now_ms(cluster);
-}
-
-static void metadata_partition(void *context, uint32_t index, int16_t error, int32_t leader)
-{
-    struct cluster *cluster = context;
-    (void)error; /* without a leader, leader is -1; all other errors leave it usable */
-    if (cluster->reading) {
-        cluster->reading->leaders[index] = leader;
-    }
-}
-
-/* The connection that asked first was to an entry of `brokers`: it serves on as that broker's own,
- * or has done its work. */
-static void nodes_adopt(struct cluster *cluster)
-{
-    for (struct node *from = cluster->nodes; from; from = from->next) {
-        if (from->id >= 0 || !from->connection) {
-            continue;
-        }
-        struct node *to = cluster->nodes;
-        while (to && (to->id < 0 || to->port != from->port || strcmp(to->host, from->host) != 0)) {
-            to = to->next;
-        }
-        if (to && !to->connection) {
-            to->connection = from->connection;
-            to->attempt = 0;
-            to->was_ready = true;
-            connection_context_set(to->connection, to);
-            from->connection = NULL;
-        } else if (connection_is_idle(from->connection)) {
-            connection_close(from->connection);
-            from->connection = NULL;
-        }
-    }
-}
-
-/* Brokers that the cluster does not name any more, and that nothing is under way to. */
-static void nodes_sweep(struct cluster *cluster)
-{
-    struct node **at = &cluster->nodes;
-    while (*at) {
-        struct node *node = *at;
-        bool gone = !node->seen && (node->id >= 0 || node->id == INT32_MIN);
-        node->seen = false;
-        if (gone && (!node->connection || connection_is_idle(node->connection))) {
-            connection_close(node->connection);
-            *at = node->next;
-            cluster->node_count--;
-            free(node);
-        } else {
-            at = &node->next;
-        }
-    }
-}
-
-/* Another cluster answers under the old addresses: what is still connected to the one before must
- * not be asked anything any more. Its producer ids would be somebody else's here. */
-static void nodes_leave_cluster(struct cluster *cluster)
-{
-    for (struct node *node = cluster->nodes; node; node = node->next) {
-        if (node->connection && node->connection != cluster->metadata_connection) {
-            connection_cut(node->connection);
-        }
-    }
-}
-
-static void metadata_take(struct cluster *cluster, const struct wire_metadata *metadata)
-{
-    char id[CLUSTER_ID_SIZE_MAX] = "";
-    (void)!slice_to_text(metadata->cluster_id, id, sizeof id); /* else "": unknown */
-    if (cluster->id[0] && strcmp(id, cluster->id) != 0) {
-        nodes_leave_cluster(cluster);
-    }
-    memcpy(cluster->id, id, sizeof id);
-    nodes_adopt(cluster);
-    nodes_sweep(cluster);
-    cluster->fault_e = ERR_OK;
-    for (struct topic *topic = cluster->topics; topic; topic = topic->next) {
-        if (topic->asked) { /* left out of the answer */
-            topic->asked = false;
-            topic_again(cluster, topic, 0);
-        }
-    }
-}
-
-static enum err metadata_answered(struct connection_request *request, enum err e,
-                                  struct slice answer)
-{
-    struct cluster *cluster = CONTAINER_OF(request, struct cluster, metadata);
-    struct connection *connection = cluster->metadata_connection;
-    cluster->metadata_open = false;
-    struct wire_metadata metadata;
-    struct wire_metadata_visitor visitor = {cluster, metadata_node, metadata_topic,
-                                            metadata_partition};
-    if (!e) {
-        e = wire_metadata_parse(answer, &visitor, &metadata);
-    }
-    if (e) {
-        for (struct topic *topic = cluster->topics; topic; topic = topic->next) {
-            topic->wanted = topic->wanted || topic->asked;
-            topic->asked = false;
-        }
-        return e; /* node_closed() goes on */
-    }
-    connection_throttle(connection, metadata.throttle_ms);
-    metadata_take(cluster, &metadata);
-    cluster->metadata_connection = NULL;
-    cluster_advance(cluster);
-    cluster->setup.changed(cluster->setup.context);
-    return ERR_OK;
-}
-
-static bool topic_due(const struct cluster *cluster, const struct topic *topic)
-{
-    return topic->wanted && !topic->asked && now_ms(cluster) >= topic->retry_ms;
-}
-
-static void metadata_send(struct cluster *cluster, struct connection *connection)
-{
-    struct out body = out_over(cluster->metadata_memory, sizeof cluster->metadata_memory);
-    uint32_t count = 0;
-    for (struct topic *t = cluster->topics; t && count < METADATA_TOPIC_MAX; t = t->next) {
-        count += topic_due(cluster, t);
-    }
-    wire_metadata_begin(&body, count);
-    for (struct topic *t = cluster->topics; t && count > 0; t = t->next) {
-        if (topic_due(cluster, t)) {
-            wire_metadata_topic(&body, slice_of_text(t->name));
-            t->asked = true;
-            t->wanted = false;
-            count--;
-        }
-    }
-    wire_metadata_end(&body, cluster->setup.topic_create);
-    assert(!body.overflow);
-    cluster->metadata_body = out_slice(&body);
-    cluster->metadata = (struct connection_request){.api = WIRE_METADATA,
-                                                    .body = &cluster->metadata_body,
-                                                    .body_count = 1,
-                                                    .answered = metadata_answered};
-    cluster->metadata_open = true;
-    cluster->metadata_connection = connection;
-    connection_send(connection, &cluster->metadata);
+    topic->retry_ms = cluster_now_ms(cluster) + (pause_ms > pause_ms_min ? pause_ms : pause_ms_min);
 }
 
 /* --- the one decision --- */
+
+bool cluster_topic_due(const struct cluster *cluster, const struct topic *topic)
+{
+    return topic->wanted && !topic->asked && cluster_now_ms(cluster) >= topic->retry_ms;
+}
 
 static struct connection *cluster_free_connection(struct cluster *cluster)
 {
@@ -441,7 +88,7 @@ static void cluster_connect_any(struct cluster *cluster)
         if (node->connection) {
             return; /* it will be ready, or fail */
         }
-        if (node->id != INT32_MIN && now_ms(cluster) >= node->retry_ms &&
+        if (node->id != INT32_MIN && cluster_now_ms(cluster) >= node->retry_ms &&
             (!best || node->attempt < best->attempt)) {
             best = node;
         }
@@ -453,7 +100,7 @@ static void cluster_connect_any(struct cluster *cluster)
 
 static void cluster_arm(struct cluster *cluster)
 {
-    uint64_t now = now_ms(cluster);
+    uint64_t now = cluster_now_ms(cluster);
     uint64_t due = UINT64_MAX;
     bool need = cluster->any_wanted;
     for (struct topic *topic = cluster->topics; topic; topic = topic->next) {
@@ -472,14 +119,14 @@ static void cluster_arm(struct cluster *cluster)
     }
 }
 
-static void cluster_advance(struct cluster *cluster)
+void cluster_advance(struct cluster *cluster)
 {
     if (cluster->stopped) {
         return;
     }
     bool due = false;
     for (struct topic *topic = cluster->topics; topic; topic = topic->next) {
-        due = due || topic_due(cluster, topic);
+        due = due || cluster_topic_due(cluster, topic);
     }
     struct connection *connection = cluster_free_connection(cluster);
     if (!connection && (due || cluster->any_wanted)) {
@@ -596,8 +243,8 @@ static void topic_want(struct cluster *cluster, struct topic *topic)
 {
     if (!topic->wanted && !topic->asked) {
         topic->wanted = true;
-        if (now_ms(cluster) - topic->known_ms < BACKOFF_MS_FIRST && topic->known) {
-            topic->retry_ms = now_ms(cluster) + BACKOFF_MS_FIRST; /* asked a moment ago */
+        if (cluster_now_ms(cluster) - topic->known_ms < BACKOFF_MS_FIRST && topic->known) {
+            topic->retry_ms = cluster_now_ms(cluster) + BACKOFF_MS_FIRST; /* asked a moment ago */
         }
     }
     cluster_advance(cluster);
@@ -617,7 +264,7 @@ static enum err topic_error(const struct topic *topic, struct why *why)
 enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_partition_count,
                        struct why *why)
 {
-    struct topic *topic = topic_find(cluster, slice_of_text(name));
+    struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
     if (!topic) {
         topic = topic_add(cluster, name);
     }
@@ -626,7 +273,7 @@ enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_
         return ERR_REJECTED;
     }
     if (topic->known) {
-        if (now_ms(cluster) - topic->known_ms > METADATA_AGE_MS_MAX) {
+        if (cluster_now_ms(cluster) - topic->known_ms > METADATA_AGE_MS_MAX) {
             topic_want(cluster, topic); /* more partitions? What is known serves meanwhile */
         }
         *ret_partition_count = topic->partition_count;
@@ -646,7 +293,7 @@ enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_
 enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t partition,
                         struct connection **ret)
 {
-    struct topic *topic = topic_find(cluster, slice_of_text(name));
+    struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
     if (!topic) {
         topic = topic_add(cluster, name);
     }
@@ -664,7 +311,7 @@ enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t part
     if (!node || !node_connect(node)) {
         /* Another may lead by now. Asked with growing pauses: an outage may be long. */
         if (topic->known && !topic->wanted && !topic->asked) {
-            topic_again(cluster, topic, 0);
+            cluster_topic_again(cluster, topic, 0);
         }
         topic_want(cluster, topic);
         return ERR_AGAIN;
@@ -691,7 +338,7 @@ enum err cluster_any(struct cluster *cluster, struct connection **ret)
 
 void cluster_refresh(struct cluster *cluster, const char *name)
 {
-    struct topic *topic = topic_find(cluster, slice_of_text(name));
+    struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
     if (topic) {
         topic_want(cluster, topic);
     }

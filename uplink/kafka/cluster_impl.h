@@ -1,0 +1,91 @@
+/* What the files of a cluster share: cluster.c decides, cluster_node.c keeps the brokers,
+ * cluster_metadata.c asks who leads what and takes the answers. Loop thread. */
+#ifndef WEIR_UPLINK_KAFKA_CLUSTER_IMPL_H
+#define WEIR_UPLINK_KAFKA_CLUSTER_IMPL_H
+
+#include "ports/parcel.h"
+#include "uplink/kafka/cluster.h"
+
+#define METADATA_TOPIC_MAX 32 /* of one request */
+#define PARK_MS (60 * 1000)   /* a setting or a right is missing: hammering gets accounts locked */
+
+struct node {
+    struct cluster *cluster;
+    struct node *next;
+    int32_t id; /* below 0: an entry of `brokers`, whose id is not known */
+    char host[WIRE_HOST_SIZE_MAX];
+    uint16_t port;
+    bool seen; /* in the metadata that is being read */
+    struct connection *connection;
+    bool was_ready; /* this connection was */
+    unsigned attempt;
+    uint64_t retry_ms; /* not before */
+};
+
+struct topic {
+    struct topic *next;
+    char name[WIRE_NAME_SIZE_MAX + 1];
+    bool wanted; /* metadata is to be asked for */
+    bool asked;  /* in the request that is under way */
+    bool known;
+    int16_t error; /* of the last answer */
+    unsigned attempt;
+    uint64_t retry_ms;
+    uint64_t known_ms; /* when it was */
+    uint32_t partition_count;
+    int32_t *leaders; /* -1: none */
+};
+
+struct cluster {
+    struct cluster_setup setup;
+    struct node *nodes;
+    size_t node_count;
+    struct topic *topics;
+    size_t topic_count;
+    struct topic *reading; /* whose partitions are being read */
+    char id[CLUSTER_ID_SIZE_MAX];
+    struct timer timer;
+    bool stopped;
+    bool any_wanted; /* a connection, no matter which */
+    enum err fault_e;
+    struct why fault;
+    bool metadata_open;
+    struct connection *metadata_connection;
+    struct connection_request metadata;
+    struct slice metadata_body;
+    uint8_t metadata_memory[METADATA_TOPIC_MAX * (WIRE_NAME_SIZE_MAX + 3) + 16];
+};
+
+/* --- cluster.c --- */
+
+/* The next step, whatever has happened. */
+void cluster_advance(struct cluster *cluster);
+uint64_t cluster_now_ms(const struct cluster *cluster);
+/* The next pause: growing up to 30 s, with jitter. */
+uint64_t cluster_backoff_ms(unsigned *attempt);
+void cluster_fail(struct cluster *cluster, enum err e, const struct why *why);
+struct topic *cluster_topic_find(struct cluster *cluster, struct slice name);
+bool cluster_topic_due(const struct cluster *cluster, const struct topic *topic);
+/* Metadata of it is asked for after a growing pause, which is at least so long. */
+void cluster_topic_again(struct cluster *cluster, struct topic *topic, uint64_t pause_ms_min);
+
+/* --- cluster_node.c --- */
+
+/* NULL: no room, no memory, or no usable name. */
+struct node *node_add(struct cluster *cluster, int32_t id, struct slice host, uint16_t port);
+/* NULL also for -1, which is how the protocol says "none". */
+struct node *node_find(struct cluster *cluster, int32_t id);
+/* False: not now, the cluster's timer goes on with it. */
+bool node_connect(struct node *node);
+/* After metadata: connections go to the brokers that they lead to, brokers that are gone go. */
+void nodes_adopt(struct cluster *cluster);
+void nodes_sweep(struct cluster *cluster);
+/* Cuts all connections but this one. */
+void nodes_leave(struct cluster *cluster, const struct connection *but);
+
+/* --- cluster_metadata.c --- */
+
+/* Asks for the topics that are due, on a connection that has room. */
+void metadata_send(struct cluster *cluster, struct connection *connection);
+
+#endif

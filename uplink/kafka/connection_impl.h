@@ -1,0 +1,95 @@
+/* What the files of a connection share: connection.c opens, writes and ends it, connection_login.c
+ * asks for versions and logs in, connection_read.c takes the answers. Loop thread. */
+#ifndef WEIR_UPLINK_KAFKA_CONNECTION_IMPL_H
+#define WEIR_UPLINK_KAFKA_CONNECTION_IMPL_H
+
+#include "ports/stream.h"
+#include "uplink/kafka/connection.h"
+
+enum connection_state {
+    OPENING,      /* TCP, TLS */
+    VERSIONS,     /* asked for */
+    HANDSHAKE,    /* the mechanism is named */
+    AUTHENTICATE, /* tokens */
+    READY,
+    CLOSED,
+};
+
+struct connection {
+    const struct connection_settings *settings;
+    const struct connection_handler *handler;
+    void *context;
+    struct stream *stream;
+    enum connection_state state;
+    char name[WIRE_HOST_SIZE_MAX + 8]; /* host:port, for texts */
+    struct wire_versions versions;
+    unsigned busy;       /* callbacks that are running */
+    bool close_wanted;   /* by the user, during one */
+    bool cut_short;      /* it ended with requests that had no answer */
+    bool was_answered;   /* a request of the user's, ever */
+    bool was_full;       /* on_ready is owed once there is room */
+    struct timer timer;  /* looks at the request in front */
+    struct timer pause;  /* while throttled */
+    struct timer renew;  /* the login ends soon */
+    struct timer broken; /* it ends in the next turn, not within the user's call */
+    bool renew_wanted;
+    uint64_t written;      /* bytes */
+    uint64_t acknowledged; /* of these, by the peer's kernel, at the timer's last look */
+    uint64_t progress_ms;  /* when there was some */
+    uint64_t wire_sent, wire_received; /* reported so far */
+
+    /* In the order of sending; + 1: our own, while logging in. */
+    struct connection_request *requests[CONNECTION_IN_FLIGHT_MAX + 1];
+    unsigned request_count;
+    int32_t correlation_next;
+
+    unsigned writing; /* index of the request that is being written; == request_count: none */
+    size_t piece;     /* 0: the head, then the body's */
+    size_t piece_at;
+    uint8_t head_memory[WIRE_HEAD_SIZE_MAX];
+    struct out head;
+
+    uint8_t *answer; /* size, correlation, body */
+    size_t answer_room;
+    size_t answer_size;
+    size_t skip; /* bytes of a too large answer that are still to come */
+
+    struct sasl sasl;
+    struct connection_request own; /* while logging in */
+    struct slice own_body;
+    uint8_t own_memory[SASL_TOKEN_SIZE_MAX + 8];
+};
+
+/* --- connection.c --- */
+
+/* Around everything that calls the user: he may close the connection meanwhile. */
+void connection_enter(struct connection *c);
+void connection_leave(struct connection *c);
+/* Queues a request; it is written by connection_write(). */
+void connection_put(struct connection *c, struct connection_request *request);
+/* Writes what can be written. */
+void connection_write(struct connection *c);
+/* The request in front has its whole time before it. */
+void connection_watch(struct connection *c);
+/* Reports the bytes on the wire. */
+void connection_count(struct connection *c);
+/* It is over: every request is answered with `e`, then the user hears of it. */
+void connection_fail(struct connection *c, enum err e, const struct why *why);
+
+/* --- connection_login.c --- */
+
+/* The stream is open: asks for the versions, then logs in. */
+void login_open(struct connection *c);
+/* Logs in, again if need be; without "sasl" the connection is ready. */
+void login_begin(struct connection *c);
+/* The timer `renew`. */
+void login_renew(struct timer *timer);
+
+/* --- connection_read.c --- */
+
+/* Reads all that is there. Within connection_enter(). */
+void connection_read(struct connection *c);
+/* Makes room for an answer of `size` bytes. */
+enum err connection_read_room(struct connection *c, size_t size) MUST_USE;
+
+#endif

@@ -1,0 +1,168 @@
+#include <assert.h>
+
+#include "uplink/kafka/connection_impl.h"
+#include "uplink/kafka/errors.h"
+
+#define RENEW_MS_MIN 1000
+
+static enum err own_answered(struct connection_request *request, enum err e, struct slice answer);
+
+static void own_send(struct connection *c, enum wire_api api, struct out *body)
+{
+    assert(!body->overflow);
+    c->own_body = out_slice(body);
+    c->own = (struct connection_request){
+        .api = api, .body = &c->own_body, .body_count = 1, .answered = own_answered};
+    connection_put(c, &c->own);
+    connection_write(c);
+}
+
+static void connection_ready(struct connection *c)
+{
+    c->state = READY;
+    c->was_full = false;
+    c->renew_wanted = false;
+    c->handler->on_ready(c->context);
+}
+
+void login_begin(struct connection *c)
+{
+    if (!c->settings->sasl) {
+        connection_ready(c);
+        return;
+    }
+    struct out body = out_over(c->own_memory, sizeof c->own_memory);
+    sasl_init(&c->sasl, c->settings->sasl);
+    wire_sasl_handshake(&body, sasl_name(c->settings->sasl));
+    c->state = HANDSHAKE;
+    own_send(c, WIRE_SASL_HANDSHAKE, &body);
+}
+
+static enum err login_token(struct connection *c, struct slice challenge, struct why *why)
+{
+    uint8_t token[SASL_TOKEN_SIZE_MAX];
+    struct out o = out_over(token, sizeof token);
+    enum err e = sasl_next(&c->sasl, challenge, &o, why);
+    if (e == ERR_CLOSED) {
+        connection_ready(c);
+        return ERR_OK;
+    }
+    if (e) {
+        return e;
+    }
+    struct out body = out_over(c->own_memory, sizeof c->own_memory);
+    wire_sasl_authenticate(&body, out_slice(&o));
+    c->state = AUTHENTICATE;
+    own_send(c, WIRE_SASL_AUTHENTICATE, &body);
+    return ERR_OK;
+}
+
+static enum err versions_answered(struct connection *c, struct slice answer, struct why *why)
+{
+    enum err e = wire_versions_parse(answer, &c->versions);
+    if (e) {
+        why_set(why, "%s does not answer as a Kafka broker does: check host and port", c->name);
+        return e;
+    }
+    if (c->versions.error || c->versions.max[WIRE_PRODUCE] < wire_version(WIRE_PRODUCE) ||
+        c->versions.max[WIRE_METADATA] < wire_version(WIRE_METADATA) ||
+        c->versions.max[WIRE_INIT_PRODUCER_ID] < wire_version(WIRE_INIT_PRODUCER_ID)) {
+        why_set(why, "the broker at %s is older than Kafka 2.1 (Produce v%d): it needs an update",
+                c->name, c->versions.max[WIRE_PRODUCE]);
+        return ERR_VERSION;
+    }
+    if (c->settings->sasl && c->versions.max[WIRE_SASL_HANDSHAKE] < 1) {
+        why_set(why,
+                "the broker at %s has no SASL on this port: remove \"sasl\", or use another port",
+                c->name);
+        return ERR_AUTH;
+    }
+    login_begin(c);
+    return ERR_OK;
+}
+
+static enum err handshake_answered(struct connection *c, struct slice answer, struct why *why)
+{
+    struct wire_sasl_handshake_answer handshake;
+    enum err e = wire_sasl_handshake_parse(answer, &handshake);
+    if (!e && handshake.error) {
+        const struct kafka_error *error = kafka_error_of(handshake.error);
+        why_set(why, "%s refuses to log in by %s (%s): %s; it offers: %s", c->name,
+                sasl_name(c->settings->sasl), error->name, error->advice,
+                handshake.mechanisms[0] ? handshake.mechanisms : "nothing");
+        return ERR_AUTH;
+    }
+    return e ? e : login_token(c, (struct slice){NULL, 0}, why);
+}
+
+static enum err token_answered(struct connection *c, struct slice answer, struct why *why)
+{
+    struct wire_sasl_answer login;
+    int16_t version = c->versions.max[WIRE_SASL_AUTHENTICATE] >= 1 ? 1 : 0;
+    enum err e = wire_sasl_authenticate_parse(answer, version, &login);
+    if (e) {
+        return e;
+    }
+    if (login.error) {
+        why_set(why, "%s refuses the login of user %s (%s): check sasl.user and sasl.password",
+                c->name, c->settings->sasl->user, kafka_error_of(login.error)->name);
+        return ERR_AUTH;
+    }
+    if (login.lifetime_ms > 0) {
+        /* Log in again on this connection before the broker ends it (KIP-368). */
+        uint64_t renew_ms = (uint64_t)login.lifetime_ms / 10 * 8;
+        timer_arm(&c->renew, renew_ms > RENEW_MS_MIN ? renew_ms : RENEW_MS_MIN);
+    }
+    return login_token(c, login.token, why);
+}
+
+static enum err own_answered(struct connection_request *request, enum err e, struct slice answer)
+{
+    struct connection *c = CONTAINER_OF(request, struct connection, own);
+    if (e) {
+        return e == ERR_REJECTED ? ERR_CORRUPT : ERR_OK; /* it is being closed */
+    }
+    struct why why = {""};
+    switch (c->state) {
+    case VERSIONS:
+        e = versions_answered(c, answer, &why);
+        break;
+    case HANDSHAKE:
+        e = handshake_answered(c, answer, &why);
+        break;
+    case AUTHENTICATE:
+        e = token_answered(c, answer, &why);
+        break;
+    case OPENING:
+    case READY:
+    case CLOSED:
+        assert(false); /* own requests belong to logging in */
+        break;
+    }
+    if (e) {
+        if (!why.text[0]) {
+            why_set(&why, "%s gave an answer to the login that can't be read", c->name);
+        }
+        connection_fail(c, e, &why);
+    }
+    return ERR_OK;
+}
+
+void login_renew(struct timer *timer)
+{
+    struct connection *c = CONTAINER_OF(timer, struct connection, renew);
+    c->renew_wanted = true;
+    if (c->state == READY && c->request_count == 0) {
+        c->renew_wanted = false;
+        connection_enter(c);
+        login_begin(c);
+        connection_leave(c);
+    }
+}
+
+void login_open(struct connection *c)
+{
+    struct out body = out_over(c->own_memory, sizeof c->own_memory);
+    c->state = VERSIONS;
+    own_send(c, WIRE_API_VERSIONS, &body);
+}
