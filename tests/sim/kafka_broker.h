@@ -1,7 +1,7 @@
-/* A Kafka cluster without a network: bytes of requests go in, bytes of answers come out. It decides
- * about idempotent batches as Kafka's leaders do (five batches remembered for each producer id, one
- * after a restart, none once it expired), keeps the log, and misbehaves as it is told. One thread.
- */
+/* A Kafka cluster without a network: bytes of requests go in, bytes of answers come out. It
+ * decides about idempotent batches as Kafka's leaders do (five batches remembered for each
+ * producer id, one after a restart, none once it expired), keeps the log, and misbehaves as it is
+ * told. One thread. */
 #ifndef WEIR_TESTS_SIM_KAFKA_BROKER_H
 #define WEIR_TESTS_SIM_KAFKA_BROKER_H
 
@@ -63,12 +63,12 @@ void broker_topic_add(struct broker *broker, const char *name, uint32_t partitio
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count);
 void broker_batch_size_set(struct broker *broker, size_t batch_size_max);
 void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node);
-/* kill -9, and start again: of each producer id only the last batch is remembered. Connections
- * end. */
+/* kill -9, and start again: of each producer id only the last batch is remembered.
+ * Connections end. */
 void broker_node_stop(struct broker *broker, unsigned node);
 void broker_node_start(struct broker *broker, unsigned node);
-/* What producer.id.expiration.ms does: forgets ids whose last time stamp is older; returns how many.
- */
+/* What producer.id.expiration.ms does: forgets ids whose last time stamp is older;
+ * returns how many. */
 size_t broker_expire(struct broker *broker, int64_t age_ms);
 /* The password of the user has been changed. */
 void broker_password_set(struct broker *broker, const char *password);

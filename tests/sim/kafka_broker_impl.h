@@ -1,6 +1,5 @@
 /* What the files of the double share: kafka_broker.c has the cluster, kafka_log.c the partitions,
- * kafka_request.c requests and answers, kafka_peer.c connections.
- */
+ * kafka_request.c requests and answers, kafka_peer.c connections. */
 #ifndef WEIR_TESTS_SIM_KAFKA_BROKER_IMPL_H
 #define WEIR_TESTS_SIM_KAFKA_BROKER_IMPL_H
 

@@ -8,8 +8,8 @@
 
 struct kafka_server;
 
-/* One listener for each node on 127.0.0.1; port_first 0: the system chooses. The broker is the
- * caller's. */
+/* One listener for each node on 127.0.0.1; port_first 0: the system chooses. The broker is
+ * the caller's. */
 struct kafka_server *kafka_server_open(struct broker *broker, unsigned node_count,
                                        struct loop *loop, struct tls *tls, uint16_t port_first);
 void kafka_server_close(struct kafka_server *server);

@@ -152,8 +152,8 @@ static void nothing_is_sent_to_a_leader_that_does_not_exist(void **state)
     scene_end(scene);
 }
 
-/* A port that wants a login takes the connection, tells its versions, and closes at the first
- * request. */
+/* A port that wants a login takes the connection, tells its versions, and closes at the
+ * first request. */
 static void a_connection_that_never_serves_is_not_opened_at_once_again(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The uplink with the n-th allocation failing, for every n: it says so, and leaves nothing behind.
- */
+/* The uplink with the n-th allocation failing, for every n: it says so, and leaves
+ * nothing behind. */
 #include "tests/cmocka.h"
 
 #include <stdlib.h>
@@ -19,8 +19,7 @@ static void open_fails_cleanly(void **state)
     assert_non_null(host);
     assert_int_equal(loop_open(&loop), ERR_OK);
     assert_int_equal(names_open(&names, loop), ERR_OK);
-    struct http
-        *http; /* libcurl's global state stays: its own initialisation does not survive failures */
+    struct http *http; /* keeps libcurl's global state: making it does not survive failures */
     assert_int_equal(http_open(&http, loop, names), ERR_OK);
     host_init(host, loop, names);
     host_broker_add(host, "127.0.0.1", 1);

@@ -63,8 +63,8 @@ void lot_send(struct lot *lot, uint32_t part);
 void lot_send_all(struct lot *lot);
 /* Runs until every lent batch is answered. False: not within `ms`. */
 bool lot_wait(struct lot *lot, uint64_t ms);
-/* As forward does: sends, waits, sends again, until everything is stored. False: not within `ms`.
- */
+/* As forward does: sends, waits, sends again, until everything is stored. False: not
+ * within `ms`. */
 bool lot_deliver(struct lot *lot, uint64_t ms);
 /* After a crash: the same parcel, everything not done sent by an earlier life, for this host. */
 void lot_revive(struct lot *lot, struct uplink_host *host);

@@ -1,5 +1,5 @@
-/* RecordBatch: golden bytes, round trips, what is patched at the time of sending, the layout rows.
- */
+/* RecordBatch: golden bytes, round trips, what is patched at the time of sending, the
+ * layout rows. */
 #include "tests/cmocka.h"
 
 #include <stdbool.h>

@@ -170,8 +170,8 @@ static void silence_ends_in_a_retry(void **state)
     scene_end(scene);
 }
 
-/* The process ends while the answer is on its way; the next life sends the same under the same
- * numbers. */
+/* The process ends while the answer is on its way; the next life sends the same under the
+ * same numbers. */
 static void crash_in_flight(void **state)
 {
     (void)state;
@@ -266,8 +266,8 @@ static void every_code_on_a_first_send(void **state)
     scene_end(scene);
 }
 
-/* The same codes after an answer was lost: a refusal proves nothing, and the stored batch is not
- * doubled. */
+/* The same codes after an answer was lost: a refusal proves nothing, and the stored batch is
+ * not doubled. */
 static void every_code_on_a_later_send(void **state)
 {
     (void)state;
@@ -433,8 +433,8 @@ static void aged_part(struct lot *lot)
     }
 }
 
-/* Older than the broker's memory can be trusted: asked for; if the broker does not know, the policy
- * decides. */
+/* Older than the broker's memory can be trusted: asked for; if the broker does not know, the
+ * policy decides. */
 static void old_batches_are_asked_for(void **state)
 {
     (void)state;

@@ -236,8 +236,8 @@ static void described_answers(void **state)
     }
 }
 
-/* The codes that Produce, InitProducerId and the login are known to answer, each with what follows
- * from it. */
+/* The codes that Produce, InitProducerId and the login are known to answer, each with what
+ * follows from it. */
 static void error_table_is_complete(void **state)
 {
     (void)state;

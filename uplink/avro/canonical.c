@@ -5,8 +5,7 @@
 
 struct writer {
     struct out *out;
-    uint32_t written; /* ordinal of the last named type that was written out: types are written in
-                       * the order of their definitions */
+    uint32_t written; /* ordinal of the last named type written out: they come in their order */
     unsigned depth;
 };
 
@@ -57,8 +56,8 @@ static void write_named(struct writer *w, const struct avro_node *node)
     out_put_byte(w->out, '}');
 }
 
-/* Recurses as deep as types nest, at most AVRO_DEPTH_MAX: a type inside itself is written by name.
- */
+/* Recurses as deep as types nest, at most AVRO_DEPTH_MAX: a type inside itself is
+ * written by name. */
 static void write_node(struct writer *w, const struct avro_node *node)
 {
     assert(w->depth <= AVRO_DEPTH_MAX);
@@ -89,8 +88,8 @@ void avro_canonical(const struct avro_schema *schema, struct out *ret)
     write_node(&w, avro_schema_root(schema));
 }
 
-/* Specification, "Schema Fingerprints": the Rabin fingerprint over the polynomial EMPTY, byte by
- * byte. */
+/* Specification, "Schema Fingerprints": the Rabin fingerprint over the polynomial EMPTY,
+ * byte by byte. */
 uint64_t avro_crc64(struct slice bytes)
 {
     const uint64_t empty = UINT64_C(0xc15d213aa4d7a795);

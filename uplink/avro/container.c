@@ -84,8 +84,8 @@ static enum err pack(struct container_packer *packer, struct slice raw, struct o
 enum err container_put_block(struct container_packer *packer, uint64_t count, struct slice raw,
                              const uint8_t sync[CONTAINER_SYNC_SIZE], struct out *ret)
 {
-    /* The size stands before the data and is known behind: room for its longest form, then the data
-     * moves up. */
+    /* The size stands before the data and is known behind: room for its longest form, then the
+     * data moves up. */
     size_t start = ret->size;
     const size_t widest = 10;
     out_put_varint(ret, (int64_t)count);

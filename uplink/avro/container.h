@@ -7,9 +7,7 @@
 #include "uplink/avro/schema.h"
 
 #define CONTAINER_SYNC_SIZE 16
-#define CONTAINER_BLOCK_SIZE_MAX \
-    (16 * 1024 * 1024) /* raw bytes of a block that the reader takes \
-                        */
+#define CONTAINER_BLOCK_SIZE_MAX (16 * 1024 * 1024) /* raw bytes of a block that is read */
 #define CONTAINER_META_SIZE_MAX (1024 * 1024)
 #define CONTAINER_EMPTY_MAX 1000000 /* records of a block that may have no bytes */
 
@@ -26,8 +24,8 @@ void container_put_header(struct out *ret, struct slice schema, enum container_c
                           const struct container_meta *meta, size_t meta_count,
                           const uint8_t sync[CONTAINER_SYNC_SIZE]);
 
-/* Compresses blocks; one thread at a time. level 0: the codec's default (deflate 6, zstandard 3).
- */
+/* Compresses blocks; one thread at a time. level 0: the codec's default (deflate 6,
+ * zstandard 3). */
 struct container_packer;
 enum err container_packer_open(struct container_packer **ret, enum container_codec codec,
                                int level) MUST_USE;

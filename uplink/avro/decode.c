@@ -255,9 +255,9 @@ static enum err decode_union(struct decoder *d, const struct avro_node *node)
     return e;
 }
 
-/* Data of recursive types nest as deep as they like: refused beyond AVRO_NEST_MAX, so the recursion
- * is bounded. Twice what the JSON reader takes, as a union is a level here and may be none there.
- */
+/* Data of recursive types nest as deep as they like: refused beyond AVRO_NEST_MAX, so the
+ * recursion is bounded. Twice what the JSON reader takes, as a union is a level here and may be
+ * none there. */
 static enum err decode(struct decoder *d, const struct avro_node *node)
 {
     size_t before = d->data.size;

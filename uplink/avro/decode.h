@@ -6,8 +6,8 @@
 #include "ports/err.h"
 #include "uplink/avro/schema.h"
 
-#define AVRO_EMPTY_MAX \
-    1000000 /* values of zero bytes in one datum: a few bytes must not mean a year of work */
+/* Values of zero bytes in one datum: a few bytes must not mean a year of work. */
+#define AVRO_EMPTY_MAX 1000000
 #define AVRO_NEST_MAX 128 /* records, arrays, maps and unions within each other, in data */
 
 /* Takes one value of this type off the front. ERR_CORRUPT: not such a value; nothing is taken. */

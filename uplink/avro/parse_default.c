@@ -1,5 +1,4 @@
-/* The defaults of fields, checked and encoded (specification: "Complex Types", field defaults).
- */
+/* The defaults of fields, checked and encoded (specification: "Complex Types", field defaults). */
 #include <stdlib.h>
 
 #include "uplink/avro/encode.h"

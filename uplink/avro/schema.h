@@ -32,8 +32,8 @@ enum avro_kind {
     AVRO_FIXED,
 };
 
-/* Only those that are valid where they stand; an invalid one is ignored, as the specification says.
- */
+/* Only those that are valid where they stand; an invalid one is ignored, as the
+ * specification says. */
 enum avro_logical {
     AVRO_PLAIN,
     AVRO_DECIMAL,
@@ -58,8 +58,7 @@ struct avro_field {
     const struct slice *aliases;
     uint32_t alias_count;
     bool has_default;
-    struct slice default_bytes; /* the default, encoded as a datum of `node` (with the branch's
-                                   index for a union) */
+    struct slice default_bytes; /* the default as a datum of `node`, with a union's branch */
     struct slice default_json;  /* as written */
     struct slice doc;
 };

@@ -15,8 +15,7 @@
 #include "ports/uplink.h"
 #include "uplink/avro/container.h"
 
-#define FILE_DONE_MAX \
-    16 /* finished files that the state remembers: more than parcels can be open */
+#define FILE_DONE_MAX 16  /* finished files in the state: more than parcels can be open */
 #define FILE_WIRE_HEAD 16 /* wrap() puts in front: i64 time of the first event, u64 events */
 
 struct file_options {
@@ -68,8 +67,8 @@ struct file_write {
     struct slice wire;
 };
 enum file_outcome { FILE_STORED, FILE_WAS_THERE, FILE_IS_NOT_THERE };
-/* Returns when it is on the disk. IS_NOT_THERE: certain, and it can't be put under these numbers.
- */
+/* Returns when it is on the disk. IS_NOT_THERE: certain, and it can't be put under
+ * these numbers. */
 enum err file_disk_write(struct file_disk *disk, const struct file_write *w, enum file_outcome *ret,
                          struct why *why) MUST_USE;
 /* Finishes the open file; nothing to do without one. */

@@ -35,9 +35,9 @@ const struct option file_table[] = {
      .max = 512,
      .initial = "{stream}/%Y-%m-%d/{agent}-{incarnation}-{number}.avro",
      .check = file_check_name,
-     .help =
-         "Name of a file below the folder: {stream}, {agent}, {incarnation}, {number} of the "
-         "file, {first} sequence in it; %Y %m %d %H %M of the time of its first event, in UTC."},
+     .help = "Name of a file below the folder: {stream}, {agent}, {incarnation}, {number} of the "
+             "file, {first} sequence in it; %Y %m %d %H %M of the time of its first event, in "
+             "UTC."},
     {.name = "codec",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct file_options, codec),
@@ -70,7 +70,7 @@ const struct option file_table[] = {
      .offset = offsetof(struct file_options, free_min),
      .max = INT64_C(1) << 50,
      .initial = "16 MiB",
-     .help = "Nothing is written while the file system has less room than this: events wait in the "
-             "buffer."},
+     .help = "Nothing is written while the file system has less room than this: events wait in "
+             "the buffer."},
     {.name = NULL},
 };

@@ -31,23 +31,21 @@ struct connection_handler {
     /* Logged in; and again whenever there is room after there was none. */
     void (*on_ready)(void *context);
     /* It is over. All requests were answered before, with `e`. The user then calls
-     * connection_close(). ERR_AUTH, ERR_VERSION: another try will not help until a setting changes.
-     */
+     * connection_close(). ERR_AUTH, ERR_VERSION: another try will not help until a
+     * setting changes. */
     void (*on_closed)(void *context, enum err e, const struct why *why);
 };
 
 /* The caller's memory until answered(). */
 struct connection_request {
     enum wire_api api;
-    const struct slice
-        *body; /* pieces that are sent one behind the other; must stay until answered() */
+    const struct slice *body; /* pieces, sent one behind the other; must stay until answered() */
     size_t body_count;
     /* Exactly once, never within connection_send(). e: ERR_OK with the answer's body, valid during
      * the call; ERR_REJECTED: the answer is larger than WIRE_ANSWER_SIZE_MAX; else why the
      * connection ended. To return an error ends the connection: the answer made no sense. */
     enum err (*answered)(struct connection_request *request, enum err e, struct slice answer);
-    bool started; /* a byte of it may have left: without it nothing can have happened at the broker
-                   */
+    bool started; /* a byte of it may have left: else nothing can have happened at the broker */
     int32_t correlation; /* the connection's */
 };
 
@@ -61,8 +59,8 @@ void connection_cut(struct connection *connection);
 /* Gives the connection another owner. */
 void connection_context_set(struct connection *connection, void *context);
 
-/* May connection_send() be called: logged in, not throttled, fewer than CONNECTION_IN_FLIGHT_MAX in
- * flight? */
+/* May connection_send() be called: logged in, not throttled, fewer than
+ * CONNECTION_IN_FLIGHT_MAX in flight? */
 bool connection_has_room(const struct connection *connection);
 bool connection_is_idle(const struct connection *connection);
 void connection_send(struct connection *connection, struct connection_request *request);

@@ -8,17 +8,16 @@
 
 /* What is to be done with a batch that got a code. */
 enum kafka_action {
-    KAFKA_DONE,      /* it is there */
-    KAFKA_RETRY,     /* the same records and numbers again, after a pause */
-    KAFKA_REFRESH,   /* new metadata, then the same again */
-    KAFKA_HALVE,     /* too large: nothing stored, the numbers are free */
-    KAFKA_STAMP,     /* nothing stored: new time of sending, same base sequence */
-    KAFKA_REFUSED,   /* nothing stored: a record in it is bad */
-    KAFKA_ONCE_MORE, /* the same again once; then as KAFKA_REFUSED on a first send, else KAFKA_DOUBT
-                      */
-    KAFKA_THREE_TRIES, /* the same again three times in all; then as KAFKA_REFUSED */
+    KAFKA_DONE,        /* it is there */
+    KAFKA_RETRY,       /* the same records and numbers again, after a pause */
+    KAFKA_REFRESH,     /* new metadata, then the same again */
+    KAFKA_HALVE,       /* too large: nothing stored, the numbers are free */
+    KAFKA_STAMP,       /* nothing stored: new time of sending, same base sequence */
+    KAFKA_REFUSED,     /* nothing stored: a record in it is bad */
+    KAFKA_ONCE_MORE,   /* the same again once, then: first send REFUSED, later one DOUBT */
+    KAFKA_THREE_TRIES, /* the same again, three times in all, then the same */
     KAFKA_PARK,        /* a setting or a right is missing: the same again after a long wait */
-    KAFKA_DOUBT, /* it proves nothing: ask the broker what it has stored, else the user's policy */
+    KAFKA_DOUBT,       /* it proves nothing: the broker is asked, else the user's policy */
 };
 
 /* `first`: every earlier try of these numbers ended with an answer that nothing was stored, or

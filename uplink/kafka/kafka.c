@@ -8,14 +8,11 @@
 #include "uplink/kafka/murmur2.h"
 #include "uplink/kafka/records.h"
 
-#define CLOCK_PLAUSIBLE_US \
-    (INT64_C(1767225600) * 1000000) /* 2026-01-01: nobody ran this before \
-                                     */
+#define CLOCK_PLAUSIBLE_US (INT64_C(1767225600) * 1000000) /* 2026-01-01: before weir */
 #define CLOCK_LOOK_MS 1000
 #define KEYLESS_RUN 1024      /* events without a key change the partition after so many */
 #define ANSWER_MARGIN_MS 5000 /* the broker's own time limit comes first */
-#define SINGLE_OBJECT_SIZE \
-    10 /* C3 01 and the fingerprint (Avro specification, single-object encoding) */
+#define SINGLE_OBJECT_SIZE 10 /* Avro, single-object encoding: C3 01 and the fingerprint */
 
 static struct kafka *kafka_of(struct uplink *uplink)
 {
@@ -160,8 +157,8 @@ static void clock_look(struct timer *timer)
     uplink_ready(CONTAINER_OF(timer, struct kafka, clock)->host);
 }
 
-/* The time of sending; -1: the clock was waited for, and can't be trusted yet. ERR_AGAIN: still
- * waiting. */
+/* The time of sending; -1: the clock was waited for, and can't be trusted yet. ERR_AGAIN:
+ * still waiting. */
 static enum err sent_time(struct kafka *k, int64_t *ret_ms)
 {
     int64_t wall_us = clock_wall_us();
@@ -391,9 +388,8 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
 const struct uplink_class kafka_class = {
     .type = "kafka",
     .help = "Apache Kafka 2.1 or later and what speaks its protocol (Redpanda, Event Hubs, "
-            "Confluent Cloud, MSK), by "
-            "an idempotent producer of its own that stays exactly-once across crashes of agent and "
-            "broker.",
+            "Confluent Cloud, MSK), by an idempotent producer of its own that stays exactly-once "
+            "across crashes of agent and broker.",
     .options = kafka_table,
     .options_size = sizeof(struct kafka_options),
     .open = kafka_open,

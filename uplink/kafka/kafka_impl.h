@@ -87,15 +87,15 @@ void kafka_say(struct kafka *k);
 
 /* --- doubt.c --- */
 
-/* Nobody knows whether the batch is stored, or an answer says so: finds out, else the user's
- * policy. */
+/* Nobody knows whether the batch is stored, or an answer says so: finds out, else the
+ * user's policy. */
 void kafka_doubt(struct kafka *k, struct batch *batch);
 /* Goes on with what is in doubt. */
 void kafka_doubt_pump(struct kafka *k);
 /* It can't be found out. `reason` for the log. */
 void kafka_policy(struct kafka *k, struct batch *batch, const char *reason);
-/* How long ago the broker was told of the batch, by the wall clock; 0 when there is no time stamp.
- */
+/* How long ago the broker was told of the batch, by the wall clock; 0 when there is no
+ * time stamp. */
 int64_t kafka_age_ms(const struct kafka *k, const struct batch *batch);
 
 #endif

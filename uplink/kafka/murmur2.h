@@ -7,8 +7,8 @@
 #include "ports/slice.h"
 
 uint32_t murmur2(struct slice key);
-/* Where the Java client's default partitioner puts the key: (murmur2 & 0x7fffffff) mod partitions.
- */
+/* Where the Java client's default partitioner puts the key: (murmur2 & 0x7fffffff) mod
+ * partitions. */
 uint32_t murmur2_partition(struct slice key, uint32_t partition_count);
 
 #endif

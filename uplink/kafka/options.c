@@ -22,8 +22,8 @@ const struct option kafka_table[] = {
      .min = 1,
      .max = 32,
      .item = &broker_item,
-     .help = "Brokers to ask first, as host:port (port 9092 when not said). The others are learned "
-             "from them."},
+     .help = "Brokers to ask first, as host:port (port 9092 when not said). The others are "
+             "learned from them."},
     {.name = "topic",
      .kind = OPTION_TEXT,
      .flags = OPTION_PER_STREAM,
@@ -38,8 +38,8 @@ const struct option kafka_table[] = {
      .min = 1,
      .max = 250,
      .initial = "weir",
-     .help = "The name by which brokers know this client in logs and quotas. It travels with each "
-             "request."},
+     .help = "The name by which brokers know this client in logs and quotas. It travels with "
+             "each request."},
     {.name = "tls",
      .kind = OPTION_RECORD,
      .flags = OPTION_MISSING_OK,
@@ -60,25 +60,22 @@ const struct option kafka_table[] = {
      .offset = offsetof(struct kafka_options, registry),
      .record = registry_table,
      .record_size = sizeof(struct registry_options),
-     .help = "Schema registry with Confluent's API: messages carry its ids. Without it they carry "
-             "the schema's "
-             "fingerprint (Avro's single-object encoding)."},
+     .help = "Schema registry with Confluent's API: messages carry its ids. Without it they "
+             "carry the schema's fingerprint (Avro's single-object encoding)."},
     {.name = "timestamp",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, timestamp),
      .initial = "send",
      .words = timestamp_words,
      .help = "The records' time stamp. send: the time of sending. event: the event's own; then a "
-             "backlog that is "
-             "older than the topic's retention is deleted by the brokers as soon as it arrives, "
-             "and what is older "
-             "than a day may be stored twice after a crash."},
+             "backlog that is older than the topic's retention is deleted by the brokers as soon "
+             "as it arrives, and what is older than a day may be stored twice after a crash."},
     {.name = "headers",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct kafka_options, headers),
      .initial = "false",
-     .help = "Give each record a header weir_id: agent/incarnation/stream/sequence of its (first) "
-             "event."},
+     .help = "Give each record a header weir_id: agent/incarnation/stream/sequence of its "
+             "(first) event."},
     {.name = "compression_level",
      .kind = OPTION_INT,
      .offset = offsetof(struct kafka_options, compression_level),
@@ -92,8 +89,8 @@ const struct option kafka_table[] = {
      .initial = "resend",
      .words = in_doubt_words,
      .help = "What happens to a batch of which nobody knows any more whether it was stored "
-             "(AFTER_A_CRASH.md): "
-             "resend may store it twice, set_aside keeps it here for a person to decide."},
+             "(AFTER_A_CRASH.md): resend may store it twice, set_aside keeps it here for a "
+             "person to decide."},
     {.name = "request_timeout",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct kafka_options, request_timeout_ms),
@@ -107,22 +104,22 @@ const struct option kafka_table[] = {
      .min = 4096,
      .max = 1048588,
      .initial = "1048588 B",
-     .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is found "
-             "out by itself "
-             "too, at the price of a refused request."},
+     .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is "
+             "found out by itself too, at the price of a refused request."},
     {.name = "topic_create",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct kafka_options, topic_create),
      .initial = "true",
-     .help =
-         "Let the broker create a missing topic, if it is set up to (auto.create.topics.enable)."},
+     .help = "Let the broker create a missing topic, if it is set up to "
+             "(auto.create.topics.enable)."},
     {.name = "clock_wait",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct kafka_options, clock_wait_ms),
      .max = 86400000,
      .initial = "5 min",
-     .help = "How long after the start to wait for a plausible clock before sending without time "
-             "stamps, which "
-             "gives up exactly-once for what is in flight at a crash."},
+     .help = "How long after the start to wait for a plausible clock, and for one that is behind "
+             "what was sent before. Then batches go without time stamps, which gives up "
+             "exactly-once for what is in flight at a crash, and in_doubt decides about those "
+             "that are."},
     {.name = NULL},
 };

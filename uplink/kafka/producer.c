@@ -10,8 +10,8 @@
 #define RETRY_MS_MAX (30 * 1000)  /* at most, for everything else */
 #define FAULT_MS 1000             /* a pause that is worth telling */
 #define RETRY_MS_PARK (60 * 1000) /* a right is missing */
-/* A broker forgets an id that was silent for a day, and newer ones then refuse what does not start
- * with 0. */
+/* A broker forgets an id that was silent for a day, and newer ones then refuse what does not
+ * start with 0. */
 #define IDLE_MS_MAX (12 * 60 * 60 * 1000)
 
 struct producer {

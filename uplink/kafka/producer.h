@@ -23,18 +23,18 @@ struct sequence {
     int64_t producer_id; /* -1: none */
     int32_t base;
     uint32_t count;
-    bool was_sent;      /* a byte of it may have left in this life */
-    bool may_be_stored; /* some try is open: a refusal proves nothing. False: each was answered with
-                           "not stored" */
-    unsigned tries;     /* of an error that is not tried for ever */
+    bool was_sent; /* a byte of it may have left in this life */
+    /* Some try is open: a refusal proves nothing. False: each was answered with "not stored". */
+    bool may_be_stored;
+    unsigned tries; /* of an error that is not tried for ever */
 };
 
 struct producers_setup {
     struct loop *loop;
     struct cluster *cluster;
     void *context;
-    /* A producer id is there, or it is refused: producers_fault(). Never within a call of the
-     * user's. */
+    /* A producer id is there, or it is refused: producers_fault(). Never within a call of
+     * the user's. */
     void (*changed)(void *context);
 };
 
@@ -49,8 +49,8 @@ void producers_advance(struct producers *producers);
  * partition and never sent are given again. */
 enum err producers_assign(struct producers *producers, uint16_t stream, uint8_t lane,
                           struct part *part) MUST_USE;
-/* The partition's sequence, set to this part: `again` if an earlier life may have sent it. NULL: no
- * memory. */
+/* The partition's sequence, set to this part: `again` if an earlier life may have sent it.
+ * NULL: no memory. */
 struct sequence *producers_sequence(struct producers *producers, uint16_t stream, uint8_t lane,
                                     const struct part *part, bool again);
 /* It is certain that nothing was stored: the numbers are free. */

@@ -1,5 +1,5 @@
-/* A batch as a broker may give it back, and a round trip: what is built from the input reads as it
- * was. */
+/* A batch as a broker may give it back, and a round trip: what is built from the input
+ * reads as it was. */
 #include "uplink/kafka/records.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -15,15 +15,14 @@
 #define RECORDS_OVERHEAD_MAX 512
 
 struct records_options {
-    int compression_level; /* zstd's; 0: not compressed */
-    bool event_time;       /* time stamps are the messages' own instead of the time of sending */
-    const char
-        *identity; /* NULL: no header; else each record has one: "identity/stream/sequence" */
+    int compression_level;   /* zstd's; 0: not compressed */
+    bool event_time;         /* time stamps are the messages' own instead of the time of sending */
+    const char *identity;    /* each record gets a header "identity/stream/sequence"; NULL: none */
     const char *stream_name; /* with `identity` */
 };
 
-/* Writes the batch behind what `ret` holds. ERR_FULL: no room in `ret` (which then has overflowed).
- */
+/* Writes the batch behind what `ret` holds. ERR_FULL: no room in `ret` (which then has
+ * overflowed). */
 enum err records_build(const struct records_options *options, const struct message *messages,
                        size_t message_count, struct out *ret) MUST_USE;
 
@@ -40,8 +39,8 @@ void records_patch(uint8_t *batch, size_t size, const struct records_numbers *nu
 /* The latest time stamp of a batch of ours; only with event_time before it is patched. */
 int64_t records_max_time_ms(struct slice batch);
 
-/* The head of a batch, checked: sizes, magic, checksum. For tests, and for what is read back from a
- * broker. */
+/* The head of a batch, checked: sizes, magic, checksum. For tests, and for what is read back
+ * from a broker. */
 struct records_head {
     int64_t base_offset;
     uint16_t attributes;

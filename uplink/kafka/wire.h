@@ -28,8 +28,8 @@ enum wire_api {
 };
 #define WIRE_API_COUNT 64
 
-/* The version of this API that we speak. SaslAuthenticate is asked as v0 where the broker has no
- * v1. */
+/* The version of this API that we speak. SaslAuthenticate is asked as v0 where the
+ * broker has no v1. */
 int16_t wire_version(enum wire_api api);
 
 /* Size, header and client id: what goes in front of a body of `body_size` bytes. Header v1, with

@@ -1,5 +1,5 @@
-/* The layout `rows`: one message an event, its body the prefix of the wire format and the Avro
- * datum. */
+/* The layout `rows`: one message an event, its body the prefix of the wire format and the
+ * Avro datum. */
 #ifndef WEIR_UPLINK_LAYOUT_ROWS_H
 #define WEIR_UPLINK_LAYOUT_ROWS_H
 

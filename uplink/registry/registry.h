@@ -1,7 +1,7 @@
-/* Client of a schema registry that speaks Confluent's API: gets the id of a stream's schema, by
- * registering it or, when it may not, by looking it up. Everything runs in the background; an id
- * that is known is kept by the caller's buffer and needs no registry after a restart. Loop thread.
- */
+/* Client of a schema registry that speaks Confluent's API: gets the id of a stream's schema,
+ * by registering it or, when it may not, by looking it up. Everything runs in the background;
+ * an id that is known is kept by the caller's buffer and needs no registry after a restart.
+ * Loop thread. */
 #ifndef WEIR_UPLINK_REGISTRY_REGISTRY_H
 #define WEIR_UPLINK_REGISTRY_REGISTRY_H
 
@@ -56,8 +56,8 @@ enum err registry_prefix(struct registry *registry, const char *topic,
 /* Why the registry does not answer at the moment; NULL: nothing is known to be wrong. */
 const struct why *registry_fault(const struct registry *registry);
 
-/* The subject of a schema on a topic. ERR_CORRUPT: the schema has no name. ERR_FULL: `ret` is too
- * small. */
+/* The subject of a schema on a topic. ERR_CORRUPT: the schema has no name. ERR_FULL: `ret`
+ * is too small. */
 enum err registry_subject_put(enum registry_subject kind, const char *topic, struct slice schema,
                               struct out *ret) MUST_USE;
 
