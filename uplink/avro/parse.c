@@ -8,232 +8,6 @@
 #define SYMBOL_MAX 4096
 #define BRANCH_MAX 256
 
-/* --- errors and their place --- */
-
-size_t parser_enter(struct parser *p, const char *member, uint32_t index)
-{
-    size_t before = p->pointer_size;
-    struct out o = out_over(p->pointer + before, sizeof p->pointer - before - 1);
-    if (member) {
-        out_put_format(&o, "/%s", member);
-    } else {
-        out_put_format(&o, "/%u", index);
-    }
-    p->pointer_size = o.overflow ? before : before + o.size;
-    p->pointer[p->pointer_size] = 0;
-    return before;
-}
-
-void parser_leave(struct parser *p, size_t before)
-{
-    p->pointer_size = before;
-    p->pointer[before] = 0;
-}
-
-static enum err wrong(struct parser *p, const char *text)
-{
-    why_set(p->why, "%s: %s", p->pointer, text);
-    return ERR_CORRUPT;
-}
-
-static enum err wrong_name(struct parser *p, const char *text, struct slice name)
-{
-    why_set(p->why, "%s: %s \"%.*s\"", p->pointer, text, (int)(name.size > 200 ? 200 : name.size),
-            (const char *)name.data);
-    return ERR_CORRUPT;
-}
-
-/* The same for a member of the object that is being parsed. */
-static enum err wrong_member(struct parser *p, const char *member, const char *text,
-                             struct slice name)
-{
-    (void)parser_enter(p, member, 0); /* nobody goes on after an error */
-    return name.data ? wrong_name(p, text, name) : wrong(p, text);
-}
-
-void *parser_take(struct parser *p, size_t size, enum err *ret_e)
-{
-    void *memory = arena_take(p->arena, size);
-    *ret_e = memory ? ERR_OK : ERR_NOMEM;
-    return memory;
-}
-
-/* --- names (specification: "Names") --- */
-
-static bool name_is_valid(struct slice name)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.data[i];
-        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-        if (!letter && c != '_' && (i == 0 || c < '0' || c > '9')) {
-            return false;
-        }
-    }
-    return name.size > 0;
-}
-
-static bool full_name_is_valid(struct slice name)
-{
-    size_t start = 0;
-    for (size_t i = 0; i <= name.size; i++) {
-        if (i == name.size || name.data[i] == '.') {
-            if (!name_is_valid((struct slice){name.data + start, i - start})) {
-                return false;
-            }
-            start = i + 1;
-        }
-    }
-    return true;
-}
-
-static size_t name_last_dot(struct slice name)
-{
-    size_t at = name.size;
-    while (at > 0 && name.data[at - 1] != '.') {
-        at--;
-    }
-    return at; /* behind the last dot; 0: none */
-}
-
-static struct slice name_space_of(struct slice full)
-{
-    size_t at = name_last_dot(full);
-    return (struct slice){full.data, at ? at - 1 : 0};
-}
-
-static enum err name_full(struct parser *p, struct slice name, struct slice space,
-                          struct slice *ret)
-{
-    if (name_last_dot(name) > 0 || space.size == 0) {
-        *ret = name;
-        return ERR_OK;
-    }
-    enum err e;
-    uint8_t *memory = parser_take(p, space.size + 1 + name.size, &e);
-    if (!e) {
-        struct out o = out_over(memory, space.size + 1 + name.size);
-        out_put_slice(&o, space);
-        out_put_byte(&o, '.');
-        out_put_slice(&o, name);
-        *ret = out_slice(&o);
-    }
-    return e;
-}
-
-static struct avro_node *named_find(const struct parser *p, struct slice full)
-{
-    for (const struct named *n = p->named; n; n = n->next) {
-        if (slice_equal(n->node->name, full)) {
-            return n->node;
-        }
-    }
-    return NULL;
-}
-
-static bool primitive_of(struct slice name, enum avro_kind *ret)
-{
-    for (int kind = AVRO_NULL; kind <= AVRO_STRING; kind++) {
-        if (slice_equal_text(name, avro_kind_name((enum avro_kind)kind))) {
-            *ret = (enum avro_kind)kind;
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum err text_member(struct parser *p, const struct tree *object, const char *key,
-                            bool required, struct slice *ret)
-{
-    const struct tree *member = tree_member(object, key);
-    *ret = (struct slice){NULL, 0};
-    if (!member || (!required && member->kind == JSON_NULL)) { /* Python writes null for none */
-        return required ? wrong_name(p, "there is no", slice_of_text(key)) : ERR_OK;
-    }
-    if (member->kind != JSON_STRING) {
-        return wrong_member(p, key, "must be a string", (struct slice){NULL, 0});
-    }
-    *ret = member->text;
-    return ERR_OK;
-}
-
-/* Name and aliases of a record, enum or fixed; makes the name known. */
-static enum err parse_name(struct parser *p, const struct tree *object, struct slice space,
-                           struct avro_node *node)
-{
-    struct slice name;
-    struct slice own;
-    enum avro_kind kind;
-    enum err e = text_member(p, object, "name", true, &name);
-    if (!e) {
-        e = text_member(p, object, "namespace", false, &own);
-    }
-    if (e) {
-        return e;
-    }
-    if (!full_name_is_valid(name)) {
-        return wrong_member(p, "name", "not a valid name:", name);
-    }
-    bool is_full = name_last_dot(name) > 0; /* then the namespace does not count */
-    if (!is_full && own.data) {
-        if (own.size > 0 && !full_name_is_valid(own)) {
-            return wrong_member(p, "namespace", "not a valid namespace:", own);
-        }
-        space = own;
-    }
-    e = name_full(p, name, space, &node->name);
-    if (e) {
-        return e;
-    }
-    /* The specification wants them in no namespace at all; Java and Python take "ns.int", and so
-     * registries have it. */
-    if (primitive_of(node->name, &kind)) {
-        return wrong_member(p, "name", "a primitive type can't be defined anew:", name);
-    }
-    if (named_find(p, node->name)) {
-        return wrong_member(p, "name", "defined twice:", node->name);
-    }
-    struct named *named = parser_take(p, sizeof *named, &e);
-    if (!e) {
-        *named = (struct named){node, p->named};
-        p->named = named;
-        node->ordinal = ++p->named_count;
-    }
-    return e;
-}
-
-/* A list of names; full names are completed by `space` when it is not NULL. */
-static enum err parse_aliases(struct parser *p, const struct tree *object,
-                              const struct slice *space, const struct slice **ret,
-                              uint32_t *ret_count)
-{
-    const struct tree *list = tree_member(object, "aliases");
-    if (!list) {
-        return ERR_OK;
-    }
-    size_t before = parser_enter(p, "aliases", 0);
-    if (list->kind != JSON_ARRAY_BEGIN) {
-        return wrong(p, "must be an array of names");
-    }
-    enum err e;
-    struct slice *names = parser_take(p, (list->count + 1) * sizeof *names, &e);
-    uint32_t count = 0;
-    for (const struct tree *item = list->first; !e && item; item = item->next) {
-        if (item->kind != JSON_STRING ||
-            !(space ? full_name_is_valid(item->text) : name_is_valid(item->text))) {
-            return wrong(p, "must be an array of names");
-        }
-        names[count] = item->text;
-        e = space ? name_full(p, item->text, *space, &names[count]) : ERR_OK;
-        count++;
-    }
-    parser_leave(p, before);
-    *ret = names;
-    *ret_count = count;
-    return e;
-}
-
-/* --- types --- */
-
 static enum err parse_type(struct parser *p, const struct tree *tree, struct slice space,
                            struct avro_node **ret);
 
@@ -259,20 +33,20 @@ static enum err parse_reference(struct parser *p, const struct tree *tree, struc
                                 struct slice space, struct avro_node **ret)
 {
     enum avro_kind kind;
-    if (primitive_of(name, &kind)) {
+    if (parse_primitive(name, &kind)) {
         return new_node(p, kind, tree, ret);
     }
     struct slice full;
-    enum err e = name_full(p, name, space, &full);
+    enum err e = parse_name_full(p, name, space, &full);
     if (e) {
         return e;
     }
-    struct avro_node *node = named_find(p, full);
+    struct avro_node *node = parse_named_find(p, full);
     if (!node) {
-        node = named_find(p, name);
+        node = parse_named_find(p, name);
     }
     if (!node) {
-        return wrong_name(p, "unknown type", name);
+        return parse_wrong_name(p, "unknown type", name);
     }
     *ret = node;
     return ERR_OK;
@@ -292,7 +66,7 @@ static enum err parse_union(struct parser *p, const struct tree *tree, struct sl
         return e;
     }
     if (tree->count > BRANCH_MAX) {
-        return wrong(p, "more than 256 branches");
+        return parse_wrong(p, "more than 256 branches");
     }
     const struct avro_node **branches =
         parser_take(p, (tree->count + 1) * sizeof(struct avro_node *), &e);
@@ -301,11 +75,11 @@ static enum err parse_union(struct parser *p, const struct tree *tree, struct sl
         size_t before = parser_enter(p, NULL, node->branch_count);
         e = parse_type(p, item, space, &branch);
         if (!e && branch->kind == AVRO_UNION) {
-            e = wrong(p, "a union can't stand directly in a union");
+            e = parse_wrong(p, "a union can't stand directly in a union");
         }
         for (uint32_t i = 0; !e && i < node->branch_count; i++) {
             if (same_branch(branches[i], branch)) {
-                e = wrong(p, "this type stands in the union already");
+                e = parse_wrong(p, "this type stands in the union already");
             }
         }
         if (!e) {
@@ -323,29 +97,29 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
 {
     struct avro_node *node = NULL;
     if (tree->kind != JSON_OBJECT_BEGIN) {
-        return wrong(p, "a field must be an object");
+        return parse_wrong(p, "a field must be an object");
     }
-    enum err e = text_member(p, tree, "name", true, &field->name);
-    if (!e && !name_is_valid(field->name)) {
-        e = wrong_member(p, "name", "not a valid name:", field->name);
+    enum err e = parse_text_member(p, tree, "name", true, &field->name);
+    if (!e && !parse_name_is_valid(field->name)) {
+        e = parse_wrong_member(p, "name", "not a valid name:", field->name);
     }
     if (!e && avro_field_find(record, field->name, 0) >= 0) {
-        e = wrong_member(p, "name", "a second field", field->name);
+        e = parse_wrong_member(p, "name", "a second field", field->name);
     }
     const struct tree *order = tree_member(tree, "order");
     if (!e && order &&
         (order->kind != JSON_STRING || (!slice_equal_text(order->text, "ascending") &&
                                         !slice_equal_text(order->text, "descending") &&
                                         !slice_equal_text(order->text, "ignore")))) {
-        e = wrong_member(p, "order", "must be \"ascending\", \"descending\" or \"ignore\"",
-                         (struct slice){NULL, 0});
+        e = parse_wrong_member(p, "order", "must be \"ascending\", \"descending\" or \"ignore\"",
+                               (struct slice){NULL, 0});
     }
     if (!e) {
         e = parse_aliases(p, tree, NULL, &field->aliases, &field->alias_count);
     }
     const struct tree *type = tree_member(tree, "type");
     if (!e && !type) {
-        e = wrong(p, "there is no \"type\"");
+        e = parse_wrong(p, "there is no \"type\"");
     }
     if (e) {
         return e;
@@ -353,7 +127,7 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
     const struct tree *doc = tree_member(tree, "doc");
     field->doc = doc && doc->kind == JSON_STRING ? doc->text : field->doc;
     size_t before = parser_enter(p, "type", 0);
-    e = parse_type(p, type, name_space_of(record->name), &node);
+    e = parse_type(p, type, parse_name_space(record->name), &node);
     if (!e) {
         parser_leave(p, before);
     }
@@ -365,10 +139,10 @@ static enum err parse_record(struct parser *p, const struct tree *tree, struct a
 {
     const struct tree *list = tree_member(tree, "fields");
     if (!list || list->kind != JSON_ARRAY_BEGIN) {
-        return wrong(p, "a record must have an array of \"fields\"");
+        return parse_wrong(p, "a record must have an array of \"fields\"");
     }
     if (list->count > FIELD_MAX) {
-        return wrong(p, "more than 4096 fields");
+        return parse_wrong(p, "more than 4096 fields");
     }
     enum err e;
     struct avro_field *fields = parser_take(p, (list->count + 1) * sizeof *fields, &e);
@@ -394,19 +168,20 @@ static enum err parse_symbols(struct parser *p, const struct tree *tree, struct 
 {
     const struct tree *list = tree_member(tree, "symbols");
     if (!list || list->kind != JSON_ARRAY_BEGIN) {
-        return wrong(p, "an enum must have an array of \"symbols\"");
+        return parse_wrong(p, "an enum must have an array of \"symbols\"");
     }
     if (list->count > SYMBOL_MAX) {
-        return wrong(p, "more than 4096 symbols");
+        return parse_wrong(p, "more than 4096 symbols");
     }
     enum err e;
     struct slice *symbols = parser_take(p, (list->count + 1) * sizeof *symbols, &e);
     node->symbols = symbols;
     for (const struct tree *item = list->first; !e && item; item = item->next) {
-        if (item->kind != JSON_STRING || !name_is_valid(item->text)) {
-            e = wrong_member(p, "symbols", "must be an array of names", (struct slice){NULL, 0});
+        if (item->kind != JSON_STRING || !parse_name_is_valid(item->text)) {
+            e = parse_wrong_member(p, "symbols", "must be an array of names",
+                                   (struct slice){NULL, 0});
         } else if (avro_symbol_find(node, item->text) >= 0) {
-            e = wrong_member(p, "symbols", "a second symbol", item->text);
+            e = parse_wrong_member(p, "symbols", "a second symbol", item->text);
         } else {
             symbols[node->symbol_count++] = item->text;
         }
@@ -416,7 +191,8 @@ static enum err parse_symbols(struct parser *p, const struct tree *tree, struct 
         node->symbol_default =
             initial->kind == JSON_STRING ? avro_symbol_find(node, initial->text) : -1;
         if (node->symbol_default < 0) {
-            e = wrong_member(p, "default", "must be one of the symbols", (struct slice){NULL, 0});
+            e = parse_wrong_member(p, "default", "must be one of the symbols",
+                                   (struct slice){NULL, 0});
         }
     }
     return e;
@@ -428,7 +204,7 @@ static enum err parse_fixed(struct parser *p, const struct tree *tree, struct av
     int64_t value = -1;
     if (!size || size->kind != JSON_NUMBER || number_to_integer(size->text, &value) || value < 0 ||
         value > AVRO_FIXED_SIZE_MAX) {
-        return wrong(p, "a fixed must have a \"size\", an integer from 0 to 2147483647");
+        return parse_wrong(p, "a fixed must have a \"size\", an integer from 0 to 2147483647");
     }
     node->size = (uint32_t)value;
     return ERR_OK;
@@ -440,7 +216,7 @@ static enum err parse_items(struct parser *p, const struct tree *tree, const cha
     const struct tree *type = tree_member(tree, key);
     struct avro_node *items = NULL;
     if (!type) {
-        return wrong_name(p, "there is no", slice_of_text(key));
+        return parse_wrong_name(p, "there is no", slice_of_text(key));
     }
     size_t before = parser_enter(p, key, 0);
     enum err e = parse_type(p, type, space, &items);
@@ -460,7 +236,7 @@ static enum err parse_named(struct parser *p, const struct tree *tree, enum avro
         e = parse_name(p, tree, space, node);
     }
     if (!e) {
-        struct slice own = name_space_of(node->name);
+        struct slice own = parse_name_space(node->name);
         e = parse_aliases(p, tree, &own, &node->aliases, &node->alias_count);
     }
     if (!e) {
@@ -476,7 +252,7 @@ static enum err parse_object(struct parser *p, const struct tree *tree, struct s
                              struct avro_node **ret)
 {
     struct slice type;
-    enum err e = text_member(p, tree, "type", true, &type);
+    enum err e = parse_text_member(p, tree, "type", true, &type);
     if (e) {
         return e;
     }
@@ -496,7 +272,7 @@ static enum err parse_object(struct parser *p, const struct tree *tree, struct s
     } else {
         e = parse_reference(p, tree, type, space, ret);
     }
-    if (!e && (slice_equal_text(type, "fixed") || primitive_of(type, &primitive))) {
+    if (!e && (slice_equal_text(type, "fixed") || parse_primitive(type, &primitive))) {
         parse_logical(tree, *ret);
     }
     return e;
@@ -519,7 +295,7 @@ static enum err parse_type(struct parser *p, const struct tree *tree, struct sli
     } else if (tree->kind == JSON_OBJECT_BEGIN) {
         e = parse_object(p, tree, space, ret);
     } else {
-        e = wrong(p, "a type must be a name, an object, or an array (a union)");
+        e = parse_wrong(p, "a type must be a name, an object, or an array (a union)");
     }
     p->depth--;
     return e;

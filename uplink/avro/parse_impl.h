@@ -40,6 +40,31 @@ size_t parser_enter(struct parser *p, const char *member, uint32_t index);
 void parser_leave(struct parser *p, size_t before);
 void *parser_take(struct parser *p, size_t size, enum err *ret_e);
 
+/* --- parse_name.c --- */
+
+/* ERR_CORRUPT, and in *why the place and the text; then the name; the same for a member of the
+ * object that is being parsed. */
+enum err parse_wrong(struct parser *p, const char *text) MUST_USE;
+enum err parse_wrong_name(struct parser *p, const char *text, struct slice name) MUST_USE;
+enum err parse_wrong_member(struct parser *p, const char *member, const char *text,
+                            struct slice name) MUST_USE;
+bool parse_name_is_valid(struct slice name);
+/* "a.b" of "a.b.c". */
+struct slice parse_name_space(struct slice full);
+/* The name with `space` in front, if it has none of its own. */
+enum err parse_name_full(struct parser *p, struct slice name, struct slice space,
+                         struct slice *ret) MUST_USE;
+struct avro_node *parse_named_find(const struct parser *p, struct slice full);
+bool parse_primitive(struct slice name, enum avro_kind *ret);
+enum err parse_text_member(struct parser *p, const struct tree *object, const char *key,
+                           bool required, struct slice *ret) MUST_USE;
+/* The name of a record, enum or fixed; makes it known. */
+enum err parse_name(struct parser *p, const struct tree *object, struct slice space,
+                    struct avro_node *node) MUST_USE;
+/* A list of names; full names are completed by `space` when it is not NULL. */
+enum err parse_aliases(struct parser *p, const struct tree *object, const struct slice *space,
+                       const struct slice **ret, uint32_t *ret_count) MUST_USE;
+
 /* parse_logical.c: the logical type of a type that is defined here (an invalid one is ignored). */
 void parse_logical(const struct tree *tree, struct avro_node *node);
 
