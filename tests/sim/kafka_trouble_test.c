@@ -390,6 +390,39 @@ static void another_cluster_behind_the_same_addresses(void **state)
     scene_end(scene);
 }
 
+/* The topic was deleted and made anew with fewer partitions: the stream must not stand still. */
+static void a_partition_that_is_gone_is_set_aside_in_the_end(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_begin(NULL);
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_true(lot_assign(&scene->lot));
+    broker_partitions_set(scene->broker, "events", 2);
+    host_close(&scene->host);
+    host_open(&scene->host);
+    lot_revive(&scene->lot, &scene->host);
+    const uint32_t gone = 3;
+    const struct lot_part *part = &scene->lot.parts[gone];
+    uint64_t began_ms = loop_now_ms(scene->host.loop);
+    do {
+        lot_send(&scene->lot, gone);
+        assert_true(lot_wait(&scene->lot, 5000));
+        host_run(&scene->host, 10000);
+    } while (part->report.result == SEND_RETRY);
+    assert_int_equal(part->report.result, SEND_ASIDE);
+    assert_non_null(strstr(part->report.text, "partition 3 is gone"));
+    assert_in_range(loop_now_ms(scene->host.loop) - began_ms, 600000, 700000);
+    assert_non_null(strstr(scene->host.fault.text, "no partition 3 any more"));
+    for (uint32_t p = 0; p < 2; p++) {
+        lot_send(&scene->lot, p);
+    }
+    assert_true(lot_wait(&scene->lot, 5000));
+    assert_int_equal(scene->lot.parts[0].report.result, SEND_OK);
+    assert_int_equal(scene->lot.parts[1].report.result, SEND_OK);
+    scene_end(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +438,7 @@ int main(void)
         cmocka_unit_test(an_answer_with_an_offset_leaves_it_open),
         cmocka_unit_test(times_of_events_that_are_refused_are_set_aside),
         cmocka_unit_test(another_cluster_behind_the_same_addresses),
+        cmocka_unit_test(a_partition_that_is_gone_is_set_aside_in_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

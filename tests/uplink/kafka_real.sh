@@ -15,10 +15,15 @@ cleanup() {
 trap cleanup EXIT
 die() { echo "kafka_real.sh: $*" >&2; exit 1; }
 
+consume() {                                          # consume DIR TOPIC IDLE_MS: the records, as text
+  "$kafka" tool "$1" org.apache.kafka.tools.consumer.ConsoleConsumer --topic "$2" --from-beginning --timeout-ms "$3" \
+    --formatter-property print.key=true 2>/dev/null | LC_ALL=C grep -a -o 'key-[0-9]*.*event-[0-9]*' || true
+}
 read_back() {                                        # read_back DIR TOPIC COUNT: prints the ledger, fails when it is not clean
-  "$kafka" tool "$1" org.apache.kafka.tools.consumer.ConsoleConsumer --topic "$2" --from-beginning --timeout-ms 6000 \
-    --formatter-property print.key=true 2>/dev/null | LC_ALL=C grep -a -o 'key-[0-9]*.*event-[0-9]*' |
-    LC_ALL=C sed -E 's/^(key-[0-9]*).*event-0*([0-9]+)$/\1 \2/' |
+  consume "$1" "$2" 6000 >"$work/read"
+  # A cluster that has just lost a node takes its time to let a consumer in.
+  [ "$(wc -l <"$work/read")" -ge "$3" ] || consume "$1" "$2" 30000 >"$work/read"
+  LC_ALL=C sed -E 's/^(key-[0-9]*).*event-0*([0-9]+)$/\1 \2/' "$work/read" |
     awk -v n="$3" -v name="$2" '{c[$2]++; if ($2 <= last[$1]) moved++; last[$1] = $2}
       END {for (i = 1; i <= n; i++) {if (!c[i]) lost++; if (c[i] > 1) twice++}
            printf "kafka_real topic=%s sent=%d lost=%d twice=%d reordered=%d\n", name, n, lost, twice, moved

@@ -8,6 +8,8 @@
 #define BACKOFF_MS_MAX (30 * 1000)
 #define METADATA_AGE_MS_MAX (15 * 60 * 1000)
 #define PORT_DEFAULT 9092
+/* So long a broker may tell of fewer partitions than there are: it has started, or lags behind. */
+#define SHORT_MS_MAX (10 * 60 * 1000)
 
 uint64_t cluster_now_ms(const struct cluster *cluster)
 {
@@ -290,6 +292,19 @@ enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_
     return e;
 }
 
+/* A partition that was there is not: true once it is certain that the topic was made anew. */
+static bool topic_lacks(struct cluster *cluster, struct topic *topic, uint32_t partition)
+{
+    struct why why;
+    why_set(&why, "topic %s has no partition %" PRIu32 " any more", topic->name, partition);
+    cluster_fail(cluster, ERR_REJECTED, &why);
+    if (!topic->is_short) {
+        topic->is_short = true;
+        topic->short_ms = cluster_now_ms(cluster);
+    }
+    return topic->known_ms > topic->short_ms + SHORT_MS_MAX;
+}
+
 enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t partition,
                         struct connection **ret)
 {
@@ -303,10 +318,8 @@ enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t part
     struct node *node = NULL;
     if (topic->known && partition < topic->partition_count) {
         node = node_find(cluster, topic->leaders[partition]);
-    } else if (topic->known) {
-        struct why why;
-        why_set(&why, "topic %s has no partition %" PRIu32 " any more", name, partition);
-        cluster_fail(cluster, ERR_REJECTED, &why);
+    } else if (topic->known && topic_lacks(cluster, topic, partition)) {
+        return ERR_REJECTED;
     }
     if (!node || !node_connect(node)) {
         /* Another may lead by now. Asked with growing pauses: an outage may be long. */

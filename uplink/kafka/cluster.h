@@ -41,7 +41,8 @@ void cluster_cut(struct cluster *cluster);
  * both are asked again by the next call. */
 enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_partition_count,
                        struct why *why) MUST_USE;
-/* A connection to the leader that has room. ERR_AGAIN: changed() follows when there may be one. */
+/* A connection to the leader that has room. ERR_AGAIN: changed() follows when there may be one.
+ * ERR_REJECTED: the topic has had fewer partitions for ten minutes: it is not the same any more. */
 enum err cluster_leader(struct cluster *cluster, const char *topic, uint32_t partition,
                         struct connection **ret) MUST_USE;
 /* Any connection that has room, opened if there is none. ERR_AGAIN: changed() follows. */

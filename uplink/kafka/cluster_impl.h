@@ -32,6 +32,8 @@ struct topic {
     unsigned attempt;
     uint64_t retry_ms;
     uint64_t known_ms; /* when it was */
+    bool is_short;     /* a partition was asked for that it does not have any more */
+    uint64_t short_ms; /* since when */
     uint32_t partition_count;
     int32_t *leaders; /* -1: none */
 };

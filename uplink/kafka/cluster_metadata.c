@@ -46,6 +46,7 @@ static void metadata_topic(void *context, struct slice name, int16_t error,
         }
         topic->leaders = leaders;
     }
+    topic->is_short = topic->is_short && partition_count == topic->partition_count;
     topic->partition_count = partition_count;
     for (uint32_t i = 0; i < partition_count; i++) {
         topic->leaders[i] = -1;

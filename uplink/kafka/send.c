@@ -434,6 +434,11 @@ static void kafka_fill(struct kafka *k)
         enum err e = k->stopping ? ERR_OK
                                  : cluster_leader(k->cluster, batch->parcel->target,
                                                   batch->part->partition, &connection);
+        if (e == ERR_REJECTED) { /* and what may have been stored there is gone with it */
+            kafka_end(k, batch, SEND_ASIDE, 3, "partition %u is gone: the topic was made anew",
+                      batch->part->partition);
+            continue;
+        }
         if (e) {
             if (!kafka_end_late(k, batch)) {
                 kafka_queue(&k->waiting, batch);
