@@ -214,6 +214,99 @@ static void a_right_that_is_missing_is_asked_for_each_minute(void **state)
     scene_end(scene);
 }
 
+static void names_that_are_not_known_are_waited_for(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_begin(NULL);
+    net_name_fails(NULL, true);
+    host_open(&scene->host);
+    struct target target;
+    assert_false(host_target(&scene->host, &target, 120000));
+    assert_non_null(strstr(scene->host.fault.text, "kafka-1"));
+    assert_int_equal(count_of(scene, WIRE_API_VERSIONS), 0);
+    net_name_fails(NULL, false);
+    assert_true(host_target(&scene->host, &target, 31000));
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    assert_string_equal(scene->host.fault.text, "");
+    scene_end(scene);
+}
+
+/* --- something else than a broker --- */
+
+struct stranger {
+    unsigned mode;
+    unsigned connections;
+};
+
+static void *stranger_open(void *server, struct net_peer *peer)
+{
+    struct stranger *stranger = server;
+    (void)peer;
+    stranger->connections++;
+    return stranger;
+}
+
+static void stranger_gone(void *context, struct net_peer *peer)
+{
+    (void)context;
+    (void)peer;
+}
+
+/* The answer to ApiVersions, whose correlation is 0. */
+static void stranger_data(void *context, struct net_peer *peer, struct slice data)
+{
+    const struct stranger *stranger = context;
+    static const uint8_t small[] = {0, 0, 0, 3, 0, 0, 0, 0};
+    static const uint8_t negative[] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0};
+    static const uint8_t absurd[] = {0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0};
+    static const uint8_t other[] = {0, 0, 0, 4, 0, 0, 0, 9};
+    static const uint8_t empty[] = {0, 0, 0, 4, 0, 0, 0, 0};
+    static const uint8_t countless[] = {0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff};
+    static const uint8_t old[] = {0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t large[] = {0, 0x20, 0, 0, 0, 0, 0, 0};
+    static uint8_t filler[0x200000 - 4];
+    const struct slice answers[] = {
+        {small, sizeof small},   {negative, sizeof negative},
+        {absurd, sizeof absurd}, {other, sizeof other},
+        {empty, sizeof empty},   {countless, sizeof countless},
+        {old, sizeof old},       SLICE("HTTP/1.1 400 Bad Request\r\n\r\n"),
+        {data.data, data.size}, /* an echo */
+        {large, sizeof large},
+    };
+    net_send(peer, answers[stranger->mode]);
+    if (stranger->mode == ARRAY_COUNT(answers) - 1) {
+        net_send(peer, (struct slice){filler, sizeof filler});
+    }
+}
+
+static void strangers_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct net_handler calls = {stranger_open, stranger_data, stranger_gone};
+    static const char *const says[] = {
+        "is it a Kafka broker", "is it a Kafka broker", "is it a Kafka broker",
+        "is it a Kafka broker", "check host and port",  "check host and port",
+        "older than Kafka 2.1", "is it a Kafka broker", NULL,
+        "is it a Kafka broker"};
+    for (unsigned mode = 0; mode < ARRAY_COUNT(says); mode++) {
+        struct scene *scene = scene_begin(NULL);
+        struct stranger stranger = {.mode = mode};
+        net_listen("stranger", 9092, &calls, &stranger);
+        scene->host.options.brokers.count = 0;
+        host_broker_add(&scene->host, "stranger", 9092);
+        host_open(&scene->host);
+        struct target target;
+        assert_false(host_target(&scene->host, &target, 120000));
+        assert_in_range(stranger.connections, 2, 25);
+        assert_non_null(strstr(scene->host.fault.text, "stranger"));
+        assert_true(!says[mode] || strstr(scene->host.fault.text, says[mode]));
+        net_unlisten("stranger", 9092);
+        net_cut_all();
+        scene_end(scene);
+    }
+}
+
 /* --- time --- */
 
 /* The time limit counts from the last progress: a broker that has the whole request since a moment
@@ -431,6 +524,8 @@ int main(void)
         cmocka_unit_test(a_connection_that_never_serves_is_not_opened_at_once_again),
         cmocka_unit_test(producer_ids_are_asked_for_with_growing_pauses),
         cmocka_unit_test(a_right_that_is_missing_is_asked_for_each_minute),
+        cmocka_unit_test(names_that_are_not_known_are_waited_for),
+        cmocka_unit_test(strangers_are_told_apart),
         cmocka_unit_test(a_slow_link_is_no_silence),
         cmocka_unit_test(a_long_throttle_is_obeyed),
         cmocka_unit_test(a_login_is_renewed_before_it_ends),
