@@ -232,6 +232,37 @@ static void names_that_are_not_known_are_waited_for(void **state)
     scene_end(scene);
 }
 
+/* One broker of several is down for long, and nobody stands in for it: what works does not say
+ * each time that all is well again. */
+static void a_part_that_is_broken_is_not_told_again_and_again(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_begin(NULL);
+    host_open(&scene->host);
+    leaders_set(scene, 0);
+    broker_leader_set(scene->broker, "events", 3, 1);
+    broker_address_set(scene->broker, 1, "nowhere", 9092);
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_true(lot_assign(&scene->lot));
+    for (unsigned i = 0; i < 120; i++) {
+        if (!scene->lot.parts[3].lent) {
+            lot_send(&scene->lot, 3);
+        }
+        lot_cut(&scene->second, &scene->host, 41 + i * 3, 3);
+        scene->second.parcel.parts[3].done = true;
+        assert_true(lot_deliver(&scene->second, 2000));
+        lot_release(&scene->second);
+        scene->second = (struct lot){0};
+        host_run(&scene->host, 1000);
+    }
+    assert_non_null(strstr(scene->host.fault.text, "nowhere"));
+    assert_in_range(scene->host.mended_count, 0, 20);
+    broker_address_set(scene->broker, 1, "kafka-2", 9092);
+    assert_true(lot_deliver(&scene->lot, 60000));
+    assert_string_equal(scene->host.fault.text, "");
+    scene_end(scene);
+}
+
 /* --- something else than a broker --- */
 
 struct stranger {
@@ -525,6 +556,7 @@ int main(void)
         cmocka_unit_test(producer_ids_are_asked_for_with_growing_pauses),
         cmocka_unit_test(a_right_that_is_missing_is_asked_for_each_minute),
         cmocka_unit_test(names_that_are_not_known_are_waited_for),
+        cmocka_unit_test(a_part_that_is_broken_is_not_told_again_and_again),
         cmocka_unit_test(strangers_are_told_apart),
         cmocka_unit_test(a_slow_link_is_no_silence),
         cmocka_unit_test(a_long_throttle_is_obeyed),

@@ -47,6 +47,7 @@ void uplink_fault(struct uplink_host *host, const struct why *why)
         host->fault = *why;
         host->fault_count++;
     } else {
+        host->mended_count += host->fault.text[0] != '\0';
         host->fault.text[0] = '\0';
     }
 }

@@ -21,6 +21,7 @@ struct uplink_host {
     struct schema_info schema;
     struct why fault; /* "" when all is well */
     unsigned fault_count;
+    unsigned mended_count; /* how often all was well again */
     unsigned ready_count;
     uint32_t request_size;
     uint64_t wire_sent, wire_received;

@@ -8,6 +8,7 @@
 #define BACKOFF_MS_MAX (30 * 1000)
 #define METADATA_AGE_MS_MAX (15 * 60 * 1000)
 #define PORT_DEFAULT 9092
+#define FAULT_MS_MAX (90 * 1000) /* of a node that nobody tries to reach any more */
 /* So long a broker may tell of fewer partitions than there are: it has started, or lags behind. */
 #define SHORT_MS_MAX (10 * 60 * 1000)
 
@@ -24,10 +25,22 @@ uint64_t cluster_backoff_ms(unsigned *attempt)
     return ceiling / 2 + random_below((uint32_t)(ceiling / 2) + 1);
 }
 
-void cluster_fail(struct cluster *cluster, enum err e, const struct why *why)
+void cluster_fail(struct cluster *cluster, const struct node *node, enum err e,
+                  const struct why *why)
 {
     cluster->fault_e = e;
+    cluster->fault_node = node;
+    cluster->fault_ms = cluster_now_ms(cluster);
     cluster->fault = *why;
+}
+
+void cluster_well(struct cluster *cluster, const struct node *node)
+{
+    const struct node *bad = cluster->fault_node;
+    if (!bad || bad == node || bad->id < 0) {
+        cluster->fault_e = ERR_OK;
+        cluster->fault_node = NULL;
+    }
 }
 
 /* --- topics --- */
@@ -287,7 +300,7 @@ enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_
     }
     enum err e = topic_error(topic, why);
     if (e == ERR_AGAIN) {
-        cluster_fail(cluster, e, why);
+        cluster_fail(cluster, NULL, e, why);
     }
     return e;
 }
@@ -297,7 +310,7 @@ static bool topic_lacks(struct cluster *cluster, struct topic *topic, uint32_t p
 {
     struct why why;
     why_set(&why, "topic %s has no partition %" PRIu32 " any more", topic->name, partition);
-    cluster_fail(cluster, ERR_REJECTED, &why);
+    cluster_fail(cluster, NULL, ERR_REJECTED, &why);
     if (!topic->is_short) {
         topic->is_short = true;
         topic->short_ms = cluster_now_ms(cluster);
@@ -364,7 +377,9 @@ const char *cluster_id(const struct cluster *cluster)
 
 const struct why *cluster_fault(const struct cluster *cluster, enum err *ret_e)
 {
-    if (cluster->fault_e == ERR_OK) {
+    bool is_old = cluster->fault_node &&
+                  cluster_now_ms(cluster) - cluster->fault_ms > FAULT_MS_MAX; /* not needed now */
+    if (cluster->fault_e == ERR_OK || is_old) {
         return NULL;
     }
     if (ret_e) {

@@ -48,8 +48,10 @@ struct cluster {
     char id[CLUSTER_ID_SIZE_MAX];
     struct timer timer;
     bool stopped;
-    bool any_wanted; /* a connection, no matter which */
-    enum err fault_e;
+    bool any_wanted;               /* a connection, no matter which */
+    enum err fault_e;              /* OK: nothing is known to be wrong */
+    const struct node *fault_node; /* that cannot be reached; NULL: it is about something else */
+    uint64_t fault_ms;
     struct why fault;
     bool metadata_open;
     struct connection *metadata_connection;
@@ -65,7 +67,11 @@ void cluster_advance(struct cluster *cluster);
 uint64_t cluster_now_ms(const struct cluster *cluster);
 /* The next pause: growing up to 30 s, with jitter. */
 uint64_t cluster_backoff_ms(unsigned *attempt);
-void cluster_fail(struct cluster *cluster, enum err e, const struct why *why);
+/* Something is wrong, with this node if it is not NULL. */
+void cluster_fail(struct cluster *cluster, const struct node *node, enum err e,
+                  const struct why *why);
+/* Metadata has come (NULL), or this node works: what is wrong with another one stays wrong. */
+void cluster_well(struct cluster *cluster, const struct node *node);
 struct topic *cluster_topic_find(struct cluster *cluster, struct slice name);
 bool cluster_topic_due(const struct cluster *cluster, const struct topic *topic);
 /* Metadata of it is asked for after a growing pause, which is at least so long. */

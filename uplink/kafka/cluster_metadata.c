@@ -76,7 +76,7 @@ static void metadata_take(struct cluster *cluster, const struct wire_metadata *m
     memcpy(cluster->id, id, sizeof id);
     nodes_adopt(cluster);
     nodes_sweep(cluster);
-    cluster->fault_e = ERR_OK;
+    cluster_well(cluster, NULL);
     for (struct topic *topic = cluster->topics; topic; topic = topic->next) {
         if (topic->asked) { /* left out of the answer */
             topic->asked = false;
@@ -102,6 +102,7 @@ static enum err metadata_answered(struct connection_request *request, enum err e
             topic->wanted = topic->wanted || topic->asked;
             topic->asked = false;
         }
+        cluster->metadata_connection = NULL;
         return e; /* node_closed() goes on */
     }
     connection_throttle(connection, metadata.throttle_ms);

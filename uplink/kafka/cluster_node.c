@@ -45,7 +45,7 @@ static void node_ready(void *context)
     struct cluster *cluster = node->cluster;
     node->was_ready = true;
     cluster->any_wanted = false;
-    cluster->fault_e = ERR_OK;
+    cluster_well(cluster, node);
     cluster_advance(cluster);
     cluster->setup.changed(cluster->setup.context);
 }
@@ -66,7 +66,7 @@ static void node_closed(void *context, enum err e, const struct why *why)
         node->attempt = 0;
     }
     if (!was_idle) {
-        cluster_fail(cluster, e, why);
+        cluster_fail(cluster, node, e, why);
         node_wait(node, e);
     }
     /* Who cannot be reached leads nothing for long: the others know who does now. */
@@ -98,7 +98,7 @@ bool node_connect(struct node *node)
         struct why why;
         why_set(&why, "no connection to %s:%u could be begun: %s", node->host, node->port,
                 err_name(e));
-        cluster_fail(cluster, e, &why);
+        cluster_fail(cluster, node, e, &why);
         node_wait(node, e);
         return false;
     }
@@ -142,6 +142,9 @@ void nodes_sweep(struct cluster *cluster)
             connection_close(node->connection);
             *at = node->next;
             cluster->node_count--;
+            if (cluster->fault_node == node) {
+                cluster_well(cluster, node);
+            }
             free(node);
         } else {
             at = &node->next;

@@ -58,11 +58,16 @@ void kafka_end(struct kafka *k, struct batch *batch, enum send_result result, in
     uplink_done(k->host, batch, &report);
 }
 
-void kafka_say(struct kafka *k)
+static const struct why *kafka_fault(const struct kafka *k)
 {
     const struct why *why = k->registry ? registry_fault(k->registry) : NULL;
     why = why ? why : producers_fault(k->producers);
-    why = why ? why : cluster_fault(k->cluster, NULL);
+    return why ? why : cluster_fault(k->cluster, NULL);
+}
+
+void kafka_say(struct kafka *k)
+{
+    const struct why *why = kafka_fault(k);
     if (why && !k->stopping) {
         uplink_fault(k->host, why);
     }
@@ -145,7 +150,9 @@ static void batch_done(struct kafka *k, struct batch *batch, const struct sequen
     /* A fresh append has no append time on a topic whose time stamps are the producer's. */
     bool again = !sequence || sequence->may_be_stored;
     bool duplicate = again && (produced->error != 0 || produced->log_append_time_ms >= 0);
-    uplink_fault(k->host, NULL);
+    if (!kafka_fault(k)) {
+        uplink_fault(k->host, NULL);
+    }
     kafka_end(k, batch, SEND_OK, duplicate, "offset %lld", (long long)produced->base_offset);
 }
 
