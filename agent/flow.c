@@ -12,38 +12,57 @@
 
 /* --- opening a parcel --- */
 
-/* Waits for more events, so that a request carries more: while fewer than fit are owed, at most
- * linger_ms. */
+/* Is enough owed for a full batch, as far as that is known? */
+static bool flow_is_full(const struct flow *flow)
+{
+    const struct stream_state *s =
+        &store_state(flow_store(flow))->streams[flow->stream->info.number];
+    uint64_t owed = flow->owed.ranges[0].last - flow->owed.ranges[0].first + 1;
+    uint64_t mean = s->event_count ? s->size / s->event_count : 0;
+    return flow->owed.range_count > 1 || flow->more || owed >= PACK_EVENT_MAX ||
+           owed * mean >= flow_raw_size_max(flow);
+}
+
+/* Waits for more events, so that a request carries more: while there are fewer than a full batch,
+ * at most linger_ms. Asked again with each commit. */
 static bool flow_lingers(struct flow *flow)
 {
     const struct uplink_host *host = flow->host;
     uint64_t now = loop_now_ms(host->forward->setup.loop);
-    uint64_t owed = flow->owed.ranges[0].last - flow->owed.ranges[0].first + 1;
-    if (host->setup.linger_ms == 0 || flow->stream->info.priority >= PRIORITY_AT_ONCE ||
-        flow->owed.range_count > 1 || flow->more || owed >= 1000 || host->forward->stopping) {
-        flow->lingered_since_ms = 0;
-        return false;
-    }
     if (flow->lingered_since_ms == 0) {
         flow->lingered_since_ms = now ? now : 1;
     }
     uint64_t until = flow->lingered_since_ms + (uint64_t)host->setup.linger_ms;
-    if (now >= until) {
+    if (now >= until || flow->stream->info.priority >= PRIORITY_AT_ONCE || flow_is_full(flow)) {
         flow->lingered_since_ms = 0;
+        flow->holds = false;
+        timer_disarm(&flow->timer);
         return false;
     }
     flow_hold(flow, (int64_t)(until - now));
     return true;
 }
 
-static void flow_open_parcel(struct flow *flow)
+/* As many parcels as the buffer keeps may be open; each uplink has its part of them, a quarter of it
+ * for what is urgent. Those that wait are asked again with each commit. */
+static bool flow_may_open(const struct flow *flow)
 {
     const struct uplink_host *host = flow->host;
-    if (flow->owed.range_count == 0 || host->forward->stopping ||
-        flow->pending_count > FLOW_PENDING_MAX - 2) {
-        return;
+    bool is_urgent = flow->stream->info.priority >= PRIORITY_AT_ONCE;
+    size_t share = FORWARD_PARCEL_MAX / host->forward->host_count;
+    size_t most = is_urgent ? share : share - share / 4;
+    size_t open = 0;
+    for (size_t i = 0; host->flow_count > most && i < host->flow_count; i++) {
+        const struct flow *other = &host->flows[i];
+        open += other->has_parcel || other->wanted == TASK_CUT;
     }
-    if (host->lent_size >= UPLINK_LENT_SIZE_MAX || flow_lingers(flow)) {
+    return open < most && (is_urgent || host->lent_size < UPLINK_LENT_SIZE_MAX);
+}
+
+static void flow_open_parcel(struct flow *flow)
+{
+    if (flow->owed.range_count == 0 || flow->host->forward->stopping ||
+        flow->pending_count > FLOW_PENDING_MAX - 2 || flow_lingers(flow) || !flow_may_open(flow)) {
         return;
     }
     flow_want(flow, TASK_CUT, 0);
@@ -65,6 +84,9 @@ static bool flow_find_target(struct flow *flow)
         return false;
     }
     if (e) {
+        if (!schema) {
+            why_set(&why, "schema %u of events in doubt is not in the buffer", flow->parcel.schema);
+        }
         flow_fault(flow, why.text);
         flow_hold(flow, FLOW_PARK_MS);
         return false;
@@ -125,7 +147,9 @@ static void flow_assign(struct flow *flow, const uint32_t *parts, size_t count)
             flow->parcel.parts[parts[i]].assigned = false;
         }
         flow_hold(flow, BACKOFF_FIRST_MS);
+        return;
     }
+    flow->moved = false;
 }
 
 /* What was answered while a commit was under way. */
@@ -140,20 +164,37 @@ static bool flow_report_held(struct flow *flow)
     return true;
 }
 
+/* What is to be done with a refused part now: set aside what stands alone, before anything is
+ * halved; else halve. TASK_NONE: nothing now. */
+static enum flow_task flow_mending(const struct flow *flow, uint32_t *ret_index)
+{
+    enum flow_task task = TASK_NONE;
+    for (uint32_t i = 0; i < flow->parcel.part_count; i++) {
+        const struct flow_batch *fb = flow->batches[i];
+        bool alone = fb && (fb->state == BATCH_ASIDE ||
+                            (fb->state == BATCH_REFUSED && fb->batch.event_count == 1));
+        if (alone) {
+            *ret_index = i;
+            return fb->state == BATCH_ASIDE ? TASK_ASIDE : TASK_HALVE; /* finds that it is alone */
+        }
+        if (fb && fb->state == BATCH_REFUSED && task == TASK_NONE &&
+            parts_may_halve(&flow->parcel, i)) {
+            task = TASK_HALVE;
+            *ret_index = i;
+        }
+    }
+    return task;
+}
+
 /* A refused part is halved or set aside when nothing of the parcel is lent: the parts move. */
 static bool flow_mend_refused(struct flow *flow)
 {
-    for (uint32_t i = 0; i < flow->parcel.part_count; i++) {
-        const struct flow_batch *fb = flow->batches[i];
-        if (!fb || (fb->state != BATCH_REFUSED && fb->state != BATCH_ASIDE)) {
-            continue;
-        }
-        if (flow->lent_count == 0) {
-            flow_want(flow, fb->state == BATCH_REFUSED ? TASK_HALVE : TASK_ASIDE, i);
-        }
-        return true;
+    uint32_t index = 0;
+    enum flow_task task = flow_mending(flow, &index);
+    if (task != TASK_NONE && flow->lent_count == 0) {
+        flow_want(flow, task, index);
     }
-    return false;
+    return task != TASK_NONE;
 }
 
 static void flow_send_current(struct flow *flow)
@@ -193,7 +234,7 @@ void flow_advance(struct flow *flow)
         return;
     }
     forward_check_finished(flow->host->forward);
-    if (flow->holds || flow->waits_for_uplink) {
+    if ((flow->holds && flow->lingered_since_ms == 0) || flow->waits_for_uplink) {
         return;
     }
     if (!flow->has_parcel) {

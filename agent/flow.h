@@ -17,6 +17,8 @@
 #define FLOW_ALIKE_MAX 3 /* single events refused in a row with one code: a wrong setting */
 /* Wire bytes built or lent per uplink; one parcel is always allowed. */
 #define UPLINK_LENT_SIZE_MAX (2 * 1024 * 1024)
+/* Parcels that may be open at one time, over all uplinks: as many as the buffer keeps. */
+#define FORWARD_PARCEL_MAX BUFFER_PARCEL_MAX
 
 enum batch_state {
     BATCH_BUILT, /* waits for numbers, a commit, or its turn */
@@ -51,6 +53,8 @@ struct flow {
     struct pending_end pending[FLOW_PENDING_MAX];
     size_t pending_count;
     bool has_parcel;
+    bool moved;        /* parts were halved since the parcel was put: the buffer knows them by
+                          other indices */
     bool on_record;    /* the parcel is in the buffer: nothing of its range is dropped any more */
     bool recorded;     /* the planted mistake record-late: the parcel was put */
     bool target_known; /* target is that of the parcel */
@@ -72,7 +76,8 @@ struct flow {
     int alike_code;
     unsigned alike_count;
     uint64_t served;           /* forward's turn counter: least recently served first */
-    uint32_t raw_per_wire_256; /* raw bytes per wire byte, times 256, smoothed */
+    uint32_t raw_per_wire_256; /* raw bytes per wire byte, times 256 */
+    bool ratio_is_known;
     struct why fault; /* why this stream stands still while others may go on; "": nothing */
 };
 
@@ -126,6 +131,7 @@ struct forward {
     uint32_t incarnation;
     char agent_key[160];
     uint64_t turn;
+    unsigned gathering; /* several flows are being asked: who works first is decided behind that */
     bool stopping;
     bool closing;
     struct timer start_timer;
@@ -153,7 +159,11 @@ void flow_worked(struct flow *flow, struct pack_task *task);
 bool flow_task_fill(struct flow *flow, struct pack_task *task);
 
 /* --- of forward, for flows --- */
+/* Gives the workspace to whom it is due, unless it is taken, or flows are being gathered. */
 void forward_schedule(struct forward *forward);
+/* Between these, flows say what they want; the last one schedules. */
+void forward_gather(struct forward *forward);
+void forward_gathered(struct forward *forward);
 const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema);
 void forward_check_finished(struct forward *forward);
 

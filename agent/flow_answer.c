@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/flow_impl.h"
@@ -34,6 +35,19 @@ static void flow_answer_ok(struct flow *flow, struct flow_batch *fb)
     fb->state = BATCH_HELD;
 }
 
+/* Before the same is sent again. Through a long wait it keeps no memory from others. */
+static void flow_wait(struct flow *flow, struct flow_batch *fb, int64_t wait_ms)
+{
+    fb->state = BATCH_RETRY;
+    timer_arm(&fb->retry, (uint64_t)wait_ms);
+    if (wait_ms >= FLOW_PARK_MS) {
+        flow->host->lent_size -= fb->batch.wire.size;
+        free(fb->batch.wire_memory);
+        fb->batch.wire_memory = NULL;
+        fb->batch.wire = (struct slice){NULL, 0};
+    }
+}
+
 static void flow_answer_refused(struct flow *flow, struct flow_batch *fb)
 {
     flow->host->refused++;
@@ -54,8 +68,7 @@ static void flow_answer_refused(struct flow *flow, struct flow_batch *fb)
                 "setting; tried again every minute",
                 flow->alike_count, fb->report.code, fb->report.text);
         flow_fault(flow, why.text);
-        fb->state = BATCH_RETRY;
-        timer_arm(&fb->retry, FLOW_PARK_MS);
+        flow_wait(flow, fb, FLOW_PARK_MS);
         return;
     }
     fb->state = BATCH_REFUSED;
@@ -65,8 +78,7 @@ static void flow_answer_wait(struct flow *flow, struct flow_batch *fb, int64_t w
 {
     flow->host->retried++;
     fb->batch.again = true;
-    fb->state = BATCH_RETRY;
-    timer_arm(&fb->retry, (uint64_t)wait_ms);
+    flow_wait(flow, fb, wait_ms);
 }
 
 /* New numbers at once; but when these do not help either, with pauses: each costs a commit. */
@@ -155,9 +167,15 @@ void flow_worked_aside(struct flow *flow, const struct pack_task *task)
         }
         flow->aside_after = row->sequence;
     }
-    log_warn(flow_part_name(flow), "stream %s: %u event(s) %" PRIu64 "..%" PRIu64 " set aside: %s",
-             flow->stream->info.name, fb->batch.event_count, part->first, part->last,
-             fb->report.text);
+    if (fb->batch.event_count == 1) {
+        log_warn(flow_part_name(flow), "stream %s: event %" PRIu64 " set aside: %s",
+                 flow->stream->info.name, flow->aside_after, fb->report.text);
+    } else {
+        log_warn(flow_part_name(flow),
+                 "stream %s: %u events of %" PRIu64 "..%" PRIu64 " set aside: %s",
+                 flow->stream->info.name, fb->batch.event_count, part->first, part->last,
+                 fb->report.text);
+    }
     if (!flow_part_end(flow, flow->wanted_part)) {
         flow_hold(flow, BACKOFF_FIRST_MS);
         return;
@@ -178,6 +196,6 @@ void flow_worked_halve(struct flow *flow, const struct pack_task *task)
     batch_release(flow, flow->batches[index]);
     flow->batches[index] = NULL;
     enum err e = parts_halve(&flow->parcel, (void **)flow->batches, &index, middle);
-    /* Halves of one partition at a time: 1 + log2(events) parts, see PARCEL_PARTITION_MAX. */
-    assert(!e);
+    assert(!e); /* parts_may_halve() */
+    flow->moved = true;
 }

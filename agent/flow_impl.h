@@ -28,6 +28,8 @@ void flow_pending_clear(struct flow *flow, uint64_t commit);
 bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;
 
 /* --- flow_work.c --- */
+/* Raw bytes of a new parcel, at most: what one request may have. */
+size_t flow_raw_size_max(const struct flow *flow);
 void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
 
 /* --- flow_answer.c --- */

@@ -7,6 +7,9 @@
 #include "ports/fault.h"
 #include "ports/log.h"
 
+#define RATIO_SIZE_MIN 4096
+#define RATIO_256_MAX 65536
+
 struct store *flow_store(const struct flow *flow)
 {
     return flow->host->forward->setup.store;
@@ -34,7 +37,7 @@ void flow_hold(struct flow *flow, int64_t wait_ms)
 
 void flow_init(struct flow *flow, struct uplink_host *host, const struct forward_stream *stream)
 {
-    *flow = (struct flow){.host = host, .stream = stream, .raw_per_wire_256 = 4 * 256};
+    *flow = (struct flow){.host = host, .stream = stream, .raw_per_wire_256 = 256};
     flow->owed.uplink = host->setup.number;
     flow->owed.stream = stream->info.number;
     flow->backoff.ceiling_ms = host->setup.backoff_max_ms;
@@ -88,9 +91,31 @@ uint32_t flow_index_of(const struct flow *flow, const struct flow_batch *fb)
 static void batch_retry_fired(struct timer *timer)
 {
     struct flow_batch *fb = CONTAINER_OF(timer, struct flow_batch, retry);
+    struct flow *flow = fb->flow;
     assert(fb->state == BATCH_RETRY);
-    fb->state = BATCH_BUILT;
-    flow_advance(fb->flow);
+    if (fb->batch.wire_memory) {
+        fb->state = BATCH_BUILT;
+    } else { /* it has waited long, without its bytes: they are made again */
+        flow->batches[flow_index_of(flow, fb)] = NULL;
+        batch_release(flow, fb);
+    }
+    flow_advance(flow);
+}
+
+/* How far events shrink, so that the next parcel fits its request: at once when it is less than
+ * thought, slowly when it is more. Small parts say nothing, they are all framing. */
+static void flow_learn_ratio(struct flow *flow, const struct packed_part *packed)
+{
+    if (packed->raw_size < RATIO_SIZE_MIN) {
+        return;
+    }
+    uint64_t measured = (uint64_t)packed->raw_size * 256 / (packed->wire_size + 1);
+    uint32_t ratio = measured > RATIO_256_MAX ? RATIO_256_MAX : (uint32_t)measured;
+    bool is_first = !flow->ratio_is_known;
+    flow->ratio_is_known = true;
+    flow->raw_per_wire_256 = is_first || ratio < flow->raw_per_wire_256
+                                 ? ratio
+                                 : (3 * flow->raw_per_wire_256 + ratio) / 4;
 }
 
 enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *packed,
@@ -129,9 +154,7 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
     flow->batches[index] = fb;
     flow->host->lent_size += packed->wire_size;
     flow->host->raw_size += packed->raw_size;
-    uint64_t ratio = (uint64_t)packed->raw_size * 256 / (packed->wire_size + 1);
-    flow->raw_per_wire_256 =
-        (3 * flow->raw_per_wire_256 + (ratio > 65536 ? 65536 : (uint32_t)ratio)) / 4;
+    flow_learn_ratio(flow, packed);
     return ERR_OK;
 }
 
@@ -196,6 +219,7 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
     flow->has_parcel = false;
     flow->on_record = false;
     flow->recorded = false;
+    flow->moved = false;
     flow->target_known = false;
     backoff_clear(&flow->backoff);
 }
@@ -210,6 +234,12 @@ bool flow_part_end(struct flow *flow, uint32_t index)
                              .lane = flow->parcel.lane,
                              .part = index};
     bool said_early = fault_planted("range-early") && flow->batches[index];
+    if (flow->moved) { /* else `index` is that of another part to the buffer */
+        if (store_parcel_put(flow_store(flow), &flow->parcel, &commit)) {
+            return false;
+        }
+        flow->moved = false;
+    }
     if (fault_planted("record-late") && !flow->recorded) {
         if (store_parcel_put(flow_store(flow), &flow->parcel, &commit)) {
             return false;

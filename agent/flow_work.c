@@ -16,7 +16,7 @@ void flow_want(struct flow *flow, enum flow_task task, uint32_t part)
     forward_schedule(flow->host->forward);
 }
 
-static size_t flow_raw_size_max(const struct flow *flow)
+size_t flow_raw_size_max(const struct flow *flow)
 {
     uint64_t wire = link_request_size(&flow->host->link, flow->host->shared);
     uint64_t raw = wire * flow->raw_per_wire_256 / 256;

@@ -127,7 +127,7 @@ static void read_done(struct job *job)
 
 void forward_schedule(struct forward *forward)
 {
-    while (!forward->worker_flow && !forward->closing) {
+    while (!forward->worker_flow && !forward->closing && !forward->gathering) {
         struct flow *flow = forward_next(forward);
         if (!flow) {
             return;
@@ -146,6 +146,18 @@ void forward_schedule(struct forward *forward)
     }
 }
 
+void forward_gather(struct forward *forward)
+{
+    forward->gathering++;
+}
+
+void forward_gathered(struct forward *forward)
+{
+    assert(forward->gathering > 0);
+    forward->gathering--;
+    forward_schedule(forward);
+}
+
 /* --- commits --- */
 
 static const struct owed *changes_find(const struct buffer_changes *changes, uint16_t uplink,
@@ -162,6 +174,7 @@ static const struct owed *changes_find(const struct buffer_changes *changes, uin
 static void forward_committed(void *context, uint64_t commit, const struct buffer_changes *changes)
 {
     struct forward *forward = context;
+    forward_gather(forward);
     for (size_t h = 0; h < forward->host_count; h++) {
         struct uplink_host *host = &forward->hosts[h];
         for (size_t i = 0; i < host->flow_count; i++) {
@@ -175,7 +188,7 @@ static void forward_committed(void *context, uint64_t commit, const struct buffe
             flow_advance(&forward->hosts[h].flows[i]);
         }
     }
-    forward_schedule(forward);
+    forward_gathered(forward);
 }
 
 /* --- opening, stopping, closing --- */

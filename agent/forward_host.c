@@ -27,15 +27,19 @@ void uplink_done(struct uplink_host *host, struct batch *batch, const struct sen
         log_debug(host->setup.name, "stream %s, %" PRIu64 "..%" PRIu64 ": %s (%d)",
                   batch->stream->name, batch->first, batch->last, report->text, report->code);
     }
+    forward_gather(host->forward);
     flow_answer(fb->flow, fb, report);
     host_advance(host);
+    forward_gathered(host->forward);
 }
 
 void uplink_ready(struct uplink_host *host)
 {
+    forward_gather(host->forward);
     for (size_t i = 0; i < host->flow_count; i++) {
         flow_uplink_ready(&host->flows[i]);
     }
+    forward_gathered(host->forward);
 }
 
 void uplink_remote_id_set(struct uplink_host *host, uint32_t schema, struct slice id)

@@ -51,6 +51,19 @@ static void parts_join_done(struct parcel *parcel, void *attached[PARCEL_PART_MA
     }
 }
 
+bool parts_may_halve(const struct parcel *parcel, uint32_t index)
+{
+    uint32_t own = parcel->parts[index].partition;
+    for (uint32_t i = 1; i < parcel->part_count; i++) {
+        const struct part *before = &parcel->parts[i - 1];
+        const struct part *part = &parcel->parts[i];
+        if (part->partition != own && part->partition == before->partition && !part->done) {
+            return false; /* halves of another one */
+        }
+    }
+    return true;
+}
+
 static void part_forget_numbers(struct part *part)
 {
     part->assigned = false;

@@ -16,6 +16,11 @@ size_t parts_current(const struct parcel *parcel, uint32_t ret[PARCEL_PART_MAX])
 
 bool parts_all_done(const struct parcel *parcel);
 
+/* May this part be cut in two now? Partitions are halved one after the other, so that there is
+ * always a place: at most 1 + log2(PACK_EVENT_MAX) parts of one that is being halved, and one or,
+ * when done, one of each other. */
+bool parts_may_halve(const struct parcel *parcel, uint32_t index);
+
 /* Cuts part `index` in two: sequences up to `middle` stay in it, the rest becomes the part behind
  * it. first <= middle < last. Both lose their numbers. ERR_FULL: no place for one more part. Done
  * neighbours are joined first, so *index may change. */

@@ -22,6 +22,7 @@
 #define STREAM_NAME_SIZE_MAX 64
 #define ASIDE_BODY_SIZE_MAX (64 * 1024) /* larger ones are cut */
 #define REASON_SIZE_MAX 256
+#define BUFFER_PARCEL_MAX 64 /* open at one time: a commit that opens more fails */
 
 struct buffer;
 

@@ -11,7 +11,7 @@
 
 #define GAP_COUNT_MAX 64
 #define BOOT_COUNT_MAX 16
-#define PARCEL_COUNT_MAX 64        /* open at one time */
+#define PARCEL_COUNT_MAX BUFFER_PARCEL_MAX
 #define STATE_SIZE_MAX (64 * 1024) /* of the snapshot */
 
 struct state_stream {

@@ -251,8 +251,7 @@ static void an_orderly_stop_is_told_with_the_last_commit(void **state)
         events_stop(scene->events);
         store_commit_now(scene->site->store);
         site_settle(scene->site);
-        scene_release(scene);
-        site_end(scene->site);
+        site_end(scene->site, scene_release, scene);
     }
     scene_begin(scene);
     struct told told = told_by(scene);
@@ -297,8 +296,7 @@ static void it_never_keeps_the_buffer_from_opening(void **state)
     site_settle(scene->site);
     assert_int_equal(store_parcel_put(scene->site->store, &parcel, &commit), ERR_OK);
     site_settle(scene->site);
-    scene_release(scene);
-    site_end(scene->site);
+    site_end(scene->site, scene_release, scene);
     scene->site->setup->streams[2].uplinks = 2; /* another uplink carries it now */
     scene_begin(scene);
     const struct buffer_changes *changes = store_state(scene->site->store);

@@ -20,6 +20,7 @@ struct site_commit {
 };
 
 #define SITE_COMMIT_MAX 512
+#define SITE_STREAM_MAX 100
 
 struct site {
     struct crash_vfs *disk;
@@ -29,8 +30,8 @@ struct site {
     struct buffer_setup *setup; /* changed by tests before site_begin() */
     struct buffer *buffer;      /* the store's */
     struct store *store;
-    uint32_t schemas[4]; /* of setup.streams[i], as SITE_SCHEMA */
-    uint64_t next[5];    /* sequence, by stream number */
+    uint32_t schemas[SITE_STREAM_MAX];  /* of setup.streams[i], as SITE_SCHEMA */
+    uint64_t next[SITE_STREAM_MAX + 1]; /* sequence, by stream number */
     uint64_t seed;
     /* --- commits --- */
     struct site_commit commits[SITE_COMMIT_MAX];
@@ -44,11 +45,10 @@ struct site {
  * carry both; nothing is open yet. */
 struct site *site_open(void);
 void site_begin(struct site *site);
-/* An orderly end of this life: the store and all that stands on it must be closed, or closed by
- * this. */
-void site_end(struct site *site);
-/* A power cut now: `close_more` closes what the test opened on the store, after it. NULL: nothing.
- * What the disk had not synced is gone. Then the next life may begin. */
+/* Ends this life: `close_more` closes what the test opened on the store (NULL: nothing), behind the
+ * workers and before the store. Then the next life may begin. */
+void site_end(struct site *site, void (*close_more)(void *context), void *context);
+/* The same by a power cut: what the disk had not synced is gone. */
 void site_crash(struct site *site, void (*close_more)(void *context), void *context);
 /* NULL is allowed. */
 void site_close(struct site *site);

@@ -138,7 +138,7 @@ static bool life_open(struct site *site)
     e = agent_open(&site->agent, &setup, &why);
     if (e) {
         sim_trace("the agent does not start: %s", why.text);
-        SIM_EXPECT(e == ERR_IO || e == ERR_NOSPACE);
+        SIM_EXPECT(e == ERR_IO || e == ERR_NOSPACE || e == ERR_CLOSED); /* as the disk fails */
         SIM_EXPECT(site->disk_back_us > 0);
         loop_close(site->loop);
         site->happened[HAPPENS_START_FAILED]++;

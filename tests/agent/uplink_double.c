@@ -1,0 +1,324 @@
+#include "tests/agent/uplink_double.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/buffer.h"
+#include "ports/lib/crc32c.h"
+#include "tests/sim/sim.h"
+
+struct lent {
+    struct batch *batch;
+    size_t sent; /* index */
+    uint64_t due_ms;
+};
+
+struct double_uplink {
+    struct uplink base;
+    struct double_script *script;
+    struct timer timer;
+    struct lent lent[DOUBLE_LENT_MAX];
+    size_t lent_count;
+    bool sending; /* within send(): done() must not come */
+};
+
+void double_script_init(struct double_script *script, const char *name, struct buffer **buffer)
+{
+    *script = (struct double_script){.name = name,
+                                     .partition_count = 1,
+                                     .request_size_max = 1024 * 1024,
+                                     .record_size_max = 1024 * 1024,
+                                     .answer_ms = 20,
+                                     .buffer = buffer};
+}
+
+void double_script_release(struct double_script *script)
+{
+    SIM_EXPECT(!script->uplink);
+}
+
+/* --- the class --- */
+
+static void arm(struct double_uplink *u)
+{
+    uint64_t now = loop_now_ms(u->script->loop);
+    uint64_t due = UINT64_MAX;
+    for (size_t i = 0; i < u->lent_count; i++) {
+        due = u->lent[i].due_ms < due ? u->lent[i].due_ms : due;
+    }
+    if (due != UINT64_MAX) {
+        timer_arm(&u->timer, due > now ? due - now : 0);
+    }
+}
+
+static void answer(struct double_uplink *u, size_t index, const struct send_report *report)
+{
+    struct double_script *script = u->script;
+    struct batch *batch = u->lent[index].batch;
+    struct double_sent *sent = &script->sent[u->lent[index].sent];
+    SIM_EXPECT(!u->sending);
+    sent->answered = true;
+    sent->result = report->result;
+    u->lent_count--;
+    memmove(&u->lent[index], &u->lent[index + 1], (u->lent_count - index) * sizeof u->lent[0]);
+    uplink_done(script->host, batch, report);
+}
+
+/* Has it taken a batch under these numbers before? Then it must be the same one. */
+static bool is_duplicate(const struct double_script *script, const struct double_sent *sent)
+{
+    for (size_t i = 0; !script->drops_numbers && i < script->sent_count; i++) {
+        const struct double_sent *before = &script->sent[i];
+        if (before != sent && before->base == sent->base && before->answered &&
+            before->result == SEND_OK) {
+            SIM_EXPECT(before->content == sent->content);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void take(struct double_script *script, const struct double_sent *sent, struct slice wire,
+                 struct send_report *report)
+{
+    if (is_duplicate(script, sent)) {
+        report->was_duplicate = true;
+        return;
+    }
+    uint64_t sequence;
+    uint32_t size;
+    uint32_t schema;
+    struct slice body;
+    while (slice_take_u64_le(&wire, &sequence)) {
+        SIM_EXPECT(slice_take_u32_le(&wire, &schema) && slice_take_u32_le(&wire, &size) &&
+                   slice_take(&wire, size, &body));
+        SIM_EXPECT(sequence < DOUBLE_SEQUENCE_MAX && sent->stream <= DOUBLE_STREAM_MAX);
+        script->arrived[sent->stream][sequence]++;
+        script->arrived_count++;
+    }
+}
+
+static void timer_fired(struct timer *timer)
+{
+    struct double_uplink *u = CONTAINER_OF(timer, struct double_uplink, timer);
+    struct double_script *script = u->script;
+    uint64_t now = loop_now_ms(script->loop);
+    for (size_t i = 0; i < u->lent_count;) {
+        if (u->lent[i].due_ms > now) {
+            i++;
+            continue;
+        }
+        struct send_report report = {.result = SEND_OK};
+        const struct double_sent *sent = &script->sent[u->lent[i].sent];
+        if (script->judge && !is_duplicate(script, sent)) {
+            script->judge(script, sent, &report);
+        }
+        if (report.result == SEND_OK) {
+            take(script, sent, u->lent[i].batch->wire, &report);
+        }
+        answer(u, i, &report);
+        i = 0;
+    }
+    arm(u);
+}
+
+static enum err double_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
+{
+    (void)why;
+    struct double_uplink *u = calloc(1, sizeof *u);
+    if (!u) {
+        return ERR_NOMEM;
+    }
+    u->script = (struct double_script *)(uintptr_t)setup->options;
+    u->base.class_ = &double_class;
+    u->script->host = setup->host;
+    u->script->loop = setup->loop;
+    u->script->uplink = &u->base;
+    timer_init(&u->timer, setup->loop, timer_fired);
+    *ret = &u->base;
+    return ERR_OK;
+}
+
+static enum err double_target(struct uplink *uplink, const struct stream_info *stream,
+                              const struct schema_info *schema, struct target *ret, struct why *why)
+{
+    struct double_script *script = ((struct double_uplink *)uplink)->script;
+    script->targets++;
+    if (script->target_error) {
+        why_set(why, "the test wants it so");
+        return script->target_error;
+    }
+    SIM_EXPECT(schema->json.data);
+    *ret = (struct target){.partition_count = script->partition_count,
+                           .request_size_max = script->request_size_max,
+                           .record_size_max = script->record_size_max};
+    memcpy(ret->name, stream->name, strlen(stream->name));
+    memcpy(ret->cluster_id, "double", 6);
+    return ERR_OK;
+}
+
+static uint32_t double_place(const struct target *target, struct slice key, uint64_t sequence)
+{
+    return key.data ? crc32c(0, key) % target->partition_count
+                    : (uint32_t)(sequence % target->partition_count);
+}
+
+static enum err double_wrap(const void *options, const struct batch *batch, struct out *ret)
+{
+    (void)options;
+    for (size_t i = 0; i < batch->message_count; i++) {
+        const struct message *m = &batch->messages[i];
+        out_put_u64_le(ret, m->sequence);
+        out_put_u32_le(ret, batch->schema->number);
+        out_put_u32_le(ret, (uint32_t)m->body.size);
+        out_put_slice(ret, m->body);
+    }
+    return ret->overflow || ret->size > batch->target.request_size_max ? ERR_FULL : ERR_OK;
+}
+
+static enum err double_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
+                              size_t part_count)
+{
+    struct double_script *script = ((struct double_uplink *)uplink)->script;
+    script->assigns++;
+    if (script->assign_waits) {
+        return ERR_AGAIN;
+    }
+    for (size_t i = 0; i < part_count; i++) {
+        struct part *part = &parcel->parts[parts[i]];
+        SIM_EXPECT(!part->assigned && !part->done && part->record_count > 0);
+        part->base_sequence = script->base_next;
+        script->base_next += part->record_count;
+        part->assigned = true;
+    }
+    return ERR_OK;
+}
+
+struct record_search {
+    const struct batch *batch;
+    bool found;
+};
+
+/* Is this part, with these numbers, on record? */
+static void look_at_parcel(void *context, const struct parcel *parcel)
+{
+    struct record_search *search = context;
+    const struct parcel *sent = search->batch->parcel;
+    if (parcel->uplink != sent->uplink || parcel->stream != sent->stream) {
+        return;
+    }
+    for (uint32_t i = 0; i < parcel->part_count; i++) {
+        const struct part *part = &parcel->parts[i];
+        const struct part *mine = search->batch->part;
+        search->found =
+            search->found || (part->assigned && part->base_sequence == mine->base_sequence &&
+                              part->first == mine->first && part->last == mine->last &&
+                              part->partition == mine->partition &&
+                              part->record_count == mine->record_count && !part->done);
+    }
+}
+
+static void check_lent(struct double_uplink *u, const struct batch *batch)
+{
+    struct double_script *script = u->script;
+    struct record_search search = {.batch = batch};
+    unsigned lent = 1;
+    buffer_parcel_each(*script->buffer, look_at_parcel, &search);
+    SIM_EXPECT(search.found); /* the record before the first byte */
+    for (size_t i = 0; i < u->lent_count; i++) {
+        lent += u->lent[i].batch->stream == batch->stream &&
+                u->lent[i].batch->part->partition == batch->part->partition;
+    }
+    script->lent_most = lent > script->lent_most ? lent : script->lent_most;
+}
+
+/* One after the other over the same link. */
+static uint64_t double_due_ms(const struct double_uplink *u, const struct double_sent *sent)
+{
+    const struct double_script *script = u->script;
+    uint64_t start = sent->at_ms;
+    for (size_t i = 0; i < u->lent_count && script->rate; i++) {
+        start = u->lent[i].due_ms > start ? u->lent[i].due_ms : start;
+    }
+    return start + (uint64_t)script->answer_ms +
+           (script->rate ? sent->size * 1000 / (uint64_t)script->rate : 0);
+}
+
+static void double_send(struct uplink *uplink, struct batch *batch)
+{
+    struct double_uplink *u = (struct double_uplink *)uplink;
+    struct double_script *script = u->script;
+    SIM_EXPECT(u->lent_count < DOUBLE_LENT_MAX && script->sent_count < DOUBLE_SENT_MAX);
+    u->sending = true;
+    check_lent(u, batch);
+    struct double_sent *sent = &script->sent[script->sent_count++];
+    *sent = (struct double_sent){.at_ms = loop_now_ms(script->loop),
+                                 .stream = batch->stream->number,
+                                 .lane = batch->lane,
+                                 .partition = batch->part->partition,
+                                 .partition_count = batch->target.partition_count,
+                                 .first = batch->first,
+                                 .last = batch->last,
+                                 .event_count = batch->event_count,
+                                 .size = batch->wire.size,
+                                 .base = batch->part->base_sequence,
+                                 .schema = batch->schema->number,
+                                 .content = crc32c(0, batch->wire),
+                                 .again = batch->again};
+    u->lent[u->lent_count++] = (struct lent){batch, script->sent_count - 1,
+                                             script->holds ? UINT64_MAX : double_due_ms(u, sent)};
+    arm(u);
+    u->sending = false;
+}
+
+static void double_stop(struct uplink *uplink, int64_t grace_ms)
+{
+    struct double_uplink *u = (struct double_uplink *)uplink;
+    (void)grace_ms;
+    u->script->stops++;
+    while (u->script->stop_gives_back && u->lent_count > 0) {
+        answer(u, 0, &(struct send_report){.result = SEND_RETRY});
+    }
+}
+
+static void double_close(struct uplink *uplink)
+{
+    struct double_uplink *u = (struct double_uplink *)uplink;
+    timer_release(&u->timer);
+    u->script->uplink = NULL;
+    free(u);
+}
+
+const struct uplink_class double_class = {.type = "double",
+                                          .open = double_open,
+                                          .target = double_target,
+                                          .place = double_place,
+                                          .wrap = double_wrap,
+                                          .assign = double_assign,
+                                          .send = double_send,
+                                          .stop = double_stop,
+                                          .close = double_close};
+
+/* --- the test's hands --- */
+
+size_t double_lent(const struct double_script *script)
+{
+    return script->uplink ? ((const struct double_uplink *)script->uplink)->lent_count : 0;
+}
+
+void double_answer(struct double_script *script, enum send_result result, int code)
+{
+    struct double_uplink *u = (struct double_uplink *)script->uplink;
+    struct send_report report = {.result = result, .code = code};
+    SIM_EXPECT(u->lent_count > 0);
+    if (result == SEND_OK) {
+        take(script, &script->sent[u->lent[0].sent], u->lent[0].batch->wire, &report);
+    }
+    answer(u, 0, &report);
+}
+
+const struct double_sent *double_last(const struct double_script *script)
+{
+    SIM_EXPECT(script->sent_count > 0);
+    return &script->sent[script->sent_count - 1];
+}
