@@ -123,6 +123,7 @@ void nodes_adopt(struct cluster *cluster)
             to->was_ready = true;
             connection_context_set(to->connection, to);
             from->connection = NULL;
+            cluster_well(cluster, to);
         } else if (connection_is_idle(from->connection)) {
             connection_close(from->connection);
             from->connection = NULL;
