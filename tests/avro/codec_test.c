@@ -49,78 +49,78 @@ static const char *decoded(const struct avro_schema *schema, struct slice datum)
     "\"n\"," \
     "\"type\":[\"null\",\"L\"]}]}"
 
+static const struct {
+    const char *schema;
+    const char *json;
+    const char *hex;
+    const char *back; /* NULL: as `json` */
+} round_trips[] = {
+    {"\"null\"", "null", "", NULL},
+    {"\"boolean\"", "true", "01", NULL},
+    {"\"boolean\"", "false", "00", NULL},
+    {"\"int\"", "0", "00", NULL},
+    {"\"int\"", "-1", "01", NULL},
+    {"\"int\"", "1", "02", NULL},
+    {"\"int\"", "-64", "7f", NULL},
+    {"\"int\"", "64", "8001", NULL},
+    {"\"int\"", "2147483647", "feffffff0f", NULL},
+    {"\"int\"", "-2147483648", "ffffffff0f", NULL},
+    {"\"int\"", "1.0", "02", "1"},
+    {"\"int\"", "12e2", "e012", "1200"},
+    {"\"long\"", "9223372036854775807", "feffffffffffffffff01", NULL},
+    {"\"long\"", "-9223372036854775808", "ffffffffffffffffff01", NULL},
+    {"\"float\"", "1.5", "0000c03f", NULL},
+    {"\"float\"", "0.1", "cdcccc3d", NULL},
+    {"\"float\"", "1", "0000803f", "1.0"},
+    {"\"float\"", "1e-45", "01000000", "1.0e-45"},
+    {"\"float\"", "3.4028235e+38", "ffff7f7f", NULL},
+    {"\"float\"", "\"NaN\"", "0000c07f", NULL},
+    {"\"float\"", "\"-Infinity\"", "000080ff", NULL},
+    {"\"double\"", "0.1", "9a9999999999b93f", NULL},
+    {"\"double\"", "23.47", "b81e85eb51783740", NULL},
+    {"\"double\"", "-0.0", "0000000000000080", NULL},
+    {"\"double\"", "5e-324", "0100000000000000", "5.0e-324"},
+    {"\"double\"", "1.7976931348623157e+308", "ffffffffffffef7f", NULL},
+    {"\"double\"", "1e22", "92d54d06cff08044", "1.0e+22"},
+    {"\"double\"", "\"Infinity\"", "000000000000f07f", NULL},
+    {"\"bytes\"", "\"\"", "00", NULL},
+    {"\"bytes\"", "\"\\u00ff\\u0000A\\\\\\\"\"", "0aff00415c22", "\"\xc3\xbf\\u0000A\\\\\\\"\""},
+    {"\"string\"", "\"foo\"", "06666f6f", NULL},
+    {"\"string\"", "\"\\ud83d\\ude00\\u0001\"", "0af09f988001", "\"\xf0\x9f\x98\x80\\u0001\""},
+    {FIXED, "\"ab\\u0080\"", "616280", "\"ab\xc2\x80\""},
+    {ENUM, "\"B\"", "02", NULL},
+    {"{\"type\":\"array\",\"items\":\"long\"}", "[3,27]", "04063600", NULL},
+    {"{\"type\":\"array\",\"items\":\"long\"}", "[]", "00", NULL},
+    {"{\"type\":\"map\",\"values\":\"int\"}", "{\"a\":1,\"\":2}",
+     "040261020004"
+     "00",
+     NULL},
+    {"[\"null\",\"string\"]", "null", "00", NULL},
+    {"[\"null\",\"string\"]", "{\"string\":\"a\"}", "020261", NULL},
+    {"[" ENUM "," FIXED "]", "{\"n.E\":\"A\"}", "0000", NULL},
+    {"[" ENUM "," FIXED "]", "{\"n.F\":\"abc\"}", "02616263", NULL},
+    {"[\"int\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},{\"type\":\"array\","
+     "\"items\":\"int\"}]",
+     "{\"array\":[1]}", "04020200", NULL},
+    {"{\"type\":\"record\",\"name\":\"test\",\"fields\":[{\"name\":\"a\",\"type\":\"long\"},"
+     "{\"name\":\"b\",\"type\":\"string\"}]}",
+     "{\"b\":\"foo\",\"a\":27}", "3606666f6f", "{\"a\":27,\"b\":\"foo\"}"},
+    {LIST, "{\"v\":1,\"n\":{\"L\":{\"v\":2,\"n\":null}}}", "02020400", NULL},
+};
+
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const struct {
-        const char *schema;
-        const char *json;
-        const char *hex;
-        const char *back; /* NULL: as `json` */
-    } cases[] = {
-        {"\"null\"", "null", "", NULL},
-        {"\"boolean\"", "true", "01", NULL},
-        {"\"boolean\"", "false", "00", NULL},
-        {"\"int\"", "0", "00", NULL},
-        {"\"int\"", "-1", "01", NULL},
-        {"\"int\"", "1", "02", NULL},
-        {"\"int\"", "-64", "7f", NULL},
-        {"\"int\"", "64", "8001", NULL},
-        {"\"int\"", "2147483647", "feffffff0f", NULL},
-        {"\"int\"", "-2147483648", "ffffffff0f", NULL},
-        {"\"int\"", "1.0", "02", "1"},
-        {"\"int\"", "12e2", "e012", "1200"},
-        {"\"long\"", "9223372036854775807", "feffffffffffffffff01", NULL},
-        {"\"long\"", "-9223372036854775808", "ffffffffffffffffff01", NULL},
-        {"\"float\"", "1.5", "0000c03f", NULL},
-        {"\"float\"", "0.1", "cdcccc3d", NULL},
-        {"\"float\"", "1", "0000803f", "1.0"},
-        {"\"float\"", "1e-45", "01000000", "1.0e-45"},
-        {"\"float\"", "3.4028235e+38", "ffff7f7f", NULL},
-        {"\"float\"", "\"NaN\"", "0000c07f", NULL},
-        {"\"float\"", "\"-Infinity\"", "000080ff", NULL},
-        {"\"double\"", "0.1", "9a9999999999b93f", NULL},
-        {"\"double\"", "23.47", "b81e85eb51783740", NULL},
-        {"\"double\"", "-0.0", "0000000000000080", NULL},
-        {"\"double\"", "5e-324", "0100000000000000", "5.0e-324"},
-        {"\"double\"", "1.7976931348623157e+308", "ffffffffffffef7f", NULL},
-        {"\"double\"", "1e22", "92d54d06cff08044", "1.0e+22"},
-        {"\"double\"", "\"Infinity\"", "000000000000f07f", NULL},
-        {"\"bytes\"", "\"\"", "00", NULL},
-        {"\"bytes\"", "\"\\u00ff\\u0000A\\\\\\\"\"", "0aff00415c22",
-         "\"\xc3\xbf\\u0000A\\\\\\\"\""},
-        {"\"string\"", "\"foo\"", "06666f6f", NULL},
-        {"\"string\"", "\"\\ud83d\\ude00\\u0001\"", "0af09f988001", "\"\xf0\x9f\x98\x80\\u0001\""},
-        {FIXED, "\"ab\\u0080\"", "616280", "\"ab\xc2\x80\""},
-        {ENUM, "\"B\"", "02", NULL},
-        {"{\"type\":\"array\",\"items\":\"long\"}", "[3,27]", "04063600", NULL},
-        {"{\"type\":\"array\",\"items\":\"long\"}", "[]", "00", NULL},
-        {"{\"type\":\"map\",\"values\":\"int\"}", "{\"a\":1,\"\":2}",
-         "040261020004"
-         "00",
-         NULL},
-        {"[\"null\",\"string\"]", "null", "00", NULL},
-        {"[\"null\",\"string\"]", "{\"string\":\"a\"}", "020261", NULL},
-        {"[" ENUM "," FIXED "]", "{\"n.E\":\"A\"}", "0000", NULL},
-        {"[" ENUM "," FIXED "]", "{\"n.F\":\"abc\"}", "02616263", NULL},
-        {"[\"int\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},{\"type\":\"array\","
-         "\"items\":\"int\"}]",
-         "{\"array\":[1]}", "04020200", NULL},
-        {"{\"type\":\"record\",\"name\":\"test\",\"fields\":[{\"name\":\"a\",\"type\":\"long\"},"
-         "{\"name\":\"b\",\"type\":\"string\"}]}",
-         "{\"b\":\"foo\",\"a\":27}", "3606666f6f", "{\"a\":27,\"b\":\"foo\"}"},
-        {LIST, "{\"v\":1,\"n\":{\"L\":{\"v\":2,\"n\":null}}}", "02020400", NULL},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct avro_schema *schema = schema_of(cases[i].schema);
+    for (size_t i = 0; i < ARRAY_COUNT(round_trips); i++) {
+        struct avro_schema *schema = schema_of(round_trips[i].schema);
         struct out datum;
         struct why why = {""};
-        if (encode_into(&datum, schema, cases[i].json, &why)) {
-            fail_msg("%s: %s", cases[i].json, why.text);
+        if (encode_into(&datum, schema, round_trips[i].json, &why)) {
+            fail_msg("%s: %s", round_trips[i].json, why.text);
         }
-        assert_string_equal(hex_of(out_slice(&datum)), cases[i].hex);
+        assert_string_equal(hex_of(out_slice(&datum)), round_trips[i].hex);
         const char *back = decoded(schema, out_slice(&datum));
-        assert_string_equal(back, cases[i].back ? cases[i].back : cases[i].json);
+        assert_string_equal(back, round_trips[i].back ? round_trips[i].back : round_trips[i].json);
         avro_schema_close(schema);
     }
 }

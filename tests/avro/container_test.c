@@ -232,72 +232,73 @@ static enum err read_hex(const char *hex, struct why *why)
     "0a22696e7422"
 #define SYNC "30313233343536373839616263646566"
 
+static const struct {
+    const char *hex;
+    enum err e;
+} hostile[] = {
+    {"", ERR_CORRUPT},
+    {"4f626a02", ERR_CORRUPT},
+    {"4f626a01"
+     "02" SCHEMA_META "00" SYNC,
+     ERR_CLOSED}, /* no codec: null */
+    {"4f626a01"
+     "012e" SCHEMA_META "00" SYNC,
+     ERR_CLOSED}, /* a block with its size */
+    {"4f626a01"
+     "00" SYNC,
+     ERR_CORRUPT}, /* no schema */
+    {"4f626a01"
+     "02"
+     "02610100",
+     ERR_CORRUPT}, /* a size of -1 */
+    {"4f626a01"
+     "02"
+     "fefffffffffffffffe01",
+     ERR_CORRUPT}, /* a size of 2^62 */
+    {"4f626a01"
+     "feffffffffffffffff01",
+     ERR_CORRUPT}, /* that many entries */
+    {"4f626a01"
+     "02" SCHEMA_META "00" SYNC "02",
+     ERR_CORRUPT}, /* cut */
+    {"4f626a01"
+     "02" SCHEMA_META "00" SYNC "01020a" SYNC,
+     ERR_CORRUPT}, /* count -1 */
+    {"4f626a01"
+     "02" SCHEMA_META "00" SYNC "0201",
+     ERR_CORRUPT}, /* size -1 */
+    {"4f626a01"
+     "02" SCHEMA_META "00" SYNC "02feffffffffffffffff01",
+     ERR_CORRUPT},
+    {"4f626a01"
+     "02" SCHEMA_META "00" SYNC "feffffffffffffffff0100" SYNC,
+     ERR_CORRUPT},
+    {"4f626a01"
+     "04" SCHEMA_META "146176726f2e636f646563"
+     "0c736e61707079"
+     "00" SYNC,
+     ERR_VERSION}, /* snappy */
+    {"4f626a01"
+     "04" SCHEMA_META "146176726f2e636f646563"
+     "0e6465666c617465"
+     "00" SYNC "0204ffff" SYNC,
+     ERR_CORRUPT},
+    {"4f626a01"
+     "04" SCHEMA_META "146176726f2e636f646563"
+     "127a7374616e64617264"
+     "00" SYNC "0204ffff" SYNC,
+     ERR_CORRUPT},
+};
+
 static void test_hostile(void **state)
 {
     (void)state;
-    static const struct {
-        const char *hex;
-        enum err e;
-    } cases[] = {
-        {"", ERR_CORRUPT},
-        {"4f626a02", ERR_CORRUPT},
-        {"4f626a01"
-         "02" SCHEMA_META "00" SYNC,
-         ERR_CLOSED}, /* no codec: null */
-        {"4f626a01"
-         "012e" SCHEMA_META "00" SYNC,
-         ERR_CLOSED}, /* a block with its size */
-        {"4f626a01"
-         "00" SYNC,
-         ERR_CORRUPT}, /* no schema */
-        {"4f626a01"
-         "02"
-         "02610100",
-         ERR_CORRUPT}, /* a size of -1 */
-        {"4f626a01"
-         "02"
-         "fefffffffffffffffe01",
-         ERR_CORRUPT}, /* a size of 2^62 */
-        {"4f626a01"
-         "feffffffffffffffff01",
-         ERR_CORRUPT}, /* that many entries */
-        {"4f626a01"
-         "02" SCHEMA_META "00" SYNC "02",
-         ERR_CORRUPT}, /* cut */
-        {"4f626a01"
-         "02" SCHEMA_META "00" SYNC "01020a" SYNC,
-         ERR_CORRUPT}, /* count -1 */
-        {"4f626a01"
-         "02" SCHEMA_META "00" SYNC "0201",
-         ERR_CORRUPT}, /* size -1 */
-        {"4f626a01"
-         "02" SCHEMA_META "00" SYNC "02feffffffffffffffff01",
-         ERR_CORRUPT},
-        {"4f626a01"
-         "02" SCHEMA_META "00" SYNC "feffffffffffffffff0100" SYNC,
-         ERR_CORRUPT},
-        {"4f626a01"
-         "04" SCHEMA_META "146176726f2e636f646563"
-         "0c736e61707079"
-         "00" SYNC,
-         ERR_VERSION}, /* snappy */
-        {"4f626a01"
-         "04" SCHEMA_META "146176726f2e636f646563"
-         "0e6465666c617465"
-         "00" SYNC "0204ffff" SYNC,
-         ERR_CORRUPT},
-        {"4f626a01"
-         "04" SCHEMA_META "146176726f2e636f646563"
-         "127a7374616e64617264"
-         "00" SYNC "0204ffff" SYNC,
-         ERR_CORRUPT},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(hostile); i++) {
         struct why why = {""};
-        if (read_hex(cases[i].hex, &why) != cases[i].e) {
-            fail_msg("%s", cases[i].hex);
+        if (read_hex(hostile[i].hex, &why) != hostile[i].e) {
+            fail_msg("%s", hostile[i].hex);
         }
-        assert_true(cases[i].e == ERR_CLOSED || why.text[0]);
+        assert_true(hostile[i].e == ERR_CLOSED || why.text[0]);
     }
 }
 

@@ -116,83 +116,80 @@ static void test_fingerprints(void **state)
     "\"default\":5}," \
     "{\"name\":\"y\",\"type\":\"string\"}]}"
 
+static const struct {
+    const char *text;
+    const char *why;
+} refusals[] = {
+    {"", ": line 1"},
+    {"int", ": line 1"},
+    {"\"int\" 1", ": line 1, column 7"},
+    {"{\"type\":\"int\",\"type\":\"int\"}", ": line 1, column 15"},
+    {"1", ": a type must be"},
+    {"\"nope\"", ": unknown type \"nope\""},
+    {"\"array\"", ": unknown type"},
+    {"{}", ": there is no \"type\""},
+    {"{\"type\":{\"type\":\"int\"}}", "/type: must be a string"},
+    {"{\"type\":\"array\"}", ": there is no \"items\""},
+    {"{\"type\":\"map\",\"values\":\"x\"}", "/values: unknown type"},
+    {"[\"int\",\"int\"]", "/1: this type stands"},
+    {"[\"null\",[\"int\"]]", "/1: a union can't"},
+    {"[" ENUM ",\"E\"]", "/1: this type stands"},
+    {"[{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"long\"]", "/1: this type"},
+    {"{\"type\":\"record\",\"fields\":[]}", ": there is no \"name\""},
+    {"{\"type\":\"record\",\"name\":\"1a\",\"fields\":[]}", "/name: not a valid name"},
+    {"{\"type\":\"record\",\"name\":\"a..b\",\"fields\":[]}", "/name: not a valid name"},
+    {"{\"type\":\"record\",\"name\":\"\xc3\xa9\",\"fields\":[]}", "/name: not a valid name"},
+    {"{\"type\":\"record\",\"name\":\"int\",\"fields\":[]}", "/name: a primitive type"},
+    {"{\"type\":\"record\",\"name\":\"a\",\"namespace\":\"b c\",\"fields\":[]}", "/namespace:"},
+    {"{\"type\":\"record\",\"name\":\"a\",\"namespace\":1,\"fields\":[]}", "/namespace: must be"},
+    {"{\"type\":\"record\",\"name\":\"a\"}", ": a record must have"},
+    {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[1]}", "/fields/0: a field must"},
+    {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\"}]}",
+     "/fields/0: there is no"},
+    {"{\"type\":\"record\",\"name\":\"a\",\"aliases\":[\"b c\"],\"fields\":[]}", "/aliases:"},
+    {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\",\"type\":\"int\"},"
+     "{\"name\":\"b\",\"type\":\"int\"}]}",
+     "/fields/1/name: a second field \"b\""},
+    {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\",\"type\":\"int\","
+     "\"order\":\"up\"}]}",
+     "/fields/0/order: must be"},
+    {FIELD("{\"type\":\"array\",\"items\":\"Q\"}"), "/fields/0/type/items: unknown type \"Q\""},
+    {FIELD("{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}"), "/fields/0/type/name: defined"},
+    {"{\"type\":\"enum\",\"name\":\"E\"}", ": an enum must have"},
+    {"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"A\"]}", "/symbols: a second"},
+    {"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"a b\"]}", "/symbols: must be"},
+    {"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"],\"default\":\"B\"}", "/default: must"},
+    {"{\"type\":\"fixed\",\"name\":\"F\"}", ": a fixed must have"},
+    {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":-1}", ": a fixed must have"},
+    {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":1.0}", ": a fixed must have"},
+    {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":2147483648}", ": a fixed must have"},
+    {DEFAULT("\"int\"", "2147483648"), "/fields/0/default: 2147483648 is not within int"},
+    {DEFAULT("\"int\"", "1.0"), "/fields/0/default: 1.0"},
+    {DEFAULT("\"long\"", "9223372036854775808"), "/fields/0/default: 9223372036854775808"},
+    {DEFAULT("\"double\"", "\"1\""), "/fields/0/default: a string is no double"},
+    {DEFAULT("\"string\"", "null"), "/fields/0/default: null is no string"},
+    {DEFAULT("[\"null\",\"int\"]", "\"x\""), "/fields/0/default: a string fits no branch"},
+    {DEFAULT("\"bytes\"", "\"\\u0100\""), "/fields/0/default: bytes may hold"},
+    {DEFAULT(FIXED, "\"abc\""), "/fields/0/default: 3 bytes"},
+    {DEFAULT(ENUM, "\"C\""), "/fields/0/default: not a symbol"},
+    {DEFAULT("{\"type\":\"array\",\"items\":\"int\"}", "[1,\"x\"]"),
+     "/fields/0/default/1: a string"},
+    {DEFAULT("{\"type\":\"map\",\"values\":\"int\"}", "{\"k\":\"x\"}"), "/fields/0/default/k: a"},
+    {DEFAULT(INNER, "{}"), "/fields/0/default/y: the field is missing"},
+    {DEFAULT("\"R\"", "{}"), "/fields/0/default/a: the field is missing"},
+};
+
 static void test_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        const char *why;
-    } cases[] = {
-        {"", ": line 1"},
-        {"int", ": line 1"},
-        {"\"int\" 1", ": line 1, column 7"},
-        {"{\"type\":\"int\",\"type\":\"int\"}", ": line 1, column 15"},
-        {"1", ": a type must be"},
-        {"\"nope\"", ": unknown type \"nope\""},
-        {"\"array\"", ": unknown type"},
-        {"{}", ": there is no \"type\""},
-        {"{\"type\":{\"type\":\"int\"}}", "/type: must be a string"},
-        {"{\"type\":\"array\"}", ": there is no \"items\""},
-        {"{\"type\":\"map\",\"values\":\"x\"}", "/values: unknown type"},
-        {"[\"int\",\"int\"]", "/1: this type stands"},
-        {"[\"null\",[\"int\"]]", "/1: a union can't"},
-        {"[" ENUM ",\"E\"]", "/1: this type stands"},
-        {"[{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"long\"]", "/1: this type"},
-        {"{\"type\":\"record\",\"fields\":[]}", ": there is no \"name\""},
-        {"{\"type\":\"record\",\"name\":\"1a\",\"fields\":[]}", "/name: not a valid name"},
-        {"{\"type\":\"record\",\"name\":\"a..b\",\"fields\":[]}", "/name: not a valid name"},
-        {"{\"type\":\"record\",\"name\":\"\xc3\xa9\",\"fields\":[]}", "/name: not a valid name"},
-        {"{\"type\":\"record\",\"name\":\"int\",\"fields\":[]}", "/name: a primitive type"},
-        {"{\"type\":\"record\",\"name\":\"a\",\"namespace\":\"b c\",\"fields\":[]}", "/namespace:"},
-        {"{\"type\":\"record\",\"name\":\"a\",\"namespace\":1,\"fields\":[]}",
-         "/namespace: must be"},
-        {"{\"type\":\"record\",\"name\":\"a\"}", ": a record must have"},
-        {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[1]}", "/fields/0: a field must"},
-        {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\"}]}",
-         "/fields/0: there is no"},
-        {"{\"type\":\"record\",\"name\":\"a\",\"aliases\":[\"b c\"],\"fields\":[]}", "/aliases:"},
-        {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\",\"type\":\"int\"},"
-         "{\"name\":\"b\",\"type\":\"int\"}]}",
-         "/fields/1/name: a second field \"b\""},
-        {"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\",\"type\":\"int\","
-         "\"order\":\"up\"}]}",
-         "/fields/0/order: must be"},
-        {FIELD("{\"type\":\"array\",\"items\":\"Q\"}"), "/fields/0/type/items: unknown type \"Q\""},
-        {FIELD("{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}"),
-         "/fields/0/type/name: defined"},
-        {"{\"type\":\"enum\",\"name\":\"E\"}", ": an enum must have"},
-        {"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"A\"]}", "/symbols: a second"},
-        {"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"a b\"]}", "/symbols: must be"},
-        {"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"],\"default\":\"B\"}",
-         "/default: must"},
-        {"{\"type\":\"fixed\",\"name\":\"F\"}", ": a fixed must have"},
-        {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":-1}", ": a fixed must have"},
-        {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":1.0}", ": a fixed must have"},
-        {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":2147483648}", ": a fixed must have"},
-        {DEFAULT("\"int\"", "2147483648"), "/fields/0/default: 2147483648 is not within int"},
-        {DEFAULT("\"int\"", "1.0"), "/fields/0/default: 1.0"},
-        {DEFAULT("\"long\"", "9223372036854775808"), "/fields/0/default: 9223372036854775808"},
-        {DEFAULT("\"double\"", "\"1\""), "/fields/0/default: a string is no double"},
-        {DEFAULT("\"string\"", "null"), "/fields/0/default: null is no string"},
-        {DEFAULT("[\"null\",\"int\"]", "\"x\""), "/fields/0/default: a string fits no branch"},
-        {DEFAULT("\"bytes\"", "\"\\u0100\""), "/fields/0/default: bytes may hold"},
-        {DEFAULT(FIXED, "\"abc\""), "/fields/0/default: 3 bytes"},
-        {DEFAULT(ENUM, "\"C\""), "/fields/0/default: not a symbol"},
-        {DEFAULT("{\"type\":\"array\",\"items\":\"int\"}", "[1,\"x\"]"),
-         "/fields/0/default/1: a string"},
-        {DEFAULT("{\"type\":\"map\",\"values\":\"int\"}", "{\"k\":\"x\"}"),
-         "/fields/0/default/k: a"},
-        {DEFAULT(INNER, "{}"), "/fields/0/default/y: the field is missing"},
-        {DEFAULT("\"R\"", "{}"), "/fields/0/default/a: the field is missing"},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
         struct avro_schema *schema = NULL;
         struct why why = {""};
-        if (avro_schema_parse(&schema, slice_of_text(cases[i].text), &why) != ERR_CORRUPT) {
-            fail_msg("accepted: %s", cases[i].text);
+        if (avro_schema_parse(&schema, slice_of_text(refusals[i].text), &why) != ERR_CORRUPT) {
+            fail_msg("accepted: %s", refusals[i].text);
         }
         assert_null(schema);
-        assert_starts(why.text, cases[i].why);
+        assert_starts(why.text, refusals[i].why);
     }
 }
 
@@ -344,68 +341,95 @@ static enum err parse_built(const char *text, size_t size, struct why *why)
     return e;
 }
 
-static void test_bounds(void **state)
+static struct out text_begin(const char *text)
+{
+    struct out o = out_over(malloc(TEXT_SIZE_MAX), TEXT_SIZE_MAX);
+    out_put_text(&o, text);
+    return o;
+}
+
+/* Parses and frees the text. */
+static enum err text_end(struct out *o, struct why *why)
+{
+    assert_false(o->overflow);
+    enum err e = parse_built((char *)o->data, o->size, why);
+    free(o->data);
+    return e;
+}
+
+static void test_bounds_of_text(void **state)
 {
     (void)state;
     struct why why = {""};
-    struct out o = out_over(malloc(TEXT_SIZE_MAX), TEXT_SIZE_MAX);
+    struct out o = text_begin("");
     for (int i = 0; i < 70; i++) {
         out_put_text(&o, "{\"type\":\"array\",\"items\":");
     }
-    assert_int_equal(parse_built((char *)o.data, o.size, &why), ERR_REJECTED);
-    /* too large */
-    o.size = 0;
+    assert_int_equal(text_end(&o, &why), ERR_REJECTED);
+    o = text_begin("");
     while (o.size <= AVRO_SCHEMA_SIZE_MAX) {
         out_put_text(&o, "                                                                ");
     }
-    assert_int_equal(parse_built((char *)o.data, o.size, &why), ERR_REJECTED);
-    /* each record's default holds the one before twice: 2^40 bytes */
-    o.size = 0;
-    out_put_text(&o, "[{\"type\":\"record\",\"name\":\"A0\",\"fields\":[{\"name\":\"a\","
-                     "\"type\":\"int\",\"default\":0}]}");
+    assert_int_equal(text_end(&o, &why), ERR_REJECTED);
+}
+
+/* Each record's default holds the one before twice: 2^40 bytes. */
+static void test_bounds_of_defaults(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    struct out o = text_begin("[{\"type\":\"record\",\"name\":\"A0\",\"fields\":[{\"name\":\"a\","
+                              "\"type\":\"int\",\"default\":0}]}");
     for (int i = 1; i <= 40; i++) {
-        out_put_format(
-            &o,
-            ",{\"type\":\"record\",\"name\":\"A%d\",\"fields\":[{\"name\":\"a\",\"type\":"
-            "\"A%d\",\"default\":{}},{\"name\":\"b\",\"type\":\"A%d\",\"default\":{}}]}",
-            i, i - 1, i - 1);
+        out_put_format(&o,
+                       ",{\"type\":\"record\",\"name\":\"A%d\",\"fields\":["
+                       "{\"name\":\"a\",\"type\":\"A%d\",\"default\":{}},"
+                       "{\"name\":\"b\",\"type\":\"A%d\",\"default\":{}}]}",
+                       i, i - 1, i - 1);
     }
     out_put_text(&o, "]");
-    assert_int_equal(parse_built((char *)o.data, o.size, &why), ERR_REJECTED);
+    assert_int_equal(text_end(&o, &why), ERR_REJECTED);
     assert_non_null(strstr(why.text, "default"));
-    /* each level tries all branches of the level below: 8^18 */
-    o.size = 0;
-    out_put_text(&o, "[");
+}
+
+/* Each level tries all branches of the level below: 8^18. */
+static void test_bounds_of_branches(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    struct out o = text_begin("[");
     for (int i = 0; i < 8; i++) {
-        out_put_format(
-            &o,
-            "%s{\"type\":\"record\",\"name\":\"B%d\",\"fields\":[{\"name\":\"n\",\"type\":"
-            "[\"null\"",
-            i ? "," : "", i);
+        out_put_format(&o,
+                       "%s{\"type\":\"record\",\"name\":\"B%d\",\"fields\":["
+                       "{\"name\":\"n\",\"type\":[\"null\"",
+                       i ? "," : "", i);
         for (int branch = 0; branch < i; branch++) {
             out_put_format(&o, ",\"B%d\"", branch);
         }
         out_put_format(&o, ",\"B%d\"]}]}", i);
     }
-    out_put_text(
-        &o, ",{\"type\":\"record\",\"name\":\"Z\",\"fields\":[{\"name\":\"z\",\"type\":[\"B7\","
-            "\"B6\",\"B5\",\"B4\",\"B3\",\"B2\",\"B1\",\"B0\"],\"default\":");
+    out_put_text(&o, ",{\"type\":\"record\",\"name\":\"Z\",\"fields\":[{\"name\":\"z\",\"type\":"
+                     "[\"B7\",\"B6\",\"B5\",\"B4\",\"B3\",\"B2\",\"B1\",\"B0\"],\"default\":");
     for (int i = 0; i < 18; i++) {
         out_put_text(&o, "{\"n\":");
     }
     out_put_text(&o, "1}}}}}}}}}}}}}}}}}}}]}]");
-    assert_int_equal(parse_built((char *)o.data, o.size, &why), ERR_REJECTED);
+    assert_int_equal(text_end(&o, &why), ERR_REJECTED);
     assert_non_null(strstr(why.text, "too many branches"));
-    /* very many named types have a canonical form, too */
-    o.size = 0;
-    out_put_text(&o, "{\"type\":\"record\",\"name\":\"R\",\"fields\":[");
+}
+
+/* Very many named types have a canonical form, too. */
+static void test_many_names(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    struct out o = text_begin("{\"type\":\"record\",\"name\":\"R\",\"fields\":[");
     for (int i = 0; i < 3000; i++) {
         out_put_format(
             &o, "%s{\"name\":\"f%d\",\"type\":{\"type\":\"fixed\",\"name\":\"F%d\",\"size\":1}}",
             i ? "," : "", i, i);
     }
     out_put_text(&o, "]}");
-    assert_int_equal(parse_built((char *)o.data, o.size, &why), ERR_OK);
     struct avro_schema *schema = NULL;
     assert_int_equal(avro_schema_parse(&schema, out_slice(&o), &why), ERR_OK);
     struct out canonical = out_over(malloc(TEXT_SIZE_MAX), TEXT_SIZE_MAX);
@@ -442,10 +466,17 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_canonical), cmocka_unit_test(test_fingerprints),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_logical),   cmocka_unit_test(test_tree),
-        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_canonical),
+        cmocka_unit_test(test_fingerprints),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_logical),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_bounds_of_text),
+        cmocka_unit_test(test_bounds_of_defaults),
+        cmocka_unit_test(test_bounds_of_branches),
+        cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
