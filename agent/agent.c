@@ -15,6 +15,8 @@
 #include "ports/names.h"
 #include "uplink/avro/schema.h"
 
+#define STOP_STORE_MS 6000 /* for each of two commits, a second try included */
+
 struct slice agent_schema(const struct agent *agent, uint32_t schema)
 {
     for (size_t i = 0; i < agent->schema_count; i++) {
@@ -38,6 +40,7 @@ struct store *agent_store(struct agent *agent)
 /* --- opening --- */
 
 static void stop_timer_fired(struct timer *timer);
+static void stop_limit_fired(struct timer *timer);
 
 static void set_id(struct agent *agent)
 {
@@ -59,6 +62,7 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
     agent->started_us = clock_wall_us();
     agent->opened_us = clock_monotonic_us();
     timer_init(&agent->stop_timer, setup->loop, stop_timer_fired);
+    timer_init(&agent->stop_limit, setup->loop, stop_limit_fired);
     set_id(agent);
     enum err e = agent_open_parts(agent, why);
     if (e) {
@@ -82,6 +86,9 @@ static void agent_next_stage(struct agent *agent);
 static void sending_finished(void *context)
 {
     struct agent *agent = context;
+    if (agent->stage == AGENT_ENDED) {
+        return; /* stop_limit */
+    }
     agent->stage = AGENT_STORES_LAST;
     events_stop(agent->events);
     store_commit_now(agent->store);
@@ -90,7 +97,7 @@ static void sending_finished(void *context)
 
 static void agent_next_stage(struct agent *agent)
 {
-    if (agent->stage == AGENT_STORES && store_is_idle(agent->store)) {
+    if (agent->stage == AGENT_STORES && store_committed(agent->store) >= agent->stop_after) {
         agent->stage = AGENT_SENDS;
         forward_stop(agent->forward, agent->setup.config->agent.stop_grace_ms, sending_finished,
                      agent);
@@ -121,6 +128,17 @@ static void stop_timer_fired(struct timer *timer)
     agent_next_stage(agent);
 }
 
+static void stop_limit_fired(struct timer *timer)
+{
+    struct agent *agent = CONTAINER_OF(timer, struct agent, stop_limit);
+    if (agent->stage != AGENT_ENDED) {
+        log_warn("weir", "what is not stored by now is told to its sources as lost: %s",
+                 agent->trouble.text[0] ? agent->trouble.text : "the disk is too slow");
+        agent->stage = AGENT_ENDED;
+        timer_arm(&agent->stop_timer, 0);
+    }
+}
+
 void agent_stop(struct agent *agent, void (*finished)(void *context), void *context)
 {
     assert(agent->stage == AGENT_RUNS);
@@ -128,7 +146,10 @@ void agent_stop(struct agent *agent, void (*finished)(void *context), void *cont
     agent->finished_context = context;
     agent->stage = AGENT_STORES;
     intake_stop(agent->intake);
+    agent->stop_after = store_last_put(agent->store);
     timer_arm(&agent->stop_timer, 0);
+    timer_arm(&agent->stop_limit,
+              (uint64_t)agent->setup.config->agent.stop_grace_ms + 2 * STOP_STORE_MS);
 }
 
 void agent_close(struct agent *agent)
@@ -137,6 +158,7 @@ void agent_close(struct agent *agent)
         return;
     }
     timer_release(&agent->stop_timer);
+    timer_release(&agent->stop_limit);
     forward_abandon(agent->forward);
     worker_close(agent->pack_worker);
     worker_close(agent->store_worker);

@@ -21,7 +21,8 @@ struct agent_setup {
  * network, clock, broker or registry. *why is a sentence with the part's name. */
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why) MUST_USE;
 /* In order: sources stop, what they gave is committed, what is being sent may end (at most
- * stop_grace), the last deliveries are committed. Then `finished`. */
+ * stop_grace), the last deliveries are committed. Then `finished`; also when nothing can be
+ * committed, some seconds after stop_grace. */
 void agent_stop(struct agent *agent, void (*finished)(void *context), void *context);
 /* After `finished`, or at any time for a hard stop: what is not committed then is told to its
  * sources as lost. NULL is allowed. */

@@ -50,6 +50,8 @@ struct agent {
     void (*finished)(void *context);
     void *finished_context;
     struct timer stop_timer;
+    struct timer stop_limit; /* an orderly stop takes no longer */
+    uint64_t stop_after;     /* the commit that carries what the sources gave */
     enum { AGENT_RUNS, AGENT_STORES, AGENT_SENDS, AGENT_STORES_LAST, AGENT_ENDED } stage;
     uint64_t stored_at_start;
     uint64_t longest_turn_us;

@@ -316,6 +316,11 @@ uint64_t store_committed(const struct store *store)
     return store->committed;
 }
 
+uint64_t store_last_put(const struct store *store)
+{
+    return store->open->has_any ? store->open->commit : store->open->commit - 1;
+}
+
 bool store_is_idle(const struct store *store)
 {
     return !store->busy && !store->open->has_any;

@@ -84,6 +84,8 @@ enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_
 void store_commit_now(struct store *store);
 /* The number of the last durable commit. */
 uint64_t store_committed(const struct store *store);
+/* The number of the commit that carries what was put last. */
+uint64_t store_last_put(const struct store *store);
 /* Is nothing waiting or being committed? */
 bool store_is_idle(const struct store *store);
 

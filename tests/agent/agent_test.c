@@ -1,0 +1,415 @@
+/* The whole agent between doubles of a driver and of an uplink: opening and closing, an orderly stop
+ * that always ends, allocations that fail, the status. */
+#include "agent/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+#include "ports/driver.h"
+#include "ports/file.h"
+#include "ports/lib/json.h"
+#include "tests/agent/uplink_double.h"
+#include "tests/cmocka.h"
+#include "tests/fault_alloc.h"
+#include "tests/sim/crash_vfs.h"
+#include "tests/sim/sim.h"
+
+#define REPORT_SIZE 8192
+#define STATUS_SIZE (64 * 1024)
+
+struct scene {
+    char folder[64];
+    struct crash_vfs *disk;
+    struct config *config;
+    struct loop *loop;
+    struct agent *agent;
+    struct buffer *buffer; /* of this life, for the uplink */
+    struct double_script script;
+    struct driver_host *driver;
+    uint64_t stored; /* ticket */
+    unsigned resumed;
+    bool driver_stopped;
+    bool finished;
+};
+
+static struct scene **scene_now(void)
+{
+    static struct scene *scene;
+    return &scene;
+}
+
+/* --- a driver: the test's hand --- */
+
+static const struct driver_class hand_class;
+
+static enum err hand_open(struct driver **ret, const struct driver_setup *setup, struct why *why)
+{
+    (void)why;
+    struct driver *driver = calloc(1, sizeof *driver);
+    if (!driver) {
+        return ERR_NOMEM;
+    }
+    driver->class_ = &hand_class;
+    (*scene_now())->driver = setup->host;
+    *ret = driver;
+    return ERR_OK;
+}
+
+static void hand_resume(struct driver *driver)
+{
+    (void)driver;
+    (*scene_now())->resumed++;
+}
+
+static void hand_stored(struct driver *driver, uint64_t ticket)
+{
+    (void)driver;
+    SIM_EXPECT(ticket > (*scene_now())->stored);
+    (*scene_now())->stored = ticket;
+}
+
+static void hand_stop(struct driver *driver)
+{
+    (void)driver;
+    (*scene_now())->driver_stopped = true;
+}
+
+static void hand_close(struct driver *driver)
+{
+    free(driver);
+}
+
+static const struct option no_options[] = {{0}};
+
+static const struct driver_class hand_class = {.type = "hand",
+                                               .help = "",
+                                               .options = no_options,
+                                               .options_size = 1,
+                                               .open = hand_open,
+                                               .resume = hand_resume,
+                                               .stored = hand_stored,
+                                               .stop = hand_stop,
+                                               .close = hand_close};
+
+/* --- the uplink's double, whose script does not come with the configuration --- */
+
+static enum err mirror_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
+{
+    struct uplink_setup mine = *setup;
+    mine.options = &(*scene_now())->script;
+    return double_class.open(ret, &mine, why);
+}
+
+static struct uplink_class *mirror(void)
+{
+    static struct uplink_class class;
+    class = double_class;
+    class.open = mirror_open;
+    class.options = no_options;
+    class.options_size = 1;
+    class.help = "";
+    return &class;
+}
+
+/* --- lives --- */
+
+static void config_put(struct scene *scene)
+{
+    const struct driver_class *drivers[] = {&hand_class, NULL};
+    const struct uplink_class *uplinks[] = {mirror(), NULL};
+    struct config_parts parts = {drivers, uplinks};
+    static const char text[] = "{\"agent\":{\"id\":\"pump-7\",\"stop_grace\":\"3 s\"},"
+                               "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"16 MiB\"},"
+                               "\"streams\":{\"lines\":{},\"alarms\":{\"priority\":9}},"
+                               "\"drivers\":{\"in\":{\"type\":\"hand\",\"routes\":[{\"topic\":"
+                               "\"a\",\"stream\":\"alarms\"}],"
+                               "\"stream\":\"lines\"}},"
+                               "\"uplinks\":{\"cloud\":{\"type\":\"double\",\"linger\":\"0 s\"}}}";
+    char found[REPORT_SIZE];
+    char path[128];
+    struct why why;
+    struct config_report report = {.text = out_over((uint8_t *)found, sizeof found)};
+    (void)snprintf(path, sizeof path, "%s/weir.json", scene->folder);
+    assert_int_equal(file_replace(path, slice_of_text(text), 0600, &why), ERR_OK);
+    if (config_load(&scene->config, path, &parts, &report)) {
+        fail_msg("%.*s", (int)report.text.size, found);
+    }
+    assert_int_equal(unlink(path), 0);
+}
+
+static void freeze(void *context)
+{
+    crash_vfs_freeze(((struct scene *)context)->disk);
+}
+
+static int setup(void **state)
+{
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    *scene_now() = scene;
+    (void)snprintf(scene->folder, sizeof scene->folder, "/tmp/weir-agent.XXXXXX");
+    assert_non_null(mkdtemp(scene->folder));
+    sim_open(1);
+    assert_int_equal(crash_vfs_open(&scene->disk, "agent"), ERR_OK);
+    sim_crash_hook_set(freeze, scene);
+    double_script_init(&scene->script, "cloud", &scene->buffer);
+    config_put(scene);
+    *state = scene;
+    return 0;
+}
+
+static enum err life_open(struct scene *scene)
+{
+    struct why why = {""};
+    struct agent_setup agent_setup = {.config = scene->config, .vfs = "agent"};
+    scene->finished = false;
+    scene->driver_stopped = false;
+    scene->stored = 0;
+    enum err e = loop_open(&scene->loop);
+    agent_setup.loop = scene->loop;
+    e = e ? e : agent_open(&scene->agent, &agent_setup, &why);
+    sim_trace("opening: %s %s", err_name(e), why.text);
+    scene->buffer = e ? NULL : scene->agent->buffer;
+    return e;
+}
+
+static void life_close(struct scene *scene)
+{
+    agent_close(scene->agent);
+    loop_close(scene->loop);
+    scene->agent = NULL;
+    scene->loop = NULL;
+    sim_life_end();
+    sim_life_begin(false);
+}
+
+static int teardown(void **state)
+{
+    struct scene *scene = *state;
+    if (scene->loop) {
+        life_close(scene);
+    }
+    config_close(scene->config);
+    double_script_release(&scene->script);
+    sim_crash_hook_set(NULL, NULL);
+    crash_vfs_close(scene->disk);
+    sim_close();
+    (void)rmdir(scene->folder);
+    free(scene);
+    return 0;
+}
+
+/* Offers until it is refused. */
+static uint64_t offer(struct scene *scene, const char *subject, size_t count)
+{
+    uint64_t ticket = 0;
+    struct event event = {.body_kind = BODY_RAW,
+                          .body = SLICE("a line of some length, as there are many"),
+                          .subject = slice_of_text(subject),
+                          .source = SLICE("hand"),
+                          .wants_ack = true};
+    for (size_t i = 0; i < count; i++) {
+        while (driver_offer(scene->driver, &event, &ticket, NULL)) {
+            sim_run_for(10); /* resume() would say when */
+        }
+    }
+    return ticket;
+}
+
+static void finished(void *context)
+{
+    ((struct scene *)context)->finished = true;
+}
+
+/* How long an orderly stop takes. */
+static uint64_t stop_ms(struct scene *scene)
+{
+    uint64_t since_us = sim_now_us();
+    agent_stop(scene->agent, finished, scene);
+    for (unsigned ms = 0; ms < 120000 && !scene->finished; ms += 10) {
+        sim_run_for(10);
+    }
+    assert_true(scene->finished);
+    return (sim_now_us() - since_us) / 1000;
+}
+
+static uint64_t arrived_of(const struct scene *scene, const char *name, uint64_t count)
+{
+    uint16_t stream = buffer_stream_number(scene->buffer, name);
+    uint64_t arrived = 0;
+    for (uint64_t s = 1; s <= count; s++) {
+        assert_in_range(scene->script.arrived[stream][s], 0, 1);
+        arrived += scene->script.arrived[stream][s];
+    }
+    return arrived;
+}
+
+/* --- tests --- */
+
+static void what_is_taken_arrives_and_so_does_what_the_agent_tells(void **state)
+{
+    struct scene *scene = *state;
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint64_t ticket = offer(scene, "x", 300);
+    assert_int_equal(offer(scene, "a", 20), ticket + 20);
+    sim_run_for(20000);
+    assert_int_equal(scene->stored, 320);
+    assert_int_equal(arrived_of(scene, "lines", 300), 300);
+    assert_int_equal(arrived_of(scene, "alarms", 20), 20);
+    assert_int_equal(arrived_of(scene, "weir.events", 1), 1);        /* the start */
+    assert_int_equal(forward_delivered(scene->agent->forward), 320); /* without it */
+    assert_in_range(stop_ms(scene), 0, 1000);
+    life_close(scene);
+    assert_int_equal(life_open(scene), ERR_OK);
+    sim_run_for(20000);
+    assert_int_equal(arrived_of(scene, "weir.events", 3), 3); /* the stop, and the next start */
+}
+
+/* The commits of a backlog that is being delivered never end; the stop does. */
+static void a_stop_does_not_wait_for_the_backlog(void **state)
+{
+    struct scene *scene = *state;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    offer(scene, "x", 3000);
+    sim_run_for(5000);
+    scene->script.holds = false;
+    scene->script.answer_ms = 3;
+    scene->script.request_size_max = 1000; /* so that it takes many */
+    while (double_lent(&scene->script) > 0) {
+        double_answer(&scene->script, SEND_RETRY, 0);
+    }
+    sim_run_for(2000);
+    size_t before = scene->script.sent_count;
+    uint64_t ticket = offer(scene, "x", 1);
+    assert_in_range(stop_ms(scene), 0, 1000);
+    assert_true(scene->driver_stopped);
+    assert_int_equal(scene->stored, ticket); /* what was taken is stored */
+    assert_in_range(scene->script.sent_count - before, 0, 60);
+    assert_true(scene->script.arrived_count < 3000);
+    life_close(scene);
+    scene->script.request_size_max = 1024 * 1024;
+    assert_int_equal(life_open(scene), ERR_OK);
+    sim_run_for(60000);
+    assert_int_equal(arrived_of(scene, "lines", 3001), 3001);
+}
+
+/* With a disk that takes nothing it ends as well; the source has no acknowledgement. */
+static void a_stop_ends_when_nothing_can_be_stored(void **state)
+{
+    struct scene *scene = *state;
+    struct crash_fault fault = {.op = CRASH_OP_WRITE, .nth = 1, .repeat = UINT64_MAX};
+    assert_int_equal(life_open(scene), ERR_OK);
+    sim_run_for(10000);
+    crash_vfs_fault_set(scene->disk, &fault, 1);
+    offer(scene, "x", 1);
+    sim_run_for(1000);
+    assert_in_range(stop_ms(scene), 1000, 30000);
+    assert_int_equal(scene->stored, 0);
+    crash_vfs_fault_clear(scene->disk);
+}
+
+static void a_stop_waits_for_an_answer_as_long_as_its_grace(void **state)
+{
+    struct scene *scene = *state;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    offer(scene, "a", 1);
+    sim_run_for(1000);
+    assert_true(double_lent(&scene->script) > 0);
+    assert_in_range(stop_ms(scene), 3000, 4000);
+}
+
+static void allocations_that_fail_end_the_opening_and_nothing_else(void **state)
+{
+    struct scene *scene = *state;
+    bool happened = true;
+    unsigned failed = 0;
+    assert_int_equal(life_open(scene), ERR_OK); /* the buffer exists */
+    life_close(scene);
+    for (unsigned n = 1; happened; n++) {
+        fault_alloc_set(n);
+        enum err e = life_open(scene);
+        happened = fault_alloc_happened();
+        fault_alloc_set(0);
+        failed += e != ERR_OK;
+        if (e == ERR_OK) {
+            offer(scene, "x", 1);
+            sim_run_for(1000);
+            assert_int_equal(scene->stored, 1);
+        }
+        life_close(scene);
+        assert_true(n < 10000);
+    }
+    print_message("openings that failed for want of memory: %u\n", failed);
+    assert_true(failed > 50);
+}
+
+static void allocations_that_fail_later_lose_nothing(void **state)
+{
+    struct scene *scene = *state;
+    uint64_t count = 0;
+    unsigned happened = 0;
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (unsigned n = 1; n < 60; n++) {
+        fault_alloc_set(n);
+        for (unsigned i = 0; i < 20; i++) {
+            offer(scene, "x", 1);
+            count++;
+            sim_run_for(50);
+        }
+        sim_run_for(20000);
+        happened += fault_alloc_happened();
+        fault_alloc_set(0);
+    }
+    sim_run_for(60000);
+    assert_int_equal(scene->stored, count);
+    assert_int_equal(arrived_of(scene, "lines", count), count);
+    print_message("allocations that failed while it ran: %u\n", happened);
+    assert_true(happened > 50);
+}
+
+static bool is_json(const struct out *text)
+{
+    static struct json_reader reader;
+    struct json_token token;
+    enum err e;
+    json_init(&reader, out_slice(text));
+    do {
+        e = json_next(&reader, &token);
+    } while (!e);
+    return e == ERR_CLOSED;
+}
+
+static void the_status_is_one_json_object(void **state)
+{
+    struct scene *scene = *state;
+    char *memory = calloc(1, STATUS_SIZE);
+    struct out json = out_over((uint8_t *)memory, STATUS_SIZE - 1);
+    assert_int_equal(life_open(scene), ERR_OK);
+    offer(scene, "x", 10);
+    sim_run_for(10000);
+    agent_status(scene->agent, &json);
+    assert_true(is_json(&json));
+    assert_non_null(strstr(memory, "\"events\":10,\"stored\":10,\"delivered\":10,"));
+    assert_non_null(strstr(memory, "\"name\":\"weir.events\",\"priority\":8,"));
+    free(memory);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_taken_arrives_and_so_does_what_the_agent_tells),
+        TEST(a_stop_does_not_wait_for_the_backlog),
+        TEST(a_stop_ends_when_nothing_can_be_stored),
+        TEST(a_stop_waits_for_an_answer_as_long_as_its_grace),
+        TEST(allocations_that_fail_end_the_opening_and_nothing_else),
+        TEST(allocations_that_fail_later_lose_nothing),
+        TEST(the_status_is_one_json_object),
+    };
+    return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
+}
