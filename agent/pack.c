@@ -81,14 +81,20 @@ uint32_t pack_schema(const struct pack *pack)
     return pack->rows.event_count ? pack->rows.events[0].schema : 0;
 }
 
-/* Arrival times kept by the monotonic clock become wall times where the boot's offset is known. */
+/* Arrival times kept by the monotonic clock become wall times where the boot's offset is known. When
+ * it is too old to be known, the latest that can be: else these events would wait for ever. */
 static void rows_set_times(struct rows *rows, const struct buffer *buffer)
 {
     for (size_t i = 0; i < rows->event_count; i++) {
         struct stored_event *row = &rows->events[i];
         int64_t offset_us;
+        int64_t until_us;
         if (row->trust == TIME_BOOT && buffer_boot_offset(buffer, row->boot, &offset_us)) {
             row->time_us += offset_us;
+            row->trust = TIME_WALL;
+        } else if (row->trust == TIME_BOOT &&
+                   buffer_boot_is_forgotten(buffer, row->boot, &until_us)) {
+            row->time_us = until_us;
             row->trust = TIME_WALL;
         }
     }
@@ -107,6 +113,11 @@ void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
     task->e = buffer_read(buffer, task->stream->info.number, task->range, task->raw_size_max, rows,
                           &task->why);
     task->covered = rows->covered;
+    if (!task->e && !task->cut && rows->covered.last < task->range.last) {
+        /* What is not read would count as gone. */
+        task->e = ERR_FULL;
+        why_set(&task->why, "events in doubt are more than can be read together");
+    }
     if (task->e) {
         task->outcome = PACK_FAILED;
         return;

@@ -285,6 +285,10 @@ void buffer_parcel_each(struct buffer *buffer,
 /* Wall offset of a boot. False: not known yet. */
 bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot,
                         int64_t *ret_offset_us) MUST_USE;
+/* The offsets of the latest boots are kept. Is this one older, so that its offset will never be
+ * known (any more)? Then it had ended, at the latest, at *ret_until_us, wall time. */
+bool buffer_boot_is_forgotten(const struct buffer *buffer, uint32_t boot,
+                              int64_t *ret_until_us) MUST_USE;
 
 /* --- reading --- */
 

@@ -251,18 +251,21 @@ bool state_parcel_open(struct state *state, const struct parcel *parcel)
     return true;
 }
 
+/* The latest boots are kept, in whatever order they come to be known. */
 void state_boot(struct state *state, const struct boot_offset *boot)
 {
+    uint32_t lowest = 0;
     for (uint32_t i = 0; i < state->boot_count; i++) {
         if (state->boots[i].boot == boot->boot) {
             return; /* committed once, never revised */
         }
+        lowest = state->boots[i].boot < state->boots[lowest].boot ? i : lowest;
     }
-    if (state->boot_count == BOOT_COUNT_MAX) {
-        memmove(&state->boots[0], &state->boots[1], (BOOT_COUNT_MAX - 1) * sizeof state->boots[0]);
-        state->boot_count--;
+    if (state->boot_count < BOOT_COUNT_MAX) {
+        state->boots[state->boot_count++] = *boot;
+    } else if (state->boots[lowest].boot < boot->boot) {
+        state->boots[lowest] = *boot;
     }
-    state->boots[state->boot_count++] = *boot;
 }
 
 static void gap_remove(struct state *state, uint32_t index)

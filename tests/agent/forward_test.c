@@ -253,6 +253,59 @@ static void a_dead_uplink_does_not_hold_up_the_other(void **state)
     scene_expect_once(scene, 0, LOW, 1, 2000);
 }
 
+static void put_by_boot(struct scene *scene, uint32_t boot)
+{
+    struct site *site = scene->site;
+    uint64_t commit;
+    uint64_t sequence;
+    struct stored_event event = {.stream = LOW,
+                                 .schema = site->schemas[0],
+                                 .trust = TIME_BOOT,
+                                 .boot = boot,
+                                 .time_us = 5000000,
+                                 .fill_count = 1,
+                                 .fills = {{FILL_TIME_MICROS, 0}},
+                                 .datum = SLICE("an event")};
+    assert_int_equal(store_room(site->store, LOW, 8), ERR_OK);
+    assert_int_equal(store_open_room(site->store, 8), ERR_OK);
+    store_event_put(site->store, &event, 0, &commit, &sequence);
+    site->next[LOW] = sequence + 1;
+}
+
+static void settle_boot(struct scene *scene, uint32_t boot)
+{
+    uint64_t commit;
+    struct boot_offset offset = {.boot = boot, .offset_us = 1000000 * (int64_t)boot};
+    assert_int_equal(store_boot_put(scene->site->store, &offset, &commit), ERR_OK);
+    sim_run_for(50);
+}
+
+/* Times that are not known yet are waited for; those that never will be are not. */
+static void times_by_the_monotonic_clock_are_waited_for(void **state)
+{
+    struct scene *scene = *state;
+    scene_begin(scene);
+    put_by_boot(scene, 30);
+    sim_run_for(10000);
+    assert_int_equal(scene->scripts[0].sent_count, 0);
+    settle_boot(scene, 30);
+    sim_run_for(2 * FLOW_CLOCK_MS);
+    assert_int_equal(scene->scripts[0].arrived[LOW][1], 1);
+    put_by_boot(scene, 2);
+    for (uint32_t boot = 29; boot > 15; boot--) {
+        settle_boot(scene, boot); /* the newest first, as time_trust does */
+    }
+    sim_run_for(2 * FLOW_CLOCK_MS);
+    assert_int_equal(scene->scripts[0].arrived[LOW][2], 0);
+    settle_boot(scene, 15); /* now 16 are kept, and 2 is not among them */
+    settle_boot(scene, 2);
+    sim_run_for(2 * FLOW_CLOCK_MS);
+    assert_int_equal(scene->scripts[0].arrived[LOW][2], 1);
+    put_by_boot(scene, 30); /* the latest is still known */
+    sim_run_for(2 * FLOW_CLOCK_MS);
+    assert_int_equal(scene->scripts[0].arrived[LOW][3], 1);
+}
+
 /* The buffer keeps so many open parcels, and a commit that opens one more would fail for ever. */
 static void open_parcels_are_as_many_as_the_buffer_keeps(void **state)
 {
@@ -401,6 +454,7 @@ int main(void)
         TEST(a_stream_that_has_no_place_does_not_stop_others),
         TEST(numbers_that_are_not_known_yet_are_waited_for),
         TEST(a_dead_uplink_does_not_hold_up_the_other),
+        TEST(times_by_the_monotonic_clock_are_waited_for),
         TEST(open_parcels_are_as_many_as_the_buffer_keeps),
         TEST(a_stop_waits_for_answers_within_its_grace),
         TEST(a_stop_ends_with_its_grace),
