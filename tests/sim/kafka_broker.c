@@ -180,6 +180,15 @@ void broker_id_set(struct broker *broker, const char *cluster_id)
     (void)snprintf(broker->cluster_id, sizeof broker->cluster_id, "%s", cluster_id);
 }
 
+void broker_connections_end(struct broker *broker)
+{
+    for (unsigned i = 0; i < BROKER_PEER_MAX; i++) {
+        if (broker->peers[i]) {
+            broker_peer_end(broker->peers[i]);
+        }
+    }
+}
+
 void broker_password_set(struct broker *broker, const char *password)
 {
     broker->options.password = password;
@@ -190,11 +199,7 @@ void broker_replace(struct broker *broker, const char *cluster_id)
     logs_clear(broker);
     broker->pid_next = 0;
     (void)snprintf(broker->cluster_id, sizeof broker->cluster_id, "%s", cluster_id);
-    for (unsigned i = 0; i < BROKER_PEER_MAX; i++) {
-        if (broker->peers[i]) {
-            broker_peer_end(broker->peers[i]);
-        }
-    }
+    broker_connections_end(broker);
 }
 
 void broker_fault_add(struct broker *broker, const struct broker_fault *fault)

@@ -70,6 +70,8 @@ void broker_node_start(struct broker *broker, unsigned node);
 /* What producer.id.expiration.ms does: forgets ids whose last time stamp is older;
  * returns how many. */
 size_t broker_expire(struct broker *broker, int64_t age_ms);
+/* Ends all connections, as brokers do with those that are idle. */
+void broker_connections_end(struct broker *broker);
 /* The password of the user has been changed. */
 void broker_password_set(struct broker *broker, const char *password);
 /* Another cluster takes this one's place: new id, empty logs. */

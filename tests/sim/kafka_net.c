@@ -247,6 +247,16 @@ void kafka_net_start(struct kafka_net *net, unsigned node)
     net_listen(net->gates[node].host, PORT, &calls, &net->gates[node]);
 }
 
+void kafka_net_end(struct kafka_net *net)
+{
+    broker_connections_end(net->broker);
+    for (unsigned i = 0; i < GUEST_MAX; i++) {
+        if (net->guests[i].peer) {
+            guest_write(&net->guests[i]);
+        }
+    }
+}
+
 void kafka_net_faults_set(struct kafka_net *net, uint32_t per_million, bool every)
 {
     net->faults_per_million = per_million;

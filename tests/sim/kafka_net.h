@@ -14,6 +14,8 @@ void kafka_net_close(struct kafka_net *net);
 /* kill -9 of a node, and its start. */
 void kafka_net_stop(struct kafka_net *net, unsigned node);
 void kafka_net_start(struct kafka_net *net, unsigned node);
+/* Ends all connections in order, as brokers do with those that are idle. */
+void kafka_net_end(struct kafka_net *net);
 /* Gives requests faults at this rate, chosen by the simulation's chance: Produce alone with codes
  * that end well by themselves; or, when `every`, all requests, with every code that is known, and
  * answers that come after the client has lost its patience. */

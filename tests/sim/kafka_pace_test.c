@@ -159,6 +159,28 @@ static void a_part_that_is_broken_is_not_told_again_and_again(void **state)
     scene_end(scene);
 }
 
+/* Brokers end what is idle for ten minutes: nothing is wrong then, and nothing is opened anew before
+ * there is something to send. */
+static void an_idle_connection_that_ends_is_no_fault(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_begin(NULL);
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    uint64_t opened = scene_count(scene, WIRE_API_VERSIONS);
+    unsigned faults = scene->host.fault_count;
+    kafka_net_end(scene->net);
+    host_run(&scene->host, 600000);
+    assert_int_equal(scene_count(scene, WIRE_API_VERSIONS), opened);
+    lot_cut(&scene->second, &scene->host, 41, 40);
+    assert_true(lot_deliver(&scene->second, 5000));
+    assert_in_range(scene_count(scene, WIRE_API_VERSIONS), opened + 1, opened + NODES);
+    assert_int_equal(scene->host.fault_count, faults);
+    assert_int_equal(scene_log_count(scene), 80);
+    scene_end(scene);
+}
+
 /* --- something else than a broker --- */
 
 struct stranger {
@@ -244,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_right_that_is_missing_is_asked_for_each_minute),
         cmocka_unit_test(names_that_are_not_known_are_waited_for),
         cmocka_unit_test(a_part_that_is_broken_is_not_told_again_and_again),
+        cmocka_unit_test(an_idle_connection_that_ends_is_no_fault),
         cmocka_unit_test(strangers_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

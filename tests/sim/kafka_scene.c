@@ -6,8 +6,6 @@
 #include "tests/cmocka.h"
 #include "tests/sim/sim.h"
 
-#define NODES 2
-
 void scene_life_begin(struct scene *scene)
 {
     struct loop *loop;

@@ -7,7 +7,8 @@
 #include "tests/uplink/kafka_host.h"
 #include "uplink/kafka/wire.h"
 
-#define PARTITIONS 4                 /* of the topic "events" */
+#define PARTITIONS 4 /* of the topic "events" */
+#define NODES 2
 #define NOBODY (BROKER_NODE_MAX - 1) /* a node that never runs */
 
 struct scene {
