@@ -114,18 +114,20 @@ void tail_file_cursor(const struct tail_file *file, uint64_t offset, struct out 
     assert(!ret->overflow);
 }
 
-/* Compared by the hash: after a restart the bytes themselves are not known. */
+/* Compared by the hash for what was consumed, because after a restart the bytes themselves are not
+ * known; and as far as they are known. */
 static bool tail_head_fits(const struct tail_file *file, const uint8_t *head, uint16_t head_size)
 {
     uint16_t size = place_head_size(file->offset);
-    return size == 0 ||
-           (head_size >= size && place_hash((struct slice){head, size}) == file->head_hash);
+    return head_size >= size && head_size >= file->head_size &&
+           (size == 0 || place_hash((struct slice){head, size}) == file->head_hash) &&
+           memcmp(head, file->head, file->head_size) == 0;
 }
 
 bool tail_file_check(struct tail_file *file, const struct tail_read *read_)
 {
     file->is_checked = true;
-    if (read_->file_size < file->scanned || read_->file_size < file->offset ||
+    if (read_->file_size < file->scanned || read_->file_size < file->size ||
         !tail_head_fits(file, read_->head, read_->head_size)) {
         file->is_truncated = true;
         return false;
@@ -135,17 +137,56 @@ bool tail_file_check(struct tail_file *file, const struct tail_read *read_)
     return true;
 }
 
-/* A copy goes on where the original was read to, or from its beginning when it is none after all:
- * in doubt twice rather than never. */
-static void tail_copy_let_go(struct tail_file *copy, uint64_t offset)
+/* It is read from its beginning, unless told otherwise. */
+static void tail_copy_let_go(struct tail_file *copy)
 {
     copy->copy_of = -1;
     copy->is_suspect = false;
     copy->is_ready = true;
-    if (offset > 0 && copy->head_size >= place_head_size(offset)) {
-        tail_file_advance(copy, offset);
-        copy->owed = TAIL_OWED_SET;
+}
+
+/* A copy goes on where the original was read to; its own first bytes may have been unwritten when
+ * it was found. In doubt twice rather than never. */
+static void tail_copy_take_over(struct tail_file *copy, const struct tail_file *original)
+{
+    uint64_t offset = copy->size < original->offset ? copy->size : original->offset;
+    uint16_t size = place_head_size(offset);
+    tail_copy_let_go(copy);
+    if (offset == 0 || (size != place_head_size(original->offset) && original->head_size < size)) {
+        return;
     }
+    copy->head_hash = size == place_head_size(original->offset)
+                          ? original->head_hash
+                          : place_hash((struct slice){original->head, size});
+    copy->offset = copy->scanned = offset;
+    copy->owed = TAIL_OWED_SET;
+}
+
+/* The size of a path without what rotation appends: "app.log.2", "app.log-20260301" are generations
+ * of "app.log". */
+static size_t stem_size(const char *path)
+{
+    size_t size = strlen(path);
+    size_t digits = size;
+    while (digits > 0 && path[digits - 1] >= '0' && path[digits - 1] <= '9') {
+        digits--;
+    }
+    bool appended =
+        digits < size && digits > 1 && (path[digits - 1] == '.' || path[digits - 1] == '-');
+    return appended ? digits - 1 : size;
+}
+
+/* Is it named as rotation names a file that is followed? "unit-1" alone is no rotated "unit". */
+static bool tail_is_rotated(const struct tail_files *files, const char *path)
+{
+    size_t size = stem_size(path);
+    for (size_t i = 0; path[size] && i < files->count_max; i++) {
+        const struct tail_file *file = &files->files[i];
+        if (file->is_used && strncmp(file->path, path, size) == 0 && file->path[size] == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void tail_file_finish(struct tail_files *files, struct tail_file *file)
@@ -155,7 +196,7 @@ void tail_file_finish(struct tail_files *files, struct tail_file *file)
     for (size_t i = 0; i < files->count_max; i++) {
         struct tail_file *copy = &files->files[i];
         if (copy->is_used && copy->copy_of == index) {
-            tail_copy_let_go(copy, copy->size < file->offset ? copy->size : file->offset);
+            tail_copy_take_over(copy, file);
         }
     }
     file->owed = TAIL_OWED_DELETE;
@@ -188,15 +229,23 @@ static bool tail_is_copy_name(const char *copy, const char *original)
     return strncmp(copy, original, size) == 0 && (copy[size] == '.' || copy[size] == '-');
 }
 
-/* The slot of which this file, seen for the first time, is a copy: same beginning as far as the
- * original was read, and a name that rotation makes. */
+/* Same beginning as far as the original was read; or, while the copy is being written, as far as it
+ * has come. */
+static bool tail_may_be_copy(const struct tail_file *file, const struct tail_found *found)
+{
+    bool is_begun = found->head_size < file->head_size &&
+                    memcmp(found->head, file->head, found->head_size) == 0;
+    return is_begun || ((file->offset > 0 || file->head_size > 0) &&
+                        tail_head_fits(file, found->head, found->head_size));
+}
+
+/* The slot of which this file, seen for the first time, is a copy; -1: of none. */
 static int tail_original_find(const struct tail_files *files, const struct tail_found *found)
 {
     for (size_t i = 0; i < files->count_max; i++) {
         const struct tail_file *file = &files->files[i];
-        if (file->is_used && file->fd >= 0 && file->offset > 0 &&
-            tail_is_copy_name(found->path, file->path) &&
-            tail_head_fits(file, found->head, found->head_size)) {
+        if (file->is_used && file->fd >= 0 && tail_is_copy_name(found->path, file->path) &&
+            tail_may_be_copy(file, found)) {
             return (int)i;
         }
     }
@@ -221,7 +270,7 @@ static void tail_file_add(struct tail_files *files, struct tail_found *found, ui
                                .size = found->size,
                                .changed_ns = found->changed_ns,
                                .quiet_since_ms = now_ms,
-                               .seen = files->scan_count,
+                               .seen = 2 * files->scan_count,
                                .head_size = found->head_size,
                                .copy_of = copy_of,
                                .is_ready = copy_of < 0};
@@ -247,8 +296,8 @@ static void tail_file_join(struct tail_files *files, struct tail_found *found, u
         }
         bool fits =
             found->size >= file->offset && tail_head_fits(file, found->head, found->head_size);
-        if (!fits && tail_original_find(files, found) >= 0) {
-            tail_file_finish(files, file); /* its inode is a copy of another file by now */
+        if (!fits && tail_is_rotated(files, found->path)) {
+            tail_file_finish(files, file); /* its inode is another rotated file by now: a new one */
             return;
         }
         file->fd = found->fd;
@@ -281,9 +330,8 @@ static void tail_file_miss(struct tail_file *file, bool is_missing, uint64_t now
 static void tail_copy_look(struct tail_files *files, struct tail_file *copy, bool is_same)
 {
     struct tail_file *original = &files->files[copy->copy_of];
-    uint64_t covered = copy->size < original->offset ? copy->size : original->offset;
     if (original->is_truncated) {
-        tail_copy_let_go(copy, covered);
+        tail_copy_take_over(copy, original);
     } else if (is_same) {
         copy->is_suspect = false;
     } else if (!copy->is_suspect) {
@@ -291,7 +339,7 @@ static void tail_copy_look(struct tail_files *files, struct tail_file *copy, boo
         original->is_ready = true; /* was it truncated? reading it tells */
         original->is_checked = false;
     } else if (original->is_checked) {
-        tail_copy_let_go(copy, 0);
+        tail_copy_let_go(copy);
     }
 }
 
@@ -310,6 +358,9 @@ static void tail_files_look(struct tail_files *files, const struct tail_scan *sc
         }
         if (known->fd < 0) {
             continue; /* joined in this scan */
+        }
+        if (known->size < file->size) {
+            file->seen = 2 * files->scan_count + 1; /* anew, even if nobody read the last */
         }
         if (known->size != file->size || known->changed_ns != file->changed_ns) {
             file->size = known->size;
@@ -344,7 +395,7 @@ static void tail_files_settle(struct tail_files *files, const struct tail_scan *
         struct tail_file *file = &files->files[i];
         if (file->is_used && file->is_truncated) {
             file->is_truncated = false;
-            file->seen = files->scan_count; /* younger than the copy of what it held */
+            file->seen = 2 * files->scan_count + 1; /* younger than the copy of what it held */
             file->offset = file->scanned = file->long_next = 0;
             file->head_size = 0;
             file->head_hash = place_hash((struct slice){NULL, 0});
@@ -376,20 +427,6 @@ void tail_files_scanned(struct tail_files *files, struct tail_scan *scan, const 
         files->has_started = true;
         files->is_start_owed = true;
     }
-}
-
-/* The size of a path without what rotation appends: "app.log.2", "app.log-20260301" are generations
- * of "app.log". */
-static size_t stem_size(const char *path)
-{
-    size_t size = strlen(path);
-    size_t digits = size;
-    while (digits > 0 && path[digits - 1] >= '0' && path[digits - 1] <= '9') {
-        digits--;
-    }
-    bool appended =
-        digits < size && digits > 1 && (path[digits - 1] == '.' || path[digits - 1] == '-');
-    return appended ? digits - 1 : size;
 }
 
 /* Who was seen first is older; seen together, who changed first; else (clocks of file systems are

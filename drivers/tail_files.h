@@ -30,7 +30,9 @@ struct tail_file {
     uint64_t head_hash; /* of the first place_head_size(offset) bytes */
     uint64_t size;      /* at the last scan */
     int64_t changed_ns; /* likewise */
-    uint64_t seen;      /* number of the scan that first saw this generation; 0: before the start */
+    uint64_t
+        seen; /* twice the number of the scan that first saw it, 1 more for one that begins anew
+                    * under its name; 0: known from before the start */
     uint64_t quiet_since_ms;   /* nothing was written since */
     bool is_ready;             /* has to be read */
     bool is_missing;           /* no path led to it in the last scan */

@@ -326,12 +326,13 @@ static void a_copy_is_not_read_twice(void **state)
     }
 }
 
-/* Several generations that were copied and truncated, while the agent ran or not: each line once,
- * the older generation first. */
+/* Several generations that were copied and truncated, while the agent ran, or not, or was started
+ * in between and had no room: each line once, the older generation first. */
 static void copies_keep_their_order(void **state)
 {
     (void)state;
-    for (int restart = 0; restart < 2; restart++) {
+    for (unsigned started_at = 3; started_at <= 7; started_at++) {
+        bool restart = started_at > 3;
         struct fixture f;
         fixture_init(&f, "a.log*");
         append(&f, "a.log", "line 1\nline 2\n");
@@ -346,7 +347,10 @@ static void copies_keep_their_order(void **state)
         append(&f, "a.log", "line 3\n");
         for (unsigned n = 4; n <= 6; n++) {
             char text[32];
-            snprintf(text, sizeof text, "line %u\n", n);
+            snprintf(text, sizeof text, "line %u%*s\n", n, (int)(9 - n), "");
+            if (n == started_at) {
+                fixture_start(&f);
+            }
             host_run(f.loop, 30);
             (void)rename(path_of(&f, "a.log.2"), path_of(&f, "a.log.3"));
             (void)rename(path_of(&f, "a.log.1"), path_of(&f, "a.log.2"));
@@ -354,7 +358,7 @@ static void copies_keep_their_order(void **state)
             append(&f, "a.log", text);
         }
         f.host.room = SIZE_MAX;
-        if (restart) {
+        if (started_at > 6) {
             fixture_start(&f);
         } else {
             host_run(f.loop, 30);
@@ -362,11 +366,40 @@ static void copies_keep_their_order(void **state)
         }
         for (unsigned n = 1; n <= 6; n++) {
             char text[32];
-            snprintf(text, sizeof text, "line %u", n);
+            snprintf(text, sizeof text, "line %u%*s", n, n < 4 ? 0 : (int)(9 - n), "");
             expect(&f, n - 1, text);
         }
         host_run(f.loop, 100);
         assert_int_equal(f.host.event_count, 6);
+        fixture_release(&f);
+    }
+}
+
+/* A scan finds the copy when nothing, or only its beginning, has been written. */
+static void a_copy_that_is_being_written_is_not_read_twice(void **state)
+{
+    (void)state;
+    static const char whole[] = "first line\n2\n3\n";
+    for (size_t written = 0; written <= 8; written += 8) {
+        struct fixture f;
+        fixture_init(&f, "a.log*");
+        append(&f, "a.log", "first line\n2\n");
+        fixture_start(&f);
+        expect(&f, 1, "2");
+        append_bytes(&f, "a.log.1", whole, written);
+        host_run(f.loop, 40);
+        f.host.room = 0;
+        append(&f, "a.log", "3\n");
+        append(&f, "a.log.1", whole + written);
+        assert_int_equal(truncate(path_of(&f, "a.log"), 0), 0);
+        append(&f, "a.log", "4\n");
+        host_run(f.loop, 40);
+        f.host.room = SIZE_MAX;
+        tail_class.resume(f.driver);
+        expect(&f, 2, "3");
+        expect(&f, 3, "4");
+        host_run(f.loop, 100);
+        assert_int_equal(f.host.event_count, 4);
         fixture_release(&f);
     }
 }
@@ -607,6 +640,7 @@ int main(void)
         cmocka_unit_test(a_truncated_file_is_read_from_its_beginning),
         cmocka_unit_test(a_copy_is_not_read_twice),
         cmocka_unit_test(copies_keep_their_order),
+        cmocka_unit_test(a_copy_that_is_being_written_is_not_read_twice),
         cmocka_unit_test(a_copy_over_a_known_file_is_not_read_twice),
         cmocka_unit_test(a_file_out_of_sight_for_a_moment_is_not_read_twice),
         cmocka_unit_test(a_file_that_only_begins_alike_is_read),
