@@ -252,11 +252,16 @@ int avro_command(int argc, char **argv)
     if (argc == 3 && strcmp(argv[0], "decode") == 0) {
         return convert(argv[1], argv[2], decode_one);
     }
-    if (argc == 2 && strcmp(argv[0], "cat") == 0) {
-        return cat(argv[1]);
+    if (argc >= 2 && strcmp(argv[0], "cat") == 0) {
+        int worst = EXIT_FINE;
+        for (int i = 1; i < argc; i++) {
+            int code = cat(argv[i]); /* the good records of all */
+            worst = code > worst ? code : worst;
+        }
+        return worst;
     }
     return command_misuse("avro", "usage: weir avro encode SCHEMA JSON [--plain] | decode SCHEMA "
-                                  "BIN | cat FILE   (\"-\" is standard input)");
+                                  "BIN | cat FILE...   (\"-\" is standard input)");
 }
 
 static void print_hash(const char *name, enum hash_kind kind, struct slice canonical)

@@ -51,7 +51,7 @@ static const struct {
     {"config", config_words, "config show [CONFIG] | schema | reference",
      "show: the configuration with every default filled in, secrets as ***. schema: a JSON Schema "
      "of the\nconfiguration. reference: every option, as Markdown."},
-    {"avro", avro_command, "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN | cat FILE",
+    {"avro", avro_command, "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN | cat FILE...",
      "Avro's binary encoding from and to Avro's JSON encoding (--plain: from a payload, as intake "
      "maps it), and\ncontainer files as lines. \"-\" is standard input."},
     {"schema", schema_command, "schema canonical FILE | fingerprint FILE",

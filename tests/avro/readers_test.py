@@ -276,6 +276,8 @@ def test_damage():
         content = f.read()
     r = run("avro", "cat", write("cut.avro", content[:-20]))
     whole = (records - 1) // 100 * 100
+    both = run("avro", "cat", path("cut.avro"), file)
+    check("the files behind it", both.returncode == 2 and len(both.stdout.splitlines()) == whole + records, both.stderr)
     check("a file that is cut", r.returncode == 2 and len(r.stdout.splitlines()) == whole and b"cut.avro: byte" in r.stderr, r.stderr)
 
 
