@@ -50,9 +50,7 @@ void agent_measure(void *context, struct events_measures *ret)
     const struct agent *agent = context;
     const struct buffer_changes *state = store_state(agent->store);
     struct intake_totals totals;
-    struct buffer_wear wear;
     intake_totals(agent->intake, &totals);
-    buffer_wear(agent->buffer, &wear);
     *ret = (struct events_measures){.uptime_s = (clock_monotonic_us() - agent->opened_us) / 1000000,
                                     .backlog = backlog(agent),
                                     .delivered = forward_delivered(agent->forward),
@@ -61,8 +59,8 @@ void agent_measure(void *context, struct events_measures *ret)
                                     .aside_reason = intake_aside_reason(agent->intake),
                                     .buffer_bytes = state->file_size,
                                     .buffer_share = state->used_share,
-                                    .wear_bytes = wear.bytes,
-                                    .wear_syncs = wear.syncs,
+                                    .wear_bytes = state->wear.bytes,
+                                    .wear_syncs = state->wear.syncs,
                                     .clock_is_trusted =
                                         time_trust_is_given(intake_time(agent->intake))};
     for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
@@ -86,8 +84,7 @@ static void put_totals(const struct agent *agent, struct out *json)
 static void put_buffer(const struct agent *agent, struct out *json)
 {
     const struct buffer_changes *state = store_state(agent->store);
-    struct buffer_wear wear;
-    buffer_wear(agent->buffer, &wear);
+    const struct buffer_wear *wear = &state->wear;
     out_put_text(json, "\"buffer\":{\"path\":");
     out_put_json(json, slice_of_text(agent->setup.config->buffer.path));
     out_put_format(json, ",\"size\":%" PRIu64 ",\"size_max\":%lld,\"used_share\":%.4f,\"trouble\":",
@@ -101,7 +98,7 @@ static void put_buffer(const struct agent *agent, struct out *json)
     out_put_format(json,
                    "},\"wear\":{\"bytes\":%" PRIu64 ",\"bytes_asked\":%" PRIu64
                    ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64 "}",
-                   wear.bytes, wear.bytes_asked, wear.syncs, wear.commits);
+                   wear->bytes, wear->bytes_asked, wear->syncs, wear->commits);
 }
 
 static void put_loop(struct agent *agent, struct out *json)

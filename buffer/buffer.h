@@ -254,6 +254,15 @@ struct stream_state {
     int64_t oldest_time_us; /* 0: none */
 };
 
+/* Counted at the file system's seam, since the process started. */
+struct buffer_wear {
+    uint64_t bytes;       /* written, as 4 KiB blocks dirtied between two syncs */
+    uint64_t bytes_asked; /* as handed to write() */
+    uint64_t syncs;
+    uint64_t commits;
+};
+void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
+
 /* After a commit: what changed, by value; memory of the buffer, valid until the next commit. */
 struct buffer_changes {
     const struct owed *owed; /* entries that changed; after buffer_open all: see buffer_state() */
@@ -268,6 +277,7 @@ struct buffer_changes {
     uint64_t used_share;                /* millionths of size_max that hold something */
     bool file_is_tight;                 /* at least 90 % full: acknowledge at once */
     uint64_t aside_count;
+    struct buffer_wear wear;
 };
 
 /* ERR_NOSPACE (cap or disk), ERR_IO, ERR_READONLY, ERR_NOMEM: nothing of it is stored, everything
@@ -314,14 +324,5 @@ enum err buffer_read(struct buffer *buffer, uint16_t stream, struct range range,
 enum err buffer_aside_each(struct buffer *buffer, int64_t id_after, size_t count_max,
                            void (*each)(void *context, int64_t id, const struct aside *aside),
                            void *context, struct why *why) MUST_USE;
-
-/* --- wear: counted at the file system's seam, since the process started --- */
-struct buffer_wear {
-    uint64_t bytes;       /* written, as 4 KiB blocks dirtied between two syncs */
-    uint64_t bytes_asked; /* as handed to write() */
-    uint64_t syncs;
-    uint64_t commits;
-};
-void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
 
 #endif

@@ -300,6 +300,7 @@ void buffer_state(struct buffer *b, struct buffer_changes *ret)
         .file_is_tight = used * 10 >= b->page_max * 9,
         .aside_count = b->state->aside_count,
     };
+    buffer_wear(b, &ret->wear);
 }
 
 enum err buffer_commit(struct buffer *b, const struct buffer_write *write,

@@ -110,6 +110,33 @@ static void reference_table(const struct option *table, struct out *out)
     }
 }
 
+static void reference_events(struct out *out)
+{
+    out_put_text(
+        out,
+        "\n## weir.events\n\n"
+        "The agent's own stream, by which the centre learns how it is. It needs no configuration: "
+        "priority 8, `drop_oldest`, at most 1 % of the buffer; key: the agent's name. Which "
+        "uplinks "
+        "carry it: `uplinks.NAME.streams`. Schema `weir.Event`; fields that a kind does not need "
+        "are empty or 0.\n\n"
+        "| kind | when | fields beside time, agent, incarnation, version |\n| --- | --- | --- |\n"
+        "| `start` | the agent has started | `count`: how often this buffer was opened |\n"
+        "| `stop` | an orderly stop; none before a `start`: it was killed, or lost power | |\n"
+        "| `gap` | events were dropped by a rule | `stream`, `uplink` (empty: all), `first`, "
+        "`last`, "
+        "`count`, `reason`: `drop_oldest`, `hold_max`, `merged` |\n"
+        "| `damage` | events were found damaged in the buffer | `stream`, `first`, `last`, "
+        "`count`, "
+        "`reason` |\n"
+        "| `aside` | events were set aside | `count` since the last word, `text`: the last reason "
+        "|\n"
+        "| `health` | each hour | `health`: uptime, backlog, dropped, delivered, refused, aside, "
+        "buffer, wear, clock |\n\n"
+        "Gaps and set-aside events are told every 10 minutes at most; each gap is told exactly "
+        "once.\n");
+}
+
 void print_reference(const struct config_parts *parts, struct out *ret)
 {
     out_put_text(
@@ -131,6 +158,7 @@ void print_reference(const struct config_parts *parts, struct out *ret)
     reference_table(buffer_options_table, ret);
     out_put_text(ret, "\n## streams.NAME\n\n");
     reference_table(stream_options_table, ret);
+    reference_events(ret);
     out_put_text(ret, "\n## drivers.NAME: all types\n\n");
     reference_table(driver_common_table, ret);
     for (size_t i = 0; parts->drivers[i]; i++) {
