@@ -165,6 +165,8 @@ void forward_schedule(struct forward *forward);
 void forward_gather(struct forward *forward);
 void forward_gathered(struct forward *forward);
 const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema);
+/* The key of a parcel's events (ports/parcel.h: enum parcel_key). */
+struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key);
 void forward_check_finished(struct forward *forward);
 
 /* --- forward_schema.c --- */

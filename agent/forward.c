@@ -66,11 +66,15 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
         return true;
     }
     task->schema = &schema->info;
-    task->key = &schema->key;
     task->target = flow->target;
     if (!task->cut) {
+        task->key = forward_schema_key(schema, flow->parcel.key);
         return true;
     }
+    task->key = schema->key;
+    flow->parcel.key = flow->host->setup.by_agent ? PARCEL_KEY_AGENT
+                       : schema->key.schema       ? PARCEL_KEY_FIELD + schema->key.field
+                                                  : PARCEL_KEY_NONE;
     struct uplink *uplink = flow->host->uplink;
     struct why why = {""};
     enum err e =

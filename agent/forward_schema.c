@@ -19,6 +19,15 @@ const struct forward_schema *forward_schema_find(const struct forward *forward, 
     return NULL;
 }
 
+struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key)
+{
+    uint32_t field = parcel_key - PARCEL_KEY_FIELD;
+    bool is_field = parcel_key >= PARCEL_KEY_FIELD &&
+                    avro_schema_root(schema->parsed)->kind == AVRO_RECORD &&
+                    field < avro_schema_root(schema->parsed)->field_count;
+    return is_field ? (struct key){schema->parsed, field} : (struct key){0};
+}
+
 static const char *stream_key_field(const struct forward *forward, uint16_t stream)
 {
     for (size_t i = 0; i < forward->setup.stream_count; i++) {
@@ -60,15 +69,12 @@ enum err forward_schema_add(struct forward *forward, uint16_t stream,
     schema->info = *info;
     const char *field = stream_key_field(forward, stream);
     struct why why = {""};
-    enum err e = ERR_OK;
-    if (field) {
-        e = avro_schema_parse(&schema->parsed, info->json, &why);
-        if (!e && key_find(&schema->key, schema->parsed, field, &why)) {
-            /* An older version without this field: its events have no key. */
-            log_warn("forward", "schema %u: %s; its events go out without a key", info->number,
-                     why.text);
-            schema->key = (struct key){0};
-        }
+    enum err e = avro_schema_parse(&schema->parsed, info->json, &why);
+    if (!e && field && key_find(&schema->key, schema->parsed, field, &why)) {
+        /* An older version without this field: its events have no key. */
+        log_warn("forward", "schema %u: %s; its events go out without a key", info->number,
+                 why.text);
+        schema->key = (struct key){0};
     }
     if (e) {
         log_error("forward", "schema %u of the buffer: %s", info->number, why.text);

@@ -129,8 +129,8 @@ void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
 
 static struct slice row_key(const struct pack_task *task, struct slice datum, struct out *scratch)
 {
-    return task->uplink->by_agent ? slice_of_text(task->agent_key)
-                                  : key_of(task->key, datum, scratch);
+    return task->parcel->key == PARCEL_KEY_AGENT ? slice_of_text(task->agent_key)
+                                                 : key_of(&task->key, datum, scratch);
 }
 
 /* Datums and keys of all rows; stops before the first whose time is not known yet, or when memory
@@ -158,12 +158,20 @@ void pack_prepare(struct pack *pack, const struct pack_task *task)
     rows_complete(pack, task);
 }
 
+/* By the agent's key all rows are in one partition, whatever its name is by now. */
+static uint32_t row_partition(const struct pack *pack, const struct pack_task *task, size_t index)
+{
+    uint64_t sequence = pack->rows.events[index].sequence;
+    return task->parcel->key == PARCEL_KEY_AGENT && !task->cut
+               ? task->parcel->parts[0].partition
+               : task->uplink->class_->place(&task->target, pack->keys[index], sequence);
+}
+
 bool pack_row_is_in(const struct pack *pack, const struct pack_task *task, size_t index,
                     uint32_t partition)
 {
     assert(index < pack->count);
-    uint64_t sequence = pack->rows.events[index].sequence;
-    return task->uplink->class_->place(&task->target, pack->keys[index], sequence) == partition;
+    return row_partition(pack, task, index) == partition;
 }
 
 /* The part of the cut that takes this partition; a new one while there is room. */
@@ -188,8 +196,7 @@ static void cut_parts(struct pack *pack, struct pack_task *task)
     struct parcel *parcel = task->parcel;
     parcel->part_count = 0;
     for (size_t i = 0; i < pack->count; i++) {
-        uint32_t partition = task->uplink->class_->place(&task->target, pack->keys[i],
-                                                         pack->rows.events[i].sequence);
+        uint32_t partition = row_partition(pack, task, i);
         assert(partition < task->target.partition_count);
         pack->part_of[i] = part_for(parcel, partition);
         if (pack->part_of[i] == NO_PART) {
@@ -212,7 +219,7 @@ static void find_parts(struct pack *pack, const struct pack_task *task)
     const struct parcel *parcel = task->parcel;
     for (size_t i = 0; i < pack->count; i++) {
         uint64_t sequence = pack->rows.events[i].sequence;
-        uint32_t partition = task->uplink->class_->place(&task->target, pack->keys[i], sequence);
+        uint32_t partition = row_partition(pack, task, i);
         pack->part_of[i] = NO_PART;
         for (uint32_t p = 0; p < parcel->part_count; p++) {
             const struct part *part = &parcel->parts[p];

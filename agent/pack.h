@@ -42,9 +42,9 @@ struct pack_task {
     const struct forward_uplink *uplink;
     const struct forward_stream *stream;
     const struct schema_info *schema; /* of the rows */
-    const struct key *key;
-    const char *agent_key; /* the key with by_agent */
-    const char *identity;  /* agent id/incarnation, for {id} fields */
+    struct key key;                   /* with a parcel that exists: what its `key` says */
+    const char *agent_key;            /* the key with PARCEL_KEY_AGENT */
+    const char *identity;             /* agent id/incarnation, for {id} fields */
     struct target target;
     struct range range; /* what to read: owed, or the hull of the wanted parts */
     size_t raw_size_max;

@@ -34,6 +34,7 @@ void parcel_encode(const struct parcel *parcel, struct out *ret)
     out_put_byte(ret, parcel->lane);
     out_put_byte(ret, parcel->layout);
     out_put_uvarint(ret, parcel->schema);
+    out_put_uvarint(ret, parcel->key);
     put_range(ret, parcel->range);
     put_text(ret, parcel->target);
     put_text(ret, parcel->cluster_id);
@@ -125,6 +126,7 @@ bool parcel_decode(struct parcel *ret, struct slice *data)
         return false;
     }
     ret->schema = (uint32_t)take(&t, UINT32_MAX);
+    ret->key = (uint32_t)take(&t, UINT32_MAX);
     ret->range = take_range(&t);
     take_text(&t, ret->target, sizeof ret->target);
     take_text(&t, ret->cluster_id, sizeof ret->cluster_id);

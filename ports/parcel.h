@@ -52,12 +52,21 @@ struct part {
     bool done;
 };
 
+/* What the key of its events is, and so where they are placed: the same after a crash, whatever the
+ * configuration says by then. */
+enum parcel_key {
+    PARCEL_KEY_NONE = 0,
+    PARCEL_KEY_AGENT = 1, /* the agent's: all of them in one partition */
+    PARCEL_KEY_FIELD = 2, /* + index of a field of the schema */
+};
+
 struct parcel {
     uint16_t uplink;
     uint16_t stream;
     uint8_t lane;    /* enum lane: the slot */
     uint8_t layout;  /* enum layout */
     uint32_t schema; /* the buffer's number of the schema that all its events have */
+    uint32_t key;    /* enum parcel_key */
     struct range range;
     char target[TARGET_NAME_SIZE_MAX];
     char cluster_id[CLUSTER_ID_SIZE_MAX];
