@@ -208,19 +208,20 @@ static void flow_send_current(struct flow *flow)
             flow_want(flow, TASK_BUILD, 0);
             return;
         }
-        if (!flow->parcel.parts[current[i]].assigned &&
-            flow->batches[current[i]]->state == BATCH_BUILT) {
+    }
+    /* What has its numbers is sent first: an uplink may give others only when these are settled. */
+    for (size_t i = 0; i < count; i++) {
+        if (flow->batches[current[i]]->state != BATCH_BUILT) {
+            continue;
+        }
+        if (flow->parcel.parts[current[i]].assigned) {
+            flow_send(flow, current[i]);
+        } else {
             unassigned[unassigned_count++] = current[i];
         }
     }
     if (unassigned_count > 0) {
         flow_assign(flow, unassigned, unassigned_count);
-        return;
-    }
-    for (size_t i = 0; i < count && !flow->host->forward->stopping; i++) {
-        if (flow->batches[current[i]]->state == BATCH_BUILT) {
-            flow_send(flow, current[i]);
-        }
     }
 }
 
