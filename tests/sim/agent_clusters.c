@@ -155,10 +155,29 @@ static void all_nodes_kill(struct site_cluster *cluster)
     cluster->site->happened[HAPPENS_CLUSTER_DOWN]++;
 }
 
+/* Another cluster behind the same names, with the same topics. Once: its producer ids are others. */
+static void cluster_replace(struct site_cluster *cluster)
+{
+    char id[32];
+    if (cluster->is_replaced || sim_below(4)) {
+        return;
+    }
+    (void)snprintf(id, sizeof id, "cluster-%s-2", cluster_names[cluster->index]);
+    cluster->is_replaced = true;
+    broker_id_set(cluster->broker, id);
+    if (sim_below(2)) {
+        net_cut_all();
+    }
+    cluster->site->happened[HAPPENS_CLUSTER_REPLACED]++;
+}
+
 static void one_thing(struct site_cluster *cluster)
 {
     struct site *site = cluster->site;
-    switch (sim_below(8)) {
+    switch (sim_below(9)) {
+    case 7:
+        cluster_replace(cluster);
+        break;
     case 0:
         all_nodes_kill(cluster);
         break;

@@ -106,6 +106,7 @@ void site_config_load(struct site *site)
     file_put(site, "reading.avsc", slice_of_text(schema));
     file_put(site, "weir.json", out_slice(&o));
     (void)snprintf(path, sizeof path, "%s/weir.json", site->folder);
+    config_close(site->config);
     enum err e = config_load(&site->config, path, &parts, &report);
     if (e) {
         sim_trace("%.*s", (int)report.text.size, found);

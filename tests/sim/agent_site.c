@@ -2,6 +2,7 @@
 #include "tests/sim/agent_site.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "agent/agent_impl.h"
@@ -23,6 +24,8 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "stop_too_long",
                                                     "reboot",
                                                     "start_failed",
+                                                    "crash_at_start",
+                                                    "other_settings",
                                                     "outage",
                                                     "long_outage",
                                                     "cut_all",
@@ -36,6 +39,7 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "partitions_added",
                                                     "topic_late",
                                                     "producer_forgotten",
+                                                    "cluster_replaced",
                                                     "wall_jump",
                                                     "wall_unknown",
                                                     "io_error",
@@ -136,14 +140,25 @@ static bool life_open(struct site *site)
     struct agent_setup setup = {.loop = site->loop, .config = site->config, .vfs = "site"};
     site->agent = NULL;
     e = agent_open(&site->agent, &setup, &why);
-    if (e) {
+    bool is_cut = crash_vfs_is_frozen(site->disk);
+    if (e || is_cut) {
         sim_trace("the agent does not start: %s", why.text);
-        SIM_EXPECT(e == ERR_IO || e == ERR_NOSPACE || e == ERR_CLOSED); /* as the disk fails */
-        SIM_EXPECT(site->disk_back_us > 0);
+        SIM_EXPECT(!e || e == ERR_IO || e == ERR_NOSPACE || e == ERR_CLOSED); /* as disks fail */
+        SIM_EXPECT(is_cut || site->disk_back_us > 0);
+        site->happened[is_cut ? HAPPENS_CRASH_AT_START : HAPPENS_START_FAILED]++;
+        if (is_cut) {
+            sim_life_crash();
+        }
+        agent_close(site->agent);
+        site->agent = NULL;
         loop_close(site->loop);
-        site->happened[HAPPENS_START_FAILED]++;
+        if (is_cut) {
+            (void)crash_vfs_crash(site->disk, CRASH_ANY, sim_random());
+            site->disk_back_us = 0;
+        }
         return false;
     }
+    crash_vfs_freeze_after(site->disk, 0);
     ledger_recovered(&site->ledger, site->agent->buffer);
     for (unsigned i = 0; i < SOURCE_COUNT; i++) {
         source_recovered(&site->sources[i], site->agent->buffer);
@@ -157,6 +172,13 @@ static void life_begin(struct site *site, bool reboot)
     site->freeze_us = 0;
     if (reboot) {
         weather_boot(site);
+    }
+    if (site->profile.reconfigures) {
+        site_config_load(site);
+        site->happened[HAPPENS_OTHER_SETTINGS]++;
+    }
+    if (sim_below(8) == 0) {
+        crash_vfs_freeze_after(site->disk, 1 + sim_below(120)); /* the power goes again */
     }
     for (unsigned i = 0; !life_open(site); i++) {
         SIM_EXPECT(i < START_TRIES_MAX);
@@ -242,9 +264,31 @@ static bool life_run(struct site *site)
     return power;
 }
 
+static void flow_say(const struct flow *flow)
+{
+    if (!flow->has_parcel) {
+        sim_trace("%s %s: no parcel, wants %u, %u owed ranges", flow->host->setup.name,
+                  flow->stream->info.name, flow->wanted, flow->owed.range_count);
+    }
+    for (uint32_t i = 0; i < flow->parcel.part_count && flow->has_parcel; i++) {
+        const struct part *part = &flow->parcel.parts[i];
+        sim_trace("%s %s: part %" PRIu32 " of %" PRIu32 ", wants %u, lent %u, holds %u, waits %u, "
+                  "commit %" PRIu64 ", assigned %u, done %u, batch %d",
+                  flow->host->setup.name, flow->stream->info.name, i, part->partition, flow->wanted,
+                  flow->lent_count, flow->holds, flow->waits_for_uplink, flow->commit,
+                  part->assigned, part->done, flow->batches[i] ? (int)flow->batches[i]->state : -1);
+    }
+}
+
 /* Where it stands, into the trace. */
 static void site_say(struct site *site)
 {
+    for (size_t u = 0; u < LEDGER_UPLINKS; u++) {
+        const struct uplink_host *host = &site->agent->forward->hosts[u];
+        for (size_t i = 0; i < host->flow_count; i++) {
+            flow_say(&host->flows[i]);
+        }
+    }
     char text[8192];
     struct out out = out_over(text, sizeof text);
     agent_status(site->agent, &out);
@@ -273,6 +317,7 @@ static void profile_choose(struct site *site)
                                           .disk_fails = sim_below(2) == 0,
                                           .clock_is_bad = sim_below(4) == 0,
                                           .hold_max = sim_below(8) == 0,
+                                          .reconfigures = sim_below(2) == 0,
                                           .all_codes = sim_below(2) == 0,
                                           .events_are_bad = sim_below(3) > 0,
                                           .in_doubt_is_set_aside = sim_below(8) == 0};

@@ -20,6 +20,8 @@ enum happening {
     HAPPENS_STOP_TOO_LONG,
     HAPPENS_REBOOT,
     HAPPENS_START_FAILED,
+    HAPPENS_CRASH_AT_START,
+    HAPPENS_OTHER_SETTINGS,
     /* network */
     HAPPENS_OUTAGE,
     HAPPENS_LONG_OUTAGE,
@@ -35,6 +37,7 @@ enum happening {
     HAPPENS_PARTITIONS_ADDED,
     HAPPENS_TOPIC_LATE,
     HAPPENS_PRODUCER_FORGOTTEN,
+    HAPPENS_CLUSTER_REPLACED,
     /* clock */
     HAPPENS_WALL_JUMP,
     HAPPENS_WALL_UNKNOWN,
@@ -68,6 +71,7 @@ struct site_cluster {
     unsigned node_count;
     uint64_t node_back_us[BROKER_NODE_MAX]; /* 0: it is up */
     uint64_t expired_us;
+    bool is_replaced;
     uint32_t partitions[LEDGER_STREAMS]; /* 0: the topic is not there yet */
 };
 
@@ -81,6 +85,7 @@ struct site_profile {
     bool disk_fails;
     bool clock_is_bad; /* unknown at each start of the machine */
     bool hold_max;
+    bool reconfigures; /* another configuration in each life */
     bool all_codes;
     bool events_are_bad;
     bool in_doubt_is_set_aside;
@@ -135,7 +140,7 @@ void clusters_close(struct site *site);
 void clusters_tick(struct site *site);
 void clusters_mend(struct site *site);
 
-/* agent_config.c: the configuration of this seed, loaded. */
+/* agent_config.c: a configuration by chance, loaded; the one before is closed. */
 void site_config_load(struct site *site);
 
 #endif
