@@ -201,29 +201,85 @@ static void due_fired(struct timer *timer)
     store_begin(CONTAINER_OF(timer, struct store, due));
 }
 
-/* Deliveries of the open batch go along with a batch that found no room: they are what makes
- * room. Not when that has set-aside events: they and the word that their range has ended stay
- * together; and not past a parcel, for what is said of a parcel comes behind it. */
+static void aside_move(struct batch_memory *to, const struct aside *aside)
+{
+    struct aside *copy = &to->asides[to->write.aside_count++];
+    struct slice *texts[] = {&copy->source, &copy->reason, &copy->body};
+    *copy = *aside;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        uint8_t *at = to->aside_bytes + to->aside_size;
+        if (texts[i]->size) {
+            memcpy(at, texts[i]->data, texts[i]->size);
+        }
+        texts[i]->data = at;
+        to->aside_size += texts[i]->size;
+    }
+}
+
+/* Events that a destination refused, of the open batch. False: they stay where they are. */
+static bool store_lend_asides(struct batch_memory *to, struct batch_memory *from)
+{
+    size_t count = 0;
+    size_t size = 0;
+    for (size_t i = 0; i < from->write.aside_count; i++) {
+        const struct aside *a = &from->asides[i];
+        count += a->kind == ASIDE_DATUM;
+        size += a->kind == ASIDE_DATUM ? a->source.size + a->reason.size + a->body.size : 0;
+    }
+    if (to->write.aside_count + count > ASIDE_MAX || to->aside_size + size > ASIDE_BYTES_MAX) {
+        return false;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < from->write.aside_count; i++) {
+        if (from->asides[i].kind == ASIDE_DATUM) {
+            aside_move(to, &from->asides[i]);
+        } else {
+            from->asides[kept++] = from->asides[i];
+        }
+    }
+    from->write.aside_count = kept;
+    return true;
+}
+
+/* Is a parcel in it of which an open delivery says something? */
+static bool has_parcel_of(const struct batch_memory *b, const struct part_done *dones, size_t count)
+{
+    for (size_t i = 0; i < b->write.parcel_count; i++) {
+        for (size_t k = 0; k < count; k++) {
+            const struct parcel *p = &b->parcels[i];
+            if (p->uplink == dones[k].uplink && p->stream == dones[k].stream &&
+                p->lane == dones[k].lane) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Deliveries of the open batch go along with a batch that found no room: they are what makes room.
+ * An event that was set aside goes with the word that its range has ended, or neither does; and
+ * what is said of a parcel comes behind it. */
 static void store_lend_deliveries(struct store *store)
 {
     struct batch_memory *to = store->busy;
     struct batch_memory *from = store->open;
-    if (from->write.aside_count > 0 || from->write.parcel_count > 0 || to->write.parcel_count > 0) {
+    size_t size = from->write.done_count * DONE_SIZE + from->write.end_count * END_SIZE;
+    if (has_parcel_of(to, from->dones, from->write.done_count) ||
+        to->write.done_count + from->write.done_count > DONE_MAX ||
+        to->write.end_count + from->write.end_count > END_MAX ||
+        to->forward_size + size > FORWARD_SIZE_MAX || !store_lend_asides(to, from)) {
         return;
     }
-    size_t taken = 0;
-    while (taken < from->write.done_count && to->write.done_count < DONE_MAX &&
-           to->forward_size + DONE_SIZE <= FORWARD_SIZE_MAX) {
-        to->dones[to->write.done_count++] = from->dones[taken++];
-        to->forward_size += DONE_SIZE;
-    }
-    from->write.done_count -= taken;
-    memmove(from->dones, from->dones + taken, from->write.done_count * sizeof from->dones[0]);
-    while (from->write.end_count > 0 && to->write.end_count < END_MAX &&
-           to->forward_size + END_SIZE <= FORWARD_SIZE_MAX) {
-        to->ends[to->write.end_count++] = from->ends[--from->write.end_count];
-        to->forward_size += END_SIZE;
-    }
+    memcpy(to->dones + to->write.done_count, from->dones,
+           from->write.done_count * sizeof from->dones[0]);
+    memcpy(to->ends + to->write.end_count, from->ends,
+           from->write.end_count * sizeof from->ends[0]);
+    to->write.done_count += from->write.done_count;
+    to->write.end_count += from->write.end_count;
+    to->forward_size += size;
+    from->forward_size -= size;
+    from->write.done_count = 0;
+    from->write.end_count = 0;
 }
 
 static void retry_fired(struct timer *timer)

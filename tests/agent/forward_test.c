@@ -253,6 +253,22 @@ static void a_dead_uplink_does_not_hold_up_the_other(void **state)
     scene_expect_once(scene, 0, LOW, 1, 2000);
 }
 
+/* More partitions than a parcel has places for: it ends before the first that finds none. */
+static void a_parcel_has_so_many_partitions(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = &scene->scripts[0];
+    script->partition_count = 40;
+    scene_begin(scene);
+    scene_put(scene, LOW, 400);
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_expect_once(scene, 0, LOW, 1, 400);
+    assert_int_equal(script->sent[0].partition, 1);
+    for (size_t i = 0; i < script->sent_count; i++) {
+        assert_in_range(script->sent[i].last - script->sent[i].first, 0, PARCEL_PARTITION_MAX - 1);
+    }
+}
+
 static void put_by_boot(struct scene *scene, uint32_t boot)
 {
     struct site *site = scene->site;
@@ -454,6 +470,7 @@ int main(void)
         TEST(a_stream_that_has_no_place_does_not_stop_others),
         TEST(numbers_that_are_not_known_yet_are_waited_for),
         TEST(a_dead_uplink_does_not_hold_up_the_other),
+        TEST(a_parcel_has_so_many_partitions),
         TEST(times_by_the_monotonic_clock_are_waited_for),
         TEST(open_parcels_are_as_many_as_the_buffer_keeps),
         TEST(a_stop_waits_for_answers_within_its_grace),

@@ -240,6 +240,23 @@ static void when_both_batches_are_full_sources_wait(void **state)
     assert_int_equal(site_stored(site, LOW, 1), 2);
 }
 
+struct asides_found {
+    size_t count;
+    char texts[256];
+};
+
+static void aside_found(void *context, int64_t id, const struct aside *aside)
+{
+    struct asides_found *found = context;
+    size_t used = strlen(found->texts);
+    (void)id;
+    found->count++;
+    (void)snprintf(found->texts + used, sizeof found->texts - used, "%.*s %.*s %.*s;",
+                   (int)aside->source.size, (const char *)aside->source.data,
+                   (int)aside->reason.size, (const char *)aside->reason.data, (int)aside->body.size,
+                   (const char *)aside->body.data); /* cut is seen */
+}
+
 /* --- failures --- */
 
 static void a_failed_commit_is_tried_again_with_the_same_content(void **state)
@@ -316,33 +333,100 @@ static void deliveries_join_a_commit_that_failed(void **state)
     assert_int_equal(store_committed(site->store), commit);
 }
 
+/* What is said of a parcel comes behind it; parcels of other streams do not matter. */
+static void a_delivery_does_not_go_past_its_parcel(void **state)
+{
+    struct site *site = *state;
+    uint64_t commit;
+    struct parcel parcel = {.uplink = 1,
+                            .stream = LOW,
+                            .layout = LAYOUT_ROWS,
+                            .range = {1, 1},
+                            .partition_count = 1,
+                            .part_count = 1,
+                            .parts = {{.first = 1, .last = 1}}};
+    struct part_done done = {.uplink = 1, .stream = LOW};
+    site->fail_count = 1;
+    assert_int_equal(store_parcel_put(site->store, &parcel, &commit), ERR_OK);
+    sim_run_for(20);
+    assert_int_equal(store_done_put(site->store, &done, &commit), ERR_OK);
+    sim_run_for(SITE_RETRY_MS);
+    assert_int_equal(site->commits[1].parcels, 1);
+    assert_int_equal(site->commits[1].dones, 0);
+    site_settle(site);
+    assert_int_equal(site->commits[2].dones, 1);
+    site->fail_count = 1;
+    parcel.stream = ALARM;
+    assert_int_equal(store_parcel_put(site->store, &parcel, &commit), ERR_OK);
+    sim_run_for(20);
+    assert_int_equal(store_done_put(site->store, &done, &commit), ERR_OK);
+    sim_run_for(SITE_RETRY_MS);
+    assert_int_equal(site->commits[4].dones, 1);
+    site_settle(site);
+}
+
 /* A set-aside event and the word that its range has ended are in one commit: else a crash between
- * them would lose the event. */
+ * them would lose the event. What intake set aside stays with its cursor. */
 static void an_end_does_not_leave_its_set_aside_event(void **state)
 {
     struct site *site = *state;
     uint64_t commit;
     struct part_done done = {.uplink = 2, .stream = LOW};
     struct owed_end end = {.uplink = 1, .stream = LOW, .range = {1, 1}};
-    struct aside aside = {.stream = LOW,
-                          .sequence = 1,
-                          .kind = ASIDE_DATUM,
-                          .uplink = 1,
-                          .reason = SLICE("bad"),
-                          .body = SLICE("body")};
+    struct aside refused = {.stream = LOW,
+                            .sequence = 1,
+                            .kind = ASIDE_DATUM,
+                            .uplink = 1,
+                            .source = SLICE("cloud"),
+                            .reason = SLICE("bad"),
+                            .body = SLICE("body")};
+    struct aside payload = {.stream = LOW, .kind = ASIDE_PAYLOAD, .reason = SLICE("not JSON")};
+    struct cursor_change cursor = {.driver = 3, .key = 1, .value = SLICE("here")};
     site->fail_count = 1;
     site_put(site, LOW, 10, 0);
     sim_run_for(20);
-    assert_int_equal(store_aside_put(site->store, &aside, 0, &commit), ERR_OK);
+    assert_int_equal(store_aside_put(site->store, &payload, 0, &commit), ERR_OK);
+    assert_int_equal(store_cursor_put(site->store, &cursor, 0, &commit), ERR_OK);
+    assert_int_equal(store_aside_put(site->store, &refused, 0, &commit), ERR_OK);
     assert_int_equal(store_end_put(site->store, &end, &commit), ERR_OK);
     assert_int_equal(store_done_put(site->store, &done, &commit), ERR_OK);
     site_settle(site);
     assert_int_equal(site->commit_count, 3);
-    assert_int_equal(site->commits[1].ends, 0);
-    assert_int_equal(site->commits[1].dones, 0);
+    assert_int_equal(site->commits[1].asides, 1);
+    assert_int_equal(site->commits[1].ends, 1);
+    assert_int_equal(site->commits[1].dones, 1);
     assert_int_equal(site->commits[2].asides, 1);
-    assert_int_equal(site->commits[2].ends, 1);
-    assert_int_equal(site->commits[2].dones, 1);
+    assert_int_equal(site->commits[2].cursors, 1);
+    struct asides_found found = {0};
+    struct why why;
+    assert_int_equal(buffer_aside_each(site->buffer, 0, 10, aside_found, &found, &why), ERR_OK);
+    assert_int_equal(found.count, 2);
+    assert_string_equal(found.texts, "cloud bad body; not JSON ;");
+}
+
+/* There is no place for the set-aside events: then their ends stay as well. */
+static void ends_stay_with_set_aside_events_that_find_no_place(void **state)
+{
+    struct site *site = *state;
+    uint64_t commit;
+    uint8_t *body = calloc(1, ASIDE_BODY_SIZE_MAX);
+    struct owed_end end = {.uplink = 1, .stream = LOW, .range = {1, 1}};
+    struct aside aside = {.stream = LOW, .kind = ASIDE_DATUM, .body = {body, ASIDE_BODY_SIZE_MAX}};
+    site->fail_count = 1;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(store_aside_put(site->store, &aside, 0, &commit), ERR_OK);
+    }
+    sim_run_for(20);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(store_aside_put(site->store, &aside, 0, &commit), ERR_OK);
+        assert_int_equal(store_end_put(site->store, &end, &commit), ERR_OK);
+    }
+    site_settle(site);
+    assert_int_equal(site->commits[1].asides, 3);
+    assert_int_equal(site->commits[1].ends, 0);
+    assert_int_equal(site->commits[2].asides, 2);
+    assert_int_equal(site->commits[2].ends, 2);
+    free(body);
 }
 
 /* --- order and bounds --- */
@@ -607,7 +691,9 @@ int main(void)
         TEST(a_failed_commit_is_tried_again_with_the_same_content),
         TEST(what_was_put_behind_a_failed_commit_is_committed_behind_it),
         TEST(deliveries_join_a_commit_that_failed),
+        TEST(a_delivery_does_not_go_past_its_parcel),
         TEST(an_end_does_not_leave_its_set_aside_event),
+        TEST(ends_stay_with_set_aside_events_that_find_no_place),
         TEST(a_done_of_a_parcel_follows_it),
         TEST(every_kind_has_its_bound_and_nothing_is_lost),
         TEST(cursors_are_bounded_by_number_and_by_bytes),
