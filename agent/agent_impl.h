@@ -45,6 +45,7 @@ struct agent {
     size_t stream_count;
     struct agent_schema *schemas;
     size_t schema_count;
+    bool schemas_failed; /* no memory for one of them */
     struct forward_stream *forward_streams;
     struct forward_uplink *forward_uplinks;
     void (*finished)(void *context);

@@ -95,7 +95,8 @@ static void remember_schema(void *context, uint16_t stream, uint32_t number, str
     if (!grown || !copy) {
         agent->schemas = grown ? grown : agent->schemas;
         free(copy);
-        return; /* forward finds it missing and says so */
+        agent->schemas_failed = true;
+        return;
     }
     memcpy(copy, json.data, json.size);
     agent->schemas = grown;
@@ -103,12 +104,10 @@ static void remember_schema(void *context, uint16_t stream, uint32_t number, str
     *schema = (struct agent_schema){.stream = stream,
                                     .info = {.number = number, .json = {copy, json.size}}};
     struct avro_schema *parsed = NULL;
-    if (avro_schema_parse(&parsed, schema->info.json, NULL) ||
-        fingerprint_of(parsed, schema->info.fingerprint)) {
-        free(copy);
-        agent->schema_count--; /* likewise */
-    }
-    avro_schema_close(parsed);
+    enum err e = avro_schema_parse(&parsed, schema->info.json, NULL);
+    e = e ? e : fingerprint_of(parsed, schema->info.fingerprint);
+    agent->schemas_failed = agent->schemas_failed || e == ERR_NOMEM;
+    avro_schema_close(parsed); /* what can't be read is no reason not to start */
 }
 
 static enum err open_schemas(struct agent *agent, struct why *why)
@@ -117,7 +116,8 @@ static enum err open_schemas(struct agent *agent, struct why *why)
     for (size_t i = 0; !e && i < agent->stream_count; i++) {
         e = stream_schema(agent, &agent->streams[i], why);
     }
-    return e ? e : buffer_schema_each(agent->buffer, remember_schema, agent);
+    e = e ? e : buffer_schema_each(agent->buffer, remember_schema, agent);
+    return !e && agent->schemas_failed ? ERR_NOMEM : e;
 }
 
 /* --- the buffer and the store --- */

@@ -76,10 +76,13 @@ enum err forward_schema_add(struct forward *forward, uint16_t stream,
                  why.text);
         schema->key = (struct key){0};
     }
-    if (e) {
-        log_error("forward", "schema %u of the buffer: %s", info->number, why.text);
+    if (e == ERR_NOMEM) {
         forward_schema_close(schema);
         return e;
+    }
+    if (e) { /* written by another version: no reason not to start */
+        log_error("forward", "schema %u of the buffer: %s; its events go out without a key",
+                  info->number, why.text);
     }
     forward->schemas[forward->schema_count++] = schema;
     return ERR_OK;
