@@ -67,6 +67,29 @@ static void a_long_throttle_is_obeyed(void **state)
     scene_end(scene);
 }
 
+/* Another broker is asked meanwhile. */
+static void a_throttled_broker_does_not_hold_up_the_others(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_begin(NULL);
+    host_open(&scene->host);
+    scene_leaders(scene, 0);
+    broker_topic_add(scene->broker, "more", 1);
+    scene_fault(scene, WIRE_PRODUCE, BROKER_THROTTLE, 0, 300000);
+    lot_cut(&scene->lot, &scene->host, 1, 20);
+    assert_true(lot_deliver(&scene->lot, 5000));
+    struct stream_info more = {.number = 4, .name = "more", .priority = 3};
+    struct target target;
+    struct why why;
+    enum err e = ERR_AGAIN;
+    for (unsigned i = 0; i < 50 && e == ERR_AGAIN; i++) {
+        e = kafka_class.target(scene->host.uplink, &more, &scene->host.schema, &target, &why);
+        host_run(&scene->host, 100);
+    }
+    assert_int_equal(e, ERR_OK);
+    scene_end(scene);
+}
+
 static void a_login_is_renewed_before_it_ends(void **state)
 {
     (void)state;
@@ -238,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_link_is_no_silence),
         cmocka_unit_test(a_long_throttle_is_obeyed),
+        cmocka_unit_test(a_throttled_broker_does_not_hold_up_the_others),
         cmocka_unit_test(a_login_is_renewed_before_it_ends),
         cmocka_unit_test(a_clock_that_is_behind_is_waited_for),
         cmocka_unit_test(an_answer_with_an_offset_leaves_it_open),

@@ -100,11 +100,11 @@ static void cluster_connect_any(struct cluster *cluster)
 {
     struct node *best = NULL;
     for (struct node *node = cluster->nodes; node; node = node->next) {
-        if (node->connection) {
+        if (node->connection && !connection_is_throttled(node->connection)) {
             return; /* it will be ready, or fail */
         }
-        if (node->id != INT32_MIN && cluster_now_ms(cluster) >= node->retry_ms &&
-            (!best || node->attempt < best->attempt)) {
+        if (!node->connection && node->id != INT32_MIN &&
+            cluster_now_ms(cluster) >= node->retry_ms && (!best || node->attempt < best->attempt)) {
             best = node;
         }
     }

@@ -318,6 +318,11 @@ bool connection_has_room(const struct connection *connection)
            !timer_is_armed(&connection->pause) && !timer_is_armed(&connection->broken);
 }
 
+bool connection_is_throttled(const struct connection *connection)
+{
+    return timer_is_armed(&connection->pause);
+}
+
 bool connection_is_idle(const struct connection *connection)
 {
     return connection->request_count == 0;

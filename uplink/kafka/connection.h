@@ -62,6 +62,8 @@ void connection_context_set(struct connection *connection, void *context);
 /* May connection_send() be called: logged in, not throttled, fewer than
  * CONNECTION_IN_FLIGHT_MAX in flight? */
 bool connection_has_room(const struct connection *connection);
+/* Has the broker asked for a pause that is not over? */
+bool connection_is_throttled(const struct connection *connection);
 bool connection_is_idle(const struct connection *connection);
 void connection_send(struct connection *connection, struct connection_request *request);
 /* The broker asked for a pause: no requests for so long. */

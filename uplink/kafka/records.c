@@ -114,8 +114,9 @@ static enum err put_compressed(const struct records_options *options,
                                struct out *ret)
 {
     size_t size_max = 0;
+    size_t overhead = options->identity ? RECORDS_OVERHEAD_MAX : RECORDS_OVERHEAD_PLAIN;
     for (size_t i = 0; i < message_count; i++) {
-        size_max += messages[i].key.size + messages[i].body.size + RECORDS_OVERHEAD_MAX;
+        size_max += messages[i].key.size + messages[i].body.size + overhead;
     }
     uint8_t *memory = malloc(size_max);
     if (!memory) {

@@ -11,8 +11,9 @@
 #define RECORDS_HEAD_SIZE 61                      /* in front of the records */
 #define RECORDS_SEQUENCE_COUNT (INT64_C(1) << 31) /* after 2^31 - 1 comes 0 */
 #define RECORDS_HEADER_NAME "weir_id"
-/* What a record may add to its key and body: the varints and, with headers, the event's id. */
+/* What a record may add to its key and body: with headers the event's id, else only the varints. */
 #define RECORDS_OVERHEAD_MAX 512
+#define RECORDS_OVERHEAD_PLAIN 48
 
 struct records_options {
     int compression_level;   /* zstd's; 0: not compressed */
