@@ -13,7 +13,6 @@ import time
 import uuid
 
 KEYS = 5
-GENERATIONS = 30    # rotated files that are kept; the agent is never so far behind
 
 
 class Feed(threading.Thread):
@@ -76,7 +75,8 @@ class TailFeed(Feed):
 
     def __init__(self, seed, source, rate, path, copies):
         super().__init__(seed, source, rate)
-        self.path, self.copies, self.rotated, self.lines, self.lines_total = path, copies, 0, 0, 0
+        self.path, self.copies = path, copies
+        self.rotated = self.generations = self.lines = self.lines_total = 0
         self.file = open(path, "ab", buffering=0)
 
     def step(self):
@@ -98,11 +98,9 @@ class TailFeed(Feed):
     def rotate(self):
         self.rotated += 1
         self.lines = 0
-        for n in range(GENERATIONS, 0, -1):
-            if os.path.exists(f"{self.path}.{n}"):
-                os.rename(f"{self.path}.{n}", f"{self.path}.{n + 1}")
-        if os.path.exists(f"{self.path}.{GENERATIONS + 1}"):
-            os.remove(f"{self.path}.{GENERATIONS + 1}")
+        for n in range(self.generations, 0, -1):
+            os.rename(f"{self.path}.{n}", f"{self.path}.{n + 1}")
+        self.generations += 1
         if self.copies:
             shutil.copyfile(self.path, f"{self.path}.1")
             self.file.truncate(0)
@@ -110,6 +108,13 @@ class TailFeed(Feed):
             self.file.close()
             os.rename(self.path, f"{self.path}.1")
             self.file = open(self.path, "ab", buffering=0)
+
+
+    def prune(self, count):
+        """Deletes the oldest files but `count`: when all of their lines are stored, however slow the agent was."""
+        while self.generations > count:
+            os.remove(f"{self.path}.{self.generations}")
+            self.generations -= 1
 
 
 class HttpFeed(Feed):

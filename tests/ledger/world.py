@@ -140,7 +140,8 @@ class Agent:
         self.process = None
 
     def configuration(self):
-        files = {name: {"type": "tail", "stream": "numbered", "paths": [os.path.join(self.dir, name, "events.log*")], "poll": "50 ms"}
+        files = {name: {"type": "tail", "stream": "numbered", "paths": [os.path.join(self.dir, name, "events.log*")], "poll": "50 ms",
+                        "files_max": 1024}
                  for name in ("renamed", "copied")}
         return {
             "agent": {"id": "ledger"},
@@ -188,6 +189,9 @@ class Agent:
             while more := s.recv(65536):
                 answer += more
         return json.loads(answer)
+
+    def stored_ever(self):
+        return sum(s["sequence_next"] - 1 for s in self.status()["streams"] if s["name"] == "numbered")
 
     def close(self):
         if self.process and self.process.poll() is None:

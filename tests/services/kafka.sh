@@ -24,7 +24,7 @@ EOF
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${WEIR_SERVICES_CACHE:-$(cd "$here/../.." && pwd)/build/services}/kafka
 tools_version=4.3.1        # the admin tools of this release talk to every broker from 2.1 on
-wait_s=${KAFKA_TEST_WAIT:-60}
+wait_s=${WEIR_SERVICES_WAIT:-180}
 users="weir:weir-secret guest:guest-secret"
 java_opts=(-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true
   -Dorg.slf4j.simpleLogger.showDateTime=true '-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS')
@@ -241,13 +241,13 @@ end_process() {                                      # end_process SIGNAL NAME: 
   alive "$file" || { rm -f "$file"; return 0; }
   pid=$(cat "$file")
   kill "-$1" "$pid" 2>/dev/null || true                # it may have ended just now
-  for _ in $(seq 600); do
+  for _ in $(seq 2400); do
     running "$pid" || { rm -f "$file"; return 0; }
     sleep 0.05
   done
   kill -KILL "$pid" 2>/dev/null || true
   rm -f "$file"
-  die "node $2 did not end in 30 s and was killed"
+  die "node $2 did not end in 120 s and was killed"
 }
 
 end_nodes() {                                        # end_nodes SIGNAL [NODE]

@@ -11,9 +11,9 @@ set -euo pipefail
 # shellcheck disable=SC2034                       # used by the scripts
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${WEIR_SERVICES_CACHE:-$(cd "$here/../.." && pwd)/build/services}
-wait_s=${CLOUD_TEST_WAIT:-60}
+wait_s=${WEIR_SERVICES_WAIT:-180}
 
-die() { echo "${name:-clouds}: $*" >&2; exit 1; }
+die() { echo "${name:-services}: $*" >&2; exit 1; }
 
 # once NAME COMMAND...: runs COMMAND unless it has succeeded before; parallel callers wait for the first.
 once() {
