@@ -1,0 +1,50 @@
+"""The bench itself: with small amounts it runs to its end, and each line is of the form that scripts rely on. usage: bench_test.py WEIR"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run")
+WEIR = sys.argv.pop(1)
+KEYS = ["bench", "case", "value", "unit", "baseline", "baseline_value", "ratio", "goal", "met"]
+
+
+def run(*words):
+    return subprocess.run([RUN, "--no-install", "--weir", WEIR, *words], capture_output=True, text=True)
+
+
+class Bench(unittest.TestCase):
+    def test_lines(self):
+        done = run("size", "flash", "--seconds", "2")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["bench"] for line in lines], ["size"] + ["flash"] * 5)
+        for line in lines:
+            self.assertEqual(list(line)[:len(KEYS)], KEYS)
+            self.assertGreater(line["value"], 0)
+            self.assertEqual(line["met"] is None, line["goal"] is None)
+            self.assertIn(line["met"], (None, False, True))
+            if line["baseline_value"]:
+                self.assertTrue(line["baseline"])
+                self.assertAlmostEqual(line["ratio"], line["value"] / line["baseline_value"], delta=0.002 * line["ratio"])
+        written = lines[-1]
+        self.assertIn("kernel", written["baseline"])
+        self.assertLess(abs(written["ratio"] - 1), 0.05, "the status counts what reaches the disk: " + json.dumps(written))
+
+    def test_what_can_not_be_measured(self):
+        with tempfile.TemporaryDirectory() as nothing:
+            done = run("flash", "size", "--data", nothing)
+        self.assertEqual(done.returncode, 3)
+        self.assertEqual(json.loads(done.stdout)["bench"], "size")
+        self.assertIn("not measured: flash: data set energy_meter is absent from", done.stderr)
+
+    def test_unknown_name(self):
+        done = run("colour")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("no bench colour; there are: cpu ", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
