@@ -6,3 +6,14 @@ if(changed STREQUAL text AND text MATCHES "CXX #")
   message(FATAL_ERROR "zstd: the line that asks for C++ is not where this script looks: ${file}")
 endif()
 file(WRITE ${file} "${changed}")
+
+# What the low levels do not use is built small again: it is half of the library.
+set(file ${SRC}/build/cmake/lib/CMakeLists.txt)
+file(READ ${file} text)
+if(NOT text MATCHES "zstd_lazy.c")
+  file(APPEND ${file} [[
+set_source_files_properties(${LIBRARY_DIR}/compress/zstd_lazy.c ${LIBRARY_DIR}/compress/zstd_ldm.c
+  ${LIBRARY_DIR}/compress/zstd_opt.c ${LIBRARY_DIR}/compress/zstd_compress_superblock.c
+  ${LIBRARY_DIR}/compress/zstdmt_compress.c PROPERTIES COMPILE_OPTIONS -Os)
+]])
+endif()
