@@ -186,7 +186,9 @@ static bool time_of_number(struct slice text, int64_t *ret_us)
         return false;
     }
     double size = fabs(number);
-    *ret_us = llround(size < 1e11 ? number * 1e6 : size < 1e14 ? number * 1e3 : number);
+    double us = size < 1e11 ? number * 1e6 : size < 1e14 ? number * 1e3 : number;
+    double rest = us - (double)(int64_t)us;
+    *ret_us = (int64_t)us + (rest >= 0.5) - (rest <= -0.5); /* to the nearest */
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include "agent/command.h"
 #include "agent/control.h"
 #include "ports/log.h"
+#include "ports/memory.h"
 #include "ports/signals.h"
 
 #define REPORT_SIZE_MAX (256 * 1024)
@@ -76,6 +77,7 @@ static int run(struct config *config)
         log_error("weir", "%s", why.text[0] ? why.text : err_name(e));
     } else {
         log_info("weir", "running, version %s", WEIR_VERSION);
+        memory_running();
         e = loop_run(running.loop);
     }
     agent_close(running.agent);
@@ -106,6 +108,7 @@ int run_command(int argc, char **argv)
         return command_misuse("run", "usage: weir run [CONFIG]");
     }
     int code;
+    memory_opening();
     struct config *config = load_and_report(config_path(argc, argv), false, &code);
     if (!config) {
         return code == EXIT_NEGATIVE ? EXIT_USAGE : code;
