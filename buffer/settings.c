@@ -1,10 +1,12 @@
 /* How the connection is set, and in which order: SETTINGS.md has the reasons. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "buffer/internal.h"
 
 #define APPLICATION_ID 0x77656972 /* 'weir' */
+#define WARM_STEP (64 * 1024)     /* zeros that are written at once */
 
 static const char create_tables[] =
     "BEGIN IMMEDIATE;"
@@ -134,7 +136,6 @@ enum err settings_apply(struct buffer *b, bool is_new, struct why *why)
  * the disk is full. */
 enum err settings_warm_wal(struct buffer *b, struct why *why)
 {
-    static const uint8_t zeros[64 * 1024];
     sqlite3_file *wal = NULL;
     sqlite3_int64 size = 0;
     int code = sqlite3_file_control(b->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
@@ -145,11 +146,13 @@ enum err settings_warm_wal(struct buffer *b, struct why *why)
         return ERR_OK; /* a VFS without it: the log grows as it is used */
     }
     bool grows = size < WAL_WARM_SIZE;
+    assert(b->scratch.size_max >= WARM_STEP); /* nothing is in it while the buffer is opened */
+    if (grows) {
+        memset(b->scratch.data, 0, WARM_STEP);
+    }
     while (code == SQLITE_OK && size < WAL_WARM_SIZE) {
-        sqlite3_int64 step = WAL_WARM_SIZE - size < (sqlite3_int64)sizeof zeros
-                                 ? WAL_WARM_SIZE - size
-                                 : (sqlite3_int64)sizeof zeros;
-        code = wal->pMethods->xWrite(wal, zeros, (int)step, size);
+        sqlite3_int64 step = WAL_WARM_SIZE - size < WARM_STEP ? WAL_WARM_SIZE - size : WARM_STEP;
+        code = wal->pMethods->xWrite(wal, b->scratch.data, (int)step, size);
         size += step;
     }
     if (code == SQLITE_OK && grows) {
