@@ -11,7 +11,6 @@
 #include "ports/lib/crc32c.h"
 #include "ports/random.h"
 
-#define ZSTD_LEVEL 3
 #define OWED_START 64
 
 static_assert(WRITE_SIZE_MAX < RECORD_SIZE_MAX, "a write batch fits a record");
@@ -32,7 +31,7 @@ static enum err memory_open(struct buffer *b)
         !b->packed.data) {
         return ERR_NOMEM;
     }
-    enum err e = zstd_encoder_open(&b->encoder, ZSTD_LEVEL);
+    enum err e = zstd_encoder_open(&b->encoder, SEAL_LEVEL);
     return e ? e : zstd_decoder_open(&b->decoder);
 }
 

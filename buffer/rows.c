@@ -252,6 +252,10 @@ static enum err put_state(struct buffer *b, struct why *why)
 enum err seal(struct buffer *b, struct slice new_sections, struct why *why)
 {
     enum err e = ERR_OK;
+    uint64_t now_us = clock_monotonic_us();
+    bool hurry = now_us - b->sealed_us < SEAL_HURRY_US;
+    zstd_encoder_level_set(b->encoder, hurry ? SEAL_LEVEL_HURRY : SEAL_LEVEL);
+    b->sealed_us = now_us;
     for (uint16_t stream = 1; !e && stream <= STREAM_COUNT_MAX; stream++) {
         if (b->next->streams[stream].sequence_next > 1) {
             e = seal_stream(b, stream, new_sections, why);

@@ -1,5 +1,6 @@
 #include "ports/lib/zstd.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -28,6 +29,14 @@ enum err zstd_encoder_open(struct zstd_encoder **ret, int level)
     }
     *ret = encoder;
     return ERR_OK;
+}
+
+void zstd_encoder_level_set(struct zstd_encoder *encoder, int level)
+{
+    assert(level >= -5 && level <= 19 && level != 0);
+    size_t set = ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_compressionLevel, level);
+    assert(!ZSTD_isError(set)); /* between two frames every level can be set */
+    (void)set;
 }
 
 void zstd_encoder_close(struct zstd_encoder *encoder)
