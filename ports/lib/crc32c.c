@@ -18,7 +18,7 @@ static uint32_t eight_bytes(uint32_t crc, const uint8_t *p)
            crc32c_table[2][p[5]] ^ crc32c_table[1][p[6]] ^ crc32c_table[0][p[7]];
 }
 
-uint32_t crc32c(uint32_t before, struct slice data)
+uint32_t crc32c_by_table(uint32_t before, struct slice data)
 {
     uint32_t crc = ~before;
     size_t at = 0;
@@ -29,4 +29,31 @@ uint32_t crc32c(uint32_t before, struct slice data)
         crc = one_byte(crc, data.data[at]);
     }
     return ~crc;
+}
+
+#ifdef __x86_64__
+/* SSE 4.2 has an instruction for this polynomial: eight bytes in the time of one look-up. */
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t before, struct slice data)
+{
+    uint64_t crc = ~before;
+    size_t at = 0;
+    for (uint64_t word; data.size - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, data.data + at, sizeof word);
+        crc = __builtin_ia32_crc32di(crc, word);
+    }
+    for (; at < data.size; at++) {
+        crc = __builtin_ia32_crc32qi((uint32_t)crc, data.data[at]);
+    }
+    return ~(uint32_t)crc;
+}
+#endif
+
+uint32_t crc32c(uint32_t before, struct slice data)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2")) {
+        return by_instruction(before, data);
+    }
+#endif
+    return crc32c_by_table(before, data);
 }

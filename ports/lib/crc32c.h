@@ -7,5 +7,7 @@
 
 /* The checksum of `data`; `before` is that of the bytes in front of it, or 0. */
 uint32_t crc32c(uint32_t before, struct slice data);
+/* The same where the processor has no instruction for it. */
+uint32_t crc32c_by_table(uint32_t before, struct slice data);
 
 #endif
