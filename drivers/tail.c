@@ -4,7 +4,7 @@
 
 #include "drivers/tail_impl.h"
 
-#define TAIL_BLOCK_SIZE ((size_t)64 * 1024) /* read in one job beyond what is known already */
+#define TAIL_BLOCK_SIZE ((size_t)128 * 1024) /* read in one job beyond what is known already */
 
 static void tail_step(struct tail *tail);
 

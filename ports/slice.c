@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define UVARINT_SIZE_MAX 10
+
 struct slice slice_of_text(const char *text)
 {
     return (struct slice){(const uint8_t *)text, text ? strlen(text) : 0};
@@ -117,7 +119,7 @@ struct slice out_slice(const struct out *o)
 }
 
 /* Room for `size` bytes, which count as written; NULL: there is none. */
-static uint8_t *out_take(struct out *o, size_t size)
+static inline uint8_t *out_take(struct out *o, size_t size)
 {
     assert(o->size <= o->size_max);
     if (o->overflow || size > o->size_max - o->size) {
@@ -129,11 +131,19 @@ static uint8_t *out_take(struct out *o, size_t size)
     return room;
 }
 
-void out_put(struct out *o, const void *data, size_t size)
+/* For sizes that the compiler knows. */
+static inline void out_put_known(struct out *o, const void *data, size_t size)
 {
-    uint8_t *room = size ? out_take(o, size) : NULL;
+    uint8_t *room = out_take(o, size);
     if (room) {
         memcpy(room, data, size);
+    }
+}
+
+void out_put(struct out *o, const void *data, size_t size)
+{
+    if (size) {
+        out_put_known(o, data, size);
     }
 }
 
@@ -219,23 +229,28 @@ void out_put_u64_le(struct out *o, uint64_t value)
                               (uint8_t)(value >> 16), (uint8_t)(value >> 24),
                               (uint8_t)(value >> 32), (uint8_t)(value >> 40),
                               (uint8_t)(value >> 48), (uint8_t)(value >> 56)};
-    out_put(o, bytes, sizeof bytes);
+    out_put_known(o, bytes, sizeof bytes);
 }
 
-void out_put_uvarint(struct out *o, uint64_t value)
+static size_t uvarint_encode(uint8_t bytes[UVARINT_SIZE_MAX], uint64_t value)
 {
-    uint8_t bytes[10];
     size_t size = 0;
-    if (value < 0x80) {
-        out_put_byte(o, (uint8_t)value);
-        return;
-    }
     while (value >= 0x80) {
         bytes[size++] = (uint8_t)(value | 0x80);
         value >>= 7;
     }
     bytes[size++] = (uint8_t)value;
-    out_put(o, bytes, size);
+    return size;
+}
+
+void out_put_uvarint(struct out *o, uint64_t value)
+{
+    uint8_t bytes[UVARINT_SIZE_MAX];
+    if (!o->overflow && o->size_max - o->size >= UVARINT_SIZE_MAX) {
+        o->size += uvarint_encode(o->data + o->size, value);
+    } else {
+        out_put(o, bytes, uvarint_encode(bytes, value));
+    }
 }
 
 void out_put_number(struct out *o, uint64_t value)
