@@ -178,8 +178,9 @@ static void the_fullest_batch_is_taken(void **state)
     }
     while (!store_parcel_put(site->store, parcel, &commit)) {
     }
-    while (cursor.key++, !store_cursor_put(site->store, &cursor, 5000, &commit)) {
-    }
+    do {
+        cursor.key++;
+    } while (!store_cursor_put(site->store, &cursor, 5000, &commit));
     site_settle(site);
     assert_int_equal(site_last(site)->e, ERR_OK);
     free(parcel);
