@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,9 +136,12 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
     const struct flow *first = NULL; /* of the streams that are not our own */
     for (size_t i = 0; i < host->flow_count; i++) {
         const struct flow *flow = &host->flows[i];
-        first = first || flow->stream->is_own ? first : flow;
-        host->shared = host->shared || (!flow->stream->is_own && flow->stream->info.priority !=
-                                                                     first->stream->info.priority);
+        assert(flow->stream);
+        if (flow->stream->is_own) {
+            continue;
+        }
+        first = first ? first : flow;
+        host->shared = host->shared || flow->stream->info.priority != first->stream->info.priority;
     }
     struct uplink_setup us = {.host = host,
                               .loop = forward->setup.loop,

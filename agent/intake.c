@@ -1,5 +1,6 @@
 #include "agent/intake.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,7 @@ void intake_close(struct intake *intake)
     if (!intake) {
         return;
     }
+    assert(intake->hosts || intake->host_count == 0);
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = &intake->hosts[i];
         if (host->driver) {

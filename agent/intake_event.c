@@ -162,9 +162,12 @@ enum err intake_make_event(struct driver_host *host, const struct event *event,
     stamp(intake, event, ret);
     enum err e = ERR_OK;
     if (!stream->config->options.schema) {
-        raw_put(&intake->datum, &ret->fills[0], ret->trust != TIME_BOOT, ret->time_us,
-                cut(event->source, EVENT_SUBJECT_SIZE_MAX),
-                cut(event->subject, EVENT_SUBJECT_SIZE_MAX), event->body);
+        struct raw_event raw = {.time_is_known = ret->trust != TIME_BOOT,
+                                .time_us = ret->time_us,
+                                .source = cut(event->source, EVENT_SUBJECT_SIZE_MAX),
+                                .subject = cut(event->subject, EVENT_SUBJECT_SIZE_MAX),
+                                .body = event->body};
+        raw_put(&raw, &intake->datum, &ret->fills[0]);
         ret->fill_count = ret->fills[0].kind != FILL_NONE;
     } else {
         e = map_event(host, event, route, ret);

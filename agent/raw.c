@@ -25,14 +25,14 @@ void raw_put_text(struct out *o, struct slice text)
     }
 }
 
-void raw_put(struct out *ret, struct fill *ret_fill, bool time_is_known, int64_t time_us,
-             struct slice source, struct slice subject, struct slice body)
+void raw_put(const struct raw_event *event, struct out *ret, struct fill *ret_fill)
 {
-    *ret_fill = (struct fill){time_is_known ? FILL_NONE : FILL_TIME_MICROS, (uint32_t)ret->size};
-    if (time_is_known) {
-        out_put_varint(ret, time_us);
+    *ret_fill =
+        (struct fill){event->time_is_known ? FILL_NONE : FILL_TIME_MICROS, (uint32_t)ret->size};
+    if (event->time_is_known) {
+        out_put_varint(ret, event->time_us);
     }
-    raw_put_text(ret, source);
-    raw_put_text(ret, subject);
-    avro_put_bytes(ret, body);
+    raw_put_text(ret, event->source);
+    raw_put_text(ret, event->subject);
+    avro_put_bytes(ret, event->body);
 }

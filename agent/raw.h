@@ -7,9 +7,16 @@
 /* The schema's text. */
 struct slice raw_schema(void);
 
-/* The datum of an event; its time becomes a fill when it is not known yet (time_is_known false). */
-void raw_put(struct out *ret, struct fill *ret_fill, bool time_is_known, int64_t time_us,
-             struct slice source, struct slice subject, struct slice body);
+struct raw_event {
+    bool time_is_known; /* else it becomes a fill */
+    int64_t time_us;
+    struct slice source;
+    struct slice subject;
+    struct slice body;
+};
+
+/* The datum of an event. */
+void raw_put(const struct raw_event *event, struct out *ret, struct fill *ret_fill);
 
 /* A string of Avro from text that may come from anywhere (a file's name may hold anything): when it
  * is not UTF-8, its bytes above 0x7F become '?'. */

@@ -158,21 +158,28 @@ uint64_t state_lowest_owed(const struct state *state, uint16_t stream)
     return lowest;
 }
 
+/* The first range of what any uplink is owed behind `at`; first UINT64_MAX: there is none. */
+static struct range state_owed_behind(const struct state *state, uint16_t stream, uint64_t at)
+{
+    struct range next = {UINT64_MAX, 0};
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        const struct owed *owed = &state->owed[i];
+        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
+            uint64_t first = owed->ranges[r].first > at ? owed->ranges[r].first : at + 1;
+            if (owed->ranges[r].last > at && first < next.first) {
+                next = (struct range){first, owed->ranges[r].last};
+            }
+        }
+    }
+    return next;
+}
+
 uint64_t state_backlog_in(const struct state *state, uint16_t stream, struct range range)
 {
     uint64_t count = 0;
     uint64_t at = range.first - 1; /* everything up to here is counted */
     while (at < range.last) {
-        struct range next = {UINT64_MAX, 0};
-        for (uint32_t i = 0; i < state->owed_count; i++) {
-            const struct owed *owed = &state->owed[i];
-            for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
-                uint64_t first = owed->ranges[r].first > at ? owed->ranges[r].first : at + 1;
-                if (owed->ranges[r].last > at && first < next.first) {
-                    next = (struct range){first, owed->ranges[r].last};
-                }
-            }
-        }
+        struct range next = state_owed_behind(state, stream, at);
         next.last = next.last < range.last ? next.last : range.last;
         if (next.first > next.last) {
             return count;

@@ -142,6 +142,21 @@ enum err buffer_driver_number(struct buffer *b, const char *name, uint16_t *ret,
     return e;
 }
 
+/* The changed cursor of the driver with the lowest key in told+1..last, or NULL. */
+static const struct changed_cursor *changed_next(const struct buffer *b, uint16_t driver,
+                                                 int64_t told, int64_t last)
+{
+    const struct changed_cursor *next = NULL;
+    for (size_t i = 0; i < b->changed_count; i++) {
+        const struct changed_cursor *c = &b->changed[i];
+        if (c->driver == driver && c->key > told && c->key <= last &&
+            (!next || c->key < next->key)) {
+            next = c;
+        }
+    }
+    return next;
+}
+
 /* What is in the table, unless the tail has newer; then what only the tail has. Together in the
  * order of keys. */
 enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
@@ -158,18 +173,8 @@ enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
     for (;;) {
         int code = sqlite3_step(s);
         int64_t row_key = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : (int64_t)UINT32_MAX + 1;
-        for (;;) { /* changed cursors below the row's key, or at it */
-            const struct changed_cursor *next = NULL;
-            for (size_t i = 0; i < b->changed_count; i++) {
-                const struct changed_cursor *c = &b->changed[i];
-                if (c->driver == driver && c->key > told && c->key <= row_key &&
-                    (!next || c->key < next->key)) {
-                    next = c;
-                }
-            }
-            if (!next) {
-                break;
-            }
+        const struct changed_cursor *next; /* below the row's key, or at it */
+        while ((next = changed_next(b, driver, told, row_key))) {
             told = next->key;
             if (next->size > 0) {
                 each(context, next->key, (struct slice){next->value, next->size});

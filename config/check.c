@@ -119,7 +119,7 @@ static bool keeps_streams_apart(const struct config_uplink *uplink)
 static void load_check_class(struct load *load, const struct config_driver *driver)
 {
     struct why why = {""};
-    if (load->fill.error_count == 0 && driver->class_->check &&
+    if (load->fill.error_count == 0 && driver->class_ && driver->class_->check &&
         driver->class_->check(driver->options, &why)) {
         fill_wrong(&load->fill, load_node(load, "drivers", driver->name, "")->offset,
                    memory_format(load->config->memory, "$.drivers.%s", driver->name), "%s",

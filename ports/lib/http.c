@@ -34,6 +34,11 @@ static void list_remove(struct http_call **link, const struct http_call *call)
     }
 }
 
+void http_call_was_set(struct http_call *call, CURLcode code)
+{
+    call->no_memory = call->no_memory || code != CURLE_OK;
+}
+
 void http_call_finish(struct http_call *call)
 {
     struct http *http = call->identity->http;

@@ -66,15 +66,13 @@ struct http {
     struct timer deliver;
 };
 
-/* Sets an option, and remembers when one could not be. */
+/* Sets an option; one that could not be set is remembered as no_memory. */
 #define SET(call, option, value) \
-    do { \
-        if (curl_easy_setopt((call)->easy, (option), (value)) != CURLE_OK) { \
-            (call)->no_memory = true; \
-        } \
-    } while (0)
+    http_call_was_set((call), curl_easy_setopt((call)->easy, (option), (value)))
 
 /* --- http.c --- */
+
+void http_call_was_set(struct http_call *call, CURLcode code);
 
 /* From the list of those under way to the end of that of the finished: done() is called in a turn
  * of its own, so that the user may do anything there. */

@@ -270,6 +270,7 @@ static enum MHD_Result http_exchange_begin(struct http_server *server,
 
 /* The library calls it with the head, with each piece of the body, with nothing at the end of the
  * body, and with nothing again after a suspended connection was resumed. */
+/* NOLINTNEXTLINE(readability-function-size): the parameters are the library's. */
 static enum MHD_Result http_server_access(void *context, struct MHD_Connection *connection,
                                           const char *path, const char *method, const char *version,
                                           const char *piece, size_t *piece_size, void **kept)
@@ -416,12 +417,15 @@ static enum err http_server_listen(struct http_server *server,
         why_set(why, "can't listen on %s port %s: %s", options->host, port, strerror(number));
         return err_of_errno(number);
     }
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {.sin6_port = 0}};
     socklen_t size = sizeof bound;
-    if (getsockname(server->fd, (struct sockaddr *)&bound, &size) == 0) {
-        server->port = bound.ss_family == AF_INET6
-                           ? ntohs(((struct sockaddr_in6 *)(void *)&bound)->sin6_port)
-                           : ntohs(((struct sockaddr_in *)(void *)&bound)->sin_port);
+    if (getsockname(server->fd, &bound.any, &size) == 0) {
+        server->port =
+            ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     }
     return ERR_OK;
 }

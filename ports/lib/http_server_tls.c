@@ -238,9 +238,10 @@ void http_server_tls_close(struct http_server_tls *tls)
         return;
     }
     http_server_tls_stop(tls);
-    while (tls->carriers) {
-        (void)carrier_out(tls->carriers); /* the last answers, as far as the peer takes them */
-        carrier_close(tls->carriers);
+    for (struct carrier *carrier = tls->carriers, *next; carrier; carrier = next) {
+        next = carrier->next;
+        (void)carrier_out(carrier); /* the last answers, as far as the peer takes them */
+        carrier_close(carrier);
     }
     free(tls);
 }

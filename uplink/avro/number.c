@@ -253,9 +253,8 @@ void number_put_double(struct out *o, double value)
     /* Every normal double keeps 15 digits; subnormals have fewer. */
     for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits,
-                       value); /* fits: 17 digits, point, sign, exponent */
-        double back = strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof value) == 0) {
+                       value);             /* fits: 17 digits, point, sign, exponent */
+        if (strtod(text, NULL) == value) { /* the text has the sign, also of -0 */
             break;
         }
     }
@@ -268,8 +267,7 @@ void number_put_float(struct out *o, float value)
     assert(isfinite(value));
     for (int digits = fabsf(value) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, (double)value); /* fits */
-        float back = strtof(text, NULL);
-        if (memcmp(&back, &value, sizeof value) == 0) {
+        if (strtof(text, NULL) == value) {
             break;
         }
     }

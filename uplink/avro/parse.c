@@ -1,6 +1,8 @@
 /* From a schema's JSON to the tree of its types. */
 #include "uplink/avro/parse.h"
 
+#include <assert.h>
+
 #include "uplink/avro/number.h"
 #include "uplink/avro/parse_impl.h"
 
@@ -74,6 +76,7 @@ static enum err parse_union(struct parser *p, const struct tree *tree, struct sl
         struct avro_node *branch = NULL;
         size_t before = parser_enter(p, NULL, node->branch_count);
         e = parse_type(p, item, space, &branch);
+        assert(e || branch);
         if (!e && branch->kind == AVRO_UNION) {
             e = parse_wrong(p, "a union can't stand directly in a union");
         }
@@ -230,7 +233,7 @@ static enum err parse_items(struct parser *p, const struct tree *tree, const cha
 static enum err parse_named(struct parser *p, const struct tree *tree, enum avro_kind kind,
                             struct slice space, struct avro_node **ret)
 {
-    struct avro_node *node;
+    struct avro_node *node = NULL;
     enum err e = new_node(p, kind, tree, &node);
     if (!e) {
         e = parse_name(p, tree, space, node);
