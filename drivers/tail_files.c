@@ -124,11 +124,23 @@ static bool tail_head_fits(const struct tail_file *file, const uint8_t *head, ui
            memcmp(head, file->head, file->head_size) == 0;
 }
 
+/* Is the head that of the file which the data came from? It was read after the data: a file that
+ * was truncated, or written anew, in between has another one, or none. */
+static bool tail_head_is_of_data(const struct tail_read *read_)
+{
+    if (place_head_size(read_->at + read_->size) > read_->head_size) {
+        return false;
+    }
+    size_t at = read_->at < read_->head_size ? (size_t)read_->at : read_->head_size;
+    size_t both = read_->head_size - at < read_->size ? read_->head_size - at : read_->size;
+    return both == 0 || memcmp(read_->head + at, read_->data, both) == 0;
+}
+
 bool tail_file_check(struct tail_file *file, const struct tail_read *read_)
 {
     file->is_checked = true;
     if (read_->file_size < file->scanned || read_->file_size < file->size ||
-        !tail_head_fits(file, read_->head, read_->head_size)) {
+        !tail_head_fits(file, read_->head, read_->head_size) || !tail_head_is_of_data(read_)) {
         file->is_truncated = true;
         return false;
     }

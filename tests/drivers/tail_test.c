@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "drivers/drivers.h"
+#include "drivers/tail_files.h"
 #include "ports/clock.h"
 #include "tests/cmocka.h"
 #include "tests/drivers/host_double.h"
@@ -628,6 +629,26 @@ static void each_line_comes_once(void **state)
     }
 }
 
+/* What a job brings when the file is truncated, or written anew, just after its data was read. */
+static void a_file_cut_while_it_is_read_is_truncated(void **state)
+{
+    (void)state;
+    static uint8_t data[] = "one\ntwo\n";
+    struct tail_file file = {.is_used = true, .fd = -1};
+    struct tail_read read_ = {.data = data, .size = 8, .head_size = 8, .file_size = 8};
+    memcpy(read_.head, data, 8);
+    assert_true(tail_file_check(&file, &read_));
+    assert_false(file.is_truncated);
+    read_.file_size = read_.head_size = 0;
+    assert_false(tail_file_check(&file, &read_));
+    assert_true(file.is_truncated);
+    file.is_truncated = false;
+    read_.file_size = read_.head_size = 9;
+    memcpy(read_.head, "six\nfive\n", 9);
+    assert_false(tail_file_check(&file, &read_));
+    assert_true(file.is_truncated);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -638,6 +659,7 @@ int main(void)
         cmocka_unit_test(renamed_files_are_read_to_their_end),
         cmocka_unit_test(a_file_rotated_while_the_agent_was_down_is_found_in_its_folder),
         cmocka_unit_test(a_truncated_file_is_read_from_its_beginning),
+        cmocka_unit_test(a_file_cut_while_it_is_read_is_truncated),
         cmocka_unit_test(a_copy_is_not_read_twice),
         cmocka_unit_test(copies_keep_their_order),
         cmocka_unit_test(a_copy_that_is_being_written_is_not_read_twice),
