@@ -4,9 +4,11 @@ in doubtful ways. Nothing of it may stop the events of others.
 usage: http_input_test.py WEIR"""
 import json
 import socket
+import ssl
+import subprocess
 import time
 
-from program import Agent, check, configuration, finish, free_port, wait_until
+from program import Agent, check, configuration, finish, free_port, path_of, wait_until
 
 REQUEST_S = 1.0  # request_timeout
 IDLE_S = 2.0  # idle_timeout
@@ -248,6 +250,49 @@ def test_counted():
     check("so are clients that went away in the middle of a request", wait_until(lambda: agent.status()["drivers"]["post"].get("vanished", 0) >= 3), str(drivers))
 
 
+def test_over_tls():
+    """The bytes of TLS go to the server and back by a pair of sockets: an answer must come through it also when nobody reads the request's rest."""
+    key, certificate = path_of("key.pem"), path_of("certificate.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    config = configuration(free_port(), token="t0ken", request_timeout="1 s", tls={"certificate": certificate, "key": key})
+    config["drivers"]["post"]["listen"] = config["drivers"]["post"]["listen"].replace("127.0.0.1", "0.0.0.0")
+    config["buffer"]["path"] = path_of("t", "buffer.db")
+    other = Agent(config, "tls.json").start()
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+
+    def ask_tls(*pieces):
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", other.port), timeout=20)) as s:
+            try:
+                for piece in pieces:
+                    s.sendall(piece)
+            except OSError:
+                pass
+            data = b""
+            try:
+                while piece := s.recv(65536):
+                    data += piece
+            except OSError:
+                pass
+            return data
+
+    token, close = "Authorization: Bearer t0ken", "Connection: close"
+    check("TLS with its token", status_of(ask_tls(head("Content-Length: 1", token, close) + b"1")) == 200)
+    check("without", status_of(ask_tls(head("Content-Length: 1", close) + b"1")) == 401)
+    check("with another", status_of(ask_tls(head("Content-Length: 1", "Authorization: Bearer t0ke", close) + b"1")) == 401)
+    with socket.create_connection(("127.0.0.1", other.port), timeout=20) as s:
+        s.sendall(head("Content-Length: 1", token, close) + b"1")
+        check("no TLS spoken", status_of(read_all(s)) == 0)
+    for i in range(5):
+        answer = ask_tls(head("X-A: " + "a" * 40000, token), *[b"z" * 16384] * 64)
+        check("an answer before the request's end comes through", status_of(answer) in (400, 413, 431), f"{i}: {answer[:100]}")
+    answer = ask_tls(head("Content-Length: 2000000", token, close), *[b"z" * 16384] * 123)
+    check("and one behind it", status_of(answer) == 413, str(answer[:100]))
+    check("TLS goes on", status_of(ask_tls(head("Content-Length: 1", token, close) + b"1")) == 200)
+    check("and ends in order", other.stop() == 0, other.log()[-500:])
+
+
 test_events_that_do_not_fit()
 test_bodies_that_cannot_be_split()
 test_a_line_of_10_megabytes()
@@ -258,5 +303,6 @@ test_idle_connection()
 test_doubtful_requests()
 test_other_requests()
 test_counted()
+test_over_tls()
 check("it ends in order", agent.stop() == 0, agent.log()[-500:])
 finish()

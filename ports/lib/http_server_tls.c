@@ -6,7 +6,8 @@
 
 #include "ports/stream.h"
 
-#define CARRY_SIZE 4096 /* bytes under way in each direction of a connection */
+#define CARRY_SIZE 4096   /* bytes under way in each direction of a connection */
+#define CARRY_DROP_MAX 64 /* times that much are dropped in one turn, see carrier_drop() */
 
 /* Bytes that were read on one side and not yet taken by the other. */
 struct carry {
@@ -24,6 +25,7 @@ struct carrier {
     int fd;          /* our end of the pair */
     struct carry in; /* from the peer to the library */
     struct carry out;
+    bool is_deaf;     /* the library reads no more; what it wrote is still to go out */
     bool is_finished; /* stream_finish() was called */
 };
 
@@ -49,31 +51,46 @@ static void carrier_close(struct carrier *carrier)
     free(carrier);
 }
 
-/* From the peer into the pair. False: the library has closed its end. */
-static bool carrier_in(struct carrier *carrier)
+/* The library has closed its end in the middle of a request, perhaps behind an answer. What still
+ * comes is taken and dropped: unread, it would make closing a reset that destroys the answer. */
+static void carrier_drop(struct carrier *carrier)
 {
     struct carry *in = &carrier->in;
-    for (;;) {
+    enum err e = in->is_ended ? ERR_CLOSED : ERR_OK;
+    for (int i = 0; i < CARRY_DROP_MAX && !e; i++) {
+        e = stream_read(carrier->stream, in->data, sizeof in->data, &in->size);
+    }
+    in->is_ended = in->is_ended || (e && e != ERR_AGAIN);
+    in->size = 0;
+}
+
+/* From the peer into the pair. */
+static void carrier_in(struct carrier *carrier)
+{
+    struct carry *in = &carrier->in;
+    while (!carrier->is_deaf) {
         if (in->size == 0 && !in->is_ended) {
             in->first = 0;
             enum err e = stream_read(carrier->stream, in->data, sizeof in->data, &in->size);
             if (e == ERR_AGAIN) {
-                return true;
+                return;
             }
             in->is_ended = e != ERR_OK;
         }
         if (in->size == 0) {
             (void)shutdown(carrier->fd, SHUT_WR); /* the library sees the end */
-            return true;
+            return;
         }
         ssize_t put =
             send(carrier->fd, in->data + in->first, in->size, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (put < 0) {
-            return errno == EAGAIN || errno == EINTR;
+        if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
         }
-        in->first += (size_t)put;
-        in->size -= (size_t)put;
+        carrier->is_deaf = put < 0;
+        in->first += put > 0 ? (size_t)put : 0;
+        in->size -= put > 0 ? (size_t)put : 0;
     }
+    carrier_drop(carrier);
 }
 
 /* From the pair to the peer. False: the connection is broken. */
@@ -113,8 +130,8 @@ static bool carrier_out(struct carrier *carrier)
 
 static void carrier_turn(struct carrier *carrier)
 {
-    if (!carrier_in(carrier) || !carrier_out(carrier) ||
-        (carrier->is_finished && stream_unsent(carrier->stream) == 0)) {
+    carrier_in(carrier);
+    if (!carrier_out(carrier) || (carrier->is_finished && stream_unsent(carrier->stream) == 0)) {
         carrier_close(carrier);
         return;
     }
