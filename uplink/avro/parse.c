@@ -285,6 +285,7 @@ static enum err parse_object(struct parser *p, const struct tree *tree, struct s
 static enum err parse_type(struct parser *p, const struct tree *tree, struct slice space,
                            struct avro_node **ret)
 {
+    assert(tree);
     if (p->depth == AVRO_DEPTH_MAX) {
         why_set(p->why, "%s: types nest deeper than %d", p->pointer, AVRO_DEPTH_MAX);
         return ERR_REJECTED;
