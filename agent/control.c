@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/store.h"
-#include "ports/log.h"
 #include "ports/stream.h"
 
 #define REQUEST_SIZE_MAX 512
@@ -36,7 +34,6 @@ struct control {
     struct loop *loop;
     struct agent *agent;
     struct listener *listener;
-    char path[256];
     struct connection *connections[CONTROL_CONNECTION_MAX];
 };
 
@@ -280,14 +277,9 @@ enum err control_open(struct control **ret, struct loop *loop, struct agent *age
     control->loop = loop;
     control->agent = agent;
     char host[300];
-    (void)snprintf(host, sizeof host, "unix:%s", path);              /* checked by listener_open */
-    (void)snprintf(control->path, sizeof control->path, "%s", path); /* likewise */
-    (void)unlink(path); /* what a killed agent left; the buffer's lock says that no other runs */
+    (void)snprintf(host, sizeof host, "unix:%s", path); /* checked by listener_open */
     struct listener_options options = {.host = host, .connection_max = CONTROL_CONNECTION_MAX};
     enum err e = listener_open(&control->listener, loop, &options, accepted, control, why);
-    if (!e && chmod(path, 0660)) {
-        log_warn("control", "the mode of %s can't be set", path);
-    }
     if (e) {
         why_add(why, "control socket %s", path);
         free(control);
@@ -309,6 +301,5 @@ void control_close(struct control *control)
             connection_close(control->connections[i]);
         }
     }
-    (void)unlink(control->path); /* gone already is fine */
     free(control);
 }

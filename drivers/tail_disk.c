@@ -132,11 +132,31 @@ static void tail_scan_open(struct tail_scan *scan, const char *path)
     scan->found_count++;
 }
 
+/* Nothing fits the pattern: because there is nothing, or because we may not look? glob() passes over
+ * what may not be read, unless it is told to stop there. */
+static void tail_scan_nothing(struct tail_scan *scan, const char *pattern)
+{
+    static const char advice[] = "let the user of weir enter and read its folder";
+    glob_t list = {0};
+    struct stat s;
+    if (stat(pattern, &s) != 0 && errno == EACCES) {
+        why_set(&scan->why, "can't look at %s: %s: %s", pattern, strerror(EACCES), advice);
+        return;
+    }
+    errno = 0;
+    if (glob(pattern, GLOB_ERR, NULL, &list) == GLOB_ABORTED && errno == EACCES) {
+        why_set(&scan->why, "can't list %s: %s: %s", pattern, strerror(EACCES), advice);
+    }
+    globfree(&list);
+}
+
 static void tail_scan_pattern(struct tail_scan *scan, const char *pattern)
 {
     glob_t list = {0};
     int failed = glob(pattern, 0, NULL, &list);
-    if (failed && failed != GLOB_NOMATCH) {
+    if (failed == GLOB_NOMATCH) {
+        tail_scan_nothing(scan, pattern);
+    } else if (failed) {
         why_set(&scan->why, "can't list %s: %s", pattern,
                 failed == GLOB_NOSPACE ? "no memory" : "reading a folder failed");
     }

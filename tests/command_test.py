@@ -122,6 +122,16 @@ def test_a_running_agent():
     check("ls --json of a stopped agent", {s["name"] for s in listing} >= {"typed", "raw"}, str(listing))
 
 
+def test_a_socket_that_is_none():
+    precious = write("precious", "not to be lost")
+    config = configuration(free_port())
+    config["agent"]["socket"] = precious
+    config["buffer"]["path"] = path_of("g", "buffer.db")
+    r = run("run", write("precious.json", json.dumps(config)))
+    check("a file in the socket's place is told", r.returncode in (2, 3) and "is no socket" in r.stderr and precious in r.stderr, r.stderr)
+    check("and left alone", os.path.exists(precious))
+
+
 def test_stopping():
     """A second signal ends at once what the first one waits for: the answer of a peer that takes everything and says nothing."""
     import socket
@@ -151,5 +161,6 @@ test_missing_files()
 test_full_output()
 test_avro()
 test_a_running_agent()
+test_a_socket_that_is_none()
 test_stopping()
 finish()

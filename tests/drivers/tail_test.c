@@ -649,6 +649,44 @@ static void a_file_cut_while_it_is_read_is_truncated(void **state)
     assert_true(file.is_truncated);
 }
 
+/* As a user who may not do everything. */
+static void what_may_not_be_read_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern; /* of the paths */
+        const char *closed;  /* what is closed to that user */
+        mode_t mode;
+        const char *fault;
+    } cases[] = {{"*.log", "a.log", 0, "can't open "},
+                 {"a.log", "a.log", 0, "can't open "},
+                 {"sub/*.log", "sub", 0, "can't look at "},
+                 {"sub/b.log", "sub", 0, "can't look at "},
+                 {"sub/*.log", "sub", 0111, "can't list "}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct fixture f;
+        uid_t user = geteuid();
+        fixture_init(&f, cases[i].pattern);
+        append(&f, "a.log", "one\n");
+        assert_int_equal(mkdir(path_of(&f, "sub"), 0700), 0);
+        append(&f, "sub/b.log", "two\n");
+        assert_int_equal(chmod(f.folder, 0755), 0);
+        assert_int_equal(chmod(path_of(&f, cases[i].closed), cases[i].mode), 0);
+        assert_int_equal(user == 0 ? seteuid(65534) : 0, 0);
+        fixture_start(&f);
+        uint64_t end_ms = clock_monotonic_ms() + 3000;
+        while (!f.host.fault[0] && clock_monotonic_ms() < end_ms) {
+            assert_int_equal(loop_turn(f.loop, 20), ERR_OK);
+        }
+        assert_int_equal(seteuid(user), 0);
+        if (!strstr(f.host.fault, cases[i].fault) || !strstr(f.host.fault, "Permission denied")) {
+            fail_msg("%s: \"%s\"", cases[i].pattern, f.host.fault);
+        }
+        assert_int_equal(chmod(path_of(&f, cases[i].closed), 0700), 0);
+        fixture_release(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -668,6 +706,7 @@ int main(void)
         cmocka_unit_test(a_file_that_only_begins_alike_is_read),
         cmocka_unit_test(from_end_skips_only_what_is_there_at_the_first_start),
         cmocka_unit_test(a_partial_line_is_taken_when_asked_for),
+        cmocka_unit_test(what_may_not_be_read_is_told),
         cmocka_unit_test(too_many_files_are_reported),
         cmocka_unit_test(each_line_comes_once),
     };
