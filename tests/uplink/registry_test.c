@@ -36,9 +36,10 @@ static void visit_answer(struct visit *visit)
         server->answers[index < server->answer_count ? index : server->answer_count - 1];
     char text[1024];
     int size = snprintf(text, sizeof text,
-                        "HTTP/1.1 %.3s Word\r\nContent-Type: application/json\r\n"
+                        "HTTP/1.1 %.3s Word\r\nContent-Type: application/json\r\n%s"
                         "Content-Length: %zu\r\n\r\n%s",
-                        answer, strlen(answer + 4), answer + 4);
+                        answer, memcmp(answer, "429", 3) == 0 ? "Retry-After: 2\r\n" : "",
+                        strlen(answer + 4), answer + 4);
     size_t taken = 0;
     memcpy(server->last, visit->request, sizeof server->last);
     visit->size = 0;
@@ -254,6 +255,26 @@ static void outages_are_waited_out(void **state)
     scene_end(scene);
 }
 
+/* Longer than the first pause of its own would be. */
+static void a_pause_that_is_asked_for_is_made(void **state)
+{
+    (void)state;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    struct why why;
+    uint8_t prefix[REGISTRY_PREFIX_SIZE];
+    scene_begin(scene, "429 {\"error_code\":42901,\"message\":\"too many\"}");
+    scene->server.answers[1] = "200 {\"id\":1}";
+    scene->server.answer_count = 2;
+    assert_int_equal(registry_prefix(scene->registry, "t", &scene->host.schema, prefix, &why),
+                     ERR_AGAIN);
+    uint64_t began_ms = loop_now_ms(scene->loop);
+    assert_int_equal(ask(scene, prefix, &why), ERR_OK);
+    assert_in_range(loop_now_ms(scene->loop) - began_ms, 2000, 10000);
+    assert_int_equal(scene->server.request_count, 2);
+    scene_end(scene);
+}
+
 static void subjects(void **state)
 {
     (void)state;
@@ -292,8 +313,11 @@ static void urls_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(registers_and_remembers), cmocka_unit_test(refusals_park),
-        cmocka_unit_test(outages_are_waited_out),  cmocka_unit_test(subjects),
+        cmocka_unit_test(registers_and_remembers),
+        cmocka_unit_test(refusals_park),
+        cmocka_unit_test(outages_are_waited_out),
+        cmocka_unit_test(a_pause_that_is_asked_for_is_made),
+        cmocka_unit_test(subjects),
         cmocka_unit_test(urls_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
