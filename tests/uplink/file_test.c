@@ -1,6 +1,7 @@
 /* The file uplink: what is written is read back by the container reader; crashes at each step. */
 #include "tests/uplink/file_fixture.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -210,6 +211,86 @@ static void numbers_that_were_never_sent_are_given_again(void **state)
     host_folder_remove(f.folder);
 }
 
+/* A machine that loses power may keep any pages of a block whose sync had not returned: its end, and
+ * not its middle. */
+static void a_block_that_is_whole_and_wrong_is_written_anew(void **state)
+{
+    (void)state;
+    for (unsigned first = 0; first < 2;
+         first++) { /* as the file's second block, and as its first */
+        struct fixture f;
+        fixture_prepare(&f);
+        f.options.codec = CONTAINER_NULL;
+        struct parcel_batch *b =
+            mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_ptr_not_equal(b, MAP_FAILED);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            fixture_open(&f);
+            if (first == 0) {
+                send_new(&f, 0, 10, &schemas[0]);
+            }
+            batch_make(&f, b, 10, 10, &schemas[0]);
+            batch_assign(&f, b);
+            _exit(batch_send(&f, b) != SEND_OK);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        char path[256];
+        snprintf(path, sizeof path, "%s/temp_a/2026-03-01/agent-0000abcd-000001.part", f.folder);
+        int fd = open(path, O_RDWR);
+        assert_true(fd >= 0);
+        off_t end = lseek(fd, 0, SEEK_END);
+        const uint8_t wrong = 2; /* another number */
+        assert_int_equal(pwrite(fd, &wrong, 1, end - CONTAINER_SYNC_SIZE - 5), 1);
+        close(fd);
+        fixture_open(&f);
+        struct parcel_batch again = {0};
+        batch_make(&f, &again, 10, 10, &schemas[0]);
+        again.parcel.parts[0] = b->parcel.parts[0];
+        enum send_result result = batch_send(&f, &again);
+        if (result == SEND_REASSIGN) {
+            again.parcel.parts[0].assigned = false;
+            batch_assign(&f, &again);
+            result = batch_send(&f, &again);
+        }
+        assert_int_equal(result, SEND_OK);
+        if (first == 1) {
+            send_new(&f, 0, 10, &schemas[0]);
+        }
+        fixture_close(&f);
+        expect_each_once(&f, 20);
+        assert_int_equal(munmap(b, sizeof *b), 0);
+        host_folder_remove(f.folder);
+    }
+}
+
+static void what_a_crash_left_is_finished_without_new_events(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fixture_open(&f);
+        send_new(&f, 0, 40, &schemas[0]);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    fixture_open(&f);
+    struct target target;
+    struct why why;
+    assert_int_equal(file_class.target(f.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
+    host_run(f.loop, 7000);
+    expect_each_once(&f, 40);
+    fixture_close(&f);
+    host_folder_remove(f.folder);
+}
+
 /* What can't be read at a start is not taken for a torn block: it is left until it can. */
 static void what_cannot_be_read_is_not_cut_off(void **state)
 {
@@ -238,6 +319,7 @@ static void what_cannot_be_read_is_not_cut_off(void **state)
     assert_int_equal(e, ERR_IO);
     assert_non_null(strstr(why.text, ".part"));
     assert_int_equal(file_disk_recover(&disk, &why), ERR_OK);
+    assert_int_equal(file_disk_finish(&disk, &why), ERR_OK);
     file_disk_release(&disk);
     expect_each_once(&f, 40);
     host_folder_remove(f.folder);
@@ -347,6 +429,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_waited_for),
         cmocka_unit_test(every_crash_leaves_each_event_once),
         cmocka_unit_test(numbers_that_were_never_sent_are_given_again),
+        cmocka_unit_test(a_block_that_is_whole_and_wrong_is_written_anew),
+        cmocka_unit_test(what_a_crash_left_is_finished_without_new_events),
         cmocka_unit_test(what_cannot_be_read_is_not_cut_off),
         cmocka_unit_test(a_folder_that_cannot_be_synced_stops_nothing),
         cmocka_unit_test(two_writers_of_one_name_are_refused),

@@ -1,25 +1,15 @@
-#include "uplink/file/disk.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "ports/file.h"
 #include "ports/random.h"
+#include "uplink/file/disk_impl.h"
 
-#define STATE_SIZE_MAX 16384
 #define HEADER_ROOM 1024 /* of a header beside the schema */
-
-static enum err disk_failed(struct why *why, const char *verb, const char *path)
-{
-    int number = errno;
-    why_set(why, "can't %s %s: %s", verb, path, strerror(number));
-    return err_of_errno(number);
-}
 
 static void disk_part_path(const struct file_disk *disk, char ret[PATH_MAX])
 {
@@ -29,160 +19,7 @@ static void disk_part_path(const struct file_disk *disk, char ret[PATH_MAX])
     memcpy(ret + size, ".part", sizeof ".part");
 }
 
-/* --- the state file --- */
-
-/* Agents may share a folder: each has its own. */
-static enum err disk_own_path(const struct file_disk *disk, const char *suffix, char ret[PATH_MAX],
-                              struct why *why)
-{
-    struct out out = out_over(ret, PATH_MAX - 64); /* with room for what is put behind */
-    const char *names[] = {disk->agent_id, disk->stream};
-    out_put_text(&out, disk->options->path);
-    out_put_text(&out, "/.weir");
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        out_put_byte(&out, '-');
-        for (const char *c = names[i]; *c; c++) {
-            out_put_byte(&out, *c == '/' ? '_' : (uint8_t)*c);
-        }
-    }
-    out_put_text(&out, suffix);
-    out_put_byte(&out, 0);
-    if (out.overflow) {
-        why_set(why, "the path \"%.64s\" is too long", disk->options->path);
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
-}
-
-/* Two writers would take the same names, and finish each other's files. */
-static enum err disk_lock(struct file_disk *disk, struct why *why)
-{
-    char path[PATH_MAX];
-    enum err e = disk->lock_fd >= 0 ? ERR_OK : disk_own_path(disk, ".lock", path, why);
-    if (e || disk->lock_fd >= 0) {
-        return e;
-    }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (fd < 0) {
-        return disk_failed(why, "open", path);
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        why_set(why,
-                "another uplink or agent named %s writes stream %s to %s: give each a folder of "
-                "its own",
-                disk->agent_id, disk->stream, disk->options->path);
-        close(fd);
-        return ERR_CONFIG;
-    }
-    disk->lock_fd = fd; /* also where the file system knows no locks */
-    return ERR_OK;
-}
-
-static enum err disk_state_write(const struct file_disk *disk, struct why *why)
-{
-    char path[PATH_MAX];
-    uint8_t *memory = malloc(STATE_SIZE_MAX);
-    if (!memory) {
-        return ERR_NOMEM;
-    }
-    struct out out = out_over(memory, STATE_SIZE_MAX);
-    out_put_format(&out, "weir-file-state 1\nnumber %" PRId64 "\n", disk->number);
-    for (size_t i = 0; i < disk->done_count; i++) {
-        out_put_format(&out, "done %" PRId64 " %" PRId32 " %" PRId64 "\n", disk->done[i].number,
-                       disk->done[i].life, disk->done[i].size);
-    }
-    if (disk->has_open) {
-        out_put_format(&out, "open %" PRId64 " %" PRId32 " ", disk->open_number, disk->open_life);
-        out_put_text(&out, disk->open_path);
-        out_put_byte(&out, '\n');
-    }
-    assert(!out.overflow); /* 16 short lines and a path */
-    enum err e = disk_own_path(disk, ".state", path, why);
-    e = e ? e : file_replace(path, out_slice(&out), 0640, why);
-    free(memory);
-    return e;
-}
-
-static bool disk_state_line(struct file_disk *disk, const char *line)
-{
-    int at = 0;
-    struct file_done done;
-    if (sscanf(line, "number %" SCNd64, &disk->number) == 1 ||
-        strcmp(line, "weir-file-state 1") == 0) {
-        return true;
-    }
-    if (sscanf(line, "done %" SCNd64 " %" SCNd32 " %" SCNd64, &done.number, &done.life,
-               &done.size) == 3 &&
-        disk->done_count < FILE_DONE_MAX) {
-        disk->done[disk->done_count++] = done;
-        return true;
-    }
-    if (sscanf(line, "open %" SCNd64 " %" SCNd32 " %n", &disk->open_number, &disk->open_life,
-               &at) == 2 &&
-        at > 0 && strlen(line + at) < sizeof disk->open_path - 8) {
-        memcpy(disk->open_path, line + at, strlen(line + at) + 1);
-        disk->has_open = true;
-        return true;
-    }
-    return false;
-}
-
-static enum err disk_state_read(struct file_disk *disk, struct why *why)
-{
-    char path[PATH_MAX];
-    struct slice text;
-    disk->has_open = false;
-    disk->done_count = 0;
-    enum err e = disk_own_path(disk, ".state", path, why);
-    if (e) {
-        return e;
-    }
-    e = file_read(path, STATE_SIZE_MAX, &text, why);
-    if (e) {
-        return e == ERR_CLOSED ? ERR_OK : e; /* none: the first start */
-    }
-    char *memory = (char *)(uintptr_t)text.data;
-    for (char *line = memory, *end; *line; line = end + 1) {
-        end = strchr(line, '\n');
-        if (end) {
-            *end = 0;
-        }
-        if (!end || !disk_state_line(disk, line)) {
-            why_set(why,
-                    "%s is damaged: look at it, or remove it (the batch that was being "
-                    "written may then come twice)",
-                    path);
-            e = ERR_CORRUPT;
-            break;
-        }
-    }
-    free(memory);
-    return e;
-}
-
 /* --- finishing --- */
-
-static struct file_done *disk_done_find(struct file_disk *disk, int64_t number, int32_t life)
-{
-    for (size_t i = 0; i < disk->done_count; i++) {
-        if (disk->done[i].number == number && disk->done[i].life == life) {
-            return &disk->done[i];
-        }
-    }
-    return NULL;
-}
-
-static void disk_done_add(struct file_disk *disk, int64_t number, int32_t life, int64_t size)
-{
-    if (disk_done_find(disk, number, life)) {
-        return;
-    }
-    if (disk->done_count == FILE_DONE_MAX) {
-        memmove(disk->done, disk->done + 1, (FILE_DONE_MAX - 1) * sizeof disk->done[0]);
-        disk->done_count--;
-    }
-    disk->done[disk->done_count++] = (struct file_done){number, life, size};
-}
 
 /* Synced, on record, renamed: in this order, so that a crash after any of them is found out. */
 static enum err disk_publish(struct file_disk *disk, int fd, int64_t size, struct why *why)
@@ -225,6 +62,7 @@ enum err file_disk_finish(struct file_disk *disk, struct why *why)
     if (!disk->has_open) { /* also when it has its name, and only the folder could not be synced */
         close(disk->fd);
         disk->fd = -1;
+        disk->tail = (struct file_tail){0};
     }
     return e;
 }
@@ -239,30 +77,68 @@ static enum err disk_read(void *context, uint8_t *data, size_t size, size_t *ret
     return ERR_OK;
 }
 
-/* The offset behind the last whole block; 0: there is none. An error says nothing about the file:
- * what could not be read must not be cut off. */
-static enum err disk_good_size(int fd, int64_t *ret, struct why *why)
+/* Finds the end of the last whole block, and where that block begins; size 0: there is none. An
+ * error says nothing about the file: what could not be read must not be cut off. */
+static enum err disk_tail_find(int fd, struct file_tail *ret, struct why *why)
 {
     struct container_reader *reader = NULL;
     uint64_t count;
     struct slice raw;
-    int64_t size = 0;
+    struct file_tail tail = {0};
     enum err e = container_reader_open(&reader, disk_read, &fd, why);
     while (!e) {
+        int64_t begin = (int64_t)container_offset(reader);
         e = container_block(reader, &count, &raw, why);
-        size = e ? size : (int64_t)container_offset(reader);
+        if (!e) {
+            tail.offset = tail.size > 0 ? begin : 0; /* the first one's numbers are the file's */
+            tail.begin = begin;
+            tail.size = (int64_t)container_offset(reader);
+        }
     }
     container_reader_close(reader);
     if (e != ERR_CLOSED && e != ERR_CORRUPT) { /* the end, or a block that was being written */
         return e;
     }
-    *ret = size;
+    *ret = tail;
+    return ERR_OK;
+}
+
+/* What an earlier life left open: it is cut behind its last whole block, and finished when it is
+ * certain that this block is right (disk_settle). */
+static enum err disk_take_up(struct file_disk *disk, int fd, const char *part, struct why *why)
+{
+    struct file_tail tail = {0};
+    const struct file_done *done = disk_done_find(disk, disk->open_number, disk->open_life);
+    enum err e = ERR_OK;
+    if (done) {
+        tail.size = done->size;
+    } else {
+        e = disk_tail_find(fd, &tail, why);
+    }
+    if (e) {
+        why_add(why, "reading %s", part);
+        return e;
+    }
+    if (ftruncate(fd, tail.size) != 0) {
+        return disk_failed(why, "cut", part);
+    }
+    if (tail.size == 0) {
+        (void)unlink(part); /* empty: left behind it harms nobody */
+        disk->has_open = false;
+        return ERR_OK;
+    }
+    if (done) {
+        return disk_publish(disk, fd, tail.size, why);
+    }
+    disk->tail = tail;
+    disk->size = tail.size;
     return ERR_OK;
 }
 
 enum err file_disk_recover(struct file_disk *disk, struct why *why)
 {
     disk->fd = -1;
+    disk->tail = (struct file_tail){0};
     enum err e = file_make_folders(disk->options->path, why);
     e = e ? e : disk_lock(disk, why);
     e = e ? e : disk_state_read(disk, why);
@@ -279,22 +155,12 @@ enum err file_disk_recover(struct file_disk *disk, struct why *why)
         disk->has_open = false;
         return ERR_OK;
     }
-    struct file_done *done = disk_done_find(disk, disk->open_number, disk->open_life);
-    int64_t size = done ? done->size : 0;
-    if (!done) {
-        e = disk_good_size(fd, &size, why);
-    }
-    if (e) {
-        why_add(why, "reading %s", part);
-    } else if (ftruncate(fd, size) != 0) {
-        e = disk_failed(why, "cut", part);
-    } else if (size == 0) {
-        (void)unlink(part); /* empty: left behind it harms nobody */
-        disk->has_open = false;
+    e = disk_take_up(disk, fd, part, why);
+    if (!e && disk->tail.size > 0) {
+        disk->fd = fd;
     } else {
-        e = disk_publish(disk, fd, size, why);
+        close(fd);
     }
-    close(fd);
     return e;
 }
 
@@ -412,6 +278,12 @@ static enum err disk_write_header(struct file_disk *disk, const struct file_writ
     return e;
 }
 
+static struct slice write_block(const struct file_write *w)
+{
+    return (struct slice){w->wire.data + FILE_WIRE_HEAD,
+                          w->wire.size - FILE_WIRE_HEAD - CONTAINER_SYNC_SIZE};
+}
+
 /* Writes header (at offset 0) and block at `offset`; whatever was behind is cut off. */
 static enum err disk_append(struct file_disk *disk, const struct file_write *w, struct why *why)
 {
@@ -422,8 +294,7 @@ static enum err disk_append(struct file_disk *disk, const struct file_write *w, 
     }
     int64_t header_size = 0;
     enum err e = w->offset == 0 ? disk_write_header(disk, w, &header_size) : ERR_OK;
-    struct slice block = {w->wire.data + FILE_WIRE_HEAD,
-                          w->wire.size - FILE_WIRE_HEAD - CONTAINER_SYNC_SIZE};
+    struct slice block = write_block(w);
     if (!e) {
         e = file_write_all(disk->fd, block);
     }
@@ -443,10 +314,50 @@ static enum err disk_append(struct file_disk *disk, const struct file_write *w, 
     return ERR_OK;
 }
 
+/* Are the bytes of the last block those of this batch? */
+static bool disk_has_block(const struct file_disk *disk, const struct file_write *w)
+{
+    struct slice block = write_block(w);
+    int64_t at = disk->tail.begin;
+    uint8_t bytes[4096];
+    if (disk->tail.size - at != (int64_t)block.size + CONTAINER_SYNC_SIZE) {
+        return false;
+    }
+    while (block.size > 0) {
+        size_t step = block.size < sizeof bytes ? block.size : sizeof bytes;
+        if (pread(disk->fd, bytes, step, at) != (ssize_t)step ||
+            memcmp(bytes, block.data, step) != 0) {
+            return false;
+        }
+        block = (struct slice){block.data + step, block.size - step};
+        at += (int64_t)step;
+    }
+    return true;
+}
+
+/* The file of an earlier life is finished. All of its blocks but the last were synced before the
+ * next one began. If the last one was, its batch is done and comes no more. If its batch comes, the
+ * machine may have kept any part of it: it stays only when it is the same, byte for byte. */
+static enum err disk_settle(struct file_disk *disk, const struct file_write *w, struct why *why)
+{
+    const struct file_tail *tail = &disk->tail;
+    if (w->number == disk->open_number && w->life == disk->open_life && w->offset == tail->offset &&
+        !disk_has_block(disk, w)) {
+        disk->size = tail->offset;
+    }
+    return file_disk_finish(disk, why);
+}
+
 enum err file_disk_write(struct file_disk *disk, const struct file_write *w, enum file_outcome *ret,
                          struct why *why)
 {
     assert(w->wire.size > FILE_WIRE_HEAD + CONTAINER_SYNC_SIZE);
+    if (disk->tail.size > 0) {
+        enum err e = disk_settle(disk, w, why);
+        if (e) {
+            return e;
+        }
+    }
     bool is_open = disk->fd >= 0 && w->life == disk->life && w->number == disk->open_number;
     if (w->life != disk->life || (!is_open && w->offset != 0)) {
         const struct file_done *done = disk_done_find(disk, w->number, w->life);

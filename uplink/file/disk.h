@@ -35,6 +35,13 @@ struct file_done {
     int64_t size;
 };
 
+/* The end of a file that an earlier life left open. */
+struct file_tail {
+    int64_t size;   /* behind the last whole block; 0: there is no such file */
+    int64_t offset; /* that block's, as it was assigned: 0 for the first one */
+    int64_t begin;  /* where its bytes are */
+};
+
 /* One stream's files. Used by one job at a time. */
 struct file_disk {
     const struct file_options *options;
@@ -51,11 +58,13 @@ struct file_disk {
     int32_t open_life;
     char open_path[PATH_MAX]; /* final name, below options->path */
     uint8_t sync[CONTAINER_SYNC_SIZE];
+    struct file_tail tail;
     struct file_done done[FILE_DONE_MAX]; /* newest last */
     size_t done_count;
 };
 
-/* Reads the state, finishes what an earlier life left. */
+/* Reads the state, takes up what an earlier life left: it is finished by the next write or by
+ * file_disk_finish(). */
 enum err file_disk_recover(struct file_disk *disk, struct why *why) MUST_USE;
 
 struct file_write {

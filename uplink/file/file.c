@@ -13,6 +13,7 @@
 #define FILE_RECORD_SIZE_MAX (1024 * 1024)
 #define FILE_AGE_LOOK_MS 1000
 #define FILE_RECOVER_AGAIN_MS 5000
+#define FILE_LEFT_MS 5000 /* by then a batch that was in flight has been sent again */
 
 struct file_uplink;
 
@@ -22,6 +23,7 @@ struct file_stream {
     bool is_ready;    /* recovered: `number` and `offset` are known */
     bool is_wanted;   /* target() asked for it */
     bool has_file;    /* open, as far as the loop knows */
+    bool has_left;    /* one of an earlier life is open: until the next write, or for a while */
     bool is_assigned; /* a part has numbers and is not done */
     bool is_sent;     /* it was lent under them */
     uint8_t lane;     /* of its parcel */
@@ -108,6 +110,7 @@ static void file_written(struct file_uplink *file, struct file_job *j)
         uplink_done(file->host, batch, &report);
         return;
     }
+    stream->has_left = false;
     bool is_own = j->write.life == file->life && j->write.number == stream->number;
     report.result = j->outcome == FILE_IS_NOT_THERE ? SEND_REASSIGN : SEND_OK;
     report.was_duplicate = j->outcome == FILE_WAS_THERE;
@@ -146,6 +149,7 @@ static void file_job_done(struct job *job)
     } else if (j->work == FILE_FINISH) {
         stream->is_finish_due = false; /* after an error file_look() says so again */
         stream->has_file = stream->has_file && j->e != ERR_OK;
+        stream->has_left = stream->has_left && j->e != ERR_OK;
         uplink_ready(file->host);
     } else if (j->e) {
         stream->is_wanted = false;
@@ -153,6 +157,8 @@ static void file_job_done(struct job *job)
     } else {
         stream->is_ready = true;
         stream->number = stream->disk.number;
+        stream->has_left = stream->disk.tail.size > 0;
+        stream->opened_ms = loop_now_ms(file->loop);
         uplink_ready(file->host);
     }
     file_next(file);
@@ -194,7 +200,8 @@ static void file_next(struct file_uplink *file)
     }
     for (size_t i = 0; i <= STREAM_COUNT_MAX; i++) {
         struct file_stream *stream = file->streams[i];
-        if (stream && stream->is_finish_due && stream->has_file && !stream->is_assigned) {
+        if (stream && stream->is_finish_due && (stream->has_file || stream->has_left) &&
+            !stream->is_assigned) {
             file_start(file, FILE_FINISH, stream);
             return;
         }
@@ -214,6 +221,9 @@ static void file_look(struct timer *timer)
     uint64_t now_ms = loop_now_ms(file->loop);
     for (size_t i = 0; i <= STREAM_COUNT_MAX; i++) {
         struct file_stream *stream = file->streams[i];
+        if (stream && stream->has_left && now_ms - stream->opened_ms >= FILE_LEFT_MS) {
+            stream->is_finish_due = true;
+        }
         if (stream && stream->has_file &&
             (now_ms - stream->opened_ms >= (uint64_t)file->options->time_max_ms ||
              stream->offset >= file->options->size_max)) {
@@ -393,7 +403,8 @@ static void file_stop(struct uplink *uplink, int64_t grace_ms)
     timer_disarm(&file->retry);
 }
 
-/* Files are finished at an orderly stop, so that there are no .part files to wonder about. */
+/* Files are finished at an orderly stop, so that there are no .part files to wonder about. But not
+ * those about whose last block nobody knows. */
 static void file_close(struct uplink *uplink)
 {
     struct file_uplink *file = uplink ? file_of(uplink) : NULL;
@@ -408,7 +419,7 @@ static void file_close(struct uplink *uplink)
     worker_close(file->worker);
     for (size_t i = 0; i <= STREAM_COUNT_MAX; i++) {
         struct file_stream *stream = file->streams[i];
-        if (stream && !stream->is_assigned) {
+        if (stream && !stream->is_assigned && !stream->has_left) {
             enum err e = file_disk_finish(&stream->disk, NULL);
             (void)e; /* then the next start does it */
         }
