@@ -237,6 +237,17 @@ static int cat(const char *path)
     return e != ERR_CLOSED ? complain(path, e, &why) : code;
 }
 
+/* The good records of all the files; the worst exit code. */
+static int cat_all(int count, char **paths)
+{
+    int worst = EXIT_FINE;
+    for (int i = 0; i < count; i++) {
+        int code = cat(paths[i]);
+        worst = code > worst ? code : worst;
+    }
+    return worst;
+}
+
 int avro_command(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[0], "encode") == 0) {
@@ -253,12 +264,7 @@ int avro_command(int argc, char **argv)
         return convert(argv[1], argv[2], decode_one);
     }
     if (argc >= 2 && strcmp(argv[0], "cat") == 0) {
-        int worst = EXIT_FINE;
-        for (int i = 1; i < argc; i++) {
-            int code = cat(argv[i]); /* the good records of all */
-            worst = code > worst ? code : worst;
-        }
-        return worst;
+        return cat_all(argc - 1, argv + 1);
     }
     return command_misuse("avro", "usage: weir avro encode SCHEMA JSON [--plain] | decode SCHEMA "
                                   "BIN | cat FILE...   (\"-\" is standard input)");

@@ -195,6 +195,9 @@ static bool post_take_key(struct post *post, const char *text)
         post_refuse(post, 409, "a request with this Idempotency-Key is being worked on");
         return false;
     }
+    if (key->admitted == 0) {
+        key->body_hash = body_hash; /* nothing was stored under it: the client may begin anew */
+    }
     if (key->body_hash != body_hash || key->admitted > post->count) {
         post_refuse(post, 422, "this Idempotency-Key was used with another body");
         return false;

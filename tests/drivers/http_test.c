@@ -334,6 +334,22 @@ static void a_full_buffer_is_429_or_waits(void **state)
     fixture_release(&f);
 }
 
+static void a_key_under_which_nothing_was_stored_is_free(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.host.room = 0;
+    assert_int_equal(post(&f, "/", "Idempotency-Key: k\r\n", "[1,2]"), 429);
+    f.host.room = SIZE_MAX;
+    http_class.resume(f.driver);
+    assert_int_equal(post(&f, "/", "Idempotency-Key: k\r\n", "[1]"), 200);
+    assert_int_equal(post(&f, "/", "Idempotency-Key: k\r\n", "[1]"), 200);
+    assert_int_equal(post(&f, "/", "Idempotency-Key: k\r\n", "[1,2]"), 422);
+    assert_int_equal(f.host.event_count, 1);
+    fixture_release(&f);
+}
+
 static void late_commits_and_the_stop_are_503(void **state)
 {
     (void)state;
@@ -590,6 +606,7 @@ int main(void)
         cmocka_unit_test(wrong_requests_are_told_so),
         cmocka_unit_test(the_answer_comes_after_the_commit),
         cmocka_unit_test(a_full_buffer_is_429_or_waits),
+        cmocka_unit_test(a_key_under_which_nothing_was_stored_is_free),
         cmocka_unit_test(late_commits_and_the_stop_are_503),
         cmocka_unit_test(closing_answers_what_waits),
         cmocka_unit_test(a_repeated_key_stores_nothing_twice),
