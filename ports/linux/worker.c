@@ -22,7 +22,9 @@
 struct worker {
     /* the loop's */
     struct watch done_watch;
-    size_t count; /* jobs put whose done() has not begun */
+    size_t count;                         /* jobs put whose done() has not begun */
+    struct job *ready_first, **ready_end; /* off the shared list, done() has not begun */
+    bool *closed_within;                  /* set when worker_close() is called by a done() */
     bool has_thread;
     bool closing;
     pthread_t thread;
@@ -65,22 +67,34 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* Calls done() of what is done by now. The jobs are off the list before the first call, because it
- * may free its job, or put another. */
+/* Calls done() of what is done by now. A job is off the lists before its call, which may free it,
+ * put another, or close the worker: then the calls that are left are made within that. */
 static void worker_finish(struct worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    struct job *job = worker->done_first;
-    worker->done_first = NULL;
-    worker->done_end = &worker->done_first;
+    if (worker->done_first) {
+        *worker->ready_end = worker->done_first;
+        worker->ready_end = worker->done_end;
+        worker->done_first = NULL;
+        worker->done_end = &worker->done_first;
+    }
     pthread_mutex_unlock(&worker->lock);
-    while (job) {
-        struct job *next = job->next;
+    bool closed = false;
+    bool *outer = worker->closed_within;
+    worker->closed_within = &closed;
+    while (!closed && worker->ready_first) {
+        struct job *job = worker->ready_first;
+        worker->ready_first = job->next;
+        if (!worker->ready_first) {
+            worker->ready_end = &worker->ready_first;
+        }
         job->next = NULL;
         assert(worker->count > 0);
         worker->count--;
         job->done(job);
-        job = next;
+    }
+    if (!closed) {
+        worker->closed_within = outer;
     }
 }
 
@@ -132,6 +146,7 @@ enum err worker_open(struct worker **ret, struct loop *loop, const char *name)
     pthread_cond_init(&worker->wake, NULL);
     worker->todo_end = &worker->todo_first;
     worker->done_end = &worker->done_first;
+    worker->ready_end = &worker->ready_first;
     enum err e;
     worker->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (worker->done_fd < 0) {
@@ -190,6 +205,9 @@ void worker_close(struct worker *worker)
         worker_finish(worker);
     }
     assert(worker->count == 0);
+    if (worker->closed_within) {
+        *worker->closed_within = true;
+    }
     if (worker->done_fd >= 0) {
         close(worker->done_fd);
     }

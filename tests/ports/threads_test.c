@@ -1,5 +1,6 @@
 /* Worker and inbox with real threads; also run under the thread sanitizer. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -89,6 +90,54 @@ static void closing_a_worker_does_what_was_put(void **state)
     }
     worker_close(worker);
     assert_int_equal(seen.done, ARRAY_COUNT(jobs));
+    loop_close(loop);
+}
+
+struct closing_job {
+    struct job job;
+    struct worker *worker; /* closed by done(); NULL: not by this one */
+    size_t number;
+    size_t *done;
+    atomic_size_t *worked;
+};
+
+static void closing_work(struct job *job)
+{
+    atomic_fetch_add(CONTAINER_OF(job, struct closing_job, job)->worked, 1);
+}
+
+static void closing_done(struct job *job)
+{
+    struct closing_job *c = CONTAINER_OF(job, struct closing_job, job);
+    assert_int_equal(*c->done, c->number);
+    *c->done += 1;
+    worker_close(c->worker);
+}
+
+/* Several jobs are done at once, and the first of them closes the worker. */
+static void a_worker_may_be_closed_by_a_job(void **state)
+{
+    (void)state;
+    struct loop *loop = NULL;
+    struct worker *worker = NULL;
+    assert_int_equal(loop_open(&loop), ERR_OK);
+    assert_int_equal(worker_open(&worker, loop, "closed within"), ERR_OK);
+    struct closing_job jobs[4];
+    size_t done = 0;
+    atomic_size_t worked = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(jobs); i++) {
+        jobs[i] = (struct closing_job){.job = {.work = closing_work, .done = closing_done},
+                                       .worker = i == 0 ? worker : NULL,
+                                       .number = i,
+                                       .done = &done,
+                                       .worked = &worked};
+        assert_int_equal(worker_put(worker, &jobs[i].job), ERR_OK);
+    }
+    while (atomic_load(&worked) < ARRAY_COUNT(jobs)) {
+        sched_yield();
+    }
+    assert_int_equal(loop_turn(loop, 1000), ERR_OK);
+    assert_int_equal(done, ARRAY_COUNT(jobs));
     loop_close(loop);
 }
 
@@ -195,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_are_done_in_order_and_the_queue_is_bounded),
         cmocka_unit_test(closing_a_worker_does_what_was_put),
+        cmocka_unit_test(a_worker_may_be_closed_by_a_job),
         cmocka_unit_test(an_inbox_keeps_the_order_of_each_thread),
         cmocka_unit_test(a_full_inbox_refuses_and_a_stopped_one_is_closed),
     };
