@@ -11,6 +11,7 @@ struct inbox {
     void (*receive)(void *context, struct inbox_item *item);
     void *context;
     size_t count_max;
+    bool *closed_within; /* set when inbox_close() is called by receive() */
     /* shared, under the lock */
     pthread_mutex_t lock;
     struct inbox_item *first, **end;
@@ -35,17 +36,23 @@ static struct inbox_item *inbox_take(struct inbox *inbox)
     return item;
 }
 
-/* At most count_max items a turn: a busy thread does not keep the loop for itself. */
-static void inbox_receive(struct inbox *inbox)
+/* At most count_max items a turn: a busy thread does not keep the loop for itself. False: the inbox
+ * was closed by one of them. */
+static bool inbox_receive(struct inbox *inbox)
 {
-    for (size_t i = 0; i < inbox->count_max; i++) {
-        struct inbox_item *item = inbox_take(inbox);
-        if (!item) {
-            return;
-        }
+    bool closed = false;
+    bool *outer = inbox->closed_within;
+    inbox->closed_within = &closed;
+    struct inbox_item *item;
+    for (size_t i = 0; i < inbox->count_max && (item = inbox_take(inbox)); i++) {
         item->next = NULL;
         inbox->receive(inbox->context, item);
+        if (closed) {
+            return false;
+        }
     }
+    inbox->closed_within = outer;
+    return true;
 }
 
 static void inbox_signal(struct inbox *inbox)
@@ -62,7 +69,9 @@ static void inbox_ready(struct watch *watch, unsigned events)
     uint64_t count;
     ssize_t got = read(inbox->fd, &count, sizeof count);
     (void)got;
-    inbox_receive(inbox);
+    if (!inbox_receive(inbox)) {
+        return;
+    }
     pthread_mutex_lock(&inbox->lock);
     bool more = inbox->first != NULL;
     pthread_mutex_unlock(&inbox->lock);
@@ -139,8 +148,11 @@ void inbox_close(struct inbox *inbox)
     }
     inbox_stop(inbox);
     watch_stop(&inbox->watch);
-    inbox_receive(inbox);
+    (void)inbox_receive(inbox); /* nobody closes it twice */
     assert(!inbox->first);
+    if (inbox->closed_within) {
+        *inbox->closed_within = true;
+    }
     if (inbox->fd >= 0) {
         close(inbox->fd);
     }

@@ -239,6 +239,31 @@ static void a_full_inbox_refuses_and_a_stopped_one_is_closed(void **state)
     loop_close(loop);
 }
 
+static void item_closes(void *context, struct inbox_item *item)
+{
+    struct inbox **inbox = context;
+    struct inbox *closed = *inbox;
+    (void)item;
+    *inbox = NULL;
+    inbox_close(closed); /* NULL for the items behind the first */
+}
+
+static void an_inbox_may_be_closed_by_an_item(void **state)
+{
+    (void)state;
+    struct loop *loop = NULL;
+    struct inbox *inbox = NULL;
+    struct inbox_item items[3];
+    assert_int_equal(loop_open(&loop), ERR_OK);
+    assert_int_equal(inbox_open(&inbox, loop, 4, item_closes, &inbox), ERR_OK);
+    for (size_t i = 0; i < ARRAY_COUNT(items); i++) {
+        assert_int_equal(inbox_put(inbox, &items[i]), ERR_OK);
+    }
+    assert_int_equal(loop_turn(loop, 1000), ERR_OK);
+    assert_null(inbox);
+    loop_close(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +271,7 @@ int main(void)
         cmocka_unit_test(closing_a_worker_does_what_was_put),
         cmocka_unit_test(a_worker_may_be_closed_by_a_job),
         cmocka_unit_test(an_inbox_keeps_the_order_of_each_thread),
+        cmocka_unit_test(an_inbox_may_be_closed_by_an_item),
         cmocka_unit_test(a_full_inbox_refuses_and_a_stopped_one_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
