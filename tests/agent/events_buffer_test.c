@@ -82,7 +82,7 @@ static int setup(void **state)
 {
     struct scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
-    scene->site = site_open();
+    scene->site = site_open(site_number("WEIR_SEED", 1));
     scene->measures.aside_reason = "";
     struct buffer_setup *b = scene->site->setup;
     b->size_max = 4 * 1024 * 1024 + 512 * 1024;

@@ -8,10 +8,16 @@
 
 int scene_setup(void **state)
 {
+    *state = scene_open(site_number("WEIR_SEED", 1));
+    return 0;
+}
+
+struct scene *scene_open(uint64_t seed)
+{
     static const char *const names[2] = {"cloud", "files"};
     struct scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
-    scene->site = site_open();
+    scene->site = site_open(seed);
     scene->uplink_count = 1;
     scene->stream_count = 2;
     scene->site->setup->uplink_count = 1;
@@ -30,8 +36,7 @@ int scene_setup(void **state)
                                                     .batch_size_max = 256 * 1024,
                                                     .backoff_max_ms = 60000};
     }
-    *state = scene;
-    return 0;
+    return scene;
 }
 
 void scene_use_two(struct scene *scene)
@@ -96,7 +101,12 @@ void scene_stop(struct scene *scene, int64_t grace_ms)
 
 int scene_teardown(void **state)
 {
-    struct scene *scene = *state;
+    scene_close(*state);
+    return 0;
+}
+
+void scene_close(struct scene *scene)
+{
     if (scene->forward) {
         scene_end(scene);
     }
@@ -105,7 +115,6 @@ int scene_teardown(void **state)
     }
     site_close(scene->site);
     free(scene);
-    return 0;
 }
 
 void scene_put(struct scene *scene, uint16_t stream, size_t count)

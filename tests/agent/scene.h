@@ -26,6 +26,9 @@ struct scene {
 /* cmocka's setup and teardown; only the uplink "cloud", nothing begun. */
 int scene_setup(void **state);
 int scene_teardown(void **state);
+/* The same with a seed. */
+struct scene *scene_open(uint64_t seed);
+void scene_close(struct scene *scene);
 /* Two uplinks. Before scene_begin(). */
 void scene_use_two(struct scene *scene);
 

@@ -78,12 +78,18 @@ static void freeze(void *context)
     crash_vfs_freeze(site->disk);
 }
 
-struct site *site_open(void)
+uint64_t site_number(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+struct site *site_open(uint64_t seed)
 {
     struct site *site = calloc(1, sizeof *site);
     assert_non_null(site);
-    const char *seed = getenv("WEIR_SEED");
-    site->seed = seed ? strtoull(seed, NULL, 10) : 1;
+    site->first_seed = seed;
+    site->seed = seed;
     site->fail_with = ERR_NOSPACE;
     *site_now() = site;
     sim_open(site->seed);

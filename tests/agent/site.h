@@ -32,7 +32,8 @@ struct site {
     struct store *store;
     uint32_t schemas[SITE_STREAM_MAX];  /* of setup.streams[i], as SITE_SCHEMA */
     uint64_t next[SITE_STREAM_MAX + 1]; /* sequence, by stream number */
-    uint64_t seed;
+    uint64_t first_seed;
+    uint64_t seed; /* of the next power cut */
     /* --- commits --- */
     struct site_commit commits[SITE_COMMIT_MAX];
     size_t commit_count;
@@ -41,9 +42,12 @@ struct site {
     bool is_tight;       /* the buffer says that the file is nearly full */
 };
 
+/* A number of the environment: WEIR_SEED, WEIR_SEEDS. */
+uint64_t site_number(const char *name, uint64_t otherwise);
+
 /* Streams "low" (priority 3, drop_oldest) and "alarm" (9, block), uplinks "cloud" and "files", both
  * carry both; nothing is open yet. */
-struct site *site_open(void);
+struct site *site_open(uint64_t seed);
 void site_begin(struct site *site);
 /* Ends this life: `close_more` closes what the test opened on the store (NULL: nothing), behind the
  * workers and before the store. Then the next life may begin. */

@@ -15,7 +15,7 @@
 
 static int setup(void **state)
 {
-    struct site *site = site_open();
+    struct site *site = site_open(1);
     site_begin(site);
     *state = site;
     return 0;

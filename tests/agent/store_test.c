@@ -48,7 +48,7 @@ static struct heard *heard_open(struct site *site)
 
 static int setup(void **state)
 {
-    struct site *site = site_open();
+    struct site *site = site_open(1);
     site_begin(site);
     *state = site;
     return 0;
