@@ -146,6 +146,7 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
     for (size_t i = 0; i < config->stream_count; i++) {
         const struct config_stream *s = &config->streams[i];
         b->streams[i] = (struct buffer_stream){.name = s->name,
+                                               .renamed_from = s->options.renamed_from,
                                                .priority = (uint8_t)s->options.priority,
                                                .when_full = (uint8_t)s->options.when_full,
                                                .share_min = s->options.share_min,
@@ -157,6 +158,7 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
     for (size_t i = 0; i < config->uplink_count; i++) {
         const struct config_uplink *u = &config->uplinks[i];
         b->uplinks[i] = (struct buffer_uplink){.name = u->name,
+                                               .renamed_from = u->common.renamed_from,
                                                .from_oldest = u->common.from == UPLINK_FROM_OLDEST,
                                                .hold_max = u->common.hold_max};
     }

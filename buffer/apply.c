@@ -42,8 +42,8 @@ static bool apply_aside(struct state *state, struct slice payload)
     if (!section_aside_take(payload, &count, &size, &dropped)) {
         return false;
     }
-    state->aside_count = (uint64_t)((int64_t)state->aside_count + count);
-    state->aside_size = (uint64_t)((int64_t)state->aside_size + size);
+    state->aside_count += (uint64_t)count; /* may be negative: modulo 2^64 */
+    state->aside_size += (uint64_t)size;
     state->aside_dropped += dropped;
     return true;
 }
@@ -135,6 +135,12 @@ enum err keep_reserve(struct buffer *b, size_t cursor_count)
         }
     }
     return ERR_OK;
+}
+
+bool keep_fits(const struct buffer *b, struct slice sections)
+{
+    return b->section_count + sections_count(sections, SECTION_EVENTS) <= TAIL_SECTION_MAX &&
+           b->changed_count + sections_count(sections, SECTION_CURSOR) <= CHANGED_CURSOR_MAX;
 }
 
 static void keep_cursor(struct buffer *b, const struct cursor_change *cursor)

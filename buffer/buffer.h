@@ -69,7 +69,8 @@ enum when_full { FULL_BLOCK, FULL_DROP_OLDEST, FULL_DROP_NEWEST, FULL_THIN };
 
 struct buffer_stream {
     const char *name;
-    uint8_t priority;  /* 0..9 */
+    const char *renamed_from; /* its earlier name, under which something may be kept; or NULL */
+    uint8_t priority;         /* 0..9 */
     uint8_t when_full; /* enum when_full; THIN and DROP_NEWEST come with part 3: refused by the
                           configuration until then */
     int64_t share_min; /* millionths of the cap that nobody else may take */
@@ -81,6 +82,7 @@ struct buffer_stream {
 
 struct buffer_uplink {
     const char *name;
+    const char *renamed_from;
     bool from_oldest; /* a new uplink: everything that is stored is owed, else only what comes */
     int64_t hold_max; /* millionths of the cap that it may pin; 1000000: no limit */
 };

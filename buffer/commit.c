@@ -117,11 +117,9 @@ static enum err tail_write(struct buffer *b, struct slice record, struct why *wh
                              : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
 }
 
-static bool seal_is_due(const struct buffer *b, const struct buffer_write *w, struct slice sections)
+static bool seal_is_due(const struct buffer *b, struct slice sections)
 {
-    return b->tail_size + b->record.size > RECORD_SIZE_MAX ||
-           b->section_count + sections_count(sections, SECTION_EVENTS) > TAIL_SECTION_MAX ||
-           b->changed_count + w->cursor_count > CHANGED_CURSOR_MAX;
+    return b->tail_size + b->record.size > RECORD_SIZE_MAX || !keep_fits(b, sections);
 }
 
 static enum err record_too_large(const struct buffer *b, struct why *why)
@@ -135,7 +133,7 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
                              struct slice *ret_sections, struct why *why)
 {
     struct record_writer writer;
-    memcpy(b->next, b->state, b->state->size);
+    state_copy(b->next, b->state);
     b->next->commit++;
     b->record.size = 0;
     b->record.overflow = false;
@@ -148,7 +146,7 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     }
     enum err e = apply_sections(b->next, sections);
     if (e) {
-        why_set(why, "a parcel can't be opened: %d are open", PARCEL_COUNT_MAX);
+        why_set(why, "a parcel can't be opened: %u are open", b->next->parcel_count);
         return ERR_FULL;
     }
     e = quota_make_room(b, w, &writer, why); /* applies what it drops */
@@ -179,7 +177,7 @@ static enum err transaction(struct buffer *b, const struct buffer_write *w, bool
     if (e) {
         return e;
     }
-    *ret_sealed = seal_is_due(b, w, *ret_sections);
+    *ret_sealed = seal_is_due(b, *ret_sections);
     e = *ret_sealed ? seal(b, *ret_sections, why) : tail_write(b, out_slice(&b->record), why);
     return e ? e : sql_run(b, SQL_COMMIT, why);
 }
@@ -221,10 +219,9 @@ static void take_over(struct buffer *b, bool sealed, struct slice sections)
 enum err commit_state(struct buffer *b, struct why *why)
 {
     struct slice nothing = {NULL, 0};
-    memcpy(b->next, b->state, b->state->size);
+    state_copy(b->next, b->state);
     b->next->commit++;
-    enum err e = sql_run(b, SQL_BEGIN, why);
-    e = e ? e : seal(b, nothing, why);
+    enum err e = seal(b, nothing, why);
     e = e ? e : sql_run(b, SQL_COMMIT, why);
     if (e) {
         undo(b);

@@ -70,6 +70,7 @@ struct buffer_stream_slot {
 };
 
 struct buffer_uplink_slot {
+    char name[STREAM_NAME_SIZE_MAX];
     uint16_t number;
     int64_t hold_max;
 };
@@ -118,7 +119,6 @@ struct buffer {
     struct buffer_stream_slot streams[STREAM_COUNT_MAX + 1];
     struct buffer_uplink_slot uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
-    size_t owed_max;
     bool joined; /* at opening: a stream or uplink came or went */
     struct state *state;
     struct state *next;   /* the copy that a commit changes */
@@ -163,6 +163,13 @@ enum err settings_apply(struct buffer *b, bool is_new, struct why *why) MUST_USE
 enum err settings_warm_wal(struct buffer *b, struct why *why) MUST_USE;
 enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why) MUST_USE;
 
+/* --- join.c --- */
+enum err load_stream_names(struct buffer *b, struct why *why) MUST_USE;
+/* Pairs of a stream and an uplink that carries it. */
+size_t setup_pairs(const struct buffer_setup *setup);
+/* After recovery: who is new gets a number, who left is let go when nothing is owed. */
+enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct why *why) MUST_USE;
+
 /* --- rows.c --- */
 uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body);
 int64_t row_id(uint16_t stream, uint64_t first);
@@ -199,7 +206,8 @@ enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
                          struct record_writer *w, struct why *why) MUST_USE;
 
 /* --- commit.c --- */
-/* Seals, with nothing new: the state as it is becomes the snapshot. */
+/* In a transaction, which ends with it: seals, with nothing new; the state as it is becomes the
+ * snapshot. */
 enum err commit_state(struct buffer *b, struct why *why) MUST_USE;
 
 /* --- apply.c --- */
@@ -208,6 +216,8 @@ enum err apply_sections(struct state *state, struct slice sections) MUST_USE;
 /* Memory for as many more changed cursors as these sections have. Before a commit, because taking
  * it over can't fail. */
 enum err keep_reserve(struct buffer *b, size_t cursor_count) MUST_USE;
+/* Is there room to remember what these sections have, beside what is remembered since the seal? */
+bool keep_fits(const struct buffer *b, struct slice sections) MUST_USE;
 size_t sections_count(struct slice sections, enum section_kind kind);
 /* What the buffer itself remembers of a record that is in the tail now: where its events are, its
  * cursors. `offset`: of the sections in the tail. */

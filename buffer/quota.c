@@ -37,7 +37,7 @@ int64_t quota_seal_pages(const struct buffer *b, size_t raw_size)
     for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
         streams += b->state->streams[s].sequence_next > 1;
     }
-    return (int64_t)(raw_size / (PAGE_SIZE - 100)) + 24 + streams;
+    return (int64_t)((raw_size + state_size_bound(b->state)) / (PAGE_SIZE - 100)) + 20 + streams;
 }
 
 int64_t quota_write_pages(const struct buffer *b, const struct buffer_write *write)

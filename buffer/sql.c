@@ -45,8 +45,9 @@ enum err sql_error(struct buffer *b, int code, const char *what, struct why *why
         {SQLITE_CANTOPEN, ERR_CLOSED, "can't be opened: check the path and the rights"},
         {SQLITE_PERM, ERR_AUTH, "not allowed"},
     };
+    int kind = code == SQLITE_IOERR_NOMEM ? SQLITE_NOMEM : code & 0xff;
     for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
-        if ((code & 0xff) == table[i].code) {
+        if (kind == table[i].code) {
             why_set(why, "%s %s: %s (SQLite %d)", what, b->path, table[i].advice, code);
             return table[i].e;
         }

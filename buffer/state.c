@@ -4,14 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum err state_open(struct state **ret, size_t owed_max)
+enum err state_open(struct state **ret, size_t pair_max)
 {
-    size_t size = sizeof(struct state) + owed_max * sizeof(struct owed);
-    struct state *state = calloc(1, size);
+    struct state *state = calloc(1, sizeof *state);
     if (!state) {
         return ERR_NOMEM;
     }
-    state->size = size;
+    state->owed_max = (uint32_t)pair_max;
+    state->owed = calloc(state->owed_max, sizeof *state->owed);
+    state->parcels = calloc(BUFFER_PARCEL_MAX, sizeof *state->parcels);
+    if (!state->owed || !state->parcels) {
+        state_close(state);
+        return ERR_NOMEM;
+    }
     state->gap_number_next = 1;
     *ret = state;
     return ERR_OK;
@@ -19,7 +24,32 @@ enum err state_open(struct state **ret, size_t owed_max)
 
 void state_close(struct state *state)
 {
-    free(state);
+    if (state) {
+        free(state->owed);
+        free(state->parcels);
+        free(state);
+    }
+}
+
+void state_copy(struct state *to, const struct state *from)
+{
+    struct owed *owed = to->owed;
+    struct parcel *parcels = to->parcels;
+    assert(to->owed_max == from->owed_max);
+    *to = *from;
+    to->owed = owed;
+    to->parcels = parcels;
+    memcpy(to->owed, from->owed, from->owed_count * sizeof *to->owed);
+    memcpy(to->parcels, from->parcels, from->parcel_count * sizeof *to->parcels);
+}
+
+size_t state_size_bound(const struct state *state)
+{
+    size_t size = STATE_REST_MAX + (size_t)state->owed_count * OWED_BYTES_MAX;
+    for (uint32_t i = 0; i < state->parcel_count; i++) {
+        size += PARCEL_BYTES_MAX + (size_t)state->parcels[i].part_count * PART_BYTES_MAX;
+    }
+    return size;
 }
 
 struct owed *state_owed(struct state *state, uint16_t uplink, uint16_t stream)
@@ -249,7 +279,7 @@ bool state_parcel_open(struct state *state, const struct parcel *parcel)
 {
     struct parcel *slot = state_parcel(state, parcel->uplink, parcel->stream, parcel->lane);
     if (!slot) {
-        if (state->parcel_count == PARCEL_COUNT_MAX) {
+        if (state->parcel_count == BUFFER_PARCEL_MAX) {
             return false;
         }
         slot = &state->parcels[state->parcel_count++];

@@ -1,9 +1,9 @@
 /* The buffer's state: what is owed to whom, what is being sent, where each stream stands. Inside of
  * the buffer; pure, no SQLite.
  *
- * The state is one piece of memory without pointers into itself, so that a copy is a memcpy: a
- * commit changes a copy, and takes it over when COMMIT has returned. It changes by operations only
- * (op.h), the same ones when they are new and when they are read from the tail after a crash. */
+ * A commit changes a copy of the state, and takes it over when COMMIT has returned. It changes by
+ * operations only, the same ones when they are new and when they are read from the tail after a
+ * crash. */
 #ifndef WEIR_BUFFER_STATE_H
 #define WEIR_BUFFER_STATE_H
 
@@ -11,8 +11,16 @@
 
 #define GAP_COUNT_MAX 64
 #define BOOT_COUNT_MAX 16
-#define PARCEL_COUNT_MAX BUFFER_PARCEL_MAX
-#define STATE_SIZE_MAX (64 * 1024) /* of the snapshot */
+#define PAIR_COUNT_MAX 512 /* of a stream and an uplink that carries it */
+
+/* Of the snapshot. Most of it is room for open parcels. */
+#define PARCEL_BYTES_MAX 360       /* of a parcel in the snapshot, beside its parts */
+#define PART_BYTES_MAX 75          /* of each of them */
+#define OWED_BYTES_MAX 170         /* of a pair's ranges */
+#define STATE_REST_MAX (16 * 1024) /* of everything else */
+#define STATE_SIZE_MAX \
+    (STATE_REST_MAX + PAIR_COUNT_MAX * OWED_BYTES_MAX + \
+     BUFFER_PARCEL_MAX * (PARCEL_BYTES_MAX + PARCEL_PART_MAX * PART_BYTES_MAX))
 
 struct state_stream {
     uint64_t sequence_next; /* 0: this number is not used */
@@ -22,7 +30,7 @@ struct state_stream {
 };
 
 struct state {
-    size_t size;         /* of the whole piece */
+    uint32_t owed_max;
     uint64_t commit;     /* number of the last commit */
     uint64_t generation; /* of the tail */
     uint64_t aside_count;
@@ -36,13 +44,18 @@ struct state {
     struct gap gaps[GAP_COUNT_MAX];
     struct boot_offset boots[BOOT_COUNT_MAX];
     struct state_stream streams[STREAM_COUNT_MAX + 1];
-    struct parcel parcels[PARCEL_COUNT_MAX];
-    struct owed owed[]; /* one for each uplink and stream it carries */
+    struct parcel *parcels; /* BUFFER_PARCEL_MAX */
+    struct owed *owed;      /* one for each uplink and stream it carries */
 };
 
-/* owed_max: how many (uplink, stream) pairs there may be. */
-enum err state_open(struct state **ret, size_t owed_max) MUST_USE;
+/* pair_max: how many (uplink, stream) pairs there may be. */
+enum err state_open(struct state **ret, size_t pair_max) MUST_USE;
+/* NULL is allowed. */
 void state_close(struct state *state);
+/* Between states of the same pair_max. */
+void state_copy(struct state *to, const struct state *from);
+/* Bytes of the snapshot, at most. */
+size_t state_size_bound(const struct state *state);
 
 struct owed *state_owed(struct state *state, uint16_t uplink, uint16_t stream); /* NULL: none */
 struct parcel *state_parcel(struct state *state, uint16_t uplink, uint16_t stream, uint8_t lane);
@@ -79,7 +92,7 @@ void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t
                   uint64_t raw_size);
 void state_part_done(struct state *state, const struct part_done *done);
 void state_owed_end(struct state *state, const struct owed_end *end);
-/* False: PARCEL_COUNT_MAX are open. */
+/* False: BUFFER_PARCEL_MAX are open. */
 bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_USE;
 void state_boot(struct state *state, const struct boot_offset *boot);
 void state_gap_told(struct state *state, uint32_t number);
@@ -90,8 +103,8 @@ void state_drop(struct state *state, const struct gap *gap);
 /* --- snapshot: little-endian, lengths checked; see state.c --- */
 
 void state_encode(const struct state *state, struct out *ret);
-/* Into a state that was just opened with room for `owed_max` pairs. ERR_CORRUPT, ERR_VERSION;
- * ERR_FULL: more pairs than room. */
+/* Into a state that was just opened. ERR_CORRUPT, ERR_VERSION; ERR_FULL: more pairs than
+ * `owed_max`, which is at most the state's. */
 enum err state_decode(struct state *state, size_t owed_max, struct slice data) MUST_USE;
 
 /* A parcel, as in the snapshot and in the tail's F section. */

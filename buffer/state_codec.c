@@ -241,7 +241,7 @@ static void take_owed(struct taker *t, struct state *state, uint32_t count)
 
 static void take_parcels(struct taker *t, struct state *state)
 {
-    uint32_t count = (uint32_t)take(t, PARCEL_COUNT_MAX);
+    uint32_t count = (uint32_t)take(t, BUFFER_PARCEL_MAX);
     for (state->parcel_count = 0; !t->bad && state->parcel_count < count; state->parcel_count++) {
         t->bad = !parcel_decode(&state->parcels[state->parcel_count], &t->data);
     }
@@ -284,9 +284,10 @@ enum err state_decode(struct state *state, size_t owed_max, struct slice data)
     state->gap_number_next = (uint32_t)take(&t, UINT32_MAX);
     take_streams(&t, state);
     uint64_t count = take(&t, (uint64_t)UINT16_MAX * STREAM_COUNT_MAX);
-    if (!t.bad && count > owed_max) {
+    if (!t.bad && count > owed_max && count <= t.data.size) { /* a pair takes bytes */
         return ERR_FULL;
     }
+    t.bad = t.bad || count > owed_max;
     take_owed(&t, state, (uint32_t)count);
     take_parcels(&t, state);
     take_gaps(&t, state);

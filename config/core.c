@@ -266,6 +266,12 @@ const struct option uplink_common_table[] = {
      .help =
          "Where a new uplink starts: with what comes from now on, or with the oldest event that is "
          "still kept."},
+    {.name = "renamed_from",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct uplink_common, renamed_from),
+     .min = 1,
+     .max = 63,
+     .help = "The uplink's earlier name: it goes on with what is still owed under it."},
     {.name = "hold_max",
      .kind = OPTION_SHARE,
      .offset = offsetof(struct uplink_common, hold_max),

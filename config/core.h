@@ -82,9 +82,10 @@ struct uplink_common {
     int64_t partition_by;       /* enum uplink_partition_by */
     int64_t batch_size_max;     /* raw bytes of one parcel */
     int64_t linger_ms;
-    int64_t from;           /* enum uplink_from */
-    int64_t hold_max;       /* millionths of the buffer; never 0 after loading */
-    int64_t backoff_max_ms; /* longest wait between two tries */
+    int64_t from;             /* enum uplink_from */
+    const char *renamed_from; /* NULL: it always had this name */
+    int64_t hold_max;         /* millionths of the buffer; never 0 after loading */
+    int64_t backoff_max_ms;   /* longest wait between two tries */
 };
 
 extern const struct option agent_options_table[];
