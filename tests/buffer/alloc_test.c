@@ -1,0 +1,157 @@
+/* The n-th allocation fails, SQLite's and zstd's too: it is said to be memory, nothing stored is
+ * lost or taken for damaged, and with memory the buffer goes on.
+ *
+ * WEIR_LONG=1: every n, else each fifth. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/buffer/world.h"
+#include "tests/fault_alloc.h"
+
+#define SIZE_MAX_BYTES (4 << 20)
+
+static unsigned stride(void)
+{
+    return getenv("WEIR_LONG") ? 1 : 5;
+}
+
+static void check(struct world *w, const char *wrong, unsigned n)
+{
+    if (wrong) {
+        fail_msg("allocation %u: %s (%s)", n, wrong, w->why.text);
+    }
+}
+
+/* Opening on what is there, or on nothing. */
+static unsigned open_without_memory(struct world *w, bool is_new)
+{
+    unsigned failures = 0;
+    for (unsigned n = 1;; n += stride()) {
+        world_buffer_close(w);
+        if (is_new) {
+            world_reset(w, n);
+        }
+        fault_alloc_set(n);
+        enum err e = world_buffer_open(w);
+        bool came = fault_alloc_happened();
+        fault_alloc_set(0);
+        assert_true(e == ERR_OK || e == ERR_NOMEM);
+        if (e) {
+            failures++;
+            check(w, world_buffer_open(w) ? "it can't be opened any more" : NULL, n);
+        }
+        check(w, world_check(w), n);
+        if (!came) {
+            return failures;
+        }
+        assert_int_equal(world_step(w), ERR_OK);
+    }
+}
+
+static void test_opening(void **state)
+{
+    struct world *w = *state;
+    unsigned failures = open_without_memory(w, true);
+    world_reset(w, 1);
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(world_step(w), ERR_OK);
+    }
+    failures += open_without_memory(w, false);
+    print_message("failing allocations: %u openings refused\n", failures);
+    assert_true(failures > 40);
+}
+
+/* Commits with seals, deletes, checkpoints; each that fails is offered again. */
+static void commit_without_memory(struct world *w, unsigned *failures)
+{
+    bool came = true;
+    for (unsigned n = 1; came; n++) { /* a commit seldom allocates */
+        if (!world_has_room(w)) {
+            world_reset(w, n);
+            assert_int_equal(world_buffer_open(w), ERR_OK);
+        }
+        fault_alloc_set(n);
+        for (unsigned i = 0; i < 12; i++) {
+            enum err e = world_step(w);
+            for (unsigned tries = 0; e && tries < 4; tries++) {
+                assert_int_equal(e, ERR_NOMEM);
+                *failures += 1;
+                e = world_retry(w);
+            }
+            check(w, e ? "the commit is not taken any more" : world_check_changes(w), n);
+        }
+        came = fault_alloc_happened();
+        fault_alloc_set(0);
+        check(w, world_check_events(w), n);
+    }
+}
+
+static void test_commits(void **state)
+{
+    struct world *w = *state;
+    unsigned failures = 0;
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    w->drains = true;
+    commit_without_memory(w, &failures);
+    w->drains = false;
+    commit_without_memory(w, &failures);
+    world_buffer_close(w);
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    assert_null(world_check(w));
+    print_message("failing allocations: %u commits refused and taken later\n", failures);
+    assert_true(failures > 15);
+}
+
+/* A row that can't be unpacked for want of memory is not damaged. */
+static void test_reading(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    for (unsigned i = 0; i < 60; i++) {
+        assert_int_equal(world_step(w), ERR_OK);
+    }
+    bool came = true;
+    for (unsigned n = 1; came; n++) {
+        world_buffer_close(w); /* a cold cache: reading needs memory */
+        assert_int_equal(world_buffer_open(w), ERR_OK);
+        fault_alloc_set(n);
+        struct range all = {1, w->sure->next[2] - 1};
+        enum err e = buffer_read(w->buffer, 2, all, 1 << 20, w->rows, &w->why);
+        came = fault_alloc_happened();
+        fault_alloc_set(0);
+        assert_true(e == ERR_OK || e == ERR_NOMEM);
+        assert_int_equal(world_step(w), ERR_OK);
+        check(w, world_check_changes(w), n);
+        check(w, world_check_events(w), n);
+    }
+}
+
+static int open_world(void **state)
+{
+    *state = world_open("alloc", 1, SIZE_MAX_BYTES);
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    world_close(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_opening, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_commits, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_reading, open_world, close_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,73 @@
+/* A buffer on a disk in memory, and short words for what the tests do with it. Datums are functions
+ * of stream and sequence, so that anything wrong is seen. */
+#ifndef WEIR_TESTS_BUFFER_BENCH_H
+#define WEIR_TESTS_BUFFER_BENCH_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "buffer/buffer.h"
+#include "tests/sim/crash_vfs.h"
+
+#define BENCH_PATH "bench.db"
+#define BENCH_STREAMS 12
+#define BENCH_DATUM_MAX 512
+
+struct bench {
+    struct crash_vfs *vfs;
+    struct buffer_setup *setup; /* low: priority 1, drop_oldest, both uplinks; alarm: 9, block, the
+                                   first; uplinks cloud and files */
+    struct buffer *buffer;
+    struct buffer_changes changes; /* after the last commit or opening */
+    struct why why;
+    uint32_t schema[BENCH_STREAMS + 1];
+    uint64_t next[BENCH_STREAMS + 1];
+    size_t datum_size; /* of all datums, at most BENCH_DATUM_MAX; 0: 10 to 159 bytes */
+    uint64_t chance;
+    struct rows *rows;
+};
+
+/* For cmocka: a fresh buffer of 64 MiB; its end. */
+int bench_open(void **state);
+int bench_close(void **state);
+
+/* Another disk, opened with the setup as it is now. */
+void bench_begin(struct bench *b);
+/* Closes and opens again with the setup as it is now; must work. */
+void bench_reopen(struct bench *b);
+/* The same, may fail; the reason in b->why. */
+enum err bench_try_open(struct bench *b);
+uint32_t bench_below(struct bench *b, uint32_t limit);
+
+/* The next `count` events of a stream, in one commit. */
+enum err bench_append(struct bench *b, uint16_t stream, size_t count);
+/* `count` events at a time until the stream has `total`, or has no room. */
+void bench_fill(struct bench *b, uint16_t stream, size_t count, uint64_t total);
+enum err bench_commit(struct bench *b, const struct buffer_write *write);
+/* first..last are no longer owed to the uplink. */
+void bench_end(struct bench *b, uint16_t uplink, uint16_t stream, uint64_t first, uint64_t last);
+/* Opens a parcel of so many parts; ends one. */
+struct parcel bench_parcel(uint16_t uplink, uint16_t stream, uint64_t first, uint64_t last,
+                           uint32_t parts);
+void bench_parcel_put(struct bench *b, const struct parcel *parcel);
+void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part);
+
+const struct owed *bench_owed(struct bench *b, uint16_t uplink, uint16_t stream);
+/* Every event of first..last is there, as it was stored. */
+void bench_check(struct bench *b, uint16_t stream, uint64_t first, uint64_t last);
+/* Reads first..last to the end; how many events were there. */
+uint64_t bench_read(struct bench *b, uint16_t stream, uint64_t first, uint64_t last);
+/* Number of rows in the table of sealed events. The buffer is closed and opened for it. */
+uint64_t bench_row_count(struct bench *b);
+/* Runs SQL on the closed file, then opens the buffer again. */
+void bench_sql(struct bench *b, const char *sql);
+/* The same; the error of opening. */
+enum err bench_sql_closed(struct bench *b, const char *sql);
+/* Reads a damaged buffer as far as it goes: what is read is as it was stored, and it ends. */
+void bench_look(struct bench *b, uint16_t stream, uint64_t last);
+
+#endif

@@ -1,0 +1,194 @@
+/* A damaged medium: what is damaged is found, counted and passed over; nothing else is lost, and
+ * nothing goes round for ever.
+ *
+ * WEIR_LONG=1: 600 files with random damage, else 36. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/buffer/bench.h"
+
+static uint64_t damaged_count(const struct bench *b)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < b->changes.gap_count; i++) {
+        count += b->changes.gaps[i].reason == GAP_DAMAGED ? b->changes.gaps[i].count : 0;
+    }
+    return count;
+}
+
+/* Enough sealed rows of the one stream, for one uplink. */
+static void begin(struct bench *b)
+{
+    b->setup->uplink_count = 1;
+    b->setup->streams[0].uplinks = 1;
+    b->datum_size = 500;
+    bench_begin(b);
+    bench_fill(b, 1, 50, 5000);
+}
+
+/* The third row is damaged in this way: its events are a counted gap, all others are read, and in
+ * the end all rows are gone. */
+static void check_one_row(struct bench *b, const char *sql)
+{
+    begin(b);
+    uint64_t rows = bench_row_count(b);
+    uint64_t last = b->next[1] - 1;
+    bench_sql(b, sql);
+    uint64_t found = bench_read(b, 1, 1, last);
+    assert_in_range(last - found, 1, 600);
+    struct buffer_write nothing = {.event_count = 0};
+    assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+    assert_int_equal(damaged_count(b), last - found);
+    assert_int_equal(b->changes.streams[1].dropped_count, last - found);
+    const struct owed *owed = bench_owed(b, 1, 1);
+    assert_int_equal(owed->range_count, 2);
+    assert_int_equal(owed->ranges[0].first, 1);
+    assert_int_equal(owed->ranges[1].first - owed->ranges[0].last - 1, last - found);
+    bench_check(b, 1, 1, owed->ranges[0].last);
+    bench_check(b, 1, owed->ranges[1].first, last);
+    bench_reopen(b);
+    assert_int_equal(damaged_count(b), last - found); /* told once */
+    assert_int_equal(bench_read(b, 1, 1, last), found);
+    bench_end(b, 1, 1, 1, last);
+    for (unsigned i = 0; i < rows; i++) {
+        assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+    }
+    assert_int_equal(bench_row_count(b), 0);
+}
+
+#define THIRD "WHERE id=(SELECT id FROM batch ORDER BY id LIMIT 1 OFFSET 2)"
+
+static void test_a_row_is_damaged(void **state)
+{
+    static const char *const ways[] = {
+        "UPDATE batch SET body=zeroblob(length(body)) " THIRD,
+        "UPDATE batch SET body=x'' " THIRD,
+        "UPDATE batch SET body=substr(body,1,length(body)/2) " THIRD,
+        "UPDATE batch SET crc=crc+1 " THIRD,
+        "UPDATE batch SET n=n+1 " THIRD,
+        "UPDATE batch SET n=-1 " THIRD,
+        "UPDATE batch SET schema=77 " THIRD,
+        "UPDATE batch SET last=last-1 " THIRD,
+        "UPDATE batch SET last=last+100000 " THIRD,
+        "UPDATE batch SET last=9223372036854775807 " THIRD,
+        "UPDATE batch SET last=-1 " THIRD,
+        "UPDATE batch SET last=0 " THIRD,
+        "UPDATE batch SET body='text' " THIRD,
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        check_one_row(*state, ways[i]);
+    }
+}
+
+/* The oldest row says that it never ends: at the cap it goes alone, and at once. */
+static void test_a_damaged_end_takes_nothing_else_along(void **state)
+{
+    struct bench *b = *state;
+    b->setup->size_max = 6 << 20;
+    begin(b);
+    bench_sql(b, "UPDATE batch SET last=9223372036854775807 "
+                 "WHERE id=(SELECT id FROM batch ORDER BY id LIMIT 1)");
+    while (b->changes.streams[1].dropped_count == 0) {
+        assert_int_equal(bench_append(b, 1, 50), ERR_OK);
+    }
+    assert_in_range(b->changes.streams[1].dropped_count, 1, 16 * 600);
+    const struct owed *owed = bench_owed(b, 1, 1);
+    bench_check(b, 1, owed->ranges[0].first, b->next[1] - 1);
+}
+
+/* More damaged rows than are remembered between two commits: each is counted. */
+static void test_all_rows_are_damaged(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_write nothing = {.event_count = 0};
+    begin(b);
+    uint64_t last = b->next[1] - 1;
+    bench_sql(b, "UPDATE batch SET crc=0");
+    uint64_t first = 1;
+    unsigned commits = 0;
+    uint64_t found = 0;
+    while (first <= last) {
+        enum err e =
+            buffer_read(b->buffer, 1, (struct range){first, last}, 1 << 20, b->rows, &b->why);
+        assert_true(e == ERR_OK || e == ERR_AGAIN);
+        if (e == ERR_OK) {
+            found += b->rows->event_count;
+            first = b->rows->covered.last + 1;
+        }
+        assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+        assert_true(commits++ < 20);
+    }
+    assert_true(found > 0); /* the tail */
+    assert_int_equal(damaged_count(b) + found, last);
+    bench_reopen(b);
+    assert_int_equal(damaged_count(b) + found, last);
+}
+
+static void test_the_state_is_damaged(void **state)
+{
+    struct bench *b = *state;
+    static const char *const ways[] = {
+        "UPDATE state SET crc=crc+1",
+        "UPDATE state SET v=zeroblob(length(v))",
+        "UPDATE state SET v=substr(v,1,length(v)-1)",
+        "DELETE FROM state",
+        "UPDATE tail SET body=zeroblob(1000)",
+        "DELETE FROM tail",
+    };
+    (void)b;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        begin(b);
+        assert_int_equal(bench_sql_closed(b, ways[i]), ERR_CORRUPT);
+        assert_true(strlen(b->why.text) > 10);
+    }
+}
+
+/* Bits, blocks and lengths of the file at random: it opens or says why not, and every event that is
+ * read is as it was stored. */
+static void test_the_file_is_damaged_anywhere(void **state)
+{
+    struct bench *b = *state;
+    unsigned opened = 0;
+    unsigned refused = 0;
+    unsigned count = getenv("WEIR_LONG") ? 600 : 36;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t size;
+        begin(b);
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+        uint8_t *file = crash_vfs_file(b->vfs, BENCH_PATH, &size);
+        uint64_t at = bench_below(b, (uint32_t)size);
+        if (i % 3 == 0) {
+            for (uint64_t k = at / 4096 * 4096; k < at / 4096 * 4096 + 4096 && k < size; k++) {
+                file[k] = (uint8_t)bench_below(b, 256);
+            }
+        } else {
+            file[i % 3 == 1 ? at : at % 8192] ^= (uint8_t)(1u << bench_below(b, 8));
+        }
+        enum err e = bench_try_open(b);
+        if (e) {
+            refused++;
+            assert_true(strlen(b->why.text) > 10);
+            continue;
+        }
+        opened++;
+        bench_look(b, 1, 5000);
+    }
+    print_message("damaged files: %u open, %u refused\n", opened, refused);
+    assert_true(opened > count / 3);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_row_is_damaged),
+        TEST(test_a_damaged_end_takes_nothing_else_along),
+        TEST(test_all_rows_are_damaged),
+        TEST(test_the_state_is_damaged),
+        TEST(test_the_file_is_damaged_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
