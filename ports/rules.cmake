@@ -1,5 +1,6 @@
 # How our own code is compiled: weir_library() and weir_program() for the folders, weir_test() for the tests.
 find_package(Threads REQUIRED)
+include(CheckLinkerFlag)
 
 set(WEIR_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
   -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla -Walloca
@@ -39,6 +40,12 @@ if(WEIR_SANITIZE)
 elseif(CMAKE_BUILD_TYPE STREQUAL "MinSizeRel" OR CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(weir_rules INTERFACE _FORTIFY_SOURCE=2)
   target_link_options(weir_rules INTERFACE -Wl,-z,relro,-z,now)
+  # Nothing unwinds the stack of a release; relative relocations take a bit each where the linker knows how.
+  target_compile_options(weir_rules INTERFACE -fno-unwind-tables -fno-asynchronous-unwind-tables)
+  check_linker_flag(C -Wl,-z,pack-relative-relocs WEIR_PACKS_RELOCATIONS)
+  if(WEIR_PACKS_RELOCATIONS)
+    target_link_options(weir_rules INTERFACE -Wl,-z,pack-relative-relocs)
+  endif()
 endif()
 
 # weir_library(NAME SOURCES file... [LINKS library...]): a static library of one folder; sources are listed by hand.
