@@ -1,0 +1,117 @@
+/* Owed ranges: up to eight, what happens beyond, and what is counted. */
+#include "buffer/state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* 1..5, 11..15, ... */
+static struct owed full_list(void)
+{
+    struct owed owed = {.uplink = 1, .stream = 1};
+    for (uint64_t i = 0; i < OWED_RANGE_MAX; i++) {
+        owed_add(&owed, (struct range){i * 10 + 1, i * 10 + 5});
+    }
+    return owed;
+}
+
+static void test_ranges_are_added_at_the_end(void **state)
+{
+    (void)state;
+    struct owed owed = full_list();
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_int_equal(owed_event_count(&owed), 5 * OWED_RANGE_MAX);
+    owed_add(&owed, (struct range){76, 80}); /* adjacent */
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_int_equal(owed.ranges[OWED_RANGE_MAX - 1].last, 80);
+    owed_add(&owed, (struct range){100, 101}); /* a ninth: the last one grows */
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_int_equal(owed.ranges[OWED_RANGE_MAX - 1].last, 101);
+    assert_true(owed_meets(&owed, (struct range){99, 99}));
+    assert_false(owed_meets(&owed, (struct range){6, 10}));
+}
+
+static void test_cutting(void **state)
+{
+    (void)state;
+    struct owed owed = full_list();
+    struct owed before = owed;
+    assert_false(owed_cut(&owed, (struct range){13, 13})); /* a ninth range: unchanged */
+    assert_memory_equal(&owed, &before, sizeof owed);
+    assert_true(owed_cut(&owed, (struct range){1, 12})); /* one whole and a part */
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX - 1);
+    assert_int_equal(owed.ranges[0].first, 13);
+    assert_true(owed_cut(&owed, (struct range){14, 14})); /* now there is room */
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_int_equal(owed.ranges[0].last, 13);
+    assert_int_equal(owed.ranges[1].first, 15);
+    assert_true(owed_cut(&owed, (struct range){6, 10})); /* nothing of it is owed */
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_true(owed_cut(&owed, (struct range){1, UINT64_MAX / 2}));
+    assert_int_equal(owed.range_count, 0);
+}
+
+/* What several uplinks are owed is counted once. */
+static void test_the_backlog_is_a_union(void **state)
+{
+    (void)state;
+    struct state *s = NULL;
+    assert_int_equal(state_open(&s, 4), ERR_OK);
+    s->streams[1].sequence_next = 101;
+    s->owed[0] = (struct owed){1, 1, 2, {{1, 10}, {21, 30}}};
+    s->owed[1] = (struct owed){2, 1, 2, {{6, 25}, {91, 100}}};
+    s->owed[2] = (struct owed){1, 2, 1, {{1, 5}}};
+    s->owed_count = 3;
+    assert_int_equal(state_backlog(s, 1), 40);
+    assert_int_equal(state_backlog(s, 2), 5);
+    assert_int_equal(state_backlog_in(s, 1, (struct range){8, 22}), 15);
+    assert_int_equal(state_backlog_in(s, 1, (struct range){31, 90}), 0);
+    assert_int_equal(state_backlog_in(s, 1, (struct range){30, 91}), 2);
+    assert_int_equal(state_lowest_owed(s, 1), 1);
+    assert_int_equal(state_owed_end_of(s, 1, (struct range){9, 9}), 25);
+    assert_int_equal(state_owed_end_of(s, 1, (struct range){40, 50}), 0);
+    state_close(s);
+}
+
+/* A drop cuts every uplink, or one, and adds up with its neighbour. */
+static void test_drops_are_counted(void **state)
+{
+    (void)state;
+    struct state *s = NULL;
+    assert_int_equal(state_open(&s, 4), ERR_OK);
+    s->streams[1].sequence_next = 101;
+    s->owed[0] = (struct owed){1, 1, 1, {{1, 100}}};
+    s->owed[1] = (struct owed){2, 1, 1, {{1, 100}}};
+    s->owed_count = 2;
+    struct gap gap = {.stream = 1, .reason = GAP_DROP_OLDEST, .range = {1, 10}, .count = 10};
+    state_drop(s, &gap);
+    gap.range = (struct range){11, 20};
+    state_drop(s, &gap);
+    assert_int_equal(s->gap_count, 1);
+    assert_int_equal(s->gaps[0].count, 20);
+    assert_int_equal(s->gaps[0].range.last, 20);
+    gap = (struct gap){
+        .stream = 1, .uplink = 2, .reason = GAP_HOLD_MAX, .range = {21, 30}, .count = 10};
+    state_drop(s, &gap);
+    assert_int_equal(s->gap_count, 2);
+    assert_int_equal(s->owed[0].ranges[0].first, 21);
+    assert_int_equal(s->owed[1].ranges[0].first, 31);
+    assert_int_equal(s->streams[1].dropped_count, 30);
+    assert_int_not_equal(s->gaps[0].number, s->gaps[1].number);
+    state_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ranges_are_added_at_the_end),
+        cmocka_unit_test(test_cutting),
+        cmocka_unit_test(test_the_backlog_is_a_union),
+        cmocka_unit_test(test_drops_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
