@@ -41,7 +41,6 @@ static void stream_call_begin(struct stream *stream)
 
 static bool stream_call_end(struct stream *stream)
 {
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): calls within a call do not free, see `busy`. */
     assert(stream->busy > 0);
     stream->busy--;
     if (stream->closed && stream->busy == 0) {
@@ -253,7 +252,6 @@ static void stream_ready(struct watch *watch, unsigned events)
     if (events & (WATCH_READ | WATCH_ERROR)) {
         (void)stream_call_readable(stream);
     }
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): `busy` was raised above. */
     if (!stream->closed && stream->state == STREAM_OPEN && events & WATCH_WRITE) {
         stream_writable(stream);
     }
@@ -280,7 +278,6 @@ static void stream_report(struct stream *stream)
     if (stream->was_open) {
         (void)stream_call_readable(stream);
     }
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): `busy` was raised above. */
     if (!stream->closed && !stream->reported) {
         stream->reported = true;
         timer_disarm(&stream->kick);
