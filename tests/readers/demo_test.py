@@ -16,7 +16,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WEIR = os.path.join(sys.argv[1], "weir")
 FREE_PORTS = os.path.join(ROOT, "tests", "services", "free_ports.py")
-PATIENCE = 180
+PATIENCE = 600      # seconds: the demo builds first
 failures = []
 
 
