@@ -37,55 +37,52 @@ struct happening {
     const struct events_measures *health;
 };
 
-#define TEXT_FIELD(name, doc) \
+/* A line a field, which the formatter would not keep. */
+/* clang-format off */
+#define TEXT(name, doc) \
     "{\"name\":\"" name "\",\"type\":\"string\",\"doc\":\"" doc "\",\"default\":\"\"}"
-#define NUMBER_FIELD(name, doc) \
+#define NUMBER(name, doc) \
     "{\"name\":\"" name "\",\"type\":\"long\",\"doc\":\"" doc "\",\"default\":0}"
+
+static const char schema_text[] =
+    "{\"type\":\"record\",\"name\":\"Event\",\"namespace\":\"weir\",\"doc\":"
+    "\"What an agent tells about itself. Fields that a kind does not need are empty or 0.\","
+    "\"fields\":["
+    "{\"name\":\"time\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}},"
+    "{\"name\":\"kind\",\"type\":\"string\",\"doc\":"
+    "\"start, stop, gap, damage, aside, health; more may come.\"},"
+    "{\"name\":\"agent\",\"type\":\"string\"},"
+    "{\"name\":\"incarnation\",\"type\":\"string\",\"doc\":"
+    "\"Of its buffer, 8 hex digits: another one means that sequences begin anew.\"},"
+    "{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Of the program.\"},"
+    TEXT("stream", "gap, damage: the stream that lost events.") ","
+    TEXT("uplink", "gap: the uplink that lost them; empty: all.") ","
+    NUMBER("first", "gap, damage: lost events lie in first..last.") ","
+    NUMBER("last", "") ","
+    NUMBER("count", "gap, damage, aside: of events; start: of the buffer's openings.") ","
+    TEXT("reason", "gap: drop_oldest, hold_max, merged; damage: damaged.") ","
+    TEXT("text", "For a person.") ","
+    "{\"name\":\"health\",\"type\":[\"null\","
+    "{\"type\":\"record\",\"name\":\"Health\",\"fields\":["
+    NUMBER("uptime", "Seconds.") ","
+    NUMBER("backlog", "Events still to be delivered.") ","
+    NUMBER("backlog_bytes", "") ","
+    NUMBER("dropped", "By a rule, since the buffer was made.") ","
+    NUMBER("delivered", "Since start.") ","
+    NUMBER("refused", "Offers that had to wait, since start.") ","
+    NUMBER("aside", "Events set aside since start.") ","
+    NUMBER("events_dropped", "Of weir.events itself, for want of room.") ","
+    NUMBER("buffer_bytes", "On disk.") ","
+    NUMBER("buffer_share", "Millionths of its cap in use.") ","
+    NUMBER("wear_bytes", "Written to the disk since start.") ","
+    NUMBER("wear_syncs", "") ","
+    "{\"name\":\"clock_trusted\",\"type\":\"boolean\",\"default\":false}"
+    "]}],\"default\":null}]}";
+/* clang-format on */
 
 struct slice events_schema(void)
 {
-    return SLICE(
-        "{\"type\":\"record\",\"name\":\"Event\",\"namespace\":\"weir\",\"doc\":\"What an "
-        "agent "
-        "tells about itself. Fields that a kind does not need are empty or "
-        "0.\",\"fields\":["
-        "{\"name\":\"time\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-"
-        "micros\"}},"
-        "{\"name\":\"kind\",\"type\":\"string\",\"doc\":\"start, stop, gap, damage, "
-        "aside, health; "
-        "more may come.\"},"
-        "{\"name\":\"agent\",\"type\":\"string\"},"
-        "{\"name\":\"incarnation\",\"type\":\"string\",\"doc\":\"Of its buffer, 8 hex "
-        "digits: "
-        "another one means that sequences begin anew.\"},"
-        "{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Of the program.\"}," //
-        TEXT_FIELD("stream", "gap, damage: the stream that lost events.") ","     //
-        TEXT_FIELD("uplink", "gap: the uplink that lost them; empty: all.") ","   //
-        NUMBER_FIELD("first", "gap, damage: lost events lie in first..last.") "," //
-        NUMBER_FIELD("last", "") ","                                              //
-        NUMBER_FIELD("count",
-                     "gap, damage, aside: of events; start: of the buffer's "
-                     "openings.") "," TEXT_FIELD("reason", "gap: drop_oldest, hold_max, merged; "
-                                                           "damage: damaged.") "," //
-        TEXT_FIELD("text", "For a person.") ","
-                                            "{\"name\":\"health\",\"type\":[\"null\",{"
-                                            "\"type\":\"record\",\"name\":\"Health\","
-                                            "\"fields\":["                             //
-        NUMBER_FIELD("uptime", "Seconds.") ","                                         //
-        NUMBER_FIELD("backlog", "Events still to be delivered.") ","                   //
-        NUMBER_FIELD("backlog_bytes", "") ","                                          //
-        NUMBER_FIELD("dropped", "By a rule, since the buffer was made.") ","           //
-        NUMBER_FIELD("delivered", "Since start.") ","                                  //
-        NUMBER_FIELD("refused", "Offers that had to wait, since start.") ","           //
-        NUMBER_FIELD("aside", "Events set aside since start.") ","                     //
-        NUMBER_FIELD("events_dropped", "Of weir.events itself, for want of room.") "," //
-        NUMBER_FIELD("buffer_bytes", "On disk.") ","                                   //
-        NUMBER_FIELD("buffer_share", "Millionths of its cap in use.") ","              //
-        NUMBER_FIELD("wear_bytes", "Written to the disk since start.") ","             //
-        NUMBER_FIELD("wear_syncs",
-                     "") ","
-                         "{\"name\":\"clock_trusted\",\"type\":\"boolean\",\"default\":false}"
-                         "]}],\"default\":null}]}");
+    return slice_of_text(schema_text);
 }
 
 /* --- the datum --- */
