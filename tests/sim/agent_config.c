@@ -10,10 +10,14 @@
 
 #define TEXT_SIZE_MAX 16384
 
-static const char schema[] =
-    "{\"type\":\"record\",\"name\":\"Reading\",\"namespace\":\"site\",\"fields\":["
-    "{\"name\":\"device\",\"type\":\"string\"},{\"name\":\"value\",\"type\":\"double\"},"
-    "{\"name\":\"mark\",\"type\":\"string\"},{\"name\":\"fill\",\"type\":\"string\"}]}";
+#define FIELDS \
+    "{\"type\":\"record\",\"name\":\"Reading\",\"namespace\":\"site\",\"fields\":[" \
+    "{\"name\":\"device\",\"type\":\"string\"},{\"name\":\"value\",\"type\":\"double\"}," \
+    "{\"name\":\"mark\",\"type\":\"string\"},{\"name\":\"fill\",\"type\":\"string\"}"
+
+/* Two versions of one schema: events of both may be owed at one time. */
+static const char *const schemas[] = {
+    FIELDS "]}", FIELDS ",{\"name\":\"unit\",\"type\":\"string\",\"default\":\"m\"}]}"};
 
 static void file_put(const struct site *site, const char *name, struct slice text)
 {
@@ -103,7 +107,11 @@ void site_config_load(struct site *site)
     put_uplink(&o, site, 1);
     out_put_text(&o, "}}");
     SIM_EXPECT(!o.overflow);
-    file_put(site, "reading.avsc", slice_of_text(schema));
+    if (site->config && sim_below(3) == 0) {
+        site->schema = 1 - site->schema;
+        site->happened[HAPPENS_OTHER_SCHEMA]++;
+    }
+    file_put(site, "reading.avsc", slice_of_text(schemas[site->schema]));
     file_put(site, "weir.json", out_slice(&o));
     (void)snprintf(path, sizeof path, "%s/weir.json", site->folder);
     config_close(site->config);

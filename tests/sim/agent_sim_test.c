@@ -16,7 +16,7 @@
 #include "uplink/kafka/errors.h"
 #include "uplink/kafka/wire.h"
 
-#define SEED_COUNT 120
+#define SEED_COUNT 500
 #define FAULT_SEED_MAX 12
 #ifdef WEIR_FAULTS
 #define HAS_FAULTS true

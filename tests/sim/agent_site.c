@@ -22,10 +22,13 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "power_cut",
                                                     "stop",
                                                     "stop_too_long",
+                                                    "crash_in_stop",
+                                                    "hard_stop",
                                                     "reboot",
                                                     "start_failed",
                                                     "crash_at_start",
                                                     "other_settings",
+                                                    "other_schema",
                                                     "outage",
                                                     "long_outage",
                                                     "cut_all",
@@ -210,28 +213,39 @@ static void finished(void *context)
     site->is_finished = true;
 }
 
-/* An orderly stop. With a disk that fails it may take too long, and ends as a hard one. */
-static void life_stop(struct site *site)
-{
-    bool is_failing = site->disk_back_us > 0;
-    site->is_finished = false;
-    agent_stop(site->agent, finished, site);
-    bool ended = sim_run_until(is_stopped, site, STOP_MS_MAX);
-    SIM_EXPECT(ended || is_failing || site->disk_back_us > 0);
-    site->happened[ended ? HAPPENS_STOP : HAPPENS_STOP_TOO_LONG]++;
-    life_close(site);
-}
-
 static void life_crash(struct site *site, bool power)
 {
     site->happened[crash_vfs_is_frozen(site->disk) ? HAPPENS_CRASH_IN_COMMIT : HAPPENS_CRASH]++;
     sim_life_crash();
     life_close(site);
     (void)crash_vfs_crash(site->disk, power ? CRASH_ANY : CRASH_ALL, sim_random());
-    if (site->disk_back_us) { /* the cut has ended the disk's fault, too */
-        site->disk_back_us = 0;
-    }
+    site->disk_back_us = 0; /* the cut has ended the disk's fault, too */
     site->happened[HAPPENS_POWER_CUT] += power;
+}
+
+/* An orderly stop. With a disk that fails it may take too long, and ends as a hard one; some end in
+ * a crash, and some are hard ones from the beginning. */
+static void life_stop(struct site *site, bool may_crash, bool power)
+{
+    crash_vfs_freeze_after(site->disk, 0);
+    bool is_failing = site->disk_back_us > 0;
+    uint64_t way = may_crash ? sim_below(8) : 7;
+    if (way == 0) {
+        site->happened[HAPPENS_HARD_STOP]++;
+        life_close(site);
+        return;
+    }
+    site->is_finished = false;
+    agent_stop(site->agent, finished, site);
+    if (way == 1 && !sim_run_until(is_stopped, site, sim_below(4000))) {
+        site->happened[HAPPENS_CRASH_IN_STOP]++;
+        life_crash(site, power);
+        return;
+    }
+    bool ended = sim_run_until(is_stopped, site, STOP_MS_MAX);
+    SIM_EXPECT(ended || is_failing || site->disk_back_us > 0);
+    site->happened[ended ? HAPPENS_STOP : HAPPENS_STOP_TOO_LONG]++;
+    life_close(site);
 }
 
 static void freeze(void *context)
@@ -250,8 +264,8 @@ static bool life_run(struct site *site)
     site->aim = sim_below(3);
     bool over = sim_run_until(life_is_over, site, 10 * HOUR_US / 1000);
     SIM_EXPECT(over);
-    if (sim_below(4) == 0 && !crash_vfs_is_frozen(site->disk)) {
-        life_stop(site);
+    if (sim_below(3) == 0 && !crash_vfs_is_frozen(site->disk)) {
+        life_stop(site, true, power);
         if (power) {
             (void)crash_vfs_crash(site->disk, CRASH_ANY, sim_random());
         }
@@ -313,7 +327,7 @@ static void profile_choose(struct site *site)
     site->profile = (struct site_profile){.lives = 3 + (unsigned)sim_below(4),
                                           .event_count = 2000 + (unsigned)sim_below(500),
                                           .duration_us = HOUR_US + sim_below(HOUR_US / 2),
-                                          .weather = (uint32_t)sim_below(5),
+                                          .weather = 1 + (uint32_t)sim_below(4),
                                           .full = sim_below(4) == 0,
                                           .disk_fails = sim_below(2) == 0,
                                           .clock_is_bad = sim_below(4) == 0,
@@ -395,6 +409,6 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
     }
     SIM_EXPECT(delivered);
     ledger_settle(&site->ledger, site->agent->buffer, !site->profile.hold_max);
-    life_stop(site);
+    life_stop(site, false, false);
     site_close(site);
 }

@@ -18,10 +18,13 @@ enum happening {
     HAPPENS_POWER_CUT,
     HAPPENS_STOP,
     HAPPENS_STOP_TOO_LONG,
+    HAPPENS_CRASH_IN_STOP,
+    HAPPENS_HARD_STOP,
     HAPPENS_REBOOT,
     HAPPENS_START_FAILED,
     HAPPENS_CRASH_AT_START,
     HAPPENS_OTHER_SETTINGS,
+    HAPPENS_OTHER_SCHEMA,
     /* network */
     HAPPENS_OUTAGE,
     HAPPENS_LONG_OUTAGE,
@@ -107,6 +110,7 @@ struct site {
     bool brokers_refuse; /* poisoned events */
     bool is_finished;    /* the orderly stop */
     unsigned made;
+    unsigned schema;                                                  /* which of two */
     uint64_t link_back_us, names_back_us, disk_back_us, wall_back_us; /* 0: all is well */
     struct crash_fault disk_fault;
     uint64_t life_end_us;
