@@ -222,6 +222,15 @@ void clusters_tick(struct site *site)
     }
 }
 
+void clusters_grow(struct site *site)
+{
+    for (unsigned i = 0; i < LEDGER_UPLINKS; i++) {
+        for (unsigned n = 0; n < LEDGER_STREAMS && sim_below(2); n++) {
+            partitions_add(&site->clusters[i]);
+        }
+    }
+}
+
 void clusters_mend(struct site *site)
 {
     for (unsigned i = 0; i < LEDGER_UPLINKS; i++) {

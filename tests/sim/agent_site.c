@@ -272,6 +272,7 @@ static bool life_run(struct site *site)
     } else {
         power = power || crash_vfs_is_frozen(site->disk);
         life_crash(site, power);
+        clusters_grow(site);
     }
     sim_run_for(sim_below(60000));
     site->happened[HAPPENS_REBOOT] += power;

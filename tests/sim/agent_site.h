@@ -142,6 +142,8 @@ void clusters_open(struct site *site);
 void clusters_close(struct site *site);
 /* Nodes that were killed come back, topics come, one thing more goes wrong. */
 void clusters_tick(struct site *site);
+/* Partitions are added while the agent is away. */
+void clusters_grow(struct site *site);
 void clusters_mend(struct site *site);
 
 /* agent_config.c: a configuration by chance, loaded; the one before is closed. */
