@@ -6,6 +6,7 @@
 #include "ports/file.h"
 #include "tests/sim/agent_site.h"
 #include "tests/sim/sim.h"
+#include "uplink/file/file.h"
 #include "uplink/kafka/kafka.h"
 
 #define TEXT_SIZE_MAX 16384
@@ -60,32 +61,49 @@ static void put_drivers(struct out *o, const struct site *site)
     out_put_text(o, "},");
 }
 
-static void put_uplink(struct out *o, const struct site *site, unsigned index)
+static const char *const uplink_names[LEDGER_UPLINKS] = {"east", "west"};
+
+/* What both kinds have. */
+static void put_common(struct out *o, const struct site *site, unsigned index, const char *type)
 {
-    static const char *const names[LEDGER_UPLINKS] = {"east", "west"};
     static const char *const batch_sizes[] = {"4 KiB", "64 KiB", "256 KiB"};
     static const char *const lingers[] = {"0 s", "1 s", "20 s"};
+    out_put_format(o, "\"%s\":{\"type\":\"%s\",\"from\":\"oldest\",", uplink_names[index], type);
+    out_put_format(o, "\"batch_size_max\":\"%s\",\"linger\":\"%s\",\"hold_max\":\"%u %%\",",
+                   batch_sizes[sim_below(3)], lingers[sim_below(3)],
+                   site->profile.hold_max ? 40U : 100U);
+}
+
+static void put_kafka(struct out *o, const struct site *site, unsigned index)
+{
     const struct site_cluster *cluster = &site->clusters[index];
-    out_put_format(o, "\"%s\":{\"type\":\"kafka\",\"headers\":true,\"compression_level\":1,",
-                   names[index]);
-    out_put_format(o, "\"from\":\"oldest\",\"batch_size_max\":\"%s\",\"linger\":\"%s\",",
-                   batch_sizes[sim_below(3)], lingers[sim_below(3)]);
+    put_common(o, site, index, "kafka");
     out_put_format(o, "\"partition_by\":\"%s\",\"request_timeout\":\"%u s\",",
                    sim_below(4) ? "key" : "agent", sim_below(2) ? 30U : 5U);
-    out_put_format(o, "\"in_doubt\":\"%s\",\"hold_max\":\"%u %%\",\"topic_create\":false,",
-                   site->profile.in_doubt_is_set_aside ? "set_aside" : "resend",
-                   site->profile.hold_max ? 40U : 100U);
-    out_put_text(o, "\"brokers\":[");
+    out_put_format(o, "\"in_doubt\":\"%s\",\"topic_create\":false,\"headers\":true,",
+                   site->profile.in_doubt_is_set_aside ? "set_aside" : "resend");
+    out_put_text(o, "\"compression_level\":1,\"brokers\":[");
     for (unsigned n = 0; n < cluster->node_count; n++) {
-        out_put_format(o, "%s\"%s-%u:9092\"", n ? "," : "", names[index], n + 1);
+        out_put_format(o, "%s\"%s-%u:9092\"", n ? "," : "", uplink_names[index], n + 1);
     }
     out_put_text(o, "]}");
+}
+
+static void put_file(struct out *o, const struct site *site, unsigned index)
+{
+    put_common(o, site, index, "file");
+    out_put_format(o, "\"path\":\"%s/out\",\"name\":\"{stream}-{number}-{first}.avro\",",
+                   site->folder);
+    out_put_format(
+        o,
+        "\"codec\":\"null\",\"free_min\":\"0 B\",\"size_max\":\"%u KiB\",\"time_max\":\"%u min\"}",
+        sim_below(2) ? 64U : 4096U, sim_below(2) ? 1U : 30U);
 }
 
 void site_config_load(struct site *site)
 {
     static const struct driver_class *const drivers[] = {&source_driver_class, NULL};
-    static const struct uplink_class *const uplinks[] = {&kafka_class, NULL};
+    static const struct uplink_class *const uplinks[] = {&kafka_class, &file_class, NULL};
     static const struct config_parts parts = {drivers, uplinks};
     static const char *const intervals[] = {"0 s", "1 s", "5 s", "10 s"};
     char *memory = malloc(TEXT_SIZE_MAX);
@@ -102,9 +120,13 @@ void site_config_load(struct site *site)
     put_streams(&o, site);
     put_drivers(&o, site);
     out_put_text(&o, "\"uplinks\":{");
-    put_uplink(&o, site, 0);
+    put_kafka(&o, site, 0);
     out_put_text(&o, ",");
-    put_uplink(&o, site, 1);
+    if (site->profile.files) {
+        put_file(&o, site, 1);
+    } else {
+        put_kafka(&o, site, 1);
+    }
     out_put_text(&o, "}}");
     SIM_EXPECT(!o.overflow);
     if (site->config && sim_below(3) == 0) {

@@ -319,6 +319,16 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
     }
 }
 
+void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last)
+{
+    struct ledger_event *event = ledger_event(ledger, number);
+    SIM_EXPECT(event->sequence > *last);
+    SIM_EXPECT(event->arrived[uplink] == 0);
+    *last = event->sequence;
+    event->arrived[uplink]++;
+    ledger->arrived++;
+}
+
 /* --- lives --- */
 
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer)

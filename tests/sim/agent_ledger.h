@@ -87,6 +87,9 @@ void ledger_look(struct ledger *ledger, struct buffer *buffer);
 void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker *broker,
                     const char *topic, uint32_t partition, size_t first, size_t count);
 
+/* The event stands in a file, behind the one with sequence *last. */
+void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last);
+
 /* A life has begun: what was acknowledged is there, what is not there is forgotten. */
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
 /* Is nothing owed to anybody? */

@@ -190,8 +190,9 @@ int main(int argc, char **argv)
         run.shard = (unsigned)strtoul(argv[1], NULL, 10);
         run.shard_count = (unsigned)strtoul(argv[2], NULL, 10);
     }
+    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(run.folder, sizeof run.folder, "%s/weir-sim-XXXXXX",
-                   getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+                   getenv("TMPDIR") ? getenv("TMPDIR") : memory);
     if (!mkdtemp(run.folder) || crash_vfs_open(&run.disk, "site")) {
         fprintf(stderr, "no folder %s\n", run.folder);
         return 1;

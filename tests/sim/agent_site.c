@@ -48,6 +48,7 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "io_error",
                                                     "io_full",
                                                     "sync_dropped",
+                                                    "files",
                                                     "backpressure",
                                                     "resume",
                                                     "dropped",
@@ -333,6 +334,7 @@ static void profile_choose(struct site *site)
                                           .disk_fails = sim_below(2) == 0,
                                           .clock_is_bad = sim_below(4) == 0,
                                           .hold_max = sim_below(8) == 0,
+                                          .files = sim_below(5) == 0,
                                           .reconfigures = sim_below(2) == 0,
                                           .all_codes = sim_below(2) == 0,
                                           .events_are_bad = sim_below(3) > 0,
@@ -368,10 +370,12 @@ static void site_close(struct site *site)
         site->happened[HAPPENS_RESUME] += site->sources[i].resumed;
         source_close(&site->sources[i]);
     }
+    site->happened[HAPPENS_FILES] += site->profile.files;
     site->happened[HAPPENS_DROPPED] += site->ledger.dropped;
     site->happened[HAPPENS_VANISHED] += site->ledger.vanished;
     site->happened[HAPPENS_SET_ASIDE] += site->ledger.asides;
     site->happened[HAPPENS_REFUSED_AND_SET_ASIDE] += site->ledger.refused_asides;
+    files_clear(site);
     weather_close(site);
     clusters_close(site);
     config_close(site->config);
@@ -409,6 +413,9 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
         site_say(site);
     }
     SIM_EXPECT(delivered);
+    if (site->profile.files) {
+        files_take(site);
+    }
     ledger_settle(&site->ledger, site->agent->buffer, !site->profile.hold_max);
     life_stop(site, false, false);
     site_close(site);

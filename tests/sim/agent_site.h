@@ -49,6 +49,7 @@ enum happening {
     HAPPENS_IO_FULL,
     HAPPENS_SYNC_DROPPED,
     /* events */
+    HAPPENS_FILES,
     HAPPENS_BACKPRESSURE,
     HAPPENS_RESUME,
     HAPPENS_DROPPED,
@@ -88,6 +89,7 @@ struct site_profile {
     bool disk_fails;
     bool clock_is_bad; /* unknown at each start of the machine */
     bool hold_max;
+    bool files;        /* the second uplink is one of files */
     bool reconfigures; /* another configuration in each life */
     bool all_codes;
     bool events_are_bad;
@@ -145,6 +147,11 @@ void clusters_tick(struct site *site);
 /* Partitions are added while the agent is away. */
 void clusters_grow(struct site *site);
 void clusters_mend(struct site *site);
+
+/* agent_files.c: what stands in the files of the second uplink goes into the ledger; they are
+ * removed. */
+void files_take(struct site *site);
+void files_clear(struct site *site);
 
 /* agent_config.c: a configuration by chance, loaded; the one before is closed. */
 void site_config_load(struct site *site);
