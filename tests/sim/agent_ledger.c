@@ -16,8 +16,9 @@ const char *const ledger_stream_names[LEDGER_STREAMS] = {"slow", "drop", "raw"};
 void ledger_open(struct ledger *ledger)
 {
     *ledger = (struct ledger){.events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->events),
-                              .numbers = calloc(LEDGER_NUMBER_MAX, sizeof *ledger->numbers)};
-    assert(ledger->events && ledger->numbers);
+                              .numbers = calloc(LEDGER_NUMBER_MAX, sizeof *ledger->numbers),
+                              .noted = calloc(2, STATE_SIZE_MAX)};
+    assert(ledger->events && ledger->numbers && ledger->noted);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         ledger->streams[s].events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->streams[s].events);
         assert(ledger->streams[s].events);
@@ -28,6 +29,7 @@ void ledger_close(struct ledger *ledger)
 {
     free(ledger->events);
     free(ledger->numbers);
+    free(ledger->noted);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         free(ledger->streams[s].events);
     }
@@ -331,8 +333,30 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
 
 /* --- lives --- */
 
+void ledger_note(struct ledger *ledger, const struct buffer *buffer)
+{
+    struct out state = out_over(ledger->noted, STATE_SIZE_MAX);
+    state_encode(buffer->state, &state);
+    SIM_EXPECT(!state.overflow);
+    ledger->noted_size = state.size;
+    ledger->noted_commit = buffer->state->commit;
+}
+
+/* What a commit has made durable is there, to the last bit; a commit that had failed may be, too. */
+static void note_check(const struct ledger *ledger, const struct buffer *buffer)
+{
+    struct out state = out_over(ledger->noted + STATE_SIZE_MAX, STATE_SIZE_MAX);
+    SIM_EXPECT(buffer->state->commit >= ledger->noted_commit);
+    if (buffer->state->commit == ledger->noted_commit) {
+        state_encode(buffer->state, &state);
+        SIM_EXPECT(state.size == ledger->noted_size &&
+                   memcmp(state.data, ledger->noted, state.size) == 0);
+    }
+}
+
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer)
 {
+    note_check(ledger, buffer);
     ledger->commit = 0;
     for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
         struct ledger_stream *stream = &ledger->streams[s];

@@ -53,7 +53,10 @@ struct ledger {
     int64_t aside_id;    /* of the last one seen */
     uint64_t aside_seen; /* how many there were then */
     bool knows_asides;   /* all of them were seen */
-    uint64_t commit;     /* of the buffer, when its parcels were looked at last */
+    uint8_t *noted;      /* the state of the last commit of a life that has ended */
+    size_t noted_size;
+    uint64_t noted_commit;
+    uint64_t commit; /* of the buffer, when its parcels were looked at last */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
     bool events_seen[LEDGER_TOLD_MAX]; /* of weir.events, by sequence, at the first uplink */
     uint64_t gaps_told[LEDGER_STREAMS];
@@ -90,6 +93,8 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
 /* The event stands in a file, behind the one with sequence *last. */
 void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last);
 
+/* A life ends: its last commit has to be found again. */
+void ledger_note(struct ledger *ledger, const struct buffer *buffer);
 /* A life has begun: what was acknowledged is there, what is not there is forgotten. */
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
 /* Is nothing owed to anybody? */

@@ -202,6 +202,7 @@ static void life_close(struct site *site)
         site->happened[HAPPENS_HALVED] += host->halved;
         site->happened[HAPPENS_DUPLICATE_KNOWN] += host->duplicates;
     }
+    ledger_note(&site->ledger, site->agent->buffer);
     agent_close(site->agent);
     site->agent = NULL;
     loop_close(site->loop);
