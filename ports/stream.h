@@ -31,6 +31,9 @@ struct stream_options {
     uint32_t connect_timeout_ms; /* 0: 10 000, name resolution, TCP and TLS together */
     uint32_t send_buffer_size;   /* 0: the system's; also sets TCP_NOTSENT_LOWAT to half of it */
     uint32_t keepalive_s;        /* 0: 60: TCP keep-alive after so many idle seconds */
+    /* When it is closed, or the process dies, the kernel forgets what the peer has not got (RST):
+     * nothing of it arrives behind what is sent on other connections. */
+    bool forget_unsent;
 };
 
 /* on_open or on_closed follows. The options' strings are copied. */

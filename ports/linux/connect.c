@@ -22,6 +22,7 @@ struct connector {
     char *interface_name;
     uint32_t send_buffer_size;
     uint32_t keepalive_s;
+    bool forget_unsent;
 };
 
 void connector_close(struct stream *stream)
@@ -46,6 +47,9 @@ static void connector_connected(struct connector *connector)
     timer_disarm(&connector->attempt);
     watch_stop(&stream->watch);
     socket_configure(stream->fd, connector->keepalive_s, connector->send_buffer_size);
+    if (connector->forget_unsent) {
+        socket_forget_unsent(stream->fd);
+    }
     const char *name = connector->server_name ? connector->server_name : connector->query.host;
     enum err e = stream_adopt(stream, stream->fd, connector->tls, name, connector->query.port);
     if (e) {
@@ -195,6 +199,7 @@ static enum err connector_open(struct stream *stream, struct names *names,
     connector->interface_name = text_copy(options->interface_name, &failed);
     connector->send_buffer_size = options->send_buffer_size;
     connector->keepalive_s = options->keepalive_s;
+    connector->forget_unsent = options->forget_unsent;
     timer_init(&connector->attempt, stream->loop, connector_attempt_fire);
     stream->limit_ms =
         options->connect_timeout_ms ? options->connect_timeout_ms : STREAM_TIMEOUT_MS;

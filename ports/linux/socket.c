@@ -48,6 +48,12 @@ void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size)
     }
 }
 
+void socket_forget_unsent(int fd)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once); /* as above */
+}
+
 enum err socket_receive(void *context, uint8_t *data, size_t size, size_t *ret_size)
 {
     struct stream *stream = context;

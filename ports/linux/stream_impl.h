@@ -65,6 +65,8 @@ void stream_fail(struct stream *stream, enum err e);
 void address_format(const struct sockaddr *address, char *text, size_t text_size);
 /* Options of every connected TCP socket; sizes of 0 are the system's. */
 void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size);
+/* Closing it resets the connection. */
+void socket_forget_unsent(int fd);
 
 /* The transport of a TLS session, or of the stream itself; `context` is the stream. ERR_AGAIN: not
  * now. Size 0 received: the peer has ended. */

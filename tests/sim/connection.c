@@ -249,10 +249,38 @@ void connection_open_peer(struct connection *c, void *server)
     connection_leave(c);
 }
 
+/* What the kernel has not sent goes; what is on the link already may arrive. */
+static void way_forget(struct way *way)
+{
+    uint64_t on_link_us = link_now.down ? 0 : sim_now_us() + link_now.latency_us_max;
+    struct piece **at = &way->first;
+    while (*at && (*at)->due_us <= on_link_us) {
+        at = &(*at)->next;
+    }
+    while (*at) {
+        struct piece *piece = *at;
+        *at = piece->next;
+        way->size -= piece->size;
+        free(piece);
+    }
+    way->end = at;
+    if (way->first) {
+        way->due_us = on_link_us;
+    } else {
+        timer_disarm(&way->timer);
+        way->due_us = sim_now_us();
+    }
+    way->busy_us = sim_now_us();
+}
+
 void connection_stream_gone(struct connection *c, bool in_order)
 {
     c->busy++;
     c->stream = NULL;
+    if (c->forgets) {
+        way_forget(&c->up);
+        in_order = false;
+    }
     way_clear(&c->down);
     c->down.ended = true;
     /* Nobody waits for the end any more, but the peer has to see it. */

@@ -45,6 +45,7 @@ struct connection {
     struct net_peer peer;
     struct way up, down; /* from and to the agent */
     unsigned busy;
+    bool forgets; /* the agent's end was opened to forget what is unsent */
 };
 
 /* connection.c */

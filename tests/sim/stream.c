@@ -25,6 +25,7 @@ struct stream {
     struct name_query query;
     bool asking;
     bool encrypted;
+    bool forgets;
     struct connection *connection;
     struct listener *listener; /* until it is accepted */
     uint8_t *data;             /* arrived and not read */
@@ -195,6 +196,7 @@ static void stream_dial_fire(struct timer *timer)
     timer_disarm(&stream->limit);
     stream->open = true;
     stream->connection = connection_new(stream->query.host, stream->query.port, handler, stream);
+    stream->connection->forgets = stream->forgets;
     connection_open_peer(stream->connection, server);
     stream_kick(stream);
 }
@@ -240,6 +242,7 @@ enum err stream_connect(struct stream **ret, struct loop *loop, struct names *na
     stream->context = context;
     stream->names = names;
     stream->encrypted = options->tls != NULL;
+    stream->forgets = options->forget_unsent;
     stream->window = options->send_buffer_size ? options->send_buffer_size : WINDOW_SIZE;
     snprintf(stream->query.host, sizeof stream->query.host, "%s", options->host);
     snprintf(stream->peer, sizeof stream->peer, "%.100s:%u", options->host,

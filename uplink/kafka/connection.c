@@ -271,6 +271,8 @@ enum err connection_open(struct connection **ret, const struct connection_settin
         .tls = settings->tls,
         .server_name = settings->server_name,
         .send_buffer_size = SEND_BUFFER_SIZE,
+        /* Whether a batch is stored is asked on another connection: the answer has to hold. */
+        .forget_unsent = true,
     };
     e = stream_connect(&c->stream, settings->loop, settings->names, &options, &stream_calls, c);
     if (e) {
