@@ -263,7 +263,7 @@ static bool life_run(struct site *site)
     if (sim_below(4) == 0) { /* the power goes in the midst of a commit */
         site->freeze_us = sim_now_us() + sim_below(site->life_end_us - sim_now_us());
     }
-    site->aim = sim_below(3);
+    site->aim = (enum site_aim)sim_below(3);
     bool over = sim_run_until(life_is_over, site, 10 * HOUR_US / 1000);
     SIM_EXPECT(over);
     if (sim_below(3) == 0 && !crash_vfs_is_frozen(site->disk)) {

@@ -96,6 +96,8 @@ struct site_profile {
     bool in_doubt_is_set_aside;
 };
 
+enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT };
+
 struct site {
     uint64_t seed;
     char folder[256];
@@ -119,9 +121,9 @@ struct site {
     uint64_t
         freeze_us; /* when the power goes within the next operations of the disk; 0: does not */
     uint64_t trace_hash;
-    int steps_left;                                 /* after that, until the crash; -1: not yet */
-    enum { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT } aim; /* the crash follows soon after such */
-    uint64_t in_doubt_before[LEDGER_UPLINKS];       /* of the lives that have ended */
+    int steps_left;                           /* after that, until the crash; -1: not yet */
+    enum site_aim aim;                        /* the crash follows soon after such */
+    uint64_t in_doubt_before[LEDGER_UPLINKS]; /* of the lives that have ended */
     uint64_t happened[HAPPENS_COUNT];
     uint64_t kinds[BROKER_SHORT + 1]; /* of answers, over both clusters */
     uint64_t codes[SITE_CODE_MAX];    /* as in the table of codes */
