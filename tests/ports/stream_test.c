@@ -155,6 +155,71 @@ static void a_peer_may_go_at_any_byte(void **state)
     }
 }
 
+static void opened(void *context)
+{
+    *(bool *)context = true;
+}
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static void ended(void *context, enum err e, const struct why *why)
+{
+    (void)context;
+    (void)e;
+    (void)why;
+}
+
+/* Writes more than a server that does not read can take, and closes. *ret_written, and what of it
+ * the server finds when it reads at last. */
+static uint64_t write_and_close(struct test *test, bool forget_unsent, uint64_t *ret_written)
+{
+    static uint8_t data[1 << 20];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int small = 4096;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    bool is_open = false;
+    struct stream_handler handler = {
+        .on_open = opened, .on_readable = nothing, .on_writable = nothing, .on_closed = ended};
+    struct stream_options options = {
+        .host = "127.0.0.1", .port = ntohs(address.sin_port), .forget_unsent = forget_unsent};
+    struct stream *stream;
+    assert_int_equal(stream_connect(&stream, test->loop, test->names, &options, &handler, &is_open),
+                     ERR_OK);
+    assert_true(loop_until(test->loop, &is_open, 5000));
+    size_t written = 0;
+    assert_int_equal(stream_write(stream, (struct slice){data, sizeof data}, &written), ERR_OK);
+    int peer = accept(fd, NULL, NULL);
+    assert_true(peer >= 0);
+    stream_close(stream);
+    uint64_t found = 0;
+    ssize_t got;
+    while ((got = read(peer, data, sizeof data)) > 0) {
+        found += (uint64_t)got;
+    }
+    close(peer);
+    close(fd);
+    *ret_written = written;
+    return found;
+}
+
+static void what_is_unsent_is_forgotten_when_it_shall_be(void **state)
+{
+    uint64_t written = 0;
+    uint64_t found = write_and_close(*state, false, &written);
+    assert_int_equal(found, written);
+    assert_true(written > 100000);
+    found = write_and_close(*state, true, &written);
+    assert_true(found < written);
+}
+
 static void a_listener_keeps_to_its_number_of_connections(void **state)
 {
     struct test *test = *state;
@@ -271,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_refused_connection_says_so),
         cmocka_unit_test(a_connection_that_hangs_ends_by_its_timeout),
         cmocka_unit_test(a_peer_may_go_at_any_byte),
+        cmocka_unit_test(what_is_unsent_is_forgotten_when_it_shall_be),
         cmocka_unit_test(a_listener_keeps_to_its_number_of_connections),
         cmocka_unit_test(a_stream_that_nobody_takes_is_closed),
         cmocka_unit_test(unix_sockets_are_taken_over_only_from_the_dead),
