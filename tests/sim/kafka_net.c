@@ -139,6 +139,9 @@ static bool choose_fault(void *context, int16_t api, struct broker_fault *ret)
         return false;
     }
     *ret = (struct broker_fault){.api = api, .kind = (enum broker_fault_kind)sim_below(KIND_COUNT)};
+    if (net->every && api == WIRE_PRODUCE && sim_below(3) == 0) {
+        ret->kind = BROKER_CODE; /* there are many codes */
+    }
     if (!kind_fits(ret->kind, api)) {
         return false;
     }
