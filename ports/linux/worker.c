@@ -24,7 +24,8 @@ struct worker {
     struct watch done_watch;
     size_t count;                         /* jobs put whose done() has not begun */
     struct job *ready_first, **ready_end; /* off the shared list, done() has not begun */
-    bool *closed_within;                  /* set when worker_close() is called by a done() */
+    unsigned finishing;                   /* calls of worker_finish() that have not returned */
+    bool closed;                          /* by a done(): the last of them frees it */
     bool has_thread;
     bool closing;
     pthread_t thread;
@@ -79,10 +80,8 @@ static void worker_finish(struct worker *worker)
         worker->done_end = &worker->done_first;
     }
     pthread_mutex_unlock(&worker->lock);
-    bool closed = false;
-    bool *outer = worker->closed_within;
-    worker->closed_within = &closed;
-    while (!closed && worker->ready_first) {
+    worker->finishing++;
+    while (!worker->closed && worker->ready_first) {
         struct job *job = worker->ready_first;
         worker->ready_first = job->next;
         if (!worker->ready_first) {
@@ -93,8 +92,8 @@ static void worker_finish(struct worker *worker)
         worker->count--;
         job->done(job);
     }
-    if (!closed) {
-        worker->closed_within = outer;
+    if (--worker->finishing == 0 && worker->closed) {
+        free(worker);
     }
 }
 
@@ -205,13 +204,13 @@ void worker_close(struct worker *worker)
         worker_finish(worker);
     }
     assert(worker->count == 0);
-    if (worker->closed_within) {
-        *worker->closed_within = true;
-    }
     if (worker->done_fd >= 0) {
         close(worker->done_fd);
     }
     pthread_cond_destroy(&worker->wake);
     pthread_mutex_destroy(&worker->lock);
-    free(worker);
+    worker->closed = true;
+    if (worker->finishing == 0) {
+        free(worker);
+    }
 }
