@@ -131,12 +131,13 @@ def flash_feed(lines, growing, ports):
             time.sleep(max(0, started + (sent + 1) / (RATE * SPEED) - time.monotonic()))
 
 
-def wear(agent, count=0):
-    """What the buffer has counted, and the kernel at the same moment: one without a commit, when `count` events are stored."""
+def wear(agent, count=0, quiet_s=0.02):
+    """What the buffer has counted, and the kernel at the same moment: one without a commit, when `count` events are stored. The status knows
+    what was written up to the last commit: at the start, what opening wrote is in it with the first one, that of weir.events."""
     for _ in range(1000):
         before = agent.wait(lambda s: s["stored"] >= count)["wear"]
         kernel = written_bytes(agent.process.pid)
-        time.sleep(0.02)
+        time.sleep(quiet_s)
         if agent.wait()["wear"] == before and written_bytes(agent.process.pid) - kernel < 4096:
             return dict(before, kernel=kernel)
     raise Missing("the agent commits all the time")
@@ -150,7 +151,7 @@ def bench_flash(options, kafka, work):
     open(growing, "w").close()
     plain = {interval_s: Plain(work, f"plain{interval_s}", lines, interval_s) for interval_s in (5, 0.25)}
     agents = list(flash_agents(options, kafka, work, growing))
-    before = [wear(agent) for _, agent, _, _, _ in agents]
+    before = [wear(agent, quiet_s=0.6) for _, agent, _, _, _ in agents]
     flash_feed(open(lines, "rb"), growing, [port for _, _, port, _, _ in agents if port])
     after = [wear(agent, count) for _, agent, _, _, _ in agents]
     measured = {interval_s: p.result() for interval_s, p in plain.items()}
