@@ -197,7 +197,7 @@ def test_schema_and_examples():
         with open(path) as f:
             found = mistakes(json.load(f), schema)
         check(f"{path} fits the JSON Schema", not found, str(found))
-        r = run("check", path, env={**os.environ, "WEIR_DEMO": work})
+        r = run("check", path, env={**os.environ, "WEIR_DEMO": work, "WEIR_DEMO_PORT": "8080", "WEIR_DEMO_KAFKA_PORT": "19092"})
         check(f"{path} is fine", r.returncode == 0, r.stderr)
     config = configuration(8080)
     check("a good file fits", not mistakes(config, schema), str(mistakes(config, schema)))
