@@ -2,10 +2,12 @@
 #include "buffer/buffer.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buffer/internal.h"
 #include "ports/lib/crc32c.h"
@@ -183,6 +185,19 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
     return SQLITE_OK;
 }
 
+/* Events are for the agent and its group: SQLite would make the file readable by all. The log gets
+ * the same mode. What goes wrong here goes wrong in SQLite again, which says it. */
+static void make_file(const struct buffer_setup *setup)
+{
+    if (setup->vfs || setup->read_only) {
+        return;
+    }
+    int fd = open(setup->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 static enum err connect(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
     enum err e = vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW);
@@ -190,6 +205,7 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
         why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
         return e;
     }
+    make_file(setup);
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (setup->read_only ? 0 : SQLITE_OPEN_CREATE);
     int code = sqlite3_open_v2(setup->path, &b->db, flags, vfs_count_name(b->vfs));

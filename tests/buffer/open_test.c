@@ -101,7 +101,10 @@ static void test_a_buffer_in_use_is_refused(void **state)
     assert_int_equal(buffer_open(&second, b->setup, &b->why), ERR_FULL);
     assert_non_null(strstr(b->why.text, "another process"));
     assert_int_equal(stat(log, &st), 0);
-    assert_int_equal(st.st_size, 2 << 20); /* the log has its size */
+    assert_int_equal(st.st_size, 2 << 20);  /* the log has its size */
+    assert_int_equal(st.st_mode & 0027, 0); /* and is nobody else's to read */
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0027, 0);
     buffer_close(first);
     assert_int_equal(buffer_open(&second, b->setup, &b->why), ERR_OK);
     buffer_close(second);
