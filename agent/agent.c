@@ -9,7 +9,6 @@
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/events.h"
-#include "agent/key.h"
 #include "ports/clock.h"
 #include "ports/log.h"
 #include "ports/names.h"
@@ -183,32 +182,4 @@ void agent_close(struct agent *agent)
     free(agent->forward_streams);
     free(agent->forward_uplinks);
     free(agent);
-}
-
-/* --- checking --- */
-
-void agent_check(const struct config *config, struct config_report *report)
-{
-    for (size_t i = 0; i < config->stream_count; i++) {
-        const struct config_stream *s = &config->streams[i];
-        struct avro_schema *schema = NULL;
-        struct key key;
-        struct why why = {""};
-        char place[160];
-        enum err e = agent_schema_load(s->options.schema, &schema, &why);
-        const char *member = "schema";
-        if (!e && avro_schema_root(schema)->kind != AVRO_RECORD) {
-            why_set(&why, "%s: the schema of a stream must be a record", s->options.schema);
-            e = ERR_CONFIG;
-        } else if (!e && s->options.key) {
-            e = key_find(&key, schema, s->options.key, &why);
-            member = "key";
-        }
-        if (e) {
-            (void)snprintf(place, sizeof place, "$.streams.%s.%s", s->name,
-                           member); /* names are shorter */
-            config_report_add(report, config, s->offset, place, why.text);
-        }
-        avro_schema_close(schema);
-    }
 }

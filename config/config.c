@@ -400,3 +400,19 @@ int config_uplink_index(const struct config *config, const char *name)
     }
     return -1;
 }
+
+size_t config_offset(const struct config *config, const char *const *names)
+{
+    struct json_tree *tree = NULL;
+    size_t offset = 0;
+    if (json_tree_open(&tree, config->text, NULL, &offset)) {
+        return 0;
+    }
+    const struct json_node *node = json_tree_root(tree);
+    for (; node && *names; node = json_node_find(node, *names++)) {
+        offset = node->offset;
+    }
+    offset = node ? node->offset : offset;
+    json_tree_close(tree);
+    return offset;
+}

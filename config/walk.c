@@ -1,6 +1,6 @@
-#include <assert.h>
+#include "config/walk.h"
 
-#include "config/print.h"
+#include <assert.h>
 
 struct walk walk_begin(const struct option *table)
 {

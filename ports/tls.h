@@ -28,6 +28,10 @@ enum tls_side { TLS_CLIENT, TLS_SERVER };
 /* Loads the files. ERR_CONFIG, ERR_AUTH, ERR_CLOSED: *why names the file and what to do. */
 enum err tls_open(struct tls **ret, const struct tls_options *options, enum tls_side side,
                   struct why *why) MUST_USE;
+/* Loads the files as tls_open() does, and lets go of them. *ret_member is the option that is wrong:
+ * "ca", "client_ca", "certificate" or "key". */
+enum err tls_check(const struct tls_options *options, enum tls_side side, const char **ret_member,
+                   struct why *why) MUST_USE;
 /* Connections that use it must be closed. NULL is allowed. */
 void tls_close(struct tls *tls);
 

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import subprocess
 
 from json_schema import mistakes
 from program import check, configuration, finish, path_of, run, work, write
@@ -190,6 +191,43 @@ def test_secrets():
     os.chmod(secret, 0o600)
 
 
+def test_files_of_tls():
+    """What would only show when the agent is run, or when a connection is made: each file of TLS is loaded, wherever a "tls" object stands."""
+    def pair(name):
+        key, certificate = path_of(name + ".key"), path_of(name + ".pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=" + name,
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        os.chmod(key, 0o600)
+        return {"certificate": certificate, "key": key}
+    one, other, none = pair("one"), pair("other"), write("none.pem", "no certificate\n")
+    crossed = {"certificate": one["certificate"], "key": other["key"]}
+    kafka = {"type": "kafka", "brokers": ["b"], "topic": "t"}
+    at = {"$.drivers.post.tls": lambda c, tls: c["drivers"]["post"].update(tls=tls),
+          "$.uplinks.k.tls": lambda c, tls: c["uplinks"].update(k={**kafka, "tls": tls}),
+          "$.uplinks.k.registry.tls": lambda c, tls: c["uplinks"].update(k={**kafka, "registry": {"url": "https://r", "tls": tls}})}
+    for path, change in at.items():
+        server = path.startswith("$.drivers")
+        trust = "client_ca" if server else "ca"
+        check(f"{path}: what fits", run("check", write("tls.json", changed(lambda c: change(c, {**one, trust: other["certificate"]})))).returncode == 0)
+        for what, tls, member, text in [
+                ("a key of another certificate", crossed, "key", f"the key in {other['key']} does not belong to the certificate in {one['certificate']}"),
+                ("a certificate that is none", {**one, "certificate": none}, "certificate", f"{none} holds no certificate"),
+                ("a key that is none", {**one, "key": none}, "key", none),
+                ("an authority that is none", {**one, trust: none}, trust, f"{none} holds no certificate")]:
+            os.chmod(none, 0o600)
+            expect(f"{path}: {what}", changed(lambda c: change(c, tls)), (f"{path}.{member}", text), schema_sees=False)
+        os.chmod(one["key"], 0o644)
+        expect(f"{path}: a key that others may read", changed(lambda c: change(c, one)), (path + ".key", "chmod"), schema_sees=False)
+        os.chmod(one["key"], 0o600)
+    lone = changed(lambda c: at["$.uplinks.k.tls"](c, {"key": one["key"]}))
+    expect("a key without a certificate", lone, ("$.uplinks.k.tls.certificate", "belong together"), schema_sees=False)
+    r = run("check", write("place.json", changed(lambda c: at["$.uplinks.k.tls"](c, crossed))))
+    line, column, _, _ = lines_of(r.stderr)[0]
+    with open(path_of("place.json")) as f:
+        check("at its place", f.read().splitlines()[line - 1][column - 1:].startswith(json.dumps(other["key"])), r.stderr)
+    check("run refuses it too", run("run", path_of("place.json")).returncode == 2)
+
+
 def test_schema_and_examples():
     examples = glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "config", "examples", "*.json"))
     check("there are examples", len(examples) >= 4, str(examples))
@@ -213,5 +251,6 @@ test_single_mistakes()
 test_whole_files()
 test_all_in_one_go()
 test_secrets()
+test_files_of_tls()
 test_schema_and_examples()
 finish()

@@ -67,6 +67,7 @@ static enum err tls_load_trusted(struct tls *tls, const struct tls_options *opti
                                  struct why *why)
 {
     const char *path = tls->side == TLS_SERVER ? options->client_ca : options->ca;
+    tls->member = tls->side == TLS_SERVER ? "client_ca" : "ca";
     if (path) {
         return tls_load_certificates(&tls->trusted, path, why);
     }
@@ -134,6 +135,7 @@ static enum err tls_load_key(struct tls *tls, const struct tls_options *options,
 
 static enum err tls_load_own(struct tls *tls, const struct tls_options *options, struct why *why)
 {
+    tls->member = options->certificate ? "key" : "certificate";
     if (!options->certificate && !options->key) {
         if (tls->side == TLS_SERVER) {
             why_set(why, "a TLS server needs tls.certificate and tls.key");
@@ -146,6 +148,7 @@ static enum err tls_load_own(struct tls *tls, const struct tls_options *options,
                 options->key ? "tls.certificate" : "tls.key");
         return ERR_CONFIG;
     }
+    tls->member = "certificate";
     enum err e = tls_load_certificates(&tls->own, options->certificate, why);
     if (!e) {
         e = tls_check_chain(&tls->own, options->certificate, why);
@@ -159,7 +162,11 @@ static enum err tls_load_own(struct tls *tls, const struct tls_options *options,
                 options->certificate);
         e = ERR_CONFIG;
     }
-    return e ? e : tls_load_key(tls, options, why);
+    if (e) {
+        return e;
+    }
+    tls->member = "key";
+    return tls_load_key(tls, options, why);
 }
 
 /* What connections of ours and of libcurl have in common. */
@@ -206,10 +213,11 @@ static enum err tls_setup(struct tls *tls, const struct tls_options *options, st
     return ERR_OK;
 }
 
-enum err tls_open(struct tls **ret, const struct tls_options *options, enum tls_side side,
-                  struct why *why)
+static enum err tls_make(struct tls **ret, const struct tls_options *options, enum tls_side side,
+                         const char **ret_member, struct why *why)
 {
     assert(options);
+    *ret_member = "certificate";
     if (psa_crypto_init() != PSA_SUCCESS) {
         why_set(why, "the cryptographic library does not start");
         return ERR_NOMEM;
@@ -248,6 +256,27 @@ enum err tls_open(struct tls **ret, const struct tls_options *options, enum tls_
     return ERR_OK;
 
 fail:
+    *ret_member = tls->member ? tls->member : *ret_member;
+    tls_close(tls);
+    return e;
+}
+
+enum err tls_open(struct tls **ret, const struct tls_options *options, enum tls_side side,
+                  struct why *why)
+{
+    const char *member; /* the text names its file */
+    return tls_make(ret, options, side, &member, why);
+}
+
+enum err tls_check(const struct tls_options *options, enum tls_side side, const char **ret_member,
+                   struct why *why)
+{
+    struct tls *tls = NULL;
+    const char *member;
+    enum err e = tls_make(&tls, options, side, &member, why);
+    if (e) {
+        *ret_member = member;
+    }
     tls_close(tls);
     return e;
 }

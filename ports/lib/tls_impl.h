@@ -39,6 +39,7 @@ struct tls {
     uint64_t kept_order;
     struct tls_problem problem; /* of connections that libcurl makes */
     char *server_name;          /* instead of the host's; NULL: the host's */
+    const char *member;         /* while loading: the option that is being looked at */
 };
 
 /* Records what is wrong with a certificate; `context` is the struct tls_problem. For

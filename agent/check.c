@@ -1,0 +1,114 @@
+/* What `weir check` finds out beyond config/: schemas, and the files of TLS. */
+#include <stdio.h>
+
+#include "agent/agent_impl.h"
+#include "agent/key.h"
+#include "config/walk.h"
+#include "ports/tls.h"
+#include "uplink/avro/schema.h"
+
+#define CHECK_PATH_SIZE 256
+
+static void check_stream(const struct config *config, const struct config_stream *s,
+                         struct config_report *report)
+{
+    struct avro_schema *schema = NULL;
+    struct key key;
+    struct why why = {""};
+    char place[160];
+    enum err e = agent_schema_load(s->options.schema, &schema, &why);
+    const char *member = "schema";
+    if (!e && avro_schema_root(schema)->kind != AVRO_RECORD) {
+        why_set(&why, "%s: the schema of a stream must be a record", s->options.schema);
+        e = ERR_CONFIG;
+    } else if (!e && s->options.key) {
+        e = key_find(&key, schema, s->options.key, &why);
+        member = "key";
+    }
+    if (e) {
+        (void)snprintf(place, sizeof place, "$.streams.%s.%s", s->name,
+                       member); /* names are shorter */
+        config_report_add(report, config, s->offset, place, why.text);
+    }
+    avro_schema_close(schema);
+}
+
+/* --- TLS --- */
+
+/* A driver or an uplink; `names`: where it stands, then the records that lead to the one at hand. */
+struct place {
+    const struct config *config;
+    struct config_report *report;
+    const char *names[WALK_DEPTH_MAX + 4];
+    size_t count;
+};
+
+static void place_wrong(struct place *place, const char *member, const char *text)
+{
+    char path[CHECK_PATH_SIZE];
+    struct out o = out_over(path, sizeof path - 1);
+    place->names[place->count] = member;
+    place->names[place->count + 1] = NULL;
+    out_put_byte(&o, '$');
+    for (size_t i = 0; place->names[i]; i++) {
+        out_put_format(&o, ".%s", place->names[i]);
+    }
+    path[o.size] = '\0';
+    config_report_add(place->report, place->config, config_offset(place->config, place->names),
+                      path, text);
+}
+
+static void check_tls(struct place *place, const struct option *row, const void *value)
+{
+    const struct tls_options *options = value;
+    bool is_server = row->record == tls_server_table;
+    if ((!is_server && row->record != tls_client_table) || !options->is_set) {
+        return;
+    }
+    const char *member = NULL;
+    struct why why = {""};
+    if (tls_check(options, is_server ? TLS_SERVER : TLS_CLIENT, &member, &why)) {
+        place_wrong(place, member, why.text);
+    }
+}
+
+/* Each "tls" object within these options, which are the struct of `table`. */
+static void check_options(struct place *place, const struct option *table, const void *options)
+{
+    struct walk walk = walk_begin(table);
+    const uint8_t *bases[WALK_DEPTH_MAX] = {options}; /* NULL: a list, whose items lie elsewhere */
+    unsigned depth = 0;
+    const struct option *row = NULL;
+    for (enum walk_step step = walk_next(&walk, &row); step != WALK_END;
+         step = walk_next(&walk, &row)) {
+        if (step == WALK_ENTER) {
+            bool in_place = row->kind == OPTION_RECORD && bases[depth];
+            bases[depth + 1] = in_place ? bases[depth] + row->offset : NULL;
+            depth++;
+            place->names[place->count++] = row->name;
+            if (in_place) {
+                check_tls(place, row, bases[depth]);
+            }
+        } else if (step == WALK_LEAVE) {
+            depth--;
+            place->count--;
+        }
+    }
+}
+
+void agent_check(const struct config *config, struct config_report *report)
+{
+    for (size_t i = 0; i < config->stream_count; i++) {
+        check_stream(config, &config->streams[i], report);
+    }
+    for (size_t i = 0; i < config->driver_count; i++) {
+        const struct config_driver *d = &config->drivers[i];
+        struct place place = {config, report, {"drivers", d->name}, 2};
+        check_options(&place, d->class_->options, d->options);
+    }
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        const struct config_uplink *u = &config->uplinks[i];
+        struct place place = {config, report, {"uplinks", u->name}, 2};
+        check_options(&place, u->class_->options, u->options);
+    }
+}
