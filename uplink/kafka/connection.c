@@ -54,7 +54,7 @@ static void connection_head(struct connection *c)
     for (size_t i = 0; i < request->body_count; i++) {
         size += request->body[i].size;
     }
-    int16_t version = wire_version(request->api);
+    int16_t version = request->version ? request->version : wire_version(request->api);
     if (version > c->versions.max[request->api] && request->api == WIRE_SASL_AUTHENTICATE) {
         version = 0;
     }
@@ -189,6 +189,7 @@ static void stream_opened(void *context)
 {
     struct connection *c = context;
     connection_enter(c);
+    c->was_open = true;
     login_open(c);
     connection_leave(c);
 }
@@ -358,6 +359,16 @@ bool connection_has_served(const struct connection *connection)
 bool connection_was_cut_short(const struct connection *connection)
 {
     return connection->cut_short;
+}
+
+bool connection_was_open(const struct connection *connection)
+{
+    return connection->was_open;
+}
+
+int64_t connection_peer_end_s(const struct connection *connection)
+{
+    return connection->stream ? stream_peer_end_s(connection->stream) : 0;
 }
 
 int16_t connection_api_max(const struct connection *connection, enum wire_api api)

@@ -45,7 +45,8 @@ struct connection_request {
      * the call; ERR_REJECTED: the answer is larger than WIRE_ANSWER_SIZE_MAX; else why the
      * connection ended. To return an error ends the connection: the answer made no sense. */
     enum err (*answered)(struct connection_request *request, enum err e, struct slice answer);
-    bool started; /* a byte of it may have left: else nothing can have happened at the broker */
+    int16_t version; /* 0: wire_version() of the API */
+    bool started;    /* a byte of it may have left: else nothing can have happened at the broker */
     int32_t correlation; /* the connection's */
 };
 
@@ -72,6 +73,10 @@ void connection_throttle(struct connection *connection, int32_t throttle_ms);
 bool connection_has_served(const struct connection *connection);
 /* In on_closed(): did it end while answers were still to come? */
 bool connection_was_cut_short(const struct connection *connection);
+/* Did TCP and TLS come about? What went wrong after that is the login, or the protocol. */
+bool connection_was_open(const struct connection *connection);
+/* When the first certificate of the broker's chain expires; 0: unknown, as stream_peer_end_s(). */
+int64_t connection_peer_end_s(const struct connection *connection);
 /* The highest version that the broker has of this API; -1: it does not have it. */
 int16_t connection_api_max(const struct connection *connection, enum wire_api api);
 
