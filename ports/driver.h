@@ -9,6 +9,7 @@
 #include "ports/event.h"
 #include "ports/loop.h"
 #include "ports/option.h"
+#include "ports/probe.h"
 
 struct driver;
 struct driver_host; /* intake's end of the connection; one per driver instance */
@@ -62,6 +63,9 @@ struct driver_class {
     /* What can be said about the options together, each being valid; touches nothing but the files
      * that they name. NULL: nothing. */
     enum err (*check)(const void *options, struct why *why);
+    /* What `weir check --online` finds out for it (ports/probe.h). NULL: nothing needs the
+     * network. */
+    enum err (*probe)(struct probe **ret, const struct probe_setup *setup) MUST_USE;
     /* Opens and starts: may offer from the next turn of the loop on, not within. */
     enum err (*open)(struct driver **ret, const struct driver_setup *setup,
                      struct why *why) MUST_USE;

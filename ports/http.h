@@ -27,6 +27,7 @@ struct http_answer {
     int64_t retry_after_ms; /* Retry-After in seconds or as a date; 0: none */
     int64_t date_s;         /* the server's Date; 0: none */
     struct why why;
+    int64_t peer_end_s; /* when the first certificate of the server's chain expires; 0: unknown */
     /* Estimated bytes on the wire since the last answer, headers, TLS and handshakes included. With
      * several requests at a time the sum is right, the share of each is not. */
     uint64_t wire_sent, wire_received;

@@ -70,6 +70,10 @@ const char *stream_peer(const struct stream *stream);
 /* Bytes written by the user that the peer has not acknowledged (kernel's queue, TLS buffer). */
 size_t stream_unsent(const struct stream *stream);
 
+/* When the first certificate of the peer's chain expires, in seconds since 1970. 0: unknown: there
+ * is no TLS, nothing was verified, or the session was resumed. */
+int64_t stream_peer_end_s(const struct stream *stream);
+
 struct listener_options {
     const char *host; /* "127.0.0.1", "::1", "" for all; or "unix:/path" */
     uint16_t port;    /* 0: the system chooses; see listener_port() */

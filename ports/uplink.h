@@ -14,6 +14,7 @@
 #include "ports/loop.h"
 #include "ports/option.h"
 #include "ports/parcel.h"
+#include "ports/probe.h"
 #include "ports/slice.h"
 
 struct uplink;
@@ -139,6 +140,9 @@ struct uplink_class {
     const char *help;
     const struct option *options;
     size_t options_size;
+    /* What `weir check --online` finds out for it (ports/probe.h). NULL: nothing needs the
+     * network. */
+    enum err (*probe)(struct probe **ret, const struct probe_setup *setup) MUST_USE;
     enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
                      struct why *why) MUST_USE;
     /* ERR_AGAIN: not known yet, uplink_ready() follows. ERR_REJECTED or ERR_CONFIG: parked for this

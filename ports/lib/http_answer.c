@@ -151,6 +151,8 @@ static void call_set_outcome(struct http_call *call, CURLcode code)
     if (code == CURLE_OK) {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
         answer->body = (struct slice){call->body, call->body_size};
+        answer->peer_end_s =
+            call->is_https && call->identity->tls ? tls_applied_end_s(call->identity->tls) : 0;
         return;
     }
     bool is_tls = call->identity->tls && tls_problem_take(call->identity->tls, why);

@@ -384,6 +384,21 @@ void tls_apply(struct tls *tls, void *ssl_config)
     }
 }
 
+int64_t tls_applied_end_s(const struct tls *tls)
+{
+    return tls->problem.end_us / 1000000;
+}
+
+int64_t tls_own_end_s(const struct tls *tls)
+{
+    int64_t end_us = 0;
+    for (const mbedtls_x509_crt *c = &tls->own; c && c->raw.p; c = c->next) {
+        int64_t one_us = tls_time_us(&c->valid_to);
+        end_us = !end_us || one_us < end_us ? one_us : end_us;
+    }
+    return end_us / 1000000;
+}
+
 bool tls_problem_take(struct tls *tls, struct why *why)
 {
     bool has_problem = tls->problem.flags != 0;

@@ -18,6 +18,7 @@ struct tls_problem {
     char issuer[128];
     int64_t from_us;
     int64_t to_us;
+    int64_t end_us; /* when the first certificate of the chain expires, good or not; 0: none */
 };
 
 struct tls_kept {
@@ -45,6 +46,9 @@ struct tls {
 /* Records what is wrong with a certificate; `context` is the struct tls_problem. For
  * mbedtls_ssl_conf_verify() and mbedtls_ssl_set_verify(). */
 int tls_verify(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags);
+
+/* A time of a certificate; 0: it makes no sense. */
+int64_t tls_time_us(const mbedtls_x509_time *t);
 
 /* The session kept for a server, or NULL. */
 const mbedtls_ssl_session *tls_kept_find(struct tls *tls, const char *name, uint16_t port);

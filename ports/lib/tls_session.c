@@ -309,6 +309,11 @@ bool tls_session_wants_write(const struct tls_session *session)
     return session->wants_write;
 }
 
+int64_t tls_session_peer_end_s(const struct tls_session *session)
+{
+    return session->problem.end_us / 1000000;
+}
+
 bool tls_session_has_input(const struct tls_session *session)
 {
     return mbedtls_ssl_check_pending(&session->ssl) != 0;

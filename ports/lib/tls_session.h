@@ -41,6 +41,8 @@ enum err tls_session_flush(struct tls_session *session, struct why *why) MUST_US
 enum err tls_session_finish(struct tls_session *session, struct why *why) MUST_USE;
 
 bool tls_session_wants_write(const struct tls_session *session);
+/* When the first certificate of the peer's chain expires; 0: none was verified. */
+int64_t tls_session_peer_end_s(const struct tls_session *session);
 /* Bytes that read() would give without the socket. */
 bool tls_session_has_input(const struct tls_session *session);
 /* Bytes taken by write() and not handed to the transport yet. */
@@ -52,6 +54,8 @@ bool tls_session_is_resumed(const struct tls_session *session);
 void tls_apply(struct tls *tls, void *ssl_config);
 /* Why the last verification under tls_apply() failed; false: it did not. Forgets it. */
 bool tls_problem_take(struct tls *tls, struct why *why);
+/* When the first of the certificates expires that were verified under tls_apply(); 0: none was. */
+int64_t tls_applied_end_s(const struct tls *tls);
 /* What a return code of mbedTLS's handshake means, as far as that tells without the connection. */
 enum err tls_handshake_text(const struct tls *tls, int code, struct why *why);
 

@@ -5,7 +5,7 @@
 #include "ports/clock.h"
 #include "ports/lib/tls_impl.h"
 
-static int64_t tls_time_us(const mbedtls_x509_time *t)
+int64_t tls_time_us(const mbedtls_x509_time *t)
 {
     if (t->mon < 1 || t->mon > 12 || t->day < 1 || t->day > 31) {
         return 0;
@@ -18,6 +18,10 @@ int tls_verify(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t
 {
     (void)depth;
     struct tls_problem *problem = context;
+    int64_t end_us = tls_time_us(&certificate->valid_to);
+    if (end_us && (!problem->end_us || end_us < problem->end_us)) {
+        problem->end_us = end_us;
+    }
     /* From the root down: the last certificate with a fault of its own is the one nearest to the
      * peer, and the one that its operator can do something about. */
     if (*flags) {

@@ -420,6 +420,11 @@ const char *stream_peer(const struct stream *stream)
     return stream->peer;
 }
 
+int64_t stream_peer_end_s(const struct stream *stream)
+{
+    return stream->session ? tls_session_peer_end_s(stream->session) : 0;
+}
+
 size_t stream_unsent(const struct stream *stream)
 {
     int queued = 0;

@@ -370,6 +370,12 @@ const char *stream_peer(const struct stream *stream)
     return stream->peer;
 }
 
+int64_t stream_peer_end_s(const struct stream *stream)
+{
+    (void)stream; /* simulated connections are plain */
+    return 0;
+}
+
 size_t stream_unsent(const struct stream *stream)
 {
     return stream->connection ? stream->connection->up.size : 0;
