@@ -192,6 +192,7 @@ const struct driver_class http_class = {
     .options = http_options_table,
     .options_size = sizeof(struct http_options),
     .check = http_options_check,
+    .probe = http_probe_open,
     .open = http_open,
     .resume = http_resume,
     .stored = http_stored,

@@ -80,6 +80,10 @@ bool http_listen_parse(const char *text, char ret_host[HTTP_HOST_SIZE],
 /* Off loopback a token and TLS are needed, unless `insecure`. `options`: struct http_options. */
 enum err http_options_check(const void *options, struct why *why);
 
+/* --- http_probe.c --- */
+
+enum err http_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
+
 /* --- http_receive.c --- */
 
 extern const struct http_server_handler http_posts_handler;

@@ -6,6 +6,7 @@
 #include "ports/http.h"
 #include "uplink/kafka/kafka_impl.h"
 #include "uplink/kafka/murmur2.h"
+#include "uplink/kafka/probe.h"
 #include "uplink/kafka/records.h"
 
 #define CLOCK_PLAUSIBLE_US (INT64_C(1767225600) * 1000000) /* 2026-01-01: before weir */
@@ -392,6 +393,7 @@ const struct uplink_class kafka_class = {
             "across crashes of agent and broker.",
     .options = kafka_table,
     .options_size = sizeof(struct kafka_options),
+    .probe = kafka_probe_open,
     .open = kafka_open,
     .target = kafka_target,
     .place = kafka_place,

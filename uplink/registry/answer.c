@@ -5,6 +5,18 @@
 
 #include "ports/lib/json.h"
 
+/* Escapes stay: it is for the log. So do brackets and quotes of a list, but not its line breaks. */
+static void answer_message(struct slice text, struct registry_answer *ret)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < text.size && size < sizeof ret->message - 1; i++) {
+        if (text.data[i] >= ' ') {
+            ret->message[size++] = (char)text.data[i];
+        }
+    }
+    ret->message[size] = '\0';
+}
+
 static void answer_member(struct slice key, struct slice value, struct registry_answer *ret)
 {
     char number[24];
@@ -15,11 +27,11 @@ static void answer_member(struct slice key, struct slice value, struct registry_
         ret->id = (uint32_t)id;
     } else if (slice_equal_text(key, "error_code") && slice_to_text(value, number, sizeof number)) {
         ret->error_code = strtoll(number, NULL, 10);
-    } else if (slice_equal_text(key, "message") && value.size >= 2) {
-        struct out text = out_over(ret->message, sizeof ret->message - 1);
-        size_t size = value.size - 2 < text.size_max ? value.size - 2 : text.size_max;
-        out_put(&text, value.data + 1, size); /* escapes stay: it is for the log */
-        ret->message[text.size] = '\0';
+    } else if (slice_equal_text(key, "is_compatible")) {
+        ret->is_compatible = slice_equal_text(value, "true");
+    } else if ((slice_equal_text(key, "message") || slice_equal_text(key, "messages")) &&
+               value.size >= 2) {
+        answer_message((struct slice){value.data + 1, value.size - 2}, ret);
     }
 }
 

@@ -11,7 +11,9 @@ struct registry_answer {
     bool has_id;
     uint32_t id;
     int64_t error_code; /* 0: none */
-    char message[256];  /* "": none; JSON's escapes stay: it is for the log */
+    bool is_compatible; /* what /compatibility says */
+    char message[256];  /* "": none; JSON's escapes stay: it is for the log. Of
+                           /compatibility: its messages */
 };
 /* What can't be read leaves the members empty: the status decides. */
 void registry_answer_parse(struct slice body, struct registry_answer *ret);

@@ -7,8 +7,6 @@
 #include "ports/random.h"
 #include "uplink/registry/answer.h"
 
-#define SUBJECT_SIZE_MAX 1024
-#define URL_SIZE_MAX 4096
 #define ENTRY_MAX 1024 /* schema versions of all streams */
 #define BACKOFF_MS_FIRST 1000
 #define BACKOFF_MS_MAX (60 * 1000)
@@ -38,7 +36,7 @@ struct entry {
     struct timer retry;
     bool open; /* the request is under way */
     struct http_request request;
-    char url[URL_SIZE_MAX];
+    char url[REGISTRY_URL_SIZE_MAX];
     uint8_t *body;
     size_t body_size;
 };
@@ -52,20 +50,6 @@ struct registry {
 };
 
 /* --- URLs --- */
-
-static void put_escaped(struct out *o, struct slice text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '_' || c == '.' || c == '~';
-        if (plain) {
-            out_put_byte(o, c);
-        } else {
-            out_put_format(o, "%%%02X", c);
-        }
-    }
-}
 
 /* FNV-1a, 64 bits: tells ids of different registries and subjects apart. */
 static uint64_t origin_of(struct slice url)
@@ -81,18 +65,12 @@ static enum err entry_url(struct entry *entry, const char *topic, const struct s
                           struct why *why)
 {
     const struct registry_options *options = entry->registry->setup.options;
-    uint8_t memory[SUBJECT_SIZE_MAX];
+    uint8_t memory[REGISTRY_SUBJECT_SIZE_MAX];
     struct out subject = out_over(memory, sizeof memory);
     enum err e = registry_subject_put((enum registry_subject)options->subject, topic, schema->json,
                                       &subject);
-    size_t base = strlen(options->url);
-    while (base > 0 && options->url[base - 1] == '/') {
-        base--;
-    }
     struct out url = out_over(entry->url, sizeof entry->url - 1);
-    out_put(&url, options->url, base);
-    out_put_text(&url, "/subjects/");
-    put_escaped(&url, out_slice(&subject));
+    registry_url_put(options, "/subjects/", out_slice(&subject), &url);
     entry->origin = origin_of(out_slice(&url));
     /* Whoever registered it may have written it with other white space. */
     out_put_text(&url, options->may_register ? "/versions" : "?normalize=true");
@@ -235,22 +213,6 @@ static void entry_free(struct entry *entry)
     free(entry);
 }
 
-static enum err entry_body(struct entry *entry, const struct schema_info *schema)
-{
-    size_t room = schema->json.size * 6 + 32; /* a control character becomes \u0000 */
-    entry->body = malloc(room);
-    if (!entry->body) {
-        return ERR_NOMEM;
-    }
-    struct out body = out_over(entry->body, room);
-    out_put_text(&body, "{\"schema\":");
-    out_put_json(&body, schema->json);
-    out_put_text(&body, "}");
-    assert(!body.overflow);
-    entry->body_size = body.size;
-    return ERR_OK;
-}
-
 /* An id from an earlier life, if it is from this registry and subject. */
 static bool entry_remember(struct entry *entry)
 {
@@ -287,7 +249,7 @@ static enum err entry_add(struct registry *registry, const char *topic,
     timer_init(&entry->retry, registry->setup.loop, entry_retry);
     enum err e = entry_url(entry, topic, schema, why);
     if (!e && !entry_remember(entry)) {
-        e = entry_body(entry, schema);
+        e = registry_body(schema, &entry->body, &entry->body_size);
     }
     if (e) {
         entry_free(entry);

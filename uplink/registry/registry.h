@@ -12,6 +12,8 @@
 struct registry;
 struct http;
 
+#define REGISTRY_SUBJECT_SIZE_MAX 1024
+#define REGISTRY_URL_SIZE_MAX 4096
 #define REGISTRY_PREFIX_SIZE 5 /* 00 and the id, 4 bytes, most significant first */
 
 enum registry_subject {
@@ -60,5 +62,10 @@ const struct why *registry_fault(const struct registry *registry);
  * is too small. */
 enum err registry_subject_put(enum registry_subject kind, const char *topic, struct slice schema,
                               struct out *ret) MUST_USE;
+/* What requests about a subject have in common: the URL up to the subject, which is escaped
+ * (`folder`: "/subjects/"), and the body that holds the schema, which is malloc'd. */
+void registry_url_put(const struct registry_options *options, const char *folder,
+                      struct slice subject, struct out *ret);
+enum err registry_body(const struct schema_info *schema, uint8_t **ret, size_t *ret_size) MUST_USE;
 
 #endif

@@ -1,3 +1,5 @@
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ports/lib/json.h"
@@ -47,4 +49,46 @@ enum err registry_subject_put(enum registry_subject kind, const char *topic, str
         return ret->overflow ? ERR_FULL : ERR_OK;
     }
     return full_name(schema, ret);
+}
+
+static void put_escaped(struct out *o, struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '_' || c == '.' || c == '~';
+        if (plain) {
+            out_put_byte(o, c);
+        } else {
+            out_put_format(o, "%%%02X", c);
+        }
+    }
+}
+
+void registry_url_put(const struct registry_options *options, const char *folder,
+                      struct slice subject, struct out *ret)
+{
+    size_t base = strlen(options->url);
+    while (base > 0 && options->url[base - 1] == '/') {
+        base--;
+    }
+    out_put(ret, options->url, base);
+    out_put_text(ret, folder);
+    put_escaped(ret, subject);
+}
+
+enum err registry_body(const struct schema_info *schema, uint8_t **ret, size_t *ret_size)
+{
+    size_t room = schema->json.size * 6 + 32; /* a control character becomes \u0000 */
+    struct out body = out_over(malloc(room), room);
+    if (!body.data) {
+        return ERR_NOMEM;
+    }
+    out_put_text(&body, "{\"schema\":");
+    out_put_json(&body, schema->json);
+    out_put_text(&body, "}");
+    assert(!body.overflow);
+    *ret = body.data;
+    *ret_size = body.size;
+    return ERR_OK;
 }
