@@ -41,13 +41,13 @@ struct store *agent_store(struct agent *agent)
 static void stop_timer_fired(struct timer *timer);
 static void stop_limit_fired(struct timer *timer);
 
-static void set_id(struct agent *agent)
+void agent_id_put(const struct config *config, char *ret, size_t size)
 {
-    const char *id = agent->setup.config->agent.id;
+    const char *id = config->agent.id;
     if (id) {
-        (void)snprintf(agent->id, sizeof agent->id, "%s", id); /* config bounds it */
-    } else if (gethostname(agent->id, sizeof agent->id - 1) || !agent->id[0]) {
-        (void)snprintf(agent->id, sizeof agent->id, "weir");
+        (void)snprintf(ret, size, "%s", id); /* config bounds it */
+    } else if (gethostname(ret, size - 1) || !ret[0]) {
+        (void)snprintf(ret, size, "weir");
     }
 }
 
@@ -62,7 +62,7 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
     agent->opened_us = clock_monotonic_us();
     timer_init(&agent->stop_timer, setup->loop, stop_timer_fired);
     timer_init(&agent->stop_limit, setup->loop, stop_limit_fired);
-    set_id(agent);
+    agent_id_put(agent->setup.config, agent->id, sizeof agent->id);
     enum err e = agent_open_parts(agent, why);
     if (e) {
         if (!why->text[0]) {

@@ -40,8 +40,11 @@ struct slice agent_schema(const struct agent *agent, uint32_t schema);
 /* "agent id/incarnation". */
 const char *agent_identity(const struct agent *agent);
 
+/* The agent's id: as configured, or the host's name. `ret` is zeroed and of that size. */
+void agent_id_put(const struct config *config, char *ret, size_t size);
+
 /* Adds to the report what config/ can't know: schemas that are no schemas, keys that are
- * no fields. */
+ * no fields, files of TLS that are none. */
 void agent_check(const struct config *config, struct config_report *report);
 
 #endif

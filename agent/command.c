@@ -9,7 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
+
 #define ASK_SECONDS 10
+#define REPORT_SIZE_MAX (256 * 1024)
 #define ANSWER_SIZE_MAX (4 * 1024 * 1024)
 
 const char *command_option(int argc, char **argv, int *index, const char *name)
@@ -42,6 +45,34 @@ int command_finish(void)
         return EXIT_FAILED;
     }
     return EXIT_FINE;
+}
+
+/* Loads and checks completely. NULL: the report says why. */
+static struct config *load(const char *path, struct config_report *report)
+{
+    struct config *config = NULL;
+    if (config_load(&config, path, &known_parts, report) == ERR_OK) {
+        agent_check(config, report);
+    }
+    if (report->error_count > 0) {
+        config_close(config);
+        return NULL;
+    }
+    return config;
+}
+
+struct config *command_config(const char *path, bool say_well, int *ret_code)
+{
+    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
+    if (!report.text.data) {
+        fprintf(stderr, "weir: no memory to load %s\n", path);
+        *ret_code = EXIT_FAILED;
+        return NULL;
+    }
+    struct config *config = load(path, &report);
+    *ret_code = config && !say_well ? EXIT_FINE : config_print_report(path, &report);
+    free(report.text.data);
+    return config;
 }
 
 void command_socket_beside(const char *buffer_path, char *ret, size_t size)

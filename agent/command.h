@@ -28,6 +28,9 @@ const char *command_option(int argc, char **argv, int *index, const char *name);
 int command_misuse(const char *what, const char *text);
 /* Ends what was printed on stdout: an exit code. */
 int command_finish(void);
+/* Loads and checks a configuration completely, and lists the mistakes on stderr; `say_well`: or
+ * says on stdout that there are none. NULL: there are; *ret_code is an exit code. */
+struct config *command_config(const char *path, bool say_well, int *ret_code);
 /* The agent's list of streams, as a table. */
 void command_print_streams(const struct json_node *streams);
 /* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.
@@ -37,6 +40,7 @@ enum err command_ask(const char *socket_path, const char *request, char **ret,
 /* The socket beside a buffer: "weir.sock" in its folder. */
 void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
+#define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \
     "buffer ls [--json] | cat STREAM [--first N] [--count N]   [--buffer PATH] [--socket PATH]"

@@ -36,9 +36,18 @@ static const struct {
      "Runs the agent until SIGTERM or SIGINT; then everything that was taken is stored and the "
      "agent ends\n(a second signal: at once). Logs to stderr. Exit code 2: the configuration has "
      "mistakes, which are listed."},
-    {"check", check_command, "check [CONFIG]",
+    {"check", check_command, CHECK_USAGE,
      "Finds every mistake of a configuration without running it. One line each on "
-     "stderr,\nFILE:LINE:COL: $.json.path: text; exit code 1 when there are any."},
+     "stderr,\nFILE:LINE:COL: $.json.path: text; exit code 1 when there are any.\n\n"
+     "--online, when there are none: asks the network too, without the buffer and without "
+     "sending an event.\nNames, connections, TLS and how long certificates are good, logins, "
+     "topics, rights, the topics' retention\nand sizes, the registry's answer about each schema, "
+     "the clock, ports to listen on. One line each on stdout,\n"
+     "ok|warning|error  $.json.path: what — what is wrong and what to do; exit code 1 when there "
+     "is an error.\nTakes at most 45 s. --json: one document with the same.\n\n"
+     "The user's rights on a Kafka topic that it needs: Write (which includes Describe), before "
+     "2.8 also\nIdempotentWrite on the cluster; wanted: Read, and DescribeConfigs to have the "
+     "settings compared."},
     {"status", status_command, "status [--socket PATH] [--buffer PATH] [--json]",
      "Asks the running agent how it is: what was taken, stored, delivered and set aside, the "
      "buffer, each driver\nand uplink with its fault if it has one. Exit code 1: no agent "
