@@ -84,6 +84,7 @@ void broker_topic_add(struct broker *broker, const char *name, uint32_t partitio
     assert(topic);
     (void)snprintf(topic->name, sizeof topic->name, "%s", name);
     topic->partition_count = partition_count;
+    topic->operations = 0xdf8;
     for (uint32_t i = 0; i < BROKER_PARTITION_MAX; i++) {
         topic->partitions[i].leader = i % broker->options.node_count;
     }

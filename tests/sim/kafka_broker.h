@@ -47,6 +47,7 @@ struct broker_options {
     const char *user; /* NULL: no login */
     const char *password;
     int64_t session_ms;    /* a login is good for so long; 0: for ever */
+    int16_t metadata_max;  /* version of Metadata; 0: the newest */
     int16_t describe_max;  /* version of DescribeProducers, -1: an old broker */
     size_t batch_size_max; /* 0: 1048588 */
     bool topic_create;     /* as auto.create.topics.enable, with one partition */
@@ -61,6 +62,12 @@ void broker_time_set(struct broker *broker, int64_t now_ms);
 void broker_address_set(struct broker *broker, unsigned node, const char *host, uint16_t port);
 void broker_topic_add(struct broker *broker, const char *name, uint32_t partition_count);
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count);
+/* What the user may do with the topic: bits as in Kafka's AclOperation. At first everything. */
+void broker_operations_set(struct broker *broker, const char *name, int32_t operations);
+/* A setting that DescribeConfigs tells; `code` other than 0: it refuses to tell any. */
+void broker_setting_set(struct broker *broker, const char *name, const char *setting,
+                        const char *value);
+void broker_settings_code_set(struct broker *broker, const char *name, int16_t code);
 void broker_batch_size_set(struct broker *broker, size_t batch_size_max);
 void broker_leader_set(struct broker *broker, const char *name, uint32_t partition, unsigned node);
 /* kill -9, and start again: of each producer id only the last batch is remembered.

@@ -1,5 +1,6 @@
 /* What the files of the double share: kafka_broker.c has the cluster, kafka_log.c the partitions,
- * kafka_request.c requests and answers, kafka_peer.c connections. */
+ * kafka_request.c requests and answers, kafka_peer.c connections,
+ * kafka_describe.c what topics and brokers are set to. */
 #ifndef WEIR_TESTS_SIM_KAFKA_BROKER_IMPL_H
 #define WEIR_TESTS_SIM_KAFKA_BROKER_IMPL_H
 
@@ -31,8 +32,18 @@ struct partition {
     size_t log_count, log_room;
 };
 
+#define BROKER_SETTING_MAX 16
+
+struct setting {
+    char name[48], value[32];
+};
+
 struct topic {
     char name[256];
+    int32_t operations;
+    int16_t settings_code;
+    struct setting settings[BROKER_SETTING_MAX];
+    unsigned setting_count;
     uint32_t partition_count;
     struct partition partitions[BROKER_PARTITION_MAX];
 };
@@ -91,6 +102,8 @@ void broker_peer_end(struct broker_peer *peer);
 
 bool call_has(const struct call *call, enum broker_fault_kind kind);
 struct slice call_take_string(struct slice *s);
+/* kafka_describe.c: DescribeConfigs v1. */
+bool call_describe_configs(struct call *call);
 /* False: the connection ends, as with everything that can't be read. */
 bool call_run(struct call *call);
 

@@ -115,11 +115,17 @@ static void put_topic(struct call *call, struct slice name, bool may_create)
         out_put_u16_be(&call->answer, up ? 0 : 5);
         out_put_u32_be(&call->answer, i);
         out_put_u32_be(&call->answer, up ? leader + 1 : UINT32_MAX);
+        if (call->version >= 7) {
+            out_put_u32_be(&call->answer, 0); /* the leader's epoch */
+        }
         for (unsigned j = 0; j < 2; j++) {
             out_put_u32_be(&call->answer, 1);
             out_put_u32_be(&call->answer, leader + 1);
         }
         out_put_u32_be(&call->answer, 0);
+    }
+    if (call->version >= 8) {
+        out_put_u32_be(&call->answer, (uint32_t)(topic ? topic->operations : INT32_MIN));
     }
 }
 
@@ -138,7 +144,7 @@ static bool do_metadata(struct call *call)
             return false;
         }
     }
-    if (s.size != 1) {
+    if (s.size != (call->version >= 8 ? 3 : 1)) {
         return false;
     }
     for (unsigned i = 0; i < broker->options.node_count; i++) {
@@ -160,6 +166,9 @@ static bool do_metadata(struct call *call)
     for (uint32_t i = 0; i < topic_count; i++) {
         put_topic(call, call_take_string(&names), s.data[0] != 0);
     }
+    if (call->version >= 8) {
+        out_put_u32_be(&call->answer, 0x80000000); /* rights on the cluster */
+    }
     return true;
 }
 
@@ -167,14 +176,17 @@ static bool do_versions(struct call *call)
 {
     static const int16_t supported[][2] = {{WIRE_PRODUCE, 12},         {WIRE_METADATA, 13},
                                            {WIRE_SASL_HANDSHAKE, 1},   {WIRE_API_VERSIONS, 4},
-                                           {WIRE_INIT_PRODUCER_ID, 5}, {WIRE_SASL_AUTHENTICATE, 2}};
-    bool describes = call->broker->options.describe_max >= 0;
+                                           {WIRE_INIT_PRODUCER_ID, 5}, {WIRE_SASL_AUTHENTICATE, 2},
+                                           {WIRE_DESCRIBE_CONFIGS, 4}};
+    const struct broker_options *options = &call->broker->options;
+    bool describes = options->describe_max >= 0;
     out_put_u16_be(&call->answer, 0);
     out_put_u32_be(&call->answer, (uint32_t)(sizeof supported / sizeof supported[0] + describes));
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
         out_put_u16_be(&call->answer, (uint16_t)supported[i][0]);
         out_put_u16_be(&call->answer, 0);
-        out_put_u16_be(&call->answer, (uint16_t)supported[i][1]);
+        bool is_old = supported[i][0] == WIRE_METADATA && options->metadata_max > 0;
+        out_put_u16_be(&call->answer, (uint16_t)(is_old ? options->metadata_max : supported[i][1]));
     }
     if (describes) {
         out_put_u16_be(&call->answer, WIRE_DESCRIBE_PRODUCERS);
@@ -282,7 +294,7 @@ bool call_run(struct call *call)
     case WIRE_PRODUCE:
         return call->version == 7 && do_produce(call);
     case WIRE_METADATA:
-        return call->version == 5 && do_metadata(call);
+        return (call->version == 5 || call->version == 8) && do_metadata(call);
     case WIRE_SASL_HANDSHAKE:
     case WIRE_SASL_AUTHENTICATE:
         return call->version == 1 && do_sasl(call);
@@ -290,6 +302,8 @@ bool call_run(struct call *call)
         return call->version == 0 && do_versions(call);
     case WIRE_INIT_PRODUCER_ID:
         return call->version == 1 && do_init_producer_id(call);
+    case WIRE_DESCRIBE_CONFIGS:
+        return call->version == 1 && call_describe_configs(call);
     case WIRE_DESCRIBE_PRODUCERS:
         return call->version == 0 && do_describe(call);
     default:

@@ -151,12 +151,15 @@ static void broker_closed(void *context, enum err e, const struct why *why)
     struct probe_broker *b = context;
     struct kafka_probe *p = b->probe;
     bool was_open = connection_was_open(b->connection);
+    bool has_served = connection_has_served(b->connection);
     connection_close(b->connection);
     b->connection = NULL;
     if (b->is_ready) { /* it was being asked */
         char what[PROBE_WHAT_SIZE];
+        bool wants_login = !has_served && !p->options->sasl.is_set;
         (void)snprintf(what, sizeof what, "questions to %s", b->name);
-        probe_found(&p->setup, PROBE_ERROR, b->option, what, "%s", why->text);
+        probe_found(&p->setup, PROBE_ERROR, wants_login ? "sasl" : b->option, what, "%s",
+                    why->text);
     } else if (!was_open) {
         broker_failed(b, e == ERR_AUTH ? "tls" : b->option,
                       e == ERR_AUTH ? "TLS with" : "connection to", why);

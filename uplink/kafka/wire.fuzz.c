@@ -1,5 +1,5 @@
 /* Every answer of a broker: the first byte says which one. */
-#include "uplink/kafka/wire.h"
+#include "uplink/kafka/probe_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +23,31 @@ static void partition(void *context, uint32_t index, int16_t error, int32_t lead
     *(uint64_t *)context += index + (uint16_t)error + (uint32_t)leader;
 }
 
+static void probe_topic(void *context, const struct probe_metadata_topic *topic)
+{
+    *(uint64_t *)context += topic->name.size + topic->partition_count + 1;
+}
+
+static void resource(void *context, int8_t type, struct slice name, int16_t error)
+{
+    *(uint64_t *)context += (uint8_t)type + name.size + (uint16_t)error + 1;
+}
+
+static void setting(void *context, struct slice name, struct slice value)
+{
+    *(uint64_t *)context += name.size + value.size + 1;
+}
+
+/* What only `check --online` asks. */
+static enum err probe_parse(uint8_t kind, struct slice body, uint64_t *sum)
+{
+    struct probe_metadata_visitor metadata = {sum, node, probe_topic};
+    struct probe_configs_visitor configs = {sum, resource, setting};
+    int16_t version = kind == 253 ? PROBE_METADATA_VERSION : wire_version(WIRE_METADATA);
+    return kind == 255 ? probe_configs_parse(body, &configs)
+                       : probe_metadata_parse(body, version, &metadata);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -39,6 +64,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wire_sasl_answer login;
     struct wire_described described;
     enum err e = ERR_OK;
+    if (data[0] >= 253) {
+        e = probe_parse(data[0], body, &sum);
+        if (e && sum) {
+            abort();
+        }
+        return 0;
+    }
     switch (data[0] % 7) {
     case 0:
         e = wire_versions_parse(body, &versions);
