@@ -272,6 +272,16 @@ static void leaders_and_codes(void **state)
     ask(a);
     expect_counts(a, 1, 0);
     expect(a, PROBE_WARNING, "topic", "topic events", "4 of its 4 partitions have no leader");
+    scene_leaders(a->scene, 0);
+    scene_fault(a->scene, WIRE_INIT_PRODUCER_ID, BROKER_CODE, 14, 0); /* it has just started */
+    ask(a);
+    expect_counts(a, 0, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        scene_fault(a->scene, WIRE_INIT_PRODUCER_ID, BROKER_CODE, 14, 0);
+    }
+    ask(a);
+    expect_counts(a, 1, 0);
+    expect(a, PROBE_WARNING, "", "producer id", "COORDINATOR_LOAD_IN_PROGRESS");
     scene_fault(a->scene, WIRE_METADATA, BROKER_CODE, 29, 0);
     ask(a);
     expect_counts(a, 0, 2);

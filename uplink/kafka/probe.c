@@ -15,6 +15,7 @@ static void probe_close(struct probe *probe)
 {
     struct kafka_probe *p = CONTAINER_OF(probe, struct kafka_probe, probe);
     timer_release(&p->end);
+    timer_release(&p->again);
     while (p->brokers) {
         struct probe_broker *b = p->brokers;
         p->brokers = b->next;
@@ -339,6 +340,7 @@ enum err kafka_probe_open(struct probe **ret, const struct probe_setup *setup)
     p->options = setup->options;
     p->creates_topics = -1;
     timer_init(&p->end, setup->loop, probe_end);
+    timer_init(&p->again, setup->loop, kafka_probe_again);
     p->pending = 1; /* opening */
     bool is_usable = open_tls(p);
     p->settings = (struct connection_settings){

@@ -57,7 +57,6 @@ struct probe_question {
     struct connection_request request;
     struct slice body;
     uint8_t *memory;
-    bool is_open;
 };
 
 struct kafka_probe {
@@ -82,6 +81,8 @@ struct kafka_probe {
     int32_t node_id;    /* of one of them */
     int creates_topics; /* the brokers': -1: not known, 0, 1 */
     unsigned pending;   /* what is still under way */
+    struct timer again; /* the producer id is asked for again */
+    unsigned producer_tries;
     struct timer end;
 };
 
@@ -96,6 +97,8 @@ void kafka_probe_learn(struct kafka_probe *p, int32_t id, struct slice host, uin
 
 /* The topics of the streams. ERR_NOMEM. */
 enum err kafka_probe_topics(struct kafka_probe *p) MUST_USE;
+/* The timer `again`. */
+void kafka_probe_again(struct timer *timer);
 /* `p->asker` is ready. */
 void kafka_probe_ask(struct kafka_probe *p);
 void kafka_probe_topics_release(struct kafka_probe *p);

@@ -6,6 +6,8 @@
 #include "uplink/kafka/errors.h"
 #include "uplink/kafka/probe_impl.h"
 
+#define PRODUCER_TRIES_MAX 10 /* a cluster that has just started takes its time */
+#define PRODUCER_PAUSE_MS 500
 #define TOPIC_SIZE_MAX (WIRE_NAME_SIZE_MAX + 2)
 #define SETTINGS_SIZE_MAX 400 /* of a resource: names of settings */
 
@@ -90,7 +92,6 @@ static void question_send(struct kafka_probe *p, enum probe_ask ask, const struc
     q->request = *request;
     q->request.body = &q->body;
     q->request.body_count = 1;
-    q->is_open = true;
     p->pending++;
     connection_send(connection, &q->request);
 }
@@ -99,7 +100,6 @@ static void question_send(struct kafka_probe *p, enum probe_ask ask, const struc
 static enum err question_end(struct probe_question *q, enum err e, const char *what)
 {
     struct kafka_probe *p = q->probe;
-    q->is_open = false;
     if (e == ERR_REJECTED || e == ERR_CORRUPT) {
         probe_found(&p->setup, PROBE_ERROR, "", what, "the answer of %s can't be used: %s",
                     p->asker->name, err_name(e));
@@ -117,6 +117,11 @@ static enum err producer_answered(struct connection_request *request, enum err e
     struct kafka_probe *p = q->probe;
     struct wire_producer_id id;
     e = e ? e : wire_init_producer_id_parse(answer, &id);
+    if (!e && kafka_error_of(id.error)->first == KAFKA_RETRY &&
+        ++p->producer_tries < PRODUCER_TRIES_MAX) {
+        timer_arm(&p->again, PRODUCER_PAUSE_MS);
+        return ERR_OK;
+    }
     if (!e && id.error) {
         const struct kafka_error *error = kafka_error_of(id.error);
         probe_found(&p->setup, error->first == KAFKA_PARK ? PROBE_ERROR : PROBE_WARNING, "",
@@ -127,6 +132,18 @@ static enum err producer_answered(struct connection_request *request, enum err e
         probe_found(&p->setup, PROBE_OK, "", "producer id", "given: batches can be numbered");
     }
     return question_end(q, e, "producer id");
+}
+
+void kafka_probe_again(struct timer *timer)
+{
+    struct kafka_probe *p = CONTAINER_OF(timer, struct kafka_probe, again);
+    struct probe_question *q = &p->questions[PROBE_ASK_PRODUCER];
+    struct connection *connection = p->asker->connection;
+    if (!connection || !connection_has_room(connection)) {
+        kafka_probe_less(p); /* what ended it has been told */
+        return;
+    }
+    connection_send(connection, &q->request);
 }
 
 /* --- settings --- */

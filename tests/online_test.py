@@ -1,0 +1,226 @@
+"""weir check --online against a real Kafka with TLS, logins and ACLs, and a real registry: each thing that is wrong gives its line, what is
+right gives none, and nothing is stored, sent, created or registered by asking.
+
+usage: online_test.py WEIR      WEIR_LONG=1: brokers 2.8, 3.9 and 4.4 instead of 4.4 alone"""
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+
+SERVICES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "services")
+try:
+    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, NewTopic, ResourcePatternType, ResourceType
+except ImportError:
+    python = subprocess.run([os.path.join(SERVICES, "readers.sh"), "kafka"], check=True, capture_output=True, text=True).stdout.strip()
+    os.execv(python, [python, *sys.argv])
+
+from program import Agent, check, finish, free_port, path_of, run, wait_until, write
+
+PATIENCE = 180
+VERSIONS = ["2.8.2", "3.9.2", "4.4.0"] if os.environ.get("WEIR_LONG") == "1" else ["4.4.0"]
+SCHEMA = {"type": "record", "name": "Typed", "fields": [{"name": "n", "type": "long"}, {"name": "t", "type": "string"}]}
+OLDER = {"type": "record", "name": "Typed", "fields": [{"name": "n", "type": "string"}]}
+TOPICS = {"good": {}, "short": {"retention.ms": "3600000"}, "small": {"max.message.bytes": "300000"}, "denied": {}, "unread": {}, "closed": {},
+          "changed": {}, "compacted": {"cleanup.policy": "compact"}}
+os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
+
+
+def ports(count):
+    return int(subprocess.run(["python3", os.path.join(SERVICES, "free_ports.py"), str(count)], check=True, capture_output=True, text=True).stdout)
+
+
+class Kafka:
+    def __init__(self, version, port):
+        self.directory, self.port, self.version = path_of("kafka-" + version), port, version
+        subprocess.run([os.path.join(SERVICES, "kafka.sh"), "start", version, self.directory, str(port), "both", "acl"], check=True,
+                       stdout=subprocess.DEVNULL)
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
+        for made in admin.create_topics([NewTopic(name, 2, 1, config=config) for name, config in TOPICS.items()]).values():
+            made.result(PATIENCE)
+        rights = {name: ["WRITE", "READ", "DESCRIBE_CONFIGS"] for name in TOPICS}
+        rights |= {"denied": ["DESCRIBE", "DESCRIBE_CONFIGS"], "unread": ["WRITE"], "closed": []}
+        bindings = [AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:weir", "*", AclOperation[operation], AclPermissionType.ALLOW)
+                    for topic, operations in rights.items() for operation in operations]
+        for made in admin.create_acls(bindings).values():
+            made.result(PATIENCE)
+        self.admin = admin
+        user = AdminClient({"bootstrap.servers": f"127.0.0.1:{port + 1}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+                            "sasl.username": "weir", "sasl.password": "weir-secret", "log_level": 0})
+        # The rights of a topic come into force together, those of different topics one after the other.
+        if not wait_until(lambda: set(user.list_topics(timeout=30).topics) >= set(TOPICS) - {"closed"}, PATIENCE):
+            raise SystemExit("the ACLs do not come into force")
+
+    def stop(self):
+        subprocess.run([os.path.join(SERVICES, "kafka.sh"), "kill9", self.directory], check=True, stdout=subprocess.DEVNULL)
+
+    def records(self):
+        consumer = Consumer({"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": "g", "log_level": 0})
+        ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for topic in TOPICS for p in range(2)]
+        consumer.close()
+        return sum(ends)
+
+    def uplink(self, stream, **options):
+        """Reached by SASL_SSL, everything right."""
+        return {"type": "kafka", "brokers": [f"localhost:{self.port + 3}"], "streams": [stream], "tls": {"ca": self.directory + "/tls/ca.pem"},
+                "sasl": {"mechanism": "PLAIN", "user": "weir", "password": "weir-secret"}, **options}
+
+
+class Registry:
+    def __init__(self, port):
+        self.directory, self.url = path_of("registry"), f"http://127.0.0.1:{port}/apis/ccompat/v7"
+        subprocess.run([os.path.join(SERVICES, "registry.sh"), "start", self.directory, str(port)], check=True, stdout=subprocess.DEVNULL)
+        self.ask("/subjects/changed-value/versions", {"schema": json.dumps(OLDER)})
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body else None,
+                                         {"Content-Type": "application/vnd.schemaregistry.v1+json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def stop(self):
+        subprocess.run([os.path.join(SERVICES, "registry.sh"), "stop", self.directory], check=True, stdout=subprocess.DEVNULL)
+
+
+def configuration(uplinks, streams=None, drivers=None):
+    write("typed.avsc", json.dumps(SCHEMA))
+    names = streams or sorted({name for uplink in uplinks.values() for name in uplink["streams"]})
+    return {"agent": {"id": "t"}, "buffer": {"path": path_of("never", "buffer.db"), "size_max": "64 MiB"},
+            "streams": {name: {"schema": "typed.avsc"} for name in names},
+            "drivers": drivers or {"post": {"type": "http", "listen": f"127.0.0.1:{free_port()}", "stream": names[0]}}, "uplinks": uplinks}
+
+
+def online(config):
+    """(exit code, {(level, path, what): text}) by the document, after a look at the lines, which must say the same."""
+    path = write("online.json", json.dumps(config))
+    r = run("check", "--online", "--json", path)
+    try:
+        found = {(f["level"], f["path"], f["what"]): f["text"] for f in json.loads(r.stdout)["findings"]}
+    except ValueError:
+        raise SystemExit(f"no document: {r.stdout} {r.stderr}")
+    return r.returncode, found
+
+
+def expect(what, uplink, *wanted, code=1, name="cloud"):
+    """These warnings and errors of this uplink, and no other: (level, option, what, text)."""
+    got, found = online(configuration({name: uplink}))
+    bad = {key: text for key, text in found.items() if key[0] != "ok"}
+    for level, option, subject, text in wanted:
+        key = (level, f"$.uplinks.{name}" + ("." + option if option else ""), subject)
+        check(f"{what}: {key}", text in bad.pop(key, ""), json.dumps([list(k) + [t] for k, t in found.items()], indent=1))
+    check(f"{what}: nothing else", not bad, str(bad))
+    check(f"{what}: exit code {code}", got == code, str(got))
+    check(f"{what}: no password", "weir-secret" not in str(found) and "guess-7" not in str(found))
+
+
+def test_all_is_well(kafka, registry):
+    port = free_port()
+    config = configuration({"cloud": kafka.uplink("good", registry={"url": registry.url})},
+                           drivers={"post": {"type": "http", "listen": f"127.0.0.1:{port}", "stream": "good"}})
+    code, found = online(config)
+    ok = {key: text for key, text in found.items() if key[0] == "ok"}
+    check("all is well", code == 0 and ok == found, json.dumps([list(k) + [t] for k, t in found.items()], indent=1))
+    cloud = "$.uplinks.cloud"
+    for path, what, text in [
+            (cloud + ".brokers[0]", f"name of localhost:{kafka.port + 3}", "127.0.0.1"), (cloud + ".sasl", f"login at localhost:{kafka.port + 3}", "PLAIN"),
+            (cloud + ".tls", f"certificate of localhost:{kafka.port + 3}", "verified, good for 36"), (cloud + ".topic", "topic good", "2 partitions"),
+            (cloud + ".topic", "rights on topic good", "Write, Describe, Read"), (cloud + ".topic", "settings of topic good", "kept 7 d"),
+            (cloud, "producer id", "given"), (cloud + ".registry.url", "clock", "agrees"), (cloud + ".registry", "subject good-value", "not there yet"),
+            ("$.drivers.post.listen", f"listening on 127.0.0.1:{port}", "is free")]:
+        check(f"said to be well: {path} {what}", text in ok.get(("ok", path, what), ""), str(ok))
+    lines = run("check", "--online", path_of("online.json"))
+    check("a line each", lines.returncode == 0 and sorted(lines.stdout.splitlines()) ==
+          sorted(f"{level:7}  {path}: {what} — {text}" for (level, path, what), text in found.items()), lines.stdout + lines.stderr)
+
+
+def test_mistakes(kafka, registry):
+    at = f"localhost:{kafka.port + 3}"
+    expect("a wrong port", kafka.uplink("good", brokers=["localhost:1"]), ("error", "brokers[0]", "connection to localhost:1", "Connection refused"))
+    expect("one of two", kafka.uplink("good", brokers=["localhost:1", at]), ("warning", "brokers[0]", "connection to localhost:1", "refused"), code=0)
+    expect("an unknown name", kafka.uplink("good", brokers=["nowhere.invalid:9093"]), ("error", "brokers[0]", "name of nowhere.invalid:9093", "check the name"))
+    expect("a wrong CA", kafka.uplink("good", tls={"ca": path_of("certs", "other-ca.pem")}), ("error", "tls", "TLS with " + at, "set tls.ca"))
+    expect("a wrong name", kafka.uplink("good", tls={"ca": kafka.directory + "/tls/ca.pem", "server_name": "elsewhere"}),
+           ("error", "tls", "TLS with " + at, "not for the name elsewhere"))
+    expect("no verification", kafka.uplink("good", tls={"insecure": True}), ("warning", "tls.insecure", "certificate of " + at, "not verified"),
+           ("warning", "tls.insecure", f"certificate of 127.0.0.1:{kafka.port + 3}", "not verified"), code=0)
+    plain = f"localhost:{kafka.port}"
+    expect("TLS where none is spoken", kafka.uplink("good", brokers=[plain]), ("error", "brokers[0]", "connection to " + plain, "is TLS spoken on that port?"))
+    expect("a wrong password", kafka.uplink("good", sasl={"user": "weir", "password": "guess-7"}), ("error", "sasl", "login at " + at, "check sasl.user"))
+    no_login = kafka.uplink("good")
+    del no_login["sasl"]
+    expect("no login", no_login, ("error", "sasl", "questions to " + at, 'set "sasl"'))
+    # Where nothing is said about a topic that is missing: who may not see it is told no more.
+    expect("a missing topic", kafka.uplink("good", topic="{stream}-x"), ("error", "topic", "topic good-x", "it is not there, or may not be seen"))
+    by_all = {"type": "kafka", "brokers": [f"127.0.0.1:{kafka.port}"], "streams": ["good"], "topic": "{stream}-x"}
+    expect("a missing topic that would be seen", by_all, ("error", "topic", "topic good-x", "the brokers create none"))
+    expect("a missing topic that is not to be made", {**by_all, "topic_create": False}, ("error", "topic", "topic good-x", "topic_create is false"))
+    expect("no right to write", kafka.uplink("denied"), ("error", "topic", "rights on topic denied", "weir may not write"))
+    expect("no right to read, or to see settings", kafka.uplink("unread"), ("warning", "in_doubt", "rights on topic unread", "give it Read"),
+           ("warning", "topic", "settings of topic unread", "DescribeConfigs"), code=0)
+    expect("no right at all", kafka.uplink("closed"), ("error", "topic", "topic closed", "give the user Describe and Write"))
+    expect("a short retention", kafka.uplink("short", timestamp="event"), ("warning", "timestamp", "retention of topic short", "for 60 min by their own time"), code=0)
+    expect("a short retention, from the arrival", kafka.uplink("short"), code=0)
+    expect("a smaller message size", kafka.uplink("small"), ("warning", "message_size_max", "message size of topic small", '"300000 B"'), code=0)
+    expect("the same, said", kafka.uplink("small", message_size_max="300000 B"), code=0)
+    expect("a compacted topic and no key", kafka.uplink("compacted"), ("error", "topic", "cleanup.policy of topic compacted", "stream compacted has none"))
+    expect("a schema that the registry refuses", kafka.uplink("changed", registry={"url": registry.url}),
+           ("error", "registry", "subject changed-value", "not compatible"))
+    expect("a registry that is elsewhere", kafka.uplink("good", registry={"url": registry.url + "/nowhere"}),
+           ("error", "registry.url", "schema registry", "check the path"))
+    expect("no registry", kafka.uplink("good", registry={"url": "http://127.0.0.1:1"}), ("error", "registry.url", "schema registry", "no answer from"))
+
+
+def test_drivers():
+    """No broker: the ports to listen on, and the certificate."""
+    key, certificate = path_of("own.key"), path_of("own.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "5", "-subj", "/CN=localhost",
+                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    files = {"files": {"type": "file", "path": path_of("out"), "streams": ["good"]}}
+    port = free_port()
+    post = {"type": "http", "listen": f"127.0.0.1:{port}", "stream": "good"}
+    config = configuration(files, drivers={"post": post})
+    config["buffer"]["path"] = path_of("agent", "buffer.db")
+    agent = Agent(config).start()
+    here = ("$.drivers.post.listen", f"listening on 127.0.0.1:{port}")
+    code, found = online(config)
+    check("the agent has its port", code == 0 and "the agent runs" in found.get(("ok", *here), ""), str(found))
+    other = {**config, "buffer": {"path": path_of("never", "buffer.db")}}
+    code, found = online(other)
+    check("a port that is taken", code == 1 and "already in use" in found.get(("error", *here), ""), str(found))
+    agent.stop()
+    code, found = online({**config, "drivers": {"post": {**post, "tls": {"certificate": certificate, "key": key}}}})
+    soon = found.get(("warning", "$.drivers.post.tls.certificate", "own certificate"), "")
+    check("a certificate that expires soon", code == 0 and re.search("in [45] days: renew it", soon), str(found))
+    tail = {**config, "drivers": {"lines": {"type": "tail", "paths": [path_of("*.log")], "stream": "good"}}}
+    r = run("check", "--online", write("nothing.json", json.dumps(tail)))
+    check("nothing to ask", r.returncode == 0 and "needs it" in r.stdout, r.stdout)
+    r = run("check", "--online", write("wrong.json", json.dumps({**tail, "streams": {"good": {"priorty": 1}}})))
+    check("mistakes of the file come first", r.returncode == 1 and r.stdout == "" and "$.streams.good.priorty" in r.stderr, r.stdout + r.stderr)
+
+
+def main():
+    subprocess.run([os.path.join(SERVICES, "certs.sh"), path_of("certs")], check=True, capture_output=True)
+    registries, first = [], ports(10 * len(VERSIONS) + 1)
+    starting = threading.Thread(target=lambda: registries.append(Registry(first)))
+    starting.start()
+    for i, version in enumerate(VERSIONS):
+        kafka = Kafka(version, first + 1 + 10 * i)
+        starting.join()
+        if not registries:
+            raise SystemExit("the registry did not start")
+        test_all_is_well(kafka, registries[0])
+        test_mistakes(kafka, registries[0])
+        check(f"Kafka {version}: nothing was sent", kafka.records() == 0)
+        check(f"Kafka {version}: no topic was made", {t for t in kafka.admin.list_topics(timeout=30).topics if not t.startswith("__")} == set(TOPICS))
+        kafka.stop()
+    check("nothing was registered", registries[0].ask("/subjects") == ["changed-value"], str(registries[0].ask("/subjects")))
+    registries[0].stop()
+    test_drivers()
+    check("the buffer was not touched", not os.path.exists(path_of("never")))
+    finish()
+
+
+main()
