@@ -115,15 +115,30 @@ static bool keeps_streams_apart(const struct config_uplink *uplink)
     return text && strstr(text, "{stream}");
 }
 
-/* What a driver says about its options together; once nothing else is wrong. */
-static void load_check_class(struct load *load, const struct config_driver *driver)
+/* What a driver or uplink says about its options together; once nothing else is wrong. */
+static void load_check_class(struct load *load, const char *section, const char *name,
+                             enum err (*check)(const void *options, struct why *why),
+                             const void *options)
 {
     struct why why = {""};
-    if (load->fill.error_count == 0 && driver->class_ && driver->class_->check &&
-        driver->class_->check(driver->options, &why)) {
-        fill_wrong(&load->fill, load_node(load, "drivers", driver->name, "")->offset,
-                   memory_format(load->config->memory, "$.drivers.%s", driver->name), "%s",
-                   why.text);
+    if (load->fill.error_count == 0 && check && check(options, &why)) {
+        fill_wrong(&load->fill, load_node(load, section, name, "")->offset,
+                   memory_format(load->config->memory, "$.%s.%s", section, name), "%s", why.text);
+    }
+}
+
+static void load_check_classes(struct load *load)
+{
+    const struct config *config = load->config;
+    for (size_t i = 0; i < config->driver_count; i++) {
+        const struct config_driver *driver = &config->drivers[i];
+        load_check_class(load, "drivers", driver->name,
+                         driver->class_ ? driver->class_->check : NULL, driver->options);
+    }
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        const struct config_uplink *uplink = &config->uplinks[i];
+        load_check_class(load, "uplinks", uplink->name,
+                         uplink->class_ ? uplink->class_->check : NULL, uplink->options);
     }
 }
 
@@ -187,9 +202,7 @@ void load_check(struct load *load)
     }
     load_check_shares(load);
     load_connect(load);
-    for (size_t i = 0; i < config->driver_count; i++) {
-        load_check_class(load, &config->drivers[i]);
-    }
+    load_check_classes(load);
     if (!config->agent.socket && config->buffer.path) {
         const char *slash = strrchr(config->buffer.path, '/');
         int size = slash ? (int)(slash - config->buffer.path) + 1 : 0;

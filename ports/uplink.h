@@ -143,6 +143,8 @@ struct uplink_class {
     /* What `weir check --online` finds out for it (ports/probe.h). NULL: nothing needs the
      * network. */
     enum err (*probe)(struct probe **ret, const struct probe_setup *setup) MUST_USE;
+    /* What can be said about the options together, each being valid. NULL: nothing. */
+    enum err (*check)(const void *options, struct why *why);
     enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
                      struct why *why) MUST_USE;
     /* ERR_AGAIN: not known yet, uplink_ready() follows. ERR_REJECTED or ERR_CONFIG: parked for this

@@ -106,6 +106,8 @@ def test_single_mistakes():
             ("shares over 100 %", lambda c: [c["streams"][s].update(share_min="60 %") for s in c["streams"]], "$.streams", "more than 100 %"),
             ("a pattern", set_(*post, "routes", 0, "topic", "a/#/b"), "$.drivers.post.routes[0].topic", "must be the last level"),
             ("a template", set_(*post, "routes", 0, "set", {"k": "{topik}"}), "$.drivers.post.routes[0].set.k", "{topik} is unknown"),
+            ("a login without a password", set_(*files, {**kafka, "sasl": {"mechanism": "SCRAM-SHA-256", "user": "u"}}), "$.uplinks.files",
+             'SCRAM-SHA-256 needs "user" and "password"'),
             ("a missing schema", set_("streams", "typed", "schema", "none.avsc"), "$.streams.typed.schema", f"can't read {work}/none.avsc"),
             ("a schema that is none", set_("streams", "typed", "schema", "no-schema.avsc"), "$.streams.typed.schema", "/fields/0/type"),
             ("a schema that is no record", set_("streams", "typed", "schema", "no-record.avsc"), "$.streams.typed.schema", "must be a record"),

@@ -73,11 +73,20 @@ struct broker {
     uint8_t *plain; /* of BROKER_PLAIN_SIZE_MAX */
 };
 
+/* The login of one connection. */
+struct login {
+    int64_t done_ms; /* when it logged in; -1: it has not */
+    bool begun;      /* the handshake was, the last token has not come */
+    unsigned step;
+    char nonce[128];
+    char auth_message[1024]; /* of SCRAM, so far */
+};
+
 /* One request that is being answered. */
 struct call {
     struct broker *broker;
     unsigned node;
-    int64_t *login_ms; /* the connection's: when it logged in; -1: it has not */
+    struct login *login; /* the connection's */
     int16_t api, version;
     uint32_t correlation;
     bool has_fault;
@@ -100,6 +109,8 @@ unsigned broker_peer_node(const struct broker_peer *peer);
 /* The node ends the connection. */
 void broker_peer_end(struct broker_peer *peer);
 
+/* SaslHandshake and SaslAuthenticate: kafka_sasl.c. */
+bool call_sasl(struct call *call);
 bool call_has(const struct call *call, enum broker_fault_kind kind);
 struct slice call_take_string(struct slice *s);
 /* kafka_describe.c: DescribeConfigs v1. */

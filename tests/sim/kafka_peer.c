@@ -19,7 +19,7 @@ struct broker_peer {
     unsigned node;
     unsigned slot;
     bool open;
-    int64_t login_ms; /* -1: not logged in */
+    struct login login;
     uint8_t *input;
     size_t input_size;
     struct answer *answers; /* in order */
@@ -38,7 +38,7 @@ struct broker_peer *broker_peer_open(struct broker *broker, unsigned node)
     struct broker_peer *peer = calloc(1, sizeof *peer);
     assert(peer);
     *peer = (struct broker_peer){
-        .broker = broker, .node = node, .slot = slot, .open = true, .login_ms = -1};
+        .broker = broker, .node = node, .slot = slot, .open = true, .login.done_ms = -1};
     broker->peers[slot] = peer;
     return peer;
 }
@@ -72,7 +72,7 @@ static void answer_put(struct broker_peer *peer, struct slice bytes, int64_t due
 static bool request_take(struct broker_peer *peer, struct slice s)
 {
     struct broker *broker = peer->broker;
-    struct call call = {.broker = broker, .node = peer->node, .login_ms = &peer->login_ms};
+    struct call call = {.broker = broker, .node = peer->node, .login = &peer->login};
     uint16_t api, version;
     uint8_t *memory = malloc(ANSWER_SIZE_MAX);
     assert(memory);

@@ -205,37 +205,6 @@ static bool do_init_producer_id(struct call *call)
     return true;
 }
 
-static bool do_sasl(struct call *call)
-{
-    const struct broker_options *options = &call->broker->options;
-    struct slice s = call->body;
-    if (!options->user) {
-        return false;
-    }
-    if (call->api == WIRE_SASL_HANDSHAKE) {
-        out_put_u16_be(&call->answer, slice_equal_text(call_take_string(&s), "PLAIN") ? 0 : 33);
-        out_put_u32_be(&call->answer, 1);
-        put_string(&call->answer, "PLAIN");
-        return true;
-    }
-    char wanted[256];
-    struct out o = out_over(wanted, sizeof wanted);
-    out_put_byte(&o, 0);
-    out_put_text(&o, options->user);
-    out_put_byte(&o, 0);
-    out_put_text(&o, options->password);
-    uint32_t size;
-    bool good = slice_take_u32_be(&s, &size) && slice_equal(s, out_slice(&o));
-    *call->login_ms = good ? call->broker->now_ms : -1;
-    out_put_u16_be(&call->answer, good ? 0 : 58);
-    out_put_u16_be(&call->answer, UINT16_MAX);
-    out_put_u32_be(&call->answer, 0);
-    if (call->version >= 1) {
-        out_put_u64_be(&call->answer, (uint64_t)options->session_ms);
-    }
-    return true;
-}
-
 static bool do_describe(struct call *call)
 {
     struct slice s = call->body, name;
@@ -285,9 +254,9 @@ bool call_run(struct call *call)
     bool login = call->api == WIRE_API_VERSIONS || call->api == WIRE_SASL_HANDSHAKE ||
                  call->api == WIRE_SASL_AUTHENTICATE;
     const struct broker_options *options = &call->broker->options;
-    bool over =
-        options->session_ms > 0 && call->broker->now_ms - *call->login_ms > options->session_ms;
-    if (options->user && !login && (*call->login_ms < 0 || over)) {
+    int64_t since_ms = call->broker->now_ms - call->login->done_ms;
+    bool over = options->session_ms > 0 && since_ms > options->session_ms;
+    if (options->user && !login && (call->login->done_ms < 0 || over || call->login->begun)) {
         return false; /* Kafka closes without a word */
     }
     switch (call->api) {
@@ -297,7 +266,7 @@ bool call_run(struct call *call)
         return (call->version == 5 || call->version == 8) && do_metadata(call);
     case WIRE_SASL_HANDSHAKE:
     case WIRE_SASL_AUTHENTICATE:
-        return call->version == 1 && do_sasl(call);
+        return call->version == 1 && call_sasl(call);
     case WIRE_API_VERSIONS:
         return call->version == 0 && do_versions(call);
     case WIRE_INIT_PRODUCER_ID:

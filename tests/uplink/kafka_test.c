@@ -562,13 +562,19 @@ static void starts_without_a_broker(void **state)
 static void logs_in(void **state)
 {
     (void)state;
-    for (unsigned wrong = 0; wrong < 2; wrong++) {
+    static const char *const names[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+    for (unsigned i = 0; i < 2 * ARRAY_COUNT(names); i++) {
+        unsigned wrong = i % 2;
         struct scene *scene = calloc(1, sizeof *scene);
         assert_non_null(scene);
-        struct broker_options options = {.user = "weir", .password = "secret-word"};
+        struct broker_options options = {
+            .user = "weir", .password = "secret-word", .mechanism = names[i / 2]};
         scene_begin(scene, &options);
-        scene->host.options.sasl = (struct sasl_options){
-            .is_set = true, .user = "weir", .password = wrong ? "other-word" : "secret-word"};
+        scene->host.options.sasl =
+            (struct sasl_options){.is_set = true,
+                                  .mechanism = i / 2, /* in the order of enum sasl_mechanism */
+                                  .user = "weir",
+                                  .password = wrong ? "other-word" : "secret-word"};
         host_open(&scene->host);
         if (wrong) {
             struct target target;

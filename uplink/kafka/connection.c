@@ -13,7 +13,9 @@ static void connection_free(struct connection *c)
     timer_release(&c->timer);
     timer_release(&c->pause);
     timer_release(&c->renew);
+    timer_release(&c->slow);
     timer_release(&c->broken);
+    sasl_release(&c->sasl);
     stream_close(c->stream);
     free(c->answer);
     free(c);
@@ -134,6 +136,7 @@ void connection_fail(struct connection *c, enum err e, const struct why *why)
     timer_disarm(&c->timer);
     timer_disarm(&c->pause);
     timer_disarm(&c->renew);
+    timer_disarm(&c->slow);
     timer_disarm(&c->broken);
     stream_close(c->stream);
     c->stream = NULL;
@@ -258,6 +261,7 @@ enum err connection_open(struct connection **ret, const struct connection_settin
     timer_init(&c->timer, settings->loop, connection_late);
     timer_init(&c->pause, settings->loop, connection_resume);
     timer_init(&c->renew, settings->loop, login_renew);
+    timer_init(&c->slow, settings->loop, login_go_on);
     timer_init(&c->broken, settings->loop, connection_broken);
     for (size_t i = 0; i < WIRE_API_COUNT; i++) {
         c->versions.max[i] = -1;
@@ -316,8 +320,7 @@ void connection_context_set(struct connection *connection, void *context)
 
 bool connection_has_room(const struct connection *connection)
 {
-    return connection->state == READY && !connection->renew_wanted &&
-           connection->request_count < CONNECTION_IN_FLIGHT_MAX &&
+    return connection->state == READY && connection->request_count < CONNECTION_IN_FLIGHT_MAX &&
            !timer_is_armed(&connection->pause) && !timer_is_armed(&connection->broken);
 }
 

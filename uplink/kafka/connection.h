@@ -19,7 +19,7 @@ struct connection_settings {
     struct names *names;
     struct tls *tls; /* NULL: plain TCP */
     const char *server_name;
-    const struct sasl_options *sasl; /* NULL: no login */
+    struct sasl_store *sasl; /* NULL: no login */
     const char *client_id;
     uint32_t answer_timeout_ms; /* while the request in front makes no progress */
     void *context;

@@ -23,17 +23,17 @@ struct connection {
     enum connection_state state;
     char name[WIRE_HOST_SIZE_MAX + 8]; /* host:port, for texts */
     struct wire_versions versions;
-    unsigned busy;       /* callbacks that are running */
-    bool close_wanted;   /* by the user, during one */
-    bool cut_short;      /* it ended with requests that had no answer */
-    bool was_open;       /* TCP and TLS came about */
-    bool was_answered;   /* a request of the user's, ever */
-    bool was_full;       /* on_ready is owed once there is room */
-    struct timer timer;  /* looks at the request in front */
-    struct timer pause;  /* while throttled */
-    struct timer renew;  /* the login ends soon */
-    struct timer broken; /* it ends in the next turn, not within the user's call */
-    bool renew_wanted;
+    unsigned busy;         /* callbacks that are running */
+    bool close_wanted;     /* by the user, during one */
+    bool cut_short;        /* it ended with requests that had no answer */
+    bool was_open;         /* TCP and TLS came about */
+    bool was_answered;     /* a request of the user's, ever */
+    bool was_full;         /* on_ready is owed once there is room */
+    struct timer timer;    /* looks at the request in front */
+    struct timer pause;    /* while throttled */
+    struct timer renew;    /* the login ends soon */
+    struct timer slow;     /* the next token takes more than one turn */
+    struct timer broken;   /* it ends in the next turn, not within the user's call */
     uint64_t written;      /* bytes */
     uint64_t acknowledged; /* of these, by the peer's kernel, at the timer's last look */
     uint64_t progress_ms;  /* when there was some */
@@ -58,7 +58,7 @@ struct connection {
     struct sasl sasl;
     struct connection_request own; /* while logging in */
     struct slice own_body;
-    uint8_t own_memory[SASL_TOKEN_SIZE_MAX + 8];
+    uint8_t own_memory[WIRE_SASL_TOKEN_AT + SASL_TOKEN_SIZE_MAX];
 };
 
 /* --- connection.c --- */
@@ -83,8 +83,9 @@ void connection_fail(struct connection *c, enum err e, const struct why *why);
 void login_open(struct connection *c);
 /* Logs in, again if need be; without "sasl" the connection is ready. */
 void login_begin(struct connection *c);
-/* The timer `renew`. */
+/* The timers `renew` and `slow`. */
 void login_renew(struct timer *timer);
+void login_go_on(struct timer *timer);
 
 /* --- connection_read.c --- */
 

@@ -21,7 +21,7 @@ static void connection_ready(struct connection *c)
 {
     c->state = READY;
     c->was_full = false;
-    c->renew_wanted = false;
+    sasl_release(&c->sasl);
     c->handler->on_ready(c->context);
 }
 
@@ -32,27 +32,34 @@ void login_begin(struct connection *c)
         return;
     }
     struct out body = out_over(c->own_memory, sizeof c->own_memory);
+    sasl_release(&c->sasl);
     sasl_init(&c->sasl, c->settings->sasl);
-    wire_sasl_handshake(&body, sasl_name(c->settings->sasl));
+    wire_sasl_handshake(&body, sasl_name(c->settings->sasl->options));
     c->state = HANDSHAKE;
     own_send(c, WIRE_SASL_HANDSHAKE, &body);
 }
 
 static enum err login_token(struct connection *c, struct slice challenge, struct why *why)
 {
-    uint8_t token[SASL_TOKEN_SIZE_MAX];
-    struct out o = out_over(token, sizeof token);
-    enum err e = sasl_next(&c->sasl, challenge, &o, why);
+    struct out token = out_over(c->own_memory + WIRE_SASL_TOKEN_AT, SASL_TOKEN_SIZE_MAX);
+    c->state = AUTHENTICATE;
+    enum err e = sasl_next(&c->sasl, challenge, &token, why);
     if (e == ERR_CLOSED) {
         connection_ready(c);
         return ERR_OK;
     }
+    if (e == ERR_AGAIN) {
+        timer_arm(&c->slow, 0);
+        return ERR_OK;
+    }
     if (e) {
+        why_add(why, "the login to %s", c->name);
         return e;
     }
+    assert(!token.overflow); /* the options are bounded */
     struct out body = out_over(c->own_memory, sizeof c->own_memory);
-    wire_sasl_authenticate(&body, out_slice(&o));
-    c->state = AUTHENTICATE;
+    wire_sasl_authenticate(&body, token.size);
+    body.size += token.size;
     own_send(c, WIRE_SASL_AUTHENTICATE, &body);
     return ERR_OK;
 }
@@ -88,11 +95,19 @@ static enum err handshake_answered(struct connection *c, struct slice answer, st
     if (!e && handshake.error) {
         const struct kafka_error *error = kafka_error_of(handshake.error);
         why_set(why, "%s refuses to log in by %s (%s): %s; it offers: %s", c->name,
-                sasl_name(c->settings->sasl), error->name, error->advice,
+                sasl_name(c->settings->sasl->options), error->name, error->advice,
                 handshake.mechanisms[0] ? handshake.mechanisms : "nothing");
         return ERR_AUTH;
     }
     return e ? e : login_token(c, (struct slice){NULL, 0}, why);
+}
+
+static void login_refused(const struct connection *c, const struct wire_sasl_answer *login,
+                          struct why *why)
+{
+    const struct sasl_options *options = c->settings->sasl->options;
+    why_set(why, "%s refuses the login of user %s by %s (%s): check sasl.user and sasl.password",
+            c->name, options->user, sasl_name(options), kafka_error_of(login->error)->name);
 }
 
 static enum err token_answered(struct connection *c, struct slice answer, struct why *why)
@@ -104,8 +119,7 @@ static enum err token_answered(struct connection *c, struct slice answer, struct
         return e;
     }
     if (login.error) {
-        why_set(why, "%s refuses the login of user %s (%s): check sasl.user and sasl.password",
-                c->name, c->settings->sasl->user, kafka_error_of(login.error)->name);
+        login_refused(c, &login, why);
         return ERR_AUTH;
     }
     if (login.lifetime_ms > 0) {
@@ -114,6 +128,14 @@ static enum err token_answered(struct connection *c, struct slice answer, struct
         timer_arm(&c->renew, renew_ms > RENEW_MS_MIN ? renew_ms : RENEW_MS_MIN);
     }
     return login_token(c, login.token, why);
+}
+
+static void login_fail(struct connection *c, enum err e, struct why *why)
+{
+    if (!why->text[0]) {
+        why_set(why, "%s gave an answer to the login that can't be read", c->name);
+    }
+    connection_fail(c, e, why);
 }
 
 static enum err own_answered(struct connection_request *request, enum err e, struct slice answer)
@@ -140,22 +162,29 @@ static enum err own_answered(struct connection_request *request, enum err e, str
         break;
     }
     if (e) {
-        if (!why.text[0]) {
-            why_set(&why, "%s gave an answer to the login that can't be read", c->name);
-        }
-        connection_fail(c, e, &why);
+        login_fail(c, e, &why);
     }
     return ERR_OK;
+}
+
+void login_go_on(struct timer *timer)
+{
+    struct connection *c = CONTAINER_OF(timer, struct connection, slow);
+    struct why why = {""};
+    connection_enter(c);
+    enum err e = login_token(c, (struct slice){NULL, 0}, &why);
+    if (e) {
+        login_fail(c, e, &why);
+    }
+    connection_leave(c);
 }
 
 void login_renew(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, renew);
-    c->renew_wanted = true;
-    if (c->state == READY && c->request_count == 0) {
-        c->renew_wanted = false;
+    if (c->state == READY) {
         connection_enter(c);
-        login_begin(c);
+        login_begin(c); /* behind what is under way, which the broker answers first */
         connection_leave(c);
     }
 }

@@ -39,10 +39,7 @@ static void connection_answer(struct connection *c, int32_t correlation, enum er
         return;
     }
     connection_count(c);
-    if (c->renew_wanted && c->request_count == 0) {
-        c->renew_wanted = false;
-        login_begin(c);
-    } else if (c->was_full && connection_has_room(c)) {
+    if (c->was_full && connection_has_room(c)) {
         c->was_full = false;
         c->handler->on_ready(c->context);
     }

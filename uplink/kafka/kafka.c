@@ -334,12 +334,13 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
     if (e) {
         return e;
     }
+    k->sasl.options = &options->sasl;
     struct cluster_setup cluster = {
         .connection = {.loop = setup->loop,
                        .names = setup->names,
                        .tls = k->tls,
                        .server_name = options->tls.server_name,
-                       .sasl = options->sasl.is_set ? &options->sasl : NULL,
+                       .sasl = options->sasl.is_set ? &k->sasl : NULL,
                        .client_id = options->client_id,
                        .answer_timeout_ms =
                            (uint32_t)options->request_timeout_ms + ANSWER_MARGIN_MS,
@@ -386,6 +387,12 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
     return ERR_OK;
 }
 
+static enum err kafka_check(const void *options, struct why *why)
+{
+    const struct kafka_options *kafka = options;
+    return kafka->sasl.is_set ? sasl_check(&kafka->sasl, why) : ERR_OK;
+}
+
 const struct uplink_class kafka_class = {
     .type = "kafka",
     .help = "Apache Kafka 2.1 or later and what speaks its protocol (Redpanda, Event Hubs, "
@@ -394,6 +401,7 @@ const struct uplink_class kafka_class = {
     .options = kafka_table,
     .options_size = sizeof(struct kafka_options),
     .probe = kafka_probe_open,
+    .check = kafka_check,
     .open = kafka_open,
     .target = kafka_target,
     .place = kafka_place,

@@ -55,6 +55,7 @@ struct kafka {
     struct tls *tls;
     struct http *http;
     struct registry *registry;
+    struct sasl_store sasl;
     struct cluster *cluster;
     struct producers *producers;
     struct topic_limit *limits;

@@ -343,12 +343,13 @@ enum err kafka_probe_open(struct probe **ret, const struct probe_setup *setup)
     timer_init(&p->again, setup->loop, kafka_probe_again);
     p->pending = 1; /* opening */
     bool is_usable = open_tls(p);
+    p->sasl.options = &p->options->sasl;
     p->settings = (struct connection_settings){
         .loop = setup->loop,
         .names = setup->names,
         .tls = p->tls,
         .server_name = p->options->tls.server_name,
-        .sasl = p->options->sasl.is_set ? &p->options->sasl : NULL,
+        .sasl = p->options->sasl.is_set ? &p->sasl : NULL,
         .client_id = p->options->client_id,
         .answer_timeout_ms = PROBE_ANSWER_MS,
         .context = p,

@@ -64,6 +64,7 @@ struct kafka_probe {
     struct probe_setup setup;
     const struct kafka_options *options;
     struct connection_settings settings;
+    struct sasl_store sasl;
     struct tls *tls;
     struct http *http;
     struct registry_probe *registry;

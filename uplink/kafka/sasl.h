@@ -1,15 +1,17 @@
 /* SASL as Kafka carries it: tokens to and fro until the broker is satisfied. A mechanism is one row
- * of the table in sasl.c. */
+ * of the table in sasl.c. Names and passwords are sent as they are written, as UTF-8: neither
+ * Kafka's brokers nor its own clients normalise them (SASLprep). */
 #ifndef WEIR_UPLINK_KAFKA_SASL_H
 #define WEIR_UPLINK_KAFKA_SASL_H
 
 #include "ports/err.h"
+#include "ports/lib/hash.h"
 #include "ports/option.h"
 #include "ports/slice.h"
 
-#define SASL_TOKEN_SIZE_MAX 4096
+#define SASL_TOKEN_SIZE_MAX 8192 /* an access token may be long */
 
-enum sasl_mechanism { SASL_PLAIN };
+enum sasl_mechanism { SASL_PLAIN, SASL_SCRAM_SHA_256, SASL_SCRAM_SHA_512 };
 
 /* The "sasl" object of the uplink. */
 struct sasl_options {
@@ -19,17 +21,41 @@ struct sasl_options {
     const char *password;
 };
 extern const struct option sasl_table[];
+/* Has the mechanism what it needs? */
+enum err sasl_check(const struct sasl_options *options, struct why *why) MUST_USE;
+
+#define SCRAM_SALT_SIZE_MAX 128
+
+/* What a password came to, so that it costs its time once: a cluster's brokers have the same salt. */
+struct scram_keys {
+    uint32_t iterations; /* 0: nothing is kept */
+    size_t salt_size;
+    uint8_t salt[SCRAM_SALT_SIZE_MAX];
+    uint8_t salted_password[HASH_SIZE_MAX];
+};
+
+/* What all logins of an uplink share. */
+struct sasl_store {
+    const struct sasl_options *options;
+    struct scram_keys scram;
+};
+
+struct scram;
 
 /* One login. */
 struct sasl {
-    const struct sasl_options *options;
+    struct sasl_store *store;
     unsigned step;
+    struct scram *scram; /* under way */
 };
 
 /* "PLAIN": as SaslHandshake names it. */
 const char *sasl_name(const struct sasl_options *options);
-void sasl_init(struct sasl *sasl, const struct sasl_options *options);
-/* The next token for the broker, after its `challenge` (empty at first). ERR_CLOSED: none, the
+void sasl_init(struct sasl *sasl, struct sasl_store *store);
+/* Accepts a zeroed one. */
+void sasl_release(struct sasl *sasl);
+/* The next token for the broker, after its `challenge` (empty at first). ERR_AGAIN: it takes longer
+ * than a turn of the loop may, call again with an empty challenge. ERR_CLOSED: there is none, the
  * broker's word is final. ERR_AUTH: the broker's answer is not what it should be. */
 enum err sasl_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                    struct why *why) MUST_USE;

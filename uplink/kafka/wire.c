@@ -104,10 +104,9 @@ void wire_sasl_handshake(struct out *o, const char *mechanism)
     put_string(o, slice_of_text(mechanism));
 }
 
-void wire_sasl_authenticate(struct out *o, struct slice token)
+void wire_sasl_authenticate(struct out *o, size_t token_size)
 {
-    put_size(o, token.size);
-    out_put_slice(o, token);
+    put_size(o, token_size);
 }
 
 void wire_describe_producers(struct out *o, struct slice topic, uint32_t partition)

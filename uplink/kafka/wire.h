@@ -53,7 +53,9 @@ void wire_metadata_end(struct out *o, bool allow_auto_create);
 
 void wire_init_producer_id(struct out *o);
 void wire_sasl_handshake(struct out *o, const char *mechanism);
-void wire_sasl_authenticate(struct out *o, struct slice token);
+/* A SaslAuthenticate body is: this, and the token right behind it. */
+#define WIRE_SASL_TOKEN_AT 4
+void wire_sasl_authenticate(struct out *o, size_t token_size);
 void wire_describe_producers(struct out *o, struct slice topic, uint32_t partition);
 
 /* --- answers --- */
