@@ -70,6 +70,14 @@ static void flow_open_parcel(struct flow *flow)
 
 /* --- an open parcel --- */
 
+void flow_wait_for_uplink(struct flow *flow, const struct why *why)
+{
+    flow->waits_for_uplink = true;
+    if (why->text[0]) {
+        flow_fault(flow, why->text);
+    }
+}
+
 static bool flow_find_target(struct flow *flow)
 {
     const struct forward_schema *schema =
@@ -80,7 +88,7 @@ static bool flow_find_target(struct flow *flow)
                               flow->host->uplink, &flow->stream->info, &schema->info, &target, &why)
                         : ERR_CORRUPT;
     if (e == ERR_AGAIN) {
-        flow->waits_for_uplink = true;
+        flow_wait_for_uplink(flow, &why);
         return false;
     }
     if (e) {

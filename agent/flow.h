@@ -150,6 +150,8 @@ void flow_advance(struct flow *flow);
 void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed);
 void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report);
 void flow_uplink_ready(struct flow *flow);
+/* target() said ERR_AGAIN, and perhaps why. */
+void flow_wait_for_uplink(struct flow *flow, const struct why *why);
 /* What keeps this stream from going on, until it goes on (""): logged when it changes, shown in the
  * status. Other streams of the uplink do not change it. */
 void flow_fault(struct flow *flow, const char *text);

@@ -80,7 +80,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     enum err e =
         uplink->class_->target(uplink, &flow->stream->info, task->schema, &task->target, &why);
     if (e == ERR_AGAIN) {
-        flow->waits_for_uplink = true;
+        flow_wait_for_uplink(flow, &why);
     } else if (e) {
         flow_fault(flow, why.text);
         flow->holds = true;

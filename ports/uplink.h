@@ -147,7 +147,8 @@ struct uplink_class {
     enum err (*check)(const void *options, struct why *why);
     enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
                      struct why *why) MUST_USE;
-    /* ERR_AGAIN: not known yet, uplink_ready() follows. ERR_REJECTED or ERR_CONFIG: parked for this
+    /* ERR_AGAIN: not known yet, uplink_ready() follows; *why says it when a person is needed (a topic
+     * is missing), else it is left as it is. ERR_REJECTED or ERR_CONFIG: parked for this
      * stream (registry refuses the schema, topic name not allowed); *why says it; asked again after
      * a minute. */
     enum err (*target)(struct uplink *uplink, const struct stream_info *stream,

@@ -91,6 +91,25 @@ void broker_topic_add(struct broker *broker, const char *name, uint32_t partitio
     broker->topics[broker->topic_count++] = topic;
 }
 
+void broker_topic_remove(struct broker *broker, const char *name)
+{
+    struct topic *topic = broker_topic_of(broker, name);
+    for (unsigned i = 0; i < broker->topic_count; i++) {
+        if (broker->topics[i] == topic) {
+            broker->topics[i] = broker->topics[--broker->topic_count];
+        }
+    }
+    for (uint32_t i = 0; i < BROKER_PARTITION_MAX; i++) {
+        partition_clear(&topic->partitions[i]);
+    }
+    free(topic);
+}
+
+void broker_create_code_set(struct broker *broker, int16_t code)
+{
+    broker->options.create_code = code;
+}
+
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count)
 {
     broker_topic_of(broker, name)->partition_count = partition_count;

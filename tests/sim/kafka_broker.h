@@ -53,6 +53,8 @@ struct broker_options {
     size_t batch_size_max; /* 0: 1048588 */
     bool topic_create;     /* as auto.create.topics.enable, with one partition */
     bool log_append_time;
+    int16_t create_code; /* what the first node answers to CreateTopics; 0: it is created */
+    bool create_is_old;  /* clients can't leave the numbers of partitions and replicas open */
 };
 
 struct broker *broker_open(const struct broker_options *options);
@@ -62,6 +64,8 @@ void broker_time_set(struct broker *broker, int64_t now_ms);
 /* Where clients find the node. */
 void broker_address_set(struct broker *broker, unsigned node, const char *host, uint16_t port);
 void broker_topic_add(struct broker *broker, const char *name, uint32_t partition_count);
+void broker_topic_remove(struct broker *broker, const char *name);
+void broker_create_code_set(struct broker *broker, int16_t code);
 void broker_partitions_set(struct broker *broker, const char *name, uint32_t partition_count);
 /* What the user may do with the topic: bits as in Kafka's AclOperation. At first everything. */
 void broker_operations_set(struct broker *broker, const char *name, int32_t operations);

@@ -10,6 +10,7 @@
 #include "tests/sim/kafka_scene.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
+#include "uplink/kafka/cluster.h"
 
 #define FINDING_MAX 64
 #define EVERYTHING 0xdf8 /* Kafka's operations on a topic, as bits */
@@ -247,10 +248,14 @@ static void topics_that_are_missing_are_not_made(void **state)
         expect_counts(a, 1, 0);
         expect(a, PROBE_WARNING, "topic", "topic new", "will create it");
     }
-    a->scene->host.options.topic_create = false;
+    a->scene->host.options.topic_create = TOPIC_CREATE_NEVER;
     ask(a);
     expect_counts(a, 0, 1);
-    expect(a, PROBE_ERROR, "topic", "topic new", "topic_create is false");
+    expect(a, PROBE_ERROR, "topic", "topic new", "topic_create is never");
+    a->scene->host.options.topic_create = TOPIC_CREATE_ALWAYS;
+    ask(a);
+    expect_counts(a, 1, 0);
+    expect(a, PROBE_WARNING, "topic", "topic new", "it will be created");
     a->scene->host.options.topic = "{stream}/x";
     ask(a);
     expect(a, PROBE_ERROR, "topic", "name of the topic", "is not allowed");

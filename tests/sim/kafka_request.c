@@ -172,6 +172,36 @@ static bool do_metadata(struct call *call)
     return true;
 }
 
+/* One topic, as the controller creates it. */
+static bool do_create(struct call *call)
+{
+    const struct broker_options *options = &call->broker->options;
+    struct slice s = call->body, name;
+    uint32_t topic_count, partition_count;
+    char text[256];
+    if (!slice_take_u32_be(&s, &topic_count) || topic_count != 1 ||
+        !(name = call_take_string(&s)).data || !slice_take_u32_be(&s, &partition_count) ||
+        partition_count != UINT32_MAX || s.size != 2 + 4 + 4 + 4 + 1 ||
+        !slice_to_text(name, text, sizeof text)) {
+        return false;
+    }
+    bool exists = broker_topic_find(call->broker, name);
+    int16_t code = call->node != 0 ? 41 : exists ? 36 : options->create_code;
+    if (code == 0) {
+        broker_topic_add(call->broker, text, 2);
+    }
+    out_put_u32_be(&call->answer, 0);
+    out_put_u32_be(&call->answer, 1);
+    put_string(&call->answer, text);
+    out_put_u16_be(&call->answer, (uint16_t)code);
+    if (code == 0) {
+        out_put_u16_be(&call->answer, UINT16_MAX);
+    } else {
+        put_string(&call->answer, "a policy says no");
+    }
+    return true;
+}
+
 static bool do_versions(struct call *call)
 {
     static const int16_t supported[][2] = {{WIRE_PRODUCE, 12},         {WIRE_METADATA, 13},
@@ -181,7 +211,11 @@ static bool do_versions(struct call *call)
     const struct broker_options *options = &call->broker->options;
     bool describes = options->describe_max >= 0;
     out_put_u16_be(&call->answer, 0);
-    out_put_u32_be(&call->answer, (uint32_t)(sizeof supported / sizeof supported[0] + describes));
+    out_put_u32_be(&call->answer,
+                   (uint32_t)(sizeof supported / sizeof supported[0] + 1 + describes));
+    out_put_u16_be(&call->answer, WIRE_CREATE_TOPICS);
+    out_put_u16_be(&call->answer, 0);
+    out_put_u16_be(&call->answer, options->create_is_old ? 3 : 7);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
         out_put_u16_be(&call->answer, (uint16_t)supported[i][0]);
         out_put_u16_be(&call->answer, 0);
@@ -273,6 +307,8 @@ bool call_run(struct call *call)
         return call->version == 1 && do_init_producer_id(call);
     case WIRE_DESCRIBE_CONFIGS:
         return call->version == 1 && call_describe_configs(call);
+    case WIRE_CREATE_TOPICS:
+        return call->version == 4 && do_create(call);
     case WIRE_DESCRIBE_PRODUCERS:
         return call->version == 0 && do_describe(call);
     default:

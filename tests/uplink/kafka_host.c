@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "tests/cmocka.h"
+#include "uplink/kafka/cluster.h"
 #include "uplink/layout/layout.h"
 
 /* --- what the uplink calls --- */
@@ -86,7 +87,7 @@ void host_init(struct uplink_host *host, struct loop *loop, struct names *names)
                                            .compression_level = 3,
                                            .request_timeout_ms = 2000,
                                            .message_size_max = 1048588,
-                                           .topic_create = true};
+                                           .topic_create = TOPIC_CREATE_BROKER};
     host->options.brokers.items = host->broker_texts;
     host->stream = (struct stream_info){.number = 3, .name = "events", .priority = 3};
     host->schema = (struct schema_info){

@@ -48,6 +48,9 @@ static void requests_are_golden(void **state)
     wire_metadata_end(&o, true);
     check_hex(&o, "00000002 000161 00026263 01");
     o.size = 0;
+    wire_create_topic(&o, SLICE("t"), 10000);
+    check_hex(&o, "00000001 000174 ffffffff ffff 00000000 00000000 00002710 00");
+    o.size = 0;
     wire_init_producer_id(&o);
     check_hex(&o, "ffff 7fffffff");
     o.size = 0;
@@ -162,12 +165,33 @@ static void metadata_answers(void **state)
     assert_int_equal(wire_metadata_parse(body, &visitor, &metadata), ERR_OK);
     assert_string_equal(seen.text, "n3 h 9092;tt 0 1;p0 0 3;");
     assert_true(slice_equal_text(metadata.cluster_id, "id"));
+    assert_int_equal(metadata.controller, 3);
     for (size_t size = 0; size < body.size; size++) {
         struct seen none = {0};
         visitor.context = &none;
         assert_int_equal(wire_metadata_parse((struct slice){body.data, size}, &visitor, &metadata),
                          ERR_CORRUPT);
         assert_string_equal(none.text, "");
+    }
+}
+
+static void created_answers(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\0\0\0\7"
+                                "\0\0\0\1"
+                                "\0\1t"
+                                "\0\x26"
+                                "\0\2no";
+    struct slice body = {(const uint8_t *)bytes, sizeof bytes - 1};
+    struct wire_created created;
+    assert_int_equal(wire_create_topic_parse(body, &created), ERR_OK);
+    assert_int_equal(created.throttle_ms, 7);
+    assert_int_equal(created.error, 38);
+    assert_true(slice_equal_text(created.text, "no"));
+    for (size_t size = 0; size < body.size; size++) {
+        assert_int_equal(wire_create_topic_parse((struct slice){body.data, size}, &created),
+                         ERR_CORRUPT);
     }
 }
 
@@ -292,9 +316,10 @@ static void murmur2_places_like_java(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_are_golden),     cmocka_unit_test(produce_answers),
-        cmocka_unit_test(metadata_answers),        cmocka_unit_test(described_answers),
-        cmocka_unit_test(error_table_is_complete), cmocka_unit_test(murmur2_places_like_java),
+        cmocka_unit_test(requests_are_golden),      cmocka_unit_test(produce_answers),
+        cmocka_unit_test(metadata_answers),         cmocka_unit_test(described_answers),
+        cmocka_unit_test(created_answers),          cmocka_unit_test(error_table_is_complete),
+        cmocka_unit_test(murmur2_places_like_java),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

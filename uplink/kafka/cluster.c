@@ -8,6 +8,9 @@
 #define BACKOFF_MS_MAX (30 * 1000)
 #define METADATA_AGE_MS_MAX (15 * 60 * 1000)
 #define PORT_DEFAULT 9092
+/* An error of a topic is told when it has lasted: brokers that have just started do not know all
+ * topics, and one that is being created takes a moment. */
+#define TELL_MS (5 * 1000)
 #define FAULT_MS_MAX (90 * 1000) /* of a node that nobody tries to reach any more */
 /* So long a broker may tell of fewer partitions than there are: it has started, or lags behind. */
 #define SHORT_MS_MAX (10 * 60 * 1000)
@@ -85,7 +88,7 @@ bool cluster_topic_due(const struct cluster *cluster, const struct topic *topic)
     return topic->wanted && !topic->asked && cluster_now_ms(cluster) >= topic->retry_ms;
 }
 
-static struct connection *cluster_free_connection(struct cluster *cluster)
+struct connection *cluster_free_connection(struct cluster *cluster)
 {
     for (struct node *node = cluster->nodes; node; node = node->next) {
         if (node->connection && connection_has_room(node->connection)) {
@@ -149,6 +152,7 @@ void cluster_advance(struct cluster *cluster)
     } else if (due && !cluster->metadata_open) {
         metadata_send(cluster, connection);
     }
+    topic_create_send(cluster);
     cluster_arm(cluster);
 }
 
@@ -265,15 +269,41 @@ static void topic_want(struct cluster *cluster, struct topic *topic)
     cluster_advance(cluster);
 }
 
-static enum err topic_error(const struct topic *topic, struct why *why)
+static void topic_missing(const struct cluster *cluster, const struct topic *topic, struct why *why)
+{
+    const char *advice = cluster->setup.topic_create == TOPIC_CREATE_ALWAYS
+                             ? "it is being created"
+                             : "create it, or set topic_create to \"always\"";
+    why_set(why, "topic \"%s\" does not exist on cluster %s: %s%s", topic->name, cluster->id,
+            topic->create_text[0] ? "create it; weir could not: " : advice, topic->create_text);
+}
+
+static enum err topic_error(const struct cluster *cluster, const struct topic *topic,
+                            struct why *why)
 {
     const struct kafka_error *error = kafka_error_of(topic->error);
-    why_set(why, "topic %s: %s%s%s", topic->name, error->name, error->advice[0] ? ": " : "",
-            error->advice);
-    if (error->first != KAFKA_PARK) {
+    bool is_park = error->first == KAFKA_PARK;
+    if (!is_park && cluster_now_ms(cluster) - topic->failed_ms < TELL_MS) {
         return ERR_AGAIN;
     }
-    return topic->error == 17 ? ERR_CONFIG : ERR_REJECTED;
+    if (topic->error == UNKNOWN_TOPIC) {
+        topic_missing(cluster, topic, why);
+    } else {
+        why_set(why, "topic %s: %s%s%s", topic->name, error->name, error->advice[0] ? ": " : "",
+                error->advice);
+    }
+    return !is_park ? ERR_AGAIN : topic->error == 17 ? ERR_CONFIG : ERR_REJECTED;
+}
+
+bool cluster_topic_is_missing(struct cluster *cluster, const char *name, struct why *why)
+{
+    const struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
+    if (!topic || topic->error != UNKNOWN_TOPIC ||
+        cluster_now_ms(cluster) - topic->failed_ms < TELL_MS) {
+        return false;
+    }
+    topic_missing(cluster, topic, why);
+    return true;
 }
 
 enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_partition_count,
@@ -298,11 +328,7 @@ enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_
     if (topic->error == 0) {
         return ERR_AGAIN;
     }
-    enum err e = topic_error(topic, why);
-    if (e == ERR_AGAIN) {
-        cluster_fail(cluster, NULL, e, why);
-    }
-    return e;
+    return topic_error(cluster, topic, why);
 }
 
 /* A partition that was there is not: true once it is certain that the topic was made anew. */

@@ -8,6 +8,13 @@
 
 struct cluster;
 
+/* What happens to a topic that is missing. */
+enum topic_create {
+    TOPIC_CREATE_NEVER,
+    TOPIC_CREATE_BROKER, /* the broker creates it, if it is set up to: asking for it is enough */
+    TOPIC_CREATE_ALWAYS, /* else we do */
+};
+
 #define CLUSTER_NODE_MAX 1024
 #define CLUSTER_TOPIC_MAX 512
 
@@ -15,7 +22,7 @@ struct cluster_setup {
     struct connection_settings connection; /* copied */
     const char *const *brokers;            /* "host:port": where to ask first */
     size_t broker_count;
-    bool topic_create; /* a topic that is missing may be created by the broker */
+    enum topic_create topic_create;
     void *context;
     /* Something may be possible now that was not: metadata came, a connection has room, or has
      * ended. Never within a call of the user's. */
@@ -36,11 +43,13 @@ void cluster_stop(struct cluster *cluster);
 /* Ends all connections: their requests are answered with ERR_CLOSED. */
 void cluster_cut(struct cluster *cluster);
 
-/* What is known of a topic. ERR_OK: there are partitions. ERR_AGAIN: asked for, changed() follows.
- * ERR_CONFIG: the name is not allowed. ERR_REJECTED: no right to it, or it can't be had for now;
+/* What is known of a topic. ERR_OK: there are partitions. ERR_AGAIN: asked for, changed() follows;
+ * when that takes long, *why says what is missing, else it is left as it is. ERR_CONFIG: the name is not allowed. ERR_REJECTED: no right to it, or it can't be had for now;
  * both are asked again by the next call. */
 enum err cluster_topic(struct cluster *cluster, const char *name, uint32_t *ret_partition_count,
                        struct why *why) MUST_USE;
+/* True when the brokers have said for a while that the topic is not there; *why says what to do. */
+bool cluster_topic_is_missing(struct cluster *cluster, const char *name, struct why *why) MUST_USE;
 /* A connection to the leader that has room. ERR_AGAIN: changed() follows when there may be one.
  * ERR_REJECTED: the topic has had fewer partitions for ten minutes: it is not the same any more. */
 enum err cluster_leader(struct cluster *cluster, const char *topic, uint32_t partition,

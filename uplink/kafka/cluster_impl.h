@@ -8,6 +8,8 @@
 
 #define METADATA_TOPIC_MAX 32 /* of one request */
 #define PARK_MS (60 * 1000)   /* a setting or a right is missing: hammering gets accounts locked */
+#define TOPIC_TEXT_SIZE 160
+#define UNKNOWN_TOPIC 3 /* the code of a topic that is missing */
 
 struct node {
     struct cluster *cluster;
@@ -28,7 +30,10 @@ struct topic {
     bool wanted; /* metadata is to be asked for */
     bool asked;  /* in the request that is under way */
     bool known;
-    int16_t error; /* of the last answer */
+    int16_t error;      /* of the last answer */
+    uint64_t failed_ms; /* since when it is an error */
+    bool create_wanted;
+    char create_text[TOPIC_TEXT_SIZE]; /* why it could not be created; "": nothing is known */
     unsigned attempt;
     uint64_t retry_ms;
     uint64_t known_ms; /* when it was */
@@ -58,6 +63,12 @@ struct cluster {
     struct connection_request metadata;
     struct slice metadata_body;
     uint8_t metadata_memory[METADATA_TOPIC_MAX * (WIRE_NAME_SIZE_MAX + 3) + 16];
+    int32_t controller;
+    struct topic *creating; /* NULL: no request is under way */
+    struct connection *create_connection;
+    struct connection_request create;
+    struct slice create_body;
+    uint8_t create_memory[WIRE_NAME_SIZE_MAX + 32];
 };
 
 /* --- cluster.c --- */
@@ -76,6 +87,8 @@ struct topic *cluster_topic_find(struct cluster *cluster, struct slice name);
 bool cluster_topic_due(const struct cluster *cluster, const struct topic *topic);
 /* Metadata of it is asked for after a growing pause, which is at least so long. */
 void cluster_topic_again(struct cluster *cluster, struct topic *topic, uint64_t pause_ms_min);
+/* A connection that has room; NULL: there is none. */
+struct connection *cluster_free_connection(struct cluster *cluster);
 
 /* --- cluster_node.c --- */
 
@@ -95,5 +108,10 @@ void nodes_leave(struct cluster *cluster, const struct connection *but);
 
 /* Asks for the topics that are due, on a connection that has room. */
 void metadata_send(struct cluster *cluster, struct connection *connection);
+
+/* --- cluster_create.c --- */
+
+/* Creates the next topic that is missing, by the broker that may. */
+void topic_create_send(struct cluster *cluster);
 
 #endif

@@ -29,7 +29,10 @@ static void metadata_topic(void *context, struct slice name, int16_t error,
         return;
     }
     topic->asked = false;
+    topic->failed_ms = topic->error ? topic->failed_ms : cluster_now_ms(cluster);
     topic->error = error;
+    topic->create_wanted =
+        error == UNKNOWN_TOPIC && cluster->setup.topic_create == TOPIC_CREATE_ALWAYS;
     if (error != 0 || partition_count == 0) {
         /* What was known before stays: a broker says 3 for a moment after its start. */
         cluster_topic_again(cluster, topic,
@@ -51,6 +54,7 @@ static void metadata_topic(void *context, struct slice name, int16_t error,
     for (uint32_t i = 0; i < partition_count; i++) {
         topic->leaders[i] = -1;
     }
+    topic->create_text[0] = '\0';
     topic->known = true;
     topic->known_ms = cluster_now_ms(cluster);
 }
@@ -74,6 +78,7 @@ static void metadata_take(struct cluster *cluster, const struct wire_metadata *m
         nodes_leave(cluster, cluster->metadata_connection);
     }
     memcpy(cluster->id, id, sizeof id);
+    cluster->controller = metadata->controller;
     nodes_adopt(cluster);
     nodes_sweep(cluster);
     cluster_well(cluster, NULL);
@@ -129,7 +134,7 @@ void metadata_send(struct cluster *cluster, struct connection *connection)
             count--;
         }
     }
-    wire_metadata_end(&body, cluster->setup.topic_create);
+    wire_metadata_end(&body, cluster->setup.topic_create != TOPIC_CREATE_NEVER);
     assert(!body.overflow);
     cluster->metadata_body = out_slice(&body);
     cluster->metadata = (struct connection_request){.api = WIRE_METADATA,

@@ -103,7 +103,9 @@ static enum err kafka_target(struct uplink *uplink, const struct stream_info *st
     }
     /* Both are asked for at once. */
     enum err topic = cluster_topic(k->cluster, target.name, &target.partition_count, why);
-    e = topic && topic != ERR_AGAIN ? topic : target_prefix(k, schema, &target, why);
+    struct why registry = {""};
+    e = topic && topic != ERR_AGAIN ? topic : target_prefix(k, schema, &target, &registry);
+    *why = registry.text[0] ? registry : *why;
     e = e ? e : topic;
     if (e == ERR_AGAIN) {
         kafka_say(k);
@@ -348,7 +350,7 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
                        .wire_bytes = wire_bytes},
         .brokers = options->brokers.items,
         .broker_count = options->brokers.count,
-        .topic_create = options->topic_create,
+        .topic_create = (enum topic_create)options->topic_create,
         .context = k,
         .changed = cluster_changed,
     };

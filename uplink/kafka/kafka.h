@@ -24,7 +24,7 @@ struct kafka_options {
     int64_t in_doubt; /* enum kafka_in_doubt */
     int64_t request_timeout_ms;
     int64_t message_size_max;
-    bool topic_create;
+    int64_t topic_create; /* enum topic_create */
     int64_t clock_wait_ms;
 };
 extern const struct option kafka_table[];

@@ -2,6 +2,7 @@
 #include "uplink/kafka/kafka.h"
 
 static const char *const timestamp_words[] = {"send", "event", NULL};
+static const char *const topic_create_words[] = {"never", "broker", "always", NULL};
 static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
 
 static enum err broker_check(const void *value, struct why *why)
@@ -107,11 +108,16 @@ const struct option kafka_table[] = {
      .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is "
              "found out by itself too, at the price of a refused request."},
     {.name = "topic_create",
-     .kind = OPTION_BOOL,
+     .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, topic_create),
-     .initial = "true",
-     .help = "Let the broker create a missing topic, if it is set up to "
-             "(auto.create.topics.enable)."},
+     .initial = "broker",
+     .words = topic_create_words,
+     .help = "What happens to a topic that is missing. broker: the broker creates it, if it is set "
+             "up to (auto.create.topics.enable). always: else weir does, with the broker's own "
+             "numbers of partitions and replicas (Kafka 2.4 or later; the user needs the right "
+             "CREATE). never: it is waited for. While a topic is missing its streams stand still, "
+             "which the log and the status say, and go on by themselves when it is there; all "
+             "others go on."},
     {.name = "clock_wait",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct kafka_options, clock_wait_ms),

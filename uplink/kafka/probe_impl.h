@@ -4,7 +4,7 @@
 #define WEIR_UPLINK_KAFKA_PROBE_IMPL_H
 
 #include "ports/names.h"
-#include "uplink/kafka/connection.h"
+#include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
 #include "uplink/kafka/probe_wire.h"
 

@@ -122,13 +122,18 @@ static void tell_missing(struct kafka_probe *p, const struct probe_topic *topic)
 {
     char what[PROBE_WHAT_SIZE];
     (void)snprintf(what, sizeof what, "topic %s", topic->name);
-    if (!p->options->topic_create) {
+    if (p->options->topic_create == TOPIC_CREATE_NEVER) {
         probe_found(&p->setup, PROBE_ERROR, "topic", what,
-                    "it is not there: create it (topic_create is false)");
+                    "it is not there: create it (topic_create is never)");
+    } else if (p->options->topic_create == TOPIC_CREATE_ALWAYS) {
+        probe_found(&p->setup, PROBE_WARNING, "topic", what,
+                    "it is not there: it will be created with the first event, with the brokers' "
+                    "default settings, if the user may create topics");
     } else if (p->creates_topics == 0) {
         probe_found(&p->setup, PROBE_ERROR, "topic", what,
                     "it is not there, and the brokers create none "
-                    "(auto.create.topics.enable=false): create it");
+                    "(auto.create.topics.enable=false): create it, or set topic_create to "
+                    "\"always\"");
     } else if (p->creates_topics == 1) {
         probe_found(&p->setup, PROBE_WARNING, "topic", what,
                     "it is not there: the brokers will create it with the first event, with "

@@ -438,6 +438,11 @@ static void kafka_fill(struct kafka *k)
         todo = batch->next;
         batch->next = NULL;
         struct connection *connection = NULL;
+        struct why why;
+        if (!k->stopping && cluster_topic_is_missing(k->cluster, batch->parcel->target, &why)) {
+            kafka_end(k, batch, SEND_PARK, 3, "%s", why.text);
+            continue;
+        }
         enum err e = k->stopping ? ERR_OK
                                  : cluster_leader(k->cluster, batch->parcel->target,
                                                   batch->part->partition, &connection);

@@ -11,6 +11,8 @@ int16_t wire_version(enum wire_api api)
         return 7;
     case WIRE_METADATA:
         return 5;
+    case WIRE_CREATE_TOPICS:
+        return 4;
     case WIRE_SASL_HANDSHAKE:
     case WIRE_DESCRIBE_CONFIGS:
     case WIRE_INIT_PRODUCER_ID:
@@ -91,6 +93,18 @@ void wire_metadata_topic(struct out *o, struct slice name)
 void wire_metadata_end(struct out *o, bool allow_auto_create)
 {
     out_put_byte(o, allow_auto_create);
+}
+
+void wire_create_topic(struct out *o, struct slice name, int32_t timeout_ms)
+{
+    put_size(o, 1); /* topic */
+    put_string(o, name);
+    out_put_u32_be(o, UINT32_MAX); /* partitions, replicas: as the broker is set up */
+    put_i16(o, -1);
+    put_size(o, 0); /* replicas of our choosing */
+    put_size(o, 0); /* settings */
+    out_put_u32_be(o, (uint32_t)timeout_ms);
+    out_put_byte(o, 0); /* not only to see whether it would work */
 }
 
 void wire_init_producer_id(struct out *o)
@@ -228,7 +242,7 @@ static void metadata_walk(struct reader *r, const struct wire_metadata_visitor *
         }
     }
     ret->cluster_id = take_nullable(r);
-    (void)take_i32(r); /* controller */
+    ret->controller = take_i32(r);
     uint32_t topic_count = take_count(r, 9);
     for (uint32_t i = 0; r->ok && i < topic_count; i++) {
         int16_t error = take_i16(r);
@@ -258,6 +272,25 @@ enum err wire_metadata_parse(struct slice body, const struct wire_metadata_visit
     r = (struct reader){body, true};
     metadata_walk(&r, visitor, ret);
     return ERR_OK;
+}
+
+enum err wire_create_topic_parse(struct slice body, struct wire_created *ret)
+{
+    struct reader r = {body, true};
+    struct wire_created answer;
+    answer.throttle_ms = take_i32(&r);
+    uint32_t count = take_count(&r, 6);
+    (void)take_string(&r); /* its name */
+    answer.error = take_i16(&r);
+    answer.text = take_nullable(&r);
+    enum err e = finish(&r);
+    if (!e && count != 1) {
+        e = ERR_CORRUPT;
+    }
+    if (!e) {
+        *ret = answer;
+    }
+    return e;
 }
 
 enum err wire_init_producer_id_parse(struct slice body, struct wire_producer_id *ret)

@@ -38,11 +38,15 @@ static void setting(void *context, struct slice name, struct slice value)
     *(uint64_t *)context += name.size + value.size + 1;
 }
 
-/* What only `check --online` asks. */
+/* What creates topics, and what only `check --online` asks. */
 static enum err probe_parse(uint8_t kind, struct slice body, uint64_t *sum)
 {
     struct probe_metadata_visitor metadata = {sum, node, probe_topic};
     struct probe_configs_visitor configs = {sum, resource, setting};
+    struct wire_created created;
+    if (kind == 252) {
+        return wire_create_topic_parse(body, &created);
+    }
     int16_t version = kind == 253 ? PROBE_METADATA_VERSION : wire_version(WIRE_METADATA);
     return kind == 255 ? probe_configs_parse(body, &configs)
                        : probe_metadata_parse(body, version, &metadata);
@@ -64,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wire_sasl_answer login;
     struct wire_described described;
     enum err e = ERR_OK;
-    if (data[0] >= 253) {
+    if (data[0] >= 252) {
         e = probe_parse(data[0], body, &sum);
         if (e && sum) {
             abort();

@@ -22,6 +22,7 @@ enum wire_api {
     WIRE_METADATA = 3,
     WIRE_SASL_HANDSHAKE = 17,
     WIRE_API_VERSIONS = 18,
+    WIRE_CREATE_TOPICS = 19,
     WIRE_INIT_PRODUCER_ID = 22,
     WIRE_DESCRIBE_CONFIGS = 32,
     WIRE_SASL_AUTHENTICATE = 36,
@@ -50,6 +51,9 @@ void wire_produce_partition(struct out *o, uint32_t partition, size_t records_si
 void wire_metadata_begin(struct out *o, uint32_t topic_count);
 void wire_metadata_topic(struct out *o, struct slice name);
 void wire_metadata_end(struct out *o, bool allow_auto_create);
+
+/* One topic, with the broker's own numbers of partitions and replicas: since v4, Kafka 2.4. */
+void wire_create_topic(struct out *o, struct slice name, int32_t timeout_ms);
 
 void wire_init_producer_id(struct out *o);
 void wire_sasl_handshake(struct out *o, const char *mechanism);
@@ -89,9 +93,18 @@ struct wire_metadata_visitor {
 struct wire_metadata {
     int32_t throttle_ms;
     struct slice cluster_id;
+    int32_t controller; /* -1: not known */
 };
 enum err wire_metadata_parse(struct slice body, const struct wire_metadata_visitor *visitor,
                              struct wire_metadata *ret) MUST_USE;
+
+struct wire_created {
+    int32_t throttle_ms;
+    int16_t error;
+    struct slice text; /* a sentence of the broker; data NULL: none */
+};
+/* Of the one topic that was asked for. */
+enum err wire_create_topic_parse(struct slice body, struct wire_created *ret) MUST_USE;
 
 struct wire_producer_id {
     int32_t throttle_ms;
