@@ -280,7 +280,7 @@ static void put_json(struct out *o, const char *path, const struct probe_finding
 static void print_finding(const struct online_part *part, const struct probe_finding *f, bool json,
                           bool is_first)
 {
-    char memory[8192]; /* a finding has at most 1 KiB, and JSON makes six of a byte */
+    char memory[7168]; /* a finding has at most 1 KiB, and JSON makes six of a byte */
     char path[ONLINE_PATH_SIZE];
     struct out o = out_over(memory, sizeof memory);
     finding_path(part, f, path);

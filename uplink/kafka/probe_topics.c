@@ -273,7 +273,10 @@ void kafka_probe_ask(struct kafka_probe *p)
 {
     bool has_rights =
         connection_api_max(p->asker->connection, WIRE_METADATA) >= PROBE_METADATA_VERSION;
-    p->metadata_version = has_rights ? PROBE_METADATA_VERSION : wire_version(WIRE_METADATA);
+    p->metadata_version = wire_version(WIRE_METADATA);
+    if (has_rights) {
+        p->metadata_version = PROBE_METADATA_VERSION;
+    }
     struct out o = question_begin(p, PROBE_ASK_METADATA, p->topic_count * TOPIC_SIZE_MAX + 16);
     wire_metadata_begin(&o, (uint32_t)p->topic_count);
     for (size_t i = 0; i < p->topic_count; i++) {
