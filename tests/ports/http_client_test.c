@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "ports/clock.h"
 #include "ports/http.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
@@ -470,6 +471,8 @@ static void certificates_are_verified(void **state)
         if (!cases[i].e) {
             assert_string_equal(asked.body, "hello");
             assert_non_null(strstr(site.last, "Host: 127.0.0.1:"));
+            assert_int_equal(asked.answer.peer_end_s > clock_wall_us() / 1000000 + 3640 * 86400,
+                             cases[i].options != &insecure);
         }
     }
     site_close();

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ports/clock.h"
 #include "ports/lib/tls_impl.h"
 #include "ports/random.h"
 #include "tests/cmocka.h"
@@ -151,6 +152,10 @@ static void the_second_connection_resumes_the_session(void **state)
             struct wire_count count;
             stream_wire_count(client.stream, &count);
             assert_int_equal(count.resumed, i > 0);
+            /* Ten years; a session that is resumed shows no certificate. */
+            int64_t left_s = stream_peer_end_s(client.stream) - clock_wall_us() / 1000000;
+            assert_true(i > 0 ? stream_peer_end_s(client.stream) == 0
+                              : left_s > 3640 * 86400 && left_s <= 3650 * 86400);
             received[i] = count.received;
             client_close(&client);
         }

@@ -5,6 +5,7 @@
 
 #include "ports/clock.h"
 #include "ports/err.h"
+#include "ports/probe.h"
 #include "ports/random.h"
 #include "ports/slice.h"
 #include "tests/cmocka.h"
@@ -246,6 +247,39 @@ static void chance_stays_below(void **state)
     }
 }
 
+static void probe_told(void *context, const struct probe_finding *finding)
+{
+    *(struct probe_finding *)context = *finding;
+}
+
+static void certificates_that_end_are_told(void **state)
+{
+    (void)state;
+    struct probe_finding told = {.level = PROBE_OK};
+    struct probe_setup setup = {.context = &told, .found = probe_told};
+    const int64_t now_s = 1800000000;
+    assert_false(probe_found_end(&setup, "tls", "it", now_s + 14 * 86400, now_s));
+    assert_int_equal(told.what[0], '\0');
+    assert_true(probe_found_end(&setup, "tls", "it", now_s + 14 * 86400 - 1, now_s));
+    assert_int_equal(told.level, PROBE_WARNING);
+    assert_string_equal(told.option, "tls");
+    assert_string_equal(told.what, "it");
+    assert_string_equal(told.why.text, "it expires on 2027-01-29T07:59:59Z, in 13 days: renew it");
+    assert_true(probe_found_end(&setup, "tls", "it", now_s - 1, now_s));
+    assert_int_equal(told.level, PROBE_ERROR);
+    assert_non_null(strstr(told.why.text, "has expired on 2027-01-15T07:59:59Z"));
+    char text[32];
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } durations[] = {{0, "0 ms"},      {1999, "1999 ms"},  {2000, "2 s"},     {3600000, "60 min"},
+                     {7200000, "2 h"}, {86400000, "24 h"}, {604800000, "7 d"}};
+    for (size_t i = 0; i < ARRAY_COUNT(durations); i++) {
+        probe_duration(durations[i].ms, text);
+        assert_string_equal(text, durations[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_reason_grows_outwards_and_is_cut),
         cmocka_unit_test(dates_agree_with_libc),
         cmocka_unit_test(chance_stays_below),
+        cmocka_unit_test(certificates_that_end_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
