@@ -308,6 +308,16 @@ static bool open_tls(struct kafka_probe *p)
     return true;
 }
 
+static void tell_password(const struct kafka_probe *p)
+{
+    const struct kafka_options *o = p->options;
+    if (o->sasl.is_set && o->sasl.mechanism == SASL_PLAIN && !o->tls.is_set) {
+        probe_found(&p->setup, PROBE_WARNING, "sasl.mechanism", "password",
+                    "PLAIN sends it as it is, and without tls whoever is in between reads it: set "
+                    "tls, or a SCRAM mechanism");
+    }
+}
+
 static enum err open_brokers(struct kafka_probe *p)
 {
     const char *const *texts = p->options->brokers.items;
@@ -343,6 +353,7 @@ enum err kafka_probe_open(struct probe **ret, const struct probe_setup *setup)
     timer_init(&p->again, setup->loop, kafka_probe_again);
     p->pending = 1; /* opening */
     bool is_usable = open_tls(p);
+    tell_password(p);
     p->sasl.options = &p->options->sasl;
     p->settings = (struct connection_settings){
         .loop = setup->loop,

@@ -318,6 +318,11 @@ enum err registry_probe_add(struct registry_probe *probe, const char *topic,
 
 void registry_probe_begin(struct registry_probe *probe)
 {
+    const struct registry_options *options = probe->setup.options;
+    if (options->user && strncmp(options->url, "http://", 7) == 0) {
+        found(probe, PROBE_WARNING, ".url", "password",
+              "it is sent as it is, and without https whoever is in between reads it");
+    }
     timer_arm(&probe->advance, 0);
 }
 
