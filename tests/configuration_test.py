@@ -108,6 +108,9 @@ def test_single_mistakes():
             ("a template", set_(*post, "routes", 0, "set", {"k": "{topik}"}), "$.drivers.post.routes[0].set.k", "{topik} is unknown"),
             ("a login without a password", set_(*files, {**kafka, "sasl": {"mechanism": "SCRAM-SHA-256", "user": "u"}}), "$.uplinks.files",
              'SCRAM-SHA-256 needs "user" and "password"'),
+            ("tokens from nowhere", set_(*files, {**kafka, "sasl": {"mechanism": "OAUTHBEARER"}}), "$.uplinks.files", 'OAUTHBEARER needs "oauth"'),
+            ("a name that no extension may have", set_(*files, {**kafka, "sasl": {"mechanism": "OAUTHBEARER", "oauth": {
+                "url": "https://x.invalid/", "client_id": "c", "client_secret": HUSH, "extensions": {"auth": "x"}}}}), "$.uplinks.files", '"auth" is none'),
             ("a missing schema", set_("streams", "typed", "schema", "none.avsc"), "$.streams.typed.schema", f"can't read {work}/none.avsc"),
             ("a schema that is none", set_("streams", "typed", "schema", "no-schema.avsc"), "$.streams.typed.schema", "/fields/0/type"),
             ("a schema that is no record", set_("streams", "typed", "schema", "no-record.avsc"), "$.streams.typed.schema", "must be a record"),

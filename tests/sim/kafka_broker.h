@@ -46,7 +46,8 @@ struct broker_options {
     const char *cluster_id;
     const char *user; /* NULL: no login */
     const char *password;
-    const char *mechanism; /* NULL: PLAIN; SCRAM-SHA-256, SCRAM-SHA-512 */
+    const char *mechanism; /* NULL: PLAIN; SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER: the
+                            * password is the token */
     int64_t session_ms;    /* a login is good for so long; 0: for ever */
     int16_t metadata_max;  /* version of Metadata; 0: the newest */
     int16_t describe_max;  /* version of DescribeProducers, -1: an old broker */

@@ -81,6 +81,19 @@ static bool scram_final(struct call *call, struct slice token, struct out *ret)
     return slice_equal(token, out_slice(&o));
 }
 
+/* A token that is not good is answered with a reason, and the answer to that with the error. */
+static bool oauth_take(const struct call *call, struct slice token, struct out *ret, bool *ret_done)
+{
+    char wanted[256];
+    struct out o = out_over(wanted, sizeof wanted);
+    out_put_format(&o, "n,,\1auth=Bearer %s\1kind=test\1\1", call->broker->options.password);
+    *ret_done = call->login->step > 1 || slice_equal(token, out_slice(&o));
+    if (!*ret_done) {
+        out_put_text(ret, "{\"status\":\"invalid_token\"}");
+    }
+    return call->login->step == 1;
+}
+
 /* True: the token is as it should be; `ret` is the answer to it. */
 static bool token_take(struct call *call, struct slice token, struct out *ret, bool *ret_done)
 {
@@ -88,6 +101,9 @@ static bool token_take(struct call *call, struct slice token, struct out *ret, b
     *ret_done = true;
     if (strcmp(mechanism_of(call), "PLAIN") == 0) {
         return step == 0 && plain_is_good(call, token);
+    }
+    if (strcmp(mechanism_of(call), "OAUTHBEARER") == 0) {
+        return oauth_take(call, token, ret, ret_done);
     }
     *ret_done = step > 0;
     return step == 0 ? scram_first(call, token, ret) : step == 1 && scram_final(call, token, ret);

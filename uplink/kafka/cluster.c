@@ -3,6 +3,7 @@
 #include "ports/random.h"
 #include "uplink/kafka/cluster_impl.h"
 #include "uplink/kafka/errors.h"
+#include "uplink/kafka/oauth.h"
 
 #define BACKOFF_MS_FIRST 250
 #define BACKOFF_MS_MAX (30 * 1000)
@@ -388,6 +389,12 @@ enum err cluster_any(struct cluster *cluster, struct connection **ret)
     return ERR_OK;
 }
 
+void cluster_token_changed(struct cluster *cluster)
+{
+    cluster_advance(cluster);
+    cluster->setup.changed(cluster->setup.context);
+}
+
 void cluster_refresh(struct cluster *cluster, const char *name)
 {
     struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
@@ -403,6 +410,15 @@ const char *cluster_id(const struct cluster *cluster)
 
 const struct why *cluster_fault(const struct cluster *cluster, enum err *ret_e)
 {
+    enum err e = ERR_OK;
+    const struct oauth *oauth = cluster->setup.connection.oauth;
+    const struct why *token = oauth ? oauth_fault(oauth, &e) : NULL;
+    if (token) {
+        if (ret_e) {
+            *ret_e = e;
+        }
+        return token;
+    }
     bool is_old = cluster->fault_node &&
                   cluster_now_ms(cluster) - cluster->fault_ms > FAULT_MS_MAX; /* not needed now */
     if (cluster->fault_e == ERR_OK || is_old) {

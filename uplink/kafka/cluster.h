@@ -56,6 +56,8 @@ enum err cluster_leader(struct cluster *cluster, const char *topic, uint32_t par
                         struct connection **ret) MUST_USE;
 /* Any connection that has room, opened if there is none. ERR_AGAIN: changed() follows. */
 enum err cluster_any(struct cluster *cluster, struct connection **ret) MUST_USE;
+/* There is a token to log in with, or a reason why there is none. */
+void cluster_token_changed(struct cluster *cluster);
 /* An answer said that what is known of the topic is wrong. */
 void cluster_refresh(struct cluster *cluster, const char *topic);
 

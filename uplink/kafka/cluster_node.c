@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "uplink/kafka/cluster_impl.h"
+#include "uplink/kafka/oauth.h"
 
 struct node *node_add(struct cluster *cluster, int32_t id, struct slice host, uint16_t port)
 {
@@ -90,6 +91,10 @@ bool node_connect(struct node *node)
     }
     if (cluster->stopped || cluster_now_ms(cluster) < node->retry_ms) {
         return false;
+    }
+    struct oauth *oauth = cluster->setup.connection.oauth;
+    if (oauth && oauth_ready(oauth, false)) {
+        return false; /* nothing could be done there; cluster_token_changed() follows */
     }
     node->was_ready = false;
     enum err e = connection_open(&node->connection, &cluster->setup.connection, node->host,

@@ -9,6 +9,7 @@
 
 struct connection;
 struct names;
+struct oauth;
 struct tls;
 
 #define CONNECTION_IN_FLIGHT_MAX 4 /* requests written, or being written, and not answered */
@@ -20,6 +21,7 @@ struct connection_settings {
     struct tls *tls; /* NULL: plain TCP */
     const char *server_name;
     struct sasl_store *sasl; /* NULL: no login */
+    struct oauth *oauth;     /* gives it tokens; NULL: it needs none */
     const char *client_id;
     uint32_t answer_timeout_ms; /* while the request in front makes no progress */
     void *context;

@@ -9,6 +9,7 @@
 enum connection_state {
     OPENING,      /* TCP, TLS */
     VERSIONS,     /* asked for */
+    TOKEN,        /* an access token is waited for */
     HANDSHAKE,    /* the mechanism is named */
     AUTHENTICATE, /* tokens */
     READY,

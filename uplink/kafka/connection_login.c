@@ -2,8 +2,10 @@
 
 #include "uplink/kafka/connection_impl.h"
 #include "uplink/kafka/errors.h"
+#include "uplink/kafka/oauth.h"
 
 #define RENEW_MS_MIN 1000
+#define TOKEN_LOOK_MS 100 /* how often an access token is looked for, while a login waits */
 
 static enum err own_answered(struct connection_request *request, enum err e, struct slice answer);
 
@@ -25,10 +27,32 @@ static void connection_ready(struct connection *c)
     c->handler->on_ready(c->context);
 }
 
+/* False: the login waits for an access token, or there is none to be had. */
+static bool login_has_token(struct connection *c)
+{
+    struct oauth *oauth = c->settings->oauth;
+    enum err e = oauth ? oauth_ready(oauth, false) : ERR_OK;
+    if (!e) {
+        return true;
+    }
+    const struct why *why = oauth_fault(oauth, &e);
+    if (why) {
+        struct why text = *why;
+        connection_fail(c, e, &text);
+    } else {
+        c->state = TOKEN;
+        timer_arm(&c->slow, TOKEN_LOOK_MS);
+    }
+    return false;
+}
+
 void login_begin(struct connection *c)
 {
     if (!c->settings->sasl) {
         connection_ready(c);
+        return;
+    }
+    if (!login_has_token(c)) {
         return;
     }
     struct out body = out_over(c->own_memory, sizeof c->own_memory);
@@ -106,6 +130,16 @@ static void login_refused(const struct connection *c, const struct wire_sasl_ans
                           struct why *why)
 {
     const struct sasl_options *options = c->settings->sasl->options;
+    if (c->settings->oauth) {
+        oauth_refused(c->settings->oauth);
+        why_set(
+            why,
+            "%s refuses the access token of client %.100s (%s%s%s): has it expired, is it meant "
+            "for another audience, is a clock wrong?",
+            c->name, options->oauth.client_id, kafka_error_of(login->error)->name,
+            c->sasl.refusal[0] ? ", " : "", c->sasl.refusal);
+        return;
+    }
     why_set(why, "%s refuses the login of user %s by %s (%s): check sasl.user and sasl.password",
             c->name, options->user, sasl_name(options), kafka_error_of(login->error)->name);
 }
@@ -156,6 +190,7 @@ static enum err own_answered(struct connection_request *request, enum err e, str
         e = token_answered(c, answer, &why);
         break;
     case OPENING:
+    case TOKEN:
     case READY:
     case CLOSED:
         assert(false); /* own requests belong to logging in */
@@ -172,7 +207,12 @@ void login_go_on(struct timer *timer)
     struct connection *c = CONTAINER_OF(timer, struct connection, slow);
     struct why why = {""};
     connection_enter(c);
-    enum err e = login_token(c, (struct slice){NULL, 0}, &why);
+    enum err e = ERR_OK;
+    if (c->state == TOKEN) {
+        login_begin(c);
+    } else {
+        e = login_token(c, (struct slice){NULL, 0}, &why);
+    }
     if (e) {
         login_fail(c, e, &why);
     }
@@ -182,7 +222,9 @@ void login_go_on(struct timer *timer)
 void login_renew(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, renew);
-    if (c->state == READY) {
+    if (c->settings->oauth && oauth_ready(c->settings->oauth, true)) {
+        timer_arm(timer, RENEW_MS_MIN); /* it goes on under the old one meanwhile */
+    } else if (c->state == READY) {
         connection_enter(c);
         login_begin(c); /* behind what is under way, which the broker answers first */
         connection_leave(c);

@@ -6,6 +6,7 @@
 #include "ports/http.h"
 #include "uplink/kafka/kafka_impl.h"
 #include "uplink/kafka/murmur2.h"
+#include "uplink/kafka/oauth.h"
 #include "uplink/kafka/probe.h"
 #include "uplink/kafka/records.h"
 
@@ -273,6 +274,11 @@ static void wire_bytes(void *context, uint64_t sent, uint64_t received)
     uplink_wire_bytes(k->host, sent, received);
 }
 
+static void token_changed(void *context)
+{
+    cluster_token_changed(((struct kafka *)context)->cluster);
+}
+
 /* --- life --- */
 
 static void kafka_close(struct uplink *uplink)
@@ -288,6 +294,7 @@ static void kafka_close(struct uplink *uplink)
     cluster_close(k->cluster);
     producers_close(k->producers);
     registry_close(k->registry);
+    oauth_close(k->oauth);
     http_close(k->http);
     tls_close(k->tls);
     while (k->limits) {
@@ -312,15 +319,32 @@ static void kafka_stop(struct uplink *uplink, int64_t grace_ms)
     timer_arm(&k->grace, grace_ms > 0 ? (uint64_t)grace_ms : 0);
 }
 
-static enum err open_registry(struct kafka *k, const struct uplink_setup *setup, struct why *why)
+static enum err open_http(struct kafka *k, const struct uplink_setup *setup, struct why *why)
 {
-    if (!k->options->registry.is_set) {
+    const struct sasl_options *sasl = &k->options->sasl;
+    bool has_token = sasl->is_set && sasl->mechanism == SASL_OAUTHBEARER;
+    if (!has_token && !k->options->registry.is_set) {
         return ERR_OK;
     }
     enum err e = http_open(&k->http, setup->loop, setup->names);
     if (e) {
-        why_set(why, "the HTTP client for the schema registry can't be opened: %s", err_name(e));
+        why_set(why, "the HTTP client can't be opened: %s", err_name(e));
         return e;
+    }
+    struct oauth_setup oauth = {.loop = setup->loop,
+                                .http = k->http,
+                                .options = &sasl->oauth,
+                                .store = &k->sasl,
+                                .context = k,
+                                .changed = token_changed,
+                                .wire_bytes = wire_bytes};
+    return has_token ? oauth_open(&k->oauth, &oauth) : ERR_OK;
+}
+
+static enum err open_registry(struct kafka *k, const struct uplink_setup *setup, struct why *why)
+{
+    if (!k->options->registry.is_set) {
+        return ERR_OK;
     }
     struct registry_setup registry = {.loop = setup->loop,
                                       .http = k->http,
@@ -343,6 +367,7 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
                        .tls = k->tls,
                        .server_name = options->tls.server_name,
                        .sasl = options->sasl.is_set ? &k->sasl : NULL,
+                       .oauth = k->oauth,
                        .client_id = options->client_id,
                        .answer_timeout_ms =
                            (uint32_t)options->request_timeout_ms + ANSWER_MARGIN_MS,
@@ -379,7 +404,8 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
     timer_init(&k->late, setup->loop, kafka_late);
     timer_init(&k->clock, setup->loop, clock_look);
     timer_init(&k->grace, setup->loop, grace_over);
-    enum err e = open_cluster(k, setup, why);
+    enum err e = open_http(k, setup, why);
+    e = e ? e : open_cluster(k, setup, why);
     e = e ? e : open_registry(k, setup, why);
     if (e) {
         kafka_close(&k->uplink);

@@ -8,6 +8,7 @@
 #include "ports/clock.h"
 #include "ports/http.h"
 #include "uplink/kafka/cluster.h"
+#include "uplink/kafka/oauth.h"
 #include "uplink/kafka/probe_impl.h"
 #include "uplink/registry/probe.h"
 
@@ -26,6 +27,7 @@ static void probe_close(struct probe *probe)
         free(b);
     }
     registry_probe_close(p->registry);
+    oauth_close(p->oauth);
     http_close(p->http);
     tls_close(p->tls);
     kafka_probe_topics_release(p);
@@ -252,6 +254,33 @@ void kafka_probe_learn(struct kafka_probe *p, int32_t id, struct slice host, uin
 
 /* --- opening --- */
 
+static void no_wire_bytes(void *context, uint64_t sent, uint64_t received)
+{
+    (void)context;
+    (void)sent;
+    (void)received;
+}
+
+static void token_changed(void *context)
+{
+    (void)context; /* the connections look for it */
+}
+
+static enum err open_http(struct kafka_probe *p)
+{
+    const struct sasl_options *sasl = &p->options->sasl;
+    struct oauth_setup oauth = {.loop = p->setup.loop,
+                                .options = &sasl->oauth,
+                                .store = &p->sasl,
+                                .context = p,
+                                .changed = token_changed,
+                                .wire_bytes = no_wire_bytes};
+    enum err e = http_open(&p->http, p->setup.loop, p->setup.names);
+    oauth.http = p->http;
+    bool has_token = sasl->is_set && sasl->mechanism == SASL_OAUTHBEARER;
+    return e || !has_token ? e : oauth_open(&p->oauth, &oauth);
+}
+
 static void registry_done(void *context)
 {
     kafka_probe_less(context);
@@ -264,9 +293,8 @@ static enum err open_registry(struct kafka_probe *p)
     }
     struct registry_probe_setup setup = {
         .probe = &p->setup, .options = &p->options->registry, .context = p, .done = registry_done};
-    enum err e = http_open(&p->http, p->setup.loop, p->setup.names);
     setup.http = p->http;
-    e = e ? e : registry_probe_open(&p->registry, &setup);
+    enum err e = registry_probe_open(&p->registry, &setup);
     for (size_t i = 0; !e && i < p->setup.stream_count; i++) {
         char topic[TARGET_NAME_SIZE_MAX];
         const struct probe_stream *stream = &p->setup.streams[i];
@@ -279,13 +307,6 @@ static enum err open_registry(struct kafka_probe *p)
         registry_probe_begin(p->registry);
     }
     return e;
-}
-
-static void no_wire_bytes(void *context, uint64_t sent, uint64_t received)
-{
-    (void)context;
-    (void)sent;
-    (void)received;
 }
 
 /* False: without TLS no connection is worth trying. */
@@ -355,18 +376,20 @@ enum err kafka_probe_open(struct probe **ret, const struct probe_setup *setup)
     bool is_usable = open_tls(p);
     tell_password(p);
     p->sasl.options = &p->options->sasl;
+    enum err e = open_http(p);
     p->settings = (struct connection_settings){
         .loop = setup->loop,
         .names = setup->names,
         .tls = p->tls,
         .server_name = p->options->tls.server_name,
         .sasl = p->options->sasl.is_set ? &p->sasl : NULL,
+        .oauth = p->oauth,
         .client_id = p->options->client_id,
         .answer_timeout_ms = PROBE_ANSWER_MS,
         .context = p,
         .wire_bytes = no_wire_bytes,
     };
-    enum err e = kafka_probe_topics(p);
+    e = e ? e : kafka_probe_topics(p);
     e = e ? e : open_registry(p);
     e = e || !is_usable ? e : open_brokers(p);
     if (e) {

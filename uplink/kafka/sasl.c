@@ -30,13 +30,60 @@ static enum err plain_next(struct sasl *sasl, struct slice challenge, struct out
 static enum err scram_mechanism_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                                      struct why *why);
 
+/* What the broker says goes into a text for a person: printable, and cut. */
+static void refusal_keep(struct sasl *sasl, struct slice said)
+{
+    size_t size = 0;
+    for (; size < said.size && size < sizeof sasl->refusal - 1; size++) {
+        uint8_t c = said.data[size];
+        sasl->refusal[size] = (char)(c >= ' ' && c <= '~' ? c : '?');
+    }
+    sasl->refusal[size] = '\0';
+}
+
+/* RFC 7628. A refusal is a challenge that says why; it is answered, and then comes the error. */
+static enum err oauth_next(struct sasl *sasl, struct slice challenge, struct out *ret,
+                           struct why *why)
+{
+    const struct option_map *extensions = &sasl->store->options->oauth.extensions;
+    const char *const *values = extensions->items;
+    if (sasl->step == 0 && !sasl->store->token) {
+        why_set(why, "the access token is used up");
+        return ERR_AUTH;
+    }
+    if (sasl->step == 0) {
+        out_put_text(ret, "n,,\1auth=Bearer ");
+        out_put_text(ret, sasl->store->token);
+        out_put_byte(ret, 1);
+        for (size_t i = 0; i < extensions->count; i++) {
+            out_put_text(ret, extensions->names[i]);
+            out_put_byte(ret, '=');
+            out_put_text(ret, values[i]);
+            out_put_byte(ret, 1);
+        }
+        out_put_byte(ret, 1);
+        return ERR_OK;
+    }
+    if (sasl->step == 1 && challenge.size == 0) {
+        return ERR_CLOSED;
+    }
+    if (sasl->step == 1) {
+        refusal_keep(sasl, challenge);
+        out_put_byte(ret, 1);
+        return ERR_OK;
+    }
+    why_set(why, "the broker refused the access token, and then did not: %s", sasl->refusal);
+    return ERR_AUTH;
+}
+
 /* In the order of enum sasl_mechanism, as `words`. */
 static const struct mechanism mechanisms[] = {
     [SASL_PLAIN] = {"PLAIN", plain_next, HASH_SHA256},
     [SASL_SCRAM_SHA_256] = {"SCRAM-SHA-256", scram_mechanism_next, HASH_SHA256},
     [SASL_SCRAM_SHA_512] = {"SCRAM-SHA-512", scram_mechanism_next, HASH_SHA512},
+    [SASL_OAUTHBEARER] = {"OAUTHBEARER", oauth_next, HASH_SHA256},
 };
-static const char *const words[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL};
+static const char *const words[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", NULL};
 
 static enum err scram_mechanism_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                                      struct why *why)
@@ -56,6 +103,63 @@ static enum err scram_mechanism_next(struct sasl *sasl, struct slice challenge, 
     return scram_next(sasl->scram, challenge, ret, why);
 }
 
+/* The URL is said in texts and logs: it must hold no password. */
+static enum err url_check(const void *value, struct why *why)
+{
+    const char *url = *(const char *const *)value;
+    if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) || strchr(url, '@')) {
+        why_set(why, "sasl.oauth.url must begin with http:// or https://, and hold no user");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+static const struct option extension_item = {.kind = OPTION_TEXT, .min = 1, .max = 256};
+
+static const struct option oauth_table[] = {
+    {.name = "url",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct oauth_options, url),
+     .min = 8,
+     .max = 2048,
+     .check = url_check,
+     .help = "The token endpoint, for example https://login.example.com/oauth2/token."},
+    {.name = "client_id",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct oauth_options, client_id),
+     .min = 1,
+     .max = 1024,
+     .help = "The name by which the endpoint knows this client (grant client_credentials)."},
+    {.name = "client_secret",
+     .kind = OPTION_SECRET,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct oauth_options, client_secret),
+     .max = 2048,
+     .help = "Its secret; \"${file:PATH}\" keeps it out of this file."},
+    {.name = "scope",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct oauth_options, scope),
+     .max = 1024,
+     .help = "The scope to ask for; none when not given."},
+    {.name = "extensions",
+     .kind = OPTION_MAP,
+     .offset = offsetof(struct oauth_options, extensions),
+     .max = 16,
+     .item = &extension_item,
+     .help = "Extensions for the broker, such as logicalCluster and identityPoolId of Confluent "
+             "Cloud."},
+    {.name = "tls",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct oauth_options, tls),
+     .record = tls_client_table,
+     .record_size = sizeof(struct tls_options),
+     .help = "TLS settings of an https URL."},
+    {.name = NULL},
+};
+
 const struct option sasl_table[] = {
     {.name = "mechanism",
      .kind = OPTION_CHOICE,
@@ -63,7 +167,7 @@ const struct option sasl_table[] = {
      .initial = "PLAIN",
      .words = words,
      .help = "How to log in. PLAIN sends the password as it is: use it with tls. SCRAM proves it, "
-             "and that the broker knows it too."},
+             "and that the broker knows it too. OAUTHBEARER shows an access token."},
     {.name = "user",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct sasl_options, user),
@@ -75,11 +179,51 @@ const struct option sasl_table[] = {
      .offset = offsetof(struct sasl_options, password),
      .max = 2048,
      .help = "The password; \"${file:PATH}\" keeps it out of this file."},
+    {.name = "oauth",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct sasl_options, oauth),
+     .record = oauth_table,
+     .record_size = sizeof(struct oauth_options),
+     .help = "Where OAUTHBEARER's access tokens come from: OAuth 2.0, client credentials."},
     {.name = NULL},
 };
 
+/* RFC 7628, 3.1: a name of letters that is not "auth", and visible text. */
+static enum err extensions_check(const struct option_map *map, struct why *why)
+{
+    const char *const *values = map->items;
+    size_t size = 0;
+    for (size_t i = 0; i < map->count; i++) {
+        const char *name = map->names[i];
+        bool good = strcmp(name, "auth") != 0 && name[0];
+        for (const char *c = name; *c; c++) {
+            good = good && ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z'));
+        }
+        for (const char *c = values[i]; *c; c++) {
+            good = good && *c >= ' ' && *c <= '~';
+        }
+        size += strlen(name) + strlen(values[i]) + 2;
+        if (!good || size > SASL_EXTENSIONS_SIZE_MAX) {
+            why_set(why,
+                    "sasl.oauth.extensions: \"%.60s\" is none: names are letters, values printable "
+                    "ASCII, all together at most %d bytes",
+                    name, SASL_EXTENSIONS_SIZE_MAX);
+            return ERR_CONFIG;
+        }
+    }
+    return ERR_OK;
+}
+
 enum err sasl_check(const struct sasl_options *options, struct why *why)
 {
+    if (options->mechanism == SASL_OAUTHBEARER) {
+        if (!options->oauth.is_set) {
+            why_set(why, "sasl: OAUTHBEARER needs \"oauth\" with url, client_id, client_secret");
+            return ERR_CONFIG;
+        }
+        return extensions_check(&options->oauth.extensions, why);
+    }
     if (!options->user || !options->password) {
         why_set(why, "sasl: %s needs \"user\" and \"password\"", sasl_name(options));
         return ERR_CONFIG;

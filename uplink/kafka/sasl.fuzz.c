@@ -48,13 +48,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {.mechanism = SASL_PLAIN, .user = "weir", .password = "secret"},
         {.mechanism = SASL_SCRAM_SHA_256, .user = "we=ir,", .password = "secret"},
         {.mechanism = SASL_SCRAM_SHA_512, .user = "weir", .password = "secret"},
+        {.mechanism = SASL_OAUTHBEARER},
     };
     struct slice rest = {data + 1, size - 1};
     static uint8_t tokens[2][SASL_TOKEN_SIZE_MAX], challenge[4096];
     if (size == 0) {
         return 0;
     }
-    struct sasl_store store = {.options = &logins[data[0] % ARRAY_COUNT(logins)]};
+    struct sasl_store store = {.token = "token", .options = &logins[data[0] % ARRAY_COUNT(logins)]};
     struct sasl sasl;
     struct why why = {""};
     sasl_init(&sasl, &store);

@@ -8,10 +8,24 @@
 #include "ports/lib/hash.h"
 #include "ports/option.h"
 #include "ports/slice.h"
+#include "ports/tls.h"
 
-#define SASL_TOKEN_SIZE_MAX 8192 /* an access token may be long */
+#define SASL_ACCESS_TOKEN_SIZE_MAX 8192
+#define SASL_EXTENSIONS_SIZE_MAX 1500
+#define SASL_TOKEN_SIZE_MAX (SASL_ACCESS_TOKEN_SIZE_MAX + SASL_EXTENSIONS_SIZE_MAX + 64)
 
-enum sasl_mechanism { SASL_PLAIN, SASL_SCRAM_SHA_256, SASL_SCRAM_SHA_512 };
+enum sasl_mechanism { SASL_PLAIN, SASL_SCRAM_SHA_256, SASL_SCRAM_SHA_512, SASL_OAUTHBEARER };
+
+/* Its "oauth" object: where access tokens come from. */
+struct oauth_options {
+    bool is_set;
+    const char *url;
+    const char *client_id;
+    const char *client_secret;
+    const char *scope;
+    struct option_map extensions; /* const char * */
+    struct tls_options tls;
+};
 
 /* The "sasl" object of the uplink. */
 struct sasl_options {
@@ -19,6 +33,7 @@ struct sasl_options {
     int64_t mechanism; /* enum sasl_mechanism */
     const char *user;
     const char *password;
+    struct oauth_options oauth;
 };
 extern const struct option sasl_table[];
 /* Has the mechanism what it needs? */
@@ -38,6 +53,7 @@ struct scram_keys {
 struct sasl_store {
     const struct sasl_options *options;
     struct scram_keys scram;
+    const char *token; /* for OAUTHBEARER; NULL: none is there */
 };
 
 struct scram;
@@ -47,6 +63,7 @@ struct sasl {
     struct sasl_store *store;
     unsigned step;
     struct scram *scram; /* under way */
+    char refusal[120];   /* what an OAUTHBEARER broker said against the token */
 };
 
 /* "PLAIN": as SaslHandshake names it. */

@@ -1,0 +1,89 @@
+#include <stdlib.h>
+
+#include "ports/lib/json.h"
+#include "uplink/kafka/oauth.h"
+
+/* What may stand in a header, and in the message to the broker (RFC 6750, 2.1, and a little more). */
+static bool token_is_plain(struct slice token)
+{
+    for (size_t i = 0; i < token.size; i++) {
+        if (token.data[i] <= ' ' || token.data[i] > '~') {
+            return false;
+        }
+    }
+    return token.size > 0 && token.size <= SASL_ACCESS_TOKEN_SIZE_MAX;
+}
+
+static void error_put(char ret[160], struct slice text)
+{
+    size_t at = strlen(ret);
+    if (at > 0 && at < 158) {
+        memcpy(ret + at, ": ", 2);
+        at += 2;
+    }
+    for (size_t i = 0; i < text.size && at < 159; i++) {
+        ret[at++] = (char)(text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?');
+    }
+    ret[at < 159 ? at : 159] = '\0';
+}
+
+/* A text without its quotes; a number as it is written, for some write it as a text. */
+static struct slice plain(struct slice value, struct out *scratch)
+{
+    struct json_reader reader;
+    struct json_token token;
+    struct slice text;
+    json_init(&reader, value);
+    if (json_next(&reader, &token) || token.kind != JSON_STRING ||
+        json_string(&token, scratch, &text)) {
+        return value;
+    }
+    return text;
+}
+
+static bool seconds(struct slice text, uint64_t *ret)
+{
+    char number[20];
+    char *end;
+    if (!slice_to_text(text, number, sizeof number) || number[0] < '0' || number[0] > '9') {
+        return false;
+    }
+    *ret = strtoull(number, &end, 10);
+    return *ret > 0 && (*end == '\0' || *end == '.');
+}
+
+static void member(struct slice key, struct slice value, struct oauth_answer *answer,
+                   char ret_error[160])
+{
+    if (slice_equal_text(key, "access_token")) {
+        answer->token = value;
+    } else if (slice_equal_text(key, "expires_in")) {
+        uint64_t lifetime_s;
+        answer->lifetime_s = seconds(value, &lifetime_s) ? lifetime_s : answer->lifetime_s;
+    } else if (slice_equal_text(key, "error") || slice_equal_text(key, "error_description")) {
+        error_put(ret_error, value);
+    }
+}
+
+enum err oauth_answer_parse(struct slice body, struct out *scratch, struct oauth_answer *ret,
+                            char ret_error[160])
+{
+    struct json_reader reader;
+    struct json_token token;
+    struct oauth_answer answer = {.lifetime_s = OAUTH_LIFETIME_S_DEFAULT};
+    struct slice key, value;
+    ret_error[0] = '\0';
+    json_init(&reader, body);
+    if (json_next(&reader, &token) || token.kind != JSON_OBJECT_BEGIN) {
+        return ERR_CORRUPT;
+    }
+    enum err e;
+    while (!(e = json_member(&reader, scratch, &key, &value))) {
+        member(key, plain(value, scratch), &answer, ret_error);
+    }
+    if (e != ERR_CLOSED || !token_is_plain(answer.token)) {
+        return ERR_CORRUPT;
+    }
+    *ret = answer;
+    return ERR_OK;
+}
