@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
 
@@ -5,11 +7,41 @@ static const char *const timestamp_words[] = {"send", "event", NULL};
 static const char *const topic_create_words[] = {"never", "broker", "always", NULL};
 static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 static enum err broker_check(const void *value, struct why *why)
 {
+    const char *text = *(const char *const *)value;
     struct slice host;
     uint16_t port;
-    return cluster_broker_parse(*(const char *const *)value, &host, &port, why);
+    if (text[strspn(text, LETTERS "[]:%")]) {
+        why_set(why,
+                "\"%s\" is no broker: write host:port, one in each text of the list, without "
+                "spaces and without a scheme like kafka://",
+                text);
+        return ERR_CONFIG;
+    }
+    return cluster_broker_parse(text, &host, &port, why);
+}
+
+static enum err topic_check(const void *value, struct why *why)
+{
+    const char *text = *(const char *const *)value;
+    for (const char *c = text; *c;) {
+        size_t size = strspn(c, LETTERS);
+        size += strncmp(c + size, "{stream}", 8) == 0  ? 8
+                : strncmp(c + size, "{agent}", 7) == 0 ? 7
+                                                       : 0;
+        if (size == 0) {
+            why_set(why,
+                    "topic \"%s\" can't be used from \"%s\" on: letters, digits, dots, _ and - "
+                    "are allowed; {stream} and {agent} are filled in",
+                    text, c);
+            return ERR_CONFIG;
+        }
+        c += size;
+    }
+    return ERR_OK;
 }
 
 static const struct option broker_item = {
@@ -32,6 +64,7 @@ const struct option kafka_table[] = {
      .min = 1,
      .max = 249,
      .initial = "{stream}",
+     .check = topic_check,
      .help = "The topic; {stream} and {agent} stand for the names of stream and agent."},
     {.name = "client_id",
      .kind = OPTION_TEXT,
