@@ -19,6 +19,8 @@ enum err inbox_open(struct inbox **ret, struct loop *loop, size_t count_max,
 /* Any thread. ERR_FULL: count_max items wait; the item stays the caller's. ERR_CLOSED: inbox_stop()
  * was called. */
 enum err inbox_put(struct inbox *inbox, struct inbox_item *item) MUST_USE;
+/* Receives what is there now, without waiting for the loop's turn. Loop thread. */
+void inbox_drain(struct inbox *inbox);
 /* From now on put() answers ERR_CLOSED. */
 void inbox_stop(struct inbox *inbox);
 /* No thread may be in put() any more. What still waits is received first. NULL is allowed. */

@@ -79,6 +79,10 @@ struct listener_options {
     uint16_t port;    /* 0: the system chooses; see listener_port() */
     struct tls *tls;
     size_t connection_max; /* 0: 64; further ones are closed at once and counted */
+    /* IPv4 loopback: only sockets of this process may connect, others are closed at once and
+     * counted as refused. What they send is acknowledged at once (TCP_QUICKACK), because a library
+     * may not have set TCP_NODELAY. */
+    bool own_only;
 };
 
 /* `accepted` gets an open stream (TLS handshake done) and sets its handler and context by
@@ -91,8 +95,8 @@ uint16_t listener_port(const struct listener *listener);
 /* Since it was opened. */
 struct listener_counts {
     uint64_t accepted;
-    uint64_t refused;        /* beyond connection_max, or no memory or descriptor for it */
-    uint64_t failed;         /* in the TLS handshake */
+    uint64_t refused; /* beyond connection_max, no memory or descriptor for it, or not our own */
+    uint64_t failed;  /* in the TLS handshake */
     struct why last_failure; /* of these */
 };
 void listener_counts(const struct listener *listener, struct listener_counts *ret);

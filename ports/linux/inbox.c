@@ -48,6 +48,9 @@ static bool inbox_receive(struct inbox *inbox)
         item->next = NULL;
         inbox->receive(inbox->context, item);
         if (closed) {
+            if (outer) {
+                *outer = true; /* a drain within */
+            }
             return false;
         }
     }
@@ -132,6 +135,11 @@ enum err inbox_put(struct inbox *inbox, struct inbox_item *item)
     }
     pthread_mutex_unlock(&inbox->lock);
     return e;
+}
+
+void inbox_drain(struct inbox *inbox)
+{
+    (void)inbox_receive(inbox); /* false: it is closed, and not ours to look at any more */
 }
 
 void inbox_stop(struct inbox *inbox)

@@ -29,6 +29,7 @@ struct listener {
     void (*accepted)(void *context, struct stream *stream);
     void *context;
     size_t connection_max;
+    bool own_only;
     size_t connection_count;
     struct stream *streams;
     bool *closed_within; /* set when listener_close() is called by accepted() */
@@ -96,6 +97,7 @@ static void listener_adopt(struct listener *listener, int fd, const struct socka
     if (!listener->path) {
         socket_configure(fd, 0, 0);
     }
+    stream->quick_ack = listener->own_only;
     enum err e = stream_adopt(stream, fd, listener->tls, NULL, 0);
     if (e) {
         stream_fail(stream, e);
@@ -129,7 +131,8 @@ static void listener_accept_ready(struct watch *watch, unsigned events)
         if (fd < 0) {
             continue; /* that connection is gone already (accept(2), "Error handling") */
         }
-        if (listener->connection_count == listener->connection_max) {
+        if (listener->connection_count == listener->connection_max ||
+            (listener->own_only && !socket_is_own(fd))) {
             close(fd);
             listener->counts.refused++;
             continue;
@@ -295,6 +298,7 @@ enum err listener_open(struct listener **ret, struct loop *loop,
     listener->context = context;
     listener->connection_max =
         options->connection_max ? options->connection_max : LISTENER_CONNECTION_MAX;
+    listener->own_only = options->own_only;
     timer_init(&listener->rest, loop, listener_rest_fire);
     enum err e = listener_bind(listener, options, why);
     if (e) {

@@ -1,5 +1,6 @@
 /* What a stream does with its TCP socket. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -54,12 +55,54 @@ void socket_forget_unsent(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once); /* as above */
 }
 
+static bool address_equal(const struct sockaddr_in *a, const struct sockaddr_in *b)
+{
+    return a->sin_family == AF_INET && b->sin_family == AF_INET && a->sin_port == b->sin_port &&
+           a->sin_addr.s_addr == b->sin_addr.s_addr;
+}
+
+static bool is_other_end(int fd, const struct sockaddr_in *local, const struct sockaddr_in *peer)
+{
+    struct sockaddr_in its_local = {0};
+    struct sockaddr_in its_peer = {0};
+    socklen_t size = sizeof its_local;
+    socklen_t peer_size = sizeof its_peer;
+    return getsockname(fd, (struct sockaddr *)&its_local, &size) == 0 &&
+           address_equal(&its_local, peer) &&
+           getpeername(fd, (struct sockaddr *)&its_peer, &peer_size) == 0 &&
+           address_equal(&its_peer, local);
+}
+
+bool socket_is_own(int fd)
+{
+    struct sockaddr_in local = {0};
+    struct sockaddr_in peer = {0};
+    socklen_t size = sizeof local;
+    socklen_t peer_size = sizeof peer;
+    DIR *folder = opendir("/proc/self/fd");
+    bool found = false;
+    if (folder && getsockname(fd, (struct sockaddr *)&local, &size) == 0 &&
+        getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0) {
+        for (struct dirent *d = readdir(folder); d && !found; d = readdir(folder)) {
+            found = d->d_name[0] != '.' &&
+                    is_other_end((int)strtol(d->d_name, NULL, 10), &local, &peer);
+        }
+    }
+    if (folder) {
+        closedir(folder);
+    }
+    return found;
+}
+
 enum err socket_receive(void *context, uint8_t *data, size_t size, size_t *ret_size)
 {
     struct stream *stream = context;
     for (;;) {
         ssize_t got = recv(stream->fd, data, size, 0);
         if (got >= 0) {
+            if (stream->quick_ack) {
+                option_set(stream->fd, IPPROTO_TCP, TCP_QUICKACK, 1); /* it wears off */
+            }
             *ret_size = (size_t)got;
             return ERR_OK;
         }

@@ -42,6 +42,7 @@ struct stream {
     bool hung_up;        /* the socket says so, while reading is paused */
     bool reported;       /* on_closed was called */
     bool closed;         /* stream_close() was called */
+    bool quick_ack;      /* what is received is acknowledged at once */
     unsigned busy;       /* calls of the user's under way: freed after the last */
     int transport_errno;
     enum err e;
@@ -67,6 +68,9 @@ void address_format(const struct sockaddr *address, char *text, size_t text_size
 void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size);
 /* Closing it resets the connection. */
 void socket_forget_unsent(int fd);
+
+/* Does the other end of this accepted IPv4 connection belong to this process? */
+bool socket_is_own(int fd) MUST_USE;
 
 /* The transport of a TLS session, or of the stream itself; `context` is the stream. ERR_AGAIN: not
  * now. Size 0 received: the peer has ended. */

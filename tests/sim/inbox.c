@@ -73,6 +73,11 @@ enum err inbox_put(struct inbox *inbox, struct inbox_item *item)
     return ERR_OK;
 }
 
+void inbox_drain(struct inbox *inbox)
+{
+    inbox_receive(inbox, inbox->count_max);
+}
+
 void inbox_stop(struct inbox *inbox)
 {
     inbox->stopped = true;
