@@ -54,6 +54,7 @@ static enum err driver_host_open(struct intake *intake, size_t index, struct why
         struct driver_setup setup = {.host = host,
                                      .loop = intake->setup.loop,
                                      .names = intake->setup.names,
+                                     .agent_id = intake->setup.agent_id,
                                      .options = host->config->options};
         e = host->config->class_->open(&host->driver, &setup, why);
     }

@@ -167,6 +167,23 @@ enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice 
     return ERR_OK;
 }
 
+enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct slice value,
+                              uint64_t *ret_ticket)
+{
+    uint64_t commit;
+    struct cursor_change change = {.driver = host->number, .key = key, .value = value};
+    if (store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
+        return refuse(host);
+    }
+    ticket_give(host, commit, ret_ticket);
+    return ERR_OK;
+}
+
+void driver_commit(struct driver_host *host)
+{
+    store_commit_now(host->intake->setup.store);
+}
+
 void driver_cursor_each(struct driver_host *host,
                         void (*each)(void *context, uint32_t key, struct slice value),
                         void *context)

@@ -100,27 +100,6 @@ static bool list_has(const struct option_list *list, const char *name)
     return list->count == 0;
 }
 
-/* The names of objects that say something for single streams. */
-static void load_check_stream_maps(struct load *load, const struct config_uplink *uplink)
-{
-    const struct option *row = uplink->options ? uplink->class_->options : NULL;
-    for (; row && row->name; row++) {
-        if (!(row->flags & OPTION_STREAMS)) {
-            continue;
-        }
-        const struct option_map *map = (const void *)((const char *)uplink->options + row->offset);
-        const struct json_node *node = load_node(load, "uplinks", uplink->name, row->name);
-        for (size_t i = 0; i < map->count; i++) {
-            if (map->names[i] && strcmp(map->names[i], CONFIG_EVENTS_STREAM) != 0) {
-                load_check_reference(load, node_at(node, i)->name_offset,
-                                     memory_format(load->config->memory, "$.uplinks.%s.%s.%s",
-                                                   uplink->name, row->name, map->names[i]),
-                                     map->names[i], true);
-            }
-        }
-    }
-}
-
 /* Would the agent's own events go to a place of their own, rather than among those of a stream? */
 static bool keeps_streams_apart(const struct config_uplink *uplink)
 {
@@ -134,6 +113,56 @@ static bool keeps_streams_apart(const struct config_uplink *uplink)
     const char *text =
         *(const char *const *)(const void *)((const char *)uplink->options + row->offset);
     return text && strstr(text, "{stream}");
+}
+
+/* A level with a '*' in it becomes '+'. */
+static const char *topic_filter(struct load *load, const char *pattern)
+{
+    char *filter = memory_take(load->config->memory, strlen(pattern) + 1);
+    if (!filter) {
+        return pattern;
+    }
+    char *end = filter;
+    while (*pattern) {
+        size_t size = strcspn(pattern, "/");
+        if (memchr(pattern, '*', size)) {
+            *end++ = '+';
+        } else {
+            memcpy(end, pattern, size);
+            end += size;
+        }
+        pattern += size;
+        if (*pattern == '/') {
+            *end++ = *pattern++;
+        }
+    }
+    *end = 0;
+    return filter;
+}
+
+/* The topics that a driver subscribes to, when it is not told others. */
+static void load_route_topics(struct load *load, struct config_driver *driver)
+{
+    const struct option *row = driver->class_->options;
+    while (row->name && !(row->flags & OPTION_ROUTE_TOPICS)) {
+        row++;
+    }
+    if (!row->name || !driver->options) {
+        return;
+    }
+    struct option_list *list = (void *)((char *)driver->options + row->offset);
+    const struct route_options *routes = driver->common.routes.items;
+    const char **items =
+        memory_take(load->config->memory, (driver->common.routes.count + 1) * sizeof *items);
+    if (list->count || !items) {
+        return;
+    }
+    list->items = items;
+    for (size_t i = 0; i < driver->common.routes.count; i++) {
+        if (routes[i].topic) {
+            items[list->count++] = topic_filter(load, routes[i].topic);
+        }
+    }
 }
 
 /* What a driver or uplink says about its options together; once nothing else is wrong. */
@@ -215,12 +244,12 @@ void load_check(struct load *load)
     for (size_t i = 0; i < config->driver_count; i++) {
         if (config->drivers[i].class_) {
             load_check_driver(load, &config->drivers[i]);
+            load_route_topics(load, &config->drivers[i]);
         }
     }
     for (size_t i = 0; i < config->uplink_count; i++) {
         load_check_names(load, "uplinks", config->uplinks[i].name,
                          &config->uplinks[i].common.streams, true);
-        load_check_stream_maps(load, &config->uplinks[i]);
     }
     load_check_shares(load);
     load_connect(load);

@@ -36,7 +36,7 @@ struct config_driver {
     const char *name;
     const struct driver_class *class_;
     struct driver_common common;
-    const void *options; /* the filled struct of the class */
+    void *options; /* the filled struct of the class */
 };
 
 struct config_uplink {

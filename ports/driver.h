@@ -30,6 +30,14 @@ enum err driver_offer(struct driver_host *host, const struct event *event, uint6
  * rides in the next commit. An empty value deletes the cursor. ERR_FULL as with driver_offer. */
 enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice value) MUST_USE;
 
+/* The same, committed at once, and with a ticket as an event has it: stored() tells when the cursor
+ * is durable. */
+enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct slice value,
+                              uint64_t *ret_ticket) MUST_USE;
+
+/* A peer sends nothing more until what was offered is stored: it is committed now. */
+void driver_commit(struct driver_host *host);
+
 /* Calls `each` for every stored cursor of this driver, in the order of keys. Only during open(). */
 void driver_cursor_each(struct driver_host *host,
                         void (*each)(void *context, uint32_t key, struct slice value),
@@ -52,6 +60,7 @@ struct driver_setup {
     struct driver_host *host;
     struct loop *loop;
     struct names *names;
+    const char *agent_id;
     const void *options; /* the filled struct of the class; lives longer than the driver */
 };
 

@@ -116,6 +116,21 @@ enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice 
     return ERR_OK;
 }
 
+enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct slice value,
+                              uint64_t *ret_ticket)
+{
+    enum err e = driver_cursor_set(host, key, value);
+    if (!e) {
+        *ret_ticket = ++host->ticket;
+    }
+    return e;
+}
+
+void driver_commit(struct driver_host *host)
+{
+    host->commit_now_count++;
+}
+
 void driver_cursor_each(struct driver_host *host,
                         void (*each)(void *context, uint32_t key, struct slice value),
                         void *context)

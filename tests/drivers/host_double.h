@@ -35,10 +35,11 @@ struct driver_host {
     size_t cursor_count;
     struct host_cursor *pending; /* in order */
     size_t pending_count;
-    size_t room;            /* events and cursors that are admitted before ERR_FULL */
-    size_t refused_count;   /* ERR_FULL answers */
-    uint64_t ticket;        /* the last one given, in this life of the driver */
-    const char *aside_text; /* a body that holds it is set aside; NULL: none */
+    size_t room;             /* events and cursors that are admitted before ERR_FULL */
+    size_t refused_count;    /* ERR_FULL answers */
+    size_t commit_now_count; /* driver_commit() */
+    uint64_t ticket;         /* the last one given, in this life of the driver */
+    const char *aside_text;  /* a body that holds it is set aside; NULL: none */
     char aside[160];
     struct host_count counts[32];
     size_t count_count;
