@@ -1,3 +1,4 @@
 #include "drivers/drivers.h"
 
-const struct driver_class *const driver_classes[] = {&http_class, &replay_class, &tail_class, NULL};
+const struct driver_class *const driver_classes[] = {&http_class, &mqtt_class, &replay_class,
+                                                     &tail_class, NULL};

@@ -7,6 +7,7 @@
 extern const struct driver_class tail_class;
 extern const struct driver_class http_class;
 extern const struct driver_class replay_class;
+extern const struct driver_class mqtt_class;
 
 /* The port that an http driver listens on: with port 0 in its settings the system chooses. */
 uint16_t http_driver_port(const struct driver *driver);
