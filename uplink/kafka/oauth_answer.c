@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "ports/lib/json.h"
 #include "uplink/kafka/oauth.h"
@@ -30,15 +31,14 @@ static void error_put(char ret[160], struct slice text)
 /* A text without its quotes; a number as it is written, for some write it as a text. */
 static struct slice plain(struct slice value, struct out *scratch)
 {
-    struct json_reader reader;
-    struct json_token token;
-    struct slice text;
-    json_init(&reader, value);
-    if (json_next(&reader, &token) || token.kind != JSON_STRING ||
-        json_string(&token, scratch, &text)) {
+    if (value.size < 2 || value.data[0] != '"') {
         return value;
     }
-    return text;
+    struct json_token token = {.kind = JSON_STRING,
+                               .text = {value.data + 1, value.size - 2},
+                               .has_escapes = memchr(value.data, '\\', value.size) != NULL};
+    struct slice text;
+    return json_string(&token, scratch, &text) ? value : text;
 }
 
 static bool seconds(struct slice text, uint64_t *ret)
