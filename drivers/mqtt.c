@@ -222,6 +222,7 @@ static void mqtt_close(struct driver *driver)
     }
     free(mqtt->ring);
     free(mqtt->filters);
+    sparkplug_close(mqtt->sparkplug);
     mqtt_ids_release(&mqtt->ids);
     tls_close(mqtt->tls);
     free(mqtt);
@@ -318,6 +319,10 @@ static enum err mqtt_open_memory(struct mqtt_driver *mqtt)
     enum err e = mqtt_ids_init(&mqtt->ids, key);
     mqtt->ring = calloc(MQTT_RING, sizeof *mqtt->ring);
     if (e || !mqtt->ring) {
+        return ERR_NOMEM;
+    }
+    if (mqtt->options->payload == MQTT_PAYLOAD_SPARKPLUG_B &&
+        sparkplug_open(&mqtt->sparkplug, MQTT_JSON_SIZE_MAX)) {
         return ERR_NOMEM;
     }
     driver_cursor_each(mqtt->host, mqtt_restore, mqtt);

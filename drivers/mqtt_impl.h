@@ -8,10 +8,11 @@
 #include "drivers/mqtt_gate.h"
 #include "drivers/mqtt_ids.h"
 #include "drivers/mqtt_window.h"
+#include "drivers/sparkplug.h"
 #include "ports/tls.h"
 
 enum mqtt_protocol { MQTT_PROTOCOL_5, MQTT_PROTOCOL_311 };
-enum mqtt_payload { MQTT_PAYLOAD_JSON, MQTT_PAYLOAD_RAW };
+enum mqtt_payload { MQTT_PAYLOAD_JSON, MQTT_PAYLOAD_RAW, MQTT_PAYLOAD_SPARKPLUG_B };
 enum mqtt_dedupe { MQTT_DEDUPE_PACKET_ID, MQTT_DEDUPE_OFF };
 
 struct mqtt_options {
@@ -66,6 +67,7 @@ bool mqtt_filter_covers(const char *a, const char *b);
 #define MQTT_UNSTORED_COUNT_MAX MQTT_GATE_COUNT_MAX
 #define MQTT_UNSTORED_SIZE_MAX (1024 * 1024)
 #define MQTT_RING (2 * MQTT_UNSTORED_COUNT_MAX)
+#define MQTT_JSON_SIZE_MAX (1024 * 1024) /* of a Sparkplug message as JSON */
 #define MQTT_PROPERTY_MAX 64 /* user properties that become fields; further ones are left out */
 
 /* A message that has arrived; number n, from 1, is in ring[n % MQTT_RING]. */
@@ -107,6 +109,8 @@ struct mqtt_driver {
     uint64_t connect_ms;
     bool was_idle;
     char source[EVENT_SUBJECT_SIZE_MAX];
+    struct sparkplug *sparkplug; /* NULL: payloads are something else */
+    struct why unusable;         /* why a payload is none */
 };
 
 /* --- mqtt_offer.c --- */

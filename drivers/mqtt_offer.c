@@ -27,6 +27,27 @@ static size_t read_properties(const struct mqtt_item *item, struct field fields[
     return count;
 }
 
+/* The body as intake takes it. *ret_unnamed: metrics whose name is not known. */
+static void make_body(struct mqtt_driver *mqtt, const struct mqtt_item *item, struct event *event,
+                      uint32_t *ret_unnamed)
+{
+    event->body = item->payload;
+    event->body_kind = mqtt->options->payload == MQTT_PAYLOAD_RAW ? BODY_RAW : BODY_JSON;
+    if (!mqtt->sparkplug) {
+        return;
+    }
+    struct sparkplug_message message;
+    if (sparkplug_read(mqtt->sparkplug, item->topic, item->payload, &message, &mqtt->unusable)) {
+        event->body_kind = BODY_RAW;
+        event->unusable = mqtt->unusable.text;
+        return;
+    }
+    event->body = message.text;
+    event->has_time = message.has_time;
+    event->time_us = message.time_us;
+    *ret_unnamed = message.unnamed;
+}
+
 static enum err offer_event(struct mqtt_driver *mqtt, const struct mqtt_item *item, uint64_t hash,
                             bool is_remembered)
 {
@@ -36,20 +57,22 @@ static enum err offer_event(struct mqtt_driver *mqtt, const struct mqtt_item *it
     (void)snprintf(mqtt->source, sizeof mqtt->source, "mqtt %.*s%s", topic_size,
                    (const char *)item->topic.data,
                    item->is_retained ? " (retained)" : ""); /* cut is fine */
-    struct event event = {.body_kind =
-                              mqtt->options->payload == MQTT_PAYLOAD_RAW ? BODY_RAW : BODY_JSON,
-                          .body = item->payload,
-                          .fields = fields,
+    uint32_t unnamed = 0;
+    struct event event = {.fields = fields,
                           .field_count = read_properties(item, fields),
                           .subject = item->topic,
                           .source = slice_of_text(mqtt->source),
                           .wants_ack = item->qos > 0};
+    make_body(mqtt, item, &event, &unnamed);
     if (is_remembered) {
         mqtt_ids_stage(&mqtt->ids, item->id, hash, &event.cursor_key, &event.cursor);
     }
     enum err e = driver_offer(mqtt->host, &event, &mqtt->ticket, NULL);
     if (!e && is_remembered) {
         mqtt_ids_keep(&mqtt->ids);
+    }
+    if (!e && unnamed) {
+        driver_count(mqtt->host, "unnamed_metrics", unnamed);
     }
     return e;
 }

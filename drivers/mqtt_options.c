@@ -55,7 +55,7 @@ static enum err filter_check(const void *value, struct why *why)
 }
 
 static const char *const protocol_words[] = {"5", "3.1.1", NULL};
-static const char *const payload_words[] = {"json", "raw", NULL};
+static const char *const payload_words[] = {"json", "raw", "sparkplug_b", NULL};
 static const char *const dedupe_words[] = {"packet_id", "off", NULL};
 
 static const struct option topic_item = {
@@ -156,7 +156,11 @@ const struct option mqtt_options_table[] = {
      MQTT_ROW(payload),
      .initial = "json",
      .words = payload_words,
-     .help = "What the payloads are: JSON, or bytes that become one value."},
+     .help =
+         "What the payloads are: JSON; raw, bytes that become one value; or sparkplug_b, of which "
+         "each message becomes an object with `type`, `group`, `node`, `device`, `timestamp`, "
+         "`seq` and the array `metrics` (`name`, `alias`, `timestamp`, `datatype`, `value`, "
+         "`quality`, ...)."},
     {.name = "user_properties",
      .kind = OPTION_BOOL,
      MQTT_ROW(user_properties),
