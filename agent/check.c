@@ -96,6 +96,45 @@ static void check_options(struct place *place, const struct option *table, const
     }
 }
 
+/* --- tombstones --- */
+
+static enum err check_tombstone(const struct config_stream *s, const struct config_uplink *u,
+                                const char *field, struct why *why)
+{
+    struct avro_schema *schema = NULL;
+    struct key key;
+    if (!s->options.key) {
+        why_set(why, "a tombstone says which key is gone, and stream %s has none: set its key",
+                s->name);
+        return ERR_CONFIG;
+    }
+    if (u->common.partition_by == UPLINK_BY_AGENT) {
+        why_set(why, "with partition_by \"agent\" the key is the agent's name, and all that it "
+                     "sent would be gone: set partition_by to \"key\"");
+        return ERR_CONFIG;
+    }
+    if (agent_schema_load(s->options.schema, &schema, NULL)) {
+        return ERR_OK; /* which is told of the stream */
+    }
+    enum err e = key_find_flag(&key, schema, field, why);
+    avro_schema_close(schema);
+    return e;
+}
+
+static void check_tombstones(const struct config *config, const struct config_uplink *u,
+                             struct config_report *report)
+{
+    for (size_t i = 0; u->class_->tombstone && i < config->stream_count; i++) {
+        const struct config_stream *s = &config->streams[i];
+        const char *field = u->class_->tombstone(u->options, s->name);
+        struct why why = {""};
+        if (field && check_tombstone(s, u, field, &why)) {
+            struct place place = {config, report, {"uplinks", u->name, "per_stream", s->name}, 4};
+            place_wrong(&place, "tombstone", why.text);
+        }
+    }
+}
+
 void agent_check(const struct config *config, struct config_report *report)
 {
     for (size_t i = 0; i < config->stream_count; i++) {
@@ -110,5 +149,6 @@ void agent_check(const struct config *config, struct config_report *report)
         const struct config_uplink *u = &config->uplinks[i];
         struct place place = {config, report, {"uplinks", u->name}, 2};
         check_options(&place, u->class_->options, u->options);
+        check_tombstones(config, u, report);
     }
 }

@@ -52,6 +52,18 @@ static void build_done(struct job *job)
     forward_worked(CONTAINER_OF(job, struct forward, job));
 }
 
+/* A version of the schema that has no such field has no tombstones. */
+static struct key flow_tombstone(const struct flow *flow, const struct forward_schema *schema)
+{
+    const struct forward_uplink *setup = &flow->host->setup;
+    const char *field = setup->class_->tombstone
+                            ? setup->class_->tombstone(setup->options, flow->stream->info.name)
+                            : NULL;
+    struct key found;
+    bool has_field = field && schema->parsed && !key_find_flag(&found, schema->parsed, field, NULL);
+    return has_field ? found : (struct key){0};
+}
+
 /* The schema of the rows is known now, and so the target of a new parcel. False: the flow has to
  * wait. */
 static bool forward_find_target(struct forward *forward, struct flow *flow)
@@ -67,6 +79,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     }
     task->schema = &schema->info;
     task->target = flow->target;
+    task->tombstone = flow_tombstone(flow, schema);
     if (!task->cut) {
         task->key = forward_schema_key(schema, flow->parcel.key);
         return true;

@@ -51,6 +51,36 @@ enum err key_find(struct key *ret, const struct avro_schema *schema, const char 
     return ERR_OK;
 }
 
+static bool can_be_flag(const struct avro_node *node)
+{
+    bool has_boolean = node->kind == AVRO_BOOLEAN;
+    for (uint32_t i = 0; node->kind == AVRO_UNION && i < node->branch_count; i++) {
+        if (node->branches[i]->kind != AVRO_BOOLEAN && node->branches[i]->kind != AVRO_NULL) {
+            return false;
+        }
+        has_boolean = has_boolean || node->branches[i]->kind == AVRO_BOOLEAN;
+    }
+    return has_boolean;
+}
+
+enum err key_find_flag(struct key *ret, const struct avro_schema *schema, const char *field,
+                       struct why *why)
+{
+    const struct avro_node *root = avro_schema_root(schema);
+    int32_t index = root->kind == AVRO_RECORD ? avro_field_find(root, slice_of_text(field), 0) : -1;
+    if (index < 0) {
+        why_set(why, "the schema has no field \"%s\"", field);
+        return ERR_CONFIG;
+    }
+    if (!can_be_flag(root->fields[index].node)) {
+        why_set(why, "field \"%s\" is a %s: a boolean is wanted, or null or a boolean", field,
+                avro_kind_name(root->fields[index].node->kind));
+        return ERR_CONFIG;
+    }
+    *ret = (struct key){schema, (uint32_t)index};
+    return ERR_OK;
+}
+
 static struct slice number_text(int64_t number, struct out *scratch)
 {
     size_t start = scratch->size;
@@ -97,4 +127,10 @@ struct slice key_of(const struct key *key, struct slice datum, struct out *scrat
         }
     }
     return key_value(root->fields[key->field].node, datum, scratch);
+}
+
+bool key_flag(const struct key *flag, struct slice datum)
+{
+    struct out none = out_over(NULL, 0);
+    return slice_equal_text(key_of(flag, datum, &none), "true");
 }

@@ -21,6 +21,13 @@ struct key {
 enum err key_find(struct key *ret, const struct avro_schema *schema, const char *field,
                   struct why *why) MUST_USE;
 
+/* Likewise a field that is true or false, or may be null. */
+enum err key_find_flag(struct key *ret, const struct avro_schema *schema, const char *field,
+                       struct why *why) MUST_USE;
+
+/* Is the field that key_find_flag() found true? False without one. */
+bool key_flag(const struct key *flag, struct slice datum);
+
 /* The key as it goes out: text and bytes as they are (pointing into the datum), an enum's symbol,
  * numbers as decimal text in `scratch`. data NULL: null, or no key. `datum` is complete or has
  * fills behind the key. */

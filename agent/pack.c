@@ -231,6 +231,13 @@ static void find_parts(struct pack *pack, const struct pack_task *task)
     }
 }
 
+/* Only with a key of its own: by the agent's a topic would forget all that it sent. */
+static bool row_is_tombstone(const struct pack *pack, const struct pack_task *task, size_t index)
+{
+    return task->parcel->key >= PARCEL_KEY_FIELD && pack->keys[index].data &&
+           key_flag(&task->tombstone, pack->datums[index]);
+}
+
 /* Lays out the rows of one part. On ERR_REJECTED *ret_bad is the row that can't be sent. */
 static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t index,
                         struct batch *batch, size_t *ret_bad)
@@ -256,7 +263,8 @@ static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t inde
         struct layout_row lr = {.key = pack->keys[i],
                                 .datum = pack->datums[i],
                                 .sequence = row->sequence,
-                                .time_us = row->trust == TIME_BOOT ? 0 : row->time_us};
+                                .time_us = row->trust == TIME_BOOT ? 0 : row->time_us,
+                                .is_tombstone = row_is_tombstone(pack, task, i)};
         *ret_bad = i;
         e = layout_add(builder, &lr);
         batch->first = packed->event_count++ ? batch->first : row->sequence;

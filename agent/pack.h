@@ -43,6 +43,7 @@ struct pack_task {
     const struct forward_stream *stream;
     const struct schema_info *schema; /* of the rows */
     struct key key;                   /* with a parcel that exists: what its `key` says */
+    struct key tombstone;             /* the field that makes an event a tombstone */
     const char *agent_key;            /* the key with PARCEL_KEY_AGENT */
     const char *identity;             /* agent id/incarnation, for {id} fields */
     struct target target;

@@ -100,6 +100,27 @@ static bool list_has(const struct option_list *list, const char *name)
     return list->count == 0;
 }
 
+/* The names of objects that say something for single streams. */
+static void load_check_stream_maps(struct load *load, const struct config_uplink *uplink)
+{
+    const struct option *row = uplink->options ? uplink->class_->options : NULL;
+    for (; row && row->name; row++) {
+        if (!(row->flags & OPTION_STREAMS)) {
+            continue;
+        }
+        const struct option_map *map = (const void *)((const char *)uplink->options + row->offset);
+        const struct json_node *node = load_node(load, "uplinks", uplink->name, row->name);
+        for (size_t i = 0; i < map->count; i++) {
+            if (map->names[i] && strcmp(map->names[i], CONFIG_EVENTS_STREAM) != 0) {
+                load_check_reference(load, node_at(node, i)->name_offset,
+                                     memory_format(load->config->memory, "$.uplinks.%s.%s.%s",
+                                                   uplink->name, row->name, map->names[i]),
+                                     map->names[i], true);
+            }
+        }
+    }
+}
+
 /* Would the agent's own events go to a place of their own, rather than among those of a stream? */
 static bool keeps_streams_apart(const struct config_uplink *uplink)
 {
@@ -250,6 +271,7 @@ void load_check(struct load *load)
     for (size_t i = 0; i < config->uplink_count; i++) {
         load_check_names(load, "uplinks", config->uplinks[i].name,
                          &config->uplinks[i].common.streams, true);
+        load_check_stream_maps(load, &config->uplinks[i]);
     }
     load_check_shares(load);
     load_connect(load);

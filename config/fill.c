@@ -220,6 +220,19 @@ static void fill_member(struct fill *fill, const struct fill_value *value)
     }
 }
 
+/* What is said about a name that is no setting; NULL: nothing special. */
+static const char *fill_none(const struct fill_record *record, const char *name)
+{
+    for (size_t t = 0; t < 2; t++) {
+        for (const struct option *row = record->tables[t]; row && row->name; row++) {
+            if ((row->flags & OPTION_NONE) && strcmp(row->name, name) == 0) {
+                return row->help;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* Names that no table of the record has. */
 static void fill_check_names(struct fill *fill, const struct fill_record *record)
 {
@@ -228,7 +241,8 @@ static void fill_check_names(struct fill *fill, const struct fill_record *record
     for (size_t t = 0; t < 2; t++) {
         for (const struct option *row = record->tables[t]; row && row->name; row++) {
             assert(count < CANDIDATE_MAX);
-            candidates[count++] = row->name;
+            candidates[count] = row->name;
+            count += !(row->flags & OPTION_NONE);
         }
     }
     candidates[count] = NULL;
@@ -237,10 +251,15 @@ static void fill_check_names(struct fill *fill, const struct fill_record *record
         while (i < count && strcmp(candidates[i], child->name) != 0) {
             i++;
         }
-        if (i == count) {
-            fill_unknown(fill, child,
-                         memory_format(fill->memory, "%s.%s", record->path, child->name),
-                         candidates);
+        if (i < count) {
+            continue;
+        }
+        const char *path = memory_format(fill->memory, "%s.%s", record->path, child->name);
+        const char *none = fill_none(record, child->name);
+        if (none) {
+            fill_wrong(fill, child->name_offset, path, "%s", none);
+        } else {
+            fill_unknown(fill, child, path, candidates);
         }
     }
 }
@@ -255,6 +274,9 @@ void fill_run(struct fill *fill)
         for (size_t t = 0; t < 2; t++) {
             for (const struct option *row = record->tables[t]; row && row->name; row++) {
                 const struct json_node *node = json_node_find(record->node, row->name);
+                if (row->flags & OPTION_NONE) {
+                    continue;
+                }
                 fill_member(
                     fill, &(struct fill_value){
                               .option = row,

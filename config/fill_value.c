@@ -185,9 +185,13 @@ void fill_wrong_kind(struct fill *fill, const struct fill_value *value)
         fill_wrong(fill, value->offset, value->path, "%.*s is no whole number of 64 bits",
                    node->text.size > 40 ? 40 : (int)node->text.size, (const char *)node->text.data);
     } else {
+        bool is_bare = option->kind == OPTION_BOOL || option->kind == OPTION_INT;
+        const char *hint = node->kind != JSON_STRING     ? ""
+                           : is_bare                     ? " (without quotes)"
+                           : option->kind == OPTION_LIST ? ": put it into brackets, [ \"...\" ]"
+                                                         : "";
         fill_wrong(fill, value->offset, value->path, "%s, but %s is wanted%s",
-                   fill_kind_name(node->kind), fill_wanted(option),
-                   node->kind == JSON_STRING ? " (without quotes)" : "");
+                   fill_kind_name(node->kind), fill_wanted(option), hint);
     }
 }
 

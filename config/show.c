@@ -205,6 +205,9 @@ static bool show_next_row(struct show *show, struct show_frame *frame)
         }
     }
     const struct option *option = frame->rows++;
+    if (option->flags & OPTION_NONE) {
+        return true;
+    }
     const uint8_t *member = frame->base + option->offset;
     if (!show_has(option, member)) {
         return true;

@@ -1,8 +1,10 @@
 #include <string.h>
+#include <strings.h>
 
 #include "config/fill.h"
 
 #define SUGGEST_SIZE_MAX 40
+#define SUGGEST_PREFIX_MIN 4
 
 static unsigned smaller(unsigned a, unsigned b)
 {
@@ -35,23 +37,37 @@ static unsigned suggest_distance(const char *a, const char *b)
     return rows[a_size % 3][b_size];
 }
 
+/* "username" for "user", "compression" for "compression_level"; "plain" for "PLAIN". */
+static const char *suggest_alike(const char *name, const char *const *candidates)
+{
+    size_t size = strlen(name);
+    for (; *candidates; candidates++) {
+        size_t other = strlen(*candidates);
+        size_t common = size < other ? size : other;
+        if (common >= SUGGEST_PREFIX_MIN && strncasecmp(name, *candidates, common) == 0) {
+            return *candidates;
+        }
+    }
+    return NULL;
+}
+
 const char *suggest_name(const char *name, const char *const *candidates)
 {
     const char *best = NULL;
     size_t size = strlen(name);
     unsigned limit = (unsigned)(size < 4 ? 1 : size / 3);
     if (size > SUGGEST_SIZE_MAX) {
-        return NULL;
+        return suggest_alike(name, candidates);
     }
-    for (; *candidates; candidates++) {
-        if (strlen(*candidates) > SUGGEST_SIZE_MAX) {
+    for (const char *const *c = candidates; *c; c++) {
+        if (strlen(*c) > SUGGEST_SIZE_MAX) {
             continue;
         }
-        unsigned distance = suggest_distance(name, *candidates);
+        unsigned distance = suggest_distance(name, *c);
         if (distance <= limit) {
-            best = *candidates;
+            best = *c;
             limit = distance - (distance > 0);
         }
     }
-    return best;
+    return best ? best : suggest_alike(name, candidates);
 }

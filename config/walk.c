@@ -13,6 +13,9 @@ enum walk_step walk_next(struct walk *walk, const struct option **ret)
         return WALK_END;
     }
     const struct option *row = walk->rows[walk->depth - 1];
+    while (row->flags & OPTION_NONE) {
+        row = ++walk->rows[walk->depth - 1];
+    }
     if (!row->name) {
         walk->depth--;
         *ret = walk->depth ? walk->outer[walk->depth] : NULL;

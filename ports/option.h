@@ -36,10 +36,12 @@ enum option_flag {
     OPTION_MISSING_OK = 2,  /* RECORD: not given it stays zeroed; `is_set`, a bool at offset 0 */
     OPTION_FILE_EXISTS = 4, /* PATH: must be a readable file when checked */
     OPTION_HIDDEN = 8,      /* not in the reference */
-    OPTION_ROUTE_TOPICS =
-        32, /* LIST of TEXT of a driver: not given, the topics of its routes, as MQTT
-                                 writes them: a level with a '*' in it becomes '+' */
     OPTION_PER_STREAM = 16, /* TEXT of an uplink: streams go apart only when it holds "{stream}" */
+    OPTION_STREAMS = 32,    /* MAP of an uplink: its names are names of streams */
+    OPTION_NONE = 64, /* no setting, though people look for one: whoever writes it is told `help` */
+    /* LIST of TEXT of a driver: not given, the topics of its routes, as MQTT writes them: a level
+     * with a '*' in it becomes '+' */
+    OPTION_ROUTE_TOPICS = 128,
 };
 
 struct option {

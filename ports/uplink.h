@@ -50,7 +50,7 @@ struct target {
 /* One message: with rows one event, with columns many. */
 struct message {
     struct slice key;  /* data NULL: no key */
-    struct slice body; /* prefix included */
+    struct slice body; /* prefix included; data NULL: a tombstone, only with a key */
     uint64_t sequence; /* of its first event */
     int64_t time_us;   /* of its first event */
     uint32_t event_count;
@@ -157,6 +157,9 @@ struct uplink_class {
     /* Pure. `key` may have data NULL; `sequence` spreads events without a key. Result <
      * partition_count. */
     uint32_t (*place)(const struct target *target, struct slice key, uint64_t sequence);
+    /* The field of the stream's events that says "what was known of this key is gone": where it is
+     * true the message has no body. NULL: the stream has none, or the uplink no such messages. */
+    const char *(*tombstone)(const void *options, const char *stream);
     /* Pure but for the options: lays the messages of one part into `ret` as they will go out; what
      * assign() gives is patched in later by send(). ERR_FULL: does not fit request_size_max or
      * `ret`: the caller takes fewer events. */

@@ -84,6 +84,10 @@ def test_single_mistakes():
             ("a negative duration", set_("buffer", "commit_interval", "-1 s"), "$.buffer.commit_interval", "is no duration"),
             ("text for a number", set_("streams", "raw", "priority", "3"), "$.streams.raw.priority", "without quotes"),
             ("a fraction", set_("streams", "raw", "priority", 3.5), "$.streams.raw.priority", "3.5 is no whole number"),
+            ("a name that goes on", lambda c: c["uplinks"].update(k={**kafka, "sasl": {**kafka["sasl"], "username": "u"}}), "$.uplinks.k.sasl.username", 'did you mean "user"?'),
+            ("a name cut short", lambda c: c["uplinks"].update(k={**kafka, "compression": "zstd"}), "$.uplinks.k.compression", 'did you mean "compression_level"?'),
+            ("small letters", lambda c: c["uplinks"].update(k={**kafka, "sasl": {**kafka["sasl"], "mechanism": "plain"}}), "$.uplinks.k.sasl.mechanism", 'did you mean "PLAIN"?'),
+            ("a text for a list", lambda c: c["uplinks"].update(k={**kafka, "brokers": "b:9092"}), "$.uplinks.k.brokers", "put it into brackets"),
             ("null", set_("streams", "raw", "priority", None), "$.streams.raw.priority", "null, but a whole number"),
             ("a choice", set_("streams", "raw", "when_full", "drop"), "$.streams.raw.when_full", "is none of block, drop_oldest"),
             ("a truth in quotes", set_(*post, "insecure", "true"), "$.drivers.post.insecure", "true or false is wanted (without quotes)"),
@@ -129,6 +133,20 @@ def test_single_mistakes():
             ("a reference without end", set_("agent", "id", "${env:X"), "$.agent.id", "a ${ without its }"),
             ("a secret of the wrong kind", set_(*post, "token", [HUSH]), "$.drivers.post.token", "a list [], but a text is wanted"),
             ("a broker without a port", lambda c: c["uplinks"].update(k={**kafka, "brokers": ["b:x"]}), "$.uplinks.k.brokers[0]", "host:port"),
+            ("a broker with a scheme", lambda c: c["uplinks"].update(k={**kafka, "brokers": ["kafka://b:9092"]}), "$.uplinks.k.brokers[0]", "without a scheme"),
+            ("two brokers in one text", lambda c: c["uplinks"].update(k={**kafka, "brokers": ["a:1,b:1"]}), "$.uplinks.k.brokers[0]", "one in each text"),
+            ("a topic with a space", lambda c: c["uplinks"].update(k={**kafka, "topic": "{stream} x"}), "$.uplinks.k.topic", 'from " x" on'),
+            ("a topic of nothing", lambda c: c["uplinks"].update(k={**kafka, "topic": "a.{agent}-{streem}"}), "$.uplinks.k.topic", 'from "{streem}" on'),
+            ("acks", lambda c: c["uplinks"].update(k={**kafka, "acks": "all"}), "$.uplinks.k.acks", "all replicas in sync"),
+            ("a header with a name of ours", lambda c: c["uplinks"].update(k={**kafka, "headers_set": {"weir_id": "x"}}), "$.uplinks.k", "weir_id"),
+            ("settings of a stream that is none", lambda c: c["uplinks"].update(k={**kafka, "per_stream": {"typd": {}}}), "$.uplinks.k.per_stream.typd", 'did you mean "typed"?'),
+            ("a size that is too small", lambda c: c["uplinks"].update(k={**kafka, "per_stream": {"typed": {"message_size_max": "1 KiB"}}}),
+             "$.uplinks.k.per_stream.typed.message_size_max", "at least 4096 B"),
+            *[(f"tombstones by {field} of {stream}", lambda c, s=stream, f=field, m=more: c["uplinks"].update(k={**kafka, **m, "per_stream": {s: {"tombstone": f}}}),
+               f"$.uplinks.k.per_stream.{stream}.tombstone", text) for stream, field, more, text in [
+                  ("typed", "gone", {}, 'no field "gone"'), ("typed", "n", {}, 'field "n" is a long: a boolean'),
+                  ("typed", "t", {}, 'field "t" is a union: a boolean'), ("raw", "x", {}, "stream raw has none: set its key"),
+                  ("typed", "k", {"partition_by": "agent"}, 'set partition_by to "key"')]],
             ("a registry that is no URL", lambda c: c["uplinks"].update(k={**kafka, "registry": {"url": "registry:8081"}}), "$.uplinks.k.registry.url", "http://"),
             ("a URL with a password", lambda c: c["uplinks"].update(k={**kafka, "registry": {"url": f"http://u:{HUSH}@r"}}), "$.uplinks.k.registry.url", "registry.user"),
             ("a name pattern", set_(*files, "name", "all.avro"), "$.uplinks.files.name", "must hold {stream}")]:
@@ -243,6 +261,8 @@ def test_schema_and_examples():
         r = run("check", path, env={**os.environ, "WEIR_DEMO": work, "WEIR_DEMO_PORT": "8080", "WEIR_DEMO_KAFKA_PORT": "19092"})
         check(f"{path} is fine", r.returncode == 0, r.stderr)
     config = configuration(8080)
+    config["uplinks"]["k"] = {"type": "kafka", "brokers": ["b"], "headers_set": {"site": "{agent}"},
+                              "per_stream": {"raw": {}, "typed": {"message_size_max": "64 KiB"}}}
     check("a good file fits", not mistakes(config, schema), str(mistakes(config, schema)))
     shown = json.loads(run("config", "show", write("good.json", json.dumps(config))).stdout)
     check("what config show prints fits", not mistakes(shown, schema), str(mistakes(shown, schema)))

@@ -156,7 +156,8 @@ def test_mistakes(kafka, registry):
     expect("a missing topic", kafka.uplink("good", topic="{stream}-x"), ("error", "topic", "topic good-x", "it is not there, or may not be seen"))
     by_all = {"type": "kafka", "brokers": [f"127.0.0.1:{kafka.port}"], "streams": ["good"], "topic": "{stream}-x"}
     expect("a missing topic that would be seen", by_all, ("error", "topic", "topic good-x", "the brokers create none"))
-    expect("a missing topic that is not to be made", {**by_all, "topic_create": False}, ("error", "topic", "topic good-x", "topic_create is false"))
+    expect("a missing topic that is not to be made", {**by_all, "topic_create": "never"}, ("error", "topic", "topic good-x", "topic_create is never"))
+    expect("a missing topic that is to be made", {**by_all, "topic_create": "always"}, ("warning", "topic", "topic good-x", "will be created"), code=0)
     expect("no right to write", kafka.uplink("denied"), ("error", "topic", "rights on topic denied", "weir may not write"))
     expect("no right to read, or to see settings", kafka.uplink("unread"), ("warning", "in_doubt", "rights on topic unread", "give it Read"),
            ("warning", "topic", "settings of topic unread", "DescribeConfigs"), code=0)

@@ -143,6 +143,19 @@ static void call_set_retry_after(struct http_call *call)
     call->answer.retry_after_ms = seconds * 1000;
 }
 
+/* "Failed to connect to 127.0.0.1 port 1 after 3 ms: ...": without the time the text is the same at
+ * the next try, and need not be logged again. */
+static void text_without_time(char *text)
+{
+    char *after = strstr(text, " after ");
+    char *rest = after ? after + strlen(" after ") : NULL;
+    size_t digits = rest ? strspn(rest, "0123456789") : 0;
+    if (digits > 0 && strncmp(rest + digits, " ms", 3) == 0) {
+        rest += digits + 3;
+        memmove(after, rest, strlen(rest) + 1);
+    }
+}
+
 static void call_set_outcome(struct http_call *call, CURLcode code)
 {
     struct http_answer *answer = &call->answer;
@@ -163,6 +176,7 @@ static void call_set_outcome(struct http_call *call, CURLcode code)
     } else if (call->too_large) {
         why_set(why, "the answer is larger than %zu bytes", call->request->answer_size_max);
     } else {
+        text_without_time(call->error);
         why_set(why, "%s", call->error[0] ? call->error : curl_easy_strerror(code));
     }
     why_add(why, "%s %s", call->request->method, call->query.host);

@@ -247,6 +247,38 @@ static void a_key_is_the_value_of_its_field(void **state)
     avro_schema_close(schema);
 }
 
+static void a_flag_is_a_field_that_is_true(void **state)
+{
+    (void)state;
+    struct avro_schema *schema = NULL;
+    struct key flag;
+    struct why why;
+    struct slice datum = {(const uint8_t *)"\x04no\x01\x02\x00", 6};
+    assert_int_equal(avro_schema_parse(&schema,
+                                       SLICE("{\"type\":\"record\",\"name\":\"T\",\"fields\":["
+                                             "{\"name\":\"s\",\"type\":\"string\"},"
+                                             "{\"name\":\"on\",\"type\":\"boolean\"},"
+                                             "{\"name\":\"may\",\"type\":[\"null\",\"boolean\"]},"
+                                             "{\"name\":\"or\",\"type\":[\"boolean\",\"string\"]},"
+                                             "{\"name\":\"none\",\"type\":[\"null\"]}]}"),
+                                       NULL),
+                     ERR_OK);
+    assert_int_equal(key_find_flag(&flag, schema, "on", &why), ERR_OK);
+    assert_true(key_flag(&flag, datum));
+    assert_false(key_flag(&flag, (struct slice){datum.data, 3}));
+    assert_int_equal(key_find_flag(&flag, schema, "may", &why), ERR_OK);
+    assert_false(key_flag(&flag, datum));
+    assert_true(key_flag(&flag, (struct slice){(const uint8_t *)"\x00\x00\x02\x01", 4}));
+    assert_false(key_flag(&flag, (struct slice){(const uint8_t *)"\x00\x01\x00", 3}));
+    assert_int_equal(key_find_flag(&flag, schema, "s", &why), ERR_CONFIG);
+    assert_int_equal(key_find_flag(&flag, schema, "or", &why), ERR_CONFIG);
+    assert_int_equal(key_find_flag(&flag, schema, "none", &why), ERR_CONFIG);
+    assert_int_equal(key_find_flag(&flag, schema, "nothing", &why), ERR_CONFIG);
+    flag = (struct key){0};
+    assert_false(key_flag(&flag, datum));
+    avro_schema_close(schema);
+}
+
 static void not_every_field_can_be_a_key(void **state)
 {
     (void)state;
@@ -279,6 +311,7 @@ int main(void)
         cmocka_unit_test(only_times_need_the_clock),
         cmocka_unit_test(a_key_is_the_value_of_its_field),
         cmocka_unit_test(not_every_field_can_be_a_key),
+        cmocka_unit_test(a_flag_is_a_field_that_is_true),
     };
     return cmocka_run_group_tests_name("agent/plain parts", tests, NULL, NULL);
 }

@@ -101,6 +101,49 @@ static void batches_round_trip(void **state)
     zstd_decoder_close(decoder);
 }
 
+/* A key without a value, and headers that are the same for each record. */
+static void tombstones_and_headers(void **state)
+{
+    (void)state;
+    uint8_t memory[256], header_memory[64];
+    struct out headers = out_over(header_memory, sizeof header_memory);
+    records_header_put(&headers, SLICE("site"), SLICE("north"));
+    records_header_put(&headers, SLICE("e"), SLICE(""));
+    struct message messages[] = {{.key = SLICE("k"), .sequence = 7, .event_count = 1},
+                                 {.key = SLICE("k"), .body = SLICE("x"), .sequence = 8}};
+    for (unsigned kind = 0; kind < 4; kind++) {
+        bool identity = kind & 1, packed = kind & 2;
+        struct records_options options = {.compression_level = packed ? 3 : 0,
+                                          .identity = identity ? "a/1" : NULL,
+                                          .stream_name = "s",
+                                          .headers = out_slice(&headers),
+                                          .header_count = 2};
+        struct out o = out_over(memory, sizeof memory);
+        assert_int_equal(records_build(&options, messages, 2, &o), ERR_OK);
+        if (kind == 0) {
+            static const uint8_t rest[] = {42,  0,   0,   0,   2,   'k', 1,   4, /* value -1 */
+                                           8,   's', 'i', 't', 'e', 10,  'n', 'o',
+                                           'r', 't', 'h', 2,   'e', 0};
+            assert_memory_equal(o.data + RECORDS_HEAD_SIZE, rest, sizeof rest);
+        }
+        struct records_numbers numbers = {.sent_ms = 1};
+        records_patch(o.data, o.size, &numbers);
+        struct records_head head;
+        assert_int_equal(records_head_parse(out_slice(&o), &head), ERR_OK);
+        if (packed) {
+            continue;
+        }
+        struct record record;
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(records_next(&head.records, &record), ERR_OK);
+            assert_true(slice_equal_text(record.key, "k"));
+            assert_int_equal(record.body.data == NULL, i == 0);
+            assert_int_equal(record.header_count, identity ? 3 : 2);
+            assert_true(slice_equal_text(record.header_name, identity ? "weir_id" : "site"));
+        }
+    }
+}
+
 static void small_room_overflows(void **state)
 {
     (void)state;
@@ -139,12 +182,17 @@ static void rows_lays_out(void **state)
     row.datum = SLICE("abcde");
     assert_int_equal(layout_add(builder, &row), ERR_OK);
     assert_int_equal(layout_add(builder, &row), ERR_FULL); /* 2 bytes of room are left */
+    row.is_tombstone = true;
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
     size_t count;
     uint32_t per_record;
     assert_int_equal(layout_finish(builder, &count, &per_record), ERR_OK);
     layout_close(builder);
-    assert_int_equal(count, 2);
+    assert_int_equal(count, 3);
     assert_int_equal(per_record, 1);
+    assert_true(slice_equal_text(messages[2].key, "k"));
+    assert_null(messages[2].body.data);
+    assert_int_equal(messages[2].body.size, 0);
     assert_true(slice_equal_text(messages[0].body, "PP12345"));
     assert_true(slice_equal_text(messages[1].body, "PPabcde"));
     assert_int_equal(messages[0].sequence, 4);
@@ -155,7 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_is_golden),      cmocka_unit_test(batches_round_trip),
         cmocka_unit_test(small_room_overflows), cmocka_unit_test(sequences_go_round),
-        cmocka_unit_test(rows_lays_out),
+        cmocka_unit_test(rows_lays_out),        cmocka_unit_test(tombstones_and_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -255,6 +255,32 @@ static void outages_are_waited_out(void **state)
     scene_end(scene);
 }
 
+/* Each subject is asked for again; what the log is told stays the same. */
+static void one_that_does_not_answer_is_told_once(void **state)
+{
+    (void)state;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    struct why why, first = {""};
+    uint8_t prefix[REGISTRY_PREFIX_SIZE];
+    scene_begin(scene, "200 {}");
+    scene->options.url = "http://127.0.0.1:1";
+    struct schema_info other = scene->host.schema;
+    other.number++;
+    assert_int_equal(registry_prefix(scene->registry, "t", &scene->host.schema, prefix, &why),
+                     ERR_AGAIN);
+    assert_int_equal(registry_prefix(scene->registry, "u", &other, prefix, &why), ERR_AGAIN);
+    for (unsigned i = 0; i < 300; i++) {
+        host_run(&scene->host, 10);
+        const struct why *fault = registry_fault(scene->registry);
+        first = first.text[0] || !fault ? first : *fault;
+        assert_string_equal(fault ? fault->text : "", first.text);
+    }
+    assert_non_null(
+        strstr(first.text, "no answer from the schema registry at http://127.0.0.1:1:"));
+    scene_end(scene);
+}
+
 /* Longer than the first pause of its own would be. */
 static void a_pause_that_is_asked_for_is_made(void **state)
 {
@@ -316,6 +342,7 @@ int main(void)
         cmocka_unit_test(registers_and_remembers),
         cmocka_unit_test(refusals_park),
         cmocka_unit_test(outages_are_waited_out),
+        cmocka_unit_test(one_that_does_not_answer_is_told_once),
         cmocka_unit_test(a_pause_that_is_asked_for_is_made),
         cmocka_unit_test(subjects),
         cmocka_unit_test(urls_are_checked),

@@ -14,7 +14,10 @@
 #define CLOCK_LOOK_MS 1000
 #define KEYLESS_RUN 1024      /* events without a key change the partition after so many */
 #define ANSWER_MARGIN_MS 5000 /* the broker's own time limit comes first */
-#define SINGLE_OBJECT_SIZE 10 /* Avro, single-object encoding: C3 01 and the fingerprint */
+#define HEADER_NAME_SIZE_MAX 64
+#define HEADER_VALUE_SIZE_MAX 512 /* filled in */
+#define HEADERS_SIZE_MAX 4096     /* all of headers_set */
+#define SINGLE_OBJECT_SIZE 10     /* Avro, single-object encoding: C3 01 and the fingerprint */
 
 static struct kafka *kafka_of(struct uplink *uplink)
 {
@@ -34,22 +37,28 @@ static bool topic_is_allowed(const char *name)
            size;
 }
 
+static void pattern_put(const char *pattern, const char *stream, struct slice agent_id,
+                        struct out *o)
+{
+    for (const char *c = pattern; *c;) {
+        if (strncmp(c, "{stream}", 8) == 0) {
+            out_put_text(o, stream);
+            c += 8;
+        } else if (strncmp(c, "{agent}", 7) == 0) {
+            out_put_slice(o, agent_id);
+            c += 7;
+        } else {
+            out_put_byte(o, (uint8_t)*c++);
+        }
+    }
+}
+
 enum err kafka_topic_put(const char *pattern, const char *stream, const char *agent_id,
                          char ret[TARGET_NAME_SIZE_MAX], struct why *why)
 {
     char name[TARGET_NAME_SIZE_MAX];
     struct out o = out_over(name, sizeof name - 1);
-    for (const char *c = pattern; *c;) {
-        if (strncmp(c, "{stream}", 8) == 0) {
-            out_put_text(&o, stream);
-            c += 8;
-        } else if (strncmp(c, "{agent}", 7) == 0) {
-            out_put_text(&o, agent_id);
-            c += 7;
-        } else {
-            out_put_byte(&o, (uint8_t)*c++);
-        }
-    }
+    pattern_put(pattern, stream, slice_of_text(agent_id), &o);
     name[o.size] = '\0';
     if (o.overflow || !topic_is_allowed(name)) {
         why_set(
@@ -63,11 +72,51 @@ enum err kafka_topic_put(const char *pattern, const char *stream, const char *ag
     return ERR_OK;
 }
 
+/* --- settings of one stream --- */
+
+static const struct kafka_stream_options *stream_options(const struct kafka_options *options,
+                                                         const char *stream)
+{
+    static const struct kafka_stream_options none = {0};
+    const struct kafka_stream_options *items = options->per_stream.items;
+    for (size_t i = 0; i < options->per_stream.count; i++) {
+        if (strcmp(options->per_stream.names[i], stream) == 0) {
+            return &items[i];
+        }
+    }
+    return &none;
+}
+
+uint32_t kafka_message_size_max(const struct kafka_options *options, const char *stream)
+{
+    int64_t own = stream_options(options, stream)->message_size_max;
+    return (uint32_t)(own ? own : options->message_size_max);
+}
+
+static const char *kafka_tombstone(const void *options, const char *stream)
+{
+    return stream_options(options, stream)->tombstone;
+}
+
+/* The headers of `headers_set`, as they stand in each record. */
+static void headers_put(const struct kafka_options *options, const char *stream,
+                        struct slice agent_id, struct out *ret)
+{
+    const char *const *values = options->headers_set.items;
+    for (size_t i = 0; i < options->headers_set.count; i++) {
+        uint8_t memory[HEADER_VALUE_SIZE_MAX];
+        struct out value = out_over(memory, sizeof memory);
+        pattern_put(values[i], stream, agent_id, &value);
+        ret->overflow = ret->overflow || value.overflow;
+        records_header_put(ret, slice_of_text(options->headers_set.names[i]), out_slice(&value));
+    }
+}
+
 /* --- where to --- */
 
-static uint32_t batch_size_max(struct kafka *k, const char *topic)
+static uint32_t batch_size_max(struct kafka *k, const char *stream, const char *topic)
 {
-    uint32_t size_max = (uint32_t)k->options->message_size_max;
+    uint32_t size_max = kafka_message_size_max(k->options, stream);
     uint32_t request = uplink_request_size(k->host);
     size_max = request < size_max ? request : size_max;
     for (struct topic_limit *limit = k->limits; limit; limit = limit->next) {
@@ -90,6 +139,24 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
     ret->prefix[1] = 0x01;
     memcpy(ret->prefix + 2, schema->fingerprint, sizeof schema->fingerprint);
     ret->prefix_size = SINGLE_OBJECT_SIZE;
+    return ERR_OK;
+}
+
+static enum err record_size(const struct kafka *k, const char *stream, uint32_t *ret,
+                            struct why *why)
+{
+    uint8_t memory[HEADERS_SIZE_MAX];
+    struct out headers = out_over(memory, sizeof memory);
+    headers_put(k->options, stream, slice_of_text(k->agent_id), &headers);
+    uint32_t size_max = kafka_message_size_max(k->options, stream);
+    if (headers.overflow || headers.size > size_max / 2) {
+        why_set(why,
+                "headers_set: too large for stream %s: at most %d bytes, and half of "
+                "message_size_max",
+                stream, HEADERS_SIZE_MAX);
+        return ERR_CONFIG;
+    }
+    *ret = size_max - RECORDS_HEAD_SIZE - RECORDS_OVERHEAD_MAX - (uint32_t)headers.size;
     return ERR_OK;
 }
 
@@ -119,11 +186,12 @@ static enum err kafka_target(struct uplink *uplink, const struct stream_info *st
     }
     assert(target.partition_count > 0);
     memcpy(target.cluster_id, cluster_id(k->cluster), strlen(cluster_id(k->cluster)) + 1);
-    target.request_size_max = batch_size_max(k, target.name);
-    target.record_size_max =
-        (uint32_t)k->options->message_size_max - RECORDS_HEAD_SIZE - RECORDS_OVERHEAD_MAX;
-    *ret = target;
-    return ERR_OK;
+    target.request_size_max = batch_size_max(k, stream->name, target.name);
+    e = record_size(k, stream->name, &target.record_size_max, why);
+    if (!e) {
+        *ret = target;
+    }
+    return e;
 }
 
 static uint32_t kafka_place(const struct target *target, struct slice key, uint64_t sequence)
@@ -134,15 +202,29 @@ static uint32_t kafka_place(const struct target *target, struct slice key, uint6
     return murmur2_partition(key, target->partition_count);
 }
 
+/* "agent/incarnation" without the incarnation. */
+static struct slice identity_agent(const char *identity)
+{
+    const char *slash = identity ? strrchr(identity, '/') : NULL;
+    return slash ? (struct slice){(const uint8_t *)identity, (size_t)(slash - identity)}
+                 : (struct slice){NULL, 0};
+}
+
 static enum err kafka_wrap(const void *options, const struct batch *batch, struct out *ret)
 {
     const struct kafka_options *kafka = options;
     size_t start = ret->size;
+    uint8_t memory[HEADERS_SIZE_MAX];
+    struct out headers = out_over(memory, sizeof memory);
+    headers_put(kafka, batch->stream->name, identity_agent(batch->identity), &headers);
+    assert(!headers.overflow); /* record_size() */
     struct records_options records = {
         .compression_level = (int)kafka->compression_level,
         .event_time = kafka->timestamp == KAFKA_TIME_EVENT,
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,
+        .headers = out_slice(&headers),
+        .header_count = (uint32_t)kafka->headers_set.count,
     };
     enum err e = records_build(&records, batch->messages, batch->message_count, ret);
     /* What has its numbers is sent as it is; and what is one message can't be made smaller here. */
@@ -418,6 +500,17 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
 static enum err kafka_check(const void *options, struct why *why)
 {
     const struct kafka_options *kafka = options;
+    for (size_t i = 0; i < kafka->headers_set.count; i++) {
+        const char *name = kafka->headers_set.names[i];
+        if (!name[0] || strlen(name) > HEADER_NAME_SIZE_MAX ||
+            strcmp(name, RECORDS_HEADER_NAME) == 0) {
+            why_set(why,
+                    "headers_set: \"%.80s\" is no name for a header: 1 to %d bytes, and %s is "
+                    "what `headers` adds",
+                    name, HEADER_NAME_SIZE_MAX, RECORDS_HEADER_NAME);
+            return ERR_CONFIG;
+        }
+    }
     return kafka->sasl.is_set ? sasl_check(&kafka->sasl, why) : ERR_OK;
 }
 
@@ -433,6 +526,7 @@ const struct uplink_class kafka_class = {
     .open = kafka_open,
     .target = kafka_target,
     .place = kafka_place,
+    .tombstone = kafka_tombstone,
     .wrap = kafka_wrap,
     .assign = kafka_assign,
     .send = kafka_send,

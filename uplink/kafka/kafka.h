@@ -8,8 +8,16 @@
 #include "uplink/kafka/sasl.h"
 #include "uplink/registry/registry.h"
 
+#define KAFKA_HEADER_MAX 16 /* of headers_set */
+
 enum kafka_timestamp { KAFKA_TIME_SEND, KAFKA_TIME_EVENT };
 enum kafka_in_doubt { KAFKA_IN_DOUBT_RESEND, KAFKA_IN_DOUBT_SET_ASIDE };
+
+/* What is different for one stream. */
+struct kafka_stream_options {
+    int64_t message_size_max; /* 0: as for all */
+    const char *tombstone;    /* NULL: no tombstones */
+};
 
 struct kafka_options {
     struct option_list brokers; /* const char *: "host:port" */
@@ -20,15 +28,20 @@ struct kafka_options {
     struct registry_options registry;
     int64_t timestamp; /* enum kafka_timestamp */
     bool headers;
+    struct option_map headers_set; /* of const char *, with {stream} and {agent} */
     int64_t compression_level;
     int64_t in_doubt; /* enum kafka_in_doubt */
     int64_t request_timeout_ms;
     int64_t message_size_max;
     int64_t topic_create; /* enum topic_create */
     int64_t clock_wait_ms;
+    struct option_map per_stream; /* of struct kafka_stream_options */
 };
 extern const struct option kafka_table[];
 extern const struct uplink_class kafka_class;
+
+/* Bytes of the largest batch that may go to the topic of this stream. */
+uint32_t kafka_message_size_max(const struct kafka_options *options, const char *stream);
 
 /* The topic's name of a stream. ERR_CONFIG: Kafka does not allow it. */
 enum err kafka_topic_put(const char *pattern, const char *stream, const char *agent_id,

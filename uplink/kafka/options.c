@@ -1,19 +1,83 @@
+#include <string.h>
+
 #include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
+
+#define MESSAGE_SIZE_MIN 4096
 
 static const char *const timestamp_words[] = {"send", "event", NULL};
 static const char *const topic_create_words[] = {"never", "broker", "always", NULL};
 static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 static enum err broker_check(const void *value, struct why *why)
 {
+    const char *text = *(const char *const *)value;
     struct slice host;
     uint16_t port;
-    return cluster_broker_parse(*(const char *const *)value, &host, &port, why);
+    if (text[strspn(text, LETTERS "[]:%")]) {
+        why_set(why,
+                "\"%s\" is no broker: write host:port, one in each text of the list, without "
+                "spaces and without a scheme like kafka://",
+                text);
+        return ERR_CONFIG;
+    }
+    return cluster_broker_parse(text, &host, &port, why);
+}
+
+static enum err topic_check(const void *value, struct why *why)
+{
+    const char *text = *(const char *const *)value;
+    for (const char *c = text; *c;) {
+        size_t size = strspn(c, LETTERS);
+        size += strncmp(c + size, "{stream}", 8) == 0  ? 8
+                : strncmp(c + size, "{agent}", 7) == 0 ? 7
+                                                       : 0;
+        if (size == 0) {
+            why_set(why,
+                    "topic \"%s\" can't be used from \"%s\" on: letters, digits, dots, _ and - "
+                    "are allowed; {stream} and {agent} are filled in",
+                    text, c);
+            return ERR_CONFIG;
+        }
+        c += size;
+    }
+    return ERR_OK;
 }
 
 static const struct option broker_item = {
     .kind = OPTION_TEXT, .min = 1, .max = 300, .check = broker_check};
+
+static const struct option header_item = {.kind = OPTION_TEXT, .max = 256};
+
+static enum err stream_size_check(const void *value, struct why *why)
+{
+    int64_t size = *(const int64_t *)value;
+    if (size == 0 || size >= MESSAGE_SIZE_MIN) {
+        return ERR_OK;
+    }
+    why_set(why, "too small: at least %d B", MESSAGE_SIZE_MIN);
+    return ERR_CONFIG;
+}
+
+static const struct option stream_table[] = {
+    {.name = "message_size_max",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct kafka_stream_options, message_size_max),
+     .max = 1048588,
+     .help = "max.message.bytes of this stream's topic, at least 4 KiB, where it differs from the "
+             "uplink's `message_size_max`; 0 B: it does not.",
+     .check = stream_size_check},
+    {.name = "tombstone",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct kafka_stream_options, tombstone),
+     .min = 1,
+     .help = "A boolean field of the stream's schema: where it is true, the record has the event's "
+             "key and no value, by which a compacted topic forgets that key. The stream needs a "
+             "key; an event without one is sent as it is."},
+    {.name = NULL},
+};
 
 const struct option kafka_table[] = {
     {.name = "brokers",
@@ -32,6 +96,7 @@ const struct option kafka_table[] = {
      .min = 1,
      .max = 249,
      .initial = "{stream}",
+     .check = topic_check,
      .help = "The topic; {stream} and {agent} stand for the names of stream and agent."},
     {.name = "client_id",
      .kind = OPTION_TEXT,
@@ -77,6 +142,14 @@ const struct option kafka_table[] = {
      .initial = "false",
      .help = "Give each record a header weir_id: agent/incarnation/stream/sequence of its "
              "(first) event."},
+    {.name = "headers_set",
+     .kind = OPTION_MAP,
+     .offset = offsetof(struct kafka_options, headers_set),
+     .max = KAFKA_HEADER_MAX,
+     .item = &header_item,
+     .help = "Further headers of each record: name to text, in which {stream} and {agent} stand "
+             "for the names of stream and agent. They are packed with the records, and so cost "
+             "next to nothing."},
     {.name = "compression_level",
      .kind = OPTION_INT,
      .offset = offsetof(struct kafka_options, compression_level),
@@ -102,11 +175,12 @@ const struct option kafka_table[] = {
     {.name = "message_size_max",
      .kind = OPTION_SIZE,
      .offset = offsetof(struct kafka_options, message_size_max),
-     .min = 4096,
+     .min = MESSAGE_SIZE_MIN,
      .max = 1048588,
      .initial = "1048588 B",
      .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is "
-             "found out by itself too, at the price of a refused request."},
+             "found out by itself too, at the price of a refused request. For all topics; "
+             "`per_stream` has it for single ones."},
     {.name = "topic_create",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, topic_create),
@@ -127,5 +201,18 @@ const struct option kafka_table[] = {
              "what was sent before. Then batches go without time stamps, which gives up "
              "exactly-once for what is in flight at a crash, and in_doubt decides about those "
              "that are."},
+    {.name = "per_stream",
+     .kind = OPTION_MAP,
+     .flags = OPTION_STREAMS,
+     .offset = offsetof(struct kafka_options, per_stream),
+     .max = 255,
+     .record = stream_table,
+     .record_size = sizeof(struct kafka_stream_options),
+     .help = "What is different for single streams: name of the stream to settings."},
+    {.name = "acks",
+     .kind = OPTION_INT,
+     .flags = OPTION_NONE,
+     .help = "there is no such setting: a batch is done when all replicas in sync have it "
+             "(acks=all), else it could be lost; leave it out"},
     {.name = NULL},
 };

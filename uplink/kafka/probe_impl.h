@@ -45,7 +45,8 @@ struct probe_topic {
     int16_t settings_error;
     int64_t retention_ms; /* INT64_MAX: for ever */
     int64_t message_size_max;
-    int64_t age_ms_max; /* of an event's own time */
+    int64_t sent_size_max; /* the largest batch that may be sent */
+    int64_t age_ms_max;    /* of an event's own time */
     char cleanup[32], compression[24], stamp[24];
 };
 

@@ -150,7 +150,7 @@ static void tell_missing(struct kafka_probe *p, const struct probe_topic *topic)
 static bool tell_size(struct kafka_probe *p, const struct probe_topic *topic)
 {
     char what[PROBE_WHAT_SIZE];
-    if (topic->message_size_max < 0 || topic->message_size_max >= p->options->message_size_max) {
+    if (topic->message_size_max < 0 || topic->message_size_max >= topic->sent_size_max) {
         return false;
     }
     (void)snprintf(what, sizeof what, "message size of topic %s", topic->name);
@@ -159,7 +159,7 @@ static bool tell_size(struct kafka_probe *p, const struct probe_topic *topic)
                 " bytes (max.message.bytes), and up to %" PRId64
                 " may be sent: set message_size_max to \"%" PRId64
                 " B\", else larger ones are refused before they are cut",
-                topic->message_size_max, p->options->message_size_max, topic->message_size_max);
+                topic->message_size_max, topic->sent_size_max, topic->message_size_max);
     return true;
 }
 

@@ -47,6 +47,9 @@ enum err kafka_probe_topics(struct kafka_probe *p)
             memcpy(topic->name, name, sizeof topic->name);
         }
         topic->keyless = stream->has_key ? topic->keyless : stream->name;
+        uint32_t sent_size_max = kafka_message_size_max(p->options, stream->name);
+        topic->sent_size_max =
+            sent_size_max > topic->sent_size_max ? sent_size_max : topic->sent_size_max;
     }
     return ERR_OK;
 }

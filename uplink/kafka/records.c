@@ -80,6 +80,12 @@ static struct slice header_value(const struct records_options *options,
     return out_slice(scratch);
 }
 
+void records_header_put(struct out *o, struct slice name, struct slice value)
+{
+    put_bytes(o, name);
+    put_bytes(o, value);
+}
+
 static void put_record(const struct records_options *options, const struct message *messages,
                        size_t index, struct out *o)
 {
@@ -90,7 +96,9 @@ static void put_record(const struct records_options *options, const struct messa
     int64_t delta = time_delta(options, messages, index);
     size_t size = 1 + varint_size(delta) + varint_size((int64_t)index);
     size += varint_size(bytes_length(message->key)) + message->key.size;
-    size += varint_size((int64_t)message->body.size) + message->body.size + 1;
+    size += varint_size(bytes_length(message->body)) + message->body.size;
+    uint32_t header_count = options->header_count + (options->identity ? 1 : 0);
+    size += varint_size(header_count) + options->headers.size;
     if (options->identity) {
         id = header_value(options, message, &scratch);
         size += 1 + sizeof RECORDS_HEADER_NAME - 1 + varint_size((int64_t)id.size) + id.size;
@@ -100,13 +108,12 @@ static void put_record(const struct records_options *options, const struct messa
     out_put_varint(o, delta);
     out_put_varint(o, (int64_t)index);
     put_bytes(o, message->key);
-    out_put_varint(o, (int64_t)message->body.size); /* an empty body is not a null one */
-    out_put_slice(o, message->body);
-    out_put_varint(o, options->identity ? 1 : 0);
+    put_bytes(o, message->body);
+    out_put_varint(o, header_count);
     if (options->identity) {
-        put_bytes(o, SLICE(RECORDS_HEADER_NAME));
-        put_bytes(o, id);
+        records_header_put(o, SLICE(RECORDS_HEADER_NAME), id);
     }
+    out_put_slice(o, options->headers);
 }
 
 static enum err put_compressed(const struct records_options *options,
@@ -114,7 +121,8 @@ static enum err put_compressed(const struct records_options *options,
                                struct out *ret)
 {
     size_t size_max = 0;
-    size_t overhead = options->identity ? RECORDS_OVERHEAD_MAX : RECORDS_OVERHEAD_PLAIN;
+    size_t overhead =
+        options->headers.size + (options->identity ? RECORDS_OVERHEAD_MAX : RECORDS_OVERHEAD_PLAIN);
     for (size_t i = 0; i < message_count; i++) {
         size_max += messages[i].key.size + messages[i].body.size + overhead;
     }

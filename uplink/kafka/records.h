@@ -11,7 +11,7 @@
 #define RECORDS_HEAD_SIZE 61                      /* in front of the records */
 #define RECORDS_SEQUENCE_COUNT (INT64_C(1) << 31) /* after 2^31 - 1 comes 0 */
 #define RECORDS_HEADER_NAME "weir_id"
-/* What a record may add to its key and body: with headers the event's id, else only the varints. */
+/* What a record may add to its key, body and `headers`: with an identity the event's id, else only the varints. */
 #define RECORDS_OVERHEAD_MAX 512
 #define RECORDS_OVERHEAD_PLAIN 48
 
@@ -20,7 +20,11 @@ struct records_options {
     bool event_time;         /* time stamps are the messages' own instead of the time of sending */
     const char *identity;    /* each record gets a header "identity/stream/sequence"; NULL: none */
     const char *stream_name; /* with `identity` */
+    struct slice headers;    /* further ones of each record, made by records_header_put() */
+    uint32_t header_count;
 };
+
+void records_header_put(struct out *o, struct slice name, struct slice value);
 
 /* Writes the batch behind what `ret` holds. ERR_FULL: no room in `ret` (which then has
  * overflowed). */

@@ -15,6 +15,7 @@ struct layout_row {
     struct slice datum; /* complete; must stay until layout_finish() */
     uint64_t sequence;
     int64_t time_us;
+    bool is_tombstone; /* the message has a key and no body; only in rows */
 };
 
 struct layout_setup {

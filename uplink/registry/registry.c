@@ -135,7 +135,9 @@ static void entry_answered(struct http_request *request, const struct http_answe
     }
     const char *says = answer.message[0] ? answer.message : "no reason given";
     if (http->e != ERR_OK) {
-        why_set(&entry->why, "no answer from the schema registry at %s: %s", entry->url,
+        /* The same for every subject: what changes is logged. */
+        why_set(&entry->why, "no answer from the schema registry at %s: %s",
+                registry->setup.options->url,
                 http->why.text[0] ? http->why.text : err_name(http->e));
         entry_again(entry, 0);
     } else if (http->status == 200 && answer.has_id) {
