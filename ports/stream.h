@@ -41,7 +41,8 @@ enum err stream_connect(struct stream **ret, struct loop *loop, struct names *na
                         const struct stream_options *options, const struct stream_handler *handler,
                         void *context) MUST_USE;
 
-/* ERR_AGAIN: nothing there now. ERR_CLOSED: the peer has ended; on_closed follows or has come. */
+/* ERR_AGAIN: nothing there now. ERR_CLOSED: the peer has ended; on_closed follows or has come, as
+ * it does with every other error. */
 enum err stream_read(struct stream *stream, uint8_t *data, size_t size, size_t *ret_size) MUST_USE;
 /* Takes as much as fits now (0 is possible): *ret_size < data.size means on_writable will come. */
 enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size) MUST_USE;

@@ -88,7 +88,8 @@ static const struct {
 } alerts[] = {
     {MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE,
      "no common settings, or it wants a certificate that was not shown"},
-    {MBEDTLS_SSL_ALERT_MSG_BAD_CERT, "it finds our certificate damaged"},
+    {MBEDTLS_SSL_ALERT_MSG_BAD_CERT,
+     "our certificate is damaged, or it wants one and got none: see tls.certificate"},
     {MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT, "it can't use our kind of certificate"},
     {MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED, "our certificate is revoked"},
     {MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED, "our certificate has expired, by its clock"},

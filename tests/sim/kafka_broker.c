@@ -212,6 +212,7 @@ void broker_connections_end(struct broker *broker)
 void broker_password_set(struct broker *broker, const char *password)
 {
     broker->options.password = password;
+    broker->password_set_ms = broker->now_ms;
 }
 
 void broker_replace(struct broker *broker, const char *cluster_id)

@@ -48,6 +48,7 @@ struct broker_options {
     const char *password;
     const char *mechanism; /* NULL: PLAIN; SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER: the
                             * password is the token */
+    int64_t password_ms;   /* a password is good for so long, as tokens are; 0: for ever */
     int64_t session_ms;    /* a login is good for so long; 0: for ever */
     int16_t metadata_max;  /* version of Metadata; 0: the newest */
     int16_t describe_max;  /* version of DescribeProducers, -1: an old broker */

@@ -61,6 +61,7 @@ struct broker {
     struct topic *topics[BROKER_TOPIC_MAX];
     unsigned topic_count;
     int64_t now_ms;
+    int64_t password_set_ms;
     int64_t pid_next;
     struct broker_fault faults[BROKER_FAULT_MAX];
     size_t fault_count;
@@ -78,6 +79,7 @@ struct login {
     int64_t done_ms; /* when it logged in; -1: it has not */
     bool begun;      /* the handshake was, the last token has not come */
     unsigned step;
+    int64_t session_ms; /* 0: for ever */
     char nonce[128];
     char auth_message[1024]; /* of SCRAM, so far */
 };

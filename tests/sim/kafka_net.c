@@ -40,6 +40,11 @@ struct kafka_net {
     struct guest guests[GUEST_MAX];
 };
 
+int64_t kafka_net_now_ms(void)
+{
+    return START_MS + (int64_t)(sim_now_us() / 1000);
+}
+
 static void guest_end(struct guest *guest)
 {
     timer_disarm(&guest->due);
@@ -70,7 +75,7 @@ static void guest_write(struct guest *guest)
 static void guest_due(struct timer *timer)
 {
     struct guest *guest = CONTAINER_OF(timer, struct guest, due);
-    broker_time_set(guest->net->broker, START_MS + (int64_t)(sim_now_us() / 1000));
+    broker_time_set(guest->net->broker, kafka_net_now_ms());
     if (guest->peer) {
         guest_write(guest);
     }
@@ -182,7 +187,7 @@ static void on_data(void *context, struct net_peer *wire, struct slice data)
     if (guest->wire != wire || !guest->peer) {
         return; /* ended by us */
     }
-    broker_time_set(guest->net->broker, START_MS + (int64_t)(sim_now_us() / 1000));
+    broker_time_set(guest->net->broker, kafka_net_now_ms());
     (void)broker_peer_input(guest->peer, data); /* its end is seen by guest_write() */
     guest_write(guest);
 }

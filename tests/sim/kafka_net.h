@@ -25,4 +25,7 @@ uint64_t kafka_net_fault_count(const struct kafka_net *net, enum broker_fault_ki
 uint64_t kafka_net_code_count(const struct kafka_net *net, int16_t code);
 uint64_t kafka_net_api_count(const struct kafka_net *net, int16_t api);
 
+/* As the brokers see the time. */
+int64_t kafka_net_now_ms(void);
+
 #endif

@@ -36,6 +36,7 @@ static void answer(void *context, const struct http_request *request, struct net
     ret->status = endpoint->status;
     if (endpoint->status == 200) {
         snprintf(endpoint->token, sizeof endpoint->token, "token-%u", endpoint->asked);
+        broker_time_set(endpoint->scene->broker, kafka_net_now_ms());
         broker_password_set(endpoint->scene->broker, endpoint->token);
         snprintf(endpoint->body, sizeof endpoint->body,
                  "{\"access_token\":\"%s\",\"token_type\":\"Bearer\",\"expires_in\":%u}",
@@ -51,7 +52,11 @@ static struct scene *begin(struct endpoint *endpoint, int64_t session_ms)
     static const char *const names[] = {"kind"};
     static const char *values[] = {"test"};
     struct broker_options options = {
-        .user = "", .password = "none", .mechanism = "OAUTHBEARER", .session_ms = session_ms};
+        .user = "",
+        .password = "none",
+        .mechanism = "OAUTHBEARER",
+        .session_ms = session_ms,
+        .password_ms = (int64_t)(endpoint->lifetime_s ? endpoint->lifetime_s : 3600) * 1000};
     struct scene *scene = scene_begin(&options);
     endpoint->scene = scene;
     endpoint->status = 200;
@@ -108,6 +113,22 @@ static void a_token_serves_many_sessions(void **state)
     assert_int_equal(endpoint.asked, 1);
     assert_int_equal(scene_count(scene, WIRE_API_VERSIONS), 1);
     assert_in_range(scene_count(scene, WIRE_SASL_AUTHENTICATE), 5, 10);
+    scene_end(scene);
+}
+
+/* What is left of a session when it is to be renewed is less than a second. */
+static void tokens_that_are_short(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.lifetime_s = 6};
+    struct scene *scene = begin(&endpoint, 4000);
+    for (uint64_t i = 0; i < 600; i++) {
+        deliver(scene, i * 10 + 1, 2000);
+        host_run(&scene->host, 100);
+    }
+    assert_int_equal(scene_count(scene, WIRE_API_VERSIONS), 1);
+    assert_int_equal(scene_count(scene, WIRE_PRODUCE), 600);
+    assert_true(endpoint.asked >= 10);
     scene_end(scene);
 }
 
@@ -234,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_are_taken_anew_in_time),
         cmocka_unit_test(a_token_serves_many_sessions),
+        cmocka_unit_test(tokens_that_are_short),
         cmocka_unit_test(an_endpoint_that_refuses),
         cmocka_unit_test(an_endpoint_that_fails),
         cmocka_unit_test(an_endpoint_that_is_not_there),

@@ -289,7 +289,7 @@ bool call_run(struct call *call)
                  call->api == WIRE_SASL_AUTHENTICATE;
     const struct broker_options *options = &call->broker->options;
     int64_t since_ms = call->broker->now_ms - call->login->done_ms;
-    bool over = options->session_ms > 0 && since_ms > options->session_ms;
+    bool over = call->login->session_ms > 0 && since_ms > call->login->session_ms;
     if (options->user && !login && (call->login->done_ms < 0 || over || call->login->begun)) {
         return false; /* Kafka closes without a word */
     }

@@ -109,6 +109,15 @@ static bool token_take(struct call *call, struct slice token, struct out *ret, b
     return step == 0 ? scram_first(call, token, ret) : step == 1 && scram_final(call, token, ret);
 }
 
+/* How long a login that is done now is good for. */
+static int64_t session_ms(const struct broker *broker)
+{
+    int64_t session = broker->options.session_ms;
+    int64_t left = broker->password_set_ms + broker->options.password_ms - broker->now_ms;
+    bool ends = broker->options.password_ms > 0;
+    return ends && (session == 0 || left < session) ? (left > 0 ? left : 1) : session;
+}
+
 bool call_sasl(struct call *call)
 {
     const struct broker_options *options = &call->broker->options;
@@ -135,6 +144,7 @@ bool call_sasl(struct call *call)
     if (done || !good) {
         login->begun = false;
         login->done_ms = good ? call->broker->now_ms : -1;
+        login->session_ms = session_ms(call->broker);
     }
     out_put_u16_be(&call->answer, good ? 0 : 58);
     out_put_u16_be(&call->answer, UINT16_MAX);
@@ -143,7 +153,7 @@ bool call_sasl(struct call *call)
         out_put_slice(&call->answer, out_slice(&token));
     }
     if (call->version >= 1) {
-        out_put_u64_be(&call->answer, good && done ? (uint64_t)options->session_ms : 0);
+        out_put_u64_be(&call->answer, good && done ? (uint64_t)login->session_ms : 0);
     }
     return true;
 }

@@ -212,7 +212,7 @@ static void stream_ended(void *context, enum err e, const struct why *why)
     enum connection_state state = c->state;
     if (state == OPENING) {
         why_add(&text, "no connection to %s", c->name);
-    } else if (state != READY) {
+    } else if (state != READY && e != ERR_AUTH) { /* that says what TLS does not like */
         /* Brokers close without a word when TLS or SASL is not what the port expects. */
         why_set(&text, "%s closed the connection during the login: check \"tls\" and \"sasl\"",
                 c->name);

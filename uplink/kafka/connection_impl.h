@@ -33,6 +33,7 @@ struct connection {
     struct timer timer;    /* looks at the request in front */
     struct timer pause;    /* while throttled */
     struct timer renew;    /* the login ends soon */
+    uint64_t look_ms;      /* how often a new access token is looked for then */
     struct timer slow;     /* the next token takes more than one turn */
     struct timer broken;   /* it ends in the next turn, not within the user's call */
     uint64_t written;      /* bytes */

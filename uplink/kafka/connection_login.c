@@ -160,6 +160,7 @@ static enum err token_answered(struct connection *c, struct slice answer, struct
         /* Log in again on this connection before the broker ends it (KIP-368). */
         uint64_t renew_ms = (uint64_t)login.lifetime_ms / 10 * 8;
         timer_arm(&c->renew, renew_ms > RENEW_MS_MIN ? renew_ms : RENEW_MS_MIN);
+        c->look_ms = renew_ms / 50 < RENEW_MS_MIN ? renew_ms / 50 : RENEW_MS_MIN;
     }
     return login_token(c, login.token, why);
 }
@@ -223,7 +224,7 @@ void login_renew(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, renew);
     if (c->settings->oauth && oauth_ready(c->settings->oauth, true)) {
-        timer_arm(timer, RENEW_MS_MIN); /* it goes on under the old one meanwhile */
+        timer_arm(timer, c->look_ms); /* it goes on under the old one meanwhile */
     } else if (c->state == READY) {
         connection_enter(c);
         login_begin(c); /* behind what is under way, which the broker answers first */

@@ -131,13 +131,8 @@ void connection_read(struct connection *c)
 {
     while (c->state != CLOSED && !c->close_wanted) {
         enum err e = c->skip > 0 ? read_skipped(c) : read_answer(c);
-        if (e == ERR_AGAIN || e == ERR_CLOSED) {
-            break; /* on_closed follows */
-        }
-        if (e && c->state != CLOSED) {
-            struct why why;
-            why_set(&why, "the connection to %s broke while reading", c->name);
-            connection_fail(c, e, &why);
+        if (e) {
+            break; /* on_closed follows, unless there is more to come, and says why */
         }
     }
 }
