@@ -14,6 +14,7 @@ usage: kafka.sh jars   VERSION                               fetch the jars of a
        kafka.sh tool   DIR CLASS ARG...                      run a Java tool with --bootstrap-server set
        kafka.sh port   DIR plain|sasl|ssl|sasl_ssl [NODE]    print a listener's port
 words: sasl (SASL_PLAINTEXT), ssl (SSL), both (SASL_SSL as well), mtls (ssl, client certificate required),
+       oauth (OAUTHBEARER on the SASL listeners, with tokens that nobody signs),
        acl (nothing is allowed on the SASL and SSL listeners without an ACL), nodes=N,
        advertise=+N (the SASL_PLAINTEXT listener is said to be N ports above a node's first: a proxy's)
 others KEY=VALUE are broker properties. VERSION below 3.0 runs with ZooKeeper, all others with KRaft.
@@ -143,11 +144,13 @@ write_properties() {                                 # write_properties NODE
     done
     echo "auto.create.topics.enable=false"
     if [ "$sasl" = 1 ]; then
-      echo "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"
+      echo "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512$([ "$oauth" = 1 ] && echo ,OAUTHBEARER)"
       for i in sasl_plaintext sasl_ssl; do
         printf 'listener.name.%s.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required' "$i"
         for user in $users; do printf ' user_%s="%s"' "${user%%:*}" "${user#*:}"; done
         printf ';\n'
+        [ "$oauth" = 0 ] || echo "listener.name.$i.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";"
         for m in scram-sha-256 scram-sha-512; do
           echo "listener.name.$i.$m.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
         done
@@ -265,7 +268,7 @@ end_nodes() {                                        # end_nodes SIGNAL [NODE]
 
 cmd_start() {
   [ $# -ge 3 ] || usage
-  version=$1 port=$3 nodes=1 sasl=0 ssl=0 mtls=0 acl=0 zookeeper=0 advertise=1 extra=()
+  version=$1 port=$3 nodes=1 sasl=0 ssl=0 mtls=0 acl=0 oauth=0 zookeeper=0 advertise=1 extra=()
   mkdir -p "$2"
   dir=$(cd "$2" && pwd)
   [ ! -f "$dir/settings" ] || die "already used: $dir (resume it, or remove it)"
@@ -279,6 +282,7 @@ cmd_start() {
       both) sasl=1 ssl=1 ;;
       mtls) ssl=1 mtls=1 ;;
       acl) acl=1 ;;
+      oauth) oauth=1 ;;
       nodes=[1-9]) nodes=${word#nodes=} ;;
       advertise=+[0-9]) advertise=${word#advertise=+} ;;
       *=*) extra+=("$word") ;;
