@@ -218,7 +218,10 @@ void mqtt_client_id(const struct mqtt_options *options, const char *agent, const
     int size = snprintf(ret, MQTT_CLIENT_ID_SIZE, "weir-%s-%s", agent, driver);
     int size_max = options->protocol == MQTT_PROTOCOL_5 ? MQTT_CLIENT_ID_SIZE - 1 : 23;
     if (size > size_max || !is_safe(ret)) {
-        uint64_t hash = mqtt_siphash(no_key, slice_of_text(agent), slice_of_text(driver));
+        uint8_t of_agent[8]; /* first, so that no two pairs of names look alike */
+        struct out o = out_over(of_agent, sizeof of_agent);
+        out_put_u64_le(&o, mqtt_siphash(no_key, slice_of_text(agent), (struct slice){NULL, 0}));
+        uint64_t hash = mqtt_siphash(no_key, out_slice(&o), slice_of_text(driver));
         (void)snprintf(ret, MQTT_CLIENT_ID_SIZE, "weir%016llx", (unsigned long long)hash);
     }
 }
