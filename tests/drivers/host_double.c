@@ -51,6 +51,11 @@ static struct host_cursor *host_cursor_append(struct host_cursor **list, size_t 
 static void host_cursor_put(struct driver_host *host, uint32_t key, struct slice value)
 {
     assert_true(value.size <= CURSOR_SIZE_MAX);
+    struct host_cursor *last = host->pending_count ? &host->pending[host->pending_count - 1] : NULL;
+    if (last && last->key == key && last->size == value.size && value.size) {
+        memcpy(last->value, value.data, value.size); /* the last word counts */
+        return;
+    }
     struct host_cursor *c = host_cursor_append(&host->pending, &host->pending_count);
     c->key = key;
     c->size = value.size;
@@ -77,10 +82,12 @@ enum err driver_offer(struct driver_host *host, const struct event *event, uint6
     if (!host_has_room(host)) {
         return ERR_FULL;
     }
-    struct host_event *larger =
-        realloc(host->events, (host->event_count + 1) * sizeof *host->events);
-    assert_non_null(larger);
-    host->events = larger;
+    if ((host->event_count & (host->event_count - 1)) == 0) { /* twice the room, at 1, 2, 4, ... */
+        struct host_event *larger = realloc(
+            host->events, (host->event_count ? host->event_count * 2 : 1) * sizeof *host->events);
+        assert_non_null(larger);
+        host->events = larger;
+    }
     struct host_event *e = &host->events[host->event_count++];
     *e = (struct host_event){.body = host_copy(event->body),
                              .body_size = event->body.size,
