@@ -57,6 +57,7 @@ struct broker_options {
     bool log_append_time;
     int16_t create_code; /* what the first node answers to CreateTopics; 0: it is created */
     bool create_is_old;  /* clients can't leave the numbers of partitions and replicas open */
+    bool read_denied;    /* no right to READ: neither to describe producers nor to fetch */
 };
 
 struct broker *broker_open(const struct broker_options *options);
@@ -102,6 +103,13 @@ size_t broker_fault_count(const struct broker *broker); /* that have not happene
 void broker_faults_clear(struct broker *broker);
 uint64_t broker_request_count(const struct broker *broker, int16_t api);
 
+/* The last `count` records of a partition are not replicated: they can't be read. */
+void broker_lag_set(struct broker *broker, const char *name, uint32_t partition, size_t count);
+/* Retention: nothing before the record `index` can be read any more. */
+void broker_log_delete(struct broker *broker, const char *name, uint32_t partition, size_t index);
+/* Compaction: the batch that begins with the record `index` is gone. */
+void broker_log_compact(struct broker *broker, const char *name, uint32_t partition, size_t index);
+
 struct broker_watch {
     /* A batch stands in the log now, as the records from `first` on. NULL: nobody looks. */
     void (*appended)(void *context, const char *topic, uint32_t partition, size_t first,
@@ -128,7 +136,10 @@ struct broker_record {
     struct slice key, body, header; /* header: value of the first */
     int64_t time_ms;
     int64_t producer_id;
+    int16_t epoch;
     int32_t sequence;
+    uint32_t batch_count; /* of the batch that it begins; 0: it is not the first */
+    bool is_gone;         /* compacted */
 };
 /* The log of a partition. */
 size_t broker_log_count(const struct broker *broker, const char *topic, uint32_t partition);

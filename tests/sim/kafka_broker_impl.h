@@ -1,5 +1,5 @@
 /* What the files of the double share: kafka_broker.c has the cluster, kafka_log.c the partitions,
- * kafka_request.c requests and answers, kafka_peer.c connections,
+ * kafka_request.c and kafka_read.c requests and answers, kafka_peer.c connections,
  * kafka_describe.c what topics and brokers are set to. */
 #ifndef WEIR_TESTS_SIM_KAFKA_BROKER_IMPL_H
 #define WEIR_TESTS_SIM_KAFKA_BROKER_IMPL_H
@@ -30,6 +30,8 @@ struct partition {
     unsigned pid_count;
     struct broker_record *log;
     size_t log_count, log_room;
+    size_t log_start;    /* what was before is deleted */
+    size_t unreplicated; /* records at the end */
 };
 
 #define BROKER_SETTING_MAX 16
@@ -117,7 +119,9 @@ bool call_has(const struct call *call, enum broker_fault_kind kind);
 struct slice call_take_string(struct slice *s);
 /* kafka_describe.c: DescribeConfigs v1. */
 bool call_describe_configs(struct call *call);
-/* False: the connection ends, as with everything that can't be read. */
+/* False, as of all calls: the connection ends, as with everything that can't be read. */
+bool call_list_offsets(struct call *call);
+bool call_fetch(struct call *call);
 bool call_run(struct call *call);
 
 #endif

@@ -43,6 +43,8 @@ static void log_put(struct partition *partition, const struct record *record,
         .header = copy(record->header_value),
         .time_ms = time_ms < 0 ? time_ms : time_ms + record->time_delta_ms,
         .producer_id = head->producer_id,
+        .epoch = head->epoch,
+        .batch_count = record->offset_delta == 0 ? head->record_count : 0,
         .sequence = records_sequence_add(head->base_sequence, (uint32_t)record->offset_delta),
     };
 }

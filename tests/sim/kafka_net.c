@@ -111,7 +111,7 @@ static bool kind_fits(enum broker_fault_kind kind, int16_t api)
     switch (kind) {
     case BROKER_CODE:
         return api == WIRE_PRODUCE || api == WIRE_METADATA || api == WIRE_INIT_PRODUCER_ID ||
-               api == WIRE_DESCRIBE_PRODUCERS;
+               api == WIRE_DESCRIBE_PRODUCERS || api == WIRE_LIST_OFFSETS || api == WIRE_FETCH;
     case BROKER_CODE_STORED:
     case BROKER_THROTTLE:
     case BROKER_SHORT:

@@ -204,7 +204,8 @@ static bool do_create(struct call *call)
 
 static bool do_versions(struct call *call)
 {
-    static const int16_t supported[][2] = {{WIRE_PRODUCE, 12},         {WIRE_METADATA, 13},
+    static const int16_t supported[][2] = {{WIRE_PRODUCE, 12},         {WIRE_FETCH, 17},
+                                           {WIRE_LIST_OFFSETS, 10},    {WIRE_METADATA, 13},
                                            {WIRE_SASL_HANDSHAKE, 1},   {WIRE_API_VERSIONS, 4},
                                            {WIRE_INIT_PRODUCER_ID, 5}, {WIRE_SASL_AUTHENTICATE, 2},
                                            {WIRE_DESCRIBE_CONFIGS, 4}};
@@ -253,6 +254,7 @@ static bool do_describe(struct call *call)
     struct topic *topic = broker_topic_find(call->broker, name);
     bool found = topic && index < topic->partition_count;
     int16_t code = call_has(call, BROKER_CODE)                     ? call->fault.code
+                   : call->broker->options.read_denied             ? 29
                    : !found                                        ? 3
                    : topic->partitions[index].leader != call->node ? 6
                                                                    : 0;
@@ -311,6 +313,10 @@ bool call_run(struct call *call)
         return call->version == 4 && do_create(call);
     case WIRE_DESCRIBE_PRODUCERS:
         return call->version == 0 && do_describe(call);
+    case WIRE_LIST_OFFSETS:
+        return call->version == 1 && call_list_offsets(call);
+    case WIRE_FETCH:
+        return call->version == 5 && call_fetch(call);
     default:
         return false;
     }

@@ -41,12 +41,16 @@ static void described(struct kafka *k, struct batch *batch, const struct wire_de
         kafka_end(k, batch, SEND_RETRY, found->error, "asking for its producer: %s", error->name);
         return;
     }
-    if (found->error) {
+    if (error->first == KAFKA_PARK) { /* no right to it, so none to read the topic */
         kafka_policy(k, batch, error->name);
         return;
     }
+    if (found->error) {
+        kafka_look_back(k, batch, error->name);
+        return;
+    }
     if (!found->found || found->epoch != part->producer_epoch || found->last_sequence < 0) {
-        kafka_policy(k, batch, "the broker has forgotten its producer id");
+        kafka_look_back(k, batch, "the broker has forgotten its producer id");
         return;
     }
     int32_t last = records_sequence_add((int32_t)part->base_sequence, part->record_count - 1);
@@ -65,7 +69,7 @@ static enum err describe_answered(struct connection_request *request, enum err e
     k->describe.batch = NULL;
     struct wire_described found;
     if (e == ERR_REJECTED) {
-        kafka_policy(k, batch, "too many producers to list");
+        kafka_look_back(k, batch, "too many producers to list");
         return ERR_OK;
     }
     if (!e) {
@@ -95,8 +99,15 @@ static void describe_send(struct kafka *k, struct batch *batch, struct connectio
     connection_send(connection, &describe->request);
 }
 
+bool kafka_is_elsewhere(const struct kafka *k, const struct batch *batch)
+{
+    return cluster_id(k->cluster)[0] &&
+           strcmp(batch->parcel->cluster_id, cluster_id(k->cluster)) != 0;
+}
+
 void kafka_doubt_pump(struct kafka *k)
 {
+    bool busy = kafka_look_back_pump(k);
     struct batch *todo = k->doubtful;
     k->doubtful = NULL;
     while (todo) {
@@ -106,16 +117,18 @@ void kafka_doubt_pump(struct kafka *k)
         batch->next = NULL;
         if (k->stopping) {
             kafka_end(k, batch, SEND_RETRY, 0, "the agent is stopping");
-        } else if (cluster_id(k->cluster)[0] &&
-                   strcmp(batch->parcel->cluster_id, cluster_id(k->cluster)) != 0) {
+        } else if (kafka_is_elsewhere(k, batch)) {
             kafka_policy(k, batch, "it was sent to another cluster");
-        } else if (k->describe.batch || cluster_leader(k->cluster, batch->parcel->target,
-                                                       batch->part->partition, &connection)) {
+        } else if (busy || k->describe.batch) { /* one after the other */
+            kafka_queue(&k->doubtful, batch);
+        } else if (cluster_leader(k->cluster, batch->parcel->target, batch->part->partition,
+                                  &connection)) {
             if (!kafka_end_late(k, batch)) {
                 kafka_queue(&k->doubtful, batch);
             }
         } else if (connection_api_max(connection, WIRE_DESCRIBE_PRODUCERS) < 0) {
-            kafka_policy(k, batch, "the broker is too old to be asked");
+            kafka_look_back(k, batch, "the broker is too old to be asked");
+            busy = kafka_look_back_pump(k);
         } else {
             describe_send(k, batch, connection);
         }

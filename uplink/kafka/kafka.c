@@ -373,6 +373,7 @@ static void kafka_close(struct uplink *uplink)
     timer_release(&k->late);
     timer_release(&k->clock);
     timer_release(&k->grace);
+    timer_release(&k->lookback.timer);
     cluster_close(k->cluster);
     producers_close(k->producers);
     registry_close(k->registry);
@@ -486,6 +487,7 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
     timer_init(&k->late, setup->loop, kafka_late);
     timer_init(&k->clock, setup->loop, clock_look);
     timer_init(&k->grace, setup->loop, grace_over);
+    timer_init(&k->lookback.timer, setup->loop, kafka_look_back_tick);
     enum err e = open_http(k, setup, why);
     e = e ? e : open_cluster(k, setup, why);
     e = e ? e : open_registry(k, setup, why);

@@ -31,6 +31,7 @@ struct kafka_options {
     struct option_map headers_set; /* of const char *, with {stream} and {agent} */
     int64_t compression_level;
     int64_t in_doubt; /* enum kafka_in_doubt */
+    int64_t in_doubt_read_max;
     int64_t request_timeout_ms;
     int64_t message_size_max;
     int64_t topic_create; /* enum topic_create */

@@ -1,11 +1,12 @@
 /* Inside of the uplink `kafka`: shared by kafka.c (the class), send.c (requests and answers) and
- * doubt.c (what nobody knows any more). Loop thread. */
+ * doubt.c and doubt_scan.c (what nobody knows any more). Loop thread. */
 #ifndef WEIR_UPLINK_KAFKA_KAFKA_IMPL_H
 #define WEIR_UPLINK_KAFKA_KAFKA_IMPL_H
 
 #include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
 #include "uplink/kafka/producer.h"
+#include "uplink/kafka/scan.h"
 
 #define KAFKA_SLOT_MAX 8           /* Produce requests under way, over all connections */
 #define KAFKA_REQUEST_BATCH_MAX 16 /* batches of one request, each for another partition */
@@ -39,6 +40,27 @@ struct describe {
     uint8_t memory[WIRE_NAME_SIZE_MAX + 16];
 };
 
+enum lookback_step { LOOK_FOR_TIME, LOOK_FOR_END, LOOK_AT_BATCHES };
+
+/* A batch that is looked for in the log of its partition. */
+struct lookback {
+    struct batch *batch; /* NULL: none is */
+    struct connection_request request;
+    struct connection *connection;
+    bool is_open; /* the request is under way */
+    enum lookback_step step;
+    struct scan scan;
+    int64_t start; /* the first offset that is read */
+    int64_t end;   /* where the log ended when everything of ours was in it; -1: not known yet */
+    uint64_t size; /* of what was read */
+    unsigned empty_count; /* answers in a row that had nothing */
+    uint64_t settled_ms;  /* from then on nothing of ours is on its way to the log's end */
+    const char *reason;   /* why the leader could not tell */
+    struct timer timer;
+    struct slice body;
+    uint8_t memory[SCAN_REQUEST_SIZE_MAX];
+};
+
 /* The largest batch that a topic took, learned from refusals. */
 struct topic_limit {
     struct topic_limit *next;
@@ -63,14 +85,16 @@ struct kafka {
     char cluster_id[CLUSTER_ID_SIZE_MAX]; /* of the cluster that gave the producer ids */
     uint64_t opened_ms;
     bool stopping;
-    struct batch *waiting;  /* for a connection: higher lanes first, each in the order of arrival */
-    struct batch *doubtful; /* for an answer to DescribeProducers */
-    struct timer flush;     /* at the end of the turn */
-    struct timer late;      /* looks for what waits too long */
-    struct timer clock;     /* until the clock can be trusted */
-    struct timer grace;     /* the stop is over */
+    struct batch *waiting; /* for a connection: higher lanes first, each in the order of arrival */
+    struct batch
+        *doubtful;      /* nobody knows whether they are stored: they are asked for one by one */
+    struct timer flush; /* at the end of the turn */
+    struct timer late;  /* looks for what waits too long */
+    struct timer clock; /* until the clock can be trusted */
+    struct timer grace; /* the stop is over */
     struct produce slots[KAFKA_SLOT_MAX];
     struct describe describe;
+    struct lookback lookback;
 };
 
 /* --- send.c --- */
@@ -99,5 +123,17 @@ void kafka_policy(struct kafka *k, struct batch *batch, const char *reason);
 /* How long ago the broker was told of the batch, by the wall clock; 0 when there is no
  * time stamp. */
 int64_t kafka_age_ms(const struct kafka *k, const struct batch *batch);
+/* Was the batch sent to another cluster than the one that answers now? */
+bool kafka_is_elsewhere(const struct kafka *k, const struct batch *batch);
+
+/* --- doubt_scan.c --- */
+
+/* The leader can't tell: the batch is looked for in the log, where that is allowed. No other one
+ * is being looked for. */
+void kafka_look_back(struct kafka *k, struct batch *batch, const char *reason);
+/* Goes on with it. False: there is nothing to go on with. */
+bool kafka_look_back_pump(struct kafka *k);
+/* The timer of `lookback`. */
+void kafka_look_back_tick(struct timer *timer);
 
 #endif

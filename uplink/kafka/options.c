@@ -165,6 +165,15 @@ const struct option kafka_table[] = {
      .help = "What happens to a batch of which nobody knows any more whether it was stored "
              "(AFTER_A_CRASH.md): resend may store it twice, set_aside keeps it here for a "
              "person to decide."},
+    {.name = "in_doubt_read",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct kafka_options, in_doubt_read_max),
+     .max = 1073741824,
+     .initial = "1 MiB",
+     .help = "Before in_doubt decides: how much of the topic is read back at most, for each such "
+             "batch, to look for it, from the time of sending on. It needs READ on the topic, and "
+             "what is read comes over the link, up to so much for a batch: less for a metered "
+             "one, 0 B for nothing."},
     {.name = "request_timeout",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct kafka_options, request_timeout_ms),

@@ -490,7 +490,7 @@ void kafka_pump(struct kafka *k)
         }
     }
     kafka_doubt_pump(k);
-    if ((k->waiting || k->doubtful) && !timer_is_armed(&k->late)) {
+    if ((k->waiting || k->doubtful || k->lookback.batch) && !timer_is_armed(&k->late)) {
         timer_arm(&k->late, 1000);
     }
 }

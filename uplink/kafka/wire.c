@@ -9,10 +9,12 @@ int16_t wire_version(enum wire_api api)
     switch (api) {
     case WIRE_PRODUCE:
         return 7;
+    case WIRE_FETCH:
     case WIRE_METADATA:
         return 5;
     case WIRE_CREATE_TOPICS:
         return 4;
+    case WIRE_LIST_OFFSETS:
     case WIRE_SASL_HANDSHAKE:
     case WIRE_DESCRIBE_CONFIGS:
     case WIRE_INIT_PRODUCER_ID:

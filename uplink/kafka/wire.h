@@ -19,6 +19,8 @@
 
 enum wire_api {
     WIRE_PRODUCE = 0,
+    WIRE_FETCH = 1,
+    WIRE_LIST_OFFSETS = 2,
     WIRE_METADATA = 3,
     WIRE_SASL_HANDSHAKE = 17,
     WIRE_API_VERSIONS = 18,

@@ -1,0 +1,273 @@
+/* A batch in doubt that the leader can't tell of is looked for in the log: found, not there, or not to
+ * be found out. On simulated time. */
+#include "tests/cmocka.h"
+
+#include <string.h>
+
+#include "tests/sim/kafka_scene.h"
+#include "tests/sim/net.h"
+#include "tests/sim/sim.h"
+
+#define HOUR_US (INT64_C(3600) * 1000000)
+#define READ_MAX (1024 * 1024)
+
+/* The log has something, a batch goes out, and its answer is lost with the process; a day later the
+ * next life is about to send it again. The brokers have forgotten all producer ids. */
+static struct scene *doubt_begin(const struct broker_options *options, bool stored)
+{
+    struct scene *scene = scene_begin(options);
+    scene->host.options.in_doubt_read_max = READ_MAX;
+    host_open(&scene->host);
+    scene_leaders(scene, 0);
+    lot_cut(&scene->second, &scene->host, 1, 40);
+    assert_true(lot_deliver(&scene->second, 5000));
+    sim_wall_jump(HOUR_US);
+    scene_fault(scene, WIRE_PRODUCE, stored ? BROKER_NEVER : BROKER_NEVER_LOST, 0, 0);
+    lot_cut(&scene->lot, &scene->host, 41, 40);
+    assert_true(lot_assign(&scene->lot));
+    lot_send_all(&scene->lot);
+    host_run(&scene->host, 500);
+    sim_life_crash();
+    scene_life_end(scene);
+    sim_life_end();
+    sim_wall_jump(25 * HOUR_US);
+    (void)broker_expire(scene->broker, -48 * HOUR_US / 1000); /* the clock of the agent is ahead */
+    sim_life_begin(true);
+    scene_life_begin(scene);
+    scene->host.options.in_doubt_read_max = READ_MAX;
+    host_open(&scene->host);
+    lot_revive(&scene->lot, &scene->host);
+    return scene;
+}
+
+/* What others write meanwhile. */
+static void write_more(struct scene *scene, uint64_t first, uint64_t count)
+{
+    lot_release(&scene->second);
+    lot_cut(&scene->second, &scene->host, first, count);
+    scene->second.parcel.stream = 9; /* under a producer id of its own */
+    assert_true(lot_deliver(&scene->second, 5000));
+}
+
+/* Sends what is in doubt; returns how many parts there are, all with this result. */
+static uint64_t doubt_result(struct scene *scene, enum send_result result, const char *word)
+{
+    uint64_t sent = 0;
+    lot_send_all(&scene->lot);
+    assert_true(lot_wait(&scene->lot, 300000));
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if (scene->lot.parts[p].tries > 0) {
+            assert_int_equal(scene->lot.parts[p].report.result, result);
+            if (!strstr(scene->lot.parts[p].report.text, word)) {
+                fail_msg("no \"%s\" in: %s", word, scene->lot.parts[p].report.text);
+            }
+            sent++;
+        }
+    }
+    assert_true(sent > 1);
+    return sent;
+}
+
+static void found_in_the_log(void **state)
+{
+    (void)state;
+    for (unsigned old = 0; old < 2;
+         old++) { /* with a leader that has forgotten, or can't be asked */
+        struct broker_options options = {.describe_max = old ? -1 : 0};
+        struct scene *scene = doubt_begin(&options, true);
+        write_more(scene, 81, 400);
+        uint64_t sent = doubt_result(scene, SEND_OK, "in the log");
+        assert_int_equal(scene_count(scene, WIRE_DESCRIBE_PRODUCERS), old ? 0 : sent);
+        assert_int_equal(scene_count(scene, WIRE_LIST_OFFSETS), sent);
+        assert_int_equal(scene_count(scene, WIRE_FETCH), sent); /* from its time on, not all */
+        assert_int_equal(scene->host.in_doubt, 0);
+        assert_int_equal(scene_log_count(scene), 480);
+        scene_end(scene);
+    }
+}
+
+/* That it is not there is certain only when nothing can be on its way from the replicas any more. */
+static void not_in_the_log(void **state)
+{
+    (void)state;
+    for (unsigned busy = 0; busy < 2; busy++) { /* nothing was written since, or a lot */
+        struct scene *scene = doubt_begin(NULL, false);
+        for (uint64_t i = 0; busy && i < 5; i++) {
+            write_more(scene, 81 + i * 4000, 4000);
+        }
+        uint64_t began_ms = loop_now_ms(scene->host.loop);
+        uint64_t sent = doubt_result(scene, SEND_REASSIGN, "not stored");
+        assert_in_range(loop_now_ms(scene->host.loop) - began_ms, 44000, 60000);
+        assert_int_equal(scene->host.in_doubt, 0);
+        assert_true(scene_count(scene, WIRE_FETCH) <= sent * (busy ? 4 : 2));
+        assert_true(lot_deliver(&scene->lot, 10000));
+        assert_int_equal(scene_log_count(scene), busy ? 20080 : 80);
+        scene_end(scene);
+    }
+}
+
+/* The leader has it, but nobody can read it before its followers have it too. */
+static void found_once_it_is_replicated(void **state)
+{
+    (void)state;
+    struct scene *scene = doubt_begin(NULL, true);
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        broker_lag_set(scene->broker, "events", p, scene->lot.parcel.parts[p].record_count);
+    }
+    lot_send_all(&scene->lot);
+    assert_false(lot_wait(&scene->lot, 29000));
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        broker_lag_set(scene->broker, "events", p, 0);
+    }
+    assert_true(lot_wait(&scene->lot, 60000));
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        assert_true(scene->lot.parts[p].tries == 0 || scene->lot.parts[p].report.result == SEND_OK);
+    }
+    assert_int_equal(scene_log_count(scene), 80);
+    scene_end(scene);
+}
+
+static void without_the_right_to_read(void **state)
+{
+    (void)state;
+    for (unsigned old = 0; old < 2; old++) {
+        struct broker_options options = {.describe_max = old ? -1 : 0, .read_denied = true};
+        struct scene *scene = doubt_begin(&options, true);
+        uint64_t sent = doubt_result(scene, SEND_REASSIGN, "TOPIC_AUTHORIZATION_FAILED");
+        assert_int_equal(scene->host.in_doubt, sent);
+        assert_int_equal(scene_count(scene, WIRE_FETCH), old ? sent : 0);
+        scene_end(scene);
+    }
+}
+
+static void no_more_is_read_than_allowed(void **state)
+{
+    (void)state;
+    for (unsigned none = 0; none < 2; none++) {
+        struct scene *scene = doubt_begin(NULL, false);
+        scene->host.options.in_doubt_read_max = none ? 0 : 2048;
+        for (uint64_t i = 0; i < 5; i++) {
+            write_more(scene, 81 + i * 4000, 4000);
+        }
+        uint64_t sent = doubt_result(scene, SEND_REASSIGN, none ? "forgotten" : "in_doubt_read");
+        assert_int_equal(scene->host.in_doubt, sent);
+        assert_int_equal(scene_count(scene, WIRE_FETCH), none ? 0 : sent);
+        assert_int_equal(scene_count(scene, WIRE_LIST_OFFSETS), none ? 0 : sent);
+        scene_end(scene);
+    }
+}
+
+/* What is gone from the log proves nothing. */
+static void a_log_with_holes_proves_nothing(void **state)
+{
+    (void)state;
+    for (unsigned deleted = 0; deleted < 2; deleted++) {
+        struct scene *scene = doubt_begin(NULL, true);
+        write_more(scene, 81, 400);
+        size_t first[PARTITIONS];
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            size_t behind = scene->second.parcel.parts[p].record_count;
+            first[p] = broker_log_count(scene->broker, "events", p) - behind;
+        }
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            uint32_t count = scene->lot.parcel.parts[p].record_count;
+            if (deleted) {
+                broker_log_delete(scene->broker, "events", p, first[p]);
+            } else if (count > 0) {
+                broker_log_compact(scene->broker, "events", p, first[p] - count);
+            }
+        }
+        uint64_t sent =
+            doubt_result(scene, SEND_REASSIGN, deleted ? "was deleted" : "is compacted");
+        assert_int_equal(scene->host.in_doubt, sent);
+        scene_end(scene);
+    }
+}
+
+/* On such a topic it is found by the brokers' time stamps, if our clock was right. */
+static void times_of_the_brokers(void **state)
+{
+    (void)state;
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        struct broker_options options = {.log_append_time = true};
+        struct scene *scene = doubt_begin(&options, true);
+        write_more(scene, 81, 400);
+        for (uint32_t p = 0; !wrong && p < PARTITIONS; p++) {
+            scene->lot.parcel.parts[p].sent_ms -= HOUR_US / 1000; /* as the brokers' clock */
+        }
+        uint64_t sent = doubt_result(scene, wrong ? SEND_REASSIGN : SEND_OK,
+                                     wrong ? "time stamps" : "in the log");
+        assert_int_equal(scene->host.in_doubt, wrong ? sent : 0);
+        scene_end(scene);
+    }
+}
+
+static void troubles_on_the_way(void **state)
+{
+    (void)state;
+    static const struct {
+        enum wire_api api;
+        enum broker_fault_kind kind;
+        int16_t code;
+        enum send_result result;
+    } troubles[] = {
+        {WIRE_LIST_OFFSETS, BROKER_CODE, 6, SEND_RETRY},
+        {WIRE_LIST_OFFSETS, BROKER_CODE, 29, SEND_REASSIGN},
+        {WIRE_LIST_OFFSETS, BROKER_CLOSE, 0, SEND_RETRY},
+        {WIRE_FETCH, BROKER_CODE, 74, SEND_RETRY},
+        {WIRE_FETCH, BROKER_CODE, 1, SEND_REASSIGN}, /* deleted in this moment */
+        {WIRE_FETCH, BROKER_CODE, 29, SEND_REASSIGN},
+        {WIRE_FETCH, BROKER_CLOSE_STORED, 30, SEND_RETRY},
+        {WIRE_FETCH, BROKER_NEVER, 0, SEND_RETRY},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(troubles); i++) {
+        struct scene *scene = doubt_begin(NULL, true);
+        scene_fault(scene, troubles[i].api, troubles[i].kind, troubles[i].code, 30);
+        lot_send_all(&scene->lot);
+        assert_true(lot_wait(&scene->lot, 300000));
+        unsigned hit = 0;
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            const struct lot_part *part = &scene->lot.parts[p];
+            hit += part->tries > 0 && part->report.result == troubles[i].result;
+            /* Others that have waited for a broken connection are sent again, too. */
+            assert_true(part->tries == 0 || part->report.result == troubles[i].result ||
+                        part->report.result == SEND_OK);
+        }
+        assert_true(hit == 1 || (hit > 1 && troubles[i].kind != BROKER_CODE));
+        assert_int_equal(scene->host.in_doubt, troubles[i].result == SEND_REASSIGN);
+        assert_true(lot_deliver(&scene->lot, 100000));
+        assert_in_range(scene_log_count(scene), 80, troubles[i].result == SEND_REASSIGN ? 100 : 80);
+        scene_end(scene);
+    }
+}
+
+static void a_stop_ends_it(void **state)
+{
+    (void)state;
+    struct scene *scene = doubt_begin(NULL, false);
+    lot_send_all(&scene->lot);
+    assert_false(lot_wait(&scene->lot, 10000));
+    kafka_class.stop(scene->host.uplink, 1000);
+    assert_true(lot_wait(&scene->lot, 1000));
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        assert_true(scene->lot.parts[p].tries == 0 ||
+                    scene->lot.parts[p].report.result == SEND_RETRY);
+    }
+    scene_end(scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(found_in_the_log),
+        cmocka_unit_test(not_in_the_log),
+        cmocka_unit_test(found_once_it_is_replicated),
+        cmocka_unit_test(without_the_right_to_read),
+        cmocka_unit_test(no_more_is_read_than_allowed),
+        cmocka_unit_test(a_log_with_holes_proves_nothing),
+        cmocka_unit_test(times_of_the_brokers),
+        cmocka_unit_test(troubles_on_the_way),
+        cmocka_unit_test(a_stop_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
