@@ -1,16 +1,21 @@
-"""The generators: numbered events per key, written to tailed files and posted over HTTP at once.
+"""The generators: numbered events per key, written to tailed files, posted over HTTP and published over MQTT at once.
 
 Every (source, key) counts 1, 2, 3, ... An event of a file is acknowledged when its line is complete (the file is durable as far as a
 killed process is concerned); an event over HTTP when 200 said that it is stored. A request without an answer is sent again under the same
-Idempotency-Key until it is answered."""
+Idempotency-Key until it is answered. An event over MQTT is acknowledged when the MQTT broker has answered it, which is not killed: from
+then on it is the agent's to fetch."""
 import http.client
 import json
 import os
 import random
 import shutil
+import sys
 import threading
 import time
 import uuid
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
+from publisher import Publisher     # noqa: E402
 
 KEYS = 5
 
@@ -158,4 +163,37 @@ class HttpFeed(Feed):
             self.problems.append(f"answer {text!r} to {len(events)} events")
         self.acknowledged += len(events)
         self.answered += 1
+        return len(events)
+
+
+class MqttFeed(Feed):
+    """Publishes one to twenty events at a time with QoS 1, a topic for each key. Until the agent has subscribed, the broker drops what it
+    answers, and says so: that is published again. Afterwards the session is there for good."""
+
+    def __init__(self, seed, source, rate, port, topic):
+        super().__init__(seed, source, rate)
+        self.port, self.topic = port, topic
+        self.publisher = None
+        self.subscribed = False
+
+    def publish(self, events):
+        """How many of them nobody has subscribed to."""
+        self.publisher = self.publisher or Publisher(self.port, f"feed-{self.topic}")
+        nobody = self.publisher.publish([(f"{self.topic}/{e['key']}", json.dumps(e)) for e in events])
+        self.acknowledged += len(events) - nobody
+        return nobody
+
+    def publish_first(self):
+        event = self.next_event()
+        while self.publish([event]):
+            time.sleep(0.05)
+        self.subscribed = True
+
+    def step(self, count=None):
+        if not self.subscribed:
+            self.publish_first()
+        events = [self.next_event() for _ in range(count or self.random.choice([1, 1, 3, 20]))]
+        nobody = self.publish(events)
+        if nobody:
+            self.problems.append(f"the MQTT broker had no session for {nobody} events")
         return len(events)

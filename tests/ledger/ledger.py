@@ -1,12 +1,13 @@
 """The ledger: kills the agent, the broker and their connections while numbered events flow, then reads everything back.
 
-usage: ledger.py --weir PROGRAM [--kafka 4.4.0] [--nodes 1 [3]] [--kills 200] [--seed N] [--dir DIR] [--faults PROGRAM [FAULT...]]
+usage: ledger.py --weir PROGRAM [--kafka 4.4.0...] [--nodes 1 [3]] [--kills 200] [--seed N] [--dir DIR] [--faults PROGRAM [FAULT...]]
 
 Prints the counts of kills and one result line; exit 0: nothing lost, nothing twice, order per key kept. With --faults, a program with
 planted mistakes: each one, or those named, has to be caught by kills at the moment in which it shows. What was written is kept in DIR, or
 when something is wrong."""
 import argparse
 import collections
+import itertools
 import os
 import random
 import shutil
@@ -17,9 +18,9 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from feed import HttpFeed, TailFeed
+from feed import HttpFeed, MqttFeed, TailFeed
 from moments import Moments
-from world import Agent, Broker, PATIENCE, wait_for
+from world import Agent, Broker, Mosquitto, PATIENCE, wait_for
 
 PARTITIONS = 3
 # The mistake; the kind, moment and victim that show it; what it does to events; more for the kill. Each shows at every such kill, but for
@@ -30,6 +31,7 @@ PLANTED = {
     "range-early": ("in_flight", "committed_request", "agent", ("lost",), {}),
     "retry-taken": ("in_flight", "request", "connection", ("lost",), {}),
     "cursor-apart": ("undelivered", "line", "agent", ("lost",), {}),
+    "puback-early": ("undelivered", "puback", "agent", ("lost",), {}),
     "partitions-ignored": ("in_flight", "answer", "agent", ("lost", "twice"), {"partition": True}),
 }
 PLANTED_KILLS = {"told-early": 6, "cursor-apart": 4}    # else 3
@@ -38,17 +40,19 @@ PLANTED_KILLS = {"told-early": 6, "cursor-apart": 4}    # else 3
 class Ledger:
     """One program against one topic."""
 
-    def __init__(self, options, broker, name, program, fault=None):
+    def __init__(self, options, brokers, name, program, fault=None):
+        broker, mosquitto = brokers
         self.options, self.broker, self.topic = options, broker, name
         directory = os.path.join(options.dir, name)
         for part in ("renamed", "copied"):
             os.makedirs(os.path.join(directory, part))
         self.random = random.Random(f"{options.seed} {name}")
         broker.topic(name, PARTITIONS)
-        self.agent = Agent(program, directory, [f"127.0.0.1:{p.port}" for p in broker.proxies], name, fault)
+        self.agent = Agent(program, directory, [f"127.0.0.1:{p.port}" for p in broker.proxies], mosquitto.port, name, fault)
         self.feeds = [TailFeed(self.random.random(), part, 100, os.path.join(directory, part, "events.log"), part == "copied")
                       for part in ("renamed", "copied")]
         self.feeds.append(HttpFeed(self.random.random(), "http", 100, self.agent.http_port))
+        self.feeds.append(MqttFeed(self.random.random(), "mqtt", 100, mosquitto.port, name))
         self.moments = Moments(broker, self.agent, self.feeds, name, self.random)
 
     def run(self, kills):
@@ -62,7 +66,7 @@ class Ledger:
             for feed in self.feeds:
                 feed.stop(PATIENCE)
             self.broker.cut_share(0)
-            wait_for("empty backlog", self.moments.drained, pause=0.1)
+            self.moments.settle()
             status = self.agent.status()
             self.agent.stop()
         finally:
@@ -150,9 +154,9 @@ def varint(data, at):
             return (bits >> 1) ^ -(bits & 1), at
 
 
-def healthy(options, broker):
+def healthy(options, brokers):
     """Any moment, any victim. A batch in doubt goes where it went before, a key's new home notwithstanding: a partition is added once."""
-    ledger = Ledger(options, broker, "numbered", options.weir)
+    broker, ledger = brokers[0], Ledger(options, brokers, "numbered", options.weir)
     broker.cut_share(0.5)
 
     def kills(moments):
@@ -166,18 +170,18 @@ def healthy(options, broker):
     print("moments " + " ".join(f"{m}={n}" for m, n in moments.items()))
     print(f"kills in_flight={counts['in_flight']} undelivered={counts['undelivered']} agent={counts['agent']} broker={counts['broker']} "
           f"both={counts['both']} connection={counts['connection']} cuts_at_a_byte={broker.cuts()} "
-          f"rotations={ledger.feeds[0].rotated + ledger.feeds[1].rotated} http_resent={ledger.feeds[2].resent} nodes={broker.nodes}")
-    print(f"ledger broker={options.kafka} kills={counts['all']} acked={result['acked']} lost={result['lost']} twice={result['twice']} "
-          f"reordered={result['reordered']} aside={result['aside']}", flush=True)
+          f"rotations={ledger.feeds[0].rotated + ledger.feeds[1].rotated} http_resent={ledger.feeds[2].resent}")
+    print(f"ledger broker={broker.version} kills={counts['all']} acked={result['acked']} lost={result['lost']} twice={result['twice']} "
+          f"reordered={result['reordered']} aside={result['aside']} nodes={broker.nodes}", flush=True)
     wrong = sum(n for name, n in result.items() if name != "acked")
     few = min(counts["in_flight"], counts["undelivered"]) < 0.4 * counts["all"]
     if wrong or few:
         sys.exit(f"ledger: {'too few kills of one kind' if few else dict(result)} seed={options.seed}")
 
 
-def planted(options, broker, fault):
+def planted(options, brokers, fault):
     kind, moment, victim, symptoms, more = PLANTED[fault]
-    ledger = Ledger(options, broker, fault, options.faults, fault)
+    ledger = Ledger(options, brokers, fault, options.faults, fault)
     ledger.agent.ack = ledger.agent.commit = "2 s"      # patient commits: the moments are long
 
     def kills(moments):
@@ -191,27 +195,30 @@ def planted(options, broker, fault):
         sys.exit(f"ledger: blind to the planted mistake {fault} seed={options.seed}")
 
 
-def one_cluster(options, nodes, faults):
-    broker = Broker(options.kafka, nodes, os.path.join(options.dir, "kafka"), options.seed)
+def one_cluster(options, kafka, nodes, faults):
+    broker, mosquitto = Broker(kafka, nodes, os.path.join(options.dir, "kafka"), options.seed), Mosquitto(os.path.join(options.dir, "mosquitto"))
+    brokers = broker, mosquitto
     try:
         broker.start()
+        mosquitto.start()
         if options.kills:
-            healthy(options, broker)
+            healthy(options, brokers)
             broker.cut_share(0)
         for fault in faults:
-            planted(options, broker, fault)
+            planted(options, brokers, fault)
     except BaseException:
         print(f"ledger: seed={options.seed}; what was written is in {options.dir}", flush=True)
         raise
     finally:
         broker.close()
+        mosquitto.close()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weir", required=True)
     parser.add_argument("--dir")
-    parser.add_argument("--kafka", default="4.4.0")
+    parser.add_argument("--kafka", nargs="+", default=["4.4.0"], help="releases, one run after the other")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -225,9 +232,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ledger: ended from outside"))
     print(f"ledger seed={options.seed}", flush=True)
     options.dir = work = options.dir or tempfile.mkdtemp(prefix="weir-ledger.")
-    for nodes in options.nodes:
-        options.dir = os.path.join(work, str(nodes))
-        one_cluster(options, nodes, faults if nodes == options.nodes[0] else [])
+    for kafka, nodes in itertools.product(options.kafka, options.nodes):
+        options.dir = os.path.join(work, f"{kafka}-{nodes}")
+        one_cluster(options, kafka, nodes, faults)
+        faults = []
     shutil.rmtree(work)
 
 

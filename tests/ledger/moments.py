@@ -9,15 +9,16 @@ import time
 from world import PATIENCE, wait_for
 
 IN_FLIGHT = ("request", "part_of_request", "committed_request", "passing", "answer", "part_of_answer")
-UNDELIVERED = ("waiting", "waiting", "asked", "told", "line")
+UNDELIVERED = ("waiting", "waiting", "asked", "told", "line", "message", "puback")
 VICTIMS = {"in_flight": ("agent",) * 5 + ("broker", "broker", "both", "connection"), "undelivered": ("agent",) * 6 + ("broker", "both")}
-AGENT_ONLY = ("told", "line")
+QUIET = 5           # seconds without a further event: nothing comes any more
+AGENT_ONLY = ("told", "line", "message", "puback")
 
 
 class Moments:
     def __init__(self, broker, agent, feeds, topic, chance):
         self.broker, self.agent, self.feeds, self.topic, self.random = broker, agent, feeds, topic, chance
-        self.http = feeds[-1]
+        self.http, self.mqtt = feeds[2:]
         self.kills = collections.Counter()
         self.decks = {}
 
@@ -94,13 +95,7 @@ class Moments:
 
     def line(self):
         """A line was read and nothing came behind it; its cursor or its event may be on disk."""
-        for feed in self.feeds:
-            feed.rest(PATIENCE)
-        wait_for("empty backlog", self.drained)
-        if self.agent.stored_ever() == self.acknowledged():
-            for feed in self.feeds[:2]:
-                feed.prune(3)
-        self.broker.shut(True)
+        self.rest()
         name = self.random.choice(["renamed", "copied"])
         feed = next(f for f in self.feeds if f.source == name)
         before = self.agent.status()
@@ -112,8 +107,50 @@ class Moments:
         while self.agent.status()["wear"]["commits"] == before["wear"]["commits"] and time.monotonic() < until:
             time.sleep(0.002)
         self.agent.kill()
+        self.go()
+
+    def message(self):
+        """A message was received and nothing came behind it; its event and its PUBACK may be on their way."""
+        self.alone("received")
+        time.sleep(self.random.random() * 0.3)
+        self.agent.kill()
+        self.go()
+
+    def puback(self):
+        """The PUBACK of a message has left just now, and nothing came behind it."""
+        self.alone("acknowledged")
+        self.agent.kill()
+        self.go()
+
+    def alone(self, counter):
+        """Publishes a message while all else rests, and waits until it is counted."""
+        self.rest()
+        before = self.agent.driver("publish", counter)
+        self.mqtt.step(1)
+        wait_for(f"message {counter}", lambda: self.agent.driver("publish", counter) > before, pause=0.002)
+
+    def rest(self):
+        """Returns when no event is under way, and the way to the broker is shut."""
+        for feed in self.feeds:
+            feed.rest(PATIENCE)
+        self.settle()
+        if self.agent.stored_ever() == self.acknowledged():
+            for feed in self.feeds[:2]:
+                feed.prune(3)
+        self.broker.shut(True)
+
+    def go(self):
         for feed in self.feeds:
             feed.go()
+
+    def settle(self):
+        """What is acknowledged is stored, but for what a planted mistake has lost: that does not come any more. What is stored is delivered."""
+        stored, until = 0, 0
+        while stored < self.acknowledged() and (stored != self.agent.stored_ever() or time.monotonic() < until):
+            if stored != self.agent.stored_ever():
+                stored, until = self.agent.stored_ever(), time.monotonic() + QUIET
+            time.sleep(0.02)
+        wait_for("empty backlog", self.drained)
 
     def drained(self):
         return self.agent.status()["backlog"] == 0

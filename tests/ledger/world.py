@@ -1,4 +1,4 @@
-"""What the ledger kills: a real Kafka behind one proxy a node, and the program weir."""
+"""What the ledger kills: a real Kafka behind one proxy a node, and the program weir. Beside them an MQTT broker, which lives."""
 import json
 import os
 import random
@@ -13,11 +13,16 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from proxy import Proxy
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+MOSQUITTO_SH = os.path.join(os.path.dirname(HERE), "services", "mosquitto.sh")
 KAFKA_SH = os.path.join(os.path.dirname(HERE), "services", "kafka.sh")
 FREE_PORTS = os.path.join(os.path.dirname(HERE), "services", "free_ports.py")
 SCHEMA = {"type": "record", "name": "Numbered", "namespace": "ledger", "fields": [
     {"name": "key", "type": "string"}, {"name": "n", "type": "long"}, {"name": "pad", "type": "string"}]}
 PATIENCE = 180      # seconds for anything that takes one on an idle machine
+
+
+def free_ports(count):
+    return int(subprocess.run(["python3", FREE_PORTS, str(count)], check=True, capture_output=True, text=True).stdout)
 
 
 def wait_for(what, condition, seconds=PATIENCE, pause=0.02):
@@ -34,7 +39,7 @@ class Broker:
 
     def __init__(self, version, nodes, directory, seed):
         self.dir, self.nodes, self.version = directory, nodes, version
-        self.port = int(subprocess.run(["python3", FREE_PORTS, str(10 * nodes)], check=True, capture_output=True, text=True).stdout)
+        self.port = free_ports(10 * nodes)
         self.changed = threading.Condition()
         self.proxies = [Proxy(self.port + 10 * n + 5, self.port + 10 * n + 1, seed + n, self.changed) for n in range(nodes)]
 
@@ -124,14 +129,27 @@ class Broker:
             self.run("kill9", self.dir)
 
 
+class Mosquitto:
+    """Holds what is published until the agent has taken it."""
+
+    def __init__(self, directory):
+        self.dir, self.port = directory, free_ports(1)
+
+    def start(self):
+        subprocess.run(["bash", MOSQUITTO_SH, "start", self.dir, str(self.port)], check=True, stdout=subprocess.DEVNULL)
+
+    def close(self):
+        subprocess.run(["bash", MOSQUITTO_SH, "stop", self.dir], check=True, stdout=subprocess.DEVNULL)
+
+
 class Agent:
     """One life after the other on the same buffer."""
 
-    def __init__(self, program, directory, brokers, topic, fault=None):
-        self.program, self.dir, self.brokers, self.topic = program, directory, brokers, topic
+    def __init__(self, program, directory, brokers, mqtt_port, topic, fault=None):
+        self.program, self.dir, self.brokers, self.mqtt_port, self.topic = program, directory, brokers, mqtt_port, topic
         self.environment = {**os.environ, "WEIR_FAULT": fault or ""}
         self.ack, self.commit = "20 ms", "200 ms"
-        self.http_port = int(subprocess.run(["python3", FREE_PORTS, "1"], check=True, capture_output=True, text=True).stdout)
+        self.http_port = free_ports(1)
         self.log_path = os.path.join(directory, "agent.log")
         self.path = os.path.join(directory, "weir.json")
         with open(os.path.join(directory, "numbered.avsc"), "w") as f:
@@ -147,7 +165,9 @@ class Agent:
             "agent": {"id": "ledger"},
             "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "64 MiB", "commit_interval": self.commit},
             "streams": {"numbered": {"schema": "numbered.avsc", "key": "key"}},
-            "drivers": {**files, "post": {"type": "http", "stream": "numbered", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": self.ack}},
+            "drivers": {**files, "publish": {
+                "type": "mqtt", "stream": "numbered", "url": f"mqtt://127.0.0.1:{self.mqtt_port}", "topics": [f"{self.topic}/#"],
+                "client_id": f"ledger-{self.topic}"}, "post": {"type": "http", "stream": "numbered", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": self.ack}},
             "uplinks": {"cloud": {
                 "type": "kafka", "brokers": self.brokers, "topic": self.topic, "streams": ["numbered"],
                 "sasl": {"mechanism": "PLAIN", "user": "weir", "password": "weir-secret"}, "backoff_max": "1 s"}},
@@ -189,6 +209,9 @@ class Agent:
             while more := s.recv(65536):
                 answer += more
         return json.loads(answer)
+
+    def driver(self, name, counter):
+        return self.status()["drivers"][name].get(counter, 0)
 
     def stored_ever(self):
         return sum(s["sequence_next"] - 1 for s in self.status()["streams"] if s["name"] == "numbered")
