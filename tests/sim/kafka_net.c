@@ -25,7 +25,7 @@ struct guest {
 struct gate {
     struct kafka_net *net;
     unsigned node;
-    char host[16];
+    char host[48];
 };
 
 struct kafka_net {
@@ -221,6 +221,15 @@ struct kafka_net *kafka_net_open(struct broker *broker, unsigned node_count, con
         net_listen(gate->host, PORT, &calls, gate);
     }
     return net;
+}
+
+void kafka_net_move(struct kafka_net *net, unsigned node, const char *host)
+{
+    struct gate *gate = &net->gates[node];
+    net_unlisten(gate->host, PORT);
+    (void)snprintf(gate->host, sizeof gate->host, "%s", host);
+    broker_address_set(net->broker, node, host, PORT);
+    net_listen(gate->host, PORT, &calls, gate);
 }
 
 void kafka_net_close(struct kafka_net *net)

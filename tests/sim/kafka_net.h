@@ -10,6 +10,8 @@ struct kafka_net;
 
 /* The broker is the caller's. */
 struct kafka_net *kafka_net_open(struct broker *broker, unsigned node_count, const char *name);
+/* The node is at another host from now on, and says so in metadata. */
+void kafka_net_move(struct kafka_net *net, unsigned node, const char *host);
 void kafka_net_close(struct kafka_net *net);
 /* kill -9 of a node, and its start. */
 void kafka_net_stop(struct kafka_net *net, unsigned node);

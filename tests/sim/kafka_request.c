@@ -157,7 +157,11 @@ static bool do_metadata(struct call *call)
             out_put_u32_be(&call->answer, i + 1);
             put_string(&call->answer, broker->nodes[i].host);
             out_put_u32_be(&call->answer, broker->nodes[i].port);
-            out_put_u16_be(&call->answer, UINT16_MAX);
+            if (i % 2 == 0) {
+                put_string(&call->answer, "rack-1");
+            } else {
+                out_put_u16_be(&call->answer, UINT16_MAX); /* of none */
+            }
         }
     }
     put_string(&call->answer, broker->cluster_id);

@@ -185,6 +185,63 @@ static void a_topic_that_is_deleted_is_waited_for(void **state)
     scene_end(scene);
 }
 
+/* The brokers' other listener has IPv6 addresses; the first one is told, the second one found. */
+static void leaders_are_at_ipv6_addresses(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_begin(NULL);
+    kafka_net_move(scene->net, 0, "2001:db8::7");
+    kafka_net_move(scene->net, 1, "2001:db8::8");
+    scene->host.options.brokers.count = 0;
+    host_broker_add(&scene->host, "[2001:db8::7]", 9092);
+    host_open(&scene->host);
+    lot_cut(&scene->lot, &scene->host, 1, 40);
+    assert_true(lot_deliver(&scene->lot, 10000));
+    assert_int_equal(scene_log_count(scene), 40);
+    assert_int_equal(scene_count(scene, WIRE_API_VERSIONS), 2); /* no third connection */
+    broker_address_set(scene->broker, 1, "2001:db8::9", 9092);
+    scene_leaders(scene, 1);
+    kafka_net_end(scene->net);
+    lot_cut(&scene->second, &scene->host, 41, 40);
+    assert_false(lot_deliver(&scene->second, 20000));
+    check_text(&scene->host.fault, "no connection to [2001:db8::9]:9092");
+    broker_address_set(scene->broker, 1, "2001:db8::8", 9092);
+    assert_true(lot_deliver(&scene->second, 60000));
+    assert_int_equal(scene_log_count(scene), 80);
+    scene_end(scene);
+}
+
+static void brokers_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *host;
+        uint16_t port;
+    } good[] = {
+        {"h", "h", 9092},
+        {"h:1", "h", 1},
+        {"127.0.0.1:65535", "127.0.0.1", 65535},
+        {"[::1]", "::1", 9092},
+        {"[::1]:9093", "::1", 9093},
+        {"[fe80::1%eth0]:1", "fe80::1%eth0", 1},
+    };
+    static const char *const bad[] = {"",     ":9092", "h:",     "h:0",    "h:65536",
+                                      "h:1x", "h: 1",  "h:+1",   "::1",    "::1:9092",
+                                      "[::1", "[]:1",  "[::1]x", "[::1]:", "a:1,b:2"};
+    struct slice host;
+    uint16_t port;
+    struct why why;
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        assert_int_equal(cluster_broker_parse(good[i].text, &host, &port, &why), ERR_OK);
+        assert_true(slice_equal_text(host, good[i].host));
+        assert_int_equal(port, good[i].port);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        assert_int_equal(cluster_broker_parse(bad[i], &host, &port, &why), ERR_CONFIG);
+    }
+    check_text(&why, "a:1,b:2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +253,8 @@ int main(void)
         cmocka_unit_test(a_lost_answer_is_asked_for_again),
         cmocka_unit_test(a_name_that_is_refused_parks_the_stream),
         cmocka_unit_test(a_topic_that_is_deleted_is_waited_for),
+        cmocka_unit_test(leaders_are_at_ipv6_addresses),
+        cmocka_unit_test(brokers_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,21 +169,26 @@ static void cluster_tick(struct timer *timer)
 enum err cluster_broker_parse(const char *text, struct slice *ret_host, uint16_t *ret_port,
                               struct why *why)
 {
-    struct slice host = slice_of_text(text);
+    bool in_brackets = text[0] == '[';
+    const char *begin = text + in_brackets;
+    struct slice host = {(const uint8_t *)begin, strcspn(begin, in_brackets ? "]" : ":")};
+    const char *rest = begin + host.size;
     unsigned port = PORT_DEFAULT;
-    const char *colon = strrchr(text, ':');
-    if (colon && (text[0] == '[' ? colon[-1] == ']' : strchr(text, ':') == colon)) {
+    if (in_brackets ? rest[0] != ']' || (rest[1] && rest[1] != ':')
+                    : rest[0] && strchr(rest + 1, ':')) {
+        why_set(why, "\"%s\" is no host and port: an IPv6 address needs brackets, as [::1]:9092",
+                text);
+        return ERR_CONFIG;
+    }
+    rest += in_brackets;
+    if (rest[0] == ':') {
         char *end = NULL;
-        unsigned long number = strtoul(colon + 1, &end, 10);
-        if (colon[1] < '0' || colon[1] > '9' || *end || number == 0 || number > UINT16_MAX) {
+        unsigned long number = strtoul(rest + 1, &end, 10);
+        if (rest[1] < '0' || rest[1] > '9' || *end || number == 0 || number > UINT16_MAX) {
             why_set(why, "\"%s\" has no usable port: write it as host:port", text);
             return ERR_CONFIG;
         }
         port = (unsigned)number;
-        host.size = (size_t)(colon - text);
-    }
-    if (host.size >= 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') {
-        host = (struct slice){host.data + 1, host.size - 2};
     }
     if (host.size == 0 || host.size >= WIRE_HOST_SIZE_MAX) {
         why_set(why, "\"%s\" has no host: write it as host:port", text);
@@ -375,6 +380,13 @@ enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t part
     topic->attempt = 0;
     *ret = node->connection;
     return ERR_OK;
+}
+
+bool cluster_has_leader(struct cluster *cluster, const char *name, uint32_t partition)
+{
+    const struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
+    return topic && topic->known && partition < topic->partition_count &&
+           node_find(cluster, topic->leaders[partition]);
 }
 
 enum err cluster_any(struct cluster *cluster, struct connection **ret)

@@ -29,7 +29,7 @@ struct cluster_setup {
     void (*changed)(void *context);
 };
 
-/* "host", "host:port", "[::1]:port"; *ret_host points into the text. ERR_CONFIG: it is none. */
+/* "host", "host:port", "[::1]", "[::1]:port"; *ret_host points into the text. ERR_CONFIG: it is none. */
 enum err cluster_broker_parse(const char *text, struct slice *ret_host, uint16_t *ret_port,
                               struct why *why) MUST_USE;
 
@@ -54,6 +54,8 @@ bool cluster_topic_is_missing(struct cluster *cluster, const char *name, struct 
  * ERR_REJECTED: the topic has had fewer partitions for ten minutes: it is not the same any more. */
 enum err cluster_leader(struct cluster *cluster, const char *topic, uint32_t partition,
                         struct connection **ret) MUST_USE;
+/* Is a broker known that leads it, by what metadata said last? */
+bool cluster_has_leader(struct cluster *cluster, const char *topic, uint32_t partition) MUST_USE;
 /* Any connection that has room, opened if there is none. ERR_AGAIN: changed() follows. */
 enum err cluster_any(struct cluster *cluster, struct connection **ret) MUST_USE;
 /* There is a token to log in with, or a reason why there is none. */

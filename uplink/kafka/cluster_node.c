@@ -51,6 +51,17 @@ static void node_ready(void *context)
     cluster->setup.changed(cluster->setup.context);
 }
 
+/* Is it known only because the brokers said so? */
+static bool node_is_advertised(const struct node *node)
+{
+    const struct node *entry = node->cluster->nodes;
+    while (entry &&
+           (entry->id >= 0 || entry->port != node->port || strcmp(entry->host, node->host) != 0)) {
+        entry = entry->next;
+    }
+    return node->id >= 0 && !entry;
+}
+
 static void node_closed(void *context, enum err e, const struct why *why)
 {
     struct node *node = context;
@@ -59,6 +70,7 @@ static void node_closed(void *context, enum err e, const struct why *why)
      * before it was of any use counts as a failure, however far it came: else it would be opened
      * again at once, for ever. */
     bool has_served = connection_has_served(node->connection);
+    bool was_open = connection_was_open(node->connection);
     bool was_idle = has_served && node->was_ready && e == ERR_CLOSED &&
                     !connection_was_cut_short(node->connection);
     connection_close(node->connection);
@@ -66,8 +78,15 @@ static void node_closed(void *context, enum err e, const struct why *why)
     if (has_served) {
         node->attempt = 0;
     }
+    struct why text = *why;
+    if (!was_open && node_is_advertised(node)) {
+        why_set(&text,
+                "%.300s (the brokers sent us there: can it be reached from here, or are "
+                "their advertised.listeners wrong?)",
+                why->text);
+    }
     if (!was_idle) {
-        cluster_fail(cluster, node, e, why);
+        cluster_fail(cluster, node, e, &text);
         node_wait(node, e);
     }
     /* Who cannot be reached leads nothing for long: the others know who does now. */
@@ -101,7 +120,7 @@ bool node_connect(struct node *node)
                                  node->port, &node_calls, node);
     if (e) {
         struct why why;
-        why_set(&why, "no connection to %s:%u could be begun: %s", node->host, node->port,
+        why_set(&why, "no connection to %s port %u could be begun: %s", node->host, node->port,
                 err_name(e));
         cluster_fail(cluster, node, e, &why);
         node_wait(node, e);

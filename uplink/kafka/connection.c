@@ -210,7 +210,10 @@ static void stream_ended(void *context, enum err e, const struct why *why)
     struct connection *c = context;
     struct why text = *why;
     enum connection_state state = c->state;
+    size_t size = strlen(c->name);
     if (state == OPENING) {
+        bool is_named = strncmp(why->text, c->name, size) == 0 && why->text[size] == ':';
+        why_set(&text, "%s", why->text + (is_named ? size + 2 : 0));
         why_add(&text, "no connection to %s", c->name);
     } else if (state != READY && e != ERR_AUTH) { /* that says what TLS does not like */
         /* Brokers close without a word when TLS or SASL is not what the port expects. */
@@ -257,7 +260,7 @@ enum err connection_open(struct connection **ret, const struct connection_settin
     c->settings = settings;
     c->handler = handler;
     c->context = context;
-    (void)snprintf(c->name, sizeof c->name, "%s:%u", host, port);
+    (void)snprintf(c->name, sizeof c->name, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
     timer_init(&c->timer, settings->loop, connection_late);
     timer_init(&c->pause, settings->loop, connection_resume);
     timer_init(&c->renew, settings->loop, login_renew);

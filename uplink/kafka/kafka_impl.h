@@ -83,6 +83,9 @@ struct kafka {
     struct producers *producers;
     struct topic_limit *limits;
     char cluster_id[CLUSTER_ID_SIZE_MAX]; /* of the cluster that gave the producer ids */
+    struct why leaderless; /* a partition that a batch waited for in vain; "": none */
+    char leaderless_topic[TARGET_NAME_SIZE_MAX];
+    uint32_t leaderless_partition;
     uint64_t opened_ms;
     bool stopping;
     struct batch *waiting; /* for a connection: higher lanes first, each in the order of arrival */

@@ -87,8 +87,9 @@ const struct option kafka_table[] = {
      .min = 1,
      .max = 32,
      .item = &broker_item,
-     .help = "Brokers to ask first, as host:port (port 9092 when not said). The others are "
-             "learned from them."},
+     .help = "Brokers to ask first, as host:port (port 9092 when not said; an IPv6 address in "
+             "brackets, [2001:db8::7]:9092). The others are learned from them, under the names "
+             "that they advertise on this listener."},
     {.name = "topic",
      .kind = OPTION_TEXT,
      .flags = OPTION_PER_STREAM,

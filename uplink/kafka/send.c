@@ -62,7 +62,12 @@ static const struct why *kafka_fault(const struct kafka *k)
 {
     const struct why *why = k->registry ? registry_fault(k->registry) : NULL;
     why = why ? why : producers_fault(k->producers);
-    return why ? why : cluster_fault(k->cluster, NULL);
+    why = why ? why : cluster_fault(k->cluster, NULL);
+    if (!why && k->leaderless.text[0] &&
+        !cluster_has_leader(k->cluster, k->leaderless_topic, k->leaderless_partition)) {
+        why = &k->leaderless;
+    }
+    return why;
 }
 
 void kafka_say(struct kafka *k)
@@ -82,8 +87,16 @@ bool kafka_end_late(struct kafka *k, struct batch *batch)
     enum err e = ERR_OK;
     const struct why *why = cluster_fault(k->cluster, &e);
     bool setting = e == ERR_AUTH || e == ERR_VERSION;
+    if (!why && !cluster_has_leader(k->cluster, batch->parcel->target, batch->part->partition)) {
+        memcpy(k->leaderless_topic, batch->parcel->target, sizeof k->leaderless_topic);
+        k->leaderless_partition = batch->part->partition;
+        why_set(&k->leaderless, "partition %u of topic %s has no leader: are all brokers up?",
+                batch->part->partition, batch->parcel->target);
+        kafka_say(k);
+        why = &k->leaderless;
+    }
     kafka_end(k, batch, setting ? SEND_PARK : SEND_RETRY, 0, "%.150s",
-              why ? why->text : "no leader was ready for it");
+              why ? why->text : "its leader has no room for it yet");
     return true;
 }
 
