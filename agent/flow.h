@@ -14,6 +14,7 @@
 #define FLOW_PENDING_MAX 8 /* ended ranges whose commit is still to come */
 #define FLOW_PARK_MS 60000
 #define FLOW_CLOCK_MS 2000
+#define HOST_TOLD_MAX 16
 #define FLOW_ALIKE_MAX 3 /* single events refused in a row with one code: a wrong setting */
 /* Wire bytes built or lent per uplink; one parcel is always allowed. */
 #define UPLINK_LENT_SIZE_MAX (2 * 1024 * 1024)
@@ -92,6 +93,8 @@ struct uplink_host {
     size_t lent_size; /* wire bytes built or lent */
     bool shared;      /* streams of different priority share the link */
     struct why fault;
+    uint32_t told[HOST_TOLD_MAX]; /* hashes of faults that were logged since all was well */
+    unsigned told_count;
     uint64_t sent_events, retried, aside_events, duplicates, halved, refused;
     uint64_t sent_size; /* wire bytes of parts that are done */
     uint64_t raw_size;

@@ -68,6 +68,24 @@ bool uplink_remote_id(struct uplink_host *host, uint32_t schema, uint8_t *ret_id
     return false;
 }
 
+/* Through an outage of weeks each broker is tried again and again, and each has its own sentence:
+ * the status has the last one, the log each of them once. */
+static bool fault_is_new(struct uplink_host *host, const char *text)
+{
+    uint32_t hash = 2166136261; /* FNV-1a */
+    for (const char *c = text; *c; c++) {
+        hash = (hash ^ (uint8_t)*c) * 16777619;
+    }
+    unsigned kept = host->told_count < HOST_TOLD_MAX ? host->told_count : HOST_TOLD_MAX;
+    for (unsigned i = 0; i < kept; i++) {
+        if (host->told[i] == hash) {
+            return false;
+        }
+    }
+    host->told[host->told_count++ % HOST_TOLD_MAX] = hash;
+    return true;
+}
+
 void uplink_fault(struct uplink_host *host, const struct why *why)
 {
     if (strcmp(host->fault.text, why ? why->text : "") == 0) {
@@ -76,9 +94,10 @@ void uplink_fault(struct uplink_host *host, const struct why *why)
     host->fault = why ? *why : (struct why){""};
     char part[96];
     (void)snprintf(part, sizeof part, "uplink %s", host->setup.name); /* cut is fine */
-    if (why) {
+    if (why && fault_is_new(host, why->text)) {
         log_warn(part, "%s", why->text);
-    } else {
+    } else if (!why) {
+        host->told_count = 0;
         log_info(part, "working again");
     }
 }

@@ -1,6 +1,10 @@
 /* What a flow makes of an uplink's answers. */
 #include "tests/cmocka.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "agent/flow.h"
 
 #define BACKOFF_MAX_MS 60000
@@ -113,12 +117,50 @@ static void a_stream_that_stands_still_says_why(void **state)
     scene_end(&scene);
 }
 
+/* Two brokers are down for days: the log has each of them once, the status the last one. */
+static void a_fault_is_logged_once_until_all_is_well(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct why first, second;
+    char path[] = "/tmp/weir-flow.XXXXXX";
+    int file = mkstemp(path), before = dup(STDERR_FILENO);
+    assert_true(file >= 0 && before >= 0);
+    assert_true(dup2(file, STDERR_FILENO) >= 0);
+    scene_begin(&scene);
+    scene.host.setup.name = "cloud";
+    why_set(&first, "no connection to a");
+    why_set(&second, "no connection to b");
+    for (unsigned i = 0; i < 100; i++) {
+        uplink_fault(&scene.host, &first);
+        uplink_fault(&scene.host, &second);
+    }
+    assert_string_equal(scene.host.fault.text, "no connection to b");
+    uplink_fault(&scene.host, NULL);
+    uplink_fault(&scene.host, &first);
+    assert_true(dup2(before, STDERR_FILENO) >= 0);
+    char text[4096];
+    ssize_t size = pread(file, text, sizeof text - 1, 0);
+    assert_in_range(size, 1, (ssize_t)sizeof text - 2);
+    text[size] = 0;
+    unsigned lines = 0;
+    for (const char *c = text; (c = strchr(c, '\n')); c++) {
+        lines++;
+    }
+    assert_int_equal(lines, 4); /* both, "working again", the first */
+    close(before);
+    close(file);
+    unlink(path);
+    scene_end(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(new_numbers_that_do_not_help_wait),
         cmocka_unit_test(the_same_again_waits_and_keeps_its_numbers),
         cmocka_unit_test(a_stream_that_stands_still_says_why),
+        cmocka_unit_test(a_fault_is_logged_once_until_all_is_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
