@@ -395,6 +395,7 @@ const struct driver_class mqtt_class = {
     .options = mqtt_options_table,
     .options_size = sizeof(struct mqtt_options),
     .check = mqtt_options_check,
+    .probe = mqtt_probe_open,
     .open = mqtt_open,
     .resume = mqtt_resume,
     .stored = mqtt_stored,

@@ -60,6 +60,10 @@ enum err mqtt_filter_check(const char *filter, struct why *why) MUST_USE;
 /* Does `a` take all that `b` takes? Some brokers send a message once for each filter. */
 bool mqtt_filter_covers(const char *a, const char *b);
 
+/* --- mqtt_probe.c --- */
+
+enum err mqtt_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
+
 /* --- the driver --- */
 
 /* Credit counts what is unstored, so beyond it there can be only what was on its way when a

@@ -1,4 +1,4 @@
-"""weir check --online against a real Kafka with TLS, logins and ACLs, and a real registry: each thing that is wrong gives its line, what is
+"""weir check --online against a real Kafka with TLS, logins and ACLs, a real registry, and mosquitto: each thing that is wrong gives its line, what is
 right gives none, and nothing is stored, sent, created or registered by asking.
 
 usage: online_test.py WEIR      WEIR_LONG=1: brokers 2.8, 3.9 and 4.4 instead of 4.4 alone"""
@@ -202,6 +202,42 @@ def test_drivers():
     check("mistakes of the file come first", r.returncode == 1 and r.stdout == "" and "$.streams.good.priorty" in r.stderr, r.stdout + r.stderr)
 
 
+def test_mqtt():
+    """A real mosquitto; an agent is connected meanwhile, and is not disturbed."""
+    broker, port = path_of("mosquitto"), ports(2)
+    subprocess.run([os.path.join(SERVICES, "mosquitto.sh"), "start", broker, str(port), "tls", "auth"], check=True, stdout=subprocess.DEVNULL)
+    right = {"type": "mqtt", "url": f"mqtts://localhost:{port + 1}", "stream": "good", "topics": ["site/#"], "user": "weir", "password": "weir-secret",
+             "tls": {"ca": broker + "/tls/ca.pem"}}
+    files = {"files": {"type": "file", "path": path_of("out"), "streams": ["good"]}}
+    config = configuration(files, drivers={"b": right})
+    config["buffer"]["path"] = path_of("agent-mqtt", "buffer.db")
+    agent = Agent(config).start()
+
+    def logins():
+        with open(broker + "/log") as f:
+            return len(re.findall("New client connected from [^ ]+ as weir-t-b ", f.read()))
+    check("the agent is connected", wait_until(lambda: logins() == 1), str(logins()))
+    for what, options, bad in [
+            ("all is well", {}, None), ("3.1.1", {"protocol": "3.1.1"}, None),
+            ("a wrong password", {"password": "guess-7"}, ("user", f"login at localhost:{port + 1}", "not authorized")),
+            ("a wrong CA", {"tls": {"ca": broker + "/tls/other-ca.pem"}}, ("tls", f"TLS with localhost:{port + 1}", "set tls.ca")),
+            ("a wrong port", {"url": "mqtts://localhost:1"}, ("url", "connection to localhost:1", "refused")),
+            ("TLS forgotten", {"url": f"mqtt://localhost:{port + 1}", "tls": None}, ("url", f"login at localhost:{port + 1}", "mqtt:// or mqtts://"))]:
+        driver = {key: value for key, value in {**right, **options}.items() if value is not None}
+        code, found = online({**config, "drivers": {"b": driver}})
+        errors = {key: text for key, text in found.items() if key[0] == "error"}
+        if bad:
+            text = errors.pop(("error", "$.drivers.b." + bad[0], bad[1]), "")
+            check(f"mqtt, {what}", code == 1 and bad[2] in text and not errors, str(found))
+        else:
+            topics = ("ok", "$.drivers.b.topics", "topic filters")
+            check(f"mqtt, {what}", code == 0 and not errors and "1 of 1" in found.get(topics, ""), str(found))
+        check(f"mqtt, {what}: no password", "guess-7" not in str(found) and "weir-secret" not in str(found))
+    check("and stays connected", logins() == 1 and agent.status()["drivers"]["b"]["fault"] is None, str(agent.status()["drivers"]["b"]))
+    agent.stop()
+    subprocess.run([os.path.join(SERVICES, "mosquitto.sh"), "stop", broker], check=True, stdout=subprocess.DEVNULL)
+
+
 def main():
     subprocess.run([os.path.join(SERVICES, "certs.sh"), path_of("certs")], check=True, capture_output=True)
     registries, first = [], ports(10 * len(VERSIONS) + 1)
@@ -220,6 +256,7 @@ def main():
     check("nothing was registered", registries[0].ask("/subjects") == ["changed-value"], str(registries[0].ask("/subjects")))
     registries[0].stop()
     test_drivers()
+    test_mqtt()
     check("the buffer was not touched", not os.path.exists(path_of("never")))
     finish()
 
