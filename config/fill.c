@@ -191,6 +191,9 @@ static void fill_member(struct fill *fill, const struct fill_value *value)
     const struct json_node *node = value->node;
     bool is_record = option->kind == OPTION_RECORD;
     bool is_list = option->kind == OPTION_LIST || option->kind == OPTION_MAP;
+    if (option->flags & OPTION_NONE) {
+        return;
+    }
     if (!node && (option->flags & OPTION_REQUIRED)) {
         fill_wrong(fill, value->offset, value->path, "is missing. %s",
                    option->help ? option->help : "");
@@ -274,9 +277,6 @@ void fill_run(struct fill *fill)
         for (size_t t = 0; t < 2; t++) {
             for (const struct option *row = record->tables[t]; row && row->name; row++) {
                 const struct json_node *node = json_node_find(record->node, row->name);
-                if (row->flags & OPTION_NONE) {
-                    continue;
-                }
                 fill_member(
                     fill, &(struct fill_value){
                               .option = row,
