@@ -1,4 +1,4 @@
-"""The bench itself: with small amounts it runs to its end, and each line is of the form that scripts rely on. usage: bench_test.py WEIR"""
+"""The bench itself: with small amounts it runs to its end, and each line is of the form that scripts rely on. usage: bench_test.py WEIR [TEST...]"""
 import json
 import os
 import subprocess
@@ -15,20 +15,25 @@ def run(*words):
     return subprocess.run([RUN, "--no-install", "--weir", WEIR, *words], capture_output=True, text=True)
 
 
-class Bench(unittest.TestCase):
+class Lines(unittest.TestCase):
+    def check(self, line, least=1e-9):
+        self.assertEqual(list(line)[:len(KEYS)], KEYS)
+        self.assertGreaterEqual(line["value"], least)
+        self.assertEqual(line["met"] is None, line["goal"] is None)
+        self.assertIn(line["met"], (None, False, True))
+        if line["baseline_value"]:
+            self.assertTrue(line["baseline"])
+            self.assertAlmostEqual(line["ratio"], line["value"] / line["baseline_value"], delta=0.002 * line["ratio"])
+
+
+class Bench(Lines):
     def test_lines(self):
         done = run("size", "flash", "--seconds", "2")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual([line["bench"] for line in lines], ["size"] + ["flash"] * 5)
         for line in lines:
-            self.assertEqual(list(line)[:len(KEYS)], KEYS)
-            self.assertGreater(line["value"], 0)
-            self.assertEqual(line["met"] is None, line["goal"] is None)
-            self.assertIn(line["met"], (None, False, True))
-            if line["baseline_value"]:
-                self.assertTrue(line["baseline"])
-                self.assertAlmostEqual(line["ratio"], line["value"] / line["baseline_value"], delta=0.002 * line["ratio"])
+            self.check(line)
         written = lines[-1]
         self.assertIn("kernel", written["baseline"])
         self.assertLess(abs(written["ratio"] - 1), 0.05, "the status counts what reaches the disk: " + json.dumps(written))
@@ -44,6 +49,22 @@ class Bench(unittest.TestCase):
         done = run("colour")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn("no bench colour; there are: cpu ", done.stderr)
+
+
+class Mqtt(Lines):
+    """Needs mosquitto, Java, and the libraries of forward.c."""
+
+    def test_lines(self):
+        done = run("mqtt", "mqtt_drain", "mqtt_live", "mqtt_latency", "--rounds", "1", "--events", "12000", "--seconds", "3")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["bench"] for line in lines], ["mqtt"] * 2 + ["mqtt_drain"] * 4 + ["mqtt_live"] * 2 + ["mqtt_latency"] * 4)
+        for line in lines:
+            self.check(line, 0 if "not stored" in line["case"] else 1e-9)
+        for group in lines[3], lines[5]:
+            self.assertGreaterEqual(group["value"], 20, "an acknowledgement for each message is a commit for each: " + json.dumps(group))
+        p50, p99 = lines[8:10]
+        self.assertLessEqual(p50["value"], p99["value"])
 
 
 if __name__ == "__main__":
