@@ -58,6 +58,11 @@ struct broker_options {
     int16_t create_code; /* what the first node answers to CreateTopics; 0: it is created */
     bool create_is_old;  /* clients can't leave the numbers of partitions and replicas open */
     bool read_denied;    /* no right to READ: neither to describe producers nor to fetch */
+    /* What Redpanda and Event Hubs are like. */
+    int16_t produce_max;     /* version of Produce; 0: as Kafka 4 */
+    size_t request_size_max; /* a larger one ends the connection; 0: 4 MiB */
+    bool plain_only;         /* no compression, no producer ids */
+    int64_t idle_ms;         /* silent so long a connection is dead, and nobody is told; 0: none */
 };
 
 struct broker *broker_open(const struct broker_options *options);

@@ -45,7 +45,9 @@ static void log_put(struct partition *partition, const struct record *record,
         .producer_id = head->producer_id,
         .epoch = head->epoch,
         .batch_count = record->offset_delta == 0 ? head->record_count : 0,
-        .sequence = records_sequence_add(head->base_sequence, (uint32_t)record->offset_delta),
+        .sequence = head->base_sequence < 0
+                        ? -1
+                        : records_sequence_add(head->base_sequence, (uint32_t)record->offset_delta),
     };
 }
 
@@ -132,6 +134,15 @@ int16_t partition_take(struct broker *broker, struct partition *partition, struc
     }
     if (!batch_open(broker, &head, &records)) {
         return 87;
+    }
+    if (broker->options.plain_only && ((head.attributes & 7) != 0 || head.producer_id >= 0)) {
+        return head.producer_id >= 0 ? 87 : 76;
+    }
+    if (head.producer_id < 0) {
+        *ret_offset = (int64_t)partition->log_count;
+        *ret_append_ms = -1;
+        log_append(broker, partition, &head, records);
+        return 0;
     }
     struct pid *pid = pid_find(partition, head.producer_id);
     int32_t last = records_sequence_add(head.base_sequence, head.record_count - 1);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_SIZE_MAX (4 * 1024 * 1024)
+#define REQUEST_SIZE_MAX (4 * 1024 * 1024) /* when the options do not say */
 #define ANSWER_SIZE_MAX 65536
 
 struct answer {
@@ -20,6 +20,7 @@ struct broker_peer {
     unsigned slot;
     bool open;
     struct login login;
+    int64_t heard_ms;
     uint8_t *input;
     size_t input_size;
     struct answer *answers; /* in order */
@@ -113,6 +114,13 @@ static bool request_take(struct broker_peer *peer, struct slice s)
 
 bool broker_peer_input(struct broker_peer *peer, struct slice bytes)
 {
+    const struct broker_options *options = &peer->broker->options;
+    size_t request_max = options->request_size_max ? options->request_size_max : REQUEST_SIZE_MAX;
+    int64_t now_ms = peer->broker->now_ms;
+    if (options->idle_ms > 0 && peer->heard_ms > 0 && now_ms - peer->heard_ms > options->idle_ms) {
+        return peer->open; /* it is swallowed */
+    }
+    peer->heard_ms = now_ms;
     peer->input = realloc(peer->input, peer->input_size + bytes.size + 1);
     assert(peer->input);
     memcpy(peer->input + peer->input_size, bytes.data, bytes.size);
@@ -122,7 +130,7 @@ bool broker_peer_input(struct broker_peer *peer, struct slice bytes)
         struct slice at = rest, request;
         uint32_t size = 0;
         bool whole = slice_take_u32_be(&at, &size);
-        if (whole && size > REQUEST_SIZE_MAX) {
+        if (whole && size > request_max) {
             peer->open = false;
             break;
         }

@@ -208,12 +208,17 @@ static bool do_create(struct call *call)
 
 static bool do_versions(struct call *call)
 {
-    static const int16_t supported[][2] = {{WIRE_PRODUCE, 12},         {WIRE_FETCH, 17},
-                                           {WIRE_LIST_OFFSETS, 10},    {WIRE_METADATA, 13},
-                                           {WIRE_SASL_HANDSHAKE, 1},   {WIRE_API_VERSIONS, 4},
-                                           {WIRE_INIT_PRODUCER_ID, 5}, {WIRE_SASL_AUTHENTICATE, 2},
-                                           {WIRE_DESCRIBE_CONFIGS, 4}};
     const struct broker_options *options = &call->broker->options;
+    const int16_t supported[][2] = {
+        {WIRE_PRODUCE, options->produce_max ? options->produce_max : 12},
+        {WIRE_FETCH, 17},
+        {WIRE_LIST_OFFSETS, 10},
+        {WIRE_METADATA, options->metadata_max ? options->metadata_max : 13},
+        {WIRE_SASL_HANDSHAKE, 1},
+        {WIRE_API_VERSIONS, 4},
+        {WIRE_INIT_PRODUCER_ID, 5},
+        {WIRE_SASL_AUTHENTICATE, 2},
+        {WIRE_DESCRIBE_CONFIGS, 4}};
     bool describes = options->describe_max >= 0;
     out_put_u16_be(&call->answer, 0);
     out_put_u32_be(&call->answer,
@@ -224,8 +229,7 @@ static bool do_versions(struct call *call)
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
         out_put_u16_be(&call->answer, (uint16_t)supported[i][0]);
         out_put_u16_be(&call->answer, 0);
-        bool is_old = supported[i][0] == WIRE_METADATA && options->metadata_max > 0;
-        out_put_u16_be(&call->answer, (uint16_t)(is_old ? options->metadata_max : supported[i][1]));
+        out_put_u16_be(&call->answer, (uint16_t)supported[i][1]);
     }
     if (describes) {
         out_put_u16_be(&call->answer, WIRE_DESCRIBE_PRODUCERS);
@@ -310,7 +314,7 @@ bool call_run(struct call *call)
     case WIRE_API_VERSIONS:
         return call->version == 0 && do_versions(call);
     case WIRE_INIT_PRODUCER_ID:
-        return call->version == 1 && do_init_producer_id(call);
+        return call->version == 1 && !options->plain_only && do_init_producer_id(call);
     case WIRE_DESCRIBE_CONFIGS:
         return call->version == 1 && call_describe_configs(call);
     case WIRE_CREATE_TOPICS:

@@ -164,6 +164,12 @@ static void connection_broken(struct timer *timer)
 static void connection_late(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, timer);
+    struct why why;
+    if (c->request_count == 0) {
+        why_set(&why, "the connection to %s was not used", c->name);
+        connection_fail(c, ERR_CLOSED, &why);
+        return;
+    }
     uint64_t acknowledged = c->written - stream_unsent(c->stream);
     /* A slow link is no silence; nor is a broker that reads nothing because it said so. */
     if (acknowledged != c->acknowledged || timer_is_armed(&c->pause)) {
@@ -174,7 +180,6 @@ static void connection_late(struct timer *timer)
         timer_arm(&c->timer, c->settings->answer_timeout_ms / LOOKS_PER_TIMEOUT + 1);
         return;
     }
-    struct why why;
     why_set(&why, "%s does not answer within %" PRIu32 " ms", c->name,
             c->settings->answer_timeout_ms);
     connection_fail(c, ERR_TIMEOUT, &why);

@@ -24,6 +24,7 @@ struct connection_settings {
     struct oauth *oauth;     /* gives it tokens; NULL: it needs none */
     const char *client_id;
     uint32_t answer_timeout_ms; /* while the request in front makes no progress */
+    uint32_t idle_ms_max;       /* what is silent for so long is closed; 0: it stays open */
     void *context;
     void (*wire_bytes)(void *context, uint64_t sent, uint64_t received);
 };

@@ -29,6 +29,8 @@ static void connection_answer(struct connection *c, int32_t correlation, enum er
     timer_disarm(&c->timer);
     if (c->request_count > 0) {
         connection_watch(c);
+    } else if (c->settings->idle_ms_max > 0) {
+        timer_arm(&c->timer, c->settings->idle_ms_max);
     }
     e = request->answered(request, e, answer);
     if (c->state == CLOSED || c->close_wanted) {

@@ -119,6 +119,8 @@ void kafka_doubt_pump(struct kafka *k)
             kafka_end(k, batch, SEND_RETRY, 0, "the agent is stopping");
         } else if (kafka_is_elsewhere(k, batch)) {
             kafka_policy(k, batch, "it was sent to another cluster");
+        } else if (batch->part->producer_id < 0) {
+            kafka_policy(k, batch, "the service tells no copy from the first");
         } else if (busy || k->describe.batch) { /* one after the other */
             kafka_queue(&k->doubtful, batch);
         } else if (cluster_leader(k->cluster, batch->parcel->target, batch->part->partition,

@@ -9,6 +9,7 @@
 #include "uplink/kafka/oauth.h"
 #include "uplink/kafka/probe.h"
 #include "uplink/kafka/records.h"
+#include "uplink/kafka/service.h"
 
 #define CLOCK_PLAUSIBLE_US (INT64_C(1767225600) * 1000000) /* 2026-01-01: before weir */
 #define CLOCK_LOOK_MS 1000
@@ -90,7 +91,9 @@ static const struct kafka_stream_options *stream_options(const struct kafka_opti
 uint32_t kafka_message_size_max(const struct kafka_options *options, const char *stream)
 {
     int64_t own = stream_options(options, stream)->message_size_max;
-    return (uint32_t)(own ? own : options->message_size_max);
+    uint32_t size_max = (uint32_t)(own ? own : options->message_size_max);
+    uint32_t service = kafka_service_of(options->service)->message_size_max;
+    return service < size_max ? service : size_max;
 }
 
 static const char *kafka_tombstone(const void *options, const char *stream)
@@ -114,10 +117,19 @@ static void headers_put(const struct kafka_options *options, const char *stream,
 
 /* --- where to --- */
 
+uint32_t kafka_request_size(const struct kafka *k)
+{
+    uint32_t link = uplink_request_size(k->host);
+    uint32_t service = kafka_service_of(k->options->service)->request_size_max;
+    service -= (uint32_t)(WIRE_HEAD_SIZE_MAX +
+                          sizeof k->slots[0].memory); /* what stands around the batches */
+    return service < link ? service : link;
+}
+
 static uint32_t batch_size_max(struct kafka *k, const char *stream, const char *topic)
 {
     uint32_t size_max = kafka_message_size_max(k->options, stream);
-    uint32_t request = uplink_request_size(k->host);
+    uint32_t request = kafka_request_size(k);
     size_max = request < size_max ? request : size_max;
     for (struct topic_limit *limit = k->limits; limit; limit = limit->next) {
         if (strcmp(limit->name, topic) == 0 && limit->batch_size_max < size_max) {
@@ -219,7 +231,8 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     headers_put(kafka, batch->stream->name, identity_agent(batch->identity), &headers);
     assert(!headers.overflow); /* record_size() */
     struct records_options records = {
-        .compression_level = (int)kafka->compression_level,
+        .compression_level =
+            kafka_service_of(kafka->service)->compresses ? (int)kafka->compression_level : 0,
         .event_time = kafka->timestamp == KAFKA_TIME_EVENT,
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,
@@ -454,6 +467,7 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
                        .client_id = options->client_id,
                        .answer_timeout_ms =
                            (uint32_t)options->request_timeout_ms + ANSWER_MARGIN_MS,
+                       .idle_ms_max = kafka_service_of(options->service)->idle_ms_max,
                        .context = k,
                        .wire_bytes = wire_bytes},
         .brokers = options->brokers.items,
@@ -466,8 +480,12 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
     if (e) {
         return e;
     }
-    struct producers_setup producers = {
-        .loop = setup->loop, .cluster = k->cluster, .context = k, .changed = producers_changed};
+    struct producers_setup producers = {.loop = setup->loop,
+                                        .cluster = k->cluster,
+                                        .is_idempotent =
+                                            kafka_service_of(options->service)->is_idempotent,
+                                        .context = k,
+                                        .changed = producers_changed};
     return producers_open(&k->producers, &producers);
 }
 

@@ -23,6 +23,7 @@ struct kafka_options {
     struct option_list brokers; /* const char *: "host:port" */
     const char *topic;          /* with {stream} and {agent} */
     const char *client_id;
+    int64_t service; /* enum kafka_service_name */
     struct tls_options tls;
     struct sasl_options sasl;
     struct registry_options registry;

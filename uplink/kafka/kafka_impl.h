@@ -100,6 +100,11 @@ struct kafka {
     struct lookback lookback;
 };
 
+/* --- kafka.c --- */
+
+/* The most that the batches of one request may have together, for link and service. */
+uint32_t kafka_request_size(const struct kafka *k);
+
 /* --- send.c --- */
 
 void kafka_queue(struct batch **list, struct batch *batch);

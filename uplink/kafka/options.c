@@ -2,6 +2,7 @@
 
 #include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
+#include "uplink/kafka/service.h"
 
 #define MESSAGE_SIZE_MIN 4096
 
@@ -191,6 +192,15 @@ const struct option kafka_table[] = {
      .help = "The topic's max.message.bytes, when it is smaller than Kafka's default. It is "
              "found out by itself too, at the price of a refused request. For all topics; "
              "`per_stream` has it for single ones."},
+    {.name = "service",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct kafka_options, service),
+     .initial = "kafka",
+     .words = kafka_service_words,
+     .help = "Whose service it is. event_hubs: requests of at most 1046528 bytes, no compression, "
+             "connections that were silent for 3 minutes are opened anew, and no producer ids: a "
+             "batch of which nobody knows whether it was stored goes by in_doubt at once (log in "
+             "by PLAIN as $ConnectionString). redpanda: batches of at most 1 MiB."},
     {.name = "topic_create",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, topic_create),

@@ -5,6 +5,7 @@
 
 #include "uplink/kafka/errors.h"
 #include "uplink/kafka/probe_impl.h"
+#include "uplink/kafka/service.h"
 
 #define PRODUCER_TRIES_MAX 10 /* a cluster that has just started takes its time */
 #define PRODUCER_PAUSE_MS 500
@@ -290,6 +291,9 @@ void kafka_probe_ask(struct kafka_probe *p)
                   &(struct connection_request){.api = WIRE_METADATA,
                                                .version = p->metadata_version,
                                                .answered = metadata_answered});
+    if (!kafka_service_of(p->options->service)->is_idempotent) {
+        return;
+    }
     o = question_begin(p, PROBE_ASK_PRODUCER, 16);
     wire_init_producer_id(&o);
     question_send(

@@ -212,6 +212,17 @@ enum err producers_assign(struct producers *producers, uint16_t stream, uint8_t 
     if (!sequence) {
         return ERR_NOMEM;
     }
+    if (!producers->setup.is_idempotent) {
+        part->producer_id = -1;
+        part->producer_epoch = -1;
+        part->base_sequence = -1;
+        *sequence = (struct sequence){.partition = part->partition,
+                                      .next_id = -1,
+                                      .producer_id = -1,
+                                      .base = -1,
+                                      .count = part->record_count};
+        return ERR_OK;
+    }
     uint64_t now = loop_now_ms(producers->setup.loop);
     if (producer->id >= 0 && now - producer->used_ms > IDLE_MS_MAX) {
         producer->id = -1;
@@ -263,7 +274,7 @@ struct sequence *producers_sequence(struct producers *producers, uint16_t stream
 
 void producers_free_numbers(struct sequence *sequence)
 {
-    if (sequence->producer_id == sequence->next_id &&
+    if (sequence->producer_id >= 0 && sequence->producer_id == sequence->next_id &&
         sequence->next == records_sequence_add(sequence->base, sequence->count)) {
         sequence->next = sequence->base;
     }

@@ -32,6 +32,7 @@ struct sequence {
 struct producers_setup {
     struct loop *loop;
     struct cluster *cluster;
+    bool is_idempotent; /* else there are no producer ids: every number is -1 */
     void *context;
     /* A producer id is there, or it is refused: producers_fault(). Never within a call of
      * the user's. */

@@ -191,7 +191,10 @@ enum err records_build(const struct records_options *options, const struct messa
 void records_patch(uint8_t *batch, size_t size, const struct records_numbers *numbers)
 {
     assert(size > RECORDS_HEAD_SIZE && batch[AT_MAGIC] == 2);
-    assert(numbers->producer_id >= 0 && numbers->epoch >= 0 && numbers->base_sequence >= 0);
+    bool none = numbers->producer_id == -1;
+    assert(numbers->producer_id >= 0 || none);
+    assert(none ? numbers->epoch == -1 : numbers->epoch >= 0);
+    assert(none ? numbers->base_sequence == -1 : numbers->base_sequence >= 0);
     if (!numbers->event_time) {
         put_be(batch + AT_BASE_TIME, (uint64_t)numbers->sent_ms, 8);
         put_be(batch + AT_MAX_TIME, (uint64_t)numbers->sent_ms, 8);

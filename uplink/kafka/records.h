@@ -31,6 +31,7 @@ void records_header_put(struct out *o, struct slice name, struct slice value);
 enum err records_build(const struct records_options *options, const struct message *messages,
                        size_t message_count, struct out *ret) MUST_USE;
 
+/* All three -1: not by an idempotent producer. */
 struct records_numbers {
     int64_t producer_id;
     int16_t epoch;

@@ -42,6 +42,7 @@ static void sequence_settle(struct kafka *k, const struct batch *batch, enum sen
         producers_spend(k->producers, batch->parcel->stream, batch->parcel->lane, batch->part);
         sequence->producer_id = -1;
     }
+    sequence->base = 0; /* without producer ids nothing else tells parts apart */
 }
 
 void kafka_end(struct kafka *k, struct batch *batch, enum send_result result, int code,
@@ -304,7 +305,7 @@ static struct produce *produce_for(struct kafka *k, struct connection *connectio
                                    const struct batch *batch)
 {
     struct produce *empty = NULL;
-    uint32_t size_max = uplink_request_size(k->host);
+    uint32_t size_max = kafka_request_size(k);
     for (size_t i = 0; i < KAFKA_SLOT_MAX; i++) {
         struct produce *slot = &k->slots[i];
         if (slot->connection == connection && !slot->sent) {
@@ -423,6 +424,10 @@ static bool batch_stopped(struct kafka *k, struct batch *batch)
         } else {
             kafka_end(k, batch, SEND_REASSIGN, 0, "it was meant for another cluster");
         }
+        return true;
+    }
+    if (open && batch->part->producer_id < 0) {
+        kafka_policy(k, batch, "the service tells no copy from the first");
         return true;
     }
     int64_t age_ms = kafka_age_ms(k, batch);

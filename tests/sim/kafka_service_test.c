@@ -1,0 +1,153 @@
+/* Services that speak Kafka's protocol with limits of their own, which the brokers of these tests
+ * enforce. */
+#include "tests/cmocka.h"
+
+#include <stdlib.h>
+
+#include "tests/sim/kafka_scene.h"
+#include "tests/sim/sim.h"
+#include "uplink/kafka/service.h"
+
+static const struct broker_options event_hubs = {.user = "$ConnectionString",
+                                                 .password = "Endpoint=sb://x/;Shared=abc=",
+                                                 .describe_max = -1,
+                                                 .produce_max = 7,
+                                                 .metadata_max = 5,
+                                                 .request_size_max = 1046528,
+                                                 .plain_only = true,
+                                                 .idle_ms = 240000};
+
+static struct scene *begin(enum kafka_service_name service)
+{
+    struct scene *scene = scene_begin(&event_hubs);
+    scene->host.options.service = service;
+    scene->host.options.sasl = (struct sasl_options){
+        .is_set = true, .user = event_hubs.user, .password = event_hubs.password};
+    host_open(&scene->host);
+    scene_leaders(scene, 0);
+    return scene;
+}
+
+static void event_hubs_takes_what_is_sent(void **state)
+{
+    (void)state;
+    struct scene *scene = begin(KAFKA_SERVICE_EVENT_HUBS);
+    struct target target;
+    assert_true(host_target(&scene->host, &target, 5000));
+    assert_in_range(target.request_size_max, 990000, 1000000);
+    assert_true(target.record_size_max < target.request_size_max);
+    for (uint64_t i = 0; i < 5; i++) { /* what is silent too long is opened anew before it is cut */
+        lot_cut(&scene->lot, &scene->host, i * 100 + 1, 100);
+        assert_true(lot_deliver(&scene->lot, 2000));
+        lot_release(&scene->lot);
+        scene->lot = (struct lot){0};
+        host_run(&scene->host, 300000);
+    }
+    assert_int_equal(scene_log_count(scene), 500);
+    assert_int_equal(scene->host.in_doubt, 0);
+    assert_int_equal(scene->host.fault_count, 0);
+    assert_int_equal(scene_count(scene, WIRE_INIT_PRODUCER_ID), 0);
+    assert_in_range(scene_count(scene, WIRE_API_VERSIONS), 5, 7); /* one more for old metadata */
+    scene_end(scene);
+}
+
+/* The control: as plain Kafka it could not be used at all. */
+static void it_is_not_plain_kafka(void **state)
+{
+    (void)state;
+    struct scene *scene = begin(KAFKA_SERVICE_KAFKA);
+    lot_cut(&scene->lot, &scene->host, 1, 10);
+    host_run(&scene->host, 1000);
+    struct part *part = &scene->lot.parcel.parts[0];
+    const uint32_t first = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(kafka_class.assign(scene->host.uplink, &scene->lot.parcel, &first, 1),
+                         ERR_AGAIN);
+        host_run(&scene->host, 100);
+    }
+    assert_false(part->assigned);
+    assert_true(scene_count(scene, WIRE_INIT_PRODUCER_ID) > 0);
+    scene_end(scene);
+}
+
+static void throttling_is_waited_for(void **state)
+{
+    (void)state;
+    struct scene *scene = begin(KAFKA_SERVICE_EVENT_HUBS);
+    scene_fault(scene, WIRE_PRODUCE, BROKER_THROTTLE, 0, 20000);
+    scene_fault(scene, WIRE_PRODUCE, BROKER_CODE, 44, 0);
+    scene_fault(scene, WIRE_PRODUCE, BROKER_CODE, 44, 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        lot_cut(&scene->lot, &scene->host, i * 10 + 1, 10);
+        assert_true(lot_deliver(&scene->lot, 60000));
+        lot_release(&scene->lot);
+        scene->lot = (struct lot){0};
+    }
+    assert_int_equal(scene_log_count(scene), 30); /* a refusal stores nothing: no copy */
+    assert_int_equal(scene->host.in_doubt, 0);
+    scene_end(scene);
+}
+
+/* Without producer ids nobody can tell whether a lost answer was a yes. */
+static void a_lost_answer_goes_by_the_policy(void **state)
+{
+    (void)state;
+    for (unsigned aside = 0; aside < 2; aside++) {
+        struct scene *scene = begin(KAFKA_SERVICE_EVENT_HUBS);
+        scene->host.options.in_doubt = aside ? KAFKA_IN_DOUBT_SET_ASIDE : KAFKA_IN_DOUBT_RESEND;
+        lot_cut(&scene->lot, &scene->host, 1, 10);
+        assert_true(lot_assign(&scene->lot));
+        scene_fault(scene, WIRE_PRODUCE, BROKER_CLOSE_STORED, 0, 0);
+        lot_send_all(&scene->lot);
+        assert_true(lot_wait(&scene->lot, 60000));
+        unsigned sent = 0;
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            struct lot_part *part = &scene->lot.parts[p];
+            if (part->tries > 0) {
+                assert_int_equal(part->report.result, SEND_RETRY);
+                sent++;
+            }
+        }
+        assert_true(sent > 0);
+        lot_send_all(&scene->lot);
+        assert_true(lot_wait(&scene->lot, 60000));
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            struct lot_part *part = &scene->lot.parts[p];
+            if (part->tries > 0) {
+                assert_int_equal(part->report.result, aside ? SEND_ASIDE : SEND_REASSIGN);
+            }
+        }
+        assert_int_equal(scene->host.in_doubt, sent);
+        scene_end(scene);
+    }
+}
+
+static void redpanda_takes_what_is_sent(void **state)
+{
+    (void)state;
+    struct broker_options options = {
+        .produce_max = 7, .metadata_max = 8, .describe_max = 0, .batch_size_max = 1048576};
+    struct scene *scene = scene_begin(&options);
+    struct target target;
+    scene->host.options.service = KAFKA_SERVICE_REDPANDA;
+    scene->host.request_size = 4 * 1024 * 1024;
+    host_open(&scene->host);
+    assert_true(host_target(&scene->host, &target, 5000));
+    assert_int_equal(target.request_size_max, 1048576);
+    lot_cut(&scene->lot, &scene->host, 1, 100);
+    assert_true(lot_deliver(&scene->lot, 2000));
+    assert_int_equal(scene_log_count(scene), 100);
+    scene_end(scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(event_hubs_takes_what_is_sent),
+        cmocka_unit_test(it_is_not_plain_kafka),
+        cmocka_unit_test(throttling_is_waited_for),
+        cmocka_unit_test(a_lost_answer_goes_by_the_policy),
+        cmocka_unit_test(redpanda_takes_what_is_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
