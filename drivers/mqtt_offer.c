@@ -100,6 +100,9 @@ static enum err offer_next(struct mqtt_driver *mqtt, struct mqtt_waiting *waitin
                          waiting->session == mqtt->session;
     uint64_t hash = is_remembered ? mqtt_ids_hash(&mqtt->ids, item->topic, item->payload) : 0;
     if (is_remembered && item->is_copy && mqtt_ids_is_known(&mqtt->ids, item->id, hash)) {
+        struct event unused = {0};
+        uint32_t unnamed;
+        make_body(mqtt, item, &unused, &unnamed); /* a birth tells the names of what follows */
         driver_count(mqtt->host, "redelivered", 1);
         return ERR_OK; /* with the last ticket, which is not before that of the first copy */
     }

@@ -363,6 +363,40 @@ static void a_copy_is_stored_once(void **state)
     fixture_release(&f);
 }
 
+/* A birth that was stored before a crash, and comes again, still tells its names. */
+static void a_copy_of_a_sparkplug_birth_is_read(void **state)
+{
+    (void)state;
+    static const uint8_t birth[] = {0x12, 9, 0x0a, 1, 'a', 0x10, 1, 0x20, 3, 0x50, 5, 0x18, 0};
+    static const uint8_t data[] = {0x12, 4, 0x10, 1, 0x50, 7, 0x18, 1};
+    struct fixture f;
+    fixture_init(&f, true);
+    f.topics[0] = "spBv1.0/#";
+    f.options.payload = MQTT_PAYLOAD_SPARKPLUG_B;
+    f.commits = false;
+    fixture_start(&f);
+    subscribe(&f, false);
+    broker_publish(&f.broker, "spBv1.0/G/NBIRTH/N", 1, false, (struct slice){birth, sizeof birth},
+                   true);
+    wait_events(&f, 1);
+    (void)host_commit(&f.host);
+    fixture_stop(&f);
+    broker_hang_up(&f.broker);
+    host_crash(&f.host);
+    f.commits = true;
+    fixture_start(&f);
+    subscribe(&f, true);
+    broker_publish(&f.broker, "spBv1.0/G/NBIRTH/N", 1, true, (struct slice){birth, sizeof birth},
+                   true);
+    broker_publish(&f.broker, "spBv1.0/G/NDATA/N", 2, false, (struct slice){data, sizeof data},
+                   true);
+    wait_acks(&f, 2);
+    assert_int_equal(f.host.event_count, 2);
+    assert_int_equal(host_counter(&f.host, "redelivered"), 1);
+    assert_non_null(strstr(f.host.events[1].body, "\"name\":\"a\""));
+    fixture_release(&f);
+}
+
 static void a_new_session_forgets_before_it_subscribes(void **state)
 {
     (void)state;
@@ -489,6 +523,7 @@ int main(void)
         cmocka_unit_test(held_acknowledgements_and_stopped_reading_keep_the_connection),
         cmocka_unit_test(a_silent_broker_is_left),
         cmocka_unit_test(a_copy_is_stored_once),
+        cmocka_unit_test(a_copy_of_a_sparkplug_birth_is_read),
         cmocka_unit_test(a_new_session_forgets_before_it_subscribes),
         cmocka_unit_test(a_broker_that_is_not_there_is_dialled_again),
         cmocka_unit_test(a_refusal_is_told),
