@@ -3,6 +3,7 @@
 usage: mqtt.py --weir PROGRAM --faults PROGRAM CASE..."""
 import argparse
 import collections
+import json
 import os
 import random
 import socket
@@ -221,7 +222,7 @@ def case_live(weir, faults):
     for i in range(seconds * 50):
         publisher.stdin.write("".join(f"n{i * 20 + k}\n" for k in range(20)))
         publisher.stdin.flush()
-        if i % (seconds) == 0:
+        if i % seconds == 0:
             refused += stranger_is_refused(world.process.pid)
         time.sleep(max(0, began + (i + 1) * 0.02 - time.monotonic()))
     publisher.stdin.close()
@@ -229,11 +230,54 @@ def case_live(weir, faults):
     wait_for("acknowledgements", lambda: world.observer.acks == seconds * 1000)
     took = time.monotonic() - began
     commits = world.commits() - before
-    print(f"mqtt live messages={seconds * 1000} seconds={took:.1f} commits={commits} strangers={refused} connections={world.observer.connections}", flush=True)
+    print(f"mqtt live messages={seconds * 1000} seconds={took:.1f} commits={commits} strangers={refused} "
+          f"connections={world.observer.connections}", flush=True)
     check("at most 5 commits a second", commits <= 5 * took, f"{commits} in {took} s")
     check("50 strangers are refused", refused == 50, refused)
     check("one connection to the broker", world.observer.connections == 1)
     check("all stored once", world.count() == seconds * 1000 and len(world.rows) == seconds * 1000)
+    world.close(not failures)
+
+
+def varint(value):
+    return (bytes([value & 127 | 128]) + varint(value >> 7)) if value > 127 else bytes([value])
+
+
+def field(number, value):
+    """Of a protobuf message: a whole number, or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def case_sparkplug(weir, faults):
+    """A birth names an alias; after a restart the alias has no name, until the next birth, and nothing is lost."""
+    world = World(weir, payload="sparkplug_b", routes=[{"topic": "spBv1.0/#", "stream": "raw"}])
+    world.looks_up = False
+    world.start()
+    birth = field(1, 1700000000000) + field(2, field(1, b"Motor/Speed") + field(2, 4) + field(4, 3) + field(10, 21)) + field(3, 0)
+    data = field(1, 1700000001000) + field(2, field(2, 4) + field(10, 22)) + field(3, 1)
+
+    def publish(kind, payload):
+        acks = world.observer.acks
+        process = world.broker.publisher("-t", f"spBv1.0/G/{kind}/N", "-s")
+        process.stdin.buffer.write(payload)
+        process.stdin.close()
+        wait_for("acknowledgement", lambda: process.wait() == 0 and world.observer.acks > acks)
+
+    publish("NBIRTH", birth)
+    publish("NDATA", data)
+    world.kill()
+    world.start()
+    publish("NDATA", data)
+    publish("NBIRTH", birth)
+    publish("NDATA", data)
+    world.count()
+    seen = [(m["type"], [(x.get("name"), x.get("alias"), x["value"]) for x in m["metrics"]]) for m in map(json.loads, world.bodies)]
+    named, bare = ("NDATA", [("Motor/Speed", 4, 22)]), ("NDATA", [(None, 4, 22)])
+    born = ("NBIRTH", [("Motor/Speed", 4, 21)])
+    check("births, data, and an alias without its birth", seen == [born, named, bare, born, named], seen)
+    print(f"mqtt sparkplug messages={len(seen)}", flush=True)
     world.close(not failures)
 
 

@@ -1,4 +1,5 @@
 """mosquitto, the program weir with the observer between them, and who publishes."""
+import atexit
 import collections
 import json
 import os
@@ -23,15 +24,15 @@ def wait_for(what, condition, seconds=PATIENCE, pause=0.01):
 
 
 class Broker:
-    def __init__(self, directory, *words):
-        self.dir, self.words = directory, words
+    def __init__(self, directory):
+        self.dir = directory
         self.port = int(subprocess.run(["python3", os.path.join(SERVICES, "free_ports.py"), "2"], check=True, capture_output=True, text=True).stdout)
 
     def run(self, *words):
         subprocess.run(["bash", os.path.join(SERVICES, "mosquitto.sh"), *words], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def start(self):
-        self.run("start", self.dir, str(self.port), *self.words)
+        self.run("start", self.dir, str(self.port))
 
     def restart(self):
         self.run("stop", self.dir)
@@ -69,6 +70,8 @@ class World:
         self.sequence = 1                   # the next that was not read
         self.looks_up = True
         self.process = None
+        self.is_closed = False
+        atexit.register(lambda: self.is_closed or self.close(False))
         os.makedirs(os.path.dirname(self.buffer))
         # Nobody listens where it is to deliver to: all stays in the buffer, which is what is compared.
         self.config = {
@@ -157,6 +160,7 @@ class World:
         return len(self.bodies)
 
     def close(self, is_good):
+        self.is_closed = True
         if self.process and self.process.poll() is None:
             self.kill()
         self.broker.stop()
