@@ -116,6 +116,15 @@ static void engine_on_lost(void *context, char *cause)
     engine_lost(context);
 }
 
+/* The broker said DISCONNECT: Paho calls this, and not the callback for lost connections. */
+static void engine_on_disconnected(void *context, MQTTProperties *properties,
+                                   enum MQTTReasonCodes code)
+{
+    (void)properties;
+    (void)code; /* as above */
+    engine_lost(context);
+}
+
 static void engine_on_failure(void *context, MQTTAsync_failureData *data)
 {
     (void)data; /* as above */
@@ -276,7 +285,9 @@ enum err mqtt_engine_open(struct mqtt_engine **ret, const struct mqtt_engine_set
                                            MQTTCLIENT_PERSISTENCE_NONE, NULL,
                                            &options) != MQTTASYNC_SUCCESS ||
                MQTTAsync_setCallbacks(engine->client, engine, engine_on_lost, engine_on_message,
-                                      NULL) != MQTTASYNC_SUCCESS)) {
+                                      NULL) != MQTTASYNC_SUCCESS ||
+               MQTTAsync_setDisconnected(engine->client, engine, engine_on_disconnected) !=
+                   MQTTASYNC_SUCCESS)) {
         why_set(why, "the MQTT library can't be opened");
         e = ERR_NOMEM;
     }

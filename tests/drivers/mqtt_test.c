@@ -257,6 +257,53 @@ static void too_much_that_is_not_stored_stops_reading(void **state)
     fixture_release(&f);
 }
 
+static void publish_many(struct fixture *f, uint16_t first, uint16_t count)
+{
+    size_t before = f->host.event_count;
+    for (uint16_t id = first; id < first + count; id++) {
+        publish(f, id, false, "23.4");
+    }
+    wait_events(f, before + count);
+    run(f, 300);
+}
+
+/* A commit is asked for when the broker waits for nothing else, and not before. */
+static void a_full_window_is_committed_early(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, true); /* the window is what the broker was told */
+    f.options.receive_max = 20;
+    f.commits = false;
+    fixture_start(&f);
+    subscribe(&f, false);
+    publish_many(&f, 1, 19);
+    assert_int_equal(f.host.commit_now_count, 0);
+    publish_many(&f, 20, 1);
+    assert_int_equal(f.host.commit_now_count, 1);
+    fixture_release(&f);
+
+    fixture_init(&f, false); /* it is learned */
+    f.commits = false;
+    fixture_start(&f);
+    subscribe(&f, false);
+    publish_many(&f, 1, 20);
+    assert_int_equal(f.host.commit_now_count, 0);
+    commit(&f);
+    for (uint16_t id = 21; id <= 40; id++) {
+        publish(&f, id, false, "23.4"); /* 20 acknowledgements bring 20 messages at once */
+    }
+    wait_events(&f, 40);
+    run(&f, 300);
+    assert_int_equal(f.host.commit_now_count, 1);
+    commit(&f);
+    wait_acks(&f, 40);
+    run(&f, 100); /* and these bring none: there are no more */
+    publish_many(&f, 41, 20);
+    assert_int_equal(f.host.commit_now_count, 1);
+    fixture_release(&f);
+}
+
 static void no_room_is_waited_for(void **state)
 {
     (void)state;
@@ -469,6 +516,26 @@ static void a_refusal_is_told(void **state)
     fixture_release(&f);
 }
 
+static void the_reason_of_a_disconnect_is_told(void **state)
+{
+    (void)state;
+    static const uint8_t taken_over[] = {0xe0, 2, 0x8e, 0};
+    struct fixture f;
+    fixture_init(&f, true);
+    fixture_start(&f);
+    subscribe(&f, false);
+    run(&f, 50);
+    broker_send(&f.broker, taken_over, sizeof taken_over);
+    run(&f, 100);
+    broker_hang_up(&f.broker);
+    run(&f, 100);
+    assert_non_null(strstr(f.host.fault, "same client id"));
+    subscribe(&f, true);
+    run(&f, 50);
+    assert_string_equal(f.host.fault, "");
+    fixture_release(&f);
+}
+
 static int knock(uint16_t port)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -519,6 +586,7 @@ int main(void)
         cmocka_unit_test(an_acknowledgement_waits_for_the_commit),
         cmocka_unit_test(what_is_too_large_is_skipped_and_acknowledged_in_turn),
         cmocka_unit_test(too_much_that_is_not_stored_stops_reading),
+        cmocka_unit_test(a_full_window_is_committed_early),
         cmocka_unit_test(no_room_is_waited_for),
         cmocka_unit_test(held_acknowledgements_and_stopped_reading_keep_the_connection),
         cmocka_unit_test(a_silent_broker_is_left),
@@ -527,6 +595,7 @@ int main(void)
         cmocka_unit_test(a_new_session_forgets_before_it_subscribes),
         cmocka_unit_test(a_broker_that_is_not_there_is_dialled_again),
         cmocka_unit_test(a_refusal_is_told),
+        cmocka_unit_test(the_reason_of_a_disconnect_is_told),
         cmocka_unit_test(strangers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
