@@ -155,7 +155,8 @@ def case_controls(weir, faults):
 def case_keepalive(weir, faults):
     """Acknowledgements held, and then reading stopped, for six keep-alives: the connection stays."""
     keepalive, held = (5, 30) if LONG else (1, 6)
-    world = World(weir, keepalive=f"{keepalive} s", ack_interval=f"{held} s")
+    interval = f"{held} s"
+    world = World(weir, buffer={"commit_interval": interval}, keepalive=f"{keepalive} s", ack_interval=interval)
     world.start()
     began = time.monotonic()
     world.broker.publish_all(f"n{i}" for i in range(10))
