@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "drivers/mqtt_impl.h"
-#include "ports/fault.h"
 
 static struct mqtt_waiting *waiting_at(struct mqtt_driver *mqtt, uint64_t number)
 {
@@ -130,8 +129,7 @@ void mqtt_settle(struct mqtt_driver *mqtt)
 {
     uint64_t before = mqtt->settled;
     while (mqtt->settled < mqtt->offered &&
-           (waiting_at(mqtt, mqtt->settled + 1)->ticket <= mqtt->stored ||
-            fault_planted("puback-early"))) {
+           waiting_at(mqtt, mqtt->settled + 1)->ticket <= mqtt->stored) {
         mqtt->settled++;
         mqtt->unstored_size -= waiting_at(mqtt, mqtt->settled)->size;
     }
