@@ -37,10 +37,10 @@ fetch() {
   local to=$cache/$3
   [ -d "$to" ] && return
   mkdir -p "$cache"
-  local tmp
+  local tmp said
   tmp=$(mktemp -d "$cache/tmp.XXXXXX")
-  mvn -q -B -ntp -Dstyle.color=never -f "$here/pom.xml" -Dkafka.artifact="$1" -Dkafka.version="$2" \
-    -DoutputDirectory="$tmp" dependency:copy-dependencies >&2 || { rm -rf "$tmp"; die "cannot fetch $1 $2"; }
+  said=$(mvn -q -B -ntp -Dstyle.color=never -f "$here/pom.xml" -Dkafka.artifact="$1" -Dkafka.version="$2" \
+    -DoutputDirectory="$tmp" dependency:copy-dependencies 2>&1) || { rm -rf "$tmp"; die "cannot fetch $1 $2: $said"; }
   mv -T "$tmp" "$to" 2>/dev/null || rm -rf "$tmp"
 }
 
