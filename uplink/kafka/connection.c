@@ -56,7 +56,10 @@ static void connection_head(struct connection *c)
     for (size_t i = 0; i < request->body_count; i++) {
         size += request->body[i].size;
     }
-    int16_t version = request->version ? request->version : wire_version(request->api);
+    int16_t version = request->version;
+    if (version == 0) {
+        version = wire_version(request->api);
+    }
     if (version > c->versions.max[request->api] && request->api == WIRE_SASL_AUTHENTICATE) {
         version = 0;
     }
