@@ -156,6 +156,7 @@ void agent_close(struct agent *agent)
     if (!agent) {
         return;
     }
+    agent->stage = AGENT_ENDED; /* what the workers still finish arms no timer */
     timer_release(&agent->stop_timer);
     timer_release(&agent->stop_limit);
     forward_abandon(agent->forward);
