@@ -275,6 +275,7 @@ static enum err mqtt_open_gate(struct mqtt_driver *mqtt, const struct driver_set
         .server_name = options->tls.server_name,
         .is_5 = options->protocol == MQTT_PROTOCOL_5,
         .keepalive_s = (uint32_t)(options->keepalive_ms / 1000),
+        .filter_count = mqtt->filter_count,
         .size_max = (uint32_t)options->message_size_max,
         .unstored_count_max = MQTT_UNSTORED_COUNT_MAX,
         .unstored_size_max = MQTT_UNSTORED_SIZE_MAX,

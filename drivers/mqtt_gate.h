@@ -5,7 +5,8 @@
  *   arrival, in one write a commit;
  * - stops reading the broker while too much is unstored;
  * - keeps both sides alive: the library believes that held acknowledgements were sent;
- * - skips messages that are too large, and acknowledges them in their turn.
+ * - skips messages that are too large, and acknowledges them in their turn;
+ * - ends the connection for packets that nobody asked for, or whose size the library would trust.
  *
  * Only fixed headers, packet ids, CONNACK and the code of DISCONNECT are read. Loop thread. */
 #ifndef WEIR_DRIVERS_MQTT_GATE_H
@@ -46,6 +47,7 @@ struct mqtt_gate_options {
     const char *server_name; /* NULL: host */
     bool is_5;
     uint32_t keepalive_s; /* as in CONNECT; 0: none */
+    size_t filter_count;  /* of the one SUBSCRIBE of a connection */
     uint32_t size_max;    /* of a PUBLISH: topic, properties and payload */
     /* Forwarded and not stored: at either the broker is not read. One message may go beyond. */
     size_t unstored_count_max; /* at most MQTT_GATE_COUNT_MAX */

@@ -106,8 +106,45 @@ static void gate_take_connack(struct mqtt_gate *gate)
     }
 }
 
+/* The library takes memory for a packet as its header says, and as many codes of a SUBACK as it has
+ * asked for. */
+static bool gate_is_expected(const struct mqtt_gate *gate, const struct mqtt_piece *head)
+{
+    size_t codes = gate->options.filter_count;
+    switch (head->type) {
+    case MQTT_PUBLISH:
+        return true;
+    case MQTT_CONNACK:
+    case MQTT_PINGRESP:
+    case MQTT_DISCONNECT:
+        return head->size <= GATE_CONTROL_SIZE_MAX;
+    case MQTT_SUBACK:
+        return gate->options.is_5 ? head->size >= 3 + codes && head->size <= GATE_CONTROL_SIZE_MAX
+                                  : head->size == 2 + codes;
+    case MQTT_CONNECT:
+    case MQTT_PUBACK:
+    case MQTT_PUBREC:
+    case MQTT_PUBREL:
+    case MQTT_PUBCOMP:
+    case MQTT_SUBSCRIBE:
+    case MQTT_UNSUBSCRIBE:
+    case MQTT_UNSUBACK:
+    case MQTT_PINGREQ:
+    case MQTT_AUTH:
+        break;
+    }
+    return false;
+}
+
 static void gate_take_down(struct mqtt_gate *gate, const struct mqtt_piece *piece)
 {
+    if (piece->is_head && !gate_is_expected(gate, piece)) {
+        struct why why;
+        why_set(&why, "the broker sent a packet of type %d and %u bytes, which nobody asked for",
+                (int)piece->type, (unsigned)piece->size);
+        gate_drop(gate, &why);
+        return;
+    }
     switch (piece->type) {
     case MQTT_PUBLISH:
         gate_take_publish(gate, piece);
@@ -129,30 +166,32 @@ static void gate_take_down(struct mqtt_gate *gate, const struct mqtt_piece *piec
             gate->handler.trouble(gate->context, &why);
         }
         return;
+    case MQTT_SUBACK:
+        gate->rest = piece->bytes;
+        return;
     case MQTT_CONNECT:
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
     case MQTT_PUBCOMP:
     case MQTT_SUBSCRIBE:
-    case MQTT_SUBACK:
     case MQTT_UNSUBSCRIBE:
     case MQTT_UNSUBACK:
     case MQTT_PINGREQ:
     case MQTT_AUTH:
-        gate->rest = piece->bytes;
-        return;
+        return; /* was not expected */
     }
 }
 
 /* --- the pump --- */
 
 /* The answer to the library's ping goes between two packets, also while a PUBLISH waits for room:
- * nothing of that is out. */
+ * or is skipped: nothing of that is out. */
 static bool gate_push_pong(struct mqtt_gate *gate)
 {
     static const uint8_t pong[] = {MQTT_PINGRESP << 4, 0};
-    bool is_between = gate->is_full || (gate->rest.size == 0 && !gate->down.in_body);
+    bool is_between =
+        gate->is_full || gate->is_skipping || (gate->rest.size == 0 && !gate->down.in_body);
     if (gate->owes_pong && is_between && gate->pong_left == 0) {
         gate->owes_pong = false;
         gate->pong_left = sizeof pong;

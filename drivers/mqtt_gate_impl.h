@@ -11,6 +11,7 @@
 #define GATE_READ_MAX 16 /* reads in one turn of the loop */
 /* What waits to go to the broker: CONNECT and SUBSCRIBE as a whole, or acknowledgements. */
 #define GATE_UP_SIZE (256 * 1024)
+#define GATE_CONTROL_SIZE_MAX 65536 /* of what is no PUBLISH */
 #define GATE_RING (2 * MQTT_GATE_COUNT_MAX)
 
 enum gate_state {

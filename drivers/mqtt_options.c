@@ -131,7 +131,7 @@ const struct option mqtt_options_table[] = {
      .kind = OPTION_INT,
      MQTT_ROW(receive_max),
      .min = 1,
-     .max = MQTT_UNSTORED_COUNT_MAX,
+     .max = MQTT_IDS_MAX - MQTT_IDS_GROUP, /* a group that is begun has forgotten 16 */
      .initial = "1000",
      .help =
          "MQTT 5: so many messages may be on their way, not acknowledged. The larger, the fewer "

@@ -142,6 +142,7 @@ static void fixture_init(struct fixture *f)
         .host = "127.0.0.1",
         .port = f->broker.port,
         .keepalive_s = 60,
+        .filter_count = 2,
         .size_max = 1000,
         .unstored_count_max = 10,
         .unstored_size_max = 100000};
@@ -207,6 +208,43 @@ static void an_acknowledgement_without_an_event_is_never_sent(void **state)
     broker_hang_up(&f.broker);
     connect_through(&f); /* the library comes again, the broker sends again */
     forward(&f, 7);
+    fixture_release(&f);
+}
+
+/* Of its sizes the library believes the broker: it would read beyond what it has, or take 256 MB. */
+static void packets_that_nobody_asked_for_end_the_connection(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t size;
+        uint8_t bytes[6];
+    } packets[] = {
+        {4, {0x90, 2, 0, 1}},                   /* SUBACK without a code */
+        {5, {0x90, 3, 0, 1, 0}},                /* with one of two */
+        {6, {0x90, 0xff, 0xff, 0xff, 0x7f, 0}}, /* with 268 million */
+        {6, {0xe0, 0xff, 0xff, 0xff, 0x7f, 0}}, /* such a DISCONNECT */
+        {4, {0x40, 2, 0, 1}},                   /* PUBACK: we publish nothing */
+        {4, {0x62, 2, 0, 1}},                   /* PUBREL */
+        {4, {0xb0, 2, 0, 1}},                   /* UNSUBACK */
+        {2, {0xf0, 0}},                         /* AUTH */
+    };
+    struct fixture f;
+    struct packet packet;
+    fixture_init(&f);
+    for (size_t i = 0; i < ARRAY_COUNT(packets); i++) {
+        connect_through(&f);
+        f.trouble.text[0] = 0;
+        broker_send(&f.broker, packets[i].bytes, packets[i].size);
+        expect_left(&f, &f.library);
+        assert_non_null(strstr(f.trouble.text, "which nobody asked for"));
+        assert_false(broker_next(&f.library, &packet));
+        broker_hang_up(&f.broker);
+    }
+    connect_through(&f);
+    static const uint8_t suback[] = {0x90, 4, 0, 1, 0, 1};
+    broker_send(&f.broker, suback, sizeof suback);
+    expect(&f, &f.library, MQTT_SUBACK, &packet);
+    assert_int_equal(packet.size, 4);
     fixture_release(&f);
 }
 
@@ -359,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_looked_for_when_its_acknowledgement_comes),
         cmocka_unit_test(an_acknowledgement_without_an_event_is_never_sent),
+        cmocka_unit_test(packets_that_nobody_asked_for_end_the_connection),
         cmocka_unit_test(a_message_that_is_left_out_ends_the_connection),
         cmocka_unit_test(what_was_not_given_is_not_acknowledged),
         cmocka_unit_test(never_past_one_that_waits),
