@@ -78,16 +78,17 @@ static enum err time_answered(struct kafka *k, struct slice answer)
     if (e || look_refused(k, listed.error)) {
         return e;
     }
-    if (listed.offset < 0 && look->step == LOOK_FOR_TIME) {
-        look->step = LOOK_FOR_END; /* nothing is so young: it is new if it comes */
-        return ERR_OK;
+    if (look->step == LOOK_FOR_END) {
+        look->start = listed.offset;
+        look->step = LOOK_FOR_TIME;
+        return listed.offset < 0 ? ERR_CORRUPT : ERR_OK;
     }
-    if (listed.offset < 0) {
-        return ERR_CORRUPT;
+    if (listed.offset >= 0) { /* else nothing is so young: it is new if it comes */
+        look->start = listed.offset;
     }
-    /* The last batch is looked at in any case: it tells whose the time stamps are. */
-    look->start =
-        look->step == LOOK_FOR_END && listed.offset > 0 ? listed.offset - 1 : listed.offset;
+    /* From the offset before it: a hole there is where a compacted log may have had it, and the last
+     * batch tells whose the time stamps are. */
+    look->start -= look->start > 0;
     look->scan.next_offset = look->start;
     look->step = LOOK_AT_BATCHES;
     return ERR_OK;
@@ -100,6 +101,10 @@ static enum err batches_answered(struct kafka *k, struct slice answer)
     enum err e = scan_fetched_parse(answer, &fetched);
     if (!e) {
         connection_throttle(look->connection, fetched.throttle_ms);
+    }
+    if (!e && fetched.error == OFFSET_OUT_OF_RANGE && look->scan.next_offset == look->start) {
+        look->scan.next_offset++; /* where the log begins; look->start says that it was cut */
+        return ERR_OK;
     }
     if (e || look_refused(k, fetched.error)) {
         return e;
@@ -140,10 +145,13 @@ static enum err look_answered(struct connection_request *request, enum err e, st
         look_policy(k, "a batch in the log is too large to be read");
         return ERR_OK;
     }
-    if (!e) {
+    bool is_answered = !e;
+    if (is_answered) {
         e = look->step == LOOK_AT_BATCHES ? batches_answered(k, answer) : time_answered(k, answer);
     }
-    if (e) {
+    if (e == ERR_CORRUPT && is_answered) {
+        look_policy(k, "the broker's answer about the log can't be read");
+    } else if (e) {
         kafka_end(k, look_end(k), SEND_RETRY, 0, "no answer about the log: %s", err_name(e));
     }
     return e;
@@ -160,6 +168,12 @@ static int64_t look_time_ms(const struct kafka *k, const struct batch *batch)
         time_ms = event_ms < time_ms ? event_ms : time_ms;
     }
     return time_ms > MARGIN_MS ? time_ms - MARGIN_MS : 0;
+}
+
+static bool can_be_read(const struct connection *connection)
+{
+    return connection_api_max(connection, WIRE_LIST_OFFSETS) >= wire_version(WIRE_LIST_OFFSETS) &&
+           connection_api_max(connection, WIRE_FETCH) >= wire_version(WIRE_FETCH);
 }
 
 static void look_send(struct kafka *k, struct connection *connection)
@@ -202,7 +216,11 @@ bool kafka_look_back_pump(struct kafka *k)
         return true;
     } else if (!cluster_leader(k->cluster, look->batch->parcel->target,
                                look->batch->part->partition, &connection)) {
-        look_send(k, connection);
+        if (can_be_read(connection)) {
+            look_send(k, connection);
+        } else {
+            look_policy(k, "the broker's versions of reading are others");
+        }
     } else if (kafka_end_late(k, look->batch)) {
         (void)look_end(k);
     }
@@ -229,7 +247,7 @@ void kafka_look_back(struct kafka *k, struct batch *batch, const char *reason)
     struct lookback *look = &k->lookback;
     look->batch = batch;
     look->is_open = false;
-    look->step = LOOK_FOR_TIME;
+    look->step = LOOK_FOR_END; /* before the time: what comes in between is read */
     look->scan = (struct scan){.producer_id = part->producer_id,
                                .epoch = (int16_t)part->producer_epoch,
                                .base_sequence = (int32_t)part->base_sequence,

@@ -80,6 +80,9 @@ enum err scan_fetched_parse(struct slice body, struct scan_fetched *ret)
     int32_t size = take_i32(&r);
     fetched.records = size == -1 ? (struct slice){NULL, 0} : take_bytes(&r, size);
     enum err e = finish(&r);
+    if (!e && fetched.error == 0 && fetched.high_watermark < 0) {
+        return ERR_CORRUPT; /* every log has one; the search ends there */
+    }
     if (!e) {
         *ret = fetched;
     }
