@@ -108,41 +108,28 @@ static void gate_take_connack(struct mqtt_gate *gate)
 
 /* The library takes memory for a packet as its header says, and as many codes of a SUBACK as it has
  * asked for. */
-static bool gate_is_expected(const struct mqtt_gate *gate, const struct mqtt_piece *head)
+static bool gate_has_size(const struct mqtt_gate *gate, const struct mqtt_piece *head)
 {
     size_t codes = gate->options.filter_count;
-    switch (head->type) {
-    case MQTT_PUBLISH:
-        return true;
-    case MQTT_CONNACK:
-    case MQTT_PINGRESP:
-    case MQTT_DISCONNECT:
-        return head->size <= GATE_CONTROL_SIZE_MAX;
-    case MQTT_SUBACK:
-        return gate->options.is_5 ? head->size >= 3 + codes && head->size <= GATE_CONTROL_SIZE_MAX
-                                  : head->size == 2 + codes;
-    case MQTT_CONNECT:
-    case MQTT_PUBACK:
-    case MQTT_PUBREC:
-    case MQTT_PUBREL:
-    case MQTT_PUBCOMP:
-    case MQTT_SUBSCRIBE:
-    case MQTT_UNSUBSCRIBE:
-    case MQTT_UNSUBACK:
-    case MQTT_PINGREQ:
-    case MQTT_AUTH:
-        break;
+    if (head->type == MQTT_SUBACK && !gate->options.is_5) {
+        return head->size == 2 + codes;
     }
-    return false;
+    return head->type == MQTT_PUBLISH || (head->size <= GATE_CONTROL_SIZE_MAX &&
+                                          (head->type != MQTT_SUBACK || head->size >= 3 + codes));
+}
+
+static void gate_drop_unexpected(struct mqtt_gate *gate, const struct mqtt_piece *piece)
+{
+    struct why why;
+    why_set(&why, "the broker sent a packet of type %d and %u bytes, which nobody asked for",
+            (int)piece->type, (unsigned)piece->size);
+    gate_drop(gate, &why);
 }
 
 static void gate_take_down(struct mqtt_gate *gate, const struct mqtt_piece *piece)
 {
-    if (piece->is_head && !gate_is_expected(gate, piece)) {
-        struct why why;
-        why_set(&why, "the broker sent a packet of type %d and %u bytes, which nobody asked for",
-                (int)piece->type, (unsigned)piece->size);
-        gate_drop(gate, &why);
+    if (piece->is_head && !gate_has_size(gate, piece)) {
+        gate_drop_unexpected(gate, piece);
         return;
     }
     switch (piece->type) {
@@ -179,14 +166,15 @@ static void gate_take_down(struct mqtt_gate *gate, const struct mqtt_piece *piec
     case MQTT_UNSUBACK:
     case MQTT_PINGREQ:
     case MQTT_AUTH:
-        return; /* was not expected */
+        gate_drop_unexpected(gate, piece);
+        return;
     }
 }
 
 /* --- the pump --- */
 
-/* The answer to the library's ping goes between two packets, also while a PUBLISH waits for room:
- * or is skipped: nothing of that is out. */
+/* The answer to the library's ping goes between two packets, also while a PUBLISH waits for room or
+ * is skipped: nothing of that is out. */
 static bool gate_push_pong(struct mqtt_gate *gate)
 {
     static const uint8_t pong[] = {MQTT_PINGRESP << 4, 0};
