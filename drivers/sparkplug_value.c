@@ -1,9 +1,8 @@
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "drivers/sparkplug_impl.h"
 #include "ports/lib/hash.h"
+#include "ports/real.h"
 
 #define COLUMN_MAX 256 /* of a data set */
 
@@ -41,20 +40,17 @@ static void put_signed(struct out *json, int64_t value)
     out_put_format(json, "%lld", (long long)value);
 }
 
-/* In the fewest digits that give the same number back. */
 static void put_real(struct out *json, double value, bool is_float)
 {
+    char text[REAL_TEXT_SIZE];
     if (!isfinite(value)) {
         out_put_text(json, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
         return;
     }
-    char text[32];
-    int digits_max = is_float ? 9 : 17;
-    for (int digits = is_float ? 6 : 15; digits <= digits_max; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, value);
-        if (is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value) {
-            break;
-        }
+    if (is_float) {
+        real_of_float((float)value, text);
+    } else {
+        real_of_double(value, text);
     }
     out_put_text(json, text);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports/real.h"
+
 /* A number as sign, digits without the point, and a power of ten. */
 struct digits {
     bool negative;
@@ -248,28 +250,14 @@ static void put_shortest(struct out *o, const char *text)
 
 void number_put_double(struct out *o, double value)
 {
-    char text[32];
-    assert(isfinite(value));
-    /* Every normal double keeps 15 digits; subnormals have fewer. */
-    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits,
-                       value);             /* fits: 17 digits, point, sign, exponent */
-        if (strtod(text, NULL) == value) { /* the text has the sign, also of -0 */
-            break;
-        }
-    }
+    char text[REAL_TEXT_SIZE];
+    real_of_double(value, text);
     put_shortest(o, text);
 }
 
 void number_put_float(struct out *o, float value)
 {
-    char text[32];
-    assert(isfinite(value));
-    for (int digits = fabsf(value) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value); /* fits */
-        if (strtof(text, NULL) == value) {
-            break;
-        }
-    }
+    char text[REAL_TEXT_SIZE];
+    real_of_float(value, text);
     put_shortest(o, text);
 }
