@@ -93,7 +93,7 @@ struct uplink_host {
     size_t lent_size; /* wire bytes built or lent */
     bool shared;      /* streams of different priority share the link */
     struct why fault;
-    uint32_t told[HOST_TOLD_MAX]; /* hashes of faults that were logged since all was well */
+    uint64_t told[HOST_TOLD_MAX]; /* hashes of faults that were logged since all was well */
     unsigned told_count;
     uint64_t sent_events, retried, aside_events, duplicates, halved, refused;
     uint64_t sent_size; /* wire bytes of parts that are done */

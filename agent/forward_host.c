@@ -72,10 +72,7 @@ bool uplink_remote_id(struct uplink_host *host, uint32_t schema, uint8_t *ret_id
  * the status has the last one, the log each of them once. */
 static bool fault_is_new(struct uplink_host *host, const char *text)
 {
-    uint32_t hash = 2166136261; /* FNV-1a */
-    for (const char *c = text; *c; c++) {
-        hash = (hash ^ (uint8_t)*c) * 16777619;
-    }
+    uint64_t hash = slice_hash(slice_of_text(text));
     unsigned kept = host->told_count < HOST_TOLD_MAX ? host->told_count : HOST_TOLD_MAX;
     for (unsigned i = 0; i < kept; i++) {
         if (host->told[i] == hash) {

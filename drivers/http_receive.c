@@ -184,8 +184,8 @@ static void http_on_body(void *context, struct http_exchange *exchange, struct s
 static bool post_take_key(struct post *post, const char *text)
 {
     struct http_driver *http = post->http;
-    uint64_t key_hash = place_hash(slice_of_text(text));
-    uint64_t body_hash = place_hash((struct slice){post->data, post->size});
+    uint64_t key_hash = slice_hash(slice_of_text(text));
+    uint64_t body_hash = slice_hash((struct slice){post->data, post->size});
     struct http_key *key = http_keys_take(&http->keys, key_hash, body_hash, http->stored);
     if (!key) {
         post_refuse(post, 429, "too many Idempotency-Keys are under way: try again later");

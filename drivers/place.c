@@ -4,15 +4,6 @@
 
 #define PLACE_VERSION 1
 
-uint64_t place_hash(struct slice data)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < data.size; i++) {
-        hash = (hash ^ data.data[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 uint16_t place_head_size(uint64_t offset)
 {
     return offset < PLACE_HEAD_MAX ? (uint16_t)offset : PLACE_HEAD_MAX;

@@ -17,12 +17,10 @@ struct place {
     uint64_t inode;
     uint64_t offset;    /* of the first byte that is not consumed */
     uint16_t head_size; /* bytes of the fingerprint: min(offset, PLACE_HEAD_MAX) */
-    uint64_t head_hash;
-    struct slice path; /* where the file was first seen; decoded: points into the cursor */
+    uint64_t head_hash; /* slice_hash() of them */
+    struct slice path;  /* where the file was first seen; decoded: points into the cursor */
 };
 
-/* FNV-1a, 64 bits. */
-uint64_t place_hash(struct slice data);
 /* The number of bytes that the fingerprint of an offset covers. */
 uint16_t place_head_size(uint64_t offset);
 

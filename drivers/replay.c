@@ -163,7 +163,7 @@ static void replay_cursor(const struct replay *replay, uint64_t offset, struct o
     struct place place = replay->place;
     place.offset = offset;
     place.head_size = place_head_size(offset);
-    place.head_hash = place_hash((struct slice){replay->head, place.head_size});
+    place.head_hash = slice_hash((struct slice){replay->head, place.head_size});
     place_encode(&place, ret);
     assert(!ret->overflow);
 }
@@ -267,7 +267,7 @@ static void replay_read_done(struct job *job)
     uint16_t head_size = place_head_size(replay->place.offset);
     if (replay->read.head_size < head_size ||
         (head_size > 0 && replay->place.head_size == head_size &&
-         place_hash((struct slice){replay->read.head, head_size}) != replay->place.head_hash)) {
+         slice_hash((struct slice){replay->read.head, head_size}) != replay->place.head_hash)) {
         replay->place.offset = 0; /* another file than the cursor's: from its beginning */
         replay->place.head_size = 0;
         replay->long_size = 0;

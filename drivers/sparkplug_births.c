@@ -5,15 +5,9 @@
 static uint16_t *bucket_of(struct births *births, uint16_t source, struct slice name,
                            const uint64_t *alias)
 {
-    uint64_t hash = source + UINT64_C(0xcbf29ce484222325);
-    if (alias) {
-        hash = (hash ^ *alias) * UINT64_C(0x9e3779b97f4a7c15);
-    } else {
-        for (size_t i = 0; i < name.size; i++) {
-            hash = (hash ^ name.data[i]) * UINT64_C(0x100000001b3);
-        }
-    }
-    return &births->buckets[(hash >> 32 ^ hash) % BIRTH_BUCKETS];
+    uint64_t hash = (alias ? *alias : slice_hash(name)) ^ (uint64_t)source << 48;
+    hash *= UINT64_C(0x9e3779b97f4a7c15); /* neighbours apart */
+    return &births->buckets[(hash >> 32) % BIRTH_BUCKETS];
 }
 
 void births_init(struct births *births)

@@ -89,7 +89,7 @@ void tail_file_advance(struct tail_file *file, uint64_t offset)
     uint16_t size = place_head_size(offset);
     if (size != place_head_size(file->offset)) {
         assert(file->head_size >= size);
-        file->head_hash = place_hash((struct slice){file->head, size});
+        file->head_hash = slice_hash((struct slice){file->head, size});
     }
     file->offset = offset;
     if (file->scanned < offset) {
@@ -108,7 +108,7 @@ void tail_file_cursor(const struct tail_file *file, uint64_t offset, struct out 
                           .path = slice_of_text(file->path)};
     if (size != place_head_size(file->offset)) {
         assert(file->head_size >= size);
-        place.head_hash = place_hash((struct slice){file->head, size});
+        place.head_hash = slice_hash((struct slice){file->head, size});
     }
     place_encode(&place, ret);
     assert(!ret->overflow);
@@ -120,7 +120,7 @@ static bool tail_head_fits(const struct tail_file *file, const uint8_t *head, ui
 {
     uint16_t size = place_head_size(file->offset);
     return head_size >= size && head_size >= file->head_size &&
-           (size == 0 || place_hash((struct slice){head, size}) == file->head_hash) &&
+           (size == 0 || slice_hash((struct slice){head, size}) == file->head_hash) &&
            memcmp(head, file->head, file->head_size) == 0;
 }
 
@@ -169,7 +169,7 @@ static void tail_copy_take_over(struct tail_file *copy, const struct tail_file *
     }
     copy->head_hash = size == place_head_size(original->offset)
                           ? original->head_hash
-                          : place_hash((struct slice){original->head, size});
+                          : slice_hash((struct slice){original->head, size});
     copy->offset = copy->scanned = offset;
     copy->owed = TAIL_OWED_SET;
 }
@@ -288,7 +288,7 @@ static void tail_file_add(struct tail_files *files, struct tail_found *found, ui
                                .is_ready = copy_of < 0};
     found->fd = -1;
     memcpy(file->head, found->head, found->head_size);
-    file->head_hash = place_hash((struct slice){NULL, 0});
+    file->head_hash = slice_hash((struct slice){NULL, 0});
     if (files->is_from_end && !files->has_started && found->size > 0 &&
         found->head_size >= place_head_size(found->size)) {
         tail_file_advance(file, found->size);
@@ -410,7 +410,7 @@ static void tail_files_settle(struct tail_files *files, const struct tail_scan *
             file->seen = 2 * files->scan_count + 1; /* younger than the copy of what it held */
             file->offset = file->scanned = file->long_next = 0;
             file->head_size = 0;
-            file->head_hash = place_hash((struct slice){NULL, 0});
+            file->head_hash = slice_hash((struct slice){NULL, 0});
             file->is_ready = true;
             files->truncated_count++;
         }

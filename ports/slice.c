@@ -22,6 +22,15 @@ bool slice_starts_with(struct slice a, struct slice prefix)
     return a.size >= prefix.size && slice_equal((struct slice){a.data, prefix.size}, prefix);
 }
 
+uint64_t slice_hash(struct slice s)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < s.size; i++) {
+        hash = (hash ^ s.data[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
 int slice_compare(struct slice a, struct slice b)
 {
     size_t common = a.size < b.size ? a.size : b.size;

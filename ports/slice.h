@@ -34,6 +34,10 @@ bool slice_starts_with(struct slice a, struct slice prefix);
 /* Like memcmp over the common part, then the shorter one first. */
 int slice_compare(struct slice a, struct slice b);
 
+/* FNV-1a, 64 bits: for tables, and to tell texts apart that nobody forges. It is stored (cursors,
+ * ids of registries), and so never changes. */
+uint64_t slice_hash(struct slice s);
+
 /* Takes `size` bytes off the front of *s. False, and nothing taken, when there are fewer. */
 MUST_USE static inline bool slice_take(struct slice *s, size_t size, struct slice *ret_taken)
 {

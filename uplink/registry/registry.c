@@ -51,14 +51,10 @@ struct registry {
 
 /* --- URLs --- */
 
-/* FNV-1a, 64 bits: tells ids of different registries and subjects apart. */
+/* Tells ids of different registries and subjects apart. */
 static uint64_t origin_of(struct slice url)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < url.size; i++) {
-        hash = (hash ^ url.data[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
+    return slice_hash(url);
 }
 
 static enum err entry_url(struct entry *entry, const char *topic, const struct schema_info *schema,
