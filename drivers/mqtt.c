@@ -10,68 +10,11 @@
 #include "ports/random.h"
 
 #define QUIET_MS 2
-#define CONNECT_MS_MIN 1000
-#define CONNECT_MS_MAX 30000
-#define CHECK_MS 10000
 #define INBOX_MAX (2 * MQTT_UNSTORED_COUNT_MAX)
 
 static struct mqtt_driver *mqtt_of(struct driver *driver)
 {
     return CONTAINER_OF(driver, struct mqtt_driver, driver);
-}
-
-/* --- connecting --- */
-
-static void mqtt_connect(struct timer *timer)
-{
-    struct mqtt_driver *mqtt = CONTAINER_OF(timer, struct mqtt_driver, connect);
-    if (mqtt_engine_connect(mqtt->engine) != ERR_OK) {
-        timer_arm(&mqtt->connect, CONNECT_MS_MAX);
-    }
-}
-
-static void mqtt_connect_later(struct mqtt_driver *mqtt)
-{
-    if (mqtt->is_stopping || timer_is_armed(&mqtt->connect)) {
-        return;
-    }
-    timer_arm(&mqtt->connect, mqtt->connect_ms);
-    mqtt->connect_ms =
-        mqtt->connect_ms * 2 < CONNECT_MS_MAX ? mqtt->connect_ms * 2 : CONNECT_MS_MAX;
-}
-
-/* The engine tells when it is not connected any more, unless it had no memory to do so. */
-static void mqtt_check(struct timer *timer)
-{
-    struct mqtt_driver *mqtt = CONTAINER_OF(timer, struct mqtt_driver, check);
-    bool is_idle = mqtt_gate_is_idle(mqtt->gate) && !timer_is_armed(&mqtt->connect);
-    if (is_idle && mqtt->was_idle) {
-        mqtt_connect_later(mqtt);
-    }
-    mqtt->was_idle = is_idle;
-    timer_arm(&mqtt->check, CHECK_MS);
-}
-
-static void mqtt_subscribed(struct mqtt_driver *mqtt, const struct mqtt_item *item)
-{
-    for (size_t i = 0; i < item->payload.size && i < mqtt->filter_count; i++) {
-        if (item->payload.data[i] >= 0x80) {
-            struct why why;
-            why_set(&why,
-                    "the broker refuses the subscription to \"%.200s\" (code 0x%02x): look "
-                    "at what it allows this user",
-                    mqtt->filters[i], item->payload.data[i]);
-            driver_fault(mqtt->host, &why);
-            return;
-        }
-        if (item->payload.data[i] < mqtt->options->qos) {
-            log_warn(driver_name(mqtt->host),
-                     "the broker grants \"%s\" with QoS 0 only: messages may be lost",
-                     mqtt->filters[i]);
-        }
-    }
-    mqtt->connect_ms = CONNECT_MS_MIN;
-    driver_fault(mqtt->host, NULL);
 }
 
 /* --- what the engine receives --- */
@@ -100,14 +43,14 @@ static void mqtt_receive(void *context, struct inbox_item *inbox_item)
 {
     struct mqtt_driver *mqtt = context;
     struct mqtt_item *item = CONTAINER_OF(inbox_item, struct mqtt_item, item);
-    if (item->kind == MQTT_ITEM_MESSAGE && !mqtt->is_stopping) {
+    if (item->kind == MQTT_ITEM_MESSAGE && !mqtt->is_closing) {
         mqtt_arrived(mqtt, item);
         return;
     }
     if (item->kind == MQTT_ITEM_SUBSCRIBED && !mqtt->is_stopping) {
         mqtt_subscribed(mqtt, item);
     } else if (item->kind == MQTT_ITEM_LOST) {
-        mqtt_connect_later(mqtt);
+        mqtt_lost(mqtt);
     }
     free(item);
 }
@@ -154,14 +97,18 @@ static bool gate_connack(void *context, const struct mqtt_connack *connack)
         return true;
     }
     mqtt_window_restart(&mqtt->window);
+    bool is_known = !mqtt->forget_ticket && !mqtt->owes_forget;
     if (connack->session_present) {
-        return !mqtt->forget_ticket && !mqtt->owes_forget;
+        if (is_known) {
+            mqtt_await_answer(mqtt);
+        }
+        return is_known;
     }
     /* A new session, whose ids begin again. That the old ones are forgotten must be durable before
      * its first message comes, which is not before we have subscribed. */
     mqtt->session++;
-    if (mqtt->options->dedupe == MQTT_DEDUPE_OFF ||
-        (mqtt_ids_is_empty(&mqtt->ids) && !mqtt->forget_ticket && !mqtt->owes_forget)) {
+    if (mqtt->options->dedupe == MQTT_DEDUPE_OFF || (mqtt_ids_is_empty(&mqtt->ids) && is_known)) {
+        mqtt_await_answer(mqtt);
         return true;
     }
     mqtt_ids_forget(&mqtt->ids);
@@ -196,6 +143,9 @@ static void gate_count(void *context, const char *name, uint64_t add)
 static void mqtt_quiet(struct timer *timer)
 {
     struct mqtt_driver *mqtt = CONTAINER_OF(timer, struct mqtt_driver, quiet);
+    if (mqtt_gate_is_busy(mqtt->gate)) {
+        return; /* what comes arms the timer again */
+    }
     bool is_full = mqtt_window_is_full(&mqtt->window, mqtt_gate_held(mqtt->gate));
     if ((is_full || mqtt_gate_is_full(mqtt->gate)) && mqtt->offered > mqtt->settled) {
         driver_commit(mqtt->host);
@@ -210,13 +160,12 @@ static void mqtt_close(struct driver *driver)
     if (!mqtt) {
         return;
     }
-    mqtt->is_stopping = true;
+    mqtt->is_stopping = mqtt->is_closing = true;
     mqtt_gate_close(mqtt->gate);
     mqtt_engine_close(mqtt->engine);
     inbox_close(mqtt->inbox);
     timer_release(&mqtt->quiet);
-    timer_release(&mqtt->connect);
-    timer_release(&mqtt->check);
+    mqtt_connect_release(mqtt);
     for (size_t i = 0; mqtt->ring && i < MQTT_RING; i++) {
         free(mqtt->ring[i].item);
     }
@@ -342,12 +291,10 @@ static enum err mqtt_open(struct driver **ret, const struct driver_setup *setup,
     mqtt->host = setup->host;
     mqtt->loop = setup->loop;
     mqtt->options = setup->options;
-    mqtt->connect_ms = CONNECT_MS_MIN;
     mqtt->window.sent =
         mqtt->options->protocol == MQTT_PROTOCOL_5 ? (size_t)mqtt->options->receive_max : 0;
     timer_init(&mqtt->quiet, setup->loop, mqtt_quiet);
-    timer_init(&mqtt->connect, setup->loop, mqtt_connect);
-    timer_init(&mqtt->check, setup->loop, mqtt_check);
+    mqtt_connect_init(mqtt);
     enum err e = mqtt_options_check(mqtt->options, why);
     e = e ? e : mqtt_open_memory(mqtt);
     e = e ? e : mqtt_open_gate(mqtt, setup, why);
@@ -356,8 +303,7 @@ static enum err mqtt_open(struct driver **ret, const struct driver_setup *setup,
         mqtt_close(&mqtt->driver);
         return e;
     }
-    timer_arm(&mqtt->connect, 0);
-    timer_arm(&mqtt->check, CHECK_MS);
+    mqtt_connect_start(mqtt);
     *ret = &mqtt->driver;
     return ERR_OK;
 }
@@ -376,6 +322,7 @@ static void mqtt_stored(struct driver *driver, uint64_t ticket)
     mqtt_settle(mqtt);
     if (mqtt->forget_ticket && mqtt->forget_ticket <= ticket) {
         mqtt->forget_ticket = 0;
+        mqtt_await_answer(mqtt);
         mqtt_gate_go_on(mqtt->gate);
     }
 }
@@ -384,8 +331,8 @@ static void mqtt_stop(struct driver *driver)
 {
     struct mqtt_driver *mqtt = mqtt_of(driver);
     mqtt->is_stopping = true;
-    timer_disarm(&mqtt->connect);
     timer_disarm(&mqtt->quiet);
+    mqtt_connect_stop(mqtt);
     mqtt_gate_stop(mqtt->gate);
 }
 

@@ -48,9 +48,9 @@ struct mqtt_item {
 /* The strings are copied. Threads of its own from the first connect on. */
 enum err mqtt_engine_open(struct mqtt_engine **ret, const struct mqtt_engine_setup *setup,
                           struct why *why) MUST_USE;
-/* Connects, and then subscribes. MQTT_ITEM_LOST follows in the end. ERR_NOMEM: it does not, try
+/* Connects, and then subscribes. MQTT_ITEM_LOST follows in the end. Any error: it does not, try
  * again. */
-enum err mqtt_engine_connect(struct mqtt_engine *engine) MUST_USE;
+enum err mqtt_engine_connect(struct mqtt_engine *engine, struct why *why) MUST_USE;
 /* Returns when nothing more is put into the inbox. NULL is allowed. */
 void mqtt_engine_close(struct mqtt_engine *engine);
 

@@ -288,6 +288,11 @@ size_t mqtt_gate_held(const struct mqtt_gate *gate)
     return gate->held;
 }
 
+bool mqtt_gate_is_connected(const struct mqtt_gate *gate)
+{
+    return gate->is_connected;
+}
+
 bool mqtt_gate_is_idle(const struct mqtt_gate *gate)
 {
     return !gate->library;
@@ -296,6 +301,14 @@ bool mqtt_gate_is_idle(const struct mqtt_gate *gate)
 bool mqtt_gate_is_full(const struct mqtt_gate *gate)
 {
     return gate->is_full;
+}
+
+bool mqtt_gate_is_busy(struct mqtt_gate *gate)
+{
+    if (gate->is_open) {
+        gate_pump_down(gate);
+    }
+    return gate->forwarded_count > 0;
 }
 
 uint32_t mqtt_gate_round_trip_ms(const struct mqtt_gate *gate)

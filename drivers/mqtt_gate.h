@@ -70,10 +70,15 @@ void mqtt_gate_break(struct mqtt_gate *gate, const char *reason);
 void mqtt_gate_stored(struct mqtt_gate *gate, uint64_t serial);
 /* Messages of this connection that the broker waits to see acknowledged. */
 size_t mqtt_gate_held(const struct mqtt_gate *gate);
+/* Did the broker take the connection, CONNACK 0? */
+bool mqtt_gate_is_connected(const struct mqtt_gate *gate);
 /* Is the library not connected to it? */
 bool mqtt_gate_is_idle(const struct mqtt_gate *gate);
 /* Is the broker not read, because too much is unstored? */
 bool mqtt_gate_is_full(const struct mqtt_gate *gate);
+/* Looks for what has come from the broker. True: the library has messages that are not called back
+ * yet. */
+bool mqtt_gate_is_busy(struct mqtt_gate *gate);
 /* A round trip to the broker, as TCP estimates it; 0: unknown. */
 uint32_t mqtt_gate_round_trip_ms(const struct mqtt_gate *gate);
 /* Reads no more of the broker; acknowledgements still go out. */

@@ -107,15 +107,34 @@ struct mqtt_driver {
     bool owes_forget;       /* there was no room for it */
     bool is_blocked;        /* ERR_FULL was answered */
     bool is_stopping;
-    struct timer quiet;   /* nothing arrives any more */
-    struct timer connect; /* the engine is to connect again */
-    struct timer check;   /* did its word that the connection is lost get lost? */
+    bool is_closing;        /* the gate is gone */
+    struct timer quiet;     /* nothing arrives any more */
+    struct timer connect;   /* the engine is to connect again */
+    struct timer check;     /* did its word that the connection is lost get lost? */
+    struct timer subscribe; /* the broker did not answer SUBSCRIBE, or refused it */
     uint64_t connect_ms;
+    uint64_t answer_ms;  /* so long it may take to answer */
+    uint64_t refused_ms; /* so long it is left alone after a refusal */
+    bool is_refused;
     bool was_idle;
     char source[EVENT_SUBJECT_SIZE_MAX];
     struct sparkplug *sparkplug; /* NULL: payloads are something else */
     struct why unusable;         /* why a payload is none */
 };
+
+/* --- mqtt_connect.c --- */
+
+void mqtt_connect_init(struct mqtt_driver *mqtt);
+void mqtt_connect_start(struct mqtt_driver *mqtt);
+/* No further connection is made. */
+void mqtt_connect_stop(struct mqtt_driver *mqtt);
+void mqtt_connect_release(struct mqtt_driver *mqtt);
+/* CONNACK passes to the library, which subscribes: the broker has to answer that. */
+void mqtt_await_answer(struct mqtt_driver *mqtt);
+/* It has. What it refuses is asked for again later, on a new connection. */
+void mqtt_subscribed(struct mqtt_driver *mqtt, const struct mqtt_item *item);
+/* The library is not connected any more. */
+void mqtt_lost(struct mqtt_driver *mqtt);
 
 /* --- mqtt_offer.c --- */
 

@@ -299,6 +299,21 @@ enum err mqtt_engine_open(struct mqtt_engine **ret, const struct mqtt_engine_set
     return ERR_OK;
 }
 
+static enum err engine_err(int rc, struct why *why)
+{
+    if (rc == MQTTASYNC_SUCCESS) {
+        return ERR_OK;
+    }
+    if (rc == MQTTASYNC_BAD_UTF8_STRING) {
+        why_set(why, "the MQTT library refuses to connect: a text that is no UTF-8; look at "
+                     "\"client_id\", \"user\" and \"topics\"");
+        return ERR_CONFIG;
+    }
+    const char *text = MQTTAsync_strerror(rc);
+    why_set(why, "the MQTT library can't connect: %s", text ? text : "unknown reason");
+    return ERR_NOMEM;
+}
+
 static bool add_number(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value)
 {
     MQTTProperty p = {.identifier = code};
@@ -310,7 +325,7 @@ static bool add_number(MQTTProperties *properties, enum MQTTPropertyCodes code, 
     return MQTTProperties_add(properties, &p) == 0;
 }
 
-enum err mqtt_engine_connect(struct mqtt_engine *engine)
+enum err mqtt_engine_connect(struct mqtt_engine *engine, struct why *why)
 {
     const struct mqtt_engine_setup *setup = &engine->setup;
     MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
@@ -341,7 +356,7 @@ enum err mqtt_engine_connect(struct mqtt_engine *engine)
     options.password = engine->password;
     int rc = is_complete ? MQTTAsync_connect(engine->client, &options) : MQTTASYNC_FAILURE;
     MQTTProperties_free(&properties);
-    return rc == MQTTASYNC_SUCCESS ? ERR_OK : ERR_NOMEM;
+    return engine_err(rc, why);
 }
 
 void mqtt_engine_close(struct mqtt_engine *engine)

@@ -289,10 +289,11 @@ static void a_full_window_is_committed_early(void **state)
     subscribe(&f, false);
     publish_many(&f, 1, 20);
     assert_int_equal(f.host.commit_now_count, 0);
-    commit(&f);
     for (uint16_t id = 21; id <= 40; id++) {
-        publish(&f, id, false, "23.4"); /* 20 acknowledgements bring 20 messages at once */
+        publish(&f, id, false, "23.4");
     }
+    (void)broker_turn(&f.broker);
+    commit(&f); /* 20 acknowledgements bring 20 messages at once: they are on their way */
     wait_events(&f, 40);
     run(&f, 300);
     assert_int_equal(f.host.commit_now_count, 1);
@@ -516,6 +517,112 @@ static void a_refusal_is_told(void **state)
     fixture_release(&f);
 }
 
+static struct mqtt_driver *driver_of(struct fixture *f)
+{
+    return CONTAINER_OF(f->driver, struct mqtt_driver, driver);
+}
+
+/* The broker hangs up when we do. */
+static void expect_again(struct fixture *f)
+{
+    struct packet packet;
+    uint64_t end_ms = clock_monotonic_ms() + WAIT_MS;
+    while (!broker_is_left(&f->broker)) {
+        (void)turn(f, &packet);
+        assert_true(clock_monotonic_ms() < end_ms);
+    }
+    broker_hang_up(&f->broker);
+}
+
+/* Its rights may be mended without the connection ever being lost. */
+static void a_refused_subscription_is_tried_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct packet packet;
+    fixture_init(&f, true);
+    fixture_start(&f);
+    driver_of(&f)->refused_ms = 300;
+    expect(&f, MQTT_CONNECT, &packet);
+    broker_connack(&f.broker, false, 0, 0, true);
+    expect(&f, MQTT_SUBSCRIBE, &packet);
+    broker_suback(&f.broker, packet.id, 0x87, true);
+    expect_again(&f);
+    subscribe(&f, true);
+    publish(&f, 1, false, "1");
+    wait_acks(&f, 1);
+    assert_string_equal(f.host.fault, "");
+    fixture_release(&f);
+}
+
+static void a_subscription_without_answer_is_tried_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct packet packet;
+    fixture_init(&f, false);
+    fixture_start(&f);
+    driver_of(&f)->answer_ms = 300;
+    expect(&f, MQTT_CONNECT, &packet);
+    broker_connack(&f.broker, false, 0, 0, false);
+    expect(&f, MQTT_SUBSCRIBE, &packet);
+    expect_again(&f);
+    assert_non_null(strstr(f.host.fault, "no answer to SUBSCRIBE"));
+    driver_of(&f)->answer_ms = WAIT_MS;
+    subscribe(&f, true);
+    run(&f, 100);
+    assert_string_equal(f.host.fault, "");
+    fixture_release(&f);
+}
+
+static void what_the_library_refuses_is_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct packet packet;
+    fixture_init(&f, true);
+    f.options.user = "\xff";
+    fixture_start(&f);
+    for (uint64_t end_ms = clock_monotonic_ms() + WAIT_MS; !f.host.fault[0];) {
+        (void)turn(&f, &packet);
+        assert_true(clock_monotonic_ms() < end_ms);
+    }
+    assert_non_null(strstr(f.host.fault, "UTF-8"));
+    fixture_release(&f);
+}
+
+/* Messages that the library has at that moment are left to the broker; what is stored is
+ * acknowledged. */
+static void stopping_under_load_acknowledges_what_is_stored(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, true);
+    f.commits = false;
+    fixture_start(&f);
+    subscribe(&f, false);
+    publish(&f, 1, false, "1");
+    wait_events(&f, 1);
+    for (uint16_t id = 2; id <= 200; id++) {
+        publish(&f, id, false, "23.4");
+    }
+    (void)broker_turn(&f.broker);
+    while (!mqtt_gate_is_busy(driver_of(&f)->gate)) {
+        assert_int_equal(loop_turn(f.loop, 2), ERR_OK);
+    }
+    mqtt_class.stop(f.driver);
+    size_t stored = f.host.event_count;
+    assert_true(stored < 200);
+    run(&f, 300);
+    commit(&f);
+    wait_acks(&f, stored);
+    run(&f, 100);
+    assert_int_equal(f.acks, stored);
+    assert_int_equal(f.host.event_count, stored);
+    assert_int_equal(f.host.fault_count, 0);
+    fixture_release(&f);
+}
+
 static void the_reason_of_a_disconnect_is_told(void **state)
 {
     (void)state;
@@ -594,6 +701,10 @@ int main(void)
         cmocka_unit_test(a_copy_of_a_sparkplug_birth_is_read),
         cmocka_unit_test(a_new_session_forgets_before_it_subscribes),
         cmocka_unit_test(a_broker_that_is_not_there_is_dialled_again),
+        cmocka_unit_test(a_refused_subscription_is_tried_again),
+        cmocka_unit_test(a_subscription_without_answer_is_tried_again),
+        cmocka_unit_test(what_the_library_refuses_is_told),
+        cmocka_unit_test(stopping_under_load_acknowledges_what_is_stored),
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(the_reason_of_a_disconnect_is_told),
         cmocka_unit_test(strangers_are_refused),
