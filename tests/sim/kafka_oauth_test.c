@@ -140,6 +140,21 @@ static void check_fault(const struct scene *scene, const char *says)
     assert_null(strstr(scene->host.fault.text, SECRET));
 }
 
+/* A session that is shorter than all pauses, while a new token is not to be had. */
+static void a_session_of_no_length_is_no_race(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.lifetime_s = 40, .error = "temporarily_unavailable"};
+    struct scene *scene = begin(&endpoint, 40);
+    struct target target;
+    assert_true(host_target(&scene->host, &target, 5000));
+    endpoint.status = 503;
+    host_run(&scene->host, 35000); /* the simulation ends what runs in circles */
+    assert_in_range(endpoint.asked, 2, 10);
+    check_fault(scene, "answers 503");
+    scene_end(scene);
+}
+
 static void an_endpoint_that_refuses(void **state)
 {
     (void)state;
@@ -256,6 +271,7 @@ int main(void)
         cmocka_unit_test(tokens_are_taken_anew_in_time),
         cmocka_unit_test(a_token_serves_many_sessions),
         cmocka_unit_test(tokens_that_are_short),
+        cmocka_unit_test(a_session_of_no_length_is_no_race),
         cmocka_unit_test(an_endpoint_that_refuses),
         cmocka_unit_test(an_endpoint_that_fails),
         cmocka_unit_test(an_endpoint_that_is_not_there),

@@ -5,7 +5,8 @@
 #include "uplink/kafka/oauth.h"
 
 #define RENEW_MS_MIN 1000
-#define TOKEN_LOOK_MS 100 /* how often an access token is looked for, while a login waits */
+#define TOKEN_LOOK_MS 100    /* how often an access token is looked for, while a login waits */
+#define RENEW_LOOK_MS_MIN 20 /* and while one is to be renewed, however short it was */
 
 static enum err own_answered(struct connection_request *request, enum err e, struct slice answer);
 
@@ -160,7 +161,8 @@ static enum err token_answered(struct connection *c, struct slice answer, struct
         /* Log in again on this connection before the broker ends it (KIP-368). */
         uint64_t renew_ms = (uint64_t)login.lifetime_ms / 10 * 8;
         timer_arm(&c->renew, renew_ms > RENEW_MS_MIN ? renew_ms : RENEW_MS_MIN);
-        c->look_ms = renew_ms / 50 < RENEW_MS_MIN ? renew_ms / 50 : RENEW_MS_MIN;
+        uint64_t look_ms = renew_ms / 50 < RENEW_MS_MIN ? renew_ms / 50 : RENEW_MS_MIN;
+        c->look_ms = look_ms > RENEW_LOOK_MS_MIN ? look_ms : RENEW_LOOK_MS_MIN;
     }
     return login_token(c, login.token, why);
 }
