@@ -23,6 +23,7 @@ struct endpoint {
     char token[32]; /* given last */
     char body[256];
     const char *error;
+    uint64_t delay_ms;
 };
 
 static void answer(void *context, const struct http_request *request, struct net_reply *ret)
@@ -34,6 +35,7 @@ static void answer(void *context, const struct http_request *request, struct net
     assert_string_equal(request->password, "the%20client%27s%20secret");
     assert_true(slice_equal_text(request->body, "grant_type=client_credentials&scope=a%20b"));
     ret->status = endpoint->status;
+    ret->delay_ms = endpoint->delay_ms;
     if (endpoint->status == 200) {
         snprintf(endpoint->token, sizeof endpoint->token, "token-%u", endpoint->asked);
         broker_time_set(endpoint->scene->broker, kafka_net_now_ms());
@@ -231,6 +233,52 @@ static void a_broker_that_refuses_the_token(void **state)
     scene_end(scene);
 }
 
+/* A login with the token before ends when there is a new one already: that one stays. */
+static void a_refusal_is_about_the_token_that_was_sent(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {0};
+    struct scene *scene = begin(&endpoint, 0);
+    deliver(scene, 1, 2000);
+    host_run(&scene->host, 2800000); /* a new one is due, and not asked for yet */
+    assert_int_equal(endpoint.asked, 1);
+    broker_password_set(scene->broker, "another");
+    endpoint.delay_ms = 1000;
+    scene_fault(scene, WIRE_SASL_AUTHENTICATE, BROKER_LATE, 0, 3000);
+    scene_leaders(scene, 1);
+    lot_cut(&scene->second, &scene->host, 11, 10);
+    assert_true(lot_deliver(&scene->second, 20000));
+    assert_int_equal(endpoint.asked, 2);
+    assert_int_equal(scene_log_count(scene), 20);
+    scene_end(scene);
+}
+
+/* What has only begun when another login is refused waits for the next token, not for a person. */
+static void a_login_that_lost_its_token_begins_again(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {0};
+    struct scene *scene = begin(&endpoint, 0);
+    struct target target;
+    assert_true(host_target(&scene->host, &target, 5000));
+    for (uint32_t p = 0; p < PARTITIONS; p += 2) {
+        broker_leader_set(scene->broker, "events", p, 1);
+    }
+    deliver(scene, 1, 5000); /* connected to both */
+    broker_password_set(scene->broker, "another");
+    lot_cut(&scene->second, &scene->host, 11, 20);
+    assert_true(lot_assign(&scene->second));
+    broker_connections_end(scene->broker);
+    lot_send_all(&scene->second);
+    assert_true(lot_wait(&scene->second, 10000)); /* it is heard of */
+    scene_fault(scene, WIRE_SASL_HANDSHAKE, BROKER_LATE, 0, 300);
+    lot_send_all(&scene->second);
+    assert_true(lot_wait(&scene->second, 10000));
+    assert_int_equal(endpoint.asked, 2);
+    assert_in_range(scene_log_count(scene), 11, 29); /* the login that was refused has to wait */
+    scene_end(scene);
+}
+
 static void answers_of_endpoints(void **state)
 {
     (void)state;
@@ -276,6 +324,8 @@ int main(void)
         cmocka_unit_test(an_endpoint_that_fails),
         cmocka_unit_test(an_endpoint_that_is_not_there),
         cmocka_unit_test(a_broker_that_refuses_the_token),
+        cmocka_unit_test(a_refusal_is_about_the_token_that_was_sent),
+        cmocka_unit_test(a_login_that_lost_its_token_begins_again),
         cmocka_unit_test(answers_of_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

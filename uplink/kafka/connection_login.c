@@ -127,22 +127,24 @@ static enum err handshake_answered(struct connection *c, struct slice answer, st
     return e ? e : login_token(c, (struct slice){NULL, 0}, why);
 }
 
-static void login_refused(const struct connection *c, const struct wire_sasl_answer *login,
-                          struct why *why)
+/* Whether it is a matter for a person (ERR_AUTH), or another try will do. */
+static enum err login_refused(const struct connection *c, const struct wire_sasl_answer *login,
+                              struct why *why)
 {
     const struct sasl_options *options = c->settings->sasl->options;
     if (c->settings->oauth) {
-        oauth_refused(c->settings->oauth);
+        bool is_newest = oauth_refused(c->settings->oauth, c->sasl.token_number);
         why_set(
             why,
             "%s refuses the access token of client %.100s (%s%s%s): has it expired, is it meant "
             "for another audience, is a clock wrong?",
             c->name, options->oauth.client_id, kafka_error_of(login->error)->name,
             c->sasl.refusal[0] ? ", " : "", c->sasl.refusal);
-        return;
+        return is_newest ? ERR_AUTH : ERR_TIMEOUT;
     }
     why_set(why, "%s refuses the login of user %s by %s (%s): check sasl.user and sasl.password",
             c->name, options->user, sasl_name(options), kafka_error_of(login->error)->name);
+    return ERR_AUTH;
 }
 
 static enum err token_answered(struct connection *c, struct slice answer, struct why *why)
@@ -154,8 +156,7 @@ static enum err token_answered(struct connection *c, struct slice answer, struct
         return e;
     }
     if (login.error) {
-        login_refused(c, &login, why);
-        return ERR_AUTH;
+        return login_refused(c, &login, why);
     }
     if (login.lifetime_ms > 0) {
         /* Log in again on this connection before the broker ends it (KIP-368). */

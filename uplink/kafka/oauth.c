@@ -74,6 +74,7 @@ static void oauth_known(struct oauth *oauth, const struct oauth_answer *answer)
     memcpy(oauth->token, answer->token.data, answer->token.size);
     oauth->token[answer->token.size] = '\0';
     oauth->setup.store->token = oauth->token;
+    oauth->setup.store->token_number++;
     oauth->fresh_ms = now_ms(oauth) + s * (FRESH_PERCENT + random_below(10)) * 10;
     oauth->end_ms = now_ms(oauth) + s * 1000 - margin_ms;
     oauth->attempt = 0;
@@ -198,9 +199,14 @@ enum err oauth_ready(struct oauth *oauth, bool fresh)
     return has_token && now < (fresh ? oauth->fresh_ms : oauth->end_ms) ? ERR_OK : ERR_AGAIN;
 }
 
-void oauth_refused(struct oauth *oauth)
+bool oauth_refused(struct oauth *oauth, uint64_t token_number)
 {
-    oauth->setup.store->token = NULL;
+    struct sasl_store *store = oauth->setup.store;
+    if (token_number != store->token_number) {
+        return false;
+    }
+    store->token = NULL;
+    return true;
 }
 
 const struct why *oauth_fault(const struct oauth *oauth, enum err *ret_e)

@@ -27,8 +27,9 @@ void oauth_close(struct oauth *oauth);
 /* Is there a token to log in with? Asks for one when there is none, or when it has had four fifths
  * of its time. ERR_AGAIN: it is being asked for. `fresh`: only one that will last. */
 enum err oauth_ready(struct oauth *oauth, bool fresh) MUST_USE;
-/* The broker did not take the token: it is not used again. */
-void oauth_refused(struct oauth *oauth);
+/* A broker did not take the token with this number (of its `struct sasl`): it is not used again.
+ * False: there is a newer one by now, which stays. */
+bool oauth_refused(struct oauth *oauth, uint64_t token_number);
 /* Why there is no token; NULL: nothing is known to be wrong. *ret_e: ERR_AUTH when a setting is
  * wrong. */
 const struct why *oauth_fault(const struct oauth *oauth, enum err *ret_e);

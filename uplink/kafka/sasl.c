@@ -48,10 +48,11 @@ static enum err oauth_next(struct sasl *sasl, struct slice challenge, struct out
     const struct option_map *extensions = &sasl->store->options->oauth.extensions;
     const char *const *values = extensions->items;
     if (sasl->step == 0 && !sasl->store->token) {
-        why_set(why, "the access token is used up");
-        return ERR_AUTH;
+        why_set(why, "the access token was refused elsewhere meanwhile");
+        return ERR_TIMEOUT;
     }
     if (sasl->step == 0) {
+        sasl->token_number = sasl->store->token_number;
         out_put_text(ret, "n,,\1auth=Bearer ");
         out_put_text(ret, sasl->store->token);
         out_put_byte(ret, 1);

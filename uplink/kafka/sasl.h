@@ -53,7 +53,8 @@ struct scram_keys {
 struct sasl_store {
     const struct sasl_options *options;
     struct scram_keys scram;
-    const char *token; /* for OAUTHBEARER; NULL: none is there */
+    const char *token;     /* for OAUTHBEARER; NULL: none is there */
+    uint64_t token_number; /* counts the tokens that there were */
 };
 
 struct scram;
@@ -62,8 +63,9 @@ struct scram;
 struct sasl {
     struct sasl_store *store;
     unsigned step;
-    struct scram *scram; /* under way */
-    char refusal[120];   /* what an OAUTHBEARER broker said against the token */
+    struct scram *scram;   /* under way */
+    uint64_t token_number; /* of the token that was sent */
+    char refusal[120];     /* what an OAUTHBEARER broker said against it */
 };
 
 /* "PLAIN": as SaslHandshake names it. */
@@ -73,7 +75,8 @@ void sasl_init(struct sasl *sasl, struct sasl_store *store);
 void sasl_release(struct sasl *sasl);
 /* The next token for the broker, after its `challenge` (empty at first). ERR_AGAIN: it takes longer
  * than a turn of the loop may, call again with an empty challenge. ERR_CLOSED: there is none, the
- * broker's word is final. ERR_AUTH: the broker's answer is not what it should be. */
+ * broker's word is final. ERR_AUTH: the broker's answer is not what it should be. ERR_TIMEOUT: the access token was taken
+ * away meanwhile, begin anew. */
 enum err sasl_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                    struct why *why) MUST_USE;
 
