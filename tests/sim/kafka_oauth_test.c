@@ -14,6 +14,7 @@
 
 #define ENDPOINT "https://login.example.com/token"
 #define SECRET "the client's secret"
+#define ENDED "expires_in says that it has ended already"
 
 struct endpoint {
     struct scene *scene;
@@ -279,6 +280,24 @@ static void a_login_that_lost_its_token_begins_again(void **state)
     scene_end(scene);
 }
 
+static void a_token_that_ends_at_once(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {0};
+    struct scene *scene = begin(&endpoint, 0);
+    struct target target;
+    endpoint.lifetime_s = 0;
+    assert_false(host_target(&scene->host, &target, 60000));
+    check_fault(scene, ENDPOINT " answers 200 and gives no access token: " ENDED);
+    assert_in_range(endpoint.asked, 2, 12); /* with growing pauses */
+    assert_int_equal(scene_count(scene, WIRE_API_VERSIONS), 0);
+    endpoint.lifetime_s = 3600;
+    host_run(&scene->host, 61000);
+    deliver(scene, 1, 5000);
+    assert_string_equal(scene->host.fault.text, "");
+    scene_end(scene);
+}
+
 static void answers_of_endpoints(void **state)
 {
     (void)state;
@@ -289,7 +308,12 @@ static void answers_of_endpoints(void **state)
         {"{\"access_token\":\"a.b-c_d\",\"expires_in\":3600,\"x\":[1,{}]}", "a.b-c_d", "", 3600},
         {"{\"expires_in\":\"3599\",\"access_token\":\"a\\/b\"}", "a/b", "", 3599},
         {"{\"access_token\":\"a\"}", "a", "", OAUTH_LIFETIME_S_DEFAULT},
-        {"{\"access_token\":\"a\",\"expires_in\":-5}", "a", "", OAUTH_LIFETIME_S_DEFAULT},
+        {"{\"access_token\":\"a\",\"expires_in\":\"soon\"}", "a", "", OAUTH_LIFETIME_S_DEFAULT},
+        {"{\"access_token\":\"a\",\"expires_in\":null}", "a", "", OAUTH_LIFETIME_S_DEFAULT},
+        {"{\"access_token\":\"a\",\"expires_in\":1.5}", "a", "", 1},
+        {"{\"access_token\":\"a\",\"expires_in\":0}", NULL, ENDED, 0},
+        {"{\"access_token\":\"a\",\"expires_in\":\"0\"}", NULL, ENDED, 0},
+        {"{\"expires_in\":-5,\"access_token\":\"a\"}", NULL, ENDED, 0},
         {"{\"access_token\":\"a\\u0001b\"}", NULL, "", 0},
         {"{\"access_token\":\"a b\"}", NULL, "", 0},
         {"{\"access_token\":\"\"}", NULL, "", 0},
@@ -326,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_broker_that_refuses_the_token),
         cmocka_unit_test(a_refusal_is_about_the_token_that_was_sent),
         cmocka_unit_test(a_login_that_lost_its_token_begins_again),
+        cmocka_unit_test(a_token_that_ends_at_once),
         cmocka_unit_test(answers_of_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

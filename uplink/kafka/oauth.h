@@ -34,7 +34,8 @@ bool oauth_refused(struct oauth *oauth, uint64_t token_number);
  * wrong. */
 const struct why *oauth_fault(const struct oauth *oauth, enum err *ret_e);
 
-#define OAUTH_LIFETIME_S_DEFAULT 300 /* when the endpoint does not say */
+/* When the endpoint does not say: `expires_in` is recommended, not required. */
+#define OAUTH_LIFETIME_S_DEFAULT 300
 
 /* The answer of a token endpoint (RFC 6749, 5.1 and 5.2). ERR_CORRUPT: no token that could be
  * sent; `ret_error` then has what the answer says about it, "" when nothing. Pure. */

@@ -41,15 +41,21 @@ static struct slice plain(struct slice value, struct out *scratch)
     return json_string(&token, scratch, &text) ? value : text;
 }
 
-static bool seconds(struct slice text, uint64_t *ret)
+/* What is over already counts as 0; what is no number leaves *ret as it is. */
+static void take_seconds(struct slice text, uint64_t *ret)
 {
     char number[20];
     char *end;
-    if (!slice_to_text(text, number, sizeof number) || number[0] < '0' || number[0] > '9') {
-        return false;
+    if (!slice_to_text(text, number, sizeof number)) {
+        return;
     }
-    *ret = strtoull(number, &end, 10);
-    return *ret > 0 && (*end == '\0' || *end == '.');
+    bool is_over = number[0] == '-';
+    if (number[is_over] >= '0' && number[is_over] <= '9') {
+        uint64_t seconds = strtoull(number + is_over, &end, 10);
+        if (*end == '\0' || *end == '.') {
+            *ret = is_over ? 0 : seconds;
+        }
+    }
 }
 
 static void member(struct slice key, struct slice value, struct oauth_answer *answer,
@@ -58,8 +64,7 @@ static void member(struct slice key, struct slice value, struct oauth_answer *an
     if (slice_equal_text(key, "access_token")) {
         answer->token = value;
     } else if (slice_equal_text(key, "expires_in")) {
-        uint64_t lifetime_s;
-        answer->lifetime_s = seconds(value, &lifetime_s) ? lifetime_s : answer->lifetime_s;
+        take_seconds(value, &answer->lifetime_s);
     } else if (slice_equal_text(key, "error") || slice_equal_text(key, "error_description")) {
         error_put(ret_error, value);
     }
@@ -82,6 +87,10 @@ enum err oauth_answer_parse(struct slice body, struct out *scratch, struct oauth
         member(key, plain(value, scratch), &answer, ret_error);
     }
     if (e != ERR_CLOSED || !token_is_plain(answer.token)) {
+        return ERR_CORRUPT;
+    }
+    if (answer.lifetime_s == 0) {
+        error_put(ret_error, SLICE("expires_in says that it has ended already"));
         return ERR_CORRUPT;
     }
     *ret = answer;
