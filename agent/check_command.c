@@ -25,7 +25,8 @@ int check_command(int argc, char **argv)
     }
     int code;
     path = path ? path : CONFIG_PATH_DEFAULT;
-    struct config *config = command_config(path, !online, &code);
+    struct config *config =
+        command_config(path, online ? COMMAND_SAY_FINDINGS : COMMAND_SAY_ALL, &code);
     if (config && online) {
         code = online_check(config, json);
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "ports/log.h"
 
 #define ASK_SECONDS 10
 #define REPORT_SIZE_MAX (256 * 1024)
@@ -61,7 +62,19 @@ static struct config *load(const char *path, struct config_report *report)
     return config;
 }
 
-struct config *command_config(const char *path, bool say_well, int *ret_code)
+static void log_warnings(const struct config *config, const struct config_report *report)
+{
+    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
+    struct slice rest = out_slice(&report->text);
+    log_level_set(levels[config->agent.log_level]);
+    while (rest.size > 0) { /* without mistakes each line is a warning, and ends */
+        size_t size = (size_t)((const uint8_t *)memchr(rest.data, '\n', rest.size) - rest.data);
+        log_warn("config", "%.*s", (int)size, (const char *)rest.data);
+        rest = (struct slice){rest.data + size + 1, rest.size - size - 1};
+    }
+}
+
+struct config *command_config(const char *path, enum command_say say, int *ret_code)
 {
     struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
     if (!report.text.data) {
@@ -70,7 +83,14 @@ struct config *command_config(const char *path, bool say_well, int *ret_code)
         return NULL;
     }
     struct config *config = load(path, &report);
-    *ret_code = config && !say_well ? EXIT_FINE : config_print_report(path, &report);
+    *ret_code = EXIT_FINE;
+    if (config && say == COMMAND_LOG_WARNINGS) {
+        log_warnings(config, &report);
+    } else if (config && say == COMMAND_SAY_FINDINGS) {
+        fwrite(report.text.data, 1, report.text.size, stderr);
+    } else {
+        *ret_code = config_print_report(path, &report);
+    }
     free(report.text.data);
     return config;
 }

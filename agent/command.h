@@ -28,9 +28,14 @@ const char *command_option(int argc, char **argv, int *index, const char *name);
 int command_misuse(const char *what, const char *text);
 /* Ends what was printed on stdout: an exit code. */
 int command_finish(void);
-/* Loads and checks a configuration completely, and lists the mistakes on stderr; `say_well`: or
- * says on stdout that there are none. NULL: there are; *ret_code is an exit code. */
-struct config *command_config(const char *path, bool say_well, int *ret_code);
+enum command_say {
+    COMMAND_SAY_ALL,      /* mistakes and warnings on stderr; without mistakes a line on stdout */
+    COMMAND_SAY_FINDINGS, /* mistakes and warnings on stderr */
+    COMMAND_LOG_WARNINGS, /* mistakes on stderr; warnings are logged, on the level that is set here */
+};
+/* Loads and checks a configuration completely, and says what was found. NULL: there are mistakes;
+ * *ret_code is an exit code. */
+struct config *command_config(const char *path, enum command_say say, int *ret_code);
 /* The agent's list of streams, as a table. */
 void command_print_streams(const struct json_node *streams);
 /* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.

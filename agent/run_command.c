@@ -46,11 +46,9 @@ static const char *config_path(int argc, char **argv)
 
 static int run(struct config *config)
 {
-    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
     struct running running = {0};
     struct signals *signals = NULL;
     struct why why = {""};
-    log_level_set(levels[config->agent.log_level]);
     enum err e = loop_open(&running.loop);
     e = e ? e : signals_open(&signals, running.loop, signal_caught, &running);
     if (!e) {
@@ -77,7 +75,7 @@ int run_command(int argc, char **argv)
     }
     int code;
     memory_opening();
-    struct config *config = command_config(config_path(argc, argv), false, &code);
+    struct config *config = command_config(config_path(argc, argv), COMMAND_LOG_WARNINGS, &code);
     if (!config) {
         return code == EXIT_NEGATIVE ? EXIT_USAGE : code;
     }

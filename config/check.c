@@ -186,6 +186,39 @@ static void load_route_topics(struct load *load, struct config_driver *driver)
     }
 }
 
+/* The first stream that blocks when it is full, of a driver that feeds more than one; else NULL. */
+static const char *blocks_others(const struct config *config, const struct driver_common *common)
+{
+    const struct route_options *routes = common->routes.items;
+    const char *one = common->stream, *blocking = NULL;
+    bool has_others = false;
+    for (size_t i = 0; i <= common->routes.count; i++) {
+        const char *name = i < common->routes.count ? routes[i].stream : common->stream;
+        int index = name ? config_stream_index(config, name) : -1;
+        if (index < 0) {
+            continue;
+        }
+        one = one ? one : name;
+        has_others = has_others || strcmp(one, name) != 0;
+        bool blocks = config->streams[index].options.when_full == STREAM_BLOCK;
+        blocking = !blocking && blocks ? name : blocking;
+    }
+    return has_others ? blocking : NULL;
+}
+
+static void load_warn_driver(struct load *load, const struct config_driver *driver)
+{
+    struct config *config = load->config;
+    const char *stream = driver->class_->is_in_line ? blocks_others(config, &driver->common) : NULL;
+    if (stream) {
+        fill_warn(&load->fill, load_node(load, "drivers", driver->name, "")->offset,
+                  memory_format(config->memory, "$.drivers.%s", driver->name),
+                  "its events come in one line: when stream \"%.63s\" is full, which blocks, those "
+                  "for other streams wait too. A driver of its own for \"%.63s\" keeps them apart",
+                  stream, stream);
+    }
+}
+
 /* What a driver or uplink says about its options together; once nothing else is wrong. */
 static void load_check_class(struct load *load, const char *section, const char *name,
                              enum err (*check)(const void *options, struct why *why),
@@ -266,6 +299,7 @@ void load_check(struct load *load)
         if (config->drivers[i].class_) {
             load_check_driver(load, &config->drivers[i]);
             load_route_topics(load, &config->drivers[i]);
+            load_warn_driver(load, &config->drivers[i]);
         }
     }
     for (size_t i = 0; i < config->uplink_count; i++) {

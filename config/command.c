@@ -9,12 +9,16 @@
 
 int config_print_report(const char *path, const struct config_report *report)
 {
-    if (report->error_count == 0) {
-        printf("%s: all is well\n", path);
-        return 0;
-    }
     fwrite(report->text.data, 1, report->text.size, stderr);
-    return 1;
+    if (report->error_count > 0) {
+        return 1;
+    }
+    if (report->warning_count > 0) {
+        printf("%s: no mistakes; warnings: %u\n", path, report->warning_count);
+    } else {
+        printf("%s: all is well\n", path);
+    }
+    return 0;
 }
 
 static int command_flush(const struct out *out)

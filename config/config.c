@@ -18,7 +18,7 @@ static void config_report_line(struct config_report *report, const struct config
     struct out saved = report->text;
     out_put_format(&report->text, "%.256s:%u:%u: ", config->path, line, column);
     out_put_text(&report->text, finding->path);
-    out_put_text(&report->text, ": ");
+    out_put_text(&report->text, finding->is_warning ? ": warning: " : ": ");
     out_put_text(&report->text, finding->text);
     out_put_text(&report->text, "\n");
     if (report->text.overflow) { /* whole lines only */
@@ -29,7 +29,7 @@ static void config_report_line(struct config_report *report, const struct config
 void config_report_add(struct config_report *report, const struct config *config, size_t offset,
                        const char *json_path, const char *text)
 {
-    struct fill_finding finding = {offset, json_path, text};
+    struct fill_finding finding = {.offset = offset, .path = json_path, .text = text};
     report->error_count++;
     config_report_line(report, config, &finding);
 }
@@ -313,9 +313,11 @@ static void load_report(struct load *load, struct config_report *report)
         config_report_line(report, load->config, &load->fill.findings[i]);
     }
     report->error_count += (unsigned)load->fill.error_count;
-    if (load->fill.error_count > load->fill.finding_count) {
+    report->warning_count += (unsigned)load->fill.warning_count;
+    size_t told = load->fill.finding_count - load->fill.warning_count;
+    if (load->fill.error_count > told) {
         out_put_format(&report->text, "%.256s:1:1: $: and %zu more mistakes\n", load->config->path,
-                       load->fill.error_count - load->fill.finding_count);
+                       load->fill.error_count - told);
     }
 }
 
@@ -339,9 +341,9 @@ static enum err load_file(struct load *load, const char *path, struct config_rep
     if (!e) {
         e = load_tree(load, tree);
     }
-    if (e == ERR_CONFIG) {
+    if (!e || e == ERR_CONFIG) {
         load_report(load, report);
-    } else if (e) {
+    } else {
         config_report_file(report, path, "not enough memory to load it");
     }
     json_tree_close(tree);

@@ -63,10 +63,12 @@ struct config {
     struct slice text; /* of the file */
 };
 
-/* What was found: lines "FILE:LINE:COL: $.json.path: text", in the order of the file. */
+/* What was found: lines "FILE:LINE:COL: $.json.path: text", in the order of the file. Warnings are
+ * about what is right, but has its price; their text begins with "warning: ". */
 struct config_report {
     struct out text;
     unsigned error_count;
+    unsigned warning_count;
 };
 
 /* ERR_CONFIG: the report says why. ERR_NOMEM: nothing was loaded (the report says so too). */
@@ -90,7 +92,7 @@ void config_report_add(struct config_report *report, const struct config *config
 /* `weir config show CONFIG | schema | reference`: what main() gets after "config". Prints on
  * stdout, mistakes on stderr; returns the exit code (0 fine, 2 bad usage or input, 3 failed). */
 int config_command(int argc, char **argv, const struct config_parts *parts);
-/* `weir check`: prints the report on stderr, or one line that all is well on stdout; 0 or 1. */
+/* `weir check`: prints the report on stderr, and without a mistake one line on stdout; 0 or 1. */
 int config_print_report(const char *path, const struct config_report *report);
 
 #endif

@@ -25,22 +25,40 @@ enum err fill_init(struct fill *fill, struct config_memory *memory, struct slice
     return fill->findings ? ERR_OK : ERR_NOMEM;
 }
 
+/* False: no room. */
+static bool finding_add(struct fill *fill, struct fill_finding finding, const char *format,
+                        va_list arguments)
+{
+    char text[1024];
+    if (fill->finding_count == fill->finding_max) {
+        return false;
+    }
+    (void)vsnprintf(text, sizeof text, format, arguments); /* a longer one is cut */
+    finding.text = memory_text(fill->memory, slice_of_text(text));
+    finding.path = finding.path ? finding.path : "$";
+    if (finding.text) {
+        fill->findings[fill->finding_count++] = finding;
+    }
+    return finding.text;
+}
+
 void fill_wrong(struct fill *fill, size_t offset, const char *path, const char *format, ...)
 {
-    fill->error_count++;
-    if (fill->finding_count == fill->finding_max) {
-        return;
-    }
-    char text[1024];
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(text, sizeof text, format, arguments); /* a longer one is cut */
+    (void)finding_add(fill, (struct fill_finding){.offset = offset, .path = path}, format,
+                      arguments); /* without room it is counted */
     va_end(arguments);
-    const char *copy = memory_text(fill->memory, slice_of_text(text));
-    if (copy) {
-        fill->findings[fill->finding_count++] =
-            (struct fill_finding){offset, path ? path : "$", copy};
-    }
+    fill->error_count++;
+}
+
+void fill_warn(struct fill *fill, size_t offset, const char *path, const char *format, ...)
+{
+    struct fill_finding finding = {.offset = offset, .path = path, .is_warning = true};
+    va_list arguments;
+    va_start(arguments, format);
+    fill->warning_count += finding_add(fill, finding, format, arguments);
+    va_end(arguments);
 }
 
 static int finding_compare(const void *a, const void *b)
@@ -217,7 +235,13 @@ static void fill_member(struct fill *fill, const struct fill_value *value)
             fill_items(fill, value);
         }
     } else if (node) {
+        size_t errors_before = fill->error_count;
         fill_plain(fill, value);
+        bool is_right = fill->error_count == errors_before && !fill->failed;
+        const char *price = is_right && option->warn ? option->warn(value->member) : NULL;
+        if (price) {
+            fill_warn(fill, value->offset, value->path, "%s", price);
+        }
     } else if (!is_record && !is_list) {
         fill_default(fill, value);
     }

@@ -11,6 +11,7 @@ struct fill_finding {
     size_t offset;
     const char *path;
     const char *text;
+    bool is_warning; /* right, but has its price */
 };
 
 /* A text that stands for something else: what the user wrote, for `config show`. */
@@ -28,7 +29,8 @@ struct fill {
     struct fill_finding *findings; /* finding_max of them */
     size_t finding_count;
     size_t finding_max;
-    size_t error_count; /* findings that found no room included */
+    size_t error_count;   /* findings that found no room included */
+    size_t warning_count; /* among the findings */
     const struct fill_origin *origins;
     bool failed; /* memory was missing: what is filled is worth nothing */
 };
@@ -50,6 +52,9 @@ void fill_add(struct fill *fill, const struct fill_record *record);
 void fill_run(struct fill *fill);
 /* Notes a mistake. `path` must stay. */
 void fill_wrong(struct fill *fill, size_t offset, const char *path, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+/* Notes what is right, but has its price. `path` must stay. */
+void fill_warn(struct fill *fill, size_t offset, const char *path, const char *format, ...)
     PRINTF_LIKE(4, 5);
 /* Notes that `node` has no such member; `candidates` ends with NULL. */
 void fill_unknown(struct fill *fill, const struct json_node *node, const char *path,

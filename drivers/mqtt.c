@@ -342,6 +342,7 @@ const struct driver_class mqtt_class = {
             "is stored; what the broker sends again after a crash is stored once.",
     .options = mqtt_options_table,
     .options_size = sizeof(struct mqtt_options),
+    .is_in_line = true,
     .check = mqtt_options_check,
     .probe = mqtt_probe_open,
     .open = mqtt_open,

@@ -54,6 +54,14 @@ static enum err filter_check(const void *value, struct why *why)
     return mqtt_filter_check(*(const char *const *)value, why);
 }
 
+static const char *protocol_warn(const void *value)
+{
+    return *(const int64_t *)value == MQTT_PROTOCOL_311
+               ? "3.1.1 costs more commits, and flash: the broker's window is learned, not agreed, "
+                 "and often small (mosquitto's: 20 messages). Choose 5 if the broker speaks it"
+               : NULL;
+}
+
 static const char *const protocol_words[] = {"5", "3.1.1", NULL};
 static const char *const payload_words[] = {"json", "raw", "sparkplug_b", NULL};
 static const char *const dedupe_words[] = {"packet_id", "off", NULL};
@@ -87,6 +95,7 @@ const struct option mqtt_options_table[] = {
      MQTT_ROW(protocol),
      .initial = "5",
      .words = protocol_words,
+     .warn = protocol_warn,
      .help =
          "The version of MQTT. 3.1.1 is for brokers that refuse 5: there is no Receive Maximum, "
          "so it takes more commits (mosquitto: one for each 20 messages), and retained "

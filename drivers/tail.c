@@ -340,6 +340,7 @@ const struct driver_class tail_class = {
             "on exactly where it was.",
     .options = tail_options_table,
     .options_size = sizeof(struct tail_options),
+    .is_in_line = true,
     .open = tail_open,
     .resume = tail_resume,
     .stored = tail_stored,

@@ -69,6 +69,9 @@ struct driver_class {
     const char *help;             /* a paragraph for the reference */
     const struct option *options; /* without the common ones (type, stream, routes, ...) */
     size_t options_size;
+    /* Its events come in one line: while one is refused, those behind it wait, whatever their
+     * stream. */
+    bool is_in_line;
     /* What can be said about the options together, each being valid; touches nothing but the files
      * that they name. NULL: nothing. */
     enum err (*check)(const void *options, struct why *why);

@@ -63,6 +63,9 @@ struct option {
     const char *help;            /* one sentence or more, for the reference */
     /* A check beyond kind and bounds; NULL: none. `value` points at the filled member. */
     enum err (*check)(const void *value, struct why *why);
+    /* What a valid value costs, where it stands in the file: told by `weir check` and at start, and
+     * refuses nothing. NULL: it has no price; a sentence, or NULL. `value` as above. */
+    const char *(*warn)(const void *value);
 };
 
 struct option_any {

@@ -66,6 +66,24 @@ def test_check():
     check("secrets are not shown", r.returncode == 0 and "hush" not in r.stdout and "***" in r.stdout, r.stderr)
 
 
+def test_warnings():
+    """What is right but has its price: told with its place, and refuses nothing."""
+    c = configuration(free_port())
+    c["streams"]["raw"]["when_full"] = "block"
+    c["drivers"]["broker"] = {"type": "mqtt", "url": "mqtt://127.0.0.1:1", "protocol": "3.1.1",
+                              "routes": [{"topic": "t", "stream": "typed"}, {"topic": "r", "stream": "raw"}]}
+    path = write("priced.json", json.dumps(c, indent=1))
+    r = run("check", path)
+    lines = r.stderr.splitlines()
+    check("warnings do not change the exit code", r.returncode == 0 and r.stdout == f"{path}: no mistakes; warnings: 2\n", r.stdout)
+    check("a line each, with its place", len(lines) == 2 and all(line.startswith(path + ":") for line in lines), r.stderr)
+    check("one for the line that all its streams share", ": $.drivers.broker: warning: " in lines[0] and '"raw"' in lines[0], r.stderr)
+    check("one for 3.1.1", ": $.drivers.broker.protocol: warning: 3.1.1 costs more commits" in lines[1], r.stderr)
+    agent = Agent(c, "priced.json").start()
+    agent.stop()
+    check("logged at start", all(line[line.index("$."):] in agent.log() for line in lines), agent.log())
+
+
 def test_bad_events_never_stop_good_ones(agent):
     for body, reason in [('{"k": "a", "n": "abc"}', 'field "n"'), ('{"k": "a", "n": 1e30}', 'field "n"'), ('{"n": 1}', 'field "k"'),
                          ('{"k": "a", "n": 1, "n": 2}', "the object has already"), ('{"k": "a", "n": 1, "t": {}}', 'field "t"'), ('{"k": "a", "n": 1.5}', 'field "n"')]:
@@ -118,6 +136,7 @@ def test_killed_and_once(agent):
 test_usage()
 test_schema_and_avro()
 test_check()
+test_warnings()
 agent = Agent(configuration(free_port())).start()
 test_bad_events_never_stop_good_ones(agent)
 test_killed_and_once(agent)

@@ -235,6 +235,41 @@ static void test_mistakes(void **state)
     }
 }
 
+/* What is right, but has its price: told with its place, and loaded all the same. */
+static void test_warnings(void **state)
+{
+    struct place *place = *state;
+    static const char drivers[] =
+        "{\"uplinks\":{\"u\":{\"type\":\"every\"}},\n"
+        "\"streams\":{\"log\":{},\"alarms\":{\"when_full\":\"block\"},\"more\":{}},\n"
+        "\"drivers\":{\"one\":{\"type\":\"every\",\"mode\":\"fast\",\"stream\":\"alarms\"},\n"
+        "\"two\":{\"type\":\"every\",\"stream\":\"log\",\"routes\":[{\"topic\":\"a\","
+        "\"stream\":\"alarms\"}]},\n"
+        "\"three\":{\"type\":\"every\",\"mode\":\"slow\",\"stream\":\"log\","
+        "\"routes\":[{\"topic\":\"a\",\"stream\":\"more\"}]},\n"
+        "\"four\":{\"type\":\"every\",\"routes\":[{\"topic\":\"a\",\"stream\":\"alarms\"},"
+        "{\"topic\":\"b\",\"stream\":\"alarms\"}]}}%s}";
+    char text[1024];
+    snprintf(text, sizeof text, drivers, "");
+    assert_int_equal(place_load(place, text), ERR_OK);
+    assert_int_equal(place->report.warning_count, 2);
+    const char *first = strstr(place->text, "/weir.json:3:");
+    assert_non_null(first);
+    assert_non_null(strstr(first, ": $.drivers.one.mode: warning: fast takes more current\n"));
+    const char *second = strstr(first, "/weir.json:4:");
+    assert_non_null(second);
+    assert_non_null(strstr(second, ": $.drivers.two: warning: "));
+    assert_non_null(strstr(second, "\"alarms\""));
+    assert_null(strstr(place->text, "three"));
+    assert_null(strstr(place->text, "four"));
+
+    snprintf(text, sizeof text, drivers, ",\"agent\":{\"log_level\":\"loud\"}");
+    assert_int_equal(place_load(place, text), ERR_CONFIG);
+    assert_int_equal(place->report.error_count, 1);
+    assert_non_null(strstr(place->text, "$.agent.log_level: \"loud\""));
+    assert_null(strstr(place->text, "mistakes"));
+}
+
 static void test_whole_files(void **state)
 {
     struct place *place = *state;
@@ -346,10 +381,13 @@ static void test_routes(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_init, place_release)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_defaults),          TEST(test_round_trip),
-        TEST(test_mistakes),          TEST(test_whole_files),
-        TEST(test_memory_fails),      cmocka_unit_test(test_schema_and_reference),
-        cmocka_unit_test(test_routes)};
+    const struct CMUnitTest tests[] = {TEST(test_defaults),
+                                       TEST(test_round_trip),
+                                       TEST(test_warnings),
+                                       TEST(test_mistakes),
+                                       TEST(test_whole_files),
+                                       TEST(test_memory_fails),
+                                       cmocka_unit_test(test_schema_and_reference),
+                                       cmocka_unit_test(test_routes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,11 @@ static const struct option tls_table[] = {
     {ROW(every_tls, password), .kind = OPTION_SECRET, .min = 1},
     {0},
 };
+static const char *mode_warn(const void *value)
+{
+    return *(const int64_t *)value == 1 ? "fast takes more current" : NULL;
+}
+
 static const char *const modes[] = {"slow", "fast", NULL};
 static const struct option every_table[] = {
     {ROW(every_options, flag), .kind = OPTION_BOOL, .initial = "true", .help = "Yes | no."},
@@ -26,7 +31,8 @@ static const struct option every_table[] = {
     {ROW(every_options, rate), .kind = OPTION_RATE, .initial = "64 kbit/s"},
     {ROW(every_options, event_rate), .kind = OPTION_RATE, .unit = "events/s",
      .initial = "10 events/s"},
-    {ROW(every_options, mode), .kind = OPTION_CHOICE, .words = modes, .initial = "slow"},
+    {ROW(every_options, mode), .kind = OPTION_CHOICE, .words = modes, .initial = "slow",
+     .warn = mode_warn},
     {ROW(every_options, text), .kind = OPTION_TEXT, .max = 100, .initial = "some"},
     {ROW(every_options, password), .kind = OPTION_SECRET},
     {ROW(every_options, folder), .kind = OPTION_PATH},
@@ -45,7 +51,8 @@ static const struct option every_table[] = {
 static const struct driver_class every_driver = {.type = "every",
                                                  .help = "A driver with every kind of option.",
                                                  .options = every_table,
-                                                 .options_size = sizeof(struct every_options)};
+                                                 .options_size = sizeof(struct every_options),
+                                                 .is_in_line = true};
 static const struct uplink_class every_uplink = {.type = "every",
                                                  .help = "An uplink with every kind of option.",
                                                  .options = every_table,
