@@ -121,6 +121,18 @@ static enum err check_tombstone(const struct config_stream *s, const struct conf
     return e;
 }
 
+/* The agent's own events have a schema of ours, and none of them takes back another. */
+static void check_own_tombstone(const struct config *config, const struct config_uplink *u,
+                                struct config_report *report)
+{
+    if (u->class_->tombstone && u->class_->tombstone(u->options, CONFIG_EVENTS_STREAM)) {
+        const char *text = "the agent's own events have no such field: leave it out";
+        struct place place = {
+            config, report, {"uplinks", u->name, "per_stream", CONFIG_EVENTS_STREAM}, 4};
+        place_wrong(&place, "tombstone", text);
+    }
+}
+
 static void check_tombstones(const struct config *config, const struct config_uplink *u,
                              struct config_report *report)
 {
@@ -150,5 +162,6 @@ void agent_check(const struct config *config, struct config_report *report)
         struct place place = {config, report, {"uplinks", u->name}, 2};
         check_options(&place, u->class_->options, u->options);
         check_tombstones(config, u, report);
+        check_own_tombstone(config, u, report);
     }
 }

@@ -146,9 +146,10 @@ def test_single_mistakes():
                f"$.uplinks.k.per_stream.{stream}.tombstone", text) for stream, field, more, text in [
                   ("typed", "gone", {}, 'no field "gone"'), ("typed", "n", {}, 'field "n" is a long: a boolean'),
                   ("typed", "t", {}, 'field "t" is a union: a boolean'), ("raw", "x", {}, "stream raw has none: set its key"),
-                  ("typed", "k", {"partition_by": "agent"}, 'set partition_by to "key"')]],
+                  ("typed", "k", {"partition_by": "agent"}, 'set partition_by to "key"'), ("weir.events", "x", {}, "no such field")]],
             ("a registry that is no URL", lambda c: c["uplinks"].update(k={**kafka, "registry": {"url": "registry:8081"}}), "$.uplinks.k.registry.url", "http://"),
             ("a URL with a password", lambda c: c["uplinks"].update(k={**kafka, "registry": {"url": f"http://u:{HUSH}@r"}}), "$.uplinks.k.registry.url", "registry.user"),
+            ("a password of nobody", lambda c: c["uplinks"].update(k={**kafka, "registry": {"url": "http://r", "password": HUSH}}), "$.uplinks.k", "set registry.user"),
             ("a name pattern", set_(*files, "name", "all.avro"), "$.uplinks.files.name", "must hold {stream}")]:
         expect(what, changed(change), (path, text), schema_sees=False)
     if os.geteuid() != 0:

@@ -72,13 +72,15 @@ def test_warnings():
     c["streams"]["raw"]["when_full"] = "block"
     c["drivers"]["broker"] = {"type": "mqtt", "url": "mqtt://127.0.0.1:1", "protocol": "3.1.1",
                               "routes": [{"topic": "t", "stream": "typed"}, {"topic": "r", "stream": "raw"}]}
+    c["uplinks"]["cloud"] = {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "t", "timestamp": "event"}
     path = write("priced.json", json.dumps(c, indent=1))
     r = run("check", path)
     lines = r.stderr.splitlines()
-    check("warnings do not change the exit code", r.returncode == 0 and r.stdout == f"{path}: no mistakes; warnings: 2\n", r.stdout)
-    check("a line each, with its place", len(lines) == 2 and all(line.startswith(path + ":") for line in lines), r.stderr)
+    check("warnings do not change the exit code", r.returncode == 0 and r.stdout == f"{path}: no mistakes; warnings: 3\n", r.stdout)
+    check("a line each, with its place", len(lines) == 3 and all(line.startswith(path + ":") for line in lines), r.stderr)
     check("one for the line that all its streams share", ": $.drivers.broker: warning: " in lines[0] and '"raw"' in lines[0], r.stderr)
     check("one for 3.1.1", ": $.drivers.broker.protocol: warning: 3.1.1 costs more commits" in lines[1], r.stderr)
+    check("one for stamps that brokers delete by", ": $.uplinks.cloud.timestamp: warning: " in lines[2], r.stderr)
     agent = Agent(c, "priced.json").start()
     agent.stop()
     check("logged at start", all(line[line.index("$."):] in agent.log() for line in lines), agent.log())

@@ -531,6 +531,9 @@ static enum err kafka_check(const void *options, struct why *why)
             return ERR_CONFIG;
         }
     }
+    if (kafka->registry.is_set && registry_options_check(&kafka->registry, why)) {
+        return ERR_CONFIG;
+    }
     return kafka->sasl.is_set ? sasl_check(&kafka->sasl, why) : ERR_OK;
 }
 

@@ -62,6 +62,15 @@ static enum err stream_size_check(const void *value, struct why *why)
     return ERR_CONFIG;
 }
 
+static const char *timestamp_warn(const void *value)
+{
+    return *(const int64_t *)value == KAFKA_TIME_EVENT
+               ? "brokers delete what is older than the topic's retention, by this stamp: after an "
+                 "outage longer than that the backlog is gone as soon as it arrives. \"send\" is "
+                 "safe"
+               : NULL;
+}
+
 static const struct option stream_table[] = {
     {.name = "message_size_max",
      .kind = OPTION_SIZE,
@@ -135,6 +144,7 @@ const struct option kafka_table[] = {
      .offset = offsetof(struct kafka_options, timestamp),
      .initial = "send",
      .words = timestamp_words,
+     .warn = timestamp_warn,
      .help = "The records' time stamp. send: the time of sending. event: the event's own; then a "
              "backlog that is older than the topic's retention is deleted by the brokers as soon "
              "as it arrives, and what is older than a day may be stored twice after a crash."},

@@ -20,6 +20,15 @@ enum err registry_url_check(const void *value, struct why *why)
     return ERR_OK;
 }
 
+enum err registry_options_check(const struct registry_options *options, struct why *why)
+{
+    if (options->password && !options->user) {
+        why_set(why, "registry.password is not used without a user: set registry.user too");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
 const struct option registry_table[] = {
     {.name = "url",
      .kind = OPTION_TEXT,

@@ -35,6 +35,8 @@ struct registry_options {
 extern const struct option registry_table[];
 /* Of the option `url`: http(s), and without a password. */
 enum err registry_url_check(const void *value, struct why *why);
+/* Together. */
+enum err registry_options_check(const struct registry_options *options, struct why *why) MUST_USE;
 
 struct registry_setup {
     struct loop *loop;
