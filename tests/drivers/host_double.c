@@ -5,6 +5,8 @@
 #include "ports/clock.h"
 #include "tests/cmocka.h"
 
+#define HOST_TURN_MS 5
+
 void host_init(struct driver_host *host)
 {
     *host = (struct driver_host){.room = SIZE_MAX};
@@ -225,7 +227,7 @@ bool host_wait(struct loop *loop, bool (*is_true)(void *context), void *context,
         if (clock_monotonic_ms() > end_ms) {
             return false;
         }
-        assert_int_equal(loop_turn(loop, 5), ERR_OK);
+        assert_int_equal(loop_turn(loop, HOST_TURN_MS), ERR_OK);
     }
     return true;
 }
@@ -233,6 +235,7 @@ bool host_wait(struct loop *loop, bool (*is_true)(void *context), void *context,
 struct host_goal {
     struct driver_host *host;
     size_t count;
+    const char *text; /* a counter's name, or what the fault says */
 };
 
 static bool host_has_events(void *context)
@@ -243,19 +246,45 @@ static bool host_has_events(void *context)
 
 bool host_wait_events(struct driver_host *host, struct loop *loop, size_t count, uint64_t wait_ms)
 {
-    struct host_goal goal = {host, count};
+    struct host_goal goal = {host, count, NULL};
     return host_wait(loop, host_has_events, &goal, wait_ms);
 }
 
-static bool host_never(void *context)
+static bool host_has_counted(void *context)
 {
-    (void)context;
-    return false;
+    struct host_goal *goal = context;
+    return host_counter(goal->host, goal->text) >= goal->count;
+}
+
+bool host_wait_counter(struct driver_host *host, struct loop *loop, const char *name,
+                       uint64_t least)
+{
+    struct host_goal goal = {host, least, name};
+    return host_wait(loop, host_has_counted, &goal, HOST_WAIT_MS);
+}
+
+static bool host_has_fault(void *context)
+{
+    struct host_goal *goal = context;
+    return goal->text[0] ? strstr(goal->host->fault, goal->text) != NULL : !goal->host->fault[0];
+}
+
+bool host_wait_fault(struct driver_host *host, struct loop *loop, const char *text)
+{
+    struct host_goal goal = {host, 0, text};
+    return host_wait(loop, host_has_fault, &goal, HOST_WAIT_MS);
 }
 
 void host_run(struct loop *loop, uint64_t run_ms)
 {
-    (void)host_wait(loop, host_never, NULL, run_ms);
+    uint64_t before_ms = clock_monotonic_ms();
+    for (uint64_t ran_ms = 0; ran_ms < run_ms;) {
+        assert_int_equal(loop_turn(loop, HOST_TURN_MS), ERR_OK);
+        uint64_t now_ms = clock_monotonic_ms();
+        uint64_t turn_ms = now_ms - before_ms;
+        ran_ms += turn_ms < HOST_TURN_MS ? turn_ms : HOST_TURN_MS;
+        before_ms = now_ms;
+    }
 }
 
 void host_folder(char ret[64])

@@ -57,9 +57,16 @@ uint64_t host_counter(const struct driver_host *host, const char *name);
 
 /* Runs the loop until `is_true(context)`; false after wait_ms. */
 bool host_wait(struct loop *loop, bool (*is_true)(void *context), void *context, uint64_t wait_ms);
+#define HOST_WAIT_MS 60000 /* for what comes at once on a machine that is idle */
+
 /* Until so many events were admitted. */
 bool host_wait_events(struct driver_host *host, struct loop *loop, size_t count, uint64_t wait_ms);
-/* Runs the loop for so long. */
+/* Until a counter has reached that; until the fault says `text`, or with "" until there is none. */
+bool host_wait_counter(struct driver_host *host, struct loop *loop, const char *name,
+                       uint64_t least);
+bool host_wait_fault(struct driver_host *host, struct loop *loop, const char *text);
+/* Runs the loop for so long, and for as many turns as that is when nothing else needs the processor:
+ * a pause of this process counts as one turn. */
 void host_run(struct loop *loop, uint64_t run_ms);
 
 /* A new folder below /tmp, and how to be rid of it. */

@@ -97,7 +97,7 @@ static void connecting_fails_cleanly(void **state)
         if (e) {
             assert_int_equal(e, ERR_NOMEM);
         } else {
-            assert_true(loop_until(loop, &end.over, 5000));
+            assert_true(loop_until(loop, &end.over, PEER_WAIT_MS));
         }
         happened = fault_alloc_happened();
         fault_alloc_set(0);
@@ -147,7 +147,7 @@ static void requests_fail_cleanly(void **state)
         enum err e = http_open(&http, loop, names);
         e = e ? e : http_send(http, &asked.request);
         if (!e) {
-            assert_true(loop_until(loop, &asked.done, 8000));
+            assert_true(loop_until(loop, &asked.done, PEER_WAIT_MS));
             assert_int_not_equal(asked.e, ERR_OK);
         }
         happened = fault_alloc_happened();

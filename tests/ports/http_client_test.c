@@ -212,7 +212,7 @@ static void ask_and_wait(struct test *test, struct asked *asked, const char *sch
                          const char *host, const char *path)
 {
     ask(test, asked, scheme, host, path);
-    assert_true(loop_until(test->loop, &asked->done, 20000));
+    assert_true(loop_until(test->loop, &asked->done, PEER_WAIT_MS));
 }
 
 static int setup(void **state)
@@ -372,7 +372,7 @@ static void what_goes_wrong_has_a_name(void **state)
     struct asked refused = {.request = {.method = "GET", .url = asked.url, .done = asked_done}};
     snprintf(asked.url, sizeof asked.url, "http://127.0.0.1:1/");
     assert_int_equal(http_send(test->http, &refused.request), ERR_OK);
-    assert_true(loop_until(test->loop, &refused.done, 5000));
+    assert_true(loop_until(test->loop, &refused.done, PEER_WAIT_MS));
     assert_int_equal(refused.answer.e, ERR_CLOSED);
     assert_non_null(strstr(refused.answer.why.text, "127.0.0.1 port 1:")); /* no "after 3 ms" */
 }
@@ -394,7 +394,7 @@ static void a_cancelled_request_is_never_done(void **state)
         http_cancel(test->http, &asked[i].request);
         http_cancel(test->http, &asked[i].request);
     }
-    assert_true(loop_until(test->loop, &asked[0].done, 5000));
+    assert_true(loop_until(test->loop, &asked[0].done, PEER_WAIT_MS));
     (void)loop_until(test->loop, &never, 50);
     assert_false(asked[1].done || asked[2].done || asked[3].done);
     http_cancel(test->http, &asked[0].request);
@@ -428,7 +428,7 @@ static void there_is_a_bound_on_requests(void **state)
     *more = (struct http_request){.method = "GET", .url = "http://127.0.0.1/", .done = asked_done};
     assert_int_equal(http_send(test->http, more), ERR_FULL);
     for (size_t i = 0; i < HTTP_REQUEST_MAX; i++) {
-        assert_true(loop_until(test->loop, &asked[i].done, 5000));
+        assert_true(loop_until(test->loop, &asked[i].done, PEER_WAIT_MS));
         assert_int_equal(asked[i].answer.status, 200);
     }
     assert_true(site.count <= 16);

@@ -18,6 +18,7 @@ struct echo {
 };
 
 #define SERVER_ECHO_MAX 16
+#define PEER_WAIT_MS 60000 /* for what comes at once on a machine that is idle */
 
 struct server {
     struct loop *loop;

@@ -50,7 +50,7 @@ static void an_echo_gives_every_byte_back(void **state)
                                          .send_buffer_size = i == 1 ? 16384 : 0};
         struct client client = {.chunk_max = cases[i].chunk_max, .pauses = i % 2 == 1};
         client_open(&client, test->loop, test->names, &options, cases[i].size);
-        assert_true(loop_until(test->loop, &client.finish, 20000));
+        assert_true(loop_until(test->loop, &client.finish, PEER_WAIT_MS));
         assert_int_equal(client.received, cases[i].size);
         assert_false(client.closed);
         struct wire_count count;
@@ -62,7 +62,7 @@ static void an_echo_gives_every_byte_back(void **state)
         assert_true(count.round_trip_us > 0);
         assert_int_equal(strncmp(stream_peer(client.stream), "127.0.0.1:", 10), 0);
         stream_finish(client.stream); /* the server sees an end in order */
-        assert_true(loop_until(test->loop, &server.echoes[0].closed, 5000));
+        assert_true(loop_until(test->loop, &server.echoes[0].closed, PEER_WAIT_MS));
         assert_int_equal(server.echoes[0].e, ERR_CLOSED);
         client_close(&client);
         server_close(&server);
@@ -78,7 +78,7 @@ static void wire_bytes_are_close_to_what_tcp_sends(void **state)
     struct stream_options options = {.host = "127.0.0.1", .port = listener_port(server.listener)};
     struct client client = {.chunk_max = 0};
     client_open(&client, test->loop, test->names, &options, 100);
-    assert_true(loop_until(test->loop, &client.finish, 5000));
+    assert_true(loop_until(test->loop, &client.finish, PEER_WAIT_MS));
     struct wire_count count;
     stream_wire_count(client.stream, &count);
     /* out: SYN, ACK, 100 bytes, perhaps an ACK; in: SYN+ACK, ACK, 100 bytes */
@@ -99,7 +99,7 @@ static void a_refused_connection_says_so(void **state)
     struct client client = {.chunk_max = 0};
     client_open(&client, test->loop, test->names, &options, 1);
     assert_false(client.closed);
-    assert_true(loop_until(test->loop, &client.closed, 5000));
+    assert_true(loop_until(test->loop, &client.closed, PEER_WAIT_MS));
     assert_int_equal(client.e, ERR_CLOSED);
     assert_non_null(strstr(client.why.text, "refused"));
     assert_false(client.open);
@@ -125,7 +125,7 @@ static void a_connection_that_hangs_ends_by_its_timeout(void **state)
         client_open(&clients[i], test->loop, test->names, &options, 1);
     }
     struct client *last = &clients[ARRAY_COUNT(clients) - 1];
-    assert_true(loop_until(test->loop, &last->closed, 5000));
+    assert_true(loop_until(test->loop, &last->closed, PEER_WAIT_MS));
     assert_int_equal(last->e, ERR_TIMEOUT);
     assert_non_null(strstr(last->why.text, "within 300 ms"));
     for (size_t i = 0; i < ARRAY_COUNT(clients); i++) {
@@ -145,7 +145,7 @@ static void a_peer_may_go_at_any_byte(void **state)
                                          .port = listener_port(server.listener)};
         struct client client = {.chunk_max = 0, .pauses = i % 2};
         client_open(&client, test->loop, test->names, &options, 10000000);
-        assert_true(loop_until(test->loop, &client.closed, 5000));
+        assert_true(loop_until(test->loop, &client.closed, PEER_WAIT_MS));
         assert_int_equal(client.e, ERR_CLOSED);
         assert_true(client.why.text[0]);
         size_t taken = 0;
@@ -193,7 +193,7 @@ static uint64_t write_and_close(struct test *test, bool forget_unsent, uint64_t 
     struct stream *stream;
     assert_int_equal(stream_connect(&stream, test->loop, test->names, &options, &handler, &is_open),
                      ERR_OK);
-    assert_true(loop_until(test->loop, &is_open, 5000));
+    assert_true(loop_until(test->loop, &is_open, PEER_WAIT_MS));
     size_t written = 0;
     assert_int_equal(stream_write(stream, (struct slice){data, sizeof data}, &written), ERR_OK);
     int peer = accept(fd, NULL, NULL);
@@ -231,7 +231,7 @@ static void a_listener_keeps_to_its_number_of_connections(void **state)
     for (size_t i = 0; i < 3; i++) {
         clients[i] = (struct client){.chunk_max = 0};
         client_open(&clients[i], test->loop, test->names, &options, 10);
-        assert_true(loop_until(test->loop, &clients[i].finish, 5000));
+        assert_true(loop_until(test->loop, &clients[i].finish, PEER_WAIT_MS));
     }
     struct listener_counts counts;
     listener_counts(unlimited, &counts);
@@ -262,7 +262,7 @@ static void a_stream_that_nobody_takes_is_closed(void **state)
     for (int i = 1; i <= 2; i++) {
         struct client client = {.chunk_max = 0};
         client_open(&client, test->loop, test->names, &to, 10);
-        assert_true(loop_until(test->loop, &client.closed, 5000));
+        assert_true(loop_until(test->loop, &client.closed, PEER_WAIT_MS));
         assert_int_equal(accepted, i);
         client_close(&client);
     }
