@@ -128,22 +128,28 @@ static void tail_count(struct tail *tail)
     }
 }
 
+/* From then to the beginning of the scan. What came later it may not have seen: its answer waits for
+ * the loop, however long that takes. */
+static uint64_t tail_scan_since(const struct tail *tail, uint64_t then_ms)
+{
+    return tail->scan_begun_ms > then_ms ? tail->scan_begun_ms - then_ms : 0;
+}
+
 /* What nobody has written to for long enough: lets rotated files go, takes partial lines. */
 static void tail_quiet(struct tail *tail)
 {
-    uint64_t now_ms = loop_now_ms(tail->loop);
     uint64_t flush_ms = (uint64_t)tail->options->flush_partial_after_ms;
     uint64_t wait_ms = (uint64_t)tail->options->rotate_wait_ms;
     for (size_t i = 0; i < tail->files.count_max; i++) {
         struct tail_file *file = &tail->files.files[i];
-        bool is_gone = file->is_missing && now_ms - file->missing_since_ms > wait_ms;
+        bool is_gone = file->is_missing && tail_scan_since(tail, file->missing_since_ms) > wait_ms;
         if (file->is_used && file->fd < 0 && is_gone) {
             tail_file_finish(&tail->files, file);
         }
         if (!file->is_used || file->fd < 0 || file->is_ready || file == tail->read_file) {
             continue;
         }
-        uint64_t quiet_ms = now_ms - file->quiet_since_ms;
+        uint64_t quiet_ms = tail_scan_since(tail, file->quiet_since_ms);
         bool is_over = is_gone && quiet_ms >= wait_ms;
         bool has_rest = file->size > file->offset;
         if (is_over && (!has_rest || file->copy_of >= 0)) {
@@ -176,6 +182,7 @@ static void tail_scan_done(struct job *job)
 static void tail_scan_start(struct tail *tail)
 {
     tail->is_scan_due = false;
+    tail->scan_begun_ms = loop_now_ms(tail->loop);
     tail->scan.known_count = tail_files_known(&tail->files, tail->scan.known, tail->scan_slots);
     enum err e = worker_put(tail->worker, &tail->scan.job);
     assert(e == ERR_OK); /* one job at a time */

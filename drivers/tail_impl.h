@@ -39,6 +39,7 @@ struct tail {
     struct slice block; /* what is left of the block that was read */
     bool is_busy;       /* a job is at the worker */
     bool is_scan_due;
+    uint64_t scan_begun_ms;
     bool is_blocked; /* ERR_FULL came; until resume() */
     bool is_stopped;
     bool has_fault;
