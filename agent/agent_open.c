@@ -11,10 +11,14 @@
 #include "agent/time_trust.h"
 #include "ports/clock.h"
 #include "ports/file.h"
+#include "ports/log.h"
 #include "ports/names.h"
 #include "uplink/avro/schema.h"
 
 #define RETRY_MS 5000
+#define LOCKED_MS 10000 /* so long a buffer in use is waited for */
+#define LOCKED_TOLD_MS 1000
+#define LOCKED_PAUSE_MS 100
 
 /* --- schemas --- */
 
@@ -165,6 +169,26 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
     b->uplink_count = config->uplink_count;
 }
 
+/* A command that reads the file has it locked until it is through: that passes. Another agent does
+ * not go. */
+static enum err open_when_free(struct agent *agent, const struct buffer_setup *setup,
+                               struct why *why)
+{
+    uint64_t since_ms = clock_monotonic_ms();
+    bool is_told = false;
+    enum err e = buffer_open(&agent->buffer, setup, why);
+    for (uint64_t waited_ms = 0; e == ERR_FULL && waited_ms < LOCKED_MS;
+         waited_ms = clock_monotonic_ms() - since_ms) {
+        if (!is_told && waited_ms >= LOCKED_TOLD_MS) {
+            is_told = true;
+            log_warn("buffer", "%s Waiting for it, %d s at most", why->text, LOCKED_MS / 1000);
+        }
+        clock_pause(LOCKED_PAUSE_MS);
+        e = buffer_open(&agent->buffer, setup, why);
+    }
+    return e;
+}
+
 static enum err open_buffer(struct agent *agent, struct why *why)
 {
     struct buffer_setup *setup = calloc(1, sizeof *setup);
@@ -182,7 +206,7 @@ static enum err open_buffer(struct agent *agent, struct why *why)
             e = file_make_folders(folder, why);
         }
     }
-    e = e ? e : buffer_open(&agent->buffer, setup, why);
+    e = e ? e : open_when_free(agent, setup, why);
     free(setup);
     if (!e) {
         (void)snprintf(agent->identity, sizeof agent->identity, "%s/%08" PRIx32, agent->id,

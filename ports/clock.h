@@ -20,6 +20,10 @@ int64_t clock_wall_us(void);
 /* Does the kernel say that the wall clock is disciplined (adjtimex: not STA_UNSYNC)? */
 bool clock_wall_is_synchronised(void);
 
+/* Blocks the calling thread for so long, or somewhat less: while the program starts, and in commands,
+ * never in a turn of a loop. */
+void clock_pause(uint32_t ms);
+
 /* Identifies this boot of the machine (/proc/sys/kernel/random/boot_id). */
 void clock_boot_id(uint8_t ret[BOOT_ID_SIZE]);
 

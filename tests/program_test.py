@@ -6,9 +6,10 @@ import http.client
 import json
 import os
 import subprocess
+import threading
 import time
 
-from program import Agent, check, configuration, finish, free_port, path_of, run, weir, work, write
+from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, weir, work, write
 
 
 def test_usage():
@@ -135,6 +136,31 @@ def test_killed_and_once(agent):
     check("once, in order", events == sorted(set(events)), str(len(events)))
 
 
+def test_a_buffer_in_use():
+    """An agent waits for a command that reads its buffer, but not for another agent."""
+    c = configuration(free_port())
+    c["buffer"]["path"] = path_of("held", "buffer.db")
+    c["uplinks"] = {"cloud": {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "t"}}
+    agent = Agent(c, "held.json").start()
+    status, answer = agent.post("/raw", "\n".join(json.dumps({"n": n, "text": "x" * 100}) for n in range(4000)))
+    check("kept, since there is no broker", status == 200 and answer["stored"] == 4000, str(answer))
+    agent.stop()
+    reader = subprocess.Popen([weir, "buffer", "cat", "raw", "--buffer", agent.buffer], stdout=subprocess.PIPE)
+    reader.stdout.readline()  # it is at work, and stays so until the pipe is emptied
+    late = Agent(c, "held.json")
+    starter = threading.Thread(target=late.start)
+    starter.start()
+    waiting = "Waiting for it, 10 s at most"
+    check("it waits, and says so", wait_until(lambda: waiting in late.log()), late.log())
+    check("the reader gets all", len(reader.stdout.readlines()) == 3999 and reader.wait(30) == 0)
+    starter.join()
+    check("said once", late.log().count(waiting) == 1 and "another process has it open" in late.log(), late.log())
+    check("what is read while it runs comes from it", len(late.stored("raw")) == 4000)
+    second = run("run", late.path)
+    check("a second agent is refused", second.returncode == 3 and second.stderr.count("another process has it open") == 2, second.stderr)
+    check("the first goes on", late.stop() == 0)
+
+
 test_usage()
 test_schema_and_avro()
 test_check()
@@ -142,4 +168,5 @@ test_warnings()
 agent = Agent(configuration(free_port())).start()
 test_bad_events_never_stop_good_ones(agent)
 test_killed_and_once(agent)
+test_a_buffer_in_use()
 finish()

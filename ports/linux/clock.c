@@ -34,6 +34,12 @@ bool clock_wall_is_synchronised(void)
     return state >= 0 && state != TIME_ERROR && !(t.status & STA_UNSYNC);
 }
 
+void clock_pause(uint32_t ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    (void)nanosleep(&t, NULL); /* a signal ends it early */
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9') {

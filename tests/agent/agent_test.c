@@ -249,6 +249,24 @@ static uint64_t arrived_of(const struct scene *scene, const char *name, uint64_t
 
 /* --- tests --- */
 
+/* Who only reads the buffer is soon through; another agent stays. */
+static void a_buffer_in_use_is_waited_for_and_then_refused(void **state)
+{
+    struct scene *scene = *state;
+    struct agent *second = NULL;
+    struct why why = {""};
+    assert_int_equal(life_open(scene), ERR_OK);
+    struct agent_setup same = {.config = scene->config, .vfs = "agent", .loop = scene->loop};
+    uint64_t since_us = sim_now_us();
+    assert_int_equal(agent_open(&second, &same, &why), ERR_FULL);
+    assert_in_range((sim_now_us() - since_us) / 1000, 10000, 10200);
+    assert_non_null(strstr(why.text, "another process has it open"));
+    assert_null(second);
+    offer(scene, "x", 10);
+    sim_run_for(20000);
+    assert_int_equal(arrived_of(scene, "lines", 10), 10);
+}
+
 static void what_is_taken_arrives_and_so_does_what_the_agent_tells(void **state)
 {
     struct scene *scene = *state;
@@ -404,6 +422,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(what_is_taken_arrives_and_so_does_what_the_agent_tells),
+        TEST(a_buffer_in_use_is_waited_for_and_then_refused),
         TEST(a_stop_does_not_wait_for_the_backlog),
         TEST(a_stop_ends_when_nothing_can_be_stored),
         TEST(a_stop_waits_for_an_answer_as_long_as_its_grace),

@@ -149,6 +149,11 @@ bool clock_wall_is_synchronised(void)
     return sim.synchronised;
 }
 
+void clock_pause(uint32_t ms)
+{
+    sim.now_us += (uint64_t)ms * 1000;
+}
+
 void clock_boot_id(uint8_t ret[BOOT_ID_SIZE])
 {
     struct generator g;
