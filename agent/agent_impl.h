@@ -64,6 +64,11 @@ struct agent {
 /* --- agent_open.c --- */
 enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
 /* The schema of a stream: its file, or the built-in one. */
+/* --- check_routes.c --- */
+
+/* What routes set must be fields that the stream's schema has, and that can hold it. */
+void check_routes(const struct config *config, struct config_report *report);
+
 enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
 
 /* --- agent.c --- */

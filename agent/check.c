@@ -157,6 +157,7 @@ void agent_check(const struct config *config, struct config_report *report)
         struct place place = {config, report, {"drivers", d->name}, 2};
         check_options(&place, d->class_->options, d->options);
     }
+    check_routes(config, report);
     for (size_t i = 0; i < config->uplink_count; i++) {
         const struct config_uplink *u = &config->uplinks[i];
         struct place place = {config, report, {"uplinks", u->name}, 2};

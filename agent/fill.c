@@ -16,6 +16,18 @@ static void put_id(struct out *o, const struct stored_event *event, const char *
     out_put_slice(o, out_slice(&text));
 }
 
+static void put_trust(struct out *o, unsigned trust)
+{
+    static const char *const words[] = {[TIME_PAYLOAD] = "payload",
+                                        [TIME_WALL] = "clock",
+                                        [TIME_LATER] = "later",
+                                        [TIME_ESTIMATE] = "estimate"};
+    assert(trust < ARRAY_COUNT(words) && words[trust]); /* TIME_BOOT waits for the clock */
+    struct slice word = slice_of_text(words[trust]);
+    out_put_varint(o, (int64_t)word.size);
+    out_put_slice(o, word);
+}
+
 static int64_t floor_divide(int64_t value, int64_t by)
 {
     return value / by - (value % by < 0);
@@ -36,6 +48,9 @@ static void put_fill(struct out *o, const struct stored_event *event, const stru
         break;
     case FILL_ID:
         put_id(o, event, identity, stream);
+        break;
+    case FILL_TIME_TRUST:
+        put_trust(o, event->trust);
         break;
     case FILL_NONE:
         break;

@@ -76,8 +76,21 @@ static struct slice piece_text(struct driver_host *host, const struct event *eve
         return event->body_kind == BODY_JSON
                    ? map_payload_text(host->intake->mapper, event->body, piece->text)
                    : text;
+    case TEMPLATE_TIME:
+    case TEMPLATE_ID:
+    case TEMPLATE_TIME_TRUST:
+        return text; /* filled in when packing */
     }
     return text;
+}
+
+static enum fill_kind fill_of_template(const char *text)
+{
+    enum template_kind kind = template_late(text);
+    return kind == TEMPLATE_TIME         ? FILL_TIME_MILLIS
+           : kind == TEMPLATE_ID         ? FILL_ID
+           : kind == TEMPLATE_TIME_TRUST ? FILL_TIME_TRUST
+                                         : FILL_NONE;
 }
 
 static size_t route_overrides(struct driver_host *host, const struct event *event,
@@ -97,7 +110,8 @@ static size_t route_overrides(struct driver_host *host, const struct event *even
         }
         intake->overrides[count++] =
             (struct map_override){.field = slice_of_text(set->names[i]),
-                                  .text = {intake->texts.data + start, intake->texts.size - start}};
+                                  .text = {intake->texts.data + start, intake->texts.size - start},
+                                  .fill = fill_of_template(templates[i])};
     }
     return count;
 }

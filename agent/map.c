@@ -129,19 +129,27 @@ static enum err find_typed(struct mapper *m, const struct map_task *task, struct
     return ERR_OK;
 }
 
+/* By the field's own type. FILL_NONE: it can't be filled in there. */
+static enum fill_kind fill_of_type(enum fill_kind asked, const struct avro_node *node)
+{
+    if (asked != FILL_TIME_MILLIS) {
+        return node->kind == AVRO_STRING ? asked : FILL_NONE;
+    }
+    if (node->kind != AVRO_LONG) {
+        return FILL_NONE;
+    }
+    return node->logical == AVRO_TIMESTAMP_MICROS  ? FILL_TIME_MICROS
+           : node->logical == AVRO_TIMESTAMP_NANOS ? FILL_TIME_NANOS
+                                                   : FILL_TIME_MILLIS;
+}
+
 static enum fill_kind fill_of(const struct map_task *task, const struct avro_field *field)
 {
     for (size_t i = 0; i < task->override_count; i++) {
         const struct map_override *o = &task->overrides[i];
-        if (o->fill == FILL_NONE || !slice_equal(o->field, field->name)) {
-            continue;
+        if (o->fill != FILL_NONE && slice_equal(o->field, field->name)) {
+            return fill_of_type(o->fill, field->node);
         }
-        if (o->fill == FILL_ID) {
-            return FILL_ID;
-        }
-        return field->node->logical == AVRO_TIMESTAMP_MICROS  ? FILL_TIME_MICROS
-               : field->node->logical == AVRO_TIMESTAMP_NANOS ? FILL_TIME_NANOS
-                                                              : FILL_TIME_MILLIS;
     }
     return FILL_NONE;
 }

@@ -25,8 +25,7 @@ struct mapper;
 struct map_override {
     struct slice field;
     struct slice text;
-    enum fill_kind
-        fill; /* FILL_NONE: `text` counts; FILL_ID; any FILL_TIME_: by the field's own type */
+    enum fill_kind fill; /* FILL_NONE: `text` counts; FILL_TIME_MILLIS: by the field's own type */
 };
 
 struct map_task {

@@ -87,15 +87,15 @@ static void rows_set_times(struct rows *rows, const struct buffer *buffer)
 {
     for (size_t i = 0; i < rows->event_count; i++) {
         struct stored_event *row = &rows->events[i];
-        int64_t offset_us;
+        struct boot_offset offset;
         int64_t until_us;
-        if (row->trust == TIME_BOOT && buffer_boot_offset(buffer, row->boot, &offset_us)) {
-            row->time_us += offset_us;
-            row->trust = TIME_WALL;
+        if (row->trust == TIME_BOOT && buffer_boot_offset(buffer, row->boot, &offset)) {
+            row->time_us += offset.offset_us;
+            row->trust = offset.is_estimate ? TIME_ESTIMATE : TIME_LATER;
         } else if (row->trust == TIME_BOOT &&
                    buffer_boot_is_forgotten(buffer, row->boot, &until_us)) {
             row->time_us = until_us;
-            row->trust = TIME_WALL;
+            row->trust = TIME_ESTIMATE;
         }
     }
 }

@@ -321,11 +321,11 @@ void buffer_parcel_each(struct buffer *buffer,
     }
 }
 
-bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot, int64_t *ret_offset_us)
+bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot, struct boot_offset *ret)
 {
     for (uint32_t i = 0; i < buffer->state->boot_count; i++) {
         if (buffer->state->boots[i].boot == boot) {
-            *ret_offset_us = buffer->state->boots[i].offset_us;
+            *ret = buffer->state->boots[i];
             return true;
         }
     }

@@ -33,6 +33,9 @@ enum time_trust {
     TIME_WALL = 2,    /* arrival, by a trusted wall clock */
     TIME_BOOT = 3,    /* arrival: microseconds of the monotonic clock of boot `boot`; wall time once
                          that boot's offset is known */
+    /* Not stored, but made of TIME_BOOT when reading for an uplink: */
+    TIME_LATER = 4,    /* wall time, by the boot's offset */
+    TIME_ESTIMATE = 5, /* the latest wall time that can be */
 };
 
 /* A schema field that is filled in when packing, because it is not known at intake. The datum has
@@ -43,8 +46,9 @@ enum fill_kind {
     FILL_TIME_MICROS, /* long */
     FILL_TIME_NANOS,  /* long */
     FILL_ID,          /* string: agent/incarnation/stream/sequence */
+    FILL_TIME_TRUST,  /* string */
 };
-#define FILL_MAX 2
+#define FILL_MAX 3
 
 struct fill {
     uint8_t kind;    /* enum fill_kind */
@@ -198,6 +202,7 @@ struct remote_id {
 struct boot_offset {
     uint32_t boot;
     int64_t offset_us; /* wall = monotonic + offset; committed once, never revised */
+    bool is_estimate;
 };
 
 /* Everything of one commit, applied in the order of the members: events, cursors, dones, ends,
@@ -296,7 +301,7 @@ void buffer_parcel_each(struct buffer *buffer,
                         void (*each)(void *context, const struct parcel *parcel), void *context);
 /* Wall offset of a boot. False: not known yet. */
 bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot,
-                        int64_t *ret_offset_us) MUST_USE;
+                        struct boot_offset *ret) MUST_USE;
 /* The offsets of the latest boots are kept. Is this one older, so that its offset will never be
  * known (any more)? Then it had ended, at the latest, at *ret_until_us, wall time. */
 bool buffer_boot_is_forgotten(const struct buffer *buffer, uint32_t boot,

@@ -35,7 +35,7 @@ static bool take_fills(struct slice *data, struct stored_event *event)
     for (size_t i = 0; i < event->fill_count; i++) {
         uint64_t offset;
         if (!slice_take_u8(data, &event->fills[i].kind) || event->fills[i].kind == FILL_NONE ||
-            event->fills[i].kind > FILL_ID || !take_bounded(data, UINT32_MAX, &offset)) {
+            event->fills[i].kind > FILL_TIME_TRUST || !take_bounded(data, UINT32_MAX, &offset)) {
             return false;
         }
         event->fills[i].offset = (uint32_t)offset;
@@ -164,6 +164,7 @@ static void put_boot(struct record_writer *w, const struct boot_offset *boot)
     struct out payload = out_over(memory, sizeof memory);
     out_put_uvarint(&payload, boot->boot);
     out_put_varint(&payload, boot->offset_us);
+    out_put_byte(&payload, boot->is_estimate);
     put_section(w, SECTION_BOOT, &payload);
 }
 
@@ -356,11 +357,12 @@ bool section_boot_take(struct slice payload, struct boot_offset *ret)
 {
     uint64_t boot;
     int64_t offset;
+    uint8_t is_estimate = 0;
     if (!take_bounded(&payload, UINT32_MAX, &boot) || !slice_take_varint(&payload, &offset) ||
-        payload.size > 0) {
+        !slice_take_u8(&payload, &is_estimate) || is_estimate > 1 || payload.size > 0) {
         return false;
     }
-    *ret = (struct boot_offset){(uint32_t)boot, offset};
+    *ret = (struct boot_offset){(uint32_t)boot, offset, is_estimate};
     return true;
 }
 

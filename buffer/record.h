@@ -20,7 +20,7 @@ enum section_kind {
     SECTION_END = 'O',    /* uvarint uplink, stream, first, last */
     SECTION_PARCEL = 'F', /* parcel_encode() */
     SECTION_DROP = 'D',   /* uvarint stream, uplink, reason, first, last, count */
-    SECTION_BOOT = 'B',   /* uvarint boot, varint offset */
+    SECTION_BOOT = 'B',   /* uvarint boot, varint offset, u8 1: an estimate */
     SECTION_TOLD = 'G',   /* uvarint gap number */
     SECTION_ASIDE = 'X',  /* varint change of the count, of the size, uvarint dropped: the events
                              themselves are rows */

@@ -6,7 +6,7 @@
  *   owed: count, each: uplink, stream, ranges: count, each: first, last
  *   parcels: count, each as parcel_encode()
  *   gaps: count, each: number, stream, uplink, reason, first, last, count
- *   boots: count, each: boot, offset
+ *   boots: count, each: boot, offset, 1 if it is an estimate
  */
 #include <string.h>
 
@@ -204,6 +204,7 @@ void state_encode(const struct state *state, struct out *ret)
     for (uint32_t i = 0; i < state->boot_count; i++) {
         out_put_uvarint(ret, state->boots[i].boot);
         out_put_varint(ret, state->boots[i].offset_us);
+        out_put_byte(ret, state->boots[i].is_estimate);
     }
 }
 
@@ -265,8 +266,10 @@ static void take_boots(struct taker *t, struct state *state)
 {
     uint32_t count = (uint32_t)take(t, BOOT_COUNT_MAX);
     for (state->boot_count = 0; !t->bad && state->boot_count < count; state->boot_count++) {
-        state->boots[state->boot_count].boot = (uint32_t)take(t, UINT32_MAX);
-        state->boots[state->boot_count].offset_us = take_signed(t);
+        struct boot_offset *boot = &state->boots[state->boot_count];
+        boot->boot = (uint32_t)take(t, UINT32_MAX);
+        boot->offset_us = take_signed(t);
+        boot->is_estimate = take(t, 1);
     }
 }
 

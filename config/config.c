@@ -403,6 +403,19 @@ int config_uplink_index(const struct config *config, const char *name)
     return -1;
 }
 
+/* A member by its name, an item of an array by "[N]". */
+static const struct json_node *node_step(const struct json_node *node, const char *name)
+{
+    if (node->kind != JSON_ARRAY_BEGIN || name[0] != '[') {
+        return json_node_find(node, name);
+    }
+    const struct json_node *item = node->child;
+    for (long i = strtol(name + 1, NULL, 10); item && i > 0; i--) {
+        item = item->next;
+    }
+    return item;
+}
+
 size_t config_offset(const struct config *config, const char *const *names)
 {
     struct json_tree *tree = NULL;
@@ -411,7 +424,7 @@ size_t config_offset(const struct config *config, const char *const *names)
         return 0;
     }
     const struct json_node *node = json_tree_root(tree);
-    for (; node && *names; node = json_node_find(node, *names++)) {
+    for (; node && *names; node = node_step(node, *names++)) {
         offset = node->offset;
     }
     offset = node ? node->offset : offset;

@@ -81,8 +81,8 @@ void config_close(struct config *config);
 int config_stream_index(const struct config *config, const char *name);
 int config_uplink_index(const struct config *config, const char *name);
 
-/* Where in the file the value at $.NAME.NAME... stands (`names` ends with NULL), or the nearest around
- * it that is there. Parses the file's text again: for mistakes. */
+/* Where in the file the value at $.NAME.NAME... stands (`names` ends with NULL; "[N]": item N of an
+ * array), or the nearest around it that is there. Parses the file's text again: for mistakes. */
 size_t config_offset(const struct config *config, const char *const *names);
 /* Puts a line about the place at `offset` of the file into the report: for what only agent/ can
  * check (schemas). */

@@ -11,7 +11,10 @@ static enum err template_name(struct slice name, struct template_piece *ret, str
     } words[] = {{"topic", TEMPLATE_TOPIC},
                  {"source", TEMPLATE_SOURCE},
                  {"driver", TEMPLATE_DRIVER},
-                 {"agent", TEMPLATE_AGENT}};
+                 {"agent", TEMPLATE_AGENT},
+                 {"time", TEMPLATE_TIME},
+                 {"id", TEMPLATE_ID},
+                 {"time_trust", TEMPLATE_TIME_TRUST}};
     struct template_piece piece = {.text = name};
     for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
         if (slice_equal_text(name, words[i].name)) {
@@ -38,7 +41,8 @@ static enum err template_name(struct slice name, struct template_piece *ret, str
     }
     why_set(why,
             "{%.*s} is unknown: there are {topic}, {topic.0} to {topic.%d}, {source}, "
-            "{driver}, {agent}, {payload.NAME}; a brace itself is written twice",
+            "{driver}, {agent}, {payload.NAME}, {time}, {id}, {time_trust}; a brace itself is "
+            "written twice",
             name.size > 64 ? 64 : (int)name.size, (const char *)name.data, TEMPLATE_LEVEL_MAX);
     return ERR_CONFIG;
 }
@@ -78,11 +82,27 @@ enum err template_check(const char *text, struct why *why)
 {
     struct slice rest = slice_of_text(text);
     struct template_piece piece;
+    bool is_late = false;
+    size_t count = 0;
     enum err e;
-    do {
-        e = template_next(&rest, &piece, why);
-    } while (!e);
+    while (!(e = template_next(&rest, &piece, why))) {
+        is_late = is_late || piece.kind >= TEMPLATE_TIME;
+        count++;
+    }
+    if (e == ERR_CLOSED && is_late && count > 1) {
+        why_set(why, "{time}, {id} and {time_trust} are filled in when the event is sent: each has "
+                     "to stand alone in its text");
+        return ERR_CONFIG;
+    }
     return e == ERR_CLOSED ? ERR_OK : e;
+}
+
+enum template_kind template_late(const char *text)
+{
+    struct slice rest = slice_of_text(text);
+    struct template_piece piece;
+    return !template_next(&rest, &piece, NULL) && piece.kind >= TEMPLATE_TIME ? piece.kind
+                                                                              : TEMPLATE_TEXT;
 }
 
 /* Takes the level at the front, and the '/' behind it. False: there is none any more. */

@@ -3,6 +3,8 @@
  * {topic} {topic.N} the event's subject, its Nth level (from 0; levels are divided by '/')
  * {source} {driver} {agent} where it came from: for people, the driver's name, the agent's id
  * {payload.NAME} a field of the payload
+ * {time} {id} {time_trust} the event's time, its identity, and where that time comes from: alone in
+ *     their text, because they are filled in when the event is sent
  * {{ and }} the braces themselves */
 #ifndef WEIR_CONFIG_TEMPLATE_H
 #define WEIR_CONFIG_TEMPLATE_H
@@ -20,6 +22,9 @@ enum template_kind {
     TEMPLATE_DRIVER,
     TEMPLATE_AGENT,
     TEMPLATE_PAYLOAD,
+    TEMPLATE_TIME,
+    TEMPLATE_ID,
+    TEMPLATE_TIME_TRUST,
 };
 
 struct template_piece {
@@ -33,6 +38,8 @@ struct template_piece {
 enum err template_next(struct slice *rest, struct template_piece *ret, struct why *why) MUST_USE;
 /* Is the whole text a template? */
 enum err template_check(const char *text, struct why *why) MUST_USE;
+/* What is filled in when sending: TIME, ID or TIME_TRUST; else TEXT. */
+enum template_kind template_late(const char *text);
 
 /* Does a subject match a route's pattern? Levels are divided by '/'; '+' stands for one level, '#'
  * at the end for all that follow (none included), '*' within a level for any characters of it. */

@@ -483,6 +483,12 @@ static void routes_set_fields_and_fills(void **state)
     const uint8_t datum[] = {8, 'r', 'o', 'o', 'f', 2, 24};
     assert_int_equal(run.datum.size, sizeof datum);
     assert_memory_equal(run.datum.data, datum, sizeof datum);
+    const struct map_override misplaced = {SLICE("v"), {NULL, 0}, FILL_ID};
+    run.task.overrides = &misplaced;
+    run.task.override_count = 1;
+    assert_int_equal(run_json(&run, "{\"v\":1,\"site\":\"a\",\"id\":\"b\",\"nr\":1,\"at\":1}"),
+                     ERR_OK); /* no text in an int: the payload's own value stands */
+    assert_int_equal(run.result.fill_count, 0);
     run_close(&run);
 }
 

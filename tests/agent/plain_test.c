@@ -156,6 +156,28 @@ static void fields_are_filled_in_where_they_stand(void **state)
     expect_datum(&event, "a\x01\x30pump-7/00c0ffee/lines/42bcd", 30);
 }
 
+static void the_trust_of_a_time_is_a_word(void **state)
+{
+    (void)state;
+    struct stored_event event = {
+        .trust = TIME_PAYLOAD, .fill_count = 1, .fills = {{FILL_TIME_TRUST, 0}}};
+    expect_datum(&event, "\x0epayload", 8);
+    event.trust = TIME_WALL;
+    expect_datum(&event,
+                 "\x0a"
+                 "clock",
+                 6);
+    event.trust = TIME_LATER;
+    expect_datum(&event, "\x0alater", 6);
+    event.trust = TIME_ESTIMATE;
+    expect_datum(&event,
+                 "\x10"
+                 "estimate",
+                 9);
+    event.trust = TIME_BOOT; /* it is not known yet which it will be */
+    assert_true(fill_needs_clock(&event));
+}
+
 static void a_small_memory_is_said(void **state)
 {
     (void)state;
@@ -307,6 +329,7 @@ int main(void)
         cmocka_unit_test(failures_say_nothing_about_the_rate),
         cmocka_unit_test(requests_side_by_side_share_the_link),
         cmocka_unit_test(fields_are_filled_in_where_they_stand),
+        cmocka_unit_test(the_trust_of_a_time_is_a_word),
         cmocka_unit_test(a_small_memory_is_said),
         cmocka_unit_test(only_times_need_the_clock),
         cmocka_unit_test(a_key_is_the_value_of_its_field),

@@ -241,14 +241,17 @@ static void test_ids_of_registries_are_kept_per_uplink(void **state)
 static void test_the_offset_of_a_boot_stays(void **state)
 {
     struct bench *b = *state;
-    int64_t offset = 0;
-    struct boot_offset boots[] = {{3, -12345}, {4, 99}, {3, 777}};
+    struct boot_offset offset = {0};
+    struct boot_offset boots[] = {{3, -12345, false}, {4, 99, true}, {3, 777, false}};
     struct buffer_write write = {.boots = boots, .boot_count = 3};
     assert_false(buffer_boot_offset(b->buffer, 3, &offset));
     assert_int_equal(bench_commit(b, &write), ERR_OK);
     bench_reopen(b);
     assert_true(buffer_boot_offset(b->buffer, 3, &offset));
-    assert_int_equal(offset, -12345);
+    assert_int_equal(offset.offset_us, -12345);
+    assert_false(offset.is_estimate);
+    assert_true(buffer_boot_offset(b->buffer, 4, &offset));
+    assert_true(offset.is_estimate);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)

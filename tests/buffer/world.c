@@ -342,7 +342,7 @@ static void make_rare(struct world *w)
     if (world_below(w, 20) == 0 && w->maybe->boot_known < 9) {
         w->maybe->boot_known++;
         step->boot =
-            (struct boot_offset){w->maybe->boot_known, w->maybe->boot_known * INT64_C(-77)};
+            (struct boot_offset){w->maybe->boot_known, w->maybe->boot_known * INT64_C(-77), false};
         step->write.boot_count = 1;
     }
     if (world_below(w, 20) == 0) {
@@ -681,9 +681,10 @@ static const char *check_rest(struct world *w, struct found *f)
                        (unsigned long long)f->asides, (unsigned long long)w->changes.aside_count);
     }
     for (uint32_t boot = 1; boot < 10; boot++) {
-        int64_t offset = 0;
+        struct boot_offset offset = {0};
         bool known = buffer_boot_offset(w->buffer, boot, &offset);
-        if (known != (boot <= w->sure->boot_known) || (known && offset != boot * INT64_C(-77))) {
+        if (known != (boot <= w->sure->boot_known) ||
+            (known && offset.offset_us != boot * INT64_C(-77))) {
             return problem(w, "torn: the offset of boot %u", boot);
         }
     }
