@@ -306,7 +306,9 @@ static enum err open_intake(struct agent *agent, struct why *why)
         e = buffer_driver_number(agent->buffer, config->drivers[i].name, &drivers[i].number, why);
     }
     if (!e) {
-        struct intake_setup setup = {.loop = agent->setup.loop,
+        struct intake_setup setup = {.clock_needs_discipline = agent->setup.config->agent.clock ==
+                                                               AGENT_CLOCK_DISCIPLINED,
+                                     .loop = agent->setup.loop,
                                      .names = agent->names,
                                      .store = agent->store,
                                      .streams = streams,

@@ -83,7 +83,8 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
         struct store_handler handler = {
             .committed = intake_committed, .trouble = intake_trouble, .context = intake};
         memcpy(intake->streams, setup->streams, setup->stream_count * sizeof *intake->streams);
-        e = time_trust_init(&intake->trust, setup->loop, setup->store, why);
+        e = time_trust_init(&intake->trust, setup->loop, setup->store,
+                            setup->clock_needs_discipline, why);
         e = e ? e : store_handler_add(setup->store, &handler);
     }
     for (size_t i = 0; !e && i < setup->driver_count; i++) {

@@ -35,6 +35,7 @@ struct intake_setup {
     const char *agent_id;
     int64_t event_size_max;
     int64_t commit_interval_ms;
+    bool clock_needs_discipline; /* see time_trust.h */
 };
 
 struct intake_totals {

@@ -5,10 +5,11 @@
 #include "ports/log.h"
 
 #define CURSOR_SIZE (BOOT_ID_SIZE + 8)
+#define SEEN_KEY 0 /* openings are counted from 1 */
 
-static int64_t offset_now_us(void)
+static bool can_be(int64_t wall_us)
 {
-    return clock_wall_us() - (int64_t)clock_monotonic_us();
+    return wall_us >= TIME_TRUST_FLOOR_US && wall_us < TIME_TRUST_CEILING_US;
 }
 
 static bool is_same_boot(const struct time_opening *a, const struct time_opening *b)
@@ -20,69 +21,164 @@ static bool is_same_boot(const struct time_opening *a, const struct time_opening
 
 /* The offset is put first: a crash between the two finds the cursor again, and the buffer keeps the
  * first offset. False: the store takes no more now. */
-static bool opening_settle(struct time_source *source, uint32_t boot, int64_t offset_us)
+static bool opening_settle(struct time_source *source, const struct boot_offset *offset)
 {
     uint64_t commit;
-    struct boot_offset offset = {.boot = boot, .offset_us = offset_us};
-    struct cursor_change forget = {.driver = source->driver, .key = boot};
-    return store_boot_put(source->store, &offset, &commit) == ERR_OK &&
+    struct cursor_change forget = {.driver = source->driver, .key = offset->boot};
+    return store_boot_put(source->store, offset, &commit) == ERR_OK &&
            store_cursor_put(source->store, &forget, 0, &commit) == ERR_OK;
 }
 
 /* The offset of the opening before the one that is settled: the same if the machine ran on; else
  * its clock had ended, at the latest, when the next one began. */
-static int64_t offset_before_us(const struct time_source *source,
-                                const struct time_opening *opening)
+static struct boot_offset offset_before(const struct time_source *source,
+                                        const struct time_opening *opening)
 {
     char text[CLOCK_TEXT_SIZE];
+    struct boot_offset same = {opening->boot, source->settled_offset_us,
+                               source->settled_is_estimate};
     if (is_same_boot(opening, &source->settled)) {
-        return source->settled_offset_us;
+        return same;
     }
     clock_format(source->settled_offset_us, 0, text);
     log_warn("clock",
              "events came while the clock was wrong, and the machine was started anew before it "
              "was right: their times are taken as if it had not been off, the last at %s",
              text);
-    return source->settled_offset_us - opening->last_us;
+    return (struct boot_offset){opening->boot, source->settled_offset_us - opening->last_us, true};
 }
 
 static bool settle_earlier(struct time_source *source)
 {
     while (source->earlier_count > 0) {
         const struct time_opening *opening = &source->earlier[source->earlier_count - 1];
-        int64_t offset_us = offset_before_us(source, opening);
-        if (!opening_settle(source, opening->boot, offset_us)) {
+        struct boot_offset offset = offset_before(source, opening);
+        if (!opening_settle(source, &offset)) {
             return false;
         }
         source->settled = *opening;
-        source->settled_offset_us = offset_us;
+        source->settled_offset_us = offset.offset_us;
+        source->settled_is_estimate = offset.is_estimate;
         source->earlier_count--;
     }
     return true;
 }
 
+/* A board that starts with the time of its image, or of its last hour, must not be believed at the
+ * next start either. True: the buffer knows, or will. */
+static bool tell_seen(struct time_source *source)
+{
+    uint8_t memory[8];
+    struct out o = out_over(memory, sizeof memory);
+    uint64_t commit;
+    out_put_u64_le(&o, (uint64_t)source->seen_us);
+    struct cursor_change seen = {.driver = source->driver, .key = SEEN_KEY, .value = out_slice(&o)};
+    if (source->owes_seen &&
+        store_cursor_put(source->store, &seen, TIME_TRUST_CHECK_MS, &commit) == ERR_OK) {
+        source->owes_seen = false;
+    }
+    return !source->owes_seen;
+}
+
+static bool is_step(int64_t step_us)
+{
+    return step_us <= -TIME_STEP_US || step_us >= TIME_STEP_US;
+}
+
+static bool is_to_be_believed(struct time_source *source, int64_t wall_us, int64_t offset_us)
+{
+    if (clock_wall_is_synchronised()) {
+        return true;
+    }
+    if (source->needs_discipline || !can_be(wall_us)) {
+        return false;
+    }
+    if (wall_us >= source->seen_us || is_step(offset_us - source->offset_us)) {
+        return true;
+    }
+    if (!source->has_warned) {
+        char now[CLOCK_TEXT_SIZE];
+        char seen[CLOCK_TEXT_SIZE];
+        source->has_warned = true;
+        clock_format(wall_us, 0, now);
+        clock_format(source->seen_us, 0, seen);
+        log_warn("clock",
+                 "it is %s by the clock, and it was %s before: times of arrival wait until the "
+                 "clock is set, or disciplined by NTP",
+                 now, seen);
+    }
+    return false;
+}
+
 static void look_at_clock(struct time_source *source)
 {
-    if (!source->trusted &&
-        (clock_wall_is_synchronised() || clock_wall_us() >= TIME_TRUST_FLOOR_US)) {
-        source->trusted = true;
+    int64_t wall_us = clock_wall_us();
+    int64_t offset_us = wall_us - (int64_t)clock_monotonic_us();
+    if (!source->trusted && is_to_be_believed(source, wall_us, offset_us)) {
+        source->trusted = source->owes_seen = true;
+        source->offset_us = source->settled_offset_us = offset_us;
         source->settled = source->own;
-        source->settled_offset_us = offset_now_us();
+        source->seen_us = wall_us;
     }
-    if (source->trusted && source->own_waits &&
-        opening_settle(source, source->own.boot, source->settled_offset_us)) {
+    struct boot_offset own = {source->own.boot, source->settled_offset_us, false};
+    if (source->trusted && source->own_waits && opening_settle(source, &own)) {
         source->own_waits = false;
         log_info("clock", "the clock is right now: events that came before have their times");
     }
-    bool settled = source->trusted && !source->own_waits && settle_earlier(source);
-    if (!settled) {
-        timer_arm(&source->timer, TIME_TRUST_CHECK_MS);
+    bool settled =
+        source->trusted && !source->own_waits && settle_earlier(source) && tell_seen(source);
+    timer_arm(&source->timer, settled ? TIME_SEEN_MS : TIME_TRUST_CHECK_MS);
+}
+
+/* --- a clock that is set --- */
+
+/* The clock is where it was not expected. Returns the time that counts. */
+static int64_t clock_stepped(struct time_source *source, int64_t wall_us, int64_t monotonic_us)
+{
+    char before[CLOCK_TEXT_SIZE];
+    char after[CLOCK_TEXT_SIZE];
+    int64_t expected_us = monotonic_us + source->offset_us;
+    clock_format(expected_us, 0, before);
+    clock_format(wall_us, 0, after);
+    if (clock_wall_is_synchronised() || can_be(wall_us)) {
+        log_warn("clock", "the clock was set, from %s to %s: times of arrival follow it", before,
+                 after);
+        source->offset_us = wall_us - monotonic_us;
+        source->is_astray = false;
+        source->seen_us = wall_us;
+        source->owes_seen = true;
+        timer_arm(&source->timer, 0);
+        return wall_us;
     }
+    if (!source->is_astray) {
+        source->is_astray = true;
+        log_warn("clock", "the clock was set to %s, which can't be: times of arrival go on from %s",
+                 after, before);
+    }
+    return expected_us;
+}
+
+static int64_t wall_now_us(struct time_source *source)
+{
+    int64_t monotonic_us = (int64_t)clock_monotonic_us();
+    int64_t wall_us = clock_wall_us();
+    int64_t step_us = wall_us - monotonic_us - source->offset_us;
+    if (is_step(step_us)) {
+        return clock_stepped(source, wall_us, monotonic_us);
+    }
+    source->offset_us += step_us;
+    source->is_astray = false;
+    return wall_us;
 }
 
 static void timer_fired(struct timer *timer)
 {
-    look_at_clock(CONTAINER_OF(timer, struct time_source, timer));
+    struct time_source *source = CONTAINER_OF(timer, struct time_source, timer);
+    if (source->trusted && !source->owes_seen) {
+        source->seen_us = wall_now_us(source);
+        source->owes_seen = true;
+    }
+    look_at_clock(source);
 }
 
 /* --- opening --- */
@@ -93,6 +189,10 @@ static void remember_opening(void *context, uint32_t key, struct slice value)
     struct time_opening opening = {.boot = key};
     struct slice id;
     uint64_t last_us;
+    if (key == SEEN_KEY && slice_take_u64_le(&value, &last_us)) {
+        source->seen_us = (int64_t)last_us;
+        return;
+    }
     if (!slice_take(&value, BOOT_ID_SIZE, &id) || !slice_take_u64_le(&value, &last_us)) {
         return; /* not ours: nothing writes another form */
     }
@@ -107,12 +207,14 @@ static void remember_opening(void *context, uint32_t key, struct slice value)
 }
 
 enum err time_trust_init(struct time_source *source, struct loop *loop, struct store *store,
-                         struct why *why)
+                         bool needs_discipline, struct why *why)
 {
     struct buffer *buffer = store_buffer(store);
-    *source = (struct time_source){.store = store, .own.boot = buffer_boot(buffer)};
+    *source = (struct time_source){
+        .store = store, .own.boot = buffer_boot(buffer), .needs_discipline = needs_discipline};
     timer_init(&source->timer, loop, timer_fired);
     clock_boot_id(source->own.boot_id);
+    source->offset_us = clock_wall_us() - (int64_t)clock_monotonic_us();
     enum err e = buffer_driver_number(buffer, CLOCK_DRIVER, &source->driver, why);
     e = e ? e : buffer_cursor_each(buffer, source->driver, remember_opening, source);
     if (!e) {
@@ -139,7 +241,7 @@ void time_trust_stamp(struct time_source *source, struct stored_event *event)
         look_at_clock(source);
     }
     if (source->trusted) {
-        event->time_us = clock_wall_us();
+        event->time_us = wall_now_us(source);
         event->trust = TIME_WALL;
         return;
     }

@@ -1,6 +1,7 @@
 /* Is the wall clock to be believed? A board without a battery starts in 1970 or at the time of its
- * image. It is believed once the kernel says that it is disciplined, or when it shows a time that
- * can be: later than this program. Until then arrivals are kept by the monotonic clock, under the
+ * image. It is believed once the kernel says that it is disciplined, or (unless only that is
+ * wanted) when it shows a time that can be: later than this program, not decades later, and later
+ * than what the buffer has seen, or set since the agent began. Until then arrivals are kept by the monotonic clock, under the
  * number of this opening of the buffer, and turned into wall time when packing, once the offset
  * between the two clocks is known: committed once, never revised.
  *
@@ -8,7 +9,10 @@
  * buffer, each with the machine's boot and the time of its last such event, as cursors of a driver
  * of its own (CLOCK_DRIVER). If the machine still runs since then, the offset is the same. If it
  * has been started anew, nobody knows how long it was off: those events get the latest times that
- * can be, as if it had not been off at all, and a warning says so. Loop thread. */
+ * can be, as if it had not been off at all, and a warning says so.
+ *
+ * A clock that is believed may be set: times follow it, unless it then shows what can't be. Then
+ * they go on by the monotonic clock. Loop thread. */
 #ifndef WEIR_AGENT_TIME_TRUST_H
 #define WEIR_AGENT_TIME_TRUST_H
 
@@ -18,7 +22,11 @@
 
 /* No event of this program can be older: 2026-01-01. */
 #define TIME_TRUST_FLOOR_US INT64_C(1767225600000000)
+/* Without discipline, nobody believes a time after this program's life: 2046-01-01. */
+#define TIME_TRUST_CEILING_US INT64_C(2398377600000000)
 #define TIME_TRUST_CHECK_MS 10000 /* how often a clock that is not believed is looked at */
+#define TIME_SEEN_MS 3600000      /* how often the buffer is told what time it is */
+#define TIME_STEP_US 1000000      /* more is no slewing */
 #define TIME_OPENING_MAX 16       /* as many offsets as the buffer keeps */
 #define CLOCK_DRIVER "(clock)"    /* no name that a configuration may have */
 
@@ -33,18 +41,26 @@ struct time_source {
     struct store *store;
     struct timer timer;
     uint16_t driver;
+    bool needs_discipline;
     bool trusted;
+    bool has_warned;
+    int64_t offset_us; /* wall - monotonic: at opening, then as long as the clock is believed */
+    bool is_astray;    /* the clock shows what can't be: the offset is kept */
+    int64_t seen_us;   /* the latest wall time that the buffer knows of */
+    bool owes_seen;    /* there is a later one */
     struct time_opening own;
     bool own_waits;                                /* events of this opening need the offset */
     struct time_opening earlier[TIME_OPENING_MAX]; /* in order of `boot` */
     size_t earlier_count;
     struct time_opening settled; /* the oldest opening whose offset is known, */
     int64_t settled_offset_us;   /* and that */
+    bool settled_is_estimate;
 };
 
-/* In place; reads what earlier openings left. Before the loop runs. */
+/* In place; reads what earlier openings left. `needs_discipline`: a plausible time is not enough.
+ * Before the loop runs. */
 enum err time_trust_init(struct time_source *source, struct loop *loop, struct store *store,
-                         struct why *why) MUST_USE;
+                         bool needs_discipline, struct why *why) MUST_USE;
 void time_trust_release(struct time_source *source);
 /* Is the wall clock believed by now? */
 bool time_trust_is_given(const struct time_source *source);

@@ -14,6 +14,8 @@ static enum err check_pattern(const void *value, struct why *why)
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
+static const char *const clocks[] = {"plausible", "disciplined", NULL};
+
 const struct option agent_options_table[] = {
     {.name = "id",
      .kind = OPTION_TEXT,
@@ -31,6 +33,16 @@ const struct option agent_options_table[] = {
      .kind = OPTION_PATH,
      .offset = offsetof(struct agent_options, socket),
      .help = "Control socket for `weir status`. Default: `weir.sock` beside the buffer."},
+    {.name = "clock",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct agent_options, clock),
+     .words = clocks,
+     .initial = "plausible",
+     .help =
+         "When the wall clock is believed. `plausible`: when it shows a time that can be, later "
+         "than what the buffer has seen. `disciplined`: only when the kernel says that NTP or "
+         "the like keeps it; for boards that start with the time of their last stop. Until "
+         "then arrivals are kept by the monotonic clock, and wait."},
     {.name = "stop_grace",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct agent_options, stop_grace_ms),
@@ -146,7 +158,10 @@ static const struct option template_item = {
     "Fields that are not in the payload: each a text in which `{topic}`, `{topic.N}` (level N of " \
     "the subject, from 0), `{source}`, `{driver}`, `{agent}` and `{payload.NAME}` stand for what " \
     "is " \
-    "known of the event."
+    "known of the event. Alone in its text, `{time}` is the event's time (field: long, best with " \
+    "a `timestamp` logical type), `{id}` its identity (string), `{time_trust}` where its time " \
+    "comes from (string): `payload`, `clock`, `later` (the clock was wrong on arrival, the time " \
+    "was corrected) or `estimate` (and the machine was started anew before the clock was right)."
 
 static const struct option route_table[] = {
     {.name = "topic",

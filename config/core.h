@@ -12,10 +12,13 @@ enum agent_log_level {
     AGENT_LOG_DEBUG,
 };
 
+enum agent_clock { AGENT_CLOCK_PLAUSIBLE, AGENT_CLOCK_DISCIPLINED };
+
 struct agent_options {
     const char *id;        /* NULL: the host's name, else the machine id: agent/ decides */
     const char *socket;    /* never NULL after loading: weir.sock beside the buffer by default */
     int64_t log_level;     /* enum agent_log_level */
+    int64_t clock;         /* enum agent_clock */
     int64_t stop_grace_ms; /* how long an orderly stop waits for what is being sent */
 };
 

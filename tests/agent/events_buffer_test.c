@@ -65,7 +65,7 @@ static void scene_begin(struct scene *scene)
                                  .uplink_name = uplink_name_of,
                                  .context = scene};
     struct store_handler handler = {.committed = committed, .context = scene};
-    assert_int_equal(time_trust_init(&scene->time, site->loop, site->store, &why), ERR_OK);
+    assert_int_equal(time_trust_init(&scene->time, site->loop, site->store, false, &why), ERR_OK);
     assert_int_equal(events_open(&scene->events, &setup), ERR_OK);
     assert_int_equal(store_handler_add(site->store, &handler), ERR_OK);
 }

@@ -65,7 +65,8 @@ static void scene_open(struct scene *scene)
                                   .measure = measure,
                                   .uplink_name = uplink_name_of,
                                   .context = scene};
-    assert_int_equal(time_trust_init(&scene->time, &scene->loop, &scene->store, NULL), ERR_OK);
+    assert_int_equal(time_trust_init(&scene->time, &scene->loop, &scene->store, false, NULL),
+                     ERR_OK);
     double_timers(&scene->loop, 0);
     assert_int_equal(events_open(&scene->events, &setup_), ERR_OK);
 }

@@ -125,6 +125,8 @@ static void scene_open(struct scene *s)
                                  .event_size_max = 1000,
                                  .commit_interval_ms = 5000};
     assert_int_equal(intake_open(&s->intake, &setup, &why), ERR_OK);
+    double_timers(&s->loop, 0);
+    s->store.cursor_count = 0; /* what time it is */
 }
 
 static int setup(void **state)

@@ -8,13 +8,17 @@
 #include "tests/cmocka.h"
 
 #define SECOND INT64_C(1000000)
+#define HOUR (3600 * SECOND)
+#define YEAR (8766 * HOUR)
 #define YEAR_2027 INT64_C(1798761600000000)
+#define YEAR_2038 INT64_C(2147483647000000) /* the last second of a signed 32-bit time */
 
 struct scene {
     struct loop loop;
     struct store store;
     struct time_source source;
     struct stored_event event;
+    bool needs_discipline;
 };
 
 static int setup(void **state)
@@ -38,8 +42,25 @@ static int teardown(void **state)
 
 static void scene_open(struct scene *scene)
 {
-    assert_int_equal(time_trust_init(&scene->source, &scene->loop, &scene->store, NULL), ERR_OK);
+    assert_int_equal(
+        time_trust_init(&scene->source, &scene->loop, &scene->store, scene->needs_discipline, NULL),
+        ERR_OK);
     double_timers(&scene->loop, 0);
+}
+
+static void pass(int64_t us)
+{
+    double_clock()->wall_us += us;
+    double_clock()->monotonic_us += (uint64_t)us;
+}
+
+/* What the buffer has seen. */
+static void seen(struct scene *scene, uint8_t memory[8], int64_t wall_us)
+{
+    struct out o = out_over(memory, 8);
+    out_put_u64_le(&o, (uint64_t)wall_us);
+    scene->store.known[scene->store.known_count++] =
+        (struct cursor_change){.driver = 99, .key = 0, .value = out_slice(&o)};
 }
 
 static void arrive(struct scene *scene)
@@ -71,9 +92,16 @@ static void a_right_clock_is_used(void **state)
     arrive(scene);
     assert_int_equal(scene->event.trust, TIME_WALL);
     assert_int_equal(scene->event.time_us, YEAR_2027);
-    assert_int_equal(scene->store.cursor_count, 0);
     assert_int_equal(scene->store.boot_count, 0);
-    assert_null(scene->loop.timers.root); /* and nothing wakes up for it again */
+    assert_int_equal(scene->store.cursor_count, 1); /* what time it is */
+    double_timers(&scene->loop, TIME_SEEN_MS - 1);  /* and again in an hour, not before */
+    assert_int_equal(scene->store.cursor_count, 1);
+    pass(HOUR);
+    double_timers(&scene->loop, 1);
+    assert_int_equal(scene->store.cursor_count, 2);
+    assert_int_equal(scene->store.cursors[1].key, 0);
+    assert_memory_equal(scene->store.cursors[1].bytes, (&(uint64_t){(uint64_t)(YEAR_2027 + HOUR)}),
+                        8);
 }
 
 static void an_early_clock_is_believed_when_disciplined(void **state)
@@ -104,8 +132,7 @@ static void the_offset_comes_without_another_event(void **state)
     double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
     assert_int_equal(scene->store.boot_count, 0);
     scene->store.takes_no_boots = false;
-    double_clock()->wall_us += 3 * SECOND; /* clocks go on */
-    double_clock()->monotonic_us += 3 * SECOND;
+    pass(3 * SECOND); /* clocks go on */
     double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
     assert_int_equal(scene->store.boot_count, 1);
     assert_int_equal(scene->store.boots[0].boot, 7);
@@ -114,7 +141,6 @@ static void the_offset_comes_without_another_event(void **state)
     assert_int_equal(scene->store.cursors[1].size, 0);
     double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
     assert_int_equal(scene->store.boot_count, 1); /* once */
-    assert_null(scene->loop.timers.root);
     assert_int_equal(double_clock()->warnings, 0);
 }
 
@@ -132,6 +158,7 @@ static void an_earlier_process_of_this_boot(void **state)
     assert_int_equal(scene->store.boot_count, 2);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(scene->store.boots[i].offset_us, YEAR_2027 - 100 * SECOND);
+        assert_false(scene->store.boots[i].is_estimate);
     }
     assert_int_equal(scene->store.boots[1].boot, 6);
     assert_int_equal(double_clock()->warnings, 0); /* nothing was guessed */
@@ -154,16 +181,143 @@ static void earlier_boots_of_the_machine(void **state)
     assert_int_equal(scene->store.boots[1].offset_us, began - 30 * SECOND);
     assert_int_equal(scene->store.boots[2].boot, 3);
     assert_int_equal(scene->store.boots[2].offset_us, began - 80 * SECOND);
-    assert_int_equal(scene->store.cursor_count, 3);
-    assert_int_equal(double_clock()->warnings, 2); /* once for each boot of the machine */
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(scene->store.boots[i].is_estimate);
+    }
+    assert_int_equal(scene->store.cursor_count, 4); /* three are forgotten, and the time */
+    assert_int_equal(double_clock()->warnings, 2);  /* once for each boot of the machine */
+}
+
+static void arrives_by(struct scene *scene, enum time_trust trust, int64_t time_us)
+{
+    arrive(scene);
+    assert_int_equal(scene->event.trust, trust);
+    assert_int_equal(scene->event.time_us, time_us);
+}
+
+/* As with the time of the image, or of the last stop. */
+static void a_time_before_the_last_one_is_not_believed(void **state)
+{
+    struct scene *scene = *state;
+    uint8_t memory[8];
+    seen(scene, memory, YEAR_2027 + 5 * HOUR);
+    double_clock()->wall_us = YEAR_2027;
+    scene_open(scene);
+    arrives_by(scene, TIME_BOOT, 100 * SECOND);
+    assert_int_equal(double_clock()->warnings, 1);
+    pass(HOUR);
+    arrives_by(scene, TIME_BOOT, 100 * SECOND + HOUR);
+    assert_int_equal(double_clock()->warnings, 1);
+    double_clock()->wall_us = YEAR_2027 + 4 * HOUR; /* somebody sets it */
+    arrives_by(scene, TIME_WALL, YEAR_2027 + 4 * HOUR);
+    assert_int_equal(scene->store.boots[0].offset_us, YEAR_2027 + 3 * HOUR - 100 * SECOND);
+}
+
+static void a_time_after_the_last_one_is_believed(void **state)
+{
+    struct scene *scene = *state;
+    uint8_t memory[8];
+    seen(scene, memory, YEAR_2027);
+    double_clock()->wall_us = YEAR_2027 + 1;
+    scene_open(scene);
+    arrives_by(scene, TIME_WALL, YEAR_2027 + 1);
+}
+
+static void a_plausible_time_may_not_be_enough(void **state)
+{
+    struct scene *scene = *state;
+    scene->needs_discipline = true;
+    double_clock()->wall_us = YEAR_2027;
+    scene_open(scene);
+    arrives_by(scene, TIME_BOOT, 100 * SECOND);
+    double_clock()->is_synchronised = true;
+    arrives_by(scene, TIME_WALL, YEAR_2027);
+}
+
+static void a_time_after_our_life_is_believed_when_disciplined(void **state)
+{
+    struct scene *scene = *state;
+    double_clock()->wall_us = YEAR_2027 + 20 * YEAR;
+    scene_open(scene);
+    arrives_by(scene, TIME_BOOT, 100 * SECOND);
+    double_clock()->is_synchronised = true;
+    arrives_by(scene, TIME_WALL, YEAR_2027 + 20 * YEAR);
+}
+
+/* What can't be is not followed: times go on as the monotonic clock says. */
+static void a_clock_that_goes_astray(void **state)
+{
+    struct scene *scene = *state;
+    const int64_t wrong[] = {YEAR_2027 + 20 * YEAR, 7 * SECOND};
+    double_clock()->wall_us = YEAR_2027;
+    scene_open(scene);
+    arrives_by(scene, TIME_WALL, YEAR_2027);
+    for (size_t i = 0; i < 2; i++) {
+        int64_t right_us = double_clock()->wall_us;
+        double_clock()->wall_us = wrong[i];
+        arrives_by(scene, TIME_WALL, right_us);
+        pass(SECOND);
+        arrives_by(scene, TIME_WALL, right_us + SECOND);
+        assert_int_equal(double_clock()->warnings, i + 1);
+        double_clock()->wall_us = right_us + SECOND;
+        arrives_by(scene, TIME_WALL, right_us + SECOND);
+    }
+    assert_int_equal(scene->store.boot_count, 0);
+}
+
+static void a_clock_that_is_set_is_followed(void **state)
+{
+    struct scene *scene = *state;
+    double_clock()->wall_us = YEAR_2027;
+    scene_open(scene);
+    arrives_by(scene, TIME_WALL, YEAR_2027);
+    double_clock()->wall_us += 3 * HOUR;
+    arrives_by(scene, TIME_WALL, YEAR_2027 + 3 * HOUR);
+    double_clock()->wall_us -= 5 * HOUR; /* backwards too */
+    arrives_by(scene, TIME_WALL, YEAR_2027 - 2 * HOUR);
+    assert_int_equal(double_clock()->warnings, 2);
+    double_clock()->is_synchronised = true;
+    double_clock()->wall_us = 9 * SECOND; /* who disciplines it knows */
+    arrives_by(scene, TIME_WALL, 9 * SECOND);
+    double_timers(&scene->loop, 0);
+    const struct double_cursor *last = &scene->store.cursors[scene->store.cursor_count - 1];
+    assert_memory_equal(last->bytes, (&(uint64_t){9 * SECOND}), 8); /* the next start believes it */
+}
+
+/* Suspended for a day, slewed by NTP, past 2038, and past what 32 bits of milliseconds hold. */
+static void clocks_that_only_go_on(void **state)
+{
+    struct scene *scene = *state;
+    double_clock()->wall_us = YEAR_2038 - SECOND;
+    double_clock()->monotonic_us = UINT64_C(4294967295000) - SECOND;
+    scene_open(scene);
+    arrives_by(scene, TIME_WALL, YEAR_2038 - SECOND);
+    pass(24 * HOUR);
+    arrives_by(scene, TIME_WALL, YEAR_2038 + 24 * HOUR - SECOND);
+    int64_t slewed_us = 0;
+    for (int i = 0; i < 100; i++) { /* half a second each hour */
+        pass(HOUR);
+        double_clock()->wall_us += SECOND / 2;
+        slewed_us += SECOND / 2;
+        arrives_by(scene, TIME_WALL, YEAR_2038 + (25 + i) * HOUR - SECOND + slewed_us);
+    }
+    assert_int_equal(double_clock()->warnings, 0);
 }
 
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(a_right_clock_is_used), TEST(an_early_clock_is_believed_when_disciplined),
-        TEST(the_offset_comes_without_another_event), TEST(an_earlier_process_of_this_boot),
-        TEST(earlier_boots_of_the_machine)};
+    const struct CMUnitTest tests[] = {TEST(a_right_clock_is_used),
+                                       TEST(an_early_clock_is_believed_when_disciplined),
+                                       TEST(the_offset_comes_without_another_event),
+                                       TEST(an_earlier_process_of_this_boot),
+                                       TEST(earlier_boots_of_the_machine),
+                                       TEST(a_time_before_the_last_one_is_not_believed),
+                                       TEST(a_time_after_the_last_one_is_believed),
+                                       TEST(a_plausible_time_may_not_be_enough),
+                                       TEST(a_time_after_our_life_is_believed_when_disciplined),
+                                       TEST(a_clock_that_goes_astray),
+                                       TEST(a_clock_that_is_set_is_followed),
+                                       TEST(clocks_that_only_go_on)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

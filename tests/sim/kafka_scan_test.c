@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "ports/clock.h"
 #include "tests/sim/kafka_scene.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
@@ -14,13 +13,10 @@
 
 /* The log has something, a batch goes out, and its answer is lost with the process; a day later the
  * next life is about to send it again. The brokers have forgotten all producer ids. */
-static struct scene *doubt_begin_with(const struct broker_options *options, bool stored,
-                                      int64_t timestamp)
+static struct scene *doubt_begin(const struct broker_options *options, bool stored)
 {
     struct scene *scene = scene_begin(options);
     scene->host.options.in_doubt_read_max = READ_MAX;
-    scene->host.options.timestamp = timestamp;
-    scene->host.event_time_us = clock_wall_us() + HOUR_US; /* when it is sent, or so */
     host_open(&scene->host);
     scene_leaders(scene, 0);
     lot_cut(&scene->second, &scene->host, 1, 40);
@@ -39,15 +35,9 @@ static struct scene *doubt_begin_with(const struct broker_options *options, bool
     sim_life_begin(true);
     scene_life_begin(scene);
     scene->host.options.in_doubt_read_max = READ_MAX;
-    scene->host.options.timestamp = timestamp;
     host_open(&scene->host);
     lot_revive(&scene->lot, &scene->host);
     return scene;
-}
-
-static struct scene *doubt_begin(const struct broker_options *options, bool stored)
-{
-    return doubt_begin_with(options, stored, KAFKA_TIME_SEND);
 }
 
 /* What others write meanwhile. */
@@ -137,47 +127,6 @@ static void found_once_it_is_replicated(void **state)
     scene_end(scene);
 }
 
-static void lag_behind(struct scene *scene)
-{
-    for (uint32_t p = 0; p < PARTITIONS; p++) {
-        size_t count = scene->lot.parcel.parts[p].record_count;
-        count += scene->second.parcel.parts[p].record_count;
-        broker_lag_set(scene->broker, "events", p, count);
-    }
-}
-
-/* Another leader, or the same one after a restart, knows only later what all replicas have. */
-static void a_leader_is_asked_when_it_has_led_for_a_while(void **state)
-{
-    (void)state;
-    for (unsigned moved = 0; moved < 2; moved++) {
-        struct scene *scene = doubt_begin(NULL, true);
-        lot_release(&scene->second);
-        scene->second = (struct lot){0};
-        lag_behind(scene);
-        lot_send_all(&scene->lot);
-        assert_false(lot_wait(&scene->lot, 40000));
-        if (moved) {
-            scene_leaders(scene, 1);
-        } else {
-            net_cut_all();
-        }
-        write_more(scene, 81, 40); /* finds the leader */
-        lag_behind(scene);
-        assert_false(lot_wait(&scene->lot, 35000));
-        for (uint32_t p = 0; p < PARTITIONS; p++) {
-            broker_lag_set(scene->broker, "events", p, 0);
-        }
-        assert_true(lot_wait(&scene->lot, 60000));
-        for (uint32_t p = 0; p < PARTITIONS; p++) {
-            const struct lot_part *part = &scene->lot.parts[p];
-            assert_true(part->tries == 0 || part->report.result == SEND_OK);
-        }
-        assert_int_equal(scene_log_count(scene), 120);
-        scene_end(scene);
-    }
-}
-
 static void without_the_right_to_read(void **state)
 {
     (void)state;
@@ -208,75 +157,29 @@ static void no_more_is_read_than_allowed(void **state)
     }
 }
 
-static size_t behind(const struct scene *scene, uint32_t partition)
-{
-    return broker_log_count(scene->broker, "events", partition) -
-           scene->second.parcel.parts[partition].record_count;
-}
-
-/* What is gone from the log proves nothing: also when it leaves the hole right in front of what is
- * the first of its time then. */
+/* What is gone from the log proves nothing. */
 static void a_log_with_holes_proves_nothing(void **state)
 {
     (void)state;
-    enum { DELETED, COMPACTED, COMPACTED_IN_FRONT, CASE_COUNT };
-    for (unsigned i = 0; i < CASE_COUNT; i++) {
+    for (unsigned deleted = 0; deleted < 2; deleted++) {
         struct scene *scene = doubt_begin(NULL, true);
         write_more(scene, 81, 400);
+        size_t first[PARTITIONS];
         for (uint32_t p = 0; p < PARTITIONS; p++) {
-            const struct part *part = &scene->lot.parcel.parts[p];
-            size_t first = behind(scene, p) - part->record_count;
-            if (i == DELETED) {
-                broker_log_delete(scene->broker, "events", p, behind(scene, p));
-            } else if (part->record_count > 0) {
-                broker_log_compact(scene->broker, "events", p, first);
-            }
-            if (i == COMPACTED) {
-                broker_log_time_set(scene->broker, "events", p, 0, first, part->sent_ms);
+            size_t behind = scene->second.parcel.parts[p].record_count;
+            first[p] = broker_log_count(scene->broker, "events", p) - behind;
+        }
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            uint32_t count = scene->lot.parcel.parts[p].record_count;
+            if (deleted) {
+                broker_log_delete(scene->broker, "events", p, first[p]);
+            } else if (count > 0) {
+                broker_log_compact(scene->broker, "events", p, first[p] - count);
             }
         }
         uint64_t sent =
-            doubt_result(scene, SEND_REASSIGN, i == DELETED ? "was deleted" : "is compacted");
+            doubt_result(scene, SEND_REASSIGN, deleted ? "was deleted" : "is compacted");
         assert_int_equal(scene->host.in_doubt, sent);
-        scene_end(scene);
-    }
-}
-
-/* What was written last is stamped by a clock that is behind. */
-static void make_old(struct scene *scene)
-{
-    int64_t old_ms = scene->lot.parcel.parts[0].sent_ms - HOUR_US / 1000;
-    for (uint32_t p = 0; p < PARTITIONS; p++) {
-        broker_log_time_set(scene->broker, "events", p, behind(scene, p),
-                            scene->second.parcel.parts[p].record_count, old_ms);
-    }
-}
-
-/* What others stamped long ago and wrote behind it hides that it was deleted with the log's beginning.
- * Where time stamps are those of events that is usual. */
-static void a_log_out_of_order_proves_nothing_once_it_is_cut(void **state)
-{
-    (void)state;
-    enum { EVENTS, OTHERS, ORDER, CASE_COUNT };
-    for (unsigned i = 0; i < CASE_COUNT; i++) {
-        struct scene *scene =
-            doubt_begin_with(NULL, i != ORDER, i == EVENTS ? KAFKA_TIME_EVENT : KAFKA_TIME_SEND);
-        scene->host.event_time_us = clock_wall_us();
-        write_more(scene, 81, 400);
-        for (uint32_t p = 0; p < PARTITIONS; p++) {
-            broker_log_delete(scene->broker, "events", p, i == ORDER ? 1 : behind(scene, p));
-        }
-        if (i != ORDER) {
-            make_old(scene);
-            write_more(scene, 481, 400);
-        }
-        if (i == OTHERS) { /* and still do */
-            write_more(scene, 881, 400);
-            make_old(scene);
-        }
-        uint64_t sent =
-            doubt_result(scene, SEND_REASSIGN, i == ORDER ? "not stored" : "not in order");
-        assert_int_equal(scene->host.in_doubt, i == ORDER ? 0 : sent);
         scene_end(scene);
     }
 }
@@ -337,46 +240,6 @@ static void troubles_on_the_way(void **state)
     }
 }
 
-/* What a broker says of its log, or does not, and what is then asked for in vain. */
-static void answers_that_are_none_go_by_the_policy(void **state)
-{
-    (void)state;
-    static const struct {
-        struct broker_options options;
-        enum wire_api cut_api; /* 0: none */
-        const char *says;
-        unsigned lists, fetches; /* for each batch, or the one */
-    } cases[] = {
-        {{.absent_api = WIRE_FETCH}, 0, "the broker's versions of reading are others", 0, 0},
-        {{.absent_api = WIRE_LIST_OFFSETS}, 0, "the broker's versions of reading are others", 0, 0},
-        {{.endless_api = WIRE_LIST_OFFSETS}, 0, "about the log can't be read", 1, 0},
-        {{.endless_api = WIRE_FETCH}, 0, "about the log can't be read", 2, 1},
-        {{0}, WIRE_LIST_OFFSETS, "about the log can't be read", 1, 0},
-        {{0}, WIRE_FETCH, "about the log can't be read", 2, 1},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct scene *scene = doubt_begin(&cases[i].options, true);
-        uint32_t p = 0;
-        while (scene->lot.parcel.parts[p].done) {
-            p++;
-        }
-        if (cases[i].cut_api) {
-            scene_fault(scene, cases[i].cut_api, BROKER_CUT, 0, 3);
-        }
-        lot_send(&scene->lot, p);
-        assert_true(lot_wait(&scene->lot, 300000));
-        const struct send_report *report = &scene->lot.parts[p].report;
-        assert_int_equal(report->result, SEND_REASSIGN);
-        if (!strstr(report->text, cases[i].says)) {
-            fail_msg("no \"%s\" in: %s", cases[i].says, report->text);
-        }
-        assert_int_equal(scene->host.in_doubt, 1);
-        assert_int_equal(scene_count(scene, WIRE_LIST_OFFSETS), cases[i].lists);
-        assert_int_equal(scene_count(scene, WIRE_FETCH), cases[i].fetches);
-        scene_end(scene);
-    }
-}
-
 /* The offset before the first one of its time need not be there any more. */
 static void a_log_that_was_cut_is_read_from_there(void **state)
 {
@@ -410,14 +273,11 @@ int main(void)
         cmocka_unit_test(found_in_the_log),
         cmocka_unit_test(not_in_the_log),
         cmocka_unit_test(found_once_it_is_replicated),
-        cmocka_unit_test(a_leader_is_asked_when_it_has_led_for_a_while),
         cmocka_unit_test(without_the_right_to_read),
         cmocka_unit_test(no_more_is_read_than_allowed),
         cmocka_unit_test(a_log_with_holes_proves_nothing),
-        cmocka_unit_test(a_log_out_of_order_proves_nothing_once_it_is_cut),
         cmocka_unit_test(times_of_the_brokers),
         cmocka_unit_test(troubles_on_the_way),
-        cmocka_unit_test(answers_that_are_none_go_by_the_policy),
         cmocka_unit_test(a_log_that_was_cut_is_read_from_there),
         cmocka_unit_test(a_stop_ends_it),
     };

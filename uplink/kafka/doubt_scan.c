@@ -31,21 +31,16 @@ static void look_policy(struct kafka *k, const char *why_not)
     kafka_policy(k, look_end(k), reason);
 }
 
-/* Everything is read that is at or behind the time of sending. Where a log begins with a record that
- * is older, nothing younger was deleted from it, if the time stamps are in order: those of events
- * are not, nor perhaps those of others. */
+/* Everything is read that is at or behind the time of sending. */
 static void look_not_found(struct kafka *k, const struct scan_fetched *fetched)
 {
     const struct lookback *look = &k->lookback;
-    bool is_ordered = k->options->timestamp == KAFKA_TIME_SEND && !look->scan.has_old_time;
     if (look->scan.has_broker_time) {
         look_policy(k, "it was not found by the brokers' time stamps");
     } else if (look->scan.has_gap) {
         look_policy(k, "it is not in the log any more, which is compacted");
     } else if (fetched->log_start > 0 && fetched->log_start >= look->start) {
         look_policy(k, "it is not in the log any more, whose beginning was deleted");
-    } else if (fetched->log_start > 0 && !is_ordered) {
-        look_policy(k, "the log's beginning was deleted, and its time stamps are not in order");
     } else {
         kafka_end(k, look_end(k), SEND_REASSIGN, 0,
                   "not stored by an earlier try: the log has "
@@ -91,7 +86,6 @@ static enum err time_answered(struct kafka *k, struct slice answer)
     if (listed.offset >= 0) { /* else nothing is so young: it is new if it comes */
         look->start = listed.offset;
     }
-    look->scan.first_offset = look->start;
     /* From the offset before it: a hole there is where a compacted log may have had it, and the last
      * batch tells whose the time stamps are. */
     look->start -= look->start > 0;
@@ -192,7 +186,8 @@ static void look_send(struct kafka *k, struct connection *connection)
         scan_fetch(&body, topic, partition, look->scan.next_offset, FETCH_SIZE);
     } else {
         scan_list_offsets(&body, topic, partition,
-                          look->step == LOOK_FOR_TIME ? look->scan.time_ms : SCAN_TIME_LATEST);
+                          look->step == LOOK_FOR_TIME ? look_time_ms(k, look->batch)
+                                                      : SCAN_TIME_LATEST);
     }
     assert(!body.overflow);
     look->is_open = true;
@@ -204,41 +199,6 @@ static void look_send(struct kafka *k, struct connection *connection)
         .body_count = 1,
         .answered = look_answered};
     connection_send(connection, &look->request);
-}
-
-/* Begins with this leader: what another one has told may not hold here, and one that is new to it
- * learns only from its followers what all of them have. */
-static void look_begin(struct kafka *k, uint64_t leader_ms)
-{
-    struct lookback *look = &k->lookback;
-    const struct part *part = look->batch->part;
-    look->step = LOOK_FOR_END; /* before the time: what comes in between is read */
-    look->scan = (struct scan){.producer_id = part->producer_id,
-                               .epoch = (int16_t)part->producer_epoch,
-                               .base_sequence = (int32_t)part->base_sequence,
-                               .record_count = part->record_count,
-                               .time_ms = look_time_ms(k, look->batch)};
-    look->start = 0;
-    look->end = -1;
-    look->empty_count = 0;
-    look->leader_ms = leader_ms;
-    look->settled_ms = (leader_ms > look->doubt_ms ? leader_ms : look->doubt_ms) + SETTLE_MS;
-}
-
-static void look_ask(struct kafka *k, struct connection *connection)
-{
-    struct lookback *look = &k->lookback;
-    const struct batch *batch = look->batch;
-    uint64_t leader_ms = cluster_leader_since_ms(k->cluster, batch->parcel->target,
-                                                 batch->part->partition, connection);
-    if (!can_be_read(connection)) {
-        look_policy(k, "the broker's versions of reading are others");
-        return;
-    }
-    if (leader_ms != look->leader_ms) {
-        look_begin(k, leader_ms);
-    }
-    look_send(k, connection);
 }
 
 bool kafka_look_back_pump(struct kafka *k)
@@ -256,7 +216,11 @@ bool kafka_look_back_pump(struct kafka *k)
         return true;
     } else if (!cluster_leader(k->cluster, look->batch->parcel->target,
                                look->batch->part->partition, &connection)) {
-        look_ask(k, connection);
+        if (can_be_read(connection)) {
+            look_send(k, connection);
+        } else {
+            look_policy(k, "the broker's versions of reading are others");
+        }
     } else if (kafka_end_late(k, look->batch)) {
         (void)look_end(k);
     }
@@ -274,17 +238,25 @@ void kafka_look_back_tick(struct timer *timer)
 
 void kafka_look_back(struct kafka *k, struct batch *batch, const char *reason)
 {
+    const struct part *part = batch->part;
     assert(!k->lookback.batch && !k->describe.batch);
-    if (k->options->in_doubt_read_max == 0 || batch->part->sent_ms < 0) {
+    if (k->options->in_doubt_read_max == 0 || part->sent_ms < 0) {
         kafka_policy(k, batch, reason);
         return;
     }
     struct lookback *look = &k->lookback;
     look->batch = batch;
     look->is_open = false;
-    look->doubt_ms = batch->lent_ms;
-    look->leader_ms = 0;
+    look->step = LOOK_FOR_END; /* before the time: what comes in between is read */
+    look->scan = (struct scan){.producer_id = part->producer_id,
+                               .epoch = (int16_t)part->producer_epoch,
+                               .base_sequence = (int32_t)part->base_sequence,
+                               .record_count = part->record_count};
+    look->start = 0;
+    look->end = -1;
     look->size = 0;
+    look->empty_count = 0;
+    look->settled_ms = batch->lent_ms + SETTLE_MS;
     look->reason = reason;
     timer_arm(&k->flush, 0);
 }
