@@ -12,6 +12,7 @@
 #define NO_PART UINT8_MAX
 
 static_assert(PACK_EVENT_MAX <= ROWS_EVENT_MAX, "the buffer gives that many rows");
+static_assert(PACK_AGAIN_SIZE_MAX / PACK_EVENT_MAX >= 8192, "key, datum and 4.5 KB around it");
 static_assert(PARCEL_PART_MAX < NO_PART, "a part's index fits a byte");
 
 struct pack {
@@ -248,7 +249,7 @@ static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t inde
         .layout = task->parcel->layout,
         .schema = task->schema,
         .prefix = {task->target.prefix, task->target.prefix_size},
-        .record_size_max = task->target.record_size_max,
+        .record_size_max = task->cut ? task->target.record_size_max : UINT32_MAX,
         .events_per_record = task->parcel->parts[index].events_per_record,
     };
     pack->laid_out.size = 0;
@@ -280,6 +281,35 @@ static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t inde
     return e;
 }
 
+static void wire_release(const struct pack *pack, struct out *wire)
+{
+    if (wire->data != pack->wire.data) {
+        free(wire->data);
+    }
+}
+
+/* Wraps into the workspace; what was cut before, and has grown since, into ever larger memory, which
+ * the caller then frees. */
+static enum err wrap_part(struct pack *pack, const struct pack_task *task,
+                          const struct batch *batch, struct out *ret)
+{
+    const struct forward_uplink *uplink = task->uplink;
+    *ret = out_over(pack->wire.data, PACK_WIRE_SIZE_MAX);
+    for (;;) {
+        enum err e = uplink->class_->wrap(uplink->options, batch, ret);
+        e = !e && ret->overflow ? ERR_FULL : e;
+        if (e != ERR_FULL || task->cut || ret->size_max >= PACK_AGAIN_SIZE_MAX) {
+            return e;
+        }
+        size_t size_max = ret->size_max * 2;
+        wire_release(pack, ret);
+        *ret = out_over(malloc(size_max), size_max);
+        if (!ret->data) {
+            return ERR_NOMEM;
+        }
+    }
+}
+
 /* Lays out and wraps one part; its wire bytes go into memory of their own. */
 static enum err build_part(struct pack *pack, struct pack_task *task, uint32_t index,
                            size_t *ret_bad)
@@ -302,19 +332,15 @@ static enum err build_part(struct pack *pack, struct pack_task *task, uint32_t i
     }
     batch.message_count = packed->record_count;
     batch.event_count = packed->event_count;
-    pack->wire.size = 0;
-    pack->wire.overflow = false;
-    e = task->uplink->class_->wrap(task->uplink->options, &batch, &pack->wire);
-    if (e || pack->wire.overflow) {
-        return e ? e : ERR_FULL;
+    struct out wire;
+    e = wrap_part(pack, task, &batch, &wire);
+    packed->wire = e ? NULL : malloc(wire.size ? wire.size : 1);
+    if (packed->wire) {
+        memcpy(packed->wire, wire.data, wire.size);
+        packed->wire_size = wire.size;
     }
-    packed->wire = malloc(pack->wire.size ? pack->wire.size : 1);
-    if (!packed->wire) {
-        return ERR_NOMEM;
-    }
-    memcpy(packed->wire, pack->wire.data, pack->wire.size);
-    packed->wire_size = pack->wire.size;
-    return ERR_OK;
+    wire_release(pack, &wire);
+    return e ? e : packed->wire ? ERR_OK : ERR_NOMEM;
 }
 
 void pack_drop_built(struct pack_task *task)

@@ -3,7 +3,8 @@
  * pack worker, everything else on the loop.
  *
  * Packing is a pure function of the rows, the parcel and the settings: a parcel that is packed
- * again, after a crash too, has the same events in the same records. */
+ * again, after a crash too, has the same events in the same records. Limits of sizes are for the
+ * cut: what was cut once is packed again in any case, though settings have changed. */
 #ifndef WEIR_AGENT_PACK_H
 #define WEIR_AGENT_PACK_H
 
@@ -13,6 +14,9 @@
 #define PACK_RAW_SIZE_MAX (512 * 1024) /* datums of one parcel, unless a single event is larger */
 #define PACK_EVENT_MAX 8192            /* events of one parcel */
 #define PACK_WIRE_SIZE_MAX (1024 * 1024 + 64 * 1024)
+/* A part that is packed again may have grown, by other settings: to as much as all its events with the
+ * most that an uplink has around each. Such memory is taken only when it is needed. */
+#define PACK_AGAIN_SIZE_MAX (64 * PACK_WIRE_SIZE_MAX)
 
 struct pack;
 

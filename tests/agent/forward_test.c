@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/flow.h"
+#include "agent/pack.h"
 #include "tests/agent/scene.h"
 #include "tests/cmocka.h"
 #include "tests/sim/sim.h"
@@ -135,6 +136,50 @@ static void an_event_too_large_for_the_destination_is_set_aside(void **state)
     assert_int_equal(scene->aside[LOW][11], 1);
     assert_non_null(strstr(scene->aside_reason, "larger than the destination takes"));
     assert_int_equal(forward_aside(scene->forward), 1);
+}
+
+/* A parcel is in doubt, and the settings are others in the next life: it goes out as it was cut, for
+ * only so is it told from a copy. */
+static void expect_packed_again(struct scene *scene, uint32_t record_size_max, uint32_t more)
+{
+    struct double_script *script = &scene->scripts[0];
+    script->holds = true;
+    scene_begin(scene);
+    scene_put(scene, LOW, 3000);
+    sim_run_for(10000);
+    assert_int_equal(script->sent_count, 1);
+    struct double_sent first = script->sent[0];
+    assert_true(first.event_count > 10);
+    scene_crash(scene);
+    script->holds = false;
+    script->record_size_max = record_size_max;
+    script->framing = more / first.event_count;
+    for (unsigned i = 0; i < 1000 && script->sent_count < 2; i++) {
+        sim_run_for(10);
+    }
+    assert_int_equal(script->sent_count, 2);
+    const struct double_sent *again = &script->sent[1];
+    assert_true(again->again);
+    assert_int_equal(again->base, first.base);
+    assert_int_equal(again->first, first.first);
+    assert_int_equal(again->last, first.last);
+    assert_int_equal(again->event_count, first.event_count);
+    assert_int_equal(again->size, first.size + (size_t)script->framing * first.event_count);
+    script->record_size_max = 1024 * 1024;
+    script->framing = 0;
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_expect_once(scene, 0, LOW, 1, 3000);
+    assert_int_equal(forward_aside(scene->forward), 0);
+}
+
+static void a_smaller_record_size_is_for_what_is_cut_anew(void **state)
+{
+    expect_packed_again(*state, 50, 0);
+}
+
+static void larger_messages_do_not_hold_up_what_is_in_doubt(void **state)
+{
+    expect_packed_again(*state, 1024 * 1024, 2 * PACK_WIRE_SIZE_MAX);
 }
 
 static void few_events_wait_for_more(void **state)
@@ -464,6 +509,8 @@ int main(void)
         TEST(a_request_on_a_shared_link_is_shorter),
         TEST(a_request_keeps_to_what_the_destination_takes),
         TEST(an_event_too_large_for_the_destination_is_set_aside),
+        TEST(a_smaller_record_size_is_for_what_is_cut_anew),
+        TEST(larger_messages_do_not_hold_up_what_is_in_doubt),
         TEST(few_events_wait_for_more),
         TEST(waiting_ends_when_the_batch_is_full),
         TEST(a_schema_change_ends_a_batch),

@@ -165,12 +165,15 @@ static uint32_t double_place(const struct target *target, struct slice key, uint
 
 static enum err double_wrap(const void *options, const struct batch *batch, struct out *ret)
 {
-    (void)options;
+    uint32_t framing = ((const struct double_script *)options)->framing;
     for (size_t i = 0; i < batch->message_count; i++) {
         const struct message *m = &batch->messages[i];
         out_put_u64_le(ret, m->sequence);
         out_put_u32_le(ret, batch->schema->number);
-        out_put_u32_le(ret, (uint32_t)m->body.size);
+        out_put_u32_le(ret, framing + (uint32_t)m->body.size);
+        for (uint32_t j = 0; j < framing; j++) {
+            out_put_byte(ret, 0);
+        }
         out_put_slice(ret, m->body);
     }
     return ret->overflow || ret->size > batch->target.request_size_max ? ERR_FULL : ERR_OK;

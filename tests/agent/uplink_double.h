@@ -45,6 +45,7 @@ struct double_script {
     uint32_t partition_count;
     uint32_t request_size_max;
     uint32_t record_size_max;
+    uint32_t framing;      /* bytes that a message has in front of it, besides the usual ones */
     enum err target_error; /* what target() says; ERR_OK: it knows */
     bool assign_waits;
     bool holds;          /* batches stay lent until the test answers */
