@@ -122,6 +122,52 @@ static void a_lost_answer_goes_by_the_policy(void **state)
     }
 }
 
+/* What was cut before the service was told of may be larger than a request there. It is not sent, for
+ * that would end the connection each time: what was not sent before is halved, else first goes by
+ * the policy. */
+static void a_batch_of_other_settings_is_halved(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"h"};
+    static char value[401];
+    static const char *values[] = {value};
+    memset(value, 'v', sizeof value - 1);
+    for (unsigned again = 0; again < 2; again++) {
+        struct scene *scene = begin(KAFKA_SERVICE_EVENT_HUBS);
+        struct kafka_options *options = &scene->host.options;
+        struct kafka_options present = *options;
+        options->service = KAFKA_SERVICE_KAFKA;
+        options->message_size_max = 8 * 1024 * 1024;
+        options->compression_level = 0;
+        options->headers_set = (struct option_map){names, values, 1};
+        scene->host.request_size = 8 * 1024 * 1024;
+        lot_cut(&scene->lot, &scene->host, 1, 16000);
+        *options = present;
+        uint32_t p = 0;
+        while (scene->lot.parts[p].batch.wire.size < event_hubs.request_size_max) {
+            p++;
+        }
+        assert_true(lot_assign(&scene->lot));
+        if (again) {
+            host_close(&scene->host);
+            host_open(&scene->host);
+            lot_revive(&scene->lot, &scene->host);
+            lot_send(&scene->lot, p);
+            assert_true(lot_wait(&scene->lot, 60000));
+            assert_int_equal(scene->lot.parts[p].report.result, SEND_REASSIGN);
+            scene->lot.parcel.parts[p].assigned = false;
+            scene->lot.parts[p].batch.again = false;
+            assert_true(lot_assign(&scene->lot));
+        }
+        lot_send(&scene->lot, p);
+        assert_true(lot_wait(&scene->lot, 60000));
+        assert_int_equal(scene->lot.parts[p].report.result, SEND_TOO_LARGE);
+        assert_int_equal(scene_count(scene, WIRE_PRODUCE), 0);
+        assert_int_equal(scene->host.in_doubt, again);
+        scene_end(scene);
+    }
+}
+
 static void redpanda_takes_what_is_sent(void **state)
 {
     (void)state;
@@ -147,6 +193,7 @@ int main(void)
         cmocka_unit_test(it_is_not_plain_kafka),
         cmocka_unit_test(throttling_is_waited_for),
         cmocka_unit_test(a_lost_answer_goes_by_the_policy),
+        cmocka_unit_test(a_batch_of_other_settings_is_halved),
         cmocka_unit_test(redpanda_takes_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,9 +209,11 @@ static void part_build(struct lot *lot, uint32_t index)
     batch->identity = "agent-1/0badcafe";
     batch->lane = host->stream.priority;
     if (count > 0) {
-        lp->memory = malloc(HOST_WIRE_SIZE_MAX);
+        size_t room = host->options.headers_set.count ? 512 * count : 0;
+        room = room > HOST_WIRE_SIZE_MIN ? room : HOST_WIRE_SIZE_MIN;
+        lp->memory = malloc(room);
         assert_non_null(lp->memory);
-        struct out wire = out_over(lp->memory, HOST_WIRE_SIZE_MAX);
+        struct out wire = out_over(lp->memory, room);
         assert_int_equal(kafka_class.wrap(&host->options, batch, &wire), ERR_OK);
         batch->wire = out_slice(&wire);
         batch->wire_memory = lp->memory;

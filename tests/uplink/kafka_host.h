@@ -8,7 +8,7 @@
 struct names;
 
 #define HOST_KEY_COUNT 16
-#define HOST_WIRE_SIZE_MAX (256 * 1024)
+#define HOST_WIRE_SIZE_MIN (256 * 1024) /* memory of a batch; more where headers are large */
 
 struct uplink_host {
     struct loop *loop;

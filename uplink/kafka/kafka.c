@@ -117,12 +117,16 @@ static void headers_put(const struct kafka_options *options, const char *stream,
 
 /* --- where to --- */
 
+uint32_t kafka_service_size(const struct kafka *k)
+{
+    uint32_t around = (uint32_t)(WIRE_HEAD_SIZE_MAX + sizeof k->slots[0].memory);
+    return kafka_service_of(k->options->service)->request_size_max - around;
+}
+
 uint32_t kafka_request_size(const struct kafka *k)
 {
     uint32_t link = uplink_request_size(k->host);
-    uint32_t service = kafka_service_of(k->options->service)->request_size_max;
-    service -= (uint32_t)(WIRE_HEAD_SIZE_MAX +
-                          sizeof k->slots[0].memory); /* what stands around the batches */
+    uint32_t service = kafka_service_size(k);
     return service < link ? service : link;
 }
 

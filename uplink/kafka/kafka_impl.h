@@ -102,7 +102,10 @@ struct kafka {
 
 /* --- kafka.c --- */
 
-/* The most that the batches of one request may have together, for link and service. */
+/* The most that the batches of one request may have together, for the service: with more it ends the
+ * connection. */
+uint32_t kafka_service_size(const struct kafka *k);
+/* The same for link and service. */
 uint32_t kafka_request_size(const struct kafka *k);
 
 /* --- send.c --- */

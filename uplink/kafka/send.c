@@ -9,6 +9,7 @@
 
 #define TRIES_MAX 3
 #define BATCH_LIMIT_MIN 1024
+#define MESSAGE_TOO_LARGE 10 /* as brokers say it */
 
 /* --- batches --- */
 
@@ -428,6 +429,15 @@ static bool batch_stopped(struct kafka *k, struct batch *batch)
     }
     if (open && batch->part->producer_id < 0) {
         kafka_policy(k, batch, "the service tells no copy from the first");
+        return true;
+    }
+    if (batch->wire.size > kafka_service_size(k)) { /* cut under other settings */
+        if (open) {
+            kafka_doubt(k, batch);
+        } else {
+            kafka_end(k, batch, SEND_TOO_LARGE, MESSAGE_TOO_LARGE,
+                      "larger than a request to this service may be");
+        }
         return true;
     }
     int64_t age_ms = kafka_age_ms(k, batch);
