@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, weir, write
+from program import Agent, PATIENCE, check, configuration, finish, free_port, path_of, run, wait_until, weir, write
 
 
 def expect(code, words, *texts, stdin=None, out=False):
@@ -137,7 +137,7 @@ def test_stopping():
     import socket
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = configuration(free_port())
-        config["agent"]["stop_grace"] = "60 s"
+        config["agent"]["stop_grace"] = "10 min"
         config["uplinks"] = {"cloud": {"type": "kafka", "brokers": [f"127.0.0.1:{silent.getsockname()[1]}"], "topic": "t", "linger": "0 s"}}
         config["streams"]["typed"].pop("schema")
         config["streams"]["typed"].pop("key")
@@ -149,7 +149,7 @@ def test_stopping():
         time.sleep(0.3)
         agent.process.send_signal(signal.SIGINT)
         try:
-            code = agent.process.wait(20)
+            code = agent.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             code = "it goes on"
         check("the second signal ends it", code == 0, f"{code} {agent.log()[-500:]}")

@@ -8,19 +8,22 @@ import ssl
 import subprocess
 import time
 
-from program import Agent, check, configuration, finish, free_port, path_of, wait_until
+from program import Agent, PATIENCE, check, configuration, finish, free_port, path_of, wait_until
 
-REQUEST_S = 1.0  # request_timeout
-IDLE_S = 2.0  # idle_timeout
+REQUEST_S = 3.0  # request_timeout of the hasty one
+IDLE_S = 4.0  # idle_timeout
 CONNECTIONS = 8
-SLACK_S = 6.0  # machines that run the tests may be busy
 
-agent = Agent(configuration(free_port(), request_timeout="1 s", idle_timeout="2 s", connection_max=CONNECTIONS,
+agent = Agent(configuration(free_port(), request_timeout="2 min", idle_timeout="4 s", connection_max=CONNECTIONS,
                             body_size_max="12 MiB", memory_max="40 MiB")).start()
+# Where it is the clients that are slow: elsewhere this test may be.
+config = configuration(free_port(), request_timeout="3 s", idle_timeout="4 s", connection_max=CONNECTIONS)
+config["buffer"]["path"] = path_of("hasty", "buffer.db")
+hasty = Agent(config, "hasty.json").start()
 
 
-def connect():
-    return socket.create_connection(("127.0.0.1", agent.port), timeout=20)
+def connect(to=agent):
+    return socket.create_connection(("127.0.0.1", to.port), timeout=PATIENCE)
 
 
 def read_all(s):
@@ -53,8 +56,8 @@ def head(*lines, method="POST", path="/raw"):
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode("latin-1")
 
 
-def still_works(what):
-    status, answer = agent.post("/typed", '{"k": "a", "n": 1}')
+def still_works(what, to=agent):
+    status, answer = to.post("/typed", '{"k": "a", "n": 1}')
     check(f"{what}: the next event is stored", status == 200 and answer["stored"] == 1, str((status, answer)))
 
 
@@ -128,11 +131,11 @@ def test_slow_clients():
             "chunks in drips": (head("Transfer-Encoding: chunked"), b"1\r\nx\r\n")}
     sockets, since = {}, time.monotonic()
     for what, (first, _) in slow.items():
-        sockets[what] = connect()
+        sockets[what] = connect(hasty)
         sockets[what].sendall(first)
-    still_works("slow clients")
+    still_works("slow clients", hasty)
     ended = {}
-    while time.monotonic() - since < REQUEST_S + SLACK_S and len(ended) < len(slow):
+    while time.monotonic() - since < PATIENCE and len(ended) < len(slow):
         for what, s in sockets.items():
             drip = slow[what][1]
             try:
@@ -148,9 +151,9 @@ def test_slow_clients():
         time.sleep(0.1)
     for what, s in sockets.items():
         check(f"{what}: the connection is ended", what in ended, str(ended))
-        check(f"{what}: not before its time", ended.get(what, 9) > REQUEST_S * 0.8, str(ended.get(what)))
+        check(f"{what}: not before its time", ended.get(what, PATIENCE) > REQUEST_S * 0.8, str(ended.get(what)))
         s.close()
-    still_works("after slow clients")
+    still_works("after slow clients", hasty)
 
 
 def test_a_client_that_never_reads():
@@ -170,22 +173,20 @@ def test_a_client_that_never_reads():
 
 
 def test_too_many_connections():
-    crowd = [connect() for _ in range(CONNECTIONS * 4)]
-    since = time.monotonic()
-    still_works("too many connections")
-    check("their turn came when the silent ones were ended", time.monotonic() - since < 4 * REQUEST_S + SLACK_S, str(time.monotonic() - since))
+    crowd = [connect(hasty) for _ in range(CONNECTIONS * 4)]
+    still_works("too many connections", hasty) # its turn comes when the silent ones are ended
     for s in crowd:
         s.close()
-    still_works("after too many connections")
+    still_works("after too many connections", hasty)
 
 
 def test_idle_connection():
     with connect() as s:
+        since = time.monotonic()
         s.sendall(head("Content-Length: 1") + b"x")
         s.recv(4096)
-        since = time.monotonic()
         rest = read_all(s)
-        check("an idle connection is closed", rest == b"" and IDLE_S * 0.5 < time.monotonic() - since < IDLE_S + SLACK_S, str(rest))
+        check("an idle connection is closed", rest == b"" and IDLE_S * 0.5 < time.monotonic() - since < PATIENCE, str(rest))
 
 
 def test_doubtful_requests():
@@ -255,7 +256,7 @@ def test_over_tls():
     key, certificate = path_of("key.pem"), path_of("certificate.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=localhost",
                     "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    config = configuration(free_port(), token="t0ken", request_timeout="1 s", tls={"certificate": certificate, "key": key})
+    config = configuration(free_port(), token="t0ken", idle_timeout="4 s", tls={"certificate": certificate, "key": key})
     config["drivers"]["post"]["listen"] = config["drivers"]["post"]["listen"].replace("127.0.0.1", "0.0.0.0")
     config["buffer"]["path"] = path_of("t", "buffer.db")
     other = Agent(config, "tls.json").start()
@@ -263,7 +264,7 @@ def test_over_tls():
     context.check_hostname = False
 
     def ask_tls(*pieces):
-        with context.wrap_socket(socket.create_connection(("127.0.0.1", other.port), timeout=20)) as s:
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", other.port), timeout=PATIENCE)) as s:
             try:
                 for piece in pieces:
                     s.sendall(piece)
@@ -281,7 +282,7 @@ def test_over_tls():
     check("TLS with its token", status_of(ask_tls(head("Content-Length: 1", token, close) + b"1")) == 200)
     check("without", status_of(ask_tls(head("Content-Length: 1", close) + b"1")) == 401)
     check("with another", status_of(ask_tls(head("Content-Length: 1", "Authorization: Bearer t0ke", close) + b"1")) == 401)
-    with socket.create_connection(("127.0.0.1", other.port), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", other.port), timeout=PATIENCE) as s:
         s.sendall(head("Content-Length: 1", token, close) + b"1")
         check("no TLS spoken", status_of(read_all(s)) == 0)
     for i in range(5):
@@ -304,5 +305,5 @@ test_doubtful_requests()
 test_other_requests()
 test_counted()
 test_over_tls()
-check("it ends in order", agent.stop() == 0, agent.log()[-500:])
+check("it ends in order", agent.stop() == 0 and hasty.stop() == 0, agent.log()[-500:])
 finish()

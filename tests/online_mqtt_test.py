@@ -6,12 +6,12 @@ import json
 import socket
 import threading
 
-from program import check, finish, path_of, run, write
+from program import PATIENCE, check, finish, path_of, run, write
 
 FILTERS = ["site/+/temp", "$share/group/site/#"]
 listener = socket.create_server(("127.0.0.1", 0))
 port = listener.getsockname()[1]
-script, seen = {}, []
+script, seen, threads = {}, [], []
 
 
 def packet(connection):
@@ -46,7 +46,8 @@ def serve(connection):
 def accept():
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(connection,), daemon=True).start()
+        threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
+        threads[-1].start()
 
 
 def ask(connack, suback=(), **options):
@@ -57,6 +58,9 @@ def ask(connack, suback=(), **options):
     config = {"buffer": {"path": path_of("never", "buffer.db")}, "streams": {"s": {}}, "uplinks": {"f": {"type": "file", "path": path_of("out")}},
               "drivers": {"b": {"type": "mqtt", "url": f"mqtt://127.0.0.1:{port}", "stream": "s", "topics": FILTERS, **options}}}
     r = run("check", "--online", "--json", write("mqtt.json", json.dumps(config)))
+    for thread in threads: # what it sent last may not have been looked at yet
+        thread.join(PATIENCE)
+    threads.clear()
     try:
         found = {(f["level"], f["path"].removeprefix("$.drivers.b."), f["what"].replace(f" 127.0.0.1:{port}", "")): f["text"]
                  for f in json.loads(r.stdout)["findings"]}

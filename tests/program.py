@@ -7,12 +7,15 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
+import free_ports     # noqa: E402
+
+PATIENCE = 120      # seconds for anything that takes one on an idle machine
 weir = sys.argv[1]
 work = tempfile.mkdtemp(prefix="weir-program.")
 failures = []
@@ -39,7 +42,7 @@ def path_of(*names):
 
 
 def run(*words, stdin=None, env=None):
-    return subprocess.run([weir, *words], capture_output=True, text=True, input=stdin, timeout=60, env=env)
+    return subprocess.run([weir, *words], capture_output=True, text=True, input=stdin, timeout=PATIENCE, env=env)
 
 
 def write(name, text, mode=None):
@@ -52,17 +55,16 @@ def write(name, text, mode=None):
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    return free_ports.find(1)
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=PATIENCE):
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
+    while not condition():
+        if time.monotonic() > until:
+            return False
         time.sleep(0.05)
-    return False
+    return True
 
 
 def typed_schema():
@@ -105,7 +107,7 @@ class Agent:
             return f.read()
 
     def post(self, path, body, headers={}):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         text = answer.read()
@@ -123,4 +125,4 @@ class Agent:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)

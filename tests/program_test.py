@@ -7,9 +7,8 @@ import json
 import os
 import subprocess
 import threading
-import time
 
-from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, weir, work, write
+from program import Agent, PATIENCE, check, configuration, finish, free_port, path_of, run, wait_until, weir, work, write
 
 
 def test_usage():
@@ -126,10 +125,9 @@ def test_killed_and_once(agent):
         listing = run("buffer", "ls", "--buffer", os.path.join(work, "d", "buffer.db"), "--json")
         check("the buffer of a stopped agent", listing.returncode == 0 and json.loads(listing.stdout)["streams"], listing.stderr)
         agent.start()
-    until = time.monotonic() + 30
-    while time.monotonic() < until and agent.status()["backlog"]:
-        time.sleep(0.1)
-    time.sleep(3) # the last file is finished by its age
+    check("all is delivered", wait_until(lambda: not agent.status()["backlog"]), str(agent.status()["backlog"]))
+    # The last file is finished by its age.
+    check("and the files are finished", wait_until(lambda: not glob.glob(os.path.join(work, "out", "**", "*.part"), recursive=True)))
     check("SIGTERM ends in order", agent.stop() == 0)
     events = read_out()
     check("every acknowledged event", set(acknowledged) <= set(events), str(sorted(set(acknowledged) - set(events))[:5]))
@@ -152,7 +150,7 @@ def test_a_buffer_in_use():
     starter.start()
     waiting = "Waiting for it, 10 s at most"
     check("it waits, and says so", wait_until(lambda: waiting in late.log()), late.log())
-    check("the reader gets all", len(reader.stdout.readlines()) == 3999 and reader.wait(30) == 0)
+    check("the reader gets all", len(reader.stdout.readlines()) == 3999 and reader.wait(PATIENCE) == 0)
     starter.join()
     check("said once", late.log().count(waiting) == 1 and "another process has it open" in late.log(), late.log())
     check("what is read while it runs comes from it", len(late.stored("raw")) == 4000)

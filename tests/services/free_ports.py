@@ -16,14 +16,13 @@ def free(first, count):
     return True
 
 
-def main():
-    count = int(sys.argv[1])
+def find(count):
     for _ in range(1000):
         first = random.randrange(LOW, HIGH - count)
         if free(first, count):
-            print(first)
-            return
+            return first
     sys.exit(f"free_ports.py: no {count} free ports in a row between {LOW} and {HIGH}")
 
 
-main()
+if __name__ == "__main__":
+    print(find(int(sys.argv[1])))

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "ports/clock.h"
 #include "tests/cmocka.h"
 #include "tests/drivers/host_double.h"
 #include "uplink/file/file.h"
@@ -296,6 +297,27 @@ void find(const char *folder, struct found *found)
         }
     }
     closedir(dir);
+}
+
+void wait_finished(struct fixture *f, unsigned files)
+{
+    uint64_t end_ms = clock_monotonic_ms() + HOST_WAIT_MS;
+    struct found found;
+    do {
+        assert_true(clock_monotonic_ms() < end_ms);
+        assert_int_equal(loop_turn(f->loop, 100), ERR_OK);
+        found = (struct found){0};
+        find(f->folder, &found);
+    } while (found.parts > 0 || found.files < files);
+}
+
+void wait_fault(struct fixture *f, const char *text)
+{
+    uint64_t end_ms = clock_monotonic_ms() + HOST_WAIT_MS;
+    while (text[0] ? !strstr(f->host.fault, text) : f->host.fault[0] != 0) {
+        assert_true(clock_monotonic_ms() < end_ms);
+        assert_int_equal(loop_turn(f->loop, 100), ERR_OK);
+    }
 }
 
 void expect_each_once(struct fixture *f, uint64_t count)

@@ -61,6 +61,10 @@ struct found {
 };
 
 void find(const char *folder, struct found *found);
+/* Until every file is finished, and there are so many. */
+void wait_finished(struct fixture *f, unsigned files);
+/* Until the fault says `text`; with "", until there is none. */
+void wait_fault(struct fixture *f, const char *text);
 /* Events 0..count-1 are there once, and every file is finished. */
 void expect_each_once(struct fixture *f, uint64_t count);
 

@@ -15,7 +15,8 @@
 
 #define PARTITIONS 4
 #define PASSWORD "the-right-secret"
-#define WATCHED_MS 3000 /* how long the trouble is watched */
+#define WATCHED_S 10  /* how long the trouble is looked at, at most */
+#define WAIT_MS 60000 /* for what comes at once on a machine that is idle */
 
 /* The monotonic clock jumps over the pauses. */
 static uint64_t jumped_us;
@@ -185,9 +186,15 @@ static uint64_t log_count(const struct scene *scene)
     return count;
 }
 
-static void check_text(const char *text, const struct trouble *trouble)
+static void check_text(struct scene *scene, const struct trouble *trouble)
 {
+    const char *text = scene->host.fault.text;
+    uint64_t end_ms = __real_clock_monotonic_ms() + WAIT_MS;
     for (size_t i = 0; i < ARRAY_COUNT(trouble->says) && trouble->says[i]; i++) {
+        while (!strstr(text, trouble->says[i]) && __real_clock_monotonic_ms() < end_ms) {
+            assert_null(strstr(text, PASSWORD));
+            host_run(&scene->host, 10);
+        }
         if (!strstr(text, trouble->says[i])) {
             fail_msg("\"%s\" does not say \"%s\"", text, trouble->says[i]);
         }
@@ -201,13 +208,14 @@ static void run(const struct trouble *trouble)
     assert_non_null(scene);
     scene_begin(scene, trouble);
     lot_cut(&scene->first, &scene->host, 1, 40);
-    assert_true(lot_deliver(&scene->first, 5000));
+    assert_true(lot_deliver(&scene->first, WAIT_MS));
     lot_cut(&scene->second, &scene->host, 41, 40);
     assert_true(lot_assign(&scene->second));
+    uint64_t began_ms = clock_monotonic_ms();
     scene_switch(scene, &trouble->bad, scene->tls[1]);
     host_run(&scene->host, 50);
     lot_send_all(&scene->second);
-    assert_true(lot_wait(&scene->second, WATCHED_MS)); /* given back, to be tried again */
+    assert_true(lot_wait(&scene->second, WAIT_MS)); /* given back, to be tried again */
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         const struct lot_part *part = &scene->second.parts[p];
         if (part->tries > 0) {
@@ -216,15 +224,17 @@ static void run(const struct trouble *trouble)
             scene->second.parts[p].report.result = SEND_RETRY; /* after whatever pause */
         }
     }
-    check_text(scene->host.fault.text, trouble);
+    check_text(scene, trouble);
     host_run(&scene->host, 500);
     uint64_t attempts = kafka_server_attempts(scene->server, 0);
-    assert_in_range(attempts, 1, trouble->attempts_max);
+    uint64_t took_s = (clock_monotonic_ms() - began_ms) / 1000;
+    uint64_t late_s = took_s > WATCHED_S ? took_s - WATCHED_S : 0; /* on a machine that is busy */
+    assert_in_range(attempts, 1, trouble->attempts_max + late_s);
     assert_int_equal(log_count(scene), 40);
     scene_switch(scene, &trouble->good, scene->tls[0]);
     jumped_us += UINT64_C(61) * 1000000;
     host_run(&scene->host, 10);
-    assert_true(lot_deliver(&scene->second, 10000));
+    assert_true(lot_deliver(&scene->second, WAIT_MS));
     assert_string_equal(scene->host.fault.text, "");
     assert_int_equal(log_count(scene), 80);
     scene_end(scene);

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports/clock.h"
 #include "ports/http.h"
 #include "ports/names.h"
 #include "ports/stream.h"
 #include "tests/uplink/kafka_host.h"
 
 #define CONNECTION_MAX 16
+#define WAIT_MS 60000 /* for what comes at once on a machine that is idle */
 
 struct server {
     struct listener *listener;
@@ -246,7 +248,11 @@ static void outages_are_waited_out(void **state)
     scene->server.answer_count = 3;
     assert_int_equal(registry_prefix(scene->registry, "t", &scene->host.schema, prefix, &why),
                      ERR_AGAIN);
-    host_run(&scene->host, 300);
+    uint64_t end_ms = clock_monotonic_ms() + WAIT_MS;
+    while (!registry_fault(scene->registry) && clock_monotonic_ms() < end_ms) {
+        assert_int_equal(loop_turn(scene->loop, 10), ERR_OK);
+    }
+    assert_non_null(registry_fault(scene->registry));
     assert_non_null(strstr(registry_fault(scene->registry)->text, "503"));
     assert_int_equal(ask(scene, prefix, &why), ERR_OK);
     assert_memory_equal(prefix, "\0\0\0\0\1", 5);
@@ -296,7 +302,7 @@ static void a_pause_that_is_asked_for_is_made(void **state)
                      ERR_AGAIN);
     uint64_t began_ms = loop_now_ms(scene->loop);
     assert_int_equal(ask(scene, prefix, &why), ERR_OK);
-    assert_in_range(loop_now_ms(scene->loop) - began_ms, 2000, 10000);
+    assert_in_range(loop_now_ms(scene->loop) - began_ms, 2000, WAIT_MS);
     assert_int_equal(scene->server.request_count, 2);
     scene_end(scene);
 }
