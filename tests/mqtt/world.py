@@ -13,6 +13,7 @@ from observer import Observer
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVICES = os.path.join(os.path.dirname(HERE), "services")
 PATIENCE = 120      # seconds for anything that takes one on an idle machine
+os.environ["WEIR_TEST_OWNER"] = str(os.getpid())        # no broker outlives this process
 
 
 def wait_for(what, condition, seconds=PATIENCE, pause=0.01):
