@@ -51,7 +51,7 @@ start() {                                            # topics are made when they
 }
 
 for version in $versions; do
-  port=$(python3 "$services/free_ports.py" 10)
+  port=$(python3 "$services/free_ports.py" 30)                 # of three nodes
   start "$version"
   again="'$kafka' resume '$at' >/dev/null"
   restart="'$kafka' stop '$at' >/dev/null && $again"
@@ -81,4 +81,16 @@ for version in $versions; do
   check expired 'ok=2 again=0 refused=0 in_doubt=0 *' 400 0 --between "$restart" --age 25 --read 1048576
   check unread 'ok=0 again=0 refused=2 in_doubt=2 *' 400 200 --between "$restart" --age 25
   "$kafka" stop "$at" >/dev/null
+
+  # The leader dies between send and resend: another node leads, and knows the last five batches of a producer.
+  start "$version-three" nodes=3
+  for dies in 2 3; do                                # the node that is asked first stays
+    topic=moved later=0 other=$((5 - dies))
+    [ "$dies" = 2 ] || topic=moved-later later=1
+    "$kafka" tool "$at" $tool.TopicCommand --create --topic $topic --config min.insync.replicas=2 \
+      --replica-assignment "$dies:$other:1,$dies:1:$other" >/dev/null
+    mend="'$kafka' resume '$at' $dies >/dev/null" \
+      check $topic 'ok=2 again=2 *in_doubt=0 *' $((400 + 40 * later)) 0 --between "'$kafka' kill9 '$at' $dies" --later $later
+  done
+  "$kafka" kill9 "$at"
 done
