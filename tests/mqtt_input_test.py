@@ -6,31 +6,28 @@ import glob
 import json
 import os
 import subprocess
+import sys
 
 from program import Agent, PATIENCE, check, configuration, finish, path_of, run, wait_until
 
-here = os.path.dirname(os.path.abspath(__file__))
-service = os.path.join(here, "services", "mosquitto.sh")
-first = int(subprocess.run(["python3", os.path.join(here, "services", "free_ports.py"), "4"], capture_output=True, text=True, check=True).stdout)
-open_dir, closed_dir = path_of("open"), path_of("closed")
-os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
+from services import MqttBroker, free_ports       # noqa: E402
+
+first = free_ports(4)
+broker, guarded = MqttBroker(path_of("open"), first), MqttBroker(path_of("closed"), first + 2)
 os.environ["http_proxy"] = os.environ["HTTP_PROXY"] = "http://127.0.0.1:1"
 os.environ["PAHO_C_CLIENT_USE_HTTP_PROXY"] = "TRUE"
 
 
-def broker(*words):
-    subprocess.run([service, *words], check=True)
-
-
-broker("start", open_dir, str(first), "mtls")
-broker("start", closed_dir, str(first + 2), "auth")
+broker.start("mtls")
+guarded.start("auth")
 
 
 def publish(topic, text, *words):
     subprocess.run(["mosquitto_pub", "-p", str(first), "-t", topic, "-q", "1", *words, "-s"], input=text.encode(), check=True, timeout=PATIENCE)
 
 
-tls = os.path.join(open_dir, "tls")
+tls = os.path.join(broker.dir, "tls")
 ca, other = os.path.join(tls, "ca.pem"), os.path.join(tls, "other-ca.pem")
 own = {"certificate": os.path.join(tls, "client.pem"), "key": os.path.join(tls, "client.key")}
 plain, secure = f"mqtt://127.0.0.1:{first}", f"mqtts://localhost:{first + 1}"
@@ -100,9 +97,9 @@ received("old", before["old"]["received"] + 1)
 received("good", before["good"]["received"] + 1)
 
 # The broker stops and starts: what was published meanwhile, by its own word, comes.
-broker("stop", open_dir)
+broker.stop()
 check("its end is told", wait_until(lambda: drivers()["routed"]["fault"]), json.dumps(drivers()["routed"]))
-broker("resume", open_dir)
+broker.resume()
 publish("site/c/temp", '{"n":4}')
 received("routed", before["routed"]["received"] + 3)
 check("it is well again", wait_until(lambda: drivers()["routed"]["fault"] is None), json.dumps(drivers()["routed"]))
@@ -123,6 +120,6 @@ check("fields of topic, payload and properties", all(w in typed for w in ('"k":"
 raw = delivered("raw")
 check("retained is said", "mqtt state/door (retained)" in raw, raw[:500])
 check("no password in the log", "weir-secret" not in agent.log())
-for directory in (open_dir, closed_dir):
-    broker("stop", directory)
+broker.stop()
+guarded.stop()
 finish()

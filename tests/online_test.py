@@ -8,54 +8,38 @@ import re
 import subprocess
 import sys
 import threading
-import urllib.request
 
-SERVICES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "services")
-try:
-    from confluent_kafka import Consumer, TopicPartition
-    from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, NewTopic, ResourcePatternType, ResourceType
-except ImportError:
-    python = subprocess.run([os.path.join(SERVICES, "readers.sh"), "kafka"], check=True, capture_output=True, text=True).stdout.strip()
-    os.execv(python, [python, *sys.argv])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
+import services                     # noqa: E402
+from services import PATIENCE       # noqa: E402
+services.need_kafka_client()
+from confluent_kafka import Consumer, TopicPartition  # noqa: E402
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType  # noqa: E402
+from program import Agent, check, finish, free_port, path_of, run, wait_until, write  # noqa: E402
 
-from program import Agent, check, finish, free_port, path_of, run, wait_until, write
-
-PATIENCE = 180
 VERSIONS = ["2.8.2", "3.9.2", "4.4.0"] if os.environ.get("WEIR_LONG") == "1" else ["4.4.0"]
 SCHEMA = {"type": "record", "name": "Typed", "fields": [{"name": "n", "type": "long"}, {"name": "t", "type": "string"}]}
 OLDER = {"type": "record", "name": "Typed", "fields": [{"name": "n", "type": "string"}]}
 TOPICS = {"good": {}, "short": {"retention.ms": "3600000"}, "small": {"max.message.bytes": "300000"}, "denied": {}, "unread": {}, "closed": {},
           "changed": {}, "compacted": {"cleanup.policy": "compact"}}
-os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
 
 
-def ports(count):
-    return int(subprocess.run(["python3", os.path.join(SERVICES, "free_ports.py"), str(count)], check=True, capture_output=True, text=True).stdout)
-
-
-class Kafka:
+class Kafka(services.Kafka):
     def __init__(self, version, port):
-        self.directory, self.port, self.version = path_of("kafka-" + version), port, version
-        subprocess.run([os.path.join(SERVICES, "kafka.sh"), "start", version, self.directory, str(port), "both", "acl"], check=True,
-                       stdout=subprocess.DEVNULL)
-        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
-        for made in admin.create_topics([NewTopic(name, 2, 1, config=config) for name, config in TOPICS.items()]).values():
-            made.result(PATIENCE)
+        super().__init__(path_of("kafka-" + version), version, port)
+        self.start("both", "acl")
+        self.create(TOPICS)
         rights = {name: ["WRITE", "READ", "DESCRIBE_CONFIGS"] for name in TOPICS}
         rights |= {"denied": ["DESCRIBE", "DESCRIBE_CONFIGS"], "unread": ["WRITE"], "closed": []}
         bindings = [AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:weir", "*", AclOperation[operation], AclPermissionType.ALLOW)
                     for topic, operations in rights.items() for operation in operations]
-        for made in admin.create_acls(bindings).values():
+        for made in self.admin.create_acls(bindings).values():
             made.result(PATIENCE)
-        self.admin = admin
-        user = AdminClient({"bootstrap.servers": f"127.0.0.1:{port + 1}", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
-                            "sasl.username": "weir", "sasl.password": "weir-secret", "log_level": 0})
+        user = self.admin_of(f"127.0.0.1:{port + 1}", **{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+                                                         "sasl.username": "weir", "sasl.password": "weir-secret"})
         # The rights of a topic come into force together, those of different topics one after the other.
         if not wait_until(lambda: set(user.list_topics(timeout=30).topics) >= set(TOPICS) - {"closed"}, PATIENCE):
             raise SystemExit("the ACLs do not come into force")
-
-    def stop(self):
-        subprocess.run([os.path.join(SERVICES, "kafka.sh"), "kill9", self.directory], check=True, stdout=subprocess.DEVNULL)
 
     def records(self):
         consumer = Consumer({"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": "g", "log_level": 0})
@@ -65,24 +49,15 @@ class Kafka:
 
     def uplink(self, stream, **options):
         """Reached by SASL_SSL, everything right."""
-        return {"type": "kafka", "brokers": [f"localhost:{self.port + 3}"], "streams": [stream], "tls": {"ca": self.directory + "/tls/ca.pem"},
+        return {"type": "kafka", "brokers": [f"localhost:{self.port + 3}"], "streams": [stream], "tls": {"ca": self.dir + "/tls/ca.pem"},
                 "sasl": {"mechanism": "PLAIN", "user": "weir", "password": "weir-secret"}, **options}
 
 
-class Registry:
-    def __init__(self, port):
-        self.directory, self.url = path_of("registry"), f"http://127.0.0.1:{port}/apis/ccompat/v7"
-        subprocess.run([os.path.join(SERVICES, "registry.sh"), "start", self.directory, str(port)], check=True, stdout=subprocess.DEVNULL)
-        self.ask("/subjects/changed-value/versions", {"schema": json.dumps(OLDER)})
-
-    def ask(self, path, body=None):
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body else None,
-                                         {"Content-Type": "application/vnd.schemaregistry.v1+json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    def stop(self):
-        subprocess.run([os.path.join(SERVICES, "registry.sh"), "stop", self.directory], check=True, stdout=subprocess.DEVNULL)
+def start_registry(port):
+    registry = services.Registry(path_of("registry"), port)
+    registry.start()
+    registry.register("changed-value", OLDER)
+    return registry
 
 
 def configuration(uplinks, streams=None, drivers=None):
@@ -142,7 +117,7 @@ def test_mistakes(kafka, registry):
     expect("one of two", kafka.uplink("good", brokers=["localhost:1", at]), ("warning", "brokers[0]", "connection to localhost:1", "refused"), code=0)
     expect("an unknown name", kafka.uplink("good", brokers=["nowhere.invalid:9093"]), ("error", "brokers[0]", "name of nowhere.invalid:9093", "check the name"))
     expect("a wrong CA", kafka.uplink("good", tls={"ca": path_of("certs", "other-ca.pem")}), ("error", "tls", "TLS with " + at, "set tls.ca"))
-    expect("a wrong name", kafka.uplink("good", tls={"ca": kafka.directory + "/tls/ca.pem", "server_name": "elsewhere"}),
+    expect("a wrong name", kafka.uplink("good", tls={"ca": kafka.dir + "/tls/ca.pem", "server_name": "elsewhere"}),
            ("error", "tls", "TLS with " + at, "not for the name elsewhere"))
     expect("no verification", kafka.uplink("good", tls={"insecure": True}), ("warning", "tls.insecure", "certificate of " + at, "not verified"),
            ("warning", "tls.insecure", f"certificate of 127.0.0.1:{kafka.port + 3}", "not verified"), code=0)
@@ -204,23 +179,24 @@ def test_drivers():
 
 def test_mqtt():
     """A real mosquitto; an agent is connected meanwhile, and is not disturbed."""
-    broker, port = path_of("mosquitto"), ports(2)
-    subprocess.run([os.path.join(SERVICES, "mosquitto.sh"), "start", broker, str(port), "tls", "auth"], check=True, stdout=subprocess.DEVNULL)
+    broker = services.MqttBroker(path_of("mosquitto"))
+    port, ca = broker.port, broker.dir + "/tls/ca.pem"
+    broker.start("tls", "auth")
     right = {"type": "mqtt", "url": f"mqtts://localhost:{port + 1}", "stream": "good", "topics": ["site/#"], "user": "weir", "password": "weir-secret",
-             "tls": {"ca": broker + "/tls/ca.pem"}}
+             "tls": {"ca": ca}}
     files = {"files": {"type": "file", "path": path_of("out"), "streams": ["good"]}}
     config = configuration(files, drivers={"b": right})
     config["buffer"]["path"] = path_of("agent-mqtt", "buffer.db")
     agent = Agent(config).start()
 
     def logins():
-        with open(broker + "/log") as f:
+        with open(broker.dir + "/log") as f:
             return len(re.findall("New client connected from [^ ]+ as weir-t-b ", f.read()))
     check("the agent is connected", wait_until(lambda: logins() == 1), str(logins()))
     for what, options, bad in [
             ("all is well", {}, None), ("3.1.1", {"protocol": "3.1.1"}, None),
             ("a wrong password", {"password": "guess-7"}, ("user", f"login at localhost:{port + 1}", "not authorized")),
-            ("a wrong CA", {"tls": {"ca": broker + "/tls/other-ca.pem"}}, ("tls", f"TLS with localhost:{port + 1}", "set tls.ca")),
+            ("a wrong CA", {"tls": {"ca": broker.dir + "/tls/other-ca.pem"}}, ("tls", f"TLS with localhost:{port + 1}", "set tls.ca")),
             ("a wrong port", {"url": "mqtts://localhost:1"}, ("url", "connection to localhost:1", "refused")),
             ("TLS forgotten", {"url": f"mqtt://localhost:{port + 1}", "tls": None}, ("url", f"login at localhost:{port + 1}", "mqtt:// or mqtts://"))]:
         driver = {key: value for key, value in {**right, **options}.items() if value is not None}
@@ -235,13 +211,13 @@ def test_mqtt():
         check(f"mqtt, {what}: no password", "guess-7" not in str(found) and "weir-secret" not in str(found))
     check("and stays connected", logins() == 1 and agent.status()["drivers"]["b"]["fault"] is None, str(agent.status()["drivers"]["b"]))
     agent.stop()
-    subprocess.run([os.path.join(SERVICES, "mosquitto.sh"), "stop", broker], check=True, stdout=subprocess.DEVNULL)
+    broker.stop()
 
 
 def main():
-    subprocess.run([os.path.join(SERVICES, "certs.sh"), path_of("certs")], check=True, capture_output=True)
-    registries, first = [], ports(10 * len(VERSIONS) + 1)
-    starting = threading.Thread(target=lambda: registries.append(Registry(first)))
+    services.service("certs.sh", path_of("certs"))
+    registries, first = [], services.free_ports(10 * len(VERSIONS) + 1)
+    starting = threading.Thread(target=lambda: registries.append(start_registry(first)))
     starting.start()
     for i, version in enumerate(VERSIONS):
         kafka = Kafka(version, first + 1 + 10 * i)
@@ -252,8 +228,8 @@ def main():
         test_mistakes(kafka, registries[0])
         check(f"Kafka {version}: nothing was sent", kafka.records() == 0)
         check(f"Kafka {version}: no topic was made", {t for t in kafka.admin.list_topics(timeout=30).topics if not t.startswith("__")} == set(TOPICS))
-        kafka.stop()
-    check("nothing was registered", registries[0].ask("/subjects") == ["changed-value"], str(registries[0].ask("/subjects")))
+        kafka.end()
+    check("nothing was registered", registries[0].subjects() == ["changed-value"], str(registries[0].subjects()))
     registries[0].stop()
     test_drivers()
     test_mqtt()

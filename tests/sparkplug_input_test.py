@@ -4,14 +4,17 @@ usage: sparkplug_input_test.py WEIR"""
 import json
 import os
 import subprocess
+import sys
 
-from program import Agent, PATIENCE, check, finish, free_port, path_of, wait_until
+from program import Agent, PATIENCE, check, finish, path_of, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLES = os.path.join(ROOT, "config", "examples")
-SERVICE = os.path.join(ROOT, "tests", "services", "mosquitto.sh")
-os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
-broker_dir, port = path_of("broker"), free_port()
+sys.path.insert(0, os.path.join(ROOT, "tests", "services"))
+from services import MqttBroker       # noqa: E402
+
+broker = MqttBroker(path_of("broker"))
+port = broker.port
 
 
 def payload(name):
@@ -30,7 +33,7 @@ def without_name_of_union(value):
     return value
 
 
-subprocess.run(["bash", SERVICE, "start", broker_dir, str(port)], check=True, stdout=subprocess.DEVNULL)
+broker.start()
 with open(os.path.join(EXAMPLES, "sparkplug.json")) as f:
     config = json.load(f)
 config["buffer"]["path"] = path_of("d", "buffer.db")
@@ -64,5 +67,5 @@ check("metrics have names and values", shown == [
     (None, {"long": 4294967290}, None), ("Temperature", None, 500)], str(shown))
 reasons = [a["reason"] for a in agent.aside()]
 check("what is no payload is set aside with its reason", len(reasons) == 1 and "not a Sparkplug B payload" in reasons[0], str(reasons))
-subprocess.run(["bash", SERVICE, "stop", broker_dir], stdout=subprocess.DEVNULL)
+broker.stop()
 finish()

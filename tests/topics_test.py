@@ -9,29 +9,20 @@ import subprocess
 import sys
 import time
 
-SERVICES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "services")
-try:
-    from confluent_kafka import Consumer, TopicPartition
-    from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
-except ImportError:
-    python = subprocess.run([os.path.join(SERVICES, "readers.sh"), "kafka"], check=True, capture_output=True, text=True).stdout.strip()
-    os.execv(python, [python, *sys.argv])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
+import services                     # noqa: E402
+from services import PATIENCE       # noqa: E402
+services.need_kafka_client()
+from confluent_kafka import Consumer, TopicPartition  # noqa: E402
+from confluent_kafka.admin import ConfigResource, ResourceType  # noqa: E402
+from program import Agent, check, finish, free_port, path_of, run, wait_until, write  # noqa: E402
 
-from program import Agent, check, finish, free_port, path_of, run, wait_until, write
-
-PATIENCE = 180
 VERSIONS = ["2.8.2", "3.9.2", "4.4.0"] if os.environ.get("WEIR_LONG") == "1" else ["4.4.0"]
 COMPACT = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"}
 TOPICS = {"here": {}, "devices": COMPACT, "small": {"max.message.bytes": "20000"}, "told": {"max.message.bytes": "20000"}, "large": {}}
 DEVICE = {"type": "record", "name": "Device", "fields": [
     {"name": "id", "type": ["null", "string"]}, {"name": "n", "type": "long"}, {"name": "gone", "type": ["null", "boolean"], "default": None}]}
 SIZED = 1500  # events of 400 bytes for the topics of different sizes
-os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
-
-
-def ports(count):
-    return int(subprocess.run(["python3", os.path.join(SERVICES, "free_ports.py"), str(count)], check=True, capture_output=True, text=True).stdout)
-
 
 def has_ipv6():
     try:
@@ -41,30 +32,23 @@ def has_ipv6():
         return False
 
 
-class Kafka:
+class Kafka(services.Kafka):
     """A listener on 127.0.0.1 and, where the machine has it, one on ::1, each told to those who come by it."""
 
     def __init__(self, version, port, port6):
-        self.directory, self.port, self.port6 = path_of("kafka-" + version), port, port6
+        super().__init__(path_of("kafka-" + version), version, port)
+        self.port6 = port6
         both = f"PLAINTEXT://127.0.0.1:{port}" + (f",SIX://[::1]:{port6}" if port6 else "")
         controller = "" if version.startswith("2.") else f",CONTROLLER://127.0.0.1:{port + 4}"
-        self.sh("start", version, self.directory, str(port), f"listeners={both}{controller}", f"advertised.listeners={both}",
-                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SIX:PLAINTEXT,CONTROLLER:PLAINTEXT", "broker.rack=rack-9",
-                "log.cleaner.backoff.ms=200", "log.retention.check.interval.ms=1000")
-        self.admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
-        self.create({name: config for name, config in TOPICS.items()})
-
-    def sh(self, verb, *words):
-        subprocess.run([os.path.join(SERVICES, "kafka.sh"), verb, *words], check=True, stdout=subprocess.DEVNULL)
-
-    def create(self, topics):
-        for made in self.admin.create_topics([NewTopic(name, 2, 1, config=config) for name, config in topics.items()]).values():
-            made.result(PATIENCE)
+        self.start(f"listeners={both}{controller}", f"advertised.listeners={both}",
+                   "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SIX:PLAINTEXT,CONTROLLER:PLAINTEXT", "broker.rack=rack-9",
+                   "log.cleaner.backoff.ms=200", "log.retention.check.interval.ms=1000")
+        self.create(TOPICS)
 
     def restart_creating(self):
-        with open(os.path.join(self.directory, "1", "server.properties"), "a") as f:
+        with open(os.path.join(self.dir, "1", "server.properties"), "a") as f:
             f.write("auto.create.topics.enable=true\n")
-        self.sh("resume", self.directory)
+        self.run("resume")
 
     def setting(self, topic, name):
         resource = ConfigResource(ResourceType.TOPIC, topic)
@@ -205,7 +189,7 @@ def test_tombstones(kafka, agent):
     check("b stays", states(kafka).get("b") == [True], str(states(kafka)))
     check("a tombstone has its key, its headers, and no value", [m.headers()[1] for m in kafka.read("devices") if m.value() is None]
           == [("site", b"plant/gate-7")])
-    kafka.sh("kill9", kafka.directory)
+    kafka.run("kill9")
     device(agent, id="c", n=1)
     device(agent, id="c", n=2, gone=True)
     device(agent, id="d", n=1)
@@ -246,14 +230,14 @@ def run_with(version, port, port6):
     test_tombstones(kafka, agent)
     test_automatic(kafka, agent)
     check("an orderly end", agent.stop() == 0)
-    kafka.sh("kill9", kafka.directory)
+    kafka.end()
     subprocess.run(["rm", "-rf", path_of("d"), path_of("log")], check=True)
 
 
 def main():
     port6 = free_port() if has_ipv6() else None
     for version in VERSIONS:
-        run_with(version, ports(10), port6)
+        run_with(version, services.free_ports(10), port6)
     finish()
 
 

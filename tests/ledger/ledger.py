@@ -20,7 +20,8 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from feed import HttpFeed, MqttFeed, TailFeed
 from moments import Moments
-from world import Agent, Broker, Mosquitto, PATIENCE, wait_for
+from world import Agent, Broker
+from services import MqttBroker, PATIENCE, wait_for     # where it lies, world has said
 
 PARTITIONS = 3
 # The mistake; the kind, moment and victim that show it; what it does to events; more for the kill. Each shows at every such kill, but for
@@ -78,7 +79,7 @@ class Ledger:
 
     def read_back(self):
         partitions = self.broker.partitions(self.topic)
-        consumer = Consumer({"bootstrap.servers": self.broker.plain(), "group.id": "ledger", "auto.offset.reset": "earliest",
+        consumer = Consumer({"bootstrap.servers": self.broker.servers, "group.id": "ledger", "auto.offset.reset": "earliest",
                              "enable.auto.commit": False, "enable.partition.eof": True, "log_level": 0})
         consumer.assign([TopicPartition(self.topic, p, 0) for p in range(partitions)])
         ended, records, until = set(), [], time.monotonic() + PATIENCE
@@ -196,8 +197,8 @@ def planted(options, brokers, fault):
 
 
 def one_cluster(options, kafka, nodes, faults):
-    broker, mosquitto = Broker(kafka, nodes, os.path.join(options.dir, "kafka"), options.seed), Mosquitto(os.path.join(options.dir, "mosquitto"))
-    brokers = broker, mosquitto
+    brokers = Broker(kafka, nodes, os.path.join(options.dir, "kafka"), options.seed), MqttBroker(os.path.join(options.dir, "mosquitto"))
+    broker, mosquitto = brokers
     try:
         broker.start()
         mosquitto.start()
@@ -211,7 +212,7 @@ def one_cluster(options, kafka, nodes, faults):
         raise
     finally:
         broker.close()
-        mosquitto.close()
+        mosquitto.stop()
 
 
 def main():
@@ -228,7 +229,6 @@ def main():
     if options.faults:
         options.faults, *faults = options.faults
         faults = faults or list(PLANTED)
-    os.environ["WEIR_TEST_OWNER"] = str(os.getpid())        # nothing that is started here outlives this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ledger: ended from outside"))
     print(f"ledger seed={options.seed}", flush=True)
     options.dir = work = options.dir or tempfile.mkdtemp(prefix="weir-ledger.")

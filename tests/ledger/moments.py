@@ -6,7 +6,7 @@ import collections
 import threading
 import time
 
-from world import PATIENCE, wait_for
+from services import PATIENCE, wait_for
 
 IN_FLIGHT = ("request", "part_of_request", "committed_request", "passing", "answer", "part_of_answer")
 UNDELIVERED = ("waiting", "waiting", "asked", "told", "line", "message", "puback")

@@ -5,77 +5,47 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
-import time
 
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import NewPartitions
 
 from proxy import Proxy
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-MOSQUITTO_SH = os.path.join(os.path.dirname(HERE), "services", "mosquitto.sh")
-KAFKA_SH = os.path.join(os.path.dirname(HERE), "services", "kafka.sh")
-FREE_PORTS = os.path.join(os.path.dirname(HERE), "services", "free_ports.py")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
+from services import Kafka, PATIENCE, free_ports, wait_for  # noqa: E402
+
 SCHEMA = {"type": "record", "name": "Numbered", "namespace": "ledger", "fields": [
     {"name": "key", "type": "string"}, {"name": "n", "type": "long"}, {"name": "pad", "type": "string"}]}
-PATIENCE = 180      # seconds for anything that takes one on an idle machine
 
 
-def free_ports(count):
-    return int(subprocess.run(["python3", FREE_PORTS, str(count)], check=True, capture_output=True, text=True).stdout)
-
-
-def wait_for(what, condition, seconds=PATIENCE, pause=0.02):
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            raise SystemExit(f"ledger: no {what} within {seconds} s")
-        time.sleep(pause)
-
-
-class Broker:
-    """Kafka of tests/services; its SASL listeners are reached through the proxies. Ports: see kafka.sh; +5 and +6 of a node are the proxy's
+class Broker(Kafka):
+    """Its SASL listeners are reached through the proxies. Ports: see kafka.sh; +5 and +6 of a node are the proxy's
     and spare."""
 
     def __init__(self, version, nodes, directory, seed):
-        self.dir, self.nodes, self.version = directory, nodes, version
-        self.port = free_ports(10 * nodes)
+        super().__init__(directory, version, nodes=nodes)
         self.changed = threading.Condition()
         self.proxies = [Proxy(self.port + 10 * n + 5, self.port + 10 * n + 1, seed + n, self.changed) for n in range(nodes)]
 
     def start(self):
-        os.makedirs(self.dir, exist_ok=True)
-        words = ["sasl", "advertise=+5"] + ([f"nodes={self.nodes}"] if self.nodes > 1 else [])
-        self.run("start", self.version, self.dir, str(self.port), *words)
-
-    def plain(self):
-        return ",".join(f"127.0.0.1:{self.port + 10 * n}" for n in range(self.nodes))
-
-    @staticmethod
-    def admin(servers):
-        return AdminClient({"bootstrap.servers": servers, "log_level": 0})
-
-    def run(self, *words):
-        subprocess.run(["bash", KAFKA_SH, *words], check=True, stdout=subprocess.DEVNULL)
+        super().start("sasl", "advertise=+5")
 
     def topic(self, name, partitions):
         config = {"min.insync.replicas": "2"} if self.nodes > 1 else {}
-        topic = NewTopic(name, partitions, replication_factor=min(self.nodes, 3), config=config)
-        admin = self.admin(self.plain())
-        admin.create_topics([topic])[name].result(PATIENCE)
+        self.create({name: config}, partitions, min(self.nodes, 3))
         wait_for(f"topic {name}", lambda: self.partitions(name) == partitions)
 
     def add_partition(self, name):
         count = self.partitions(name) + 1
-        admin = self.admin(self.plain())
-        admin.create_partitions([NewPartitions(name, count)])[name].result(PATIENCE)
+        self.admin.create_partitions([NewPartitions(name, count)])[name].result(PATIENCE)
         wait_for("new partition", lambda: self.partitions(name) == count)
 
     def partitions(self, name):
         """As every node knows it, with a leader each."""
         counts = []
         for n in range(self.nodes):
-            admin = self.admin(f"127.0.0.1:{self.port + 10 * n}")
+            admin = self.admin_of(f"127.0.0.1:{self.port + 10 * n}")
             topic = admin.list_topics(name, timeout=PATIENCE).topics[name]
             counts.append(sum(p.leader >= 0 for p in topic.partitions.values()))
         return min(counts)
@@ -117,29 +87,15 @@ class Broker:
     def kill(self, node):
         with open(os.path.join(self.dir, str(node), "pid")) as f:
             os.kill(int(f.read()), signal.SIGKILL)      # at this moment; kill9 waits for it and tidies up
-        self.run("kill9", self.dir, str(node))
+        self.run("kill9", str(node))
 
     def resume(self, node):
-        self.run("resume", self.dir, str(node))
+        self.run("resume", str(node))
 
     def close(self):
         for p in self.proxies:
             p.close()
-        if os.path.exists(os.path.join(self.dir, "settings")):
-            self.run("kill9", self.dir)
-
-
-class Mosquitto:
-    """Holds what is published until the agent has taken it."""
-
-    def __init__(self, directory):
-        self.dir, self.port = directory, free_ports(1)
-
-    def start(self):
-        subprocess.run(["bash", MOSQUITTO_SH, "start", self.dir, str(self.port)], check=True, stdout=subprocess.DEVNULL)
-
-    def close(self):
-        subprocess.run(["bash", MOSQUITTO_SH, "stop", self.dir], check=True, stdout=subprocess.DEVNULL)
+        self.end()
 
 
 class Agent:

@@ -1,47 +1,21 @@
-"""mosquitto, the program weir with the observer between them, and who publishes."""
+"""A broker, the program weir with the observer between them, and who publishes."""
 import atexit
 import collections
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
 from observer import Observer
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SERVICES = os.path.join(os.path.dirname(HERE), "services")
-PATIENCE = 120      # seconds for anything that takes one on an idle machine
-os.environ["WEIR_TEST_OWNER"] = str(os.getpid())        # no broker outlives this process
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
+from services import MqttBroker, PATIENCE, wait_for    # noqa: E402
 
 
-def wait_for(what, condition, seconds=PATIENCE, pause=0.01):
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            raise SystemExit(f"mqtt: no {what} within {seconds} s")
-        time.sleep(pause)
-
-
-class Broker:
-    def __init__(self, directory):
-        self.dir = directory
-        self.port = int(subprocess.run(["python3", os.path.join(SERVICES, "free_ports.py"), "2"], check=True, capture_output=True, text=True).stdout)
-
-    def run(self, *words):
-        subprocess.run(["bash", os.path.join(SERVICES, "mosquitto.sh"), *words], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-    def start(self):
-        self.run("start", self.dir, str(self.port))
-
-    def restart(self):
-        self.run("stop", self.dir)
-        self.run("resume", self.dir)
-
-    def stop(self):
-        self.run("stop", self.dir)
-
+class Broker(MqttBroker):
     def publisher(self, *words):
         return subprocess.Popen(["mosquitto_pub", "-p", str(self.port), "-q", "1", *words], stdin=subprocess.PIPE, text=True)
 
@@ -57,12 +31,12 @@ class Broker:
 
 
 class World:
-    """A new broker, a new buffer; `options`: further ones of the driver."""
+    """A new broker, started by `script`, a new buffer; `options`: further ones of the driver."""
 
-    def __init__(self, weir, buffer=None, stream=None, env=None, **options):
+    def __init__(self, weir, buffer=None, stream=None, env=None, script="mosquitto.sh", **options):
         self.weir, self.env = weir, {**os.environ, **(env or {})}
         self.dir = tempfile.mkdtemp(prefix="weir-mqtt.")
-        self.broker = Broker(os.path.join(self.dir, "broker"))
+        self.broker = Broker(os.path.join(self.dir, "broker"), script=script)
         self.broker.start()
         self.observer = Observer(self.broker.port, self.missing)
         self.buffer = os.path.join(self.dir, "d", "buffer.db")

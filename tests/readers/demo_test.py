@@ -15,7 +15,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WEIR = os.path.join(sys.argv[1], "weir")
-FREE_PORTS = os.path.join(ROOT, "tests", "services", "free_ports.py")
+sys.path.insert(0, os.path.join(ROOT, "tests", "services"))
+from services import free_ports       # noqa: E402
 PATIENCE = 600      # seconds: the demo builds first
 failures = []
 
@@ -30,7 +31,7 @@ class Demo:
     """One run. Its screen is read while it runs."""
 
     def __init__(self, *words):
-        first = int(subprocess.run([sys.executable, FREE_PORTS, "10"], check=True, capture_output=True).stdout)
+        first = free_ports(10)
         self.port, self.kafka_port, self.screen = first + 5, first, ""
         environment = {**os.environ, "WEIR_DEMO_PORT": str(self.port), "WEIR_DEMO_KAFKA_PORT": str(self.kafka_port)}
         self.process = subprocess.Popen([os.path.join(ROOT, "ports", "demo"), *words], cwd=ROOT, env=environment, start_new_session=True,

@@ -16,7 +16,8 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 import data
-from peers import Agent, Kafka, PATIENCE, Registry, wait_for
+from peers import Agent, Kafka
+from services import PATIENCE, Registry, wait_for       # where it lies, peers has said
 
 PARTITIONS = 7
 STREAMS = ("energy", "buttons", "gnss", "typed")
@@ -185,7 +186,7 @@ def test_offline(kafka, registry, agent, streams):
 
 
 def run(build, work):
-    kafka, registry = Kafka(work), Registry(work)
+    kafka, registry = Kafka(os.path.join(work, "kafka")), Registry(os.path.join(work, "registry"))
     streams = {name: data.stream(name) for name in STREAMS}
     agent = Agent(build, os.path.join(work, "agent"), {**streams, "refused": data.REFUSED}, kafka, registry)
     try:
@@ -211,11 +212,10 @@ def run(build, work):
     finally:
         agent.kill()
         registry.stop()
-        kafka.stop()
+        kafka.end()
 
 
 def main():
-    os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     work = tempfile.mkdtemp(prefix="weir-readers.")
     try:

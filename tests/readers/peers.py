@@ -6,77 +6,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
-from confluent_kafka.admin import AdminClient, NewTopic
-
-SERVICES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services")
-PATIENCE = 180      # seconds for anything that takes one on an idle machine
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
+import services                                             # noqa: E402
+from services import PATIENCE, free_ports, wait_for         # noqa: E402
 
 
-def wait_for(what, condition, pause=0.1):
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > until:
-            raise SystemExit(f"no {what} within {PATIENCE} s")
-        time.sleep(pause)
-
-
-def free_ports(count):
-    return int(subprocess.run([sys.executable, os.path.join(SERVICES, "free_ports.py"), str(count)], check=True, capture_output=True).stdout)
-
-
-class Kafka:
-    def __init__(self, work):
-        self.dir, self.port = os.path.join(work, "kafka"), free_ports(10)
-        self.servers = f"127.0.0.1:{self.port}"
-
-    def run(self, *words, **more):
-        return subprocess.run(["bash", os.path.join(SERVICES, "kafka.sh"), *words], check=True, **more)
-
-    def start(self):
-        self.run("start", "4.4.0", self.dir, str(self.port), stdout=subprocess.DEVNULL)
-
+class Kafka(services.Kafka):
     def topics(self, partitions):
-        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
-        made = admin.create_topics([NewTopic(name, count) for name, count in partitions.items()])
-        for future in made.values():
-            future.result(PATIENCE)
+        for name, count in partitions.items():
+            self.create({name: {}}, count)
 
     def tool(self, name, *words, stdin=b""):
-        return self.run("tool", self.dir, name, *words, input=stdin, stdout=subprocess.PIPE).stdout
-
-    def stop(self):
-        if os.path.exists(os.path.join(self.dir, "settings")):
-            self.run("kill9", self.dir)
-
-
-class Registry:
-    def __init__(self, work):
-        self.dir, self.port = os.path.join(work, "registry"), free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
-
-    def run(self, *words):
-        subprocess.run(["bash", os.path.join(SERVICES, "registry.sh"), *words], check=True, stdout=subprocess.DEVNULL)
-
-    def start(self):
-        self.run("start", self.dir, str(self.port))
-
-    def ask(self, path, body=None):
-        request = urllib.request.Request(self.url + path, data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            return json.load(answer)
-
-    def register(self, subject, schema):
-        return self.ask(f"/subjects/{subject}/versions", {"schema": json.dumps(schema)})["id"]
-
-    def subjects(self):
-        return self.ask("/subjects")
-
-    def stop(self):
-        self.run("stop", self.dir)
+        return self.run("tool", name, *words, input=stdin, stdout=subprocess.PIPE).stdout
 
 
 class Agent:

@@ -7,41 +7,34 @@ import atexit
 import os
 import re
 import ssl
-import subprocess
 import sys
 import time
 
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType, AdminClient, NewTopic, ResourcePatternType,
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType, ResourcePatternType,
                                    ResourceType, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion)
 
 from peers import Door, Endpoint, tls
 from program import Agent, check, finish, free_port, path_of, wait_until
 
-SERVICES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services")
-PATIENCE = 180          # seconds for anything that takes one on an idle machine
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
+from services import Kafka, PATIENCE, service       # noqa: E402
+
 WATCHED_S = 10          # how long the troubles are looked at
 SESSION_MS = 4000
 SECRETS = ("weir-secret", "guest-secret", "new-secret", "client-secret")
-os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
-
-
-def sh(name, *words):
-    subprocess.run(["bash", os.path.join(SERVICES, name), *words], check=True, stdout=subprocess.DEVNULL)
-
 
 # --- the broker: plain for the test, SASL behind doors, TLS 1.2 with client certificates, TLS 1.3 with SASL ---
 
-port = int(subprocess.run([sys.executable, os.path.join(SERVICES, "free_ports.py"), "10"], check=True, capture_output=True).stdout)
-kafka = path_of("kafka")
-atexit.register(lambda: os.path.exists(os.path.join(kafka, "settings")) and sh("kafka.sh", "kill9", kafka))
-sh("kafka.sh", "start", "4.4.0", kafka, str(port), "both", "mtls", "acl", "oauth", "advertise=+5", f"connections.max.reauth.ms={SESSION_MS}",
-   "listener.name.ssl.ssl.enabled.protocols=TLSv1.2", "listener.name.sasl_ssl.ssl.enabled.protocols=TLSv1.3",
-   "listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256")
+broker = Kafka(path_of("kafka"))
+port, kafka, admin = broker.port, broker.dir, broker.admin
+atexit.register(broker.end)
+broker.start("both", "mtls", "acl", "oauth", "advertise=+5", f"connections.max.reauth.ms={SESSION_MS}",
+             "listener.name.ssl.ssl.enabled.protocols=TLSv1.2", "listener.name.sasl_ssl.ssl.enabled.protocols=TLSv1.3",
+             "listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256")
 SASL, SSL, SASL_SSL, DOOR = port + 1, port + 2, port + 3, port + 5
-admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
 certs = path_of("certs")
-sh("certs.sh", certs)
+service("certs.sh", certs)
 with open(path_of("ca.pem"), "w") as trusted:
     for ca in (os.path.join(certs, "ca.pem"), os.path.join(kafka, "tls", "ca.pem")):
         with open(ca) as f:
@@ -195,8 +188,7 @@ everyone = working + troubles + [revoked]
 
 # --- what happens ---
 
-for future in admin.create_topics([NewTopic(c.name, 1) for c in everyone]).values():
-    future.result(PATIENCE)
+broker.create({c.name: {} for c in everyone}, 1)
 password("other", "old-secret")
 give([r for c in everyone for r in right(c.user, c.name)])
 for c in everyone:

@@ -1,0 +1,119 @@
+"""The services of this folder, for tests in Python. What is started here is gone as soon as the test is."""
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+
+from free_ports import find as free_ports
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE = 180      # seconds for anything that takes one on an idle machine
+os.environ["WEIR_TEST_OWNER"] = str(os.getpid())
+
+
+def service(script, *words, **more):
+    """Runs a script of this folder."""
+    more.setdefault("stdout", subprocess.DEVNULL)
+    if "input" not in more:
+        more["stdin"] = subprocess.DEVNULL
+    return subprocess.run(["bash", os.path.join(HERE, script), *words], check=True, **more)
+
+
+def need_kafka_client():
+    """Starts the test again with the python that has Kafka's stock client, unless this one has it."""
+    try:
+        import confluent_kafka  # noqa: F401
+    except ImportError:
+        python = service("readers.sh", "kafka", stdout=subprocess.PIPE, text=True).stdout.strip()
+        os.execv(python, [python, *sys.argv])
+
+
+def wait_for(what, condition, seconds=PATIENCE, pause=0.02):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise SystemExit(f"no {what} within {seconds} s")
+        time.sleep(pause)
+
+
+class Kafka:
+    """See kafka.sh for the words and the ports."""
+
+    def __init__(self, directory, version="4.4.0", port=None, nodes=1):
+        self.dir, self.version, self.nodes = directory, version, nodes
+        self.port = port or free_ports(10 * nodes)
+        self.servers = ",".join(f"127.0.0.1:{self.port + 10 * n}" for n in range(nodes))
+
+    def start(self, *words):
+        os.makedirs(self.dir, exist_ok=True)
+        service("kafka.sh", "start", self.version, self.dir, str(self.port), *([f"nodes={self.nodes}"] if self.nodes > 1 else []), *words)
+
+    def run(self, verb, *words, **more):
+        return service("kafka.sh", verb, self.dir, *words, **more)
+
+    @staticmethod
+    def admin_of(servers, **settings):
+        from confluent_kafka.admin import AdminClient
+        return AdminClient({"bootstrap.servers": servers, "log_level": 0, **settings})
+
+    @functools.cached_property
+    def admin(self):
+        return self.admin_of(self.servers)
+
+    def create(self, topics, partitions=2, replicas=1):
+        """`topics`: name to settings."""
+        from confluent_kafka.admin import NewTopic
+        wanted = [NewTopic(name, partitions, replicas, config=config) for name, config in topics.items()]
+        for made in self.admin.create_topics(wanted).values():
+            made.result(PATIENCE)
+
+    def end(self):
+        if os.path.exists(os.path.join(self.dir, "settings")):
+            self.run("kill9")
+
+
+class Registry:
+    def __init__(self, directory, port=None):
+        self.dir, self.port = directory, port or free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
+
+    def start(self):
+        service("registry.sh", "start", self.dir, str(self.port))
+
+    def stop(self):
+        service("registry.sh", "stop", self.dir)
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(self.url + path, data=None if body is None else json.dumps(body).encode(),
+                                         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def register(self, subject, schema):
+        return self.ask(f"/subjects/{subject}/versions", {"schema": json.dumps(schema)})["id"]
+
+    def subjects(self):
+        return self.ask("/subjects")
+
+
+class MqttBroker:
+    """mosquitto, or by its script another one; TLS, where the words ask for it, on the next port."""
+
+    def __init__(self, directory, port=None, script="mosquitto.sh"):
+        self.dir, self.port, self.script = directory, port or free_ports(2), script
+
+    def start(self, *words):
+        service(self.script, "start", self.dir, str(self.port), *words)
+
+    def stop(self):
+        service(self.script, "stop", self.dir)
+
+    def resume(self):
+        service(self.script, "resume", self.dir)
+
+    def restart(self):
+        self.stop()
+        self.resume()
