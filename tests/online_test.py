@@ -38,12 +38,12 @@ class Kafka(services.Kafka):
         user = self.admin_of(f"127.0.0.1:{port + 1}", **{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
                                                          "sasl.username": "weir", "sasl.password": "weir-secret"})
         # The rights of a topic come into force together, those of different topics one after the other.
-        if not wait_until(lambda: set(user.list_topics(timeout=30).topics) >= set(TOPICS) - {"closed"}, PATIENCE):
+        if not wait_until(lambda: set(user.list_topics(timeout=PATIENCE).topics) >= set(TOPICS) - {"closed"}, PATIENCE):
             raise SystemExit("the ACLs do not come into force")
 
     def records(self):
         consumer = Consumer({"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": "g", "log_level": 0})
-        ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for topic in TOPICS for p in range(2)]
+        ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=PATIENCE)[1] for topic in TOPICS for p in range(2)]
         consumer.close()
         return sum(ends)
 
@@ -227,7 +227,7 @@ def main():
         test_all_is_well(kafka, registries[0])
         test_mistakes(kafka, registries[0])
         check(f"Kafka {version}: nothing was sent", kafka.records() == 0)
-        check(f"Kafka {version}: no topic was made", {t for t in kafka.admin.list_topics(timeout=30).topics if not t.startswith("__")} == set(TOPICS))
+        check(f"Kafka {version}: no topic was made", {t for t in kafka.admin.list_topics(timeout=PATIENCE).topics if not t.startswith("__")} == set(TOPICS))
         kafka.end()
     check("nothing was registered", registries[0].subjects() == ["changed-value"], str(registries[0].subjects()))
     registries[0].stop()

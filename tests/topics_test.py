@@ -55,17 +55,17 @@ class Kafka(services.Kafka):
         return self.admin.describe_configs([resource])[resource].result(PATIENCE)[name].value
 
     def topics(self):
-        return {name for name in self.admin.list_topics(timeout=30).topics if not name.startswith("__")}
+        return {name for name in self.admin.list_topics(timeout=PATIENCE).topics if not name.startswith("__")}
 
     def read(self, topic):
         """Everything in the topic, by a stock consumer: messages, in the order of their partition."""
         consumer = Consumer({"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": "g", "log_level": 0, "enable.partition.eof": True,
                              "enable.auto.commit": False})
-        partitions = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        partitions = list(consumer.list_topics(topic, timeout=PATIENCE).topics[topic].partitions)
         consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
         messages, ended = [], set()
         while len(ended) < len(partitions):
-            message = consumer.poll(30)
+            message = consumer.poll(PATIENCE)
             if message is None:
                 raise SystemExit(f"the end of topic {topic} does not come")
             if message.error():
@@ -115,8 +115,8 @@ def test_missing(kafka, agent):
     arrive(kafka, "here", [1], "a topic that is there goes on beside one that is missing")
     wait_until(lambda: "made" in kafka.topics(), PATIENCE)
     arrive(kafka, "made", [1], "a topic that weir creates")
-    check("with the broker's number of partitions", len(kafka.admin.list_topics("made", timeout=30).topics["made"].partitions) == 1)
-    wait_until(lambda: len(standing(agent, "cloud")) == 2, 30)
+    check("with the broker's number of partitions", len(kafka.admin.list_topics("made", timeout=PATIENCE).topics["made"].partitions) == 1)
+    wait_until(lambda: len(standing(agent, "cloud")) == 2)
     for topic in ["late", "auto"]:
         text = standing(agent, "cloud").get(topic, "")
         check("status: what, which one, what to do", text.startswith(f'topic "{topic}" does not exist on cluster ') and
@@ -127,7 +127,7 @@ def test_missing(kafka, agent):
     check("the uplink as a whole works", agent.status()["uplinks"]["cloud"]["fault"] is None)
     check("nobody has created it", kafka.topics() == {*TOPICS, "made"}, str(kafka.topics()))
     kafka.create({"late": {}})
-    wait_until(lambda: "late" not in standing(agent, "cloud"), 60)
+    wait_until(lambda: "late" not in standing(agent, "cloud"))
     arrive(kafka, "late", [1], "what waited arrives once the topic is there")
     check("the log says that it goes on", "stream late goes on" in agent.log())
 
@@ -200,7 +200,7 @@ def test_tombstones(kafka, agent):
     agent.start()
     wait_until(lambda: "d" in states(kafka), PATIENCE)
     # The topic forgets a: compaction needs closed segments, which later records bring about.
-    for n in range(60):
+    for n in range(2 * PATIENCE):
         device(agent, id="b", n=n + 2)
         if "a" not in states(kafka) and "c" not in states(kafka):
             break
@@ -213,7 +213,7 @@ def test_automatic(kafka, agent):
     """The brokers create topics by now: what waited for one goes on, also across the agent's restart."""
     wait_until(lambda: "auto" in kafka.topics(), PATIENCE)
     arrive(kafka, "auto", [1], "a topic that the broker creates")
-    check("nothing stands still", wait_until(lambda: standing(agent, "cloud") == {}, 60), str(standing(agent, "cloud")))
+    check("nothing stands still", wait_until(lambda: standing(agent, "cloud") == {}), str(standing(agent, "cloud")))
     check("nothing is set aside", agent.status()["aside"] == 0)
 
 

@@ -8,10 +8,13 @@ import socket
 import statistics
 import struct
 import subprocess
+import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "services"))
+import free_ports     # noqa: E402
 OMKAFKA = "rsyslog/omkafka.so"
 SETS = ("energy_meter", "syslog", "button_events", "gnss_json", "pump_rig", "vehicle_gps")
 
@@ -67,9 +70,9 @@ def schema_of(name):
 
 # --- processes ---
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+def free_port(count=1):
+    """The first of so many in a row."""
+    return free_ports.find(count)
 
 
 def finish(process, number=None):
@@ -110,7 +113,7 @@ def callgrind_count(out):
 
 class Kafka:
     def __init__(self, version, directory):
-        self.dir, self.port, self.count = directory, free_port(), 0
+        self.dir, self.port, self.count = directory, free_port(10), 0
         self.script = os.path.join(ROOT, "tests", "services", "kafka.sh")
         self.call("start", version, directory, str(self.port), "message.max.bytes=4000000")
 

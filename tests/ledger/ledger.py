@@ -19,7 +19,7 @@ import time
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from feed import HttpFeed, MqttFeed, TailFeed
-from moments import Moments
+from moments import QUIET, Moments
 from world import Agent, Broker
 from services import MqttBroker, PATIENCE, wait_for     # where it lies, world has said
 
@@ -184,6 +184,7 @@ def planted(options, brokers, fault):
     kind, moment, victim, symptoms, more = PLANTED[fault]
     ledger = Ledger(options, brokers, fault, options.faults, fault)
     ledger.agent.ack = ledger.agent.commit = "2 s"      # patient commits: the moments are long
+    ledger.moments.quiet = QUIET
 
     def kills(moments):
         while moments.kills["all"] < PLANTED_KILLS.get(fault, 3):

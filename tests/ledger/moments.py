@@ -11,7 +11,7 @@ from services import PATIENCE, wait_for
 IN_FLIGHT = ("request", "part_of_request", "committed_request", "passing", "answer", "part_of_answer")
 UNDELIVERED = ("waiting", "waiting", "asked", "told", "line", "message", "puback")
 VICTIMS = {"in_flight": ("agent",) * 5 + ("broker", "broker", "both", "connection"), "undelivered": ("agent",) * 6 + ("broker", "both")}
-QUIET = 5           # seconds without a further event: nothing comes any more
+QUIET = 5           # seconds without a further event: what a planted mistake has lost does not come any more
 AGENT_ONLY = ("told", "line", "message", "puback")
 
 
@@ -21,6 +21,7 @@ class Moments:
         self.http, self.mqtt = feeds[2:]
         self.kills = collections.Counter()
         self.decks = {}
+        self.quiet = PATIENCE       # seconds without a further event: nothing comes any more
 
     def acknowledged(self):
         return sum(f.acknowledged for f in self.feeds)
@@ -148,7 +149,7 @@ class Moments:
         stored, until = 0, 0
         while stored < self.acknowledged() and (stored != self.agent.stored_ever() or time.monotonic() < until):
             if stored != self.agent.stored_ever():
-                stored, until = self.agent.stored_ever(), time.monotonic() + QUIET
+                stored, until = self.agent.stored_ever(), time.monotonic() + self.quiet
             time.sleep(0.02)
         wait_for("empty backlog", self.drained)
 

@@ -50,6 +50,17 @@ class Demo:
                 raise SystemExit(f"the screen never said {text!r}:\n{self.screen}")
             time.sleep(0.05)
 
+    def wait_events(self, count):
+        """Until the agent has taken so many."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            answer = subprocess.run([WEIR, "status", "--json", "--socket", os.path.join(ROOT, "build", "demo", "weir.sock")], capture_output=True, text=True)
+            if answer.returncode == 0 and json.loads(answer.stdout)["events"] >= count:
+                return
+            if time.monotonic() > until:
+                raise SystemExit(f"the demo never took {count} events: {answer.stdout}{answer.stderr}")
+            time.sleep(0.1)
+
     def post(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("POST", "/my/subject", '{"hello": "river"}', {"Content-Type": "application/x-www-form-urlencoded"})  # as curl -d
@@ -90,6 +101,12 @@ def records():
     return found
 
 
+def test_seconds(demo):
+    demo.wait_screen("by itself after 5 seconds")
+    delivered, found = demo.check_end("5 seconds"), records()
+    check("what was delivered is in the files", sum(map(len, found.values())) == delivered, {k: len(v) for k, v in found.items()})
+
+
 def test_files(demo):
     demo.wait_screen("Stop:")
     for word in ("curl -d", f"http://127.0.0.1:{demo.port}/", "build/demo/out", "avro cat", "weir status", "build/demo/log", "Ctrl-C"):
@@ -97,17 +114,12 @@ def test_files(demo):
     demo.post()
     second = subprocess.run([os.path.join(ROOT, "ports", "demo")], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     check("a second one says that there is one", second.returncode == 3 and "running already" in second.stderr, second.stderr)
-    delivered = demo.check_end("files")
+    demo.wait_events(200)
+    demo.interrupt()
+    delivered = demo.check_end("files, Ctrl-C")
     found = records()
     check("what was delivered is in the files", sum(map(len, found.values())) == delivered, {k: len(v) for k, v in found.items()})
     check("the curl event is there", len(found["notes"]) == 1 and "river" in found["notes"][0], found["notes"])
-
-
-def test_interrupt(demo):
-    demo.wait_screen("Stop:")
-    time.sleep(2)       # so that something has come
-    demo.interrupt()
-    demo.check_end("Ctrl-C")
 
 
 def test_kafka(demo):
@@ -118,6 +130,7 @@ def test_kafka(demo):
                               "org.apache.kafka.tools.consumer.ConsoleConsumer", "--topic", "energy", "--from-beginning", "--max-messages", "5"],
                              capture_output=True, timeout=PATIENCE).stdout
     check("and that works", printed.count(b"EM-33021-A") == 5, printed)
+    demo.wait_events(200)
     demo.interrupt()
     demo.check_end("Kafka")
     try:
@@ -137,7 +150,7 @@ def test_port_taken():
 
 
 def main():
-    for words, test in ((["--seconds", "5"], test_files), ([], test_interrupt), (["--kafka"], test_kafka)):
+    for words, test in ((["--seconds", "5"], test_seconds), ([], test_files), (["--kafka"], test_kafka)):
         demo = Demo(*words)
         try:
             test(demo)

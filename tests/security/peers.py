@@ -66,7 +66,7 @@ class Endpoint:
     """Gives tokens without a signature, as the broker's own validator takes them; client and subject have the same name."""
 
     def __init__(self, secret):
-        self.secret, self.given, self.lifetime_s, self.age_s = secret, {}, 6, {}
+        self.secret, self.given, self.lifetime_s, self.age_s = secret, {}, 8, {}
         endpoint = self
 
         class Handler(http.server.BaseHTTPRequestHandler):

@@ -37,10 +37,14 @@ fetch() {
   local to=$cache/$3
   [ -d "$to" ] && return
   mkdir -p "$cache"
-  local tmp said
+  local tmp said pause
   tmp=$(mktemp -d "$cache/tmp.XXXXXX")
-  said=$(mvn -q -B -ntp -Dstyle.color=never -f "$here/pom.xml" -Dkafka.artifact="$1" -Dkafka.version="$2" \
-    -DoutputDirectory="$tmp" dependency:copy-dependencies 2>&1) || { rm -rf "$tmp"; die "cannot fetch $1 $2: $said"; }
+  for pause in 5 20 0; do                            # a network may fail for a moment
+    said=$(mvn -q -B -ntp -Dstyle.color=never -f "$here/pom.xml" -Dkafka.artifact="$1" -Dkafka.version="$2" \
+      -DoutputDirectory="$tmp" dependency:copy-dependencies 2>&1) && break
+    [ "$pause" != 0 ] || { rm -rf "$tmp"; die "cannot fetch $1 $2: $said"; }
+    sleep "$pause"
+  done
   mv -T "$tmp" "$to" 2>/dev/null || rm -rf "$tmp"
 }
 

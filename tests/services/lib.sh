@@ -15,6 +15,17 @@ wait_s=${WEIR_SERVICES_WAIT:-180}
 
 die() { echo "${name:-services}: $*" >&2; exit 1; }
 
+# again COMMAND...: up to three times, for what is fetched from elsewhere
+again() {
+  local pause
+  for pause in 5 20; do
+    "$@" && return
+    echo "failed, once more in $pause s: $*" >&2
+    sleep $pause
+  done
+  "$@"
+}
+
 # once NAME COMMAND...: runs COMMAND unless it has succeeded before; parallel callers wait for the first.
 once() {
   local what=$1
@@ -32,14 +43,14 @@ once() {
 venv() {
   local to=$cache/$1
   shift
-  python3 -m venv "$to" && "$to/bin/pip" install -q --no-input "$@"
+  python3 -m venv "$to" && again "$to/bin/pip" install -q --no-input "$@"
 }
 
 # npm_get NAME PACKAGE@VERSION
-npm_get() { npm install --silent --no-fund --no-audit --prefix "$cache/$1" "$2"; }
+npm_get() { again npm install --silent --no-fund --no-audit --prefix "$cache/$1" "$2"; }
 
 # go_get MODULE/CMD@VERSION: installs to $cache/bin
-go_get() { GOBIN=$cache/bin GOFLAGS=-p=2 go install -ldflags '-s -w' "$1"; }
+go_get() { GOBIN=$cache/bin GOFLAGS=-p=2 again go install -ldflags '-s -w' "$1"; }
 
 running() {                                     # running PID: a zombie that nobody has collected does not count
   case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac

@@ -4,9 +4,10 @@
  * would.
  *
  *   kafka_send --brokers HOST:PORT[,HOST:PORT...] --topic T --count N [--parcel N] [--pause MS]
- * [--crash PERCENT]
+ * [--crash PERCENT] [--while FILE]
  *              [--ca FILE] [--user U --password P] [--registry URL] [--timeout S]
  *
+ * With --while it goes on after N events as long as that file is there.
  * Prints "sent=N duplicates=N crashes=N wire_sent=N wire_received=N"; exit 0 when all was stored.
  * Exit 1: not in time, or refused for good, with the uplink's own sentence on stderr. */
 #include "tests/cmocka.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ports/names.h"
 #include "ports/random.h"
@@ -23,6 +25,7 @@
 struct arguments {
     char *brokers;
     const char *topic;
+    const char *while_path;
     uint64_t count, parcel, pause_ms, crash_percent, timeout_s;
 };
 
@@ -49,6 +52,8 @@ static void parse(int argc, char **argv, struct arguments *ret, struct kafka_opt
             ret->pause_ms = number;
         } else if (!strcmp(name, "--crash")) {
             ret->crash_percent = number;
+        } else if (!strcmp(name, "--while")) {
+            ret->while_path = value;
         } else if (!strcmp(name, "--timeout")) {
             ret->timeout_s = number;
         } else if (!strcmp(name, "--ca")) {
@@ -120,10 +125,11 @@ int main(int argc, char **argv)
         host_close(&host);
         return 1;
     }
-    while (sent < arguments.count) {
+    while (sent < arguments.count ||
+           (arguments.while_path && access(arguments.while_path, F_OK) == 0)) {
         struct lot *lot = malloc(sizeof *lot);
         assert_non_null(lot);
-        uint64_t left = arguments.count - sent;
+        uint64_t left = sent < arguments.count ? arguments.count - sent : arguments.parcel;
         lot_cut(lot, &host, sent + 1, left < arguments.parcel ? left : arguments.parcel);
         while (random_below(100) < arguments.crash_percent) {
             crash(&host, lot);
