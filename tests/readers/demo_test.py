@@ -150,6 +150,8 @@ def test_port_taken():
 
 
 def main():
+    # A shell that started the tests in the background lets them ignore it, and so the demo.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for words, test in ((["--seconds", "5"], test_seconds), ([], test_files), (["--kafka"], test_kafka)):
         demo = Demo(*words)
         try:
