@@ -90,6 +90,7 @@ static void sending_finished(void *context)
     }
     agent->stage = AGENT_STORES_LAST;
     events_stop(agent->events);
+    wear_keep_stop(&agent->wear);
     store_commit_now(agent->store);
     agent_next_stage(agent);
 }
@@ -159,6 +160,9 @@ void agent_close(struct agent *agent)
     agent->stage = AGENT_ENDED; /* what the workers still finish arms no timer */
     timer_release(&agent->stop_timer);
     timer_release(&agent->stop_limit);
+    if (agent->wear.store) {
+        wear_keep_release(&agent->wear);
+    }
     forward_abandon(agent->forward);
     worker_close(agent->pack_worker);
     worker_close(agent->store_worker);

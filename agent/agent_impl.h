@@ -6,6 +6,7 @@
 #include "agent/forward.h"
 #include "agent/intake.h"
 #include "agent/store.h"
+#include "agent/wear_keep.h"
 
 struct avro_schema;
 struct control;
@@ -41,6 +42,7 @@ struct agent {
     struct forward *forward;
     struct events *events;
     struct control *control;
+    struct wear_keep wear;
     struct agent_stream *streams; /* config->streams, and weir.events behind them */
     size_t stream_count;
     struct agent_schema *schemas;
@@ -64,12 +66,12 @@ struct agent {
 /* --- agent_open.c --- */
 enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
 /* The schema of a stream: its file, or the built-in one. */
+enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
+
 /* --- check_routes.c --- */
 
 /* What routes set must be fields that the stream's schema has, and that can hold it. */
 void check_routes(const struct config *config, struct config_report *report);
-
-enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
 
 /* --- agent.c --- */
 void agent_committed(void *context, uint64_t commit, const struct buffer_changes *changes);

@@ -386,6 +386,9 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : open_tell(agent);
     e = e ? e : open_intake(agent, why);
     e = e ? e : open_events(agent);
+    e = e ? e
+          : wear_keep_init(&agent->wear, loop, agent->store, intake_time(agent->intake),
+                           agent->setup.config->buffer.wear_max_per_day, why);
     if (!e && !agent->setup.vfs) {
         e = control_open(&agent->control, loop, agent, agent->setup.config->agent.socket, why);
     }

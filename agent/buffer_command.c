@@ -287,6 +287,9 @@ int buffer_command(int argc, char **argv)
     struct buffer_arguments a;
     struct why why = {""};
     bool is_ls = argc > 0 && strcmp(argv[0], "ls") == 0;
+    if (argc > 0 && strcmp(argv[0], "wear") == 0) {
+        return wear_command(argc, argv);
+    }
     if (!is_ls && (argc < 1 || strcmp(argv[0], "cat") != 0)) {
         return command_misuse("buffer", "usage: weir " BUFFER_USAGE);
     }

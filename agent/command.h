@@ -48,7 +48,10 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \
-    "buffer ls [--json] | cat STREAM [--first N] [--count N]   [--buffer PATH] [--socket PATH]"
+    "buffer ls [--json] | cat STREAM [--first N] [--count N] | wear [--json]   [--buffer PATH] " \
+    "[--socket PATH]"
+/* weir buffer wear; argv[0] is "wear". */
+int wear_command(int argc, char **argv);
 #define ASIDE_USAGE "aside ls [--json] [--buffer PATH] [--socket PATH]"
 
 #endif

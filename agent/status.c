@@ -81,8 +81,10 @@ static void put_totals(const struct agent *agent, struct out *json)
                    store_state(agent->store)->aside_count, totals.refused, backlog(agent));
 }
 
-static void put_buffer(const struct agent *agent, struct out *json)
+static void put_buffer(struct agent *agent, struct out *json)
 {
+    const struct buffer_medium *m = &agent->setup.config->buffer.medium;
+    struct wear_medium medium = {m->size, m->cycles, m->page};
     const struct buffer_changes *state = store_state(agent->store);
     const struct buffer_wear *wear = &state->wear;
     out_put_text(json, "\"buffer\":{\"path\":");
@@ -97,8 +99,11 @@ static void put_buffer(const struct agent *agent, struct out *json)
     }
     out_put_format(json,
                    "},\"wear\":{\"bytes\":%" PRIu64 ",\"bytes_asked\":%" PRIu64
-                   ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64 "}",
+                   ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64,
                    wear->bytes, wear->bytes_asked, wear->syncs, wear->commits);
+    wear_keep_status(&agent->wear, &medium, json);
+    out_put_format(json, ",\"medium\":{\"size\":%lld,\"cycles\":%lld,\"page\":%lld}}",
+                   (long long)m->size, (long long)m->cycles, (long long)m->page);
 }
 
 static void put_loop(struct agent *agent, struct out *json)

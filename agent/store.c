@@ -300,6 +300,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
         return ERR_NOMEM;
     }
     store->setup = *setup;
+    store->stretch = 1000;
     store->job = (struct job){.work = store_work, .done = store_done};
     timer_init(&store->due, setup->loop, due_fired);
     timer_init(&store->retry, setup->loop, retry_fired);

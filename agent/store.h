@@ -80,6 +80,11 @@ enum err store_boot_put(struct store *store, const struct boot_offset *boot,
 enum err store_gap_room(const struct store *store, size_t size) MUST_USE;
 enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit) MUST_USE;
 
+/* What waits for a commit waits this much longer from now on, in thousandths from 1000 on: who waits
+ * less than commit_interval at most STORE_STRETCH_ACK_MS, others STORE_STRETCH_MS. */
+#define STORE_STRETCH_ACK_MS 5000
+#define STORE_STRETCH_MS 600000
+void store_stretch(struct store *store, uint32_t thousandths);
 /* Commits what is there now, even if it is only waiting for more. */
 void store_commit_now(struct store *store);
 /* The number of the last durable commit. */

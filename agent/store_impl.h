@@ -84,6 +84,7 @@ struct store {
     struct timer retry;
     uint64_t committed;
     uint64_t sequence_next[STREAM_COUNT_MAX + 1];
+    uint32_t stretch;            /* of waiting, in thousandths */
     size_t pending_size;         /* datums admitted and not committed */
     struct buffer_changes state; /* copies: the buffer changes its own while the next commit runs */
     struct owed *owed;

@@ -3,9 +3,26 @@
 
 #include "agent/store_impl.h"
 
+void store_stretch(struct store *store, uint32_t thousandths)
+{
+    assert(thousandths >= 1000);
+    store->stretch = thousandths;
+}
+
+/* So long it waits when the flash is spared. */
+static int64_t stretched(const struct store *store, int64_t wait_ms)
+{
+    int64_t most =
+        wait_ms < store->setup.commit_interval_ms ? STORE_STRETCH_ACK_MS : STORE_STRETCH_MS;
+    int64_t longer_ms = wait_ms * store->stretch / 1000;
+    longer_ms = longer_ms < most ? longer_ms : most;
+    return longer_ms > wait_ms ? longer_ms : wait_ms;
+}
+
 static void store_set_due(struct store *store, int64_t wait_ms)
 {
     struct batch_memory *b = store->open;
+    wait_ms = stretched(store, wait_ms);
     uint64_t due = loop_now_ms(store->setup.loop) + (uint64_t)wait_ms;
     b->has_any = true;
     if (due >= b->due_ms) {

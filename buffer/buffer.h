@@ -151,6 +151,9 @@ enum err buffer_remote_each(struct buffer *buffer,
 /* Durable number of a driver by its configured name; made when new. */
 enum err buffer_driver_number(struct buffer *buffer, const char *name, uint16_t *ret,
                               struct why *why) MUST_USE;
+/* The same for who only reads: 0 when there is none. */
+enum err buffer_driver_find(struct buffer *buffer, const char *name, uint16_t *ret,
+                            struct why *why) MUST_USE;
 enum err buffer_cursor_each(struct buffer *buffer, uint16_t driver,
                             void (*each)(void *context, uint32_t key, struct slice value),
                             void *context) MUST_USE;
@@ -267,6 +270,8 @@ struct buffer_wear {
     uint64_t bytes_asked; /* as handed to write() */
     uint64_t syncs;
     uint64_t commits;
+    uint64_t events;      /* committed */
+    uint64_t event_bytes; /* datums of these */
 };
 void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
 

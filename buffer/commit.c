@@ -317,6 +317,10 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
     }
     b->grow_more = 0;
     take_over(b, sealed, sections);
+    b->events += write->event_count;
+    for (size_t i = 0; i < write->event_count; i++) {
+        b->event_bytes += write->events[i].datum.size;
+    }
     if (b->wal_frames >= CHECKPOINT_PAGES) {
         checkpoint(b);
     }
@@ -335,4 +339,6 @@ void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret)
 {
     vfs_count_get(buffer->vfs, ret);
     ret->commits = buffer->commits;
+    ret->events = buffer->events;
+    ret->event_bytes = buffer->event_bytes;
 }

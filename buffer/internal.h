@@ -140,6 +140,8 @@ struct buffer {
     uint32_t room[STREAM_COUNT_MAX + 1];
     struct stream_state stream_states[STREAM_COUNT_MAX + 1];
     uint64_t commits;
+    uint64_t events;
+    uint64_t event_bytes;
 };
 
 /* --- sql.c --- */

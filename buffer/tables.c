@@ -119,6 +119,14 @@ const char *buffer_stream_name(const struct buffer *b, uint16_t stream)
     return stream <= STREAM_COUNT_MAX ? b->streams[stream].name : "";
 }
 
+enum err buffer_driver_find(struct buffer *b, const char *name, uint16_t *ret, struct why *why)
+{
+    int64_t id = 0;
+    enum err e = name_find(b, "SELECT id FROM driver WHERE name=?", name, &id, why);
+    *ret = (uint16_t)id; /* buffer_driver_number() gives no larger ones */
+    return e;
+}
+
 enum err buffer_driver_number(struct buffer *b, const char *name, uint16_t *ret, struct why *why)
 {
     int64_t id = 0;

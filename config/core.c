@@ -53,6 +53,30 @@ const struct option agent_options_table[] = {
     {0},
 };
 
+static const struct option medium_table[] = {
+    {.name = "size",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct buffer_medium, size),
+     .max = INT64_C(1) << 50,
+     .initial = "0 B",
+     .help = "Its capacity. `0 B`: not known, nothing is foretold."},
+    {.name = "cycles",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct buffer_medium, cycles),
+     .min = 1,
+     .max = 10000000,
+     .initial = "3000",
+     .help = "How often a block of it can be erased: 3000 is usual for MLC, 500 for a cheap card."},
+    {.name = "page",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct buffer_medium, page),
+     .min = 512,
+     .max = 1024 * 1024,
+     .initial = "16 KiB",
+     .help = "What it writes at a time: each sync costs a whole one."},
+    {0},
+};
+
 const struct option buffer_options_table[] = {
     {.name = "path",
      .kind = OPTION_PATH,
@@ -82,6 +106,20 @@ const struct option buffer_options_table[] = {
      .help = "How long an event may wait for its commit when no source waits for an "
              "acknowledgement. Longer spares the flash; a power cut loses at most this much of "
              "sources that cannot be read again."},
+    {.name = "wear_max_per_day",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct buffer_options, wear_max_per_day),
+     .max = INT64_C(1) << 50,
+     .initial = "0 B",
+     .help = "What may be written to the medium in a day: commits wait longer as it comes near, "
+             "`commit_interval` up to 10 min, `ack_interval` up to 5 s. What has to be committed "
+             "at once (priority 7 and above, batches about to be sent) is. `0 B`: no bound."},
+    {.name = "medium",
+     .kind = OPTION_RECORD,
+     .offset = offsetof(struct buffer_options, medium),
+     .record = medium_table,
+     .help = "The card or chip that the buffer is on, for the life that `weir status` and `weir "
+             "buffer wear` foretell."},
     {0},
 };
 

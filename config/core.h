@@ -22,11 +22,19 @@ struct agent_options {
     int64_t stop_grace_ms; /* how long an orderly stop waits for what is being sent */
 };
 
+struct buffer_medium {
+    int64_t size;   /* bytes; 0: not known */
+    int64_t cycles; /* of erasing */
+    int64_t page;   /* bytes */
+};
+
 struct buffer_options {
     const char *path;
     int64_t size_max;
     int64_t event_size_max;
     int64_t commit_interval_ms;
+    int64_t wear_max_per_day; /* bytes; 0: no bound */
+    struct buffer_medium medium;
 };
 
 /* The numbers are those of enum when_full in buffer/buffer.h. */

@@ -417,6 +417,45 @@ static void the_status_is_one_json_object(void **state)
     free(memory);
 }
 
+/* An event a second, whose source waits for its acknowledgement. Returns what was written. */
+static uint64_t hours(struct scene *scene, unsigned count)
+{
+    uint64_t before = scene->agent->wear.history.total.bytes;
+    for (unsigned s = 0; s < count * 3600; s++) {
+        offer(scene, "x", 1);
+        sim_run_for(1000);
+    }
+    wear_keep_look(&scene->agent->wear);
+    return scene->agent->wear.history.total.bytes - before;
+}
+
+static void the_wear_is_held_to_its_bound_and_kept(void **state)
+{
+    struct scene *scene = *state;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint64_t an_hour = hours(scene, 1);
+    assert_true(an_hour > 24 * 1000 * 1000); /* a commit for each */
+    assert_int_equal(scene->agent->wear.stretch, 1000);
+    stop_ms(scene);
+    struct wear_count total = scene->agent->wear.history.total;
+    life_close(scene);
+    int64_t max = (int64_t)an_hour + 240 * 1000 * 1000;
+    scene->config->buffer.wear_max_per_day = max;
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_int_equal(scene->agent->wear.history.total.bytes, total.bytes);
+    assert_int_equal(scene->agent->wear.history.total.events, total.events);
+    uint64_t held = hours(scene, 3);
+    /* Its part of the day, and the first five minutes, until the need is known. */
+    assert_in_range(held, 1, 240 * 1000 * 1000 / 23 * 3 * 11 / 10 + an_hour / 12);
+    assert_in_range(scene->agent->wear.stretch, 8000, 20000); /* of a quarter of a second */
+    assert_true(scene->stored > 0);
+    life_close(scene); /* killed: the counts of the last minutes are lost, no more */
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_in_range(scene->agent->wear.history.total.bytes, total.bytes + held * 9 / 10,
+                    total.bytes + held);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -429,6 +468,7 @@ int main(void)
         TEST(allocations_that_fail_end_the_opening_and_nothing_else),
         TEST(allocations_that_fail_later_lose_nothing),
         TEST(the_status_is_one_json_object),
+        TEST(the_wear_is_held_to_its_bound_and_kept),
     };
     return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/wear.h"
 #include "tests/buffer/bench.h"
 
 #define MIB (1 << 20)
@@ -99,6 +100,14 @@ static void check_wear(struct bench *b, const char *what, unsigned events_of_4, 
     assert_true(syncs_of_1000 <= 1040);
     assert_true(events_of_4 > 40 || blocks_of_100 <= 260);
     assert_int_equal(after.commits - before.commits, commits);
+    /* And the model that foretells it, with the same commits in a "day". */
+    struct wear_count day = {.events = after.events - before.events,
+                             .event_bytes = after.event_bytes - before.event_bytes};
+    struct wear_count told = wear_foretell(&day, WEAR_DAY_S * UINT64_C(1000) / commits);
+    assert_int_equal(day.event_bytes, day.events * 40);
+    assert_in_range(told.bytes, bytes * 8 / 10, bytes * 13 / 10);
+    assert_in_range(told.syncs, (after.syncs - before.syncs) * 97 / 100,
+                    (after.syncs - before.syncs) * 103 / 100);
 }
 
 static void test_wear(void **state)

@@ -1,0 +1,237 @@
+/* weir buffer wear: what was written to the flash, and what other intervals would cost. Through the
+ * agent when it runs, else from the file. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/command.h"
+#include "agent/wear_keep.h"
+#include "buffer/buffer.h"
+
+#define ANSWER_SIZE_MAX 16384
+
+static const uint32_t intervals_ms[] = {250, 1000, 5000, 10000, 30000, 60000};
+
+struct wear_arguments {
+    const char *buffer_path;
+    char socket_path[4200];
+    bool json;
+};
+
+static int parse(int argc, char **argv, struct wear_arguments *a)
+{
+    const char *socket_path = NULL;
+    *a = (struct wear_arguments){.buffer_path = BUFFER_PATH_DEFAULT};
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        if (strcmp(argv[i], "--json") == 0) {
+            a->json = true;
+        } else if ((value = command_option(argc, argv, &i, "--buffer"))) {
+            a->buffer_path = value;
+        } else if ((value = command_option(argc, argv, &i, "--socket"))) {
+            socket_path = value;
+        } else {
+            return command_misuse("buffer wear", "usage: weir buffer wear [--json] [--buffer PATH] "
+                                                 "[--socket PATH]");
+        }
+    }
+    if (socket_path) {
+        (void)snprintf(a->socket_path, sizeof a->socket_path, "%s", socket_path);
+    } else {
+        command_socket_beside(a->buffer_path, a->socket_path, sizeof a->socket_path);
+    }
+    return EXIT_FINE;
+}
+
+/* --- of a stopped agent, in the form of the status --- */
+
+static uint32_t day_behind_latest(const struct wear_history *history)
+{
+    uint32_t latest = 0;
+    for (size_t i = 0; i < WEAR_DAY_MAX; i++) {
+        latest = history->days[i].day > latest ? history->days[i].day : latest;
+    }
+    return latest + 1;
+}
+
+static enum err offline_wear(const char *path, char **ret, struct why *why)
+{
+    static const struct wear_medium unknown = {0};
+    struct buffer *buffer = NULL;
+    struct wear_history history = {0};
+    uint16_t driver = 0;
+    if (access(path, F_OK)) {
+        why_set(why, "there is no buffer at %s: --buffer PATH names another", path);
+        return ERR_CONFIG;
+    }
+    struct buffer_setup *setup = calloc(1, sizeof *setup);
+    char *text = malloc(ANSWER_SIZE_MAX + 1);
+    enum err e = setup && text ? ERR_OK : ERR_NOMEM;
+    if (!e) {
+        *setup = (struct buffer_setup){.path = path,
+                                       .read_only = true,
+                                       .size_max = INT64_C(1) << 40,
+                                       .event_size_max = EVENT_SIZE_LIMIT};
+        e = buffer_open(&buffer, setup, why);
+        e = e ? e : buffer_driver_find(buffer, WEAR_DRIVER, &driver, why);
+        e = e || !driver ? e : wear_keep_read(buffer, driver, &history);
+    }
+    if (!e) {
+        struct out json = out_over(text, ANSWER_SIZE_MAX);
+        out_put_text(&json, "{\"wear\":{\"medium\":{}");
+        wear_put_history(&history, day_behind_latest(&history), &unknown, &json);
+        out_put_text(&json, "}}");
+        text[json.size] = 0; /* 32 days of at most 200 bytes */
+        *ret = text;
+        text = NULL;
+    }
+    buffer_close(buffer);
+    free(setup);
+    free(text);
+    return e;
+}
+
+/* --- what the numbers say --- */
+
+static uint64_t number_of(const struct json_node *parent, const char *name)
+{
+    int64_t value = 0;
+    const struct json_node *node = json_node_find(parent, name);
+    return node && json_node_integer(node, &value) && value > 0 ? (uint64_t)value : 0;
+}
+
+static struct wear_count count_of(const struct json_node *node)
+{
+    return (struct wear_count){number_of(node, "bytes"), number_of(node, "syncs"),
+                               number_of(node, "commits"), number_of(node, "events"),
+                               number_of(node, "event_bytes")};
+}
+
+/* A day of this site: the mean of the whole days, else today's as if it were whole. `today` is the
+ * last of "days" while the agent runs and has written anything. */
+static struct wear_count day_of_site(const struct json_node *wear, unsigned *ret_days)
+{
+    struct wear_count sum = {0};
+    struct wear_count today = count_of(json_node_find(wear, "today"));
+    const struct json_node *days = json_node_find(wear, "days");
+    *ret_days = 0;
+    for (const struct json_node *d = days ? days->child : NULL; d; d = d->next) {
+        if (d->next || today.commits == 0) {
+            struct wear_count more = count_of(d);
+            wear_count_add(&sum, &more);
+            (*ret_days)++;
+        }
+    }
+    unsigned n = *ret_days;
+    return n == 0 ? today
+                  : (struct wear_count){sum.bytes / n, sum.syncs / n, sum.commits / n,
+                                        sum.events / n, sum.event_bytes / n};
+}
+
+static void put_interval(struct out *json, const struct wear_medium *medium, uint32_t interval_ms,
+                         const struct wear_count *c)
+{
+    double years = wear_life_years(medium, c);
+    out_put_format(json,
+                   "{\"interval_ms\":%" PRIu32 ",\"commits\":%" PRIu64 ",\"syncs\":%" PRIu64
+                   ",\"bytes\":%" PRIu64 ",\"life_years\":",
+                   interval_ms, c->commits, c->syncs, c->bytes);
+    if (years > 0) {
+        out_put_format(json, "%.1f}", years);
+    } else {
+        out_put_text(json, "null}");
+    }
+}
+
+static void print_json(const struct json_node *wear, const struct wear_medium *medium)
+{
+    char memory[4096];
+    struct out json = out_over(memory, sizeof memory);
+    unsigned days;
+    struct wear_count day = day_of_site(wear, &days);
+    out_put_format(&json,
+                   "\"day\":{\"days\":%u,\"bytes\":%" PRIu64 ",\"syncs\":%" PRIu64
+                   ",\"commits\":%" PRIu64 ",\"events\":%" PRIu64 ",\"event_bytes\":%" PRIu64
+                   "},\"intervals\":[",
+                   days, day.bytes, day.syncs, day.commits, day.events, day.event_bytes);
+    for (size_t i = 0; i < ARRAY_COUNT(intervals_ms); i++) {
+        struct wear_count c = wear_foretell(&day, intervals_ms[i]);
+        out_put_text(&json, i ? "," : "");
+        put_interval(&json, medium, intervals_ms[i], &c);
+    }
+    printf("{%.*s],\"measured\":%.*s}\n", (int)json.size, memory, (int)wear->text.size,
+           (const char *)wear->text.data);
+}
+
+static void print_line(const char *what, const struct wear_count *c,
+                       const struct wear_medium *medium)
+{
+    double years = wear_life_years(medium, c);
+    char life[32] = "-";
+    if (years > 0) {
+        (void)snprintf(life, sizeof life, "%.0f", years);
+    }
+    printf("%-14s %10" PRIu64 " %10" PRIu64 " %12.1f %10s\n", what, c->commits, c->syncs,
+           (double)c->bytes / 1e6, life);
+}
+
+static void print_table(const struct json_node *wear, const struct wear_medium *medium)
+{
+    unsigned days;
+    struct wear_count day = day_of_site(wear, &days);
+    struct wear_count total = count_of(json_node_find(wear, "total"));
+    printf("%-14s %10s %10s %12s %10s\n", "", "COMMITS", "SYNCS", "MB", "LIFE, YEARS");
+    print_line("in all", &total, &(struct wear_medium){0});
+    print_line(days ? "a day, mean" : "today so far", &day, medium);
+    printf("\n%" PRIu64 " events a day, %" PRIu64 " bytes of data; with a commit each\n",
+           day.events, day.event_bytes);
+    for (size_t i = 0; i < ARRAY_COUNT(intervals_ms); i++) {
+        struct wear_count c = wear_foretell(&day, intervals_ms[i]);
+        char what[16];
+        (void)snprintf(what, sizeof what, "%g s", intervals_ms[i] / 1000.0);
+        print_line(what, &c, medium);
+    }
+    if (medium->size == 0) {
+        printf("\nThe life is foretold by an agent whose configuration has buffer.medium.\n");
+    }
+}
+
+int wear_command(int argc, char **argv)
+{
+    struct wear_arguments a;
+    struct why why = {""};
+    char *answer = NULL;
+    struct json_tree *tree = NULL;
+    size_t offset;
+    int code = parse(argc, argv, &a);
+    if (code) {
+        return code;
+    }
+    enum err e = command_ask(a.socket_path, "status", &answer, &why);
+    if (e == ERR_CLOSED) {
+        e = offline_wear(a.buffer_path, &answer, &why);
+    }
+    e = e ? e : json_tree_open(&tree, slice_of_text(answer), &why, &offset);
+    if (!e) {
+        const struct json_node *wear = json_node_find(json_tree_root(tree), "wear");
+        const struct json_node *m = json_node_find(wear, "medium");
+        struct wear_medium medium = {(int64_t)number_of(m, "size"), (int64_t)number_of(m, "cycles"),
+                                     (int64_t)number_of(m, "page")};
+        if (!wear) {
+            why_set(&why, "the agent is of another version: restart it");
+            e = ERR_VERSION;
+        } else if (a.json) {
+            print_json(wear, &medium);
+        } else {
+            print_table(wear, &medium);
+        }
+    }
+    if (e) {
+        fprintf(stderr, "weir buffer wear: %s\n", why.text[0] ? why.text : err_name(e));
+    }
+    json_tree_close(tree);
+    free(answer);
+    return !e ? command_finish() : e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+}
