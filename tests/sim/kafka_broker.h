@@ -115,6 +115,10 @@ void broker_log_delete(struct broker *broker, const char *name, uint32_t partiti
 /* Compaction: the batch that begins with the record `index` is gone. */
 void broker_log_compact(struct broker *broker, const char *name, uint32_t partition, size_t index);
 
+/* Another clock stamped these records. */
+void broker_log_time_set(struct broker *broker, const char *name, uint32_t partition, size_t index,
+                         size_t count, int64_t time_ms);
+
 struct broker_watch {
     /* A batch stands in the log now, as the records from `first` on. NULL: nobody looks. */
     void (*appended)(void *context, const char *topic, uint32_t partition, size_t first,

@@ -26,6 +26,16 @@ void broker_log_compact(struct broker *broker, const char *name, uint32_t partit
     p->log[index].is_gone = true;
 }
 
+void broker_log_time_set(struct broker *broker, const char *name, uint32_t partition, size_t index,
+                         size_t count, int64_t time_ms)
+{
+    struct partition *p = &broker_topic_of(broker, name)->partitions[partition];
+    assert(index + count <= p->log_count);
+    for (size_t i = index; i < index + count; i++) {
+        p->log[i].time_ms = time_ms;
+    }
+}
+
 static size_t high_watermark(const struct partition *partition)
 {
     size_t lag = partition->unreplicated;

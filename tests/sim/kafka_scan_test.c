@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "ports/clock.h"
 #include "tests/sim/kafka_scene.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
@@ -13,10 +14,13 @@
 
 /* The log has something, a batch goes out, and its answer is lost with the process; a day later the
  * next life is about to send it again. The brokers have forgotten all producer ids. */
-static struct scene *doubt_begin(const struct broker_options *options, bool stored)
+static struct scene *doubt_begin_with(const struct broker_options *options, bool stored,
+                                      int64_t timestamp)
 {
     struct scene *scene = scene_begin(options);
     scene->host.options.in_doubt_read_max = READ_MAX;
+    scene->host.options.timestamp = timestamp;
+    scene->host.event_time_us = clock_wall_us() + HOUR_US; /* when it is sent, or so */
     host_open(&scene->host);
     scene_leaders(scene, 0);
     lot_cut(&scene->second, &scene->host, 1, 40);
@@ -35,9 +39,15 @@ static struct scene *doubt_begin(const struct broker_options *options, bool stor
     sim_life_begin(true);
     scene_life_begin(scene);
     scene->host.options.in_doubt_read_max = READ_MAX;
+    scene->host.options.timestamp = timestamp;
     host_open(&scene->host);
     lot_revive(&scene->lot, &scene->host);
     return scene;
+}
+
+static struct scene *doubt_begin(const struct broker_options *options, bool stored)
+{
+    return doubt_begin_with(options, stored, KAFKA_TIME_SEND);
 }
 
 /* What others write meanwhile. */
@@ -184,6 +194,51 @@ static void a_log_with_holes_proves_nothing(void **state)
     }
 }
 
+/* The first records of `second`, written last, look as old as that. */
+static size_t behind(const struct scene *scene, uint32_t partition)
+{
+    return broker_log_count(scene->broker, "events", partition) -
+           scene->second.parcel.parts[partition].record_count;
+}
+
+static void make_old(struct scene *scene)
+{
+    int64_t old_ms = scene->lot.parcel.parts[0].sent_ms - HOUR_US / 1000;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        broker_log_time_set(scene->broker, "events", p, behind(scene, p),
+                            scene->second.parcel.parts[p].record_count, old_ms);
+    }
+}
+
+/* What others stamped long ago and wrote behind it hides that it was deleted with the log's beginning.
+ * Where time stamps are those of events that is usual. */
+static void a_log_out_of_order_proves_nothing_once_it_is_cut(void **state)
+{
+    (void)state;
+    enum { EVENTS, OTHERS, ORDER, CASE_COUNT };
+    for (unsigned i = 0; i < CASE_COUNT; i++) {
+        struct scene *scene =
+            doubt_begin_with(NULL, i != ORDER, i == EVENTS ? KAFKA_TIME_EVENT : KAFKA_TIME_SEND);
+        scene->host.event_time_us = clock_wall_us();
+        write_more(scene, 81, 400);
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            broker_log_delete(scene->broker, "events", p, i == ORDER ? 1 : behind(scene, p));
+        }
+        if (i != ORDER) {
+            make_old(scene);
+            write_more(scene, 481, 400);
+        }
+        if (i == OTHERS) { /* and still do */
+            write_more(scene, 881, 400);
+            make_old(scene);
+        }
+        uint64_t sent =
+            doubt_result(scene, SEND_REASSIGN, i == ORDER ? "not stored" : "not in order");
+        assert_int_equal(scene->host.in_doubt, i == ORDER ? 0 : sent);
+        scene_end(scene);
+    }
+}
+
 /* On such a topic it is found by the brokers' time stamps, if our clock was right. */
 static void times_of_the_brokers(void **state)
 {
@@ -276,6 +331,7 @@ int main(void)
         cmocka_unit_test(without_the_right_to_read),
         cmocka_unit_test(no_more_is_read_than_allowed),
         cmocka_unit_test(a_log_with_holes_proves_nothing),
+        cmocka_unit_test(a_log_out_of_order_proves_nothing_once_it_is_cut),
         cmocka_unit_test(times_of_the_brokers),
         cmocka_unit_test(troubles_on_the_way),
         cmocka_unit_test(a_log_that_was_cut_is_read_from_there),

@@ -187,7 +187,7 @@ static void part_build(struct lot *lot, uint32_t index)
         struct layout_row row = {.key = slice_of_text(text + 32),
                                  .datum = slice_of_text(text),
                                  .sequence = i,
-                                 .time_us = 1};
+                                 .time_us = host->event_time_us};
         if (kafka_class.place(&lot->target, row.key, i) == part->partition) {
             assert_int_equal(layout_add(builder, &row), ERR_OK);
             batch->first = batch->first ? batch->first : i;

@@ -153,6 +153,23 @@ static void holes_and_old_messages_are_told(void **state)
     assert_int_equal(scan_batches(&scan, out_slice(&log.o)), ERR_CORRUPT);
 }
 
+static void older_ones_behind_the_first_are_told(void **state)
+{
+    (void)state;
+    struct log log = {.o = out_over(log.bytes, sizeof log.bytes)};
+    log_put(&log, 10, 5, 41, 0, 100); /* of the time 1 */
+    log_put(&log, 15, 5, 41, 0, 105);
+    for (int64_t first = 14; first < 17; first++) {
+        for (int64_t time = 1; time < 3; time++) {
+            struct scan scan = wanted;
+            scan.first_offset = first;
+            scan.time_ms = time;
+            assert_int_equal(scan_batches(&scan, out_slice(&log.o)), ERR_OK);
+            assert_int_equal(scan.has_old_time, first <= 15 && time > 1);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +178,7 @@ int main(void)
         cmocka_unit_test(the_one_among_others),
         cmocka_unit_test(a_head_is_enough),
         cmocka_unit_test(holes_and_old_messages_are_told),
+        cmocka_unit_test(older_ones_behind_the_first_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,16 +31,21 @@ static void look_policy(struct kafka *k, const char *why_not)
     kafka_policy(k, look_end(k), reason);
 }
 
-/* Everything is read that is at or behind the time of sending. */
+/* Everything is read that is at or behind the time of sending. Where a log begins with a record that
+ * is older, nothing younger was deleted from it, if the time stamps are in order: those of events
+ * are not, nor perhaps those of others. */
 static void look_not_found(struct kafka *k, const struct scan_fetched *fetched)
 {
     const struct lookback *look = &k->lookback;
+    bool is_ordered = k->options->timestamp == KAFKA_TIME_SEND && !look->scan.has_old_time;
     if (look->scan.has_broker_time) {
         look_policy(k, "it was not found by the brokers' time stamps");
     } else if (look->scan.has_gap) {
         look_policy(k, "it is not in the log any more, which is compacted");
     } else if (fetched->log_start > 0 && fetched->log_start >= look->start) {
         look_policy(k, "it is not in the log any more, whose beginning was deleted");
+    } else if (fetched->log_start > 0 && !is_ordered) {
+        look_policy(k, "the log's beginning was deleted, and its time stamps are not in order");
     } else {
         kafka_end(k, look_end(k), SEND_REASSIGN, 0,
                   "not stored by an earlier try: the log has "
@@ -86,6 +91,7 @@ static enum err time_answered(struct kafka *k, struct slice answer)
     if (listed.offset >= 0) { /* else nothing is so young: it is new if it comes */
         look->start = listed.offset;
     }
+    look->scan.first_offset = look->start;
     /* From the offset before it: a hole there is where a compacted log may have had it, and the last
      * batch tells whose the time stamps are. */
     look->start -= look->start > 0;
@@ -186,8 +192,7 @@ static void look_send(struct kafka *k, struct connection *connection)
         scan_fetch(&body, topic, partition, look->scan.next_offset, FETCH_SIZE);
     } else {
         scan_list_offsets(&body, topic, partition,
-                          look->step == LOOK_FOR_TIME ? look_time_ms(k, look->batch)
-                                                      : SCAN_TIME_LATEST);
+                          look->step == LOOK_FOR_TIME ? look->scan.time_ms : SCAN_TIME_LATEST);
     }
     assert(!body.overflow);
     look->is_open = true;
@@ -251,7 +256,8 @@ void kafka_look_back(struct kafka *k, struct batch *batch, const char *reason)
     look->scan = (struct scan){.producer_id = part->producer_id,
                                .epoch = (int16_t)part->producer_epoch,
                                .base_sequence = (int32_t)part->base_sequence,
-                               .record_count = part->record_count};
+                               .record_count = part->record_count,
+                               .time_ms = look_time_ms(k, batch)};
     look->start = 0;
     look->end = -1;
     look->size = 0;

@@ -96,6 +96,7 @@ struct head {
     int32_t length;
     bool is_legacy; /* a message of Kafka 0.10 or before: it has no producer */
     bool has_broker_time;
+    int64_t max_time_ms;
     int64_t producer_id;
     int16_t epoch;
     int32_t base_sequence;
@@ -114,8 +115,8 @@ static bool head_parse(struct slice bytes, struct head *ret)
         (void)take_i32(&r); /* checksum */
         head.has_broker_time = take_i16(&r) & ATTRIBUTE_BROKER_TIME;
         int32_t last_delta = take_i32(&r);
-        (void)take_i64(&r); /* times */
-        (void)take_i64(&r);
+        (void)take_i64(&r); /* the first time */
+        head.max_time_ms = take_i64(&r);
         head.producer_id = take_i64(&r);
         head.epoch = take_i16(&r);
         head.base_sequence = take_i32(&r);
@@ -150,6 +151,8 @@ enum err scan_batches(struct scan *scan, struct slice records)
         if (head.last >= scan->next_offset) { /* else it stands before what was asked for */
             scan->has_gap = scan->has_gap || head.is_legacy || head.first > scan->next_offset;
             scan->has_broker_time = scan->has_broker_time || head.has_broker_time;
+            scan->has_old_time = scan->has_old_time || (head.first >= scan->first_offset &&
+                                                        head.max_time_ms < scan->time_ms);
             scan->found = head_is_it(&head, scan);
             scan->next_offset = head.last + 1;
         }

@@ -44,6 +44,9 @@ struct scan {
     int16_t epoch;
     int32_t base_sequence;
     uint32_t record_count;
+    int64_t time_ms; /* it is stamped no earlier */
+    int64_t
+        first_offset; /* of the first record with such a time; what holds the one before is older */
     /* how far it has come */
     int64_t next_offset; /* where to read on */
     bool found;
@@ -52,6 +55,8 @@ struct scan {
      * wrong. */
     bool has_gap;
     bool has_broker_time;
+    bool
+        has_old_time; /* a batch behind first_offset is older all the same: others' clocks differ */
 };
 /* Looks at the heads of the batches of one answer, and moves next_offset behind the last one. Ends
  * at the one that is looked for. ERR_CORRUPT: these are no batches, or not one whole head. */
