@@ -137,6 +137,47 @@ static void found_once_it_is_replicated(void **state)
     scene_end(scene);
 }
 
+static void lag_behind(struct scene *scene)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        size_t count = scene->lot.parcel.parts[p].record_count;
+        count += scene->second.parcel.parts[p].record_count;
+        broker_lag_set(scene->broker, "events", p, count);
+    }
+}
+
+/* Another leader, or the same one after a restart, knows only later what all replicas have. */
+static void a_leader_is_asked_when_it_has_led_for_a_while(void **state)
+{
+    (void)state;
+    for (unsigned moved = 0; moved < 2; moved++) {
+        struct scene *scene = doubt_begin(NULL, true);
+        lot_release(&scene->second);
+        scene->second = (struct lot){0};
+        lag_behind(scene);
+        lot_send_all(&scene->lot);
+        assert_false(lot_wait(&scene->lot, 40000));
+        if (moved) {
+            scene_leaders(scene, 1);
+        } else {
+            net_cut_all();
+        }
+        write_more(scene, 81, 40); /* finds the leader */
+        lag_behind(scene);
+        assert_false(lot_wait(&scene->lot, 35000));
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            broker_lag_set(scene->broker, "events", p, 0);
+        }
+        assert_true(lot_wait(&scene->lot, 60000));
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            const struct lot_part *part = &scene->lot.parts[p];
+            assert_true(part->tries == 0 || part->report.result == SEND_OK);
+        }
+        assert_int_equal(scene_log_count(scene), 120);
+        scene_end(scene);
+    }
+}
+
 static void without_the_right_to_read(void **state)
 {
     (void)state;
@@ -328,6 +369,7 @@ int main(void)
         cmocka_unit_test(found_in_the_log),
         cmocka_unit_test(not_in_the_log),
         cmocka_unit_test(found_once_it_is_replicated),
+        cmocka_unit_test(a_leader_is_asked_when_it_has_led_for_a_while),
         cmocka_unit_test(without_the_right_to_read),
         cmocka_unit_test(no_more_is_read_than_allowed),
         cmocka_unit_test(a_log_with_holes_proves_nothing),

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <inttypes.h>
 
 #include "ports/random.h"
@@ -362,7 +363,7 @@ enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t part
     }
     struct node *node = NULL;
     if (topic->known && partition < topic->partition_count) {
-        node = node_find(cluster, topic->leaders[partition]);
+        node = node_find(cluster, topic->leaders[partition].node);
     } else if (topic->known && topic_lacks(cluster, topic, partition)) {
         return ERR_REJECTED;
     }
@@ -386,7 +387,17 @@ bool cluster_has_leader(struct cluster *cluster, const char *name, uint32_t part
 {
     const struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
     return topic && topic->known && partition < topic->partition_count &&
-           node_find(cluster, topic->leaders[partition]);
+           node_find(cluster, topic->leaders[partition].node);
+}
+
+uint64_t cluster_leader_since_ms(struct cluster *cluster, const char *name, uint32_t partition,
+                                 const struct connection *connection)
+{
+    const struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
+    assert(topic && topic->known && partition < topic->partition_count);
+    uint64_t told_ms = topic->leaders[partition].since_ms;
+    uint64_t ready_ms = connection_ready_ms(connection);
+    return told_ms > ready_ms ? told_ms : ready_ms;
 }
 
 enum err cluster_any(struct cluster *cluster, struct connection **ret)

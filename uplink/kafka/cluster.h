@@ -56,6 +56,9 @@ enum err cluster_leader(struct cluster *cluster, const char *topic, uint32_t par
                         struct connection **ret) MUST_USE;
 /* Is a broker known that leads it, by what metadata said last? */
 bool cluster_has_leader(struct cluster *cluster, const char *topic, uint32_t partition) MUST_USE;
+/* Since when that broker is known to be up and to lead; `connection` is what cluster_leader() gave. */
+uint64_t cluster_leader_since_ms(struct cluster *cluster, const char *topic, uint32_t partition,
+                                 const struct connection *connection);
 /* Any connection that has room, opened if there is none. ERR_AGAIN: changed() follows. */
 enum err cluster_any(struct cluster *cluster, struct connection **ret) MUST_USE;
 /* There is a token to log in with, or a reason why there is none. */

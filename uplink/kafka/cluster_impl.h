@@ -24,6 +24,13 @@ struct node {
     uint64_t retry_ms; /* not before */
 };
 
+/* Who leads a partition. */
+struct leading {
+    int32_t node;      /* -1: nobody */
+    int32_t node_told; /* by the last answer that told of it */
+    uint64_t since_ms; /* when it was first told of */
+};
+
 struct topic {
     struct topic *next;
     char name[WIRE_NAME_SIZE_MAX + 1];
@@ -40,7 +47,7 @@ struct topic {
     bool is_short;     /* a partition was asked for that it does not have any more */
     uint64_t short_ms; /* since when */
     uint32_t partition_count;
-    int32_t *leaders; /* -1: none */
+    struct leading *leaders;
 };
 
 struct cluster {

@@ -41,18 +41,21 @@ static void metadata_topic(void *context, struct slice name, int16_t error,
         return;
     }
     if (partition_count != topic->partition_count || !topic->leaders) {
-        int32_t *leaders = realloc(topic->leaders, partition_count * sizeof *leaders);
+        struct leading *leaders = realloc(topic->leaders, partition_count * sizeof *leaders);
         if (!leaders) {
             cluster_topic_again(cluster, topic, 0);
             cluster->reading = NULL;
             return;
+        }
+        for (uint32_t i = topic->leaders ? topic->partition_count : 0; i < partition_count; i++) {
+            leaders[i] = (struct leading){-1, -1, 0};
         }
         topic->leaders = leaders;
     }
     topic->is_short = topic->is_short && partition_count == topic->partition_count;
     topic->partition_count = partition_count;
     for (uint32_t i = 0; i < partition_count; i++) {
-        topic->leaders[i] = -1;
+        topic->leaders[i].node = -1;
     }
     topic->create_text[0] = '\0';
     topic->known = true;
@@ -64,7 +67,10 @@ static void metadata_partition(void *context, uint32_t index, int16_t error, int
     struct cluster *cluster = context;
     (void)error; /* without a leader, leader is -1; all other errors leave it usable */
     if (cluster->reading) {
-        cluster->reading->leaders[index] = leader;
+        struct leading *leading = &cluster->reading->leaders[index];
+        bool is_new = leading->node_told != leader;
+        uint64_t since_ms = is_new ? cluster_now_ms(cluster) : leading->since_ms;
+        *leading = (struct leading){leader, leader, since_ms};
     }
 }
 

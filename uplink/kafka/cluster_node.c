@@ -92,7 +92,7 @@ static void node_closed(void *context, enum err e, const struct why *why)
     /* Who cannot be reached leads nothing for long: the others know who does now. */
     for (struct topic *topic = cluster->topics; topic && node->id >= 0; topic = topic->next) {
         for (uint32_t i = 0; topic->known && i < topic->partition_count; i++) {
-            topic->wanted = topic->wanted || (!was_idle && topic->leaders[i] == node->id);
+            topic->wanted = topic->wanted || (!was_idle && topic->leaders[i].node == node->id);
         }
     }
     cluster_advance(cluster);

@@ -375,6 +375,11 @@ bool connection_was_cut_short(const struct connection *connection)
     return connection->cut_short;
 }
 
+uint64_t connection_ready_ms(const struct connection *connection)
+{
+    return connection->ready_ms;
+}
+
 bool connection_was_open(const struct connection *connection)
 {
     return connection->was_open;

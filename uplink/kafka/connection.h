@@ -76,6 +76,8 @@ void connection_throttle(struct connection *connection, int32_t throttle_ms);
 bool connection_has_served(const struct connection *connection);
 /* In on_closed(): did it end while answers were still to come? */
 bool connection_was_cut_short(const struct connection *connection);
+/* When it was logged in first, by the loop's clock; 0: it has not been. */
+uint64_t connection_ready_ms(const struct connection *connection);
 /* Did TCP and TLS come about? What went wrong after that is the login, or the protocol. */
 bool connection_was_open(const struct connection *connection);
 /* When the first certificate of the broker's chain expires; 0: unknown, as stream_peer_end_s(). */

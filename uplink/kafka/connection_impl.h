@@ -28,6 +28,7 @@ struct connection {
     bool close_wanted;     /* by the user, during one */
     bool cut_short;        /* it ended with requests that had no answer */
     bool was_open;         /* TCP and TLS came about */
+    uint64_t ready_ms;     /* when it was logged in first; 0: never */
     bool was_answered;     /* a request of the user's, ever */
     bool was_full;         /* on_ready is owed once there is room */
     struct timer timer;    /* looks at the request in front */

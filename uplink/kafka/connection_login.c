@@ -24,6 +24,7 @@ static void connection_ready(struct connection *c)
 {
     c->state = READY;
     c->was_full = false;
+    c->ready_ms = c->ready_ms ? c->ready_ms : loop_now_ms(c->settings->loop);
     sasl_release(&c->sasl);
     c->handler->on_ready(c->context);
 }

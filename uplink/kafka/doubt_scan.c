@@ -206,6 +206,41 @@ static void look_send(struct kafka *k, struct connection *connection)
     connection_send(connection, &look->request);
 }
 
+/* Begins with this leader: what another one has told may not hold here, and one that is new to it
+ * learns only from its followers what all of them have. */
+static void look_begin(struct kafka *k, uint64_t leader_ms)
+{
+    struct lookback *look = &k->lookback;
+    const struct part *part = look->batch->part;
+    look->step = LOOK_FOR_END; /* before the time: what comes in between is read */
+    look->scan = (struct scan){.producer_id = part->producer_id,
+                               .epoch = (int16_t)part->producer_epoch,
+                               .base_sequence = (int32_t)part->base_sequence,
+                               .record_count = part->record_count,
+                               .time_ms = look_time_ms(k, look->batch)};
+    look->start = 0;
+    look->end = -1;
+    look->empty_count = 0;
+    look->leader_ms = leader_ms;
+    look->settled_ms = (leader_ms > look->doubt_ms ? leader_ms : look->doubt_ms) + SETTLE_MS;
+}
+
+static void look_ask(struct kafka *k, struct connection *connection)
+{
+    struct lookback *look = &k->lookback;
+    const struct batch *batch = look->batch;
+    uint64_t leader_ms = cluster_leader_since_ms(k->cluster, batch->parcel->target,
+                                                 batch->part->partition, connection);
+    if (!can_be_read(connection)) {
+        look_policy(k, "the broker's versions of reading are others");
+        return;
+    }
+    if (leader_ms != look->leader_ms) {
+        look_begin(k, leader_ms);
+    }
+    look_send(k, connection);
+}
+
 bool kafka_look_back_pump(struct kafka *k)
 {
     struct lookback *look = &k->lookback;
@@ -221,11 +256,7 @@ bool kafka_look_back_pump(struct kafka *k)
         return true;
     } else if (!cluster_leader(k->cluster, look->batch->parcel->target,
                                look->batch->part->partition, &connection)) {
-        if (can_be_read(connection)) {
-            look_send(k, connection);
-        } else {
-            look_policy(k, "the broker's versions of reading are others");
-        }
+        look_ask(k, connection);
     } else if (kafka_end_late(k, look->batch)) {
         (void)look_end(k);
     }
@@ -243,26 +274,17 @@ void kafka_look_back_tick(struct timer *timer)
 
 void kafka_look_back(struct kafka *k, struct batch *batch, const char *reason)
 {
-    const struct part *part = batch->part;
     assert(!k->lookback.batch && !k->describe.batch);
-    if (k->options->in_doubt_read_max == 0 || part->sent_ms < 0) {
+    if (k->options->in_doubt_read_max == 0 || batch->part->sent_ms < 0) {
         kafka_policy(k, batch, reason);
         return;
     }
     struct lookback *look = &k->lookback;
     look->batch = batch;
     look->is_open = false;
-    look->step = LOOK_FOR_END; /* before the time: what comes in between is read */
-    look->scan = (struct scan){.producer_id = part->producer_id,
-                               .epoch = (int16_t)part->producer_epoch,
-                               .base_sequence = (int32_t)part->base_sequence,
-                               .record_count = part->record_count,
-                               .time_ms = look_time_ms(k, batch)};
-    look->start = 0;
-    look->end = -1;
+    look->doubt_ms = batch->lent_ms;
+    look->leader_ms = 0;
     look->size = 0;
-    look->empty_count = 0;
-    look->settled_ms = batch->lent_ms + SETTLE_MS;
     look->reason = reason;
     timer_arm(&k->flush, 0);
 }

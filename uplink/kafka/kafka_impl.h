@@ -54,6 +54,8 @@ struct lookback {
     int64_t end;   /* where the log ended when everything of ours was in it; -1: not known yet */
     uint64_t size; /* of what was read */
     unsigned empty_count; /* answers in a row that had nothing */
+    uint64_t doubt_ms;    /* when the doubt arose */
+    uint64_t leader_ms;   /* since when the leader that is asked leads; 0: none was asked */
     uint64_t settled_ms;  /* from then on nothing of ours is on its way to the log's end */
     const char *reason;   /* why the leader could not tell */
     struct timer timer;
