@@ -31,6 +31,7 @@ enum broker_fault_kind {
     BROKER_CLOSE_STORED, /* stored, the connection ends after `value` bytes of the answer */
     BROKER_THROTTLE,     /* stored, with a throttle time of `value` ms */
     BROKER_SHORT,        /* stored, the answer leaves the partitions out */
+    BROKER_CUT,          /* stored, the answer lacks its last `value` bytes */
 };
 
 /* Happens to the next request of this kind. */
@@ -57,6 +58,8 @@ struct broker_options {
     bool log_append_time;
     int16_t create_code; /* what the first node answers to CreateTopics; 0: it is created */
     bool create_is_old;  /* clients can't leave the numbers of partitions and replicas open */
+    int16_t absent_api;  /* this one the broker does not have; 0: it has them all */
+    int16_t endless_api; /* ListOffsets, Fetch: it knows no end of a log */
     bool read_denied;    /* no right to READ: neither to describe producers nor to fetch */
     /* What Redpanda and Event Hubs are like. */
     int16_t produce_max;     /* version of Produce; 0: as Kafka 4 */

@@ -123,6 +123,8 @@ static bool kind_fits(enum broker_fault_kind kind, int16_t api)
     case BROKER_CLOSE:
     case BROKER_CLOSE_STORED:
         return true;
+    case BROKER_CUT: /* while a log is read that is a matter for the policy */
+        break;
     }
     return false;
 }

@@ -92,6 +92,10 @@ static bool request_take(struct broker_peer *peer, struct slice s)
         good = call_run(&call);
     }
     assert(!call.answer.overflow);
+    if (good && call_has(&call, BROKER_CUT)) {
+        assert(call.answer.size > 8 + call.fault.value);
+        call.answer.size -= call.fault.value;
+    }
     size_t size = call.answer.size;
     for (unsigned i = 0; i < 4; i++) {
         memory[i] = (uint8_t)((size - 4) >> (8 * (3 - i)));

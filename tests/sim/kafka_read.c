@@ -81,6 +81,20 @@ static void put_partition(struct out *o, struct slice name, uint32_t index, int1
     out_put_u16_be(o, (uint16_t)code);
 }
 
+/* The first record of that time or a later one; -1: there is none. */
+static int64_t offset_of_time(const struct partition *partition, int64_t time_ms)
+{
+    bool is_gone = false; /* the batch at hand */
+    for (size_t i = 0; i < high_watermark(partition); i++) {
+        const struct broker_record *record = &partition->log[i];
+        is_gone = record->batch_count > 0 ? record->is_gone : is_gone;
+        if (i >= partition->log_start && !is_gone && record->time_ms >= time_ms) {
+            return (int64_t)i;
+        }
+    }
+    return -1;
+}
+
 bool call_list_offsets(struct call *call)
 {
     struct slice s = call->body, name;
@@ -96,12 +110,11 @@ bool call_list_offsets(struct call *call)
     int16_t code = code_of(call, topic, index);
     int64_t offset = -1;
     const struct partition *partition = &topic->partitions[code ? 0 : index];
+    bool knows_end = call->broker->options.endless_api != WIRE_LIST_OFFSETS;
     if (code == 0 && time == UINT64_MAX) {
-        offset = (int64_t)high_watermark(partition);
-    }
-    for (size_t i = partition->log_start; !code && offset < 0 && i < high_watermark(partition);
-         i++) {
-        offset = partition->log[i].time_ms >= (int64_t)time ? (int64_t)i : -1;
+        offset = knows_end ? (int64_t)high_watermark(partition) : -1;
+    } else if (code == 0) {
+        offset = offset_of_time(partition, (int64_t)time);
     }
     put_partition(&call->answer, name, index, code);
     out_put_u64_be(&call->answer, UINT64_MAX);
@@ -188,9 +201,10 @@ bool call_fetch(struct call *call)
         code = 1;
     }
     struct out *o = &call->answer;
+    bool knows_end = !code && call->broker->options.endless_api != WIRE_FETCH;
     out_put_u32_be(o, 0);
     put_partition(o, name, index, code);
-    out_put_u64_be(o, code ? UINT64_MAX : high_watermark(partition));
+    out_put_u64_be(o, knows_end ? high_watermark(partition) : UINT64_MAX);
     out_put_u64_be(o, code ? UINT64_MAX : high_watermark(partition));
     out_put_u64_be(o, code ? UINT64_MAX : partition->log_start);
     out_put_u32_be(o, UINT32_MAX); /* no aborted transactions */

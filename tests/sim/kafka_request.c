@@ -221,12 +221,15 @@ static bool do_versions(struct call *call)
         {WIRE_DESCRIBE_CONFIGS, 4}};
     bool describes = options->describe_max >= 0;
     out_put_u16_be(&call->answer, 0);
-    out_put_u32_be(&call->answer,
-                   (uint32_t)(sizeof supported / sizeof supported[0] + 1 + describes));
+    bool lacks_one = options->absent_api != 0;
+    out_put_u32_be(&call->answer, (uint32_t)(ARRAY_COUNT(supported) + 1 + describes - lacks_one));
     out_put_u16_be(&call->answer, WIRE_CREATE_TOPICS);
     out_put_u16_be(&call->answer, 0);
     out_put_u16_be(&call->answer, options->create_is_old ? 3 : 7);
-    for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(supported); i++) {
+        if (lacks_one && supported[i][0] == options->absent_api) {
+            continue;
+        }
         out_put_u16_be(&call->answer, (uint16_t)supported[i][0]);
         out_put_u16_be(&call->answer, 0);
         out_put_u16_be(&call->answer, (uint16_t)supported[i][1]);

@@ -208,40 +208,41 @@ static void no_more_is_read_than_allowed(void **state)
     }
 }
 
-/* What is gone from the log proves nothing. */
-static void a_log_with_holes_proves_nothing(void **state)
-{
-    (void)state;
-    for (unsigned deleted = 0; deleted < 2; deleted++) {
-        struct scene *scene = doubt_begin(NULL, true);
-        write_more(scene, 81, 400);
-        size_t first[PARTITIONS];
-        for (uint32_t p = 0; p < PARTITIONS; p++) {
-            size_t behind = scene->second.parcel.parts[p].record_count;
-            first[p] = broker_log_count(scene->broker, "events", p) - behind;
-        }
-        for (uint32_t p = 0; p < PARTITIONS; p++) {
-            uint32_t count = scene->lot.parcel.parts[p].record_count;
-            if (deleted) {
-                broker_log_delete(scene->broker, "events", p, first[p]);
-            } else if (count > 0) {
-                broker_log_compact(scene->broker, "events", p, first[p] - count);
-            }
-        }
-        uint64_t sent =
-            doubt_result(scene, SEND_REASSIGN, deleted ? "was deleted" : "is compacted");
-        assert_int_equal(scene->host.in_doubt, sent);
-        scene_end(scene);
-    }
-}
-
-/* The first records of `second`, written last, look as old as that. */
 static size_t behind(const struct scene *scene, uint32_t partition)
 {
     return broker_log_count(scene->broker, "events", partition) -
            scene->second.parcel.parts[partition].record_count;
 }
 
+/* What is gone from the log proves nothing: also when it leaves the hole right in front of what is
+ * the first of its time then. */
+static void a_log_with_holes_proves_nothing(void **state)
+{
+    (void)state;
+    enum { DELETED, COMPACTED, COMPACTED_IN_FRONT, CASE_COUNT };
+    for (unsigned i = 0; i < CASE_COUNT; i++) {
+        struct scene *scene = doubt_begin(NULL, true);
+        write_more(scene, 81, 400);
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            const struct part *part = &scene->lot.parcel.parts[p];
+            size_t first = behind(scene, p) - part->record_count;
+            if (i == DELETED) {
+                broker_log_delete(scene->broker, "events", p, behind(scene, p));
+            } else if (part->record_count > 0) {
+                broker_log_compact(scene->broker, "events", p, first);
+            }
+            if (i == COMPACTED) {
+                broker_log_time_set(scene->broker, "events", p, 0, first, part->sent_ms);
+            }
+        }
+        uint64_t sent =
+            doubt_result(scene, SEND_REASSIGN, i == DELETED ? "was deleted" : "is compacted");
+        assert_int_equal(scene->host.in_doubt, sent);
+        scene_end(scene);
+    }
+}
+
+/* What was written last is stamped by a clock that is behind. */
 static void make_old(struct scene *scene)
 {
     int64_t old_ms = scene->lot.parcel.parts[0].sent_ms - HOUR_US / 1000;
@@ -336,6 +337,46 @@ static void troubles_on_the_way(void **state)
     }
 }
 
+/* What a broker says of its log, or does not, and what is then asked for in vain. */
+static void answers_that_are_none_go_by_the_policy(void **state)
+{
+    (void)state;
+    static const struct {
+        struct broker_options options;
+        enum wire_api cut_api; /* 0: none */
+        const char *says;
+        unsigned lists, fetches; /* for each batch, or the one */
+    } cases[] = {
+        {{.absent_api = WIRE_FETCH}, 0, "the broker's versions of reading are others", 0, 0},
+        {{.absent_api = WIRE_LIST_OFFSETS}, 0, "the broker's versions of reading are others", 0, 0},
+        {{.endless_api = WIRE_LIST_OFFSETS}, 0, "about the log can't be read", 1, 0},
+        {{.endless_api = WIRE_FETCH}, 0, "about the log can't be read", 2, 1},
+        {{0}, WIRE_LIST_OFFSETS, "about the log can't be read", 1, 0},
+        {{0}, WIRE_FETCH, "about the log can't be read", 2, 1},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct scene *scene = doubt_begin(&cases[i].options, true);
+        uint32_t p = 0;
+        while (scene->lot.parcel.parts[p].done) {
+            p++;
+        }
+        if (cases[i].cut_api) {
+            scene_fault(scene, cases[i].cut_api, BROKER_CUT, 0, 3);
+        }
+        lot_send(&scene->lot, p);
+        assert_true(lot_wait(&scene->lot, 300000));
+        const struct send_report *report = &scene->lot.parts[p].report;
+        assert_int_equal(report->result, SEND_REASSIGN);
+        if (!strstr(report->text, cases[i].says)) {
+            fail_msg("no \"%s\" in: %s", cases[i].says, report->text);
+        }
+        assert_int_equal(scene->host.in_doubt, 1);
+        assert_int_equal(scene_count(scene, WIRE_LIST_OFFSETS), cases[i].lists);
+        assert_int_equal(scene_count(scene, WIRE_FETCH), cases[i].fetches);
+        scene_end(scene);
+    }
+}
+
 /* The offset before the first one of its time need not be there any more. */
 static void a_log_that_was_cut_is_read_from_there(void **state)
 {
@@ -376,6 +417,7 @@ int main(void)
         cmocka_unit_test(a_log_out_of_order_proves_nothing_once_it_is_cut),
         cmocka_unit_test(times_of_the_brokers),
         cmocka_unit_test(troubles_on_the_way),
+        cmocka_unit_test(answers_that_are_none_go_by_the_policy),
         cmocka_unit_test(a_log_that_was_cut_is_read_from_there),
         cmocka_unit_test(a_stop_ends_it),
     };

@@ -50,6 +50,14 @@ static void answers(void **state)
         assert_int_equal(scan_fetched_parse((struct slice){body.data, size}, &fetched),
                          ERR_CORRUPT);
     }
+    uint8_t endless[sizeof fetch - 1];
+    memcpy(endless, fetch, sizeof endless);
+    memset(endless + 21, 0xff, 8); /* no high watermark: only with an error */
+    body.data = endless;
+    assert_int_equal(scan_fetched_parse(body, &fetched), ERR_CORRUPT);
+    endless[20] = 6;
+    assert_int_equal(scan_fetched_parse(body, &fetched), ERR_OK);
+    assert_int_equal(fetched.error, 6);
     uint8_t two[sizeof list - 1];
     memcpy(two, list, sizeof two);
     two[3] = 2; /* topics: one was asked for */
