@@ -92,6 +92,10 @@ class Campaign:
             self.met[fault] += 1
         wait_for("end of the publications", lambda: world.count() >= len(self.published) or world.observer.early)
         world.broker.publish_all(["end"])     # behind all that was to come again
+        return self.finish()
+
+    def finish(self):
+        world = self.world
         wait_for("last message", lambda: world.count() and world.bodies[-1] == "end")
         world.stop()
         world.count()
@@ -128,6 +132,28 @@ KILLING = ("kill_random", "kill_random", "kill_committed")
 
 def case_kills_5(weir, faults):
     clean("kills", *campaign("kills", weir, KILLING, KILLS, 60, protocol="5", ack_interval="100 ms"))
+
+
+def case_brokers(weir, faults):
+    """Brokers of other makers, which keep messages for the session of an agent that was stopped. Not with kills: see README.md."""
+    for script, protocol, size in (("artemis.sh", "5", 1000), ("artemis.sh", "3.1.1", 1000), ("moquette.sh", "3.1.1", 200)):
+        world = World(weir, script=script, protocol=protocol, ack_interval="10 ms")
+        c = Campaign(world, (), size)
+        world.start()
+        world.broker.publish_all(c.batch())
+        wait_for("acknowledgements", lambda: world.observer.acks == size)
+        world.stop()
+        world.broker.publish_all(c.batch() + ["end"])
+        world.start()
+        o = world.observer
+        wait_for("acknowledgements", lambda: o.acks > 2 * size)
+        lost, twice = c.finish()
+        name = f"{script[:-3]} {protocol}"
+        print(f"mqtt brokers {name} published={len(c.published)} acks={o.acks} lost={lost} twice={twice} early={o.early} out_of_order={o.out_of_order}",
+              flush=True)
+        good = not (lost or twice or o.early or o.out_of_order)
+        check(f"{name}: nothing lost, twice, early or out of order", good)
+        world.close(good)
 
 
 def case_kills_311(weir, faults):

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Moquette: another maker's MQTT 3.1.1 broker on 127.0.0.1, durable below DIR, anybody may log in.
+# usage: moquette.sh install
+#        moquette.sh start DIR PORT
+#        moquette.sh resume DIR           start again: same data
+#        moquette.sh stop DIR             clean shutdown
+# Needs Java 17 and, the first time, Maven.
+version=0.17
+name=moquette-$version
+. "$(dirname "$0")/lib.sh"
+
+install() {
+  mvn -q -B -ntp -Dstyle.color=never -f "$here/moquette.xml" -Dmoquette.version="$version" -DoutputDirectory="$cache/$name" \
+    dependency:copy-dependencies
+}
+
+run() {
+  mkdir -p "$dir/config" "$dir/data"
+  printf '%s\n' "host 127.0.0.1" "port $port" "allow_anonymous true" "persistence_enabled true" "data_path $dir/data/" \
+    "allow_zero_byte_client_id true" "telemetry_enabled false" >"$dir/config/moquette.conf"
+  exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Dmoquette.path="$dir" \
+    -cp "$cache/$name/*" io.moquette.broker.Server
+}
+
+ready() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
+case ${1:-} in
+  resume)
+    [ $# -eq 2 ] || usage
+    start "$2" "$(cat "$2/port")"
+    ;;
+  *) service "$@" ;;
+esac
