@@ -218,8 +218,9 @@ static enum err put_metadata(struct out *json, struct slice message)
 static enum err put_metric(struct sparkplug *s, struct slice message, unsigned depth);
 
 /* Template.Parameter: name, type, and the members 3 to 8. */
-static enum err put_parameter(struct out *json, struct slice message)
+static enum err put_parameter(void *context, struct slice message)
 {
+    struct out *json = context;
     struct protobuf_field field;
     struct protobuf_field value = {.number = 0};
     struct slice name = {NULL, 0};
@@ -251,29 +252,16 @@ static enum err put_parameter(struct out *json, struct slice message)
     return e;
 }
 
-/* All fields with this number as a member of a template that is an array. */
-static enum err put_list(struct sparkplug *s, struct slice message, uint32_t number, unsigned depth)
+/* The metrics of a payload, or of a template at this depth. */
+struct nested {
+    struct sparkplug *s;
+    unsigned depth;
+};
+
+static enum err put_nested(void *context, struct slice message)
 {
-    struct out *json = &s->text;
-    struct protobuf_field field;
-    bool is_first = true;
-    enum err e;
-    out_put_byte(json, '[');
-    while ((e = protobuf_next(&message, &field)) == ERR_OK) {
-        if (field.number != number) {
-            continue;
-        }
-        out_put_text(json, is_first ? "" : ",");
-        is_first = false;
-        e = field.kind != PROTOBUF_BYTES ? ERR_CORRUPT
-            : number == 2                ? put_metric(s, field.bytes, depth)
-                                         : put_parameter(json, field.bytes);
-        if (e) {
-            return e;
-        }
-    }
-    out_put_byte(json, ']');
-    return e == ERR_CLOSED ? ERR_OK : e;
+    struct nested *nested = context;
+    return put_metric(nested->s, message, nested->depth);
 }
 
 static enum err put_template(struct sparkplug *s, struct slice message, unsigned depth)
@@ -303,9 +291,10 @@ static enum err put_template(struct sparkplug *s, struct slice message, unsigned
     out_put_text(json, ",\"version\":");
     out_put_json(json, version);
     out_put_format(json, ",\"is_definition\":%s,\"parameters\":", is_definition ? "true" : "false");
-    e = put_list(s, message, 3, depth);
+    e = sparkplug_array(json, message, 3, put_parameter, json);
     out_put_text(json, ",\"metrics\":");
-    e = e ? e : put_list(s, message, 2, depth);
+    struct nested nested = {s, depth};
+    e = e ? e : sparkplug_array(json, message, 2, put_nested, &nested);
     out_put_byte(json, '}');
     return e;
 }
@@ -514,7 +503,8 @@ enum err sparkplug_read(struct sparkplug *sparkplug, struct slice topic, struct 
     find_source(s, &parts);
     put_head(s, &parts, &head);
     sparkplug_member(&s->text, "metrics");
-    if (put_list(s, payload, 2, 0)) {
+    struct nested nested = {s, 0};
+    if (sparkplug_array(&s->text, payload, 2, put_nested, &nested)) {
         return corrupt(s, "a metric can't be read");
     }
     out_put_byte(&s->text, '}');

@@ -62,6 +62,10 @@ enum err sparkplug_dataset(struct out *json, struct slice message) MUST_USE;
  * none). Nothing is written when there are no others. */
 enum err sparkplug_properties(struct out *json, struct slice message, const char *name,
                               unsigned depth, struct protobuf_field *ret_quality) MUST_USE;
+/* A JSON array of all fields with this number, which are bytes; `put` writes one of them. */
+enum err sparkplug_array(struct out *json, struct slice message, uint32_t number,
+                         enum err (*put)(void *context, struct slice element),
+                         void *context) MUST_USE;
 /* "NAME": behind a comma. */
 void sparkplug_member(struct out *json, const char *name);
 

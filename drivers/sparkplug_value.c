@@ -224,6 +224,28 @@ enum err sparkplug_bytes(struct out *json, uint64_t type, struct slice bytes)
     return e;
 }
 
+enum err sparkplug_array(struct out *json, struct slice message, uint32_t number,
+                         enum err (*put)(void *context, struct slice element), void *context)
+{
+    struct protobuf_field field;
+    bool is_first = true;
+    enum err e;
+    out_put_byte(json, '[');
+    while ((e = protobuf_next(&message, &field)) == ERR_OK) {
+        if (field.number != number) {
+            continue;
+        }
+        out_put_text(json, is_first ? "" : ",");
+        is_first = false;
+        e = field.kind == PROTOBUF_BYTES ? put(context, field.bytes) : ERR_CORRUPT;
+        if (e) {
+            return e;
+        }
+    }
+    out_put_byte(json, ']');
+    return e == ERR_CLOSED ? ERR_OK : e;
+}
+
 /* --- data sets --- */
 
 struct columns {
@@ -276,57 +298,33 @@ static enum err put_cell(struct out *json, uint64_t type, struct slice message)
     return e == ERR_CLOSED ? ERR_OK : e;
 }
 
-static enum err put_row(struct out *json, const struct columns *columns, struct slice message)
+/* A row, whose cells have the types of the columns in turn. */
+struct row {
+    struct out *json;
+    const struct columns *columns;
+    size_t count; /* of its cells so far */
+};
+
+static enum err put_next_cell(void *context, struct slice message)
 {
-    struct protobuf_field field;
-    size_t count = 0;
-    enum err e;
-    out_put_byte(json, '[');
-    while ((e = protobuf_next(&message, &field)) == ERR_OK) {
-        if (field.number != 1) {
-            continue;
-        }
-        if (field.kind != PROTOBUF_BYTES || count == columns->count) {
-            return ERR_CORRUPT;
-        }
-        out_put_text(json, count ? "," : "");
-        e = put_cell(json, columns->types[count++], field.bytes);
-        if (e) {
-            return e;
-        }
+    struct row *row = context;
+    if (row->count == row->columns->count) {
+        return ERR_CORRUPT;
     }
-    out_put_byte(json, ']');
-    return e == ERR_CLOSED ? ERR_OK : e;
+    return put_cell(row->json, row->columns->types[row->count++], message);
 }
 
-/* All fields with this number, as elements of a JSON array. */
-static enum err put_repeated(struct out *json, const struct columns *columns, uint32_t number,
-                             struct slice message)
+static enum err put_row(void *context, struct slice message)
 {
-    struct protobuf_field field;
-    bool is_first = true;
-    enum err e;
-    out_put_byte(json, '[');
-    while ((e = protobuf_next(&message, &field)) == ERR_OK) {
-        if (field.number != number) {
-            continue;
-        }
-        if (field.kind != PROTOBUF_BYTES) {
-            return ERR_CORRUPT;
-        }
-        out_put_text(json, is_first ? "" : ",");
-        is_first = false;
-        if (number == 4) {
-            e = put_row(json, columns, field.bytes);
-            if (e) {
-                return e;
-            }
-        } else {
-            out_put_json(json, field.bytes);
-        }
-    }
-    out_put_byte(json, ']');
-    return e == ERR_CLOSED ? ERR_OK : e;
+    struct row *row = context;
+    row->count = 0;
+    return sparkplug_array(row->json, message, 1, put_next_cell, row);
+}
+
+static enum err put_text(void *context, struct slice text)
+{
+    out_put_json(context, text);
+    return ERR_OK;
 }
 
 enum err sparkplug_dataset(struct out *json, struct slice message)
@@ -345,13 +343,14 @@ enum err sparkplug_dataset(struct out *json, struct slice message)
         return e;
     }
     out_put_text(json, "{\"columns\":");
-    e = put_repeated(json, &columns, 2, message);
+    e = sparkplug_array(json, message, 2, put_text, json);
     out_put_text(json, ",\"datatypes\":[");
     for (size_t i = 0; i < columns.count; i++) {
         out_put_format(json, "%s\"%s\"", i ? "," : "", type_names[columns.types[i]]);
     }
     out_put_text(json, "],\"rows\":");
-    e = e ? e : put_repeated(json, &columns, 4, message);
+    struct row row = {.json = json, .columns = &columns};
+    e = e ? e : sparkplug_array(json, message, 4, put_row, &row);
     out_put_byte(json, '}');
     return e;
 }
@@ -361,26 +360,16 @@ enum err sparkplug_dataset(struct out *json, struct slice message)
 static enum err put_set(struct out *json, struct slice message, unsigned depth,
                         struct protobuf_field *ret_quality);
 
-/* PropertySetList. */
-static enum err put_sets(struct out *json, struct slice message, unsigned depth)
+/* The sets of a PropertySetList at this depth. */
+struct sets {
+    struct out *json;
+    unsigned depth;
+};
+
+static enum err put_one_set(void *context, struct slice message)
 {
-    struct protobuf_field field;
-    bool is_first = true;
-    enum err e;
-    out_put_byte(json, '[');
-    while ((e = protobuf_next(&message, &field)) == ERR_OK) {
-        if (field.number == 1) {
-            out_put_text(json, is_first ? "" : ",");
-            is_first = false;
-            e = field.kind == PROTOBUF_BYTES ? put_set(json, field.bytes, depth, NULL)
-                                             : ERR_CORRUPT;
-            if (e) {
-                return e;
-            }
-        }
-    }
-    out_put_byte(json, ']');
-    return e == ERR_CLOSED ? ERR_OK : e;
+    const struct sets *sets = context;
+    return put_set(sets->json, message, sets->depth, NULL);
 }
 
 /* PropertyValue: its type and value. */
@@ -419,8 +408,9 @@ static enum err put_property(struct out *json, const struct property *property, 
     if (value->kind != PROTOBUF_BYTES || depth == SPARKPLUG_DEPTH_MAX) {
         return ERR_CORRUPT;
     }
-    return value->number == 9 ? put_set(json, value->bytes, depth + 1, NULL)
-                              : put_sets(json, value->bytes, depth + 1);
+    struct sets sets = {json, depth + 1};
+    return value->number == 9 ? put_one_set(&sets, value->bytes)
+                              : sparkplug_array(json, value->bytes, 1, put_one_set, &sets);
 }
 
 /* The next field with this number. */
