@@ -156,11 +156,22 @@ static void gate_accepted(void *context, struct stream *stream)
 
 /* --- keep-alive --- */
 
+/* How long the broker has said nothing that we could have heard: what this process was late for the
+ * tick it neither read nor asked, and what came meanwhile still waits to be read. */
+static uint64_t gate_silence_ms(struct mqtt_gate *gate, uint64_t due_ms)
+{
+    uint64_t now_ms = loop_now_ms(gate->loop);
+    uint64_t heard_ms = gate->heard_ms + (now_ms - due_ms);
+    gate->heard_ms = heard_ms < now_ms ? heard_ms : now_ms;
+    return now_ms - gate->heard_ms;
+}
+
 static void gate_tick(struct timer *timer)
 {
     struct mqtt_gate *gate = CONTAINER_OF(timer, struct mqtt_gate, tick);
     struct listener_counts counts;
     uint64_t now_ms = loop_now_ms(gate->loop);
+    uint64_t silent_ms = gate_silence_ms(gate, timer->due_ms);
     uint64_t keepalive_ms = (uint64_t)gate->keepalive_s * 1000;
     uint64_t silence_ms = keepalive_ms + keepalive_ms / 2;
     if (!gate->is_connected && (silence_ms == 0 || silence_ms > CONNACK_MS_MAX)) {
@@ -177,7 +188,7 @@ static void gate_tick(struct timer *timer)
     if (!gate->is_open) {
         return;
     }
-    if (silence_ms && !gate->is_paused && now_ms - gate->heard_ms > silence_ms) {
+    if (silence_ms && !gate->is_paused && silent_ms > silence_ms) {
         struct why why;
         why_set(&why, "nothing came from the broker for %u s", (unsigned)(silence_ms / 1000));
         gate_drop(gate, &why);

@@ -1,6 +1,7 @@
 /* The gate by itself, with a library whose every packet the test writes. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "drivers/mqtt_gate.h"
@@ -127,7 +128,7 @@ static void connect_through(struct fixture *f)
     }
 }
 
-static void fixture_init(struct fixture *f)
+static void fixture_init_with(struct fixture *f, uint32_t keepalive_s)
 {
     memset(f, 0, sizeof *f);
     f->library.listener = f->library.fd = -1;
@@ -141,13 +142,18 @@ static void fixture_init(struct fixture *f)
         .context = f,
         .host = "127.0.0.1",
         .port = f->broker.port,
-        .keepalive_s = 60,
+        .keepalive_s = keepalive_s,
         .filter_count = 2,
         .size_max = 1000,
         .unstored_count_max = 10,
         .unstored_size_max = 100000};
     struct why why;
     assert_int_equal(mqtt_gate_open(&f->gate, &options, &why), ERR_OK);
+}
+
+static void fixture_init(struct fixture *f)
+{
+    fixture_init_with(f, 60);
 }
 
 static void fixture_release(struct fixture *f)
@@ -377,6 +383,22 @@ static void pings_of_the_library_stay_here(void **state)
     fixture_release(&f);
 }
 
+/* Nor did it ask whether the broker is there, nor read what came. */
+static void a_pause_of_the_process_is_no_silence_of_the_broker(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct packet packet;
+    fixture_init_with(&f, 1);
+    connect_through(&f);
+    run(&f, 50);
+    broker_publish(&f.broker, "t", 7, false, SLICE("x"), false);
+    (void)poll(NULL, 0, 2500);
+    expect(&f, &f.library, MQTT_PUBLISH, &packet);
+    assert_string_equal(f.trouble.text, "");
+    fixture_release(&f);
+}
+
 static void what_is_no_mqtt_ends_the_connection(void **state)
 {
     (void)state;
@@ -412,6 +434,7 @@ int main(void)
         cmocka_unit_test(an_event_of_an_earlier_connection_is_not_acknowledged),
         cmocka_unit_test(a_connack_waits_for_the_driver),
         cmocka_unit_test(pings_of_the_library_stay_here),
+        cmocka_unit_test(a_pause_of_the_process_is_no_silence_of_the_broker),
         cmocka_unit_test(what_is_no_mqtt_ends_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
