@@ -7,6 +7,7 @@
 #define WEIR_AGENT_FLOW_H
 
 #include "agent/backoff.h"
+#include "agent/counters.h"
 #include "agent/forward.h"
 #include "agent/link.h"
 #include "agent/pack.h"
@@ -98,9 +99,7 @@ struct uplink_host {
     uint64_t sent_events, retried, aside_events, duplicates, halved, refused;
     uint64_t sent_size; /* wire bytes of parts that are done */
     uint64_t raw_size;
-    char counter_names[16][32];
-    uint64_t counters[16];
-    size_t counter_count;
+    struct counters counters;
 };
 
 struct forward_schema {

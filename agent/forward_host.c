@@ -101,17 +101,7 @@ void uplink_fault(struct uplink_host *host, const struct why *why)
 
 void uplink_count(struct uplink_host *host, const char *name, uint64_t add)
 {
-    for (size_t i = 0; i < host->counter_count; i++) {
-        if (strcmp(host->counter_names[i], name) == 0) {
-            host->counters[i] += add;
-            return;
-        }
-    }
-    if (host->counter_count < ARRAY_COUNT(host->counters)) {
-        (void)snprintf(host->counter_names[host->counter_count], sizeof host->counter_names[0],
-                       "%s", name);
-        host->counters[host->counter_count++] = add;
-    }
+    counters_add(&host->counters, name, add);
 }
 
 const char *uplink_name(const struct uplink_host *host)
@@ -219,17 +209,7 @@ void host_status(const struct uplink_host *host, struct out *json)
     out_put_format(
         json, ",\"wire_sent\":%" PRIu64 ",\"wire_received\":%" PRIu64 ",\"request_size\":%" PRIu32,
         host->link.sent, host->link.received, link_request_size(&host->link, host->shared));
-    for (size_t i = 0; i < host->counter_count; i++) {
-        out_put_byte(json, ',');
-        out_put_json(json, slice_of_text(host->counter_names[i]));
-        out_put_format(json, ":%" PRIu64, host->counters[i]);
-    }
-    out_put_text(json, ",\"fault\":");
-    if (host->fault.text[0]) {
-        out_put_json(json, slice_of_text(host->fault.text));
-    } else {
-        out_put_text(json, "null");
-    }
+    counters_put(&host->counters, &host->fault, json);
     put_standing(host, json);
     out_put_byte(json, '}');
 }

@@ -211,17 +211,7 @@ void driver_fault(struct driver_host *host, const struct why *why)
 
 void driver_count(struct driver_host *host, const char *name, uint64_t add)
 {
-    for (size_t i = 0; i < host->counter_count; i++) {
-        if (strcmp(host->counter_names[i], name) == 0) {
-            host->counters[i] += add;
-            return;
-        }
-    }
-    if (host->counter_count < COUNTER_MAX) {
-        (void)snprintf(host->counter_names[host->counter_count], sizeof host->counter_names[0],
-                       "%s", name); /* cut is fine */
-        host->counters[host->counter_count++] = add;
-    }
+    counters_add(&host->counters, name, add);
 }
 
 const char *driver_name(const struct driver_host *host)
@@ -239,16 +229,6 @@ void driver_host_status(const struct driver_host *host, struct out *json)
                    ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"unknown_fields\":%" PRIu64,
                    host->config->class_->type, host->received, host->stored, host->aside,
                    host->refused_count, host->unknown);
-    for (size_t i = 0; i < host->counter_count; i++) {
-        out_put_byte(json, ',');
-        out_put_json(json, slice_of_text(host->counter_names[i]));
-        out_put_format(json, ":%" PRIu64, host->counters[i]);
-    }
-    out_put_text(json, ",\"fault\":");
-    if (host->fault.text[0]) {
-        out_put_json(json, slice_of_text(host->fault.text));
-    } else {
-        out_put_text(json, "null");
-    }
+    counters_put(&host->counters, &host->fault, json);
     out_put_byte(json, '}');
 }

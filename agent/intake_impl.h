@@ -3,12 +3,12 @@
 #ifndef WEIR_AGENT_INTAKE_IMPL_H
 #define WEIR_AGENT_INTAKE_IMPL_H
 
+#include "agent/counters.h"
 #include "agent/intake.h"
 #include "agent/map.h"
 #include "agent/time_trust.h"
 #include "ports/driver.h"
 
-#define COUNTER_MAX 16
 #define TICKET_RING 4 /* commits still to come: one is being committed, one is being filled */
 
 /* One way from a driver to a stream. */
@@ -37,9 +37,7 @@ struct driver_host {
     bool refused; /* resume() is owed */
     uint64_t received, refused_count, stored, aside, unknown;
     struct why fault;
-    char counter_names[COUNTER_MAX][32];
-    uint64_t counters[COUNTER_MAX];
-    size_t counter_count;
+    struct counters counters;
 };
 
 struct intake {

@@ -60,23 +60,14 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
 
 /* --- what is looked at after every step --- */
 
-static uint64_t host_counter(const struct uplink_host *host, const char *name)
-{
-    for (size_t i = 0; i < host->counter_count; i++) {
-        if (strcmp(host->counter_names[i], name) == 0) {
-            return host->counters[i];
-        }
-    }
-    return 0;
-}
-
 /* Times that the uplink could not know whether it sends something twice. */
 static void doubts_count(struct site *site)
 {
     for (unsigned u = 0; u < LEDGER_UPLINKS && site->agent; u++) {
         const struct uplink_host *host = &site->agent->forward->hosts[u];
-        site->ledger.in_doubt[u] = site->in_doubt_before[u] + host_counter(host, "in_doubt") +
-                                   host_counter(host, "without_time");
+        site->ledger.in_doubt[u] = site->in_doubt_before[u] +
+                                   counters_get(&host->counters, "in_doubt") +
+                                   counters_get(&host->counters, "without_time");
     }
 }
 
@@ -197,7 +188,7 @@ static void life_close(struct site *site)
     for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
         const struct uplink_host *host = &site->agent->forward->hosts[u];
         site->in_doubt_before[u] = site->ledger.in_doubt[u];
-        site->happened[HAPPENS_IN_DOUBT] += host_counter(host, "in_doubt");
+        site->happened[HAPPENS_IN_DOUBT] += counters_get(&host->counters, "in_doubt");
         site->happened[HAPPENS_HALVED] += host->halved;
         site->happened[HAPPENS_DUPLICATE_KNOWN] += host->duplicates;
     }
