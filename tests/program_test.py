@@ -127,7 +127,7 @@ def test_killed_and_once(agent):
         agent.start()
     check("all is delivered", wait_until(lambda: not agent.status()["backlog"]), str(agent.status()["backlog"]))
     # The last file is finished by its age.
-    check("and the files are finished", wait_until(lambda: not glob.glob(os.path.join(work, "out", "**", "*.part"), recursive=True)))
+    check("and the files are finished", wait_until(lambda: not glob.glob(os.path.join(work, "out", "raw", "**", "*.part"), recursive=True)))
     check("SIGTERM ends in order", agent.stop() == 0)
     events = read_out()
     check("every acknowledged event", set(acknowledged) <= set(events), str(sorted(set(acknowledged) - set(events))[:5]))
