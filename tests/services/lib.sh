@@ -66,6 +66,7 @@ guard() {
   ' guard "$WEIR_TEST_OWNER" "$1" >/dev/null 2>&1 9>&- </dev/null &
 }
 
+listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # listening PORT
 http_up() { curl -s -o /dev/null --max-time 2 "$1"; }         # any HTTP answer
 http_ok() { curl -sf -o /dev/null --max-time 2 "$1"; }        # an answer below 400
 
@@ -80,6 +81,7 @@ start() {
   (run) >"$dir/log" 2>&1 9>&- </dev/null &
   echo $! >"$dir/pid"
   echo "$port" >"$dir/port"
+  echo "$words" >"$dir/words"
   guard "$(cat "$dir/pid")"
   local until=$((SECONDS + wait_s))
   until ready; do
@@ -88,6 +90,13 @@ start() {
     sleep 0.1
   done
   if declare -F after >/dev/null; then after; fi
+}
+
+# resume DIR: starts again what start has started there, with the same words
+# shellcheck disable=SC2046                       # words are apart
+resume() {
+  [ $# -eq 1 ] || usage
+  start "$1" "$(cat "$1/port")" $(cat "$1/words")
 }
 
 stop() {
@@ -115,7 +124,7 @@ service() {
   shift || true
   case $verb in
     install) once "$name" install ;;
-    start | stop) "$verb" "$@" ;;
+    start | resume | stop) "$verb" "$@" ;;
     *) usage ;;
   esac
 }

@@ -10,7 +10,7 @@ name=moquette-$version
 . "$(dirname "$0")/lib.sh"
 
 install() {
-  mvn -q -B -ntp -Dstyle.color=never -f "$here/moquette.xml" -Dmoquette.version="$version" -DoutputDirectory="$cache/$name" \
+  again mvn -q -B -ntp -Dstyle.color=never -f "$here/moquette.xml" -Dmoquette.version="$version" -DoutputDirectory="$cache/$name" \
     dependency:copy-dependencies
 }
 
@@ -22,12 +22,6 @@ run() {
     -cp "$cache/$name/*" io.moquette.broker.Server
 }
 
-ready() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+ready() { listening "$port"; }
 
-case ${1:-} in
-  resume)
-    [ $# -eq 2 ] || usage
-    start "$2" "$(cat "$2/port")"
-    ;;
-  *) service "$@" ;;
-esac
+service "$@"

@@ -41,21 +41,15 @@ configure() {
 }
 
 run() {
-  echo "$words" >"$dir/words"
   configure >"$dir/mosquitto.conf"
   if { has tls || has mtls; } && [ ! -f "$dir/tls/ca.pem" ]; then "$here/certs.sh" "$dir/tls"; fi
   if has auth; then mosquitto_passwd -b -c "$dir/passwd" weir weir-secret; fi
   exec mosquitto -c "$dir/mosquitto.conf"
 }
 
-ready() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+ready() { listening "$port"; }
 
 case ${1:-} in
-  resume)
-    [ $# -eq 2 ] || usage
-    # shellcheck disable=SC2046 # words are apart
-    start "$2" "$(cat "$2/port")" $(cat "$2/words")
-    ;;
   kill9)
     [ $# -eq 2 ] || usage
     pid=$(cat "$2/pid")
