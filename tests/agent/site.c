@@ -186,6 +186,31 @@ void site_close(struct site *site)
     free(site);
 }
 
+int site_setup(void **state)
+{
+    struct site *site = site_open(1);
+    site_begin(site);
+    *state = site;
+    return 0;
+}
+
+int site_teardown(void **state)
+{
+    site_close(*state);
+    return 0;
+}
+
+struct parcel site_parcel(uint16_t stream)
+{
+    return (struct parcel){.uplink = 1,
+                           .stream = stream,
+                           .layout = LAYOUT_ROWS,
+                           .range = {1, 1},
+                           .partition_count = 1,
+                           .part_count = 1,
+                           .parts = {{.first = 1, .last = 1}}};
+}
+
 /* --- events --- */
 
 static void fill_datum(uint8_t *bytes, size_t size, uint64_t sequence)

@@ -57,6 +57,12 @@ void site_crash(struct site *site, void (*close_more)(void *context), void *cont
 /* NULL is allowed. */
 void site_close(struct site *site);
 
+/* For cmocka: a site in its first life; its end. */
+int site_setup(void **state);
+int site_teardown(void **state);
+
+/* To the first uplink: the stream's first event, in one part. */
+struct parcel site_parcel(uint16_t stream);
 /* Puts an event of `size` bytes that begins with its sequence; the store must have room. */
 uint64_t site_put(struct site *site, uint16_t stream, size_t size, int64_t wait_ms);
 /* Runs until everything that was put is durable. */

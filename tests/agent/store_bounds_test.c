@@ -13,20 +13,6 @@
 #define LOW 1
 #define ALARM 2
 
-static int setup(void **state)
-{
-    struct site *site = site_open(1);
-    site_begin(site);
-    *state = site;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    site_close(*state);
-    return 0;
-}
-
 /* --- order and bounds --- */
 
 static void a_done_of_a_parcel_follows_it(void **state)
@@ -34,13 +20,7 @@ static void a_done_of_a_parcel_follows_it(void **state)
     struct site *site = *state;
     uint64_t commit_parcel;
     uint64_t commit;
-    struct parcel parcel = {.uplink = 1,
-                            .stream = LOW,
-                            .layout = LAYOUT_ROWS,
-                            .range = {1, 1},
-                            .partition_count = 1,
-                            .part_count = 1,
-                            .parts = {{.first = 1, .last = 1}}};
+    struct parcel parcel = site_parcel(LOW);
     struct part_done done = {.uplink = 1, .stream = LOW};
     assert_int_equal(store_parcel_put(site->store, &parcel, &commit_parcel), ERR_OK);
     assert_int_equal(store_done_put(site->store, &done, &commit), ERR_OK);
@@ -80,13 +60,7 @@ static void every_kind_has_its_bound_and_nothing_is_lost(void **state)
     FILL(store_end_put(site->store, &end, &commit));
     assert_int_equal(count, 256);
     assert_int_equal(site_last(site)->ends, 256);
-    struct parcel parcel = {.uplink = 1,
-                            .stream = LOW,
-                            .layout = LAYOUT_ROWS,
-                            .range = {1, 1},
-                            .partition_count = 1,
-                            .part_count = 1,
-                            .parts = {{.first = 1, .last = 1}}};
+    struct parcel parcel = site_parcel(LOW);
     FILL(store_parcel_put(site->store, &parcel, &commit));
     assert_int_equal(count, 32);
     assert_int_equal(site_last(site)->parcels, 32);
@@ -268,7 +242,7 @@ static void a_gap_is_told_only_in_the_commit_that_follows(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_done_of_a_parcel_follows_it),
         TEST(every_kind_has_its_bound_and_nothing_is_lost),

@@ -46,20 +46,6 @@ static struct heard *heard_open(struct site *site)
     return heard;
 }
 
-static int setup(void **state)
-{
-    struct site *site = site_open(1);
-    site_begin(site);
-    *state = site;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    site_close(*state);
-    return 0;
-}
-
 /* --- when --- */
 
 /* An event with this wait is durable within it (and the job's time), and not before. */
@@ -164,13 +150,7 @@ static void parcels_and_offsets_go_at_once_and_ids_ride_along(void **state)
 {
     struct site *site = *state;
     uint64_t commit;
-    struct parcel parcel = {.uplink = 1,
-                            .stream = LOW,
-                            .layout = LAYOUT_ROWS,
-                            .range = {1, 1},
-                            .partition_count = 1,
-                            .part_count = 1,
-                            .parts = {{.first = 1, .last = 1}}};
+    struct parcel parcel = site_parcel(LOW);
     struct boot_offset boot = {.boot = 1, .offset_us = 5};
     struct remote_id remote = {.uplink = 1, .schema = 1, .id = SLICE("1234")};
     assert_int_equal(store_parcel_put(site->store, &parcel, &commit), ERR_OK);
@@ -338,13 +318,7 @@ static void a_delivery_does_not_go_past_its_parcel(void **state)
 {
     struct site *site = *state;
     uint64_t commit;
-    struct parcel parcel = {.uplink = 1,
-                            .stream = LOW,
-                            .layout = LAYOUT_ROWS,
-                            .range = {1, 1},
-                            .partition_count = 1,
-                            .part_count = 1,
-                            .parts = {{.first = 1, .last = 1}}};
+    struct parcel parcel = site_parcel(LOW);
     struct part_done done = {.uplink = 1, .stream = LOW};
     site->fail_count = 1;
     assert_int_equal(store_parcel_put(site->store, &parcel, &commit), ERR_OK);
@@ -431,7 +405,7 @@ static void ends_stay_with_set_aside_events_that_find_no_place(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_commit_waits_as_long_as_its_events_may),
         TEST(the_most_urgent_event_decides),
