@@ -71,7 +71,7 @@ class Ledger:
             status = self.agent.status()
             self.agent.stop()
         finally:
-            self.agent.close()
+            self.agent.kill()
         result = self.compare(self.read_back())
         result["aside"] = status["aside"]
         result["dropped"] = sum(s["dropped"] for s in status["streams"])

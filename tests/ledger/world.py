@@ -1,10 +1,7 @@
 """What the ledger kills: a real Kafka behind one proxy a node, and the program weir. Beside them an MQTT broker, which lives."""
 import json
 import os
-import random
 import signal
-import socket
-import subprocess
 import sys
 import threading
 
@@ -13,7 +10,8 @@ from confluent_kafka.admin import NewPartitions
 from proxy import Proxy
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
-from services import Kafka, PATIENCE, free_ports, wait_for  # noqa: E402
+import services                                     # noqa: E402
+from services import Kafka, PATIENCE, wait_for      # noqa: E402
 
 SCHEMA = {"type": "record", "name": "Numbered", "namespace": "ledger", "fields": [
     {"name": "key", "type": "string"}, {"name": "n", "type": "long"}, {"name": "pad", "type": "string"}]}
@@ -98,20 +96,16 @@ class Broker(Kafka):
         self.end()
 
 
-class Agent:
+class Agent(services.Agent):
     """One life after the other on the same buffer."""
 
     def __init__(self, program, directory, brokers, mqtt_port, topic, fault=None):
-        self.program, self.dir, self.brokers, self.mqtt_port, self.topic = program, directory, brokers, mqtt_port, topic
-        self.environment = {**os.environ, "WEIR_FAULT": fault or ""}
+        super().__init__(program, directory, {**os.environ, "WEIR_FAULT": fault or ""})
+        self.brokers, self.mqtt_port, self.topic = brokers, mqtt_port, topic
         self.ack, self.commit = "20 ms", "200 ms"
-        self.http_port = free_ports(1)
-        self.log_path = os.path.join(directory, "agent.log")
-        self.path = os.path.join(directory, "weir.json")
         with open(os.path.join(directory, "numbered.avsc"), "w") as f:
             json.dump(SCHEMA, f)
         self.lives = 0
-        self.process = None
 
     def configuration(self):
         files = {name: {"type": "tail", "stream": "numbered", "paths": [os.path.join(self.dir, name, "events.log*")], "poll": "50 ms",
@@ -132,46 +126,11 @@ class Agent:
     def start(self):
         with open(self.path, "w") as f:
             json.dump(self.configuration(), f, indent=1)
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([self.program, "run", self.path], stdout=log, stderr=log, env=self.environment)
+        super().start()
         self.lives += 1
-        wait_for("agent", self.listening)
-
-    def listening(self):
-        if self.process.poll() is not None:
-            raise SystemExit(f"ledger: the agent ended with {self.process.returncode}; see {self.log_path}")
-        try:
-            socket.create_connection(("127.0.0.1", self.http_port), timeout=1).close()
-            return True
-        except OSError:
-            return False
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(PATIENCE) != 0:
-            raise SystemExit(f"ledger: the agent ended with {self.process.returncode}; see {self.log_path}")
-
-    def status(self):
-        """By the control socket itself: quicker than a process."""
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(PATIENCE)
-            s.connect(os.path.join(self.dir, "weir.sock"))
-            s.sendall(b"status\n")
-            answer = b""
-            while more := s.recv(65536):
-                answer += more
-        return json.loads(answer)
 
     def driver(self, name, counter):
         return self.status()["drivers"][name].get(counter, 0)
 
     def stored_ever(self):
         return sum(s["sequence_next"] - 1 for s in self.status()["streams"] if s["name"] == "numbered")
-
-    def close(self):
-        if self.process and self.process.poll() is None:
-            self.kill()

@@ -1,7 +1,8 @@
-"""The services of this folder, for tests in Python. What is started here is gone as soon as the test is."""
+"""The services of this folder, and weir beside them, for tests in Python. What is started here is gone as soon as the test is."""
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -117,3 +118,48 @@ class MqttBroker:
     def restart(self):
         self.stop()
         self.resume()
+
+
+class Agent:
+    """The program weir, one life after the other, with an http driver. In `directory`: its configuration, log and socket."""
+
+    def __init__(self, program, directory, environment=None):
+        self.program, self.dir, self.environment = program, directory, environment
+        self.http_port = free_ports(1)
+        self.log_path, self.path = os.path.join(directory, "log"), os.path.join(directory, "weir.json")
+        self.process = None
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([self.program, "run", self.path], stdout=log, stderr=log, env=self.environment)
+        wait_for("agent", self.listening)
+
+    def listening(self):
+        if self.process.poll() is not None:
+            raise SystemExit(f"the agent ended with {self.process.returncode}; see {self.log_path}")
+        try:
+            socket.create_connection(("127.0.0.1", self.http_port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def status(self):
+        """By the control socket itself: quicker than a process."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(os.path.join(self.dir, "weir.sock"))
+            s.sendall(b"status\n")
+            answer = b""
+            while more := s.recv(65536):
+                answer += more
+        return json.loads(answer)
+
+    def stop(self):
+        self.process.terminate()
+        if self.process.wait(PATIENCE) != 0:
+            raise SystemExit(f"the agent ended with {self.process.returncode}; see {self.log_path}")
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
