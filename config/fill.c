@@ -203,6 +203,18 @@ static void fill_items(struct fill *fill, const struct fill_value *value)
     }
 }
 
+/* A plain value that stands in the file, and its price. */
+static void fill_given(struct fill *fill, const struct fill_value *value)
+{
+    size_t errors_before = fill->error_count;
+    fill_plain(fill, value);
+    bool is_right = fill->error_count == errors_before && !fill->failed;
+    const char *price = is_right && value->option->warn ? value->option->warn(value->member) : NULL;
+    if (price) {
+        fill_warn(fill, value->offset, value->path, "%s", price);
+    }
+}
+
 static void fill_member(struct fill *fill, const struct fill_value *value)
 {
     const struct option *option = value->option;
@@ -235,13 +247,7 @@ static void fill_member(struct fill *fill, const struct fill_value *value)
             fill_items(fill, value);
         }
     } else if (node) {
-        size_t errors_before = fill->error_count;
-        fill_plain(fill, value);
-        bool is_right = fill->error_count == errors_before && !fill->failed;
-        const char *price = is_right && option->warn ? option->warn(value->member) : NULL;
-        if (price) {
-            fill_warn(fill, value->offset, value->path, "%s", price);
-        }
+        fill_given(fill, value);
     } else if (!is_record && !is_list) {
         fill_default(fill, value);
     }
