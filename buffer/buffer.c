@@ -212,6 +212,9 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
     if (code != SQLITE_OK) {
         return sql_error(b, b->db ? sqlite3_extended_errcode(b->db) : code, "opening", why);
     }
+    if (!setup->read_only && sqlite3_db_readonly(b->db, "main") == 1) {
+        return sql_error(b, SQLITE_READONLY, "opening", why);
+    }
     (void)sqlite3_extended_result_codes(b->db, 1); /* can't fail */
     /* Until it is known to be ours, and for tools always: closing changes nothing. */
     (void)sqlite3_db_config(b->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);

@@ -1,5 +1,7 @@
 /* The statements, and what SQLite's codes mean for us. */
 #include <assert.h>
+#include <errno.h>
+#include <string.h>
 
 #include "buffer/internal.h"
 
@@ -29,31 +31,67 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_FREELIST_COUNT] = "PRAGMA freelist_count",
 };
 
-enum err sql_error(struct buffer *b, int code, const char *what, struct why *why)
+struct meaning {
+    int number; /* SQLite's code, or the system's error number */
+    enum err e;
+    const char *advice;
+};
+
+/* What the system said behind SQLITE_IOERR, _FULL or _CANTOPEN. */
+static const struct meaning system_meanings[] = {
+    {ENOSPC, ERR_NOSPACE, "the disk is full: free room on it, or move the buffer to a larger one"},
+    {EDQUOT, ERR_NOSPACE, "the disk quota is used up: raise it, or free room"},
+    {EROFS, ERR_READONLY,
+     "the file system is read-only: look for its errors (dmesg), repair it, mount it for writing"},
+    {EIO, ERR_IO, "the disk fails: look for its errors (dmesg), check it and its cable"},
+    {EACCES, ERR_AUTH,
+     "not allowed: give the user of the agent the right to write file and folder"},
+    {EPERM, ERR_AUTH, "not allowed: give the user of the agent the right to write file and folder"},
+    {ENOENT, ERR_CLOSED, "it is not there: check the path, and that its disk is mounted"},
+    {ENOTDIR, ERR_CONFIG, "its folder is a file: check the path"},
+    {EISDIR, ERR_CONFIG, "it is a folder: check the path"},
+    {ENAMETOOLONG, ERR_CONFIG, "the path is too long"},
+    {EMFILE, ERR_IO, "too many open files: raise the limit (LimitNOFILE)"},
+};
+
+static const struct meaning meanings[] = {
+    {SQLITE_FULL, ERR_NOSPACE, "the buffer is as large as it may be"},
+    {SQLITE_NOMEM, ERR_NOMEM, "no memory"},
+    {SQLITE_READONLY, ERR_READONLY, "it can only be read"},
+    {SQLITE_CORRUPT, ERR_CORRUPT, "the database is damaged"},
+    {SQLITE_NOTADB, ERR_CORRUPT, "the file is not a database"},
+    {SQLITE_BUSY, ERR_FULL, "another process has it open: is the agent running already?"},
+    {SQLITE_CANTOPEN, ERR_CLOSED, "can't be opened: check the path and the rights"},
+    {SQLITE_PERM, ERR_AUTH, "not allowed"},
+};
+
+static const struct meaning *meaning_find(const struct meaning *table, size_t count, int number)
 {
-    static const struct {
-        int code;
-        enum err e;
-        const char *advice;
-    } table[] = {
-        {SQLITE_FULL, ERR_NOSPACE, "the disk or the buffer's cap is full"},
-        {SQLITE_NOMEM, ERR_NOMEM, "no memory"},
-        {SQLITE_READONLY, ERR_READONLY, "the file system is read-only"},
-        {SQLITE_CORRUPT, ERR_CORRUPT, "the database is damaged"},
-        {SQLITE_NOTADB, ERR_CORRUPT, "the file is not a database"},
-        {SQLITE_BUSY, ERR_FULL, "another process has it open: is the agent running already?"},
-        {SQLITE_CANTOPEN, ERR_CLOSED, "can't be opened: check the path and the rights"},
-        {SQLITE_PERM, ERR_AUTH, "not allowed"},
-    };
-    int kind = code == SQLITE_IOERR_NOMEM ? SQLITE_NOMEM : code & 0xff;
-    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
-        if (kind == table[i].code) {
-            why_set(why, "%s %s: %s (SQLite %d)", what, b->path, table[i].advice, code);
-            return table[i].e;
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].number == number) {
+            return &table[i];
         }
     }
-    why_set(why, "%s %s: %s (SQLite %d)", what, b->path, sqlite3_errstr(code), code);
-    return ERR_IO;
+    return NULL;
+}
+
+enum err sql_error(struct buffer *b, int code, const char *what, struct why *why)
+{
+    int kind = code == SQLITE_IOERR_NOMEM ? SQLITE_NOMEM : code & 0xff;
+    bool of_system = kind == SQLITE_IOERR || kind == SQLITE_FULL || kind == SQLITE_CANTOPEN ||
+                     kind == SQLITE_READONLY;
+    int number = of_system && b->vfs ? vfs_count_errno(b->vfs) : 0;
+    const struct meaning *m =
+        number ? meaning_find(system_meanings, ARRAY_COUNT(system_meanings), number) : NULL;
+    m = m ? m : meaning_find(meanings, ARRAY_COUNT(meanings), kind);
+    if (number) {
+        why_set(why, "%s %s: %s (SQLite %d, %s)", what, b->path, m ? m->advice : "it fails", code,
+                strerror(number));
+    } else {
+        why_set(why, "%s %s: %s (SQLite %d)", what, b->path, m ? m->advice : sqlite3_errstr(code),
+                code);
+    }
+    return m ? m->e : ERR_IO;
 }
 
 enum err sql_exec(struct buffer *b, const char *sql, struct why *why)

@@ -1,5 +1,6 @@
 /* A thin VFS of SQLite that passes everything on and counts what reaches the disk: the wear. One
  * for each open buffer. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ struct vfs_count {
     sqlite3_vfs *below;
     char name[40];
     struct buffer_wear wear;
-    int hidden; /* device characteristics that are not passed on */
+    int hidden;     /* device characteristics that are not passed on */
+    int last_errno; /* of the last operation that failed; 0: the system gave none */
 };
 
 struct counted_file {
@@ -35,6 +37,16 @@ static struct counted_file *counted(sqlite3_file *file)
 static sqlite3_file *under(sqlite3_file *file)
 {
     return counted(file)->below;
+}
+
+/* Passes the code of an operation on, and keeps the reason behind it, which SQLite's codes do not
+ * tell: a read-only file system and a broken one look alike. */
+static int keep_reason(struct vfs_count *vfs, int code)
+{
+    if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) {
+        vfs->last_errno = errno;
+    }
+    return code;
 }
 
 static void note_block(struct counted_file *file, uint32_t block)
@@ -57,7 +69,9 @@ static int count_close(sqlite3_file *file)
 
 static int count_read(sqlite3_file *file, void *data, int size, sqlite3_int64 offset)
 {
-    return under(file)->pMethods->xRead(under(file), data, size, offset);
+    errno = 0;
+    return keep_reason(counted(file)->owner,
+                       under(file)->pMethods->xRead(under(file), data, size, offset));
 }
 
 static int count_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 offset)
@@ -68,12 +82,14 @@ static int count_write(sqlite3_file *file, const void *data, int size, sqlite3_i
          size > 0 && block <= (offset + size - 1) / PAGE_SIZE; block++) {
         note_block(c, (uint32_t)block);
     }
-    return c->below->pMethods->xWrite(c->below, data, size, offset);
+    errno = 0;
+    return keep_reason(c->owner, c->below->pMethods->xWrite(c->below, data, size, offset));
 }
 
 static int count_size(sqlite3_file *file, sqlite3_int64 *ret)
 {
-    return under(file)->pMethods->xFileSize(under(file), ret);
+    errno = 0;
+    return keep_reason(counted(file)->owner, under(file)->pMethods->xFileSize(under(file), ret));
 }
 
 /* A checkpoint cuts the database off behind its last page: what vfs_count_grow() has won stays. */
@@ -83,19 +99,22 @@ static int count_truncate(sqlite3_file *file, sqlite3_int64 size)
     if (counted(file)->keeps_size && count_size(file, &is) == SQLITE_OK && size <= is) {
         return SQLITE_OK;
     }
-    return under(file)->pMethods->xTruncate(under(file), size);
+    errno = 0;
+    return keep_reason(counted(file)->owner, under(file)->pMethods->xTruncate(under(file), size));
 }
 
 static int count_sync(sqlite3_file *file, int flags)
 {
     counted(file)->owner->wear.syncs++;
     counted(file)->dirty_count = 0;
-    return under(file)->pMethods->xSync(under(file), flags);
+    errno = 0;
+    return keep_reason(counted(file)->owner, under(file)->pMethods->xSync(under(file), flags));
 }
 
 static int count_lock(sqlite3_file *file, int level)
 {
-    return under(file)->pMethods->xLock(under(file), level);
+    errno = 0;
+    return keep_reason(counted(file)->owner, under(file)->pMethods->xLock(under(file), level));
 }
 
 static int count_unlock(sqlite3_file *file, int level)
@@ -155,14 +174,22 @@ static int count_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     c->owner = owner_of(vfs);
     c->below = (sqlite3_file *)(void *)(c + 1);
     memset(c->below, 0, (size_t)c->owner->below->szOsFile);
-    int code = c->owner->below->xOpen(c->owner->below, name, c->below, flags, ret_flags);
+    errno = 0;
+    int code = keep_reason(
+        c->owner, c->owner->below->xOpen(c->owner->below, name, c->below, flags, ret_flags));
     c->base.pMethods = c->below->pMethods ? &count_methods : NULL;
+    if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) && ret_flags &&
+        (*ret_flags & SQLITE_OPEN_READONLY)) {
+        c->owner->last_errno = errno; /* of the first try, for writing */
+    }
     return code;
 }
 
 static int count_delete(sqlite3_vfs *vfs, const char *name, int sync_folder)
 {
-    return owner_of(vfs)->below->xDelete(owner_of(vfs)->below, name, sync_folder);
+    errno = 0;
+    return keep_reason(owner_of(vfs),
+                       owner_of(vfs)->below->xDelete(owner_of(vfs)->below, name, sync_folder));
 }
 
 static int count_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
@@ -239,6 +266,16 @@ void vfs_count_close(struct vfs_count *vfs)
         (void)sqlite3_vfs_unregister(&vfs->vfs); /* was registered */
         free(vfs);
     }
+}
+
+void vfs_count_errno_clear(struct vfs_count *vfs)
+{
+    vfs->last_errno = 0;
+}
+
+int vfs_count_errno(const struct vfs_count *vfs)
+{
+    return vfs->last_errno;
 }
 
 const char *vfs_count_name(const struct vfs_count *vfs)

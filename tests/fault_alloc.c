@@ -11,6 +11,7 @@ void *__wrap_realloc(void *memory, size_t size);
 
 static unsigned countdown;
 static bool happened;
+static bool for_ever;
 
 static bool fault_alloc_now(void)
 {
@@ -18,6 +19,7 @@ static bool fault_alloc_now(void)
         return false;
     }
     happened = true;
+    countdown = for_ever ? 1 : 0;
     return true;
 }
 
@@ -25,6 +27,13 @@ void fault_alloc_set(unsigned n)
 {
     countdown = n;
     happened = false;
+    for_ever = false;
+}
+
+void fault_alloc_set_for_ever(unsigned n)
+{
+    fault_alloc_set(n);
+    for_ever = true;
 }
 
 bool fault_alloc_happened(void)

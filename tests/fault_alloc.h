@@ -7,6 +7,8 @@
 
 /* The n-th allocation from now on fails (1: the next), once; 0: none does. */
 void fault_alloc_set(unsigned n);
+/* The same, and all after it, until the next fault_alloc_set(). */
+void fault_alloc_set_for_ever(unsigned n);
 /* Did it happen since the last fault_alloc_set()? */
 bool fault_alloc_happened(void);
 

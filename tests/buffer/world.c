@@ -140,12 +140,11 @@ void world_buffer_close(struct world *w)
 
 /* --- events are functions of their stream and sequence --- */
 
-static size_t datum_size(uint16_t stream, uint64_t sequence)
+static size_t datum_size(const struct world *w, uint16_t stream, uint64_t sequence)
 {
-    if (sequence % 211 == 0) {
-        return 5000 + sequence % 9000;
-    }
-    return 10 + (size_t)((sequence * 7 + stream) % 150);
+    size_t size = sequence % 211 == 0 ? 5000 + (size_t)(sequence % 9000)
+                                      : 10 + (size_t)((sequence * 7 + stream) % 150);
+    return size + w->datum_extra;
 }
 
 static void datum_put(uint16_t stream, uint64_t sequence, uint8_t *memory, size_t size)
@@ -179,7 +178,7 @@ static bool event_is_right(const struct world *w, const struct stored_event *e)
     static uint8_t memory[16384];
     struct stored_event right;
     event_of(w, e->stream, e->sequence, &right);
-    size_t size = datum_size(e->stream, e->sequence);
+    size_t size = datum_size(w, e->stream, e->sequence);
     datum_put(e->stream, e->sequence, memory, size);
     bool fills = e->fill_count == right.fill_count;
     for (size_t i = 0; fills && i < e->fill_count; i++) {
@@ -205,7 +204,7 @@ static void make_events(struct world *w, uint16_t stream)
     size_t room = w->changes.room[stream];
     for (uint32_t i = 0; i < count && step->write.event_count < STEP_EVENTS; i++) {
         uint64_t sequence = w->maybe->next[stream];
-        size_t size = datum_size(stream, sequence);
+        size_t size = datum_size(w, stream, sequence);
         if (size > room || step->size + size > STEP_BYTES || sequence + 1 >= WORLD_SEQUENCES) {
             return;
         }

@@ -76,8 +76,9 @@ struct world {
     struct model *sure;            /* acknowledged */
     struct model *maybe;           /* with the commit under way */
     bool under_way;
-    bool drains; /* deliveries keep up, else the buffer fills */
-    bool quiet;  /* no events */
+    bool drains;        /* deliveries keep up, else the buffer fills */
+    bool quiet;         /* no events */
+    size_t datum_extra; /* bytes that every datum is longer by; constant between resets */
     struct step *step;
     struct rows *rows;
     struct why why;

@@ -1,6 +1,7 @@
 #include "tests/sim/crash_vfs.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct crash_vfs {
     struct crash_fault fault;
     uint64_t fault_count;
     uint64_t disk_size;
+    bool is_read_only;
     struct crash_counts counts;
     uint64_t randomness;
 };
@@ -75,10 +77,17 @@ static enum verdict begin(struct crash_vfs *v, enum crash_op op)
 {
     v->counts.ops[op]++;
     v->counts.ops_all++;
-    if (op != CRASH_OP_READ && v->freeze_in > 0 && --v->freeze_in == 0) {
+    bool changes = op != CRASH_OP_READ && op != CRASH_OP_LOCK && op != CRASH_OP_SIZE;
+    if (changes && v->freeze_in > 0 && --v->freeze_in == 0) {
         v->frozen = true;
     }
     if (v->frozen) {
+        errno = EIO;
+        return FAIL;
+    }
+    if (v->is_read_only &&
+        (op == CRASH_OP_WRITE || op == CRASH_OP_TRUNCATE || op == CRASH_OP_DELETE)) {
+        errno = EROFS;
         return FAIL;
     }
     struct crash_fault *fault = &v->fault;
@@ -90,6 +99,7 @@ static enum verdict begin(struct crash_vfs *v, enum crash_op op)
         return GO_ON;
     }
     v->fault_count++;
+    errno = fault->error ? fault->error : fault->is_full ? ENOSPC : EIO;
     if (fault->repeat == 0) {
         fault->nth = 0; /* is_short, sync_drops stay readable for the caller */
     } else if (fault->repeat != UINT64_MAX) {
@@ -157,12 +167,13 @@ static int crash_write(sqlite3_file *file, const void *data, int size, sqlite3_i
     bool fails = begin(v, CRASH_OP_WRITE) == FAIL;
     uint64_t part = (uint64_t)size;
     if (fails) {
-        bool some = !v->frozen && v->fault.is_short && size > 1;
+        bool some = !v->frozen && !v->is_read_only && v->fault.is_short && size > 1;
         part = some ? 1 + disk_chance(&v->disk) % ((uint64_t)size - 1) : 0;
     }
     if (part > 0) {
         if (!fits_disk(v, f->file, (uint64_t)offset + part) ||
             !disk_write(&v->disk, f->file, data, part, (uint64_t)offset)) {
+            errno = ENOSPC;
             return SQLITE_FULL;
         }
         v->counts.bytes_written += part;
@@ -171,7 +182,7 @@ static int crash_write(sqlite3_file *file, const void *data, int size, sqlite3_i
     if (!fails) {
         return SQLITE_OK;
     }
-    return v->fault.is_full && !v->frozen ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    return v->fault.is_full && !v->frozen && !v->is_read_only ? SQLITE_FULL : SQLITE_IOERR_WRITE;
 }
 
 static int crash_truncate(sqlite3_file *file, sqlite3_int64 size)
@@ -183,6 +194,7 @@ static int crash_truncate(sqlite3_file *file, sqlite3_int64 size)
     bool done = fits_disk(f->vfs, f->file, (uint64_t)size) &&
                 disk_truncate(&f->vfs->disk, f->file, (uint64_t)size);
     measure(f->vfs);
+    errno = done ? errno : ENOSPC;
     return done ? SQLITE_OK : SQLITE_FULL;
 }
 
@@ -206,7 +218,7 @@ static int crash_sync(sqlite3_file *file, int flags)
 static int crash_size(sqlite3_file *file, sqlite3_int64 *ret)
 {
     struct crash_file *f = file_of(file);
-    if (is_dead(f) || f->vfs->frozen) {
+    if (is_dead(f) || begin(f->vfs, CRASH_OP_SIZE) == FAIL) {
         return SQLITE_IOERR_FSTAT;
     }
     *ret = (sqlite3_int64)f->file->now_size;
@@ -231,11 +243,14 @@ static int lock_of_others(const struct crash_file *f)
 static int crash_lock(sqlite3_file *file, int level)
 {
     struct crash_file *f = file_of(file);
-    if (is_dead(f) || f->vfs->frozen) {
+    if (is_dead(f)) {
         return SQLITE_IOERR_LOCK;
     }
     if (f->lock >= level) {
         return SQLITE_OK;
+    }
+    if (begin(f->vfs, CRASH_OP_LOCK) == FAIL) {
+        return SQLITE_IOERR_LOCK;
     }
     int others = lock_of_others(f);
     bool busy = level == SQLITE_LOCK_SHARED     ? others >= SQLITE_LOCK_PENDING
@@ -335,11 +350,17 @@ static int crash_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     if (found && (flags & SQLITE_OPEN_EXCLUSIVE)) {
         return SQLITE_CANTOPEN;
     }
-    if (!found && (flags & SQLITE_OPEN_CREATE)) {
+    bool is_new = !found && (flags & SQLITE_OPEN_CREATE);
+    if (is_new && !v->is_read_only) {
         found = disk_create(&v->disk, name);
     }
     if (!found || !handle_remember(v, f)) {
+        errno = is_new ? EROFS : ENOENT;
         return SQLITE_CANTOPEN;
+    }
+    if (v->is_read_only && (flags & SQLITE_OPEN_READWRITE)) {
+        flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
+        errno = EROFS;
     }
     found->open_count++;
     f->vfs = v;
@@ -375,7 +396,7 @@ static int crash_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 {
     struct crash_vfs *v = vfs_of(vfs);
     (void)flags;
-    if (v->frozen) {
+    if (begin(v, CRASH_OP_SIZE) == FAIL) {
         return SQLITE_IOERR_ACCESS;
     }
     const struct disk_file *file = disk_find(&v->disk, name);
@@ -476,6 +497,7 @@ void crash_vfs_reset(struct crash_vfs *v)
     v->fault = (struct crash_fault){.nth = 0};
     v->fault_count = 0;
     v->disk_size = UINT64_MAX;
+    v->is_read_only = false;
     v->counts = (struct crash_counts){.size = 0};
     v->randomness = 0;
 }
@@ -523,6 +545,11 @@ void crash_vfs_fault_clear(struct crash_vfs *v)
 uint64_t crash_vfs_fault_count(const struct crash_vfs *v)
 {
     return v->fault_count;
+}
+
+void crash_vfs_read_only_set(struct crash_vfs *v, bool is_read_only)
+{
+    v->is_read_only = is_read_only;
 }
 
 void crash_vfs_disk_size_set(struct crash_vfs *v, uint64_t size)

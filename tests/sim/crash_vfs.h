@@ -41,7 +41,7 @@ enum crash_image {
     CRASH_ANY,     /* one of these, by the seed */
 };
 
-/* From now on, or from the n-th operation from now on that is not a read (1: the next one is the
+/* From now on, or from the n-th operation from now on that changes something (1: the next one is the
  * first that does not reach the disk; 0: never), all I/O fails. */
 void crash_vfs_freeze(struct crash_vfs *vfs);
 void crash_vfs_freeze_after(struct crash_vfs *vfs, uint64_t n);
@@ -59,6 +59,8 @@ enum crash_op {
     CRASH_OP_TRUNCATE,
     CRASH_OP_OPEN,
     CRASH_OP_DELETE,
+    CRASH_OP_LOCK,
+    CRASH_OP_SIZE, /* how large is a file, is it there */
     CRASH_OP_COUNT,
     CRASH_OP_EVERY = CRASH_OP_COUNT
 };
@@ -69,6 +71,7 @@ struct crash_fault {
     uint64_t repeat;  /* and so many more after it; UINT64_MAX: for ever */
     bool is_full;     /* no space: writes say so (what does not grow a file as well); else EIO */
     bool is_short;    /* a failing write has written a part */
+    int error;        /* what errno is then; 0: ENOSPC with is_full, else EIO */
     bool sync_drops;  /* a failing sync drops three of four dirty blocks: later syncs succeed
                             without them. Else they stay dirty */
 };
@@ -81,6 +84,9 @@ uint64_t crash_vfs_fault_count(const struct crash_vfs *vfs);
 /* Bytes that all files together may have; what would grow beyond it fails as a full disk. Writes
  * into what a file has already go on. Starts without limit. */
 void crash_vfs_disk_size_set(struct crash_vfs *vfs, uint64_t size);
+/* The file system is read-only from now on, or not any more: as Linux has it after an error, what
+ * is open for writing stays open and fails with EROFS, and opening for writing opens for reading. */
+void crash_vfs_read_only_set(struct crash_vfs *vfs, bool is_read_only);
 
 /* --- counts --- */
 
