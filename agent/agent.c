@@ -68,6 +68,10 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
         if (!why->text[0]) {
             why_set(why, "can't start: %s", err_name(e));
         }
+        if (setup->ret_may_wait) {
+            *setup->ret_may_wait =
+                agent->opens_buffer && (e == ERR_NOSPACE || e == ERR_READONLY || e == ERR_IO);
+        }
         agent_close(agent);
         return e;
     }
@@ -133,7 +137,8 @@ static void stop_limit_fired(struct timer *timer)
     struct agent *agent = CONTAINER_OF(timer, struct agent, stop_limit);
     if (agent->stage != AGENT_ENDED) {
         log_warn("weir", "what is not stored by now is told to its sources as lost: %s",
-                 agent->trouble.text[0] ? agent->trouble.text : "the disk is too slow");
+                 store_trouble(agent->store)[0] ? store_trouble(agent->store)
+                                                : "the disk is too slow");
         agent->stage = AGENT_ENDED;
         timer_arm(&agent->stop_timer, 0);
     }

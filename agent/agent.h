@@ -15,10 +15,16 @@ struct agent_setup {
     struct loop *loop;
     const struct config *config; /* lives longer than the agent */
     const char *vfs;             /* SQLite's file system layer; NULL: the system's */
+    bool *ret_may_wait;          /* see agent_open(); may be NULL */
 };
 
+#define AGENT_RETRY_MS 5000 /* after trouble with the disk */
+
 /* Opens what the configuration says and begins to work with the loop's next turns. Needs no
- * network, clock, broker or registry. *why is a sentence with the part's name. */
+ * network, clock, broker or registry. *why is a sentence with the part's name.
+ *
+ * On failure *ret_may_wait says whether it may pass without anybody changing the configuration: the
+ * disk of the buffer is full, read-only, or fails. Then it is tried again each AGENT_RETRY_MS. */
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why) MUST_USE;
 /* In order: sources stop, what they gave is committed, what is being sent may end (at most
  * stop_grace), the last deliveries are committed. Then `finished`; also when nothing can be

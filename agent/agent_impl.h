@@ -48,6 +48,7 @@ struct agent {
     struct agent_schema *schemas;
     size_t schema_count;
     bool schemas_failed; /* no memory for one of them */
+    bool opens_buffer;   /* what fails now is the buffer's disk */
     struct forward_stream *forward_streams;
     struct forward_uplink *forward_uplinks;
     void (*finished)(void *context);
@@ -60,7 +61,6 @@ struct agent {
     uint64_t longest_turn_us;
     int64_t started_us; /* wall */
     uint64_t opened_us; /* monotonic */
-    struct why trouble; /* of the buffer; "": none */
 };
 
 /* --- agent_open.c --- */

@@ -15,7 +15,6 @@
 #include "ports/names.h"
 #include "uplink/avro/schema.h"
 
-#define RETRY_MS 5000
 #define LOCKED_MS 10000 /* so long a buffer in use is waited for */
 #define LOCKED_TOLD_MS 1000
 #define LOCKED_PAUSE_MS 100
@@ -87,8 +86,10 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
         why_add(why, "stream %s", stream->name);
         return e == ERR_NOMEM ? e : ERR_CONFIG;
     }
-    return buffer_schema_add(agent->buffer, stream->number, avro_schema_text(stream->schema),
-                             fingerprint, &stream->schema_number, why);
+    e = buffer_schema_add(agent->buffer, stream->number, avro_schema_text(stream->schema),
+                          fingerprint, &stream->schema_number, why);
+    agent->opens_buffer = e != ERR_OK;
+    return e;
 }
 
 static void remember_schema(void *context, uint16_t stream, uint32_t number, struct slice json)
@@ -196,6 +197,7 @@ static enum err open_buffer(struct agent *agent, struct why *why)
         return ERR_NOMEM;
     }
     fill_buffer_setup(agent, setup);
+    agent->opens_buffer = true;
     enum err e = ERR_OK;
     if (!agent->setup.vfs) {
         char folder[4096];
@@ -209,16 +211,11 @@ static enum err open_buffer(struct agent *agent, struct why *why)
     e = e ? e : open_when_free(agent, setup, why);
     free(setup);
     if (!e) {
+        agent->opens_buffer = false;
         (void)snprintf(agent->identity, sizeof agent->identity, "%s/%08" PRIx32, agent->id,
                        buffer_incarnation(agent->buffer));
     }
     return e;
-}
-
-static void buffer_trouble(void *context, const struct why *why)
-{
-    struct agent *agent = context;
-    agent->trouble = why ? *why : (struct why){""};
 }
 
 static enum err open_store(struct agent *agent)
@@ -228,9 +225,8 @@ static enum err open_store(struct agent *agent)
                                 .buffer = agent->buffer,
                                 .commit_interval_ms =
                                     agent->setup.config->buffer.commit_interval_ms,
-                                .retry_ms = RETRY_MS};
-    struct store_handler handler = {
-        .committed = agent_committed, .trouble = buffer_trouble, .context = agent};
+                                .retry_ms = AGENT_RETRY_MS};
+    struct store_handler handler = {.committed = agent_committed, .context = agent};
     enum err e = store_open(&agent->store, &setup);
     return e ? e : store_handler_add(agent->store, &handler);
 }
@@ -304,6 +300,7 @@ static enum err open_intake(struct agent *agent, struct why *why)
     for (size_t i = 0; !e && i < config->driver_count; i++) {
         drivers[i].config = &config->drivers[i];
         e = buffer_driver_number(agent->buffer, config->drivers[i].name, &drivers[i].number, why);
+        agent->opens_buffer = e != ERR_OK;
     }
     if (!e) {
         struct intake_setup setup = {.clock_needs_discipline = agent->setup.config->agent.clock ==

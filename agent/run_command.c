@@ -13,7 +13,11 @@
 
 struct running {
     struct loop *loop;
-    struct agent *agent;
+    const struct config *config;
+    struct agent *agent; /* NULL: its disk does not let it open yet */
+    struct timer retry;
+    struct why why; /* that was logged last */
+    enum err failed;
     bool stopping;
 };
 
@@ -35,6 +39,10 @@ static void signal_caught(void *context, int number)
         return;
     }
     running->stopping = true;
+    if (!running->agent) {
+        loop_stop(running->loop);
+        return;
+    }
     log_info("weir", "stopping: what was taken is being stored");
     agent_stop(running->agent, stopped, running);
 }
@@ -44,23 +52,54 @@ static const char *config_path(int argc, char **argv)
     return argc > 0 ? argv[0] : CONFIG_PATH_DEFAULT;
 }
 
-static int run(struct config *config)
+/* A board that nobody visits waits for its disk: what a restart would not mend is no reason to
+ * end. */
+static enum err open_agent(struct running *running)
 {
-    struct running running = {0};
-    struct signals *signals = NULL;
     struct why why = {""};
-    enum err e = loop_open(&running.loop);
-    e = e ? e : signals_open(&signals, running.loop, signal_caught, &running);
-    if (!e) {
-        struct agent_setup setup = {.loop = running.loop, .config = config};
-        e = agent_open(&running.agent, &setup, &why);
+    bool waits = false;
+    struct agent_setup setup = {
+        .loop = running->loop, .config = running->config, .ret_may_wait = &waits};
+    enum err e = agent_open(&running->agent, &setup, &why);
+    if (e && strcmp(why.text, running->why.text) != 0) {
+        log_error("weir", "%s%s", why.text[0] ? why.text : err_name(e),
+                  waits ? "; tried again every 5 s, until then nothing is taken" : "");
+        running->why = why;
     }
-    if (e) {
-        log_error("weir", "%s", why.text[0] ? why.text : err_name(e));
-    } else {
+    if (waits) {
+        timer_arm(&running->retry, AGENT_RETRY_MS);
+        return ERR_OK;
+    }
+    if (!e) {
         log_info("weir", "running, version %s", WEIR_VERSION);
         memory_running();
-        e = loop_run(running.loop);
+    }
+    return e;
+}
+
+static void retry_fired(struct timer *timer)
+{
+    struct running *running = CONTAINER_OF(timer, struct running, retry);
+    running->failed = open_agent(running);
+    if (running->failed) {
+        loop_stop(running->loop);
+    }
+}
+
+static int run(const struct config *config)
+{
+    struct running running = {.config = config};
+    struct signals *signals = NULL;
+    enum err e = loop_open(&running.loop);
+    e = e ? e : signals_open(&signals, running.loop, signal_caught, &running);
+    if (e) {
+        log_error("weir", "%s", err_name(e));
+    } else {
+        timer_init(&running.retry, running.loop, retry_fired);
+        e = open_agent(&running);
+        e = e ? e : loop_run(running.loop);
+        e = e ? e : running.failed;
+        timer_release(&running.retry);
     }
     agent_close(running.agent);
     signals_close(signals);

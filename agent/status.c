@@ -92,8 +92,8 @@ static void put_buffer(struct agent *agent, struct out *json)
     out_put_format(json, ",\"size\":%" PRIu64 ",\"size_max\":%lld,\"used_share\":%.4f,\"trouble\":",
                    state->file_size, (long long)agent->setup.config->buffer.size_max,
                    (double)state->used_share / 1e6);
-    if (agent->trouble.text[0]) {
-        out_put_json(json, slice_of_text(agent->trouble.text));
+    if (store_trouble(agent->store)[0]) {
+        out_put_json(json, slice_of_text(store_trouble(agent->store)));
     } else {
         out_put_text(json, "null");
     }
@@ -119,7 +119,10 @@ void agent_status(struct agent *agent, struct out *json)
     clock_format(agent->started_us, 0, started);
     out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
     out_put_json(json, slice_of_text(agent->identity));
-    out_put_format(json, ",\"started\":\"%s\",", started);
+    out_put_format(json, ",\"started\":\"%s\",\"state\":\"%s\",", started,
+                   agent->stage != AGENT_RUNS       ? "stopping"
+                   : store_trouble(agent->store)[0] ? "degraded"
+                                                    : "running");
     put_totals(agent, json);
     out_put_text(json, ",\"streams\":");
     agent_streams(agent, json);

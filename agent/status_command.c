@@ -37,8 +37,8 @@ static void print_totals(const struct json_node *root)
     } totals[] = {{"events", "taken"},    {"stored", "stored"},   {"delivered", "delivered"},
                   {"backlog", "waiting"}, {"aside", "set aside"}, {"refused", "refused"}};
     char text[32];
-    printf("weir %s, agent %s, running since %s\nevents   ", text_of(root, "version"),
-           text_of(root, "agent"), text_of(root, "started"));
+    printf("weir %s, agent %s, %s since %s\nevents   ", text_of(root, "version"),
+           text_of(root, "agent"), text_of(root, "state"), text_of(root, "started"));
     for (size_t i = 0; i < ARRAY_COUNT(totals); i++) {
         printf("%s%s %s", i ? ", " : "", number_text(root, totals[i].member, text),
                totals[i].words);

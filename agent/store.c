@@ -114,7 +114,7 @@ static bool events_are_mixed(const struct batch_memory *b)
 
 void store_begin(struct store *store)
 {
-    if (store->busy || !store->open->has_any) {
+    if (store->busy || store->looking || !store->open->has_any) {
         return;
     }
     timer_disarm(&store->due);
@@ -154,13 +154,58 @@ static void store_say_trouble(struct store *store, const struct why *why)
 
 static void store_failed(struct store *store)
 {
-    if (!store->failing) {
+    if (!store->failing || store->result != store->said) {
         store->failing = true;
+        store->said = store->result;
+        store->trouble = store->why;
         log_error("buffer", "%s; sources have to wait, tried again every %lld ms", store->why.text,
                   (long long)store->setup.retry_ms);
         store_say_trouble(store, &store->why);
     }
     timer_arm(&store->retry, (uint64_t)store->setup.retry_ms);
+}
+
+static void store_say_committed(struct store *store)
+{
+    for (size_t i = 0; i < store->handler_count; i++) {
+        if (store->handlers[i].committed) {
+            store->handlers[i].committed(store->handlers[i].context, store->committed,
+                                         &store->state);
+        }
+    }
+}
+
+/* A disk that others have filled refuses sources without any commit that fails, and without a
+ * commit nothing would find out that it has room again. */
+static void store_watch_disk(struct store *store)
+{
+    if (store->state.disk_full && !store->disk_full_said) {
+        log_error("buffer", STORE_DISK_FULL);
+    } else if (!store->state.disk_full && store->disk_full_said) {
+        log_info("buffer", "the disk has room again");
+    }
+    store->disk_full_said = store->state.disk_full;
+    if (store->state.disk_full && !store->busy) {
+        timer_arm(&store->retry, (uint64_t)store->setup.retry_ms);
+    }
+}
+
+static void look_work(struct job *job)
+{
+    struct store *store = CONTAINER_OF(job, struct store, look);
+    buffer_look(store->setup.buffer, &store->from_buffer);
+}
+
+static void look_done(struct job *job)
+{
+    struct store *store = CONTAINER_OF(job, struct store, look);
+    store->looking = false;
+    store_take_state(store);
+    store_watch_disk(store);
+    if (!store->state.disk_full) {
+        store_say_committed(store); /* whoever was refused may offer again */
+    }
+    store_begin_if_due(store);
 }
 
 static void store_succeeded(struct store *store)
@@ -175,12 +220,8 @@ static void store_succeeded(struct store *store)
         log_info("buffer", "commits work again");
         store_say_trouble(store, NULL);
     }
-    for (size_t i = 0; i < store->handler_count; i++) {
-        if (store->handlers[i].committed) {
-            store->handlers[i].committed(store->handlers[i].context, store->committed,
-                                         &store->state);
-        }
-    }
+    store_say_committed(store);
+    store_watch_disk(store);
     store_begin_if_due(store);
 }
 
@@ -288,6 +329,11 @@ static void retry_fired(struct timer *timer)
     if (store->busy && !store->running) {
         store_lend_deliveries(store);
         store_submit(store);
+    } else if (!store->busy && !store->looking && store->state.disk_full) {
+        store->looking = worker_put(store->setup.worker, &store->look) == ERR_OK;
+        if (!store->looking) {
+            timer_arm(&store->retry, 10);
+        }
     }
 }
 
@@ -302,6 +348,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
     store->setup = *setup;
     store->stretch = 1000;
     store->job = (struct job){.work = store_work, .done = store_done};
+    store->look = (struct job){.work = look_work, .done = look_done};
     timer_init(&store->due, setup->loop, due_fired);
     timer_init(&store->retry, setup->loop, retry_fired);
     store->memory[0] = batch_open(EVENT_SIZE_LIMIT);
@@ -334,7 +381,7 @@ void store_close(struct store *store)
     if (!store) {
         return;
     }
-    assert(!store->running);
+    assert(!store->running && !store->looking);
     timer_release(&store->due);
     timer_release(&store->retry);
     batch_close(store->memory[0]);
@@ -381,6 +428,11 @@ uint64_t store_last_put(const struct store *store)
 bool store_is_idle(const struct store *store)
 {
     return !store->busy && !store->open->has_any;
+}
+
+const char *store_trouble(const struct store *store)
+{
+    return store->failing ? store->trouble.text : store->state.disk_full ? STORE_DISK_FULL : "";
 }
 
 struct buffer *store_buffer(const struct store *store)

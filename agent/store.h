@@ -93,6 +93,8 @@ uint64_t store_committed(const struct store *store);
 uint64_t store_last_put(const struct store *store);
 /* Is nothing waiting or being committed? */
 bool store_is_idle(const struct store *store);
+/* Why sources have to wait or soon may: commits fail, the disk is full. "": all is well. */
+const char *store_trouble(const struct store *store);
 
 /* The buffer, for jobs on the store worker (buffer_read) and what is constant after opening. */
 struct buffer *store_buffer(const struct store *store);

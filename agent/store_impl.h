@@ -31,6 +31,8 @@
 #define REMOTE_MAX 64
 #define BOOT_MAX 4
 #define TOLD_MAX 64
+#define STORE_DISK_FULL \
+    "the disk is full, the buffer can't grow: free room on it; sources may have to wait"
 #define TOLD_SIZE_MAX (16 * 1024) /* kept free for events about gaps, beside WRITE_SIZE_MAX */
 
 static_assert(WRITE_SIZE_MAX + TOLD_SIZE_MAX + FRAME_SIZE_MAX + FORWARD_SIZE_MAX + 8 * 1024 <=
@@ -80,6 +82,11 @@ struct store {
     struct why why;
     struct buffer_changes from_buffer;
     bool failing;
+    enum err said;      /* while it fails: what was logged last, */
+    struct why trouble; /* in these words */
+    struct job look;    /* is there room on the disk again? never beside a commit */
+    bool looking;
+    bool disk_full_said;
     struct timer due;
     struct timer retry;
     uint64_t committed;

@@ -288,6 +288,8 @@ struct buffer_changes {
     uint64_t file_size;                 /* database and WAL */
     uint64_t used_share;                /* millionths of size_max that hold something */
     bool file_is_tight;                 /* at least 90 % full: acknowledge at once */
+    bool disk_full;                     /* others have filled the disk, the file can't grow: see
+                                           buffer_look() */
     uint64_t aside_count;
     struct buffer_wear wear;
 };
@@ -298,6 +300,10 @@ struct buffer_changes {
  * is damaged. ret_changes may be NULL. */
 enum err buffer_commit(struct buffer *buffer, const struct buffer_write *write,
                        struct buffer_changes *ret_changes, struct why *why) MUST_USE;
+
+/* With buffer_changes.disk_full: has the disk room again? Writes nothing but, then, zeros behind
+ * what the file has; so it may be asked again and again without a commit. */
+void buffer_look(struct buffer *buffer, struct buffer_changes *ret_changes);
 
 /* The state as the last commit (or the opening) left it. */
 void buffer_state(struct buffer *buffer, struct buffer_changes *ret);

@@ -295,7 +295,8 @@ void buffer_state(struct buffer *b, struct buffer_changes *ret)
         .streams = b->stream_states,
         .file_size = (uint64_t)b->page_count * PAGE_SIZE + WAL_WARM_SIZE,
         .used_share = (uint64_t)(used * 1000000 / b->page_max),
-        .file_is_tight = used * 10 >= b->page_max * 9,
+        .file_is_tight = used * 10 >= (b->disk_full ? b->file_pages : b->page_max) * 9,
+        .disk_full = b->disk_full,
         .aside_count = b->state->aside_count,
     };
     buffer_wear(b, &ret->wear);

@@ -2,7 +2,10 @@
  * evict.c. */
 #include "buffer/internal.h"
 
-#define GROW_STEP 64 /* pages the file grows by beyond what is needed now */
+#define GROW_STEP 64 /* pages the file grows by, beyond GROW_AHEAD */
+/* Pages that the file has beyond what the next commit may take: on a disk that others have filled a
+ * buffer that is being drained goes on in them. */
+#define GROW_AHEAD 192
 
 static int64_t pages_number(struct buffer *b, enum statement which)
 {
@@ -68,24 +71,43 @@ static enum err file_pages_set(struct buffer *b, int64_t pages, struct why *why)
     return e;
 }
 
+/* The most that the file is asked to have, for this many pages. */
+static int64_t capped(const struct buffer *b, int64_t pages)
+{
+    return pages < b->page_max ? pages : b->page_max;
+}
+
 enum err quota_grow(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
     int64_t missing = quota_write_pages(b, write) + b->grow_more - b->freelist_count;
-    int64_t wanted = b->page_count + (missing > 0 ? missing : 0);
-    wanted = wanted < b->page_max ? wanted : b->page_max;
+    int64_t wanted = capped(b, b->page_count + (missing > 0 ? missing : 0) + GROW_AHEAD);
     if (wanted <= b->file_pages) {
         b->disk_full = false;
         return ERR_OK;
     }
-    int64_t most = wanted + GROW_STEP < b->page_max ? wanted + GROW_STEP : b->page_max;
-    int64_t pages = vfs_count_grow(b->db, most);
+    int64_t pages = vfs_count_grow(b->db, capped(b, wanted + GROW_STEP));
     b->disk_full = pages < wanted;
     return pages == b->file_pages ? ERR_OK : file_pages_set(b, pages, why);
 }
 
+void buffer_look(struct buffer *b, struct buffer_changes *ret_changes)
+{
+    int64_t most =
+        b->file_pages + GROW_STEP < b->page_max ? b->file_pages + GROW_STEP : b->page_max;
+    if (b->disk_full && !b->broken) {
+        int64_t pages = vfs_count_grow(b->db, most);
+        b->disk_full = pages < most;
+        if (pages > b->file_pages && file_pages_set(b, pages, NULL)) {
+            b->disk_full = true; /* as it was */
+        }
+        quota_rooms(b);
+    }
+    buffer_state(b, ret_changes);
+}
+
 void quota_rooms(struct buffer *b)
 {
-    int64_t low_reserve = b->page_max / 20;
+    int64_t low_reserve = (b->disk_full ? b->file_pages : b->page_max) / 20;
     int64_t seal = quota_seal_pages(b, b->tail_size);
     int64_t seal_full = quota_seal_pages(b, b->tail_size + WRITE_SIZE_MAX);
     struct row_place row;

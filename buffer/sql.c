@@ -43,6 +43,7 @@ static const struct meaning system_meanings[] = {
     {EDQUOT, ERR_NOSPACE, "the disk quota is used up: raise it, or free room"},
     {EROFS, ERR_READONLY,
      "the file system is read-only: look for its errors (dmesg), repair it, mount it for writing"},
+    {ENXIO, ERR_IO, "the disk is gone: check it and its cable"},
     {EIO, ERR_IO, "the disk fails: look for its errors (dmesg), check it and its cable"},
     {EACCES, ERR_AUTH,
      "not allowed: give the user of the agent the right to write file and folder"},
@@ -81,6 +82,10 @@ enum err sql_error(struct buffer *b, int code, const char *what, struct why *why
     bool of_system = kind == SQLITE_IOERR || kind == SQLITE_FULL || kind == SQLITE_CANTOPEN ||
                      kind == SQLITE_READONLY;
     int number = of_system && b->vfs ? vfs_count_errno(b->vfs) : 0;
+    if (kind == SQLITE_CORRUPT && b->vfs &&
+        (vfs_count_errno(b->vfs) == EIO || vfs_count_errno(b->vfs) == ENXIO)) {
+        number = vfs_count_errno(b->vfs); /* a read that failed, as SQLite calls it */
+    }
     const struct meaning *m =
         number ? meaning_find(system_meanings, ARRAY_COUNT(system_meanings), number) : NULL;
     m = m ? m : meaning_find(meanings, ARRAY_COUNT(meanings), kind);

@@ -239,6 +239,79 @@ static void aside_found(void *context, int64_t id, const struct aside *aside)
 
 /* --- failures --- */
 
+/* An event that can't be packed smaller. */
+static void put_noise(struct site *site, size_t size)
+{
+    static uint8_t bytes[65536];
+    uint64_t commit;
+    uint64_t sequence;
+    struct stored_event event = {.stream = ALARM,
+                                 .schema = site->schemas[ALARM - 1],
+                                 .time_us = 1,
+                                 .trust = TIME_WALL,
+                                 .datum = {bytes, size}};
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (uint8_t)sim_random();
+    }
+    assert_int_equal(store_open_room(site->store, size), ERR_OK);
+    store_event_put(site->store, &event, 0, &commit, &sequence);
+}
+
+/* Others fill the disk: no commit fails, but there is no room; and nothing but the store's own look
+ * finds out that there is room again, because without room nothing is committed. */
+static void a_disk_that_has_room_again_is_found_without_a_commit(void **state)
+{
+    struct site *site = *state;
+    struct heard *heard = heard_open(site);
+    struct crash_counts counts;
+    site_put(site, ALARM, 100, 0);
+    sim_run_for(20);
+    crash_vfs_counts(site->disk, &counts);
+    crash_vfs_disk_size_set(site->disk, counts.size);
+    assert_string_equal(store_trouble(site->store), "");
+    for (unsigned i = 0; store_room(site->store, ALARM, 30000) == ERR_OK; i++) {
+        assert_true(i < 400);
+        put_noise(site, 30000);
+        sim_run_for(20);
+    }
+    assert_non_null(strstr(store_trouble(site->store), "the disk is full"));
+    assert_int_equal(heard->trouble, 0); /* all of them are stored */
+    size_t commits = site->commit_count;
+    size_t told = heard->commit_count;
+    sim_run_for(3 * SITE_RETRY_MS);
+    assert_int_equal(store_room(site->store, ALARM, 30000), ERR_FULL);
+    crash_vfs_disk_size_set(site->disk, UINT64_MAX);
+    sim_run_for(SITE_RETRY_MS + 20);
+    assert_int_equal(store_room(site->store, ALARM, 30000), ERR_OK);
+    assert_string_equal(store_trouble(site->store), "");
+    assert_int_equal(site->commit_count, commits);
+    assert_int_equal(heard->commit_count, told + 1); /* whoever was refused may offer again */
+    free(heard);
+}
+
+/* What is wrong is said again only when it is something else. */
+static void another_trouble_is_said(void **state)
+{
+    struct site *site = *state;
+    struct heard *heard = heard_open(site);
+    struct crash_fault fault = {.op = CRASH_OP_WRITE, .nth = 1, .repeat = UINT64_MAX};
+    crash_vfs_fault_set(site->disk, &fault, 1);
+    site_put(site, LOW, 10, 0);
+    sim_run_for(3 * SITE_RETRY_MS);
+    assert_int_equal(heard->trouble, 1);
+    assert_non_null(strstr(store_trouble(site->store), "the disk fails"));
+    crash_vfs_fault_clear(site->disk);
+    crash_vfs_read_only_set(site->disk, true);
+    sim_run_for(3 * SITE_RETRY_MS);
+    assert_int_equal(heard->trouble, 2);
+    assert_non_null(strstr(store_trouble(site->store), "the file system is read-only"));
+    crash_vfs_read_only_set(site->disk, false);
+    sim_run_for(SITE_RETRY_MS + 20);
+    assert_int_equal(heard->well, 1);
+    assert_string_equal(store_trouble(site->store), "");
+    free(heard);
+}
+
 static void a_failed_commit_is_tried_again_with_the_same_content(void **state)
 {
     struct site *site = *state;
@@ -417,6 +490,8 @@ int main(void)
         TEST(a_stop_commits_at_once),
         TEST(one_batch_fills_while_the_other_is_committed),
         TEST(when_both_batches_are_full_sources_wait),
+        TEST(a_disk_that_has_room_again_is_found_without_a_commit),
+        TEST(another_trouble_is_said),
         TEST(a_failed_commit_is_tried_again_with_the_same_content),
         TEST(what_was_put_behind_a_failed_commit_is_committed_behind_it),
         TEST(deliveries_join_a_commit_that_failed),

@@ -142,7 +142,8 @@ static int crash_read(sqlite3_file *file, void *data, int size, sqlite3_int64 of
 {
     struct crash_file *f = file_of(file);
     if (is_dead(f) || begin(f->vfs, CRASH_OP_READ) == FAIL) {
-        return SQLITE_IOERR_READ;
+        /* As SQLite's own layer, whose caller then speaks of a damaged database. */
+        return errno == EIO ? SQLITE_IOERR_CORRUPTFS : SQLITE_IOERR_READ;
     }
     uint64_t end = f->file->now_size;
     uint64_t there = (uint64_t)offset < end ? end - (uint64_t)offset : 0;

@@ -1,0 +1,284 @@
+"""The agent on real file systems that fill up, turn read-only, and lose power: what was acknowledged over HTTP is there afterwards,
+once each, and the agent goes on by itself.
+
+usage: disk_test.py WEIR ext4|xfs|f2fs [TEST...]
+WEIR_CUTS: how many power cuts (5; 40 with WEIR_LONG). Exit 77, with what is missing, where such a file system can't be made."""
+import atexit
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from program import Agent, check, finish, free_port, path_of, run, wait_until
+
+kind = sys.argv[2]
+here = os.path.dirname(os.path.abspath(__file__))
+script = os.path.join(here, "services", "disk.sh")
+CUTS = int(os.environ.get("WEIR_CUTS", "40" if "WEIR_LONG" in os.environ else "5"))
+SEED = int(os.environ.get("WEIR_SEED", "0")) or int(time.time())
+SIZE_MIB = {"ext4": 24, "xfs": 320, "f2fs": 64}[kind]
+chance = random.Random(SEED)
+
+
+def disk(verb, *more):
+    return subprocess.run([script, verb, path_of("fs"), *more], capture_output=True, text=True, timeout=120)
+
+
+able = subprocess.run([script, "can", kind], capture_output=True, text=True)
+if able.returncode:
+    print(f"skipped: {able.stdout.strip()}")
+    sys.exit(able.returncode)
+
+
+def drop():
+    if agent and agent.process and agent.process.poll() is None:
+        agent.process.kill()
+        agent.process.wait()
+    disk("drop")
+
+
+agent = None
+atexit.register(drop)
+
+
+def configuration(uplink):
+    """One stream, posted over HTTP; delivered to files outside of the small disk, or to nobody."""
+    return {"agent": {"id": "t"}, "buffer": {"path": path_of("fs", "disk", "d", "buffer.db"), "size_max": "64 MiB"},
+            "streams": {"raw": {"when_full": "block"}},
+            "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{free_port()}", "ack_interval": "5 ms", "ack_timeout": "2 s",
+                                 "routes": [{"topic": "#", "stream": "raw"}]}},
+            "uplinks": {"out": {"type": "file", "path": path_of("out"), "time_max": "1 s"} if uplink else
+                        {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "t"}}}
+
+
+def begin(uplink=False):
+    global agent
+    drop()
+    made = disk("make", str(SIZE_MIB), kind)
+    if made.returncode:
+        raise SystemExit(f"no {kind}: {made.stderr}")
+    agent = Agent(configuration(uplink))
+    if os.path.exists(agent.log_path):
+        os.remove(agent.log_path)
+
+
+class Feeder:
+    """Numbered events, one a request, on some connections at a time; remembers which were acknowledged."""
+
+    def __init__(self, size):
+        self.size = size
+        self.number = 0
+        self.acked = set()
+        self.tried = set()
+        self.answers = {}
+        self.lock = threading.Lock()
+        self.ends = threading.Event()
+        self.threads = []
+
+    def one(self):
+        with self.lock:
+            self.number += 1
+            number = self.number
+            self.tried.add(number)
+        body = f"n{number}." + "".join(chance.choices("abcdefghijklmnop", k=self.size))
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10)
+            connection.request("POST", "/raw", body)
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            status = answer.status
+        except OSError:
+            status = 0
+        except http.client.HTTPException:
+            status = 0
+        with self.lock:
+            self.answers[status] = self.answers.get(status, 0) + 1
+            if status == 200:
+                self.acked.add(number)
+        return status
+
+    def work(self):
+        while not self.ends.is_set():
+            if self.one() != 200:
+                time.sleep(0.05)
+
+    def start(self, count=4):
+        self.ends.clear()
+        self.threads = [threading.Thread(target=self.work) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self):
+        self.ends.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def kill():
+    agent.process.kill()
+    agent.process.wait()
+
+
+def numbers_stored():
+    out = run("buffer", "cat", "raw", "--buffer", agent.buffer)
+    if out.returncode:
+        check("the buffer can be read", False, out.stderr)
+    return [int(re.search(r'"n(\d+)\.', line).group(1)) for line in out.stdout.splitlines()]
+
+
+def settle(feeder, numbers, what):
+    """Everything acknowledged is there; nothing twice, nothing that was never sent."""
+    lost = feeder.acked - set(numbers)
+    twice = len(numbers) - len(set(numbers))
+    check(f"{what}: nothing lost", not lost, str(sorted(lost)[:5]))
+    check(f"{what}: nothing twice", twice == 0, str(twice))
+    check(f"{what}: nothing invented", set(numbers) <= feeder.tried)
+    return len(lost), twice
+
+
+def trouble():
+    return agent.status()["buffer"]["trouble"] or ""
+
+
+def test_cuts():
+    """The power of the disk goes while events come in; then the machine starts again."""
+    begin()
+    feeder = Feeder(300)
+    lost = twice = 0
+    for i in range(CUTS):
+        agent.start()
+        feeder.start()
+        time.sleep(chance.uniform(0.2, 1.5))
+        check("the disk is cut off", disk("cut").returncode == 0)
+        feeder.stop()
+        kill()
+        check("and comes back", disk("back").returncode == 0)
+        l, t = settle(feeder, numbers_stored(), f"cut {i + 1}")
+        lost += l
+        twice += t
+    check("there were events", len(feeder.acked) > 20 * CUTS, str(feeder.answers))
+    print(f"disk fs={kind} cuts={CUTS} acked={len(feeder.acked)} lost={lost} twice={twice}", flush=True)
+
+
+def start_without_waiting():
+    """For an agent that can't open its buffer yet, and so has no socket."""
+    with open(agent.log_path, "ab") as log:
+        agent.process = subprocess.Popen([agent_program, "run", agent.path], stdout=subprocess.DEVNULL, stderr=log)
+
+
+def posts(feeder, status, seconds=30):
+    return wait_until(lambda: feeder.one() == status, seconds)
+
+
+def lives():
+    check("the agent goes on running", agent.process.poll() is None, agent.log()[-500:])
+
+
+def test_full_before_the_first_start():
+    """Nothing can be made: it waits, says why once, and begins by itself when there is room."""
+    begin()
+    disk("fill")
+    start_without_waiting()
+    check("it says what is wrong", wait_until(lambda: "the disk is full" in agent.log() or "No space left" in agent.log()), agent.log())
+    time.sleep(6)
+    lives()
+    check("once", agent.log().count("ERROR") == 1, agent.log())
+    disk("free")
+    feeder = Feeder(100)
+    check("and begins", posts(feeder, 200), agent.log())
+    agent.stop()
+    settle(feeder, numbers_stored(), "full before the first start")
+
+
+def test_full_while_it_runs():
+    """Others fill the disk. Events are taken as long as the file has room; then they are refused, what is stored is delivered, which
+    makes room; with room on the disk it goes on as before."""
+    begin()
+    agent.start()
+    feeder = Feeder(20000)
+    for _ in range(20):
+        feeder.one()
+    disk("fill")
+    full = wait_until(lambda: feeder.one() not in (200, 0), 60)
+    check("events are refused", full, str(feeder.answers))
+    check("the status says why", wait_until(lambda: "the disk is full" in trouble()), json.dumps(agent.status()["buffer"]))
+    check("and that it is degraded", agent.status()["state"] == "degraded")
+    lives()
+    agent.stop()
+    stored = numbers_stored()
+    settle(feeder, stored, "full while it runs")
+    start_without_waiting()
+    check("it starts on the full disk", wait_until(lambda: run("status", "--socket", agent.socket).returncode == 0), agent.log()[-500:])
+    disk("free")
+    check("events are taken again", posts(feeder, 200), agent.log()[-500:])
+    check("the status is well again", wait_until(lambda: not trouble() and agent.status()["state"] == "running"))
+    agent.stop()
+    settle(feeder, numbers_stored(), "with room again")
+
+
+def test_draining_makes_room():
+    """On a full disk what is delivered is acknowledged, and its room used again."""
+    begin(uplink=True)
+    agent.start()
+    feeder = Feeder(3000)
+    for _ in range(20):
+        feeder.one()
+    disk("fill")
+    feeder.start()
+    wait_until(lambda: len(feeder.acked) > 300, 60)
+    feeder.stop()
+    check("deliveries go on", wait_until(lambda: agent.status()["backlog"] == 0, 30), json.dumps(agent.status()))
+    delivered = agent.status()["delivered"]
+    check("more than the file could ever hold", delivered > 250, str(delivered))
+    check("and make room", posts(feeder, 200), json.dumps(agent.status()))
+    lives()
+    disk("free")
+    agent.stop()
+
+
+def test_read_only():
+    """The kernel finds an error: nothing can be written until the disk was repaired, which needs a new mount."""
+    begin()
+    agent.start()
+    feeder = Feeder(300)
+    for _ in range(50):
+        feeder.one()
+    disk("error")
+    check("events are refused", wait_until(lambda: feeder.one() not in (200, 0)), str(feeder.answers))
+    check("the status says why", wait_until(lambda: "the file system is read-only" in trouble()), json.dumps(agent.status()["buffer"]))
+    time.sleep(6)
+    lives()
+    said = agent.log().count("the file system is read-only")
+    check("said once", said == 1, agent.log())
+    check("what is stored can be read", len(numbers_stored()) >= 50)
+    kill()
+    start_without_waiting()
+    check("a start says why it waits", wait_until(lambda: agent.log().count("the file system is read-only") > said), agent.log())
+    lives()
+    agent.process.send_signal(signal.SIGSTOP) # or it finds an empty folder between the two mounts, and begins anew
+    disk("back")
+    agent.process.send_signal(signal.SIGCONT)
+    check("and it begins when the disk is back", posts(feeder, 200), agent.log()[-500:])
+    agent.stop()
+    settle(feeder, numbers_stored(), "read-only and back")
+
+
+agent_program = sys.argv[1]
+tests = [test_cuts, test_full_before_the_first_start, test_full_while_it_runs, test_draining_makes_room]
+tests += [test_read_only] if kind == "ext4" else []
+chosen = sys.argv[3:]
+print(f"seed {SEED}", flush=True)
+for test in tests:
+    if not chosen or test.__name__[5:] in chosen:
+        began = time.monotonic()
+        test()
+        print(f"{test.__name__[5:]}: {time.monotonic() - began:.0f} s", flush=True)
+drop()
+finish()
