@@ -291,6 +291,7 @@ struct buffer_changes {
     bool disk_full;                     /* others have filled the disk, the file can't grow: see
                                            buffer_look() */
     uint64_t aside_count;
+    uint64_t unsaved; /* buffer_keep() was called so often since the last commit */
     struct buffer_wear wear;
 };
 
@@ -304,6 +305,13 @@ enum err buffer_commit(struct buffer *buffer, const struct buffer_write *write,
 /* With buffer_changes.disk_full: has the disk room again? Writes nothing but, then, zeros behind
  * what the file has; so it may be asked again and again without a commit. */
 void buffer_look(struct buffer *buffer, struct buffer_changes *ret_changes);
+
+/* While commits fail with ERR_IO or ERR_READONLY: dones, ends and parcels of `write` are taken into
+ * the state in memory, and nothing else of it. They are written with the next commit that succeeds;
+ * without one they are gone with the process, and what was sent meanwhile may be sent again.
+ * Nothing is deleted. */
+enum err buffer_keep(struct buffer *buffer, const struct buffer_write *write,
+                     struct buffer_changes *ret_changes, struct why *why) MUST_USE;
 
 /* The state as the last commit (or the opening) left it. */
 void buffer_state(struct buffer *buffer, struct buffer_changes *ret);

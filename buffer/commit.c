@@ -177,7 +177,8 @@ static enum err transaction(struct buffer *b, const struct buffer_write *w, bool
     if (e) {
         return e;
     }
-    *ret_sealed = seal_is_due(b, *ret_sections);
+    /* What was kept in memory is in no record: the snapshot has it. */
+    *ret_sealed = b->unsaved > 0 || seal_is_due(b, *ret_sections);
     e = *ret_sealed ? seal(b, *ret_sections, why) : tail_write(b, out_slice(&b->record), why);
     return e ? e : sql_run(b, SQL_COMMIT, why);
 }
@@ -203,6 +204,7 @@ static void take_over(struct buffer *b, bool sealed, struct slice sections)
     b->next = old;
     b->damaged_count = 0;
     b->commits++;
+    b->unsaved = 0;
     if (sealed) {
         b->tail_size = 0;
         b->section_count = 0;
@@ -298,6 +300,7 @@ void buffer_state(struct buffer *b, struct buffer_changes *ret)
         .file_is_tight = used * 10 >= (b->disk_full ? b->file_pages : b->page_max) * 9,
         .disk_full = b->disk_full,
         .aside_count = b->state->aside_count,
+        .unsaved = b->unsaved,
     };
     buffer_wear(b, &ret->wear);
 }

@@ -112,6 +112,7 @@ struct buffer {
     int64_t file_pages; /* that the file has, used or not: max_page_count */
     int64_t grow_more;  /* after a transaction that ran out of pages */
     bool disk_full;     /* the file can't grow now */
+    uint64_t unsaved;   /* buffer_keep() was called so often since the last commit */
     int64_t page_count;
     int64_t freelist_count;
     uint32_t incarnation;

@@ -328,6 +328,45 @@ static void test_a_read_only_file_system(void **state)
     assert_int_equal(world_step(w), ERR_OK);
 }
 
+/* Deliveries that are kept in memory while nothing can be written are all there after the commit that
+ * brings them to the disk; if there is none, the disk is as it was. */
+static void test_deliveries_without_a_disk(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    for (unsigned round = 0; round < 60; round++) {
+        w->quiet = false;
+        for (unsigned i = 0; i < 12; i++) {
+            assert_int_equal(world_step(w), ERR_OK);
+            assert_null(world_check_changes(w));
+        }
+        w->quiet = true; /* sources are refused */
+        crash_vfs_read_only_set(w->vfs, true);
+        assert_int_equal(world_step(w), ERR_READONLY);
+        assert_null(world_check_events(w));
+        assert_int_equal(world_keep(w, round % 20), ERR_OK);
+        assert_int_equal(w->changes.unsaved, 1 + round % 20);
+        assert_int_equal(world_retry(w), ERR_READONLY);
+        crash_vfs_read_only_set(w->vfs, false);
+        if (round % 3 == 0) { /* as if the process had been killed */
+            crash_vfs_freeze(w->vfs);
+            world_buffer_close(w);
+            (void)crash_vfs_crash(w->vfs, CRASH_ALL, round);
+            assert_int_equal(world_buffer_open(w), ERR_OK);
+            assert_null(world_check(w));
+            continue;
+        }
+        assert_int_equal(world_retry(w), ERR_OK);
+        assert_int_equal(w->changes.unsaved, 0);
+        assert_null(world_check_changes(w));
+        if (round % 3 == 1) {
+            world_buffer_close(w);
+            assert_int_equal(world_buffer_open(w), ERR_OK);
+            assert_null(world_check(w));
+        }
+    }
+}
+
 static void test_what_a_disk_says(void **state)
 {
     static const struct {
@@ -378,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_disk_that_others_have_filled, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(test_a_read_only_file_system, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_deliveries_without_a_disk, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_what_a_disk_says, open_world, close_world),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

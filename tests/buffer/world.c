@@ -433,6 +433,24 @@ enum err world_step(struct world *w)
     return world_retry(w);
 }
 
+enum err world_keep(struct world *w, unsigned count)
+{
+    struct buffer_write *write = &w->step->write;
+    for (unsigned i = 0; i <= count; i++) {
+        enum err e = buffer_keep(w->buffer, write, &w->changes, &w->why);
+        if (e) {
+            return e;
+        }
+        write->done_count = 0;
+        write->end_count = 0;
+        write->parcel_count = 0;
+        if (i < count) {
+            make_deliveries(w);
+        }
+    }
+    return ERR_OK;
+}
+
 /* --- checking --- */
 
 static bool is_in_flight(const struct model *m, uint16_t stream, uint64_t sequence)

@@ -103,6 +103,9 @@ bool world_has_room(const struct world *w);
 enum err world_step(struct world *w) MUST_USE;
 /* Offers the failed commit again, unchanged. */
 enum err world_retry(struct world *w) MUST_USE;
+/* The deliveries of the failed commit are kept in memory, and then those of `count` more like it.
+ * What is left of the commit can be offered again. */
+enum err world_keep(struct world *w, unsigned count) MUST_USE;
 /* After a commit that was ERR_OK: does what it says agree with the model? */
 const char *world_check_changes(struct world *w) MUST_USE;
 /* Can every event that is owed be read, and is it as it was? */
