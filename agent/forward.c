@@ -188,7 +188,7 @@ static const struct owed *changes_find(const struct buffer_changes *changes, uin
     return NULL;
 }
 
-static void forward_committed(void *context, uint64_t commit, const struct buffer_changes *changes)
+static void forward_recorded(void *context, uint64_t mark, const struct buffer_changes *changes)
 {
     struct forward *forward = context;
     forward_gather(forward);
@@ -196,7 +196,7 @@ static void forward_committed(void *context, uint64_t commit, const struct buffe
         struct uplink_host *host = &forward->hosts[h];
         for (size_t i = 0; i < host->flow_count; i++) {
             struct flow *flow = &host->flows[i];
-            flow_committed(flow, commit,
+            flow_committed(flow, mark,
                            changes_find(changes, host->setup.number, flow->stream->info.number));
         }
     }
@@ -235,7 +235,7 @@ static void resume_parcel(void *context, const struct parcel *parcel)
 static enum err forward_open_parts(struct forward *forward, struct why *why)
 {
     struct buffer *buffer = store_buffer(forward->setup.store);
-    struct store_handler handler = {.committed = forward_committed, .context = forward};
+    struct store_handler handler = {.recorded = forward_recorded, .context = forward};
     enum err e = pack_open(&forward->pack);
     if (!e) {
         e = store_handler_add(forward->setup.store, &handler);
@@ -259,7 +259,7 @@ static enum err forward_open_parts(struct forward *forward, struct why *why)
 static void forward_start(struct forward *forward)
 {
     const struct buffer_changes *state = store_state(forward->setup.store);
-    forward_committed(forward, store_committed(forward->setup.store), state);
+    forward_recorded(forward, 0, state);
 }
 
 static void stop_timer_fired(struct timer *timer);

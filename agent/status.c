@@ -98,9 +98,10 @@ static void put_buffer(struct agent *agent, struct out *json)
         out_put_text(json, "null");
     }
     out_put_format(json,
-                   "},\"wear\":{\"bytes\":%" PRIu64 ",\"bytes_asked\":%" PRIu64
-                   ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64,
-                   wear->bytes, wear->bytes_asked, wear->syncs, wear->commits);
+                   ",\"unsaved\":%" PRIu64 "},\"wear\":{\"bytes\":%" PRIu64
+                   ",\"bytes_asked\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64,
+                   store_unsaved(agent->store), wear->bytes, wear->bytes_asked, wear->syncs,
+                   wear->commits);
     wear_keep_status(&agent->wear, &medium, json);
     out_put_format(json, ",\"medium\":{\"size\":%lld,\"cycles\":%lld,\"page\":%lld}}",
                    (long long)m->size, (long long)m->cycles, (long long)m->page);

@@ -9,9 +9,10 @@
 
 /* --- batches --- */
 
-static void batch_clear(struct batch_memory *b, uint64_t commit)
+static void batch_clear(struct batch_memory *b, uint64_t commit, uint64_t mark)
 {
     b->commit = commit;
+    b->mark = mark;
     b->has_any = false;
     b->due_ms = UINT64_MAX;
     b->event_size = 0;
@@ -55,7 +56,7 @@ static void batch_close(struct batch_memory *b)
 
 /* --- the state, copied --- */
 
-static void store_take_state(struct store *store)
+void store_take_state(struct store *store)
 {
     const struct buffer_changes *from = &store->from_buffer;
     assert(from->owed_count <= store->owed_max); /* who owes what is settled when opening */
@@ -114,14 +115,14 @@ static bool events_are_mixed(const struct batch_memory *b)
 
 void store_begin(struct store *store)
 {
-    if (store->busy || store->looking || !store->open->has_any) {
+    if (!store_may_begin(store) || !store->open->has_any) {
         return;
     }
     timer_disarm(&store->due);
     store->busy = store->open;
     store->open = store->spare;
     store->spare = NULL;
-    batch_clear(store->open, store->busy->commit + 1);
+    batch_clear(store->open, store->busy->commit + 1, ++store->marks);
     /* A stream's events stand together: fewer, longer sections. */
     if (events_are_mixed(store->busy)) {
         qsort(store->busy->events, store->busy->write.event_count, sizeof store->busy->events[0],
@@ -154,6 +155,7 @@ static void store_say_trouble(struct store *store, const struct why *why)
 
 static void store_failed(struct store *store)
 {
+    store->fail_count++;
     if (!store->failing || store->result != store->said) {
         store->failing = true;
         store->said = store->result;
@@ -163,14 +165,27 @@ static void store_failed(struct store *store)
         store_say_trouble(store, &store->why);
     }
     timer_arm(&store->retry, (uint64_t)store->setup.retry_ms);
+    store_keep_soon(store);
+}
+
+void store_say_recorded(struct store *store, uint64_t mark)
+{
+    for (size_t i = 0; i < store->handler_count; i++) {
+        if (store->handlers[i].recorded) {
+            store->handlers[i].recorded(store->handlers[i].context, mark, &store->state);
+        }
+    }
 }
 
 static void store_say_committed(struct store *store)
 {
     for (size_t i = 0; i < store->handler_count; i++) {
-        if (store->handlers[i].committed) {
-            store->handlers[i].committed(store->handlers[i].context, store->committed,
-                                         &store->state);
+        const struct store_handler *h = &store->handlers[i];
+        if (h->committed) {
+            h->committed(h->context, store->committed, &store->state);
+        }
+        if (h->recorded) {
+            h->recorded(h->context, store->recorded, &store->state);
         }
     }
 }
@@ -212,6 +227,8 @@ static void store_succeeded(struct store *store)
 {
     struct batch_memory *done = store->busy;
     store->committed = done->commit;
+    store->recorded = done->mark;
+    store->fail_count = 0;
     store->pending_size -= done->event_size;
     store->busy = NULL;
     store->spare = done;
@@ -326,10 +343,15 @@ static void store_lend_deliveries(struct store *store)
 static void retry_fired(struct timer *timer)
 {
     struct store *store = CONTAINER_OF(timer, struct store, retry);
-    if (store->busy && !store->running) {
-        store_lend_deliveries(store);
+    if (store->keeping || store->keep_waits) {
+        /* What is being kept comes first. */
+        timer_arm(&store->retry, store->keeping ? 10 : (uint64_t)store->setup.retry_ms);
+    } else if (store->busy && !store->running) {
+        if (!store_keeps(store)) {
+            store_lend_deliveries(store);
+        }
         store_submit(store);
-    } else if (!store->busy && !store->looking && store->state.disk_full) {
+    } else if (store_may_begin(store) && store->state.disk_full) {
         store->looking = worker_put(store->setup.worker, &store->look) == ERR_OK;
         if (!store->looking) {
             timer_arm(&store->retry, 10);
@@ -356,9 +378,11 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
     buffer_state(setup->buffer, &store->from_buffer);
     store->owed_max = store->from_buffer.owed_count;
     store->owed = calloc(store->owed_max ? store->owed_max : 1, sizeof *store->owed);
-    if (!store->memory[0] || !store->memory[1] || !store->owed) {
+    enum err e = store_keep_open(store);
+    if (e || !store->memory[0] || !store->memory[1] || !store->owed) {
         batch_close(store->memory[0]);
         batch_close(store->memory[1]);
+        store_keep_close(store);
         timer_release(&store->due);
         timer_release(&store->retry);
         free(store->owed);
@@ -368,7 +392,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
     store_take_state(store);
     store->open = store->memory[0];
     store->spare = store->memory[1];
-    batch_clear(store->open, 1);
+    batch_clear(store->open, 1, ++store->marks);
     for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
         store->sequence_next[s] = store->streams[s].sequence_next;
     }
@@ -381,7 +405,8 @@ void store_close(struct store *store)
     if (!store) {
         return;
     }
-    assert(!store->running && !store->looking);
+    assert(!store_is_working(store));
+    store_keep_close(store);
     timer_release(&store->due);
     timer_release(&store->retry);
     batch_close(store->memory[0]);
@@ -428,6 +453,11 @@ uint64_t store_last_put(const struct store *store)
 bool store_is_idle(const struct store *store)
 {
     return !store->busy && !store->open->has_any;
+}
+
+uint64_t store_unsaved(const struct store *store)
+{
+    return store->state.unsaved;
 }
 
 const char *store_trouble(const struct store *store)

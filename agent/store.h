@@ -4,7 +4,11 @@
  * being committed, one being filled. Loop thread.
  *
  * Everything that is put gets the number of the commit that will carry it. `committed()` with a
- * number n means that all commits up to and including n are durable. */
+ * number n means that all commits up to and including n are durable.
+ *
+ * What the forward side puts of deliveries (done, end, parcel) gets a mark instead. `recorded()` with
+ * a mark m means that all up to and including m are on record: durable, or, while commits have been
+ * failing for long, in the buffer's memory (store_unsaved()). */
 #ifndef WEIR_AGENT_STORE_H
 #define WEIR_AGENT_STORE_H
 
@@ -16,6 +20,7 @@ struct store;
 struct store_handler {
     /* A commit is durable. `changes` is valid during the call. */
     void (*committed)(void *context, uint64_t commit, const struct buffer_changes *changes);
+    void (*recorded)(void *context, uint64_t mark, const struct buffer_changes *changes);
     /* Commits fail (why) or work again (NULL); called when that changes. */
     void (*trouble)(void *context, const struct why *why);
     void *context;
@@ -59,14 +64,14 @@ enum err store_aside_put(struct store *store, const struct aside *aside, int64_t
                          uint64_t *ret_commit) MUST_USE;
 /* Rides along: within commit_interval, or at once when the file is tight. */
 enum err store_done_put(struct store *store, const struct part_done *done,
-                        uint64_t *ret_commit) MUST_USE;
+                        uint64_t *ret_mark) MUST_USE;
 enum err store_end_put(struct store *store, const struct owed_end *end,
-                       uint64_t *ret_commit) MUST_USE;
+                       uint64_t *ret_mark) MUST_USE;
 /* At once. */
 enum err store_parcel_put(struct store *store, const struct parcel *parcel,
-                          uint64_t *ret_commit) MUST_USE;
+                          uint64_t *ret_mark) MUST_USE;
 /* Takes a parcel that was put out of the open batch, as if it had not been: within committed()
- * every parcel whose commit is still to come is there. */
+ * or recorded() every parcel that is not on record yet is there. */
 void store_parcel_withdraw(struct store *store, const struct parcel *parcel);
 enum err store_remote_put(struct store *store, const struct remote_id *remote,
                           uint64_t *ret_commit) MUST_USE;
@@ -93,6 +98,8 @@ uint64_t store_committed(const struct store *store);
 uint64_t store_last_put(const struct store *store);
 /* Is nothing waiting or being committed? */
 bool store_is_idle(const struct store *store);
+/* How often deliveries were put on record in memory only, since the last commit. */
+uint64_t store_unsaved(const struct store *store);
 /* Why sources have to wait or soon may: commits fail, the disk is full. "": all is well. */
 const char *store_trouble(const struct store *store);
 

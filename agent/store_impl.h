@@ -44,6 +44,7 @@ static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_BODY_SIZE_MAX,
 /* What one commit carries. The arrays are the store's; buffer_write points at them. */
 struct batch_memory {
     uint64_t commit;
+    uint64_t mark;
     bool has_any;
     uint64_t due_ms;
     size_t event_size;   /* datums */
@@ -86,10 +87,17 @@ struct store {
     struct why trouble; /* in these words */
     struct job look;    /* is there room on the disk again? never beside a commit */
     bool looking;
+    uint64_t fail_count;      /* in a row */
+    uint64_t marks;           /* the highest */
+    struct keep_memory *keep; /* store_keep.c */
+    struct timer keep_timer;
+    bool keeping;    /* its job is with the worker */
+    bool keep_waits; /* it has something that is not kept yet */
     bool disk_full_said;
     struct timer due;
     struct timer retry;
     uint64_t committed;
+    uint64_t recorded; /* the mark of the last commit */
     uint64_t sequence_next[STREAM_COUNT_MAX + 1];
     uint32_t stretch;            /* of waiting, in thousandths */
     size_t pending_size;         /* datums admitted and not committed */
@@ -103,5 +111,26 @@ struct store {
 
 /* The open batch goes to the worker, if nothing is there. */
 void store_begin(struct store *store);
+/* Is the worker at something of ours? Then nothing else is begun. */
+static inline bool store_is_working(const struct store *store)
+{
+    return store->running || store->looking || store->keeping;
+}
+/* Can the open batch be sent off now? */
+static inline bool store_may_begin(const struct store *store)
+{
+    return !store->busy && !store_is_working(store);
+}
+void store_take_state(struct store *store);
+void store_say_recorded(struct store *store, uint64_t mark);
+
+/* --- store_keep.c --- */
+struct keep_memory;
+enum err store_keep_open(struct store *store) MUST_USE;
+void store_keep_close(struct store *store);
+/* Are deliveries kept in memory now, because the disk takes nothing? */
+bool store_keeps(const struct store *store);
+/* There may be something to keep. */
+void store_keep_soon(struct store *store);
 
 #endif

@@ -59,7 +59,7 @@ enum err store_room(const struct store *store, uint16_t stream, size_t size)
     if (store->failing || store->pending_size + size > store->room[stream]) {
         return ERR_FULL;
     }
-    return batch_has_room(store->open, size) || !store->busy ? ERR_OK : ERR_FULL;
+    return batch_has_room(store->open, size) || store_may_begin(store) ? ERR_OK : ERR_FULL;
 }
 
 enum err store_open_room(struct store *store, size_t size)
@@ -69,7 +69,7 @@ enum err store_open_room(struct store *store, size_t size)
     bool fits = batch_has_room(b, size) &&
                 batch_has_room_for_cursor(b, CURSOR_SIZE_MAX + EVENT_FRAME_SIZE) &&
                 b->write.aside_count < ASIDE_MAX && b->aside_size + aside <= ASIDE_BYTES_MAX;
-    if (!fits && !store->busy) {
+    if (!fits && store_may_begin(store)) {
         store_begin(store);
         fits = true;
     }
@@ -101,7 +101,7 @@ void store_event_put(struct store *store, const struct stored_event *event, int6
 /* Is there a place in the open batch, or can it be sent off so that there is one? */
 static bool store_place(struct store *store, bool fits)
 {
-    if (!fits && !store->busy) {
+    if (!fits && store_may_begin(store)) {
         store_begin(store);
         fits = true;
     }
@@ -182,7 +182,7 @@ static int64_t delivery_wait_ms(const struct store *store)
     return store->state.file_is_tight ? 0 : store->setup.commit_interval_ms;
 }
 
-enum err store_done_put(struct store *store, const struct part_done *done, uint64_t *ret_commit)
+enum err store_done_put(struct store *store, const struct part_done *done, uint64_t *ret_mark)
 {
     /* A parcel put earlier into this batch is applied behind all dones: a done of the same slot has
      * to come later. */
@@ -199,11 +199,12 @@ enum err store_done_put(struct store *store, const struct part_done *done, uint6
     store->open->dones[store->open->write.done_count++] = *done;
     store->open->forward_size += DONE_SIZE;
     store_set_due(store, delivery_wait_ms(store));
-    *ret_commit = store->open->commit;
+    *ret_mark = store->open->mark;
+    store_keep_soon(store);
     return ERR_OK;
 }
 
-enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t *ret_commit)
+enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t *ret_mark)
 {
     bool fits =
         store->open->write.end_count < END_MAX && batch_has_room_for_forward(store->open, END_SIZE);
@@ -213,11 +214,12 @@ enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t
     store->open->ends[store->open->write.end_count++] = *end;
     store->open->forward_size += END_SIZE;
     store_set_due(store, delivery_wait_ms(store));
-    *ret_commit = store->open->commit;
+    *ret_mark = store->open->mark;
+    store_keep_soon(store);
     return ERR_OK;
 }
 
-enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint64_t *ret_commit)
+enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint64_t *ret_mark)
 {
     size_t size = PARCEL_SIZE + strlen(parcel->target) + strlen(parcel->cluster_id) +
                   PART_SIZE * (size_t)parcel->part_count;
@@ -232,7 +234,8 @@ enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint
     b->parcels[index] = *parcel;
     b->parcel_pointers[index] = &b->parcels[index];
     store_set_due(store, 0);
-    *ret_commit = b->commit;
+    *ret_mark = b->mark;
+    store_keep_soon(store);
     return ERR_OK;
 }
 

@@ -330,6 +330,40 @@ static void a_stop_ends_when_nothing_can_be_stored(void **state)
     crash_vfs_fault_clear(scene->disk);
 }
 
+/* On a disk that can only be read any more the backlog is sent all the same; sources wait. When the
+ * disk is back all of it is on record: nothing is sent again, also by the next life. */
+static void a_backlog_leaves_a_disk_that_can_only_be_read(void **state)
+{
+    struct scene *scene = *state;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    offer(scene, "x", 3000);
+    sim_run_for(10000);
+    crash_vfs_read_only_set(scene->disk, true);
+    uint64_t ticket = offer(scene, "x", 1); /* is taken, and not acknowledged */
+    scene->script.holds = false;
+    scene->script.answer_ms = 3;
+    scene->script.request_size_max = 1000; /* so that it takes many */
+    while (double_lent(&scene->script) > 0) {
+        double_answer(&scene->script, SEND_RETRY, 0);
+    }
+    sim_run_for(120000);
+    assert_int_equal(arrived_of(scene, "lines", 3000), 3000);
+    assert_int_equal(scene->stored, ticket - 1);
+    assert_non_null(strstr(store_trouble(scene->agent->store), "read-only"));
+    assert_true(store_unsaved(scene->agent->store) > 10);
+    assert_int_equal(store_state(scene->agent->store)->streams[1].event_count, 0);
+    crash_vfs_read_only_set(scene->disk, false);
+    sim_run_for(10000);
+    assert_int_equal(scene->stored, ticket);
+    assert_int_equal(store_unsaved(scene->agent->store), 0);
+    assert_string_equal(store_trouble(scene->agent->store), "");
+    life_close(scene); /* without a word to the disk */
+    assert_int_equal(life_open(scene), ERR_OK);
+    sim_run_for(60000);
+    assert_int_equal(arrived_of(scene, "lines", 3001), 3001);
+}
+
 static void a_stop_waits_for_an_answer_as_long_as_its_grace(void **state)
 {
     struct scene *scene = *state;
@@ -464,6 +498,7 @@ int main(void)
         TEST(a_buffer_in_use_is_waited_for_and_then_refused),
         TEST(a_stop_does_not_wait_for_the_backlog),
         TEST(a_stop_ends_when_nothing_can_be_stored),
+        TEST(a_backlog_leaves_a_disk_that_can_only_be_read),
         TEST(a_stop_waits_for_an_answer_as_long_as_its_grace),
         TEST(allocations_that_fail_end_the_opening_and_nothing_else),
         TEST(allocations_that_fail_later_lose_nothing),

@@ -40,7 +40,7 @@ static void trouble(void *context, const struct why *why)
 static struct heard *heard_open(struct site *site)
 {
     struct heard *heard = calloc(1, sizeof *heard);
-    struct store_handler handler = {committed, trouble, heard};
+    struct store_handler handler = {.committed = committed, .trouble = trouble, .context = heard};
     assert_non_null(heard);
     assert_int_equal(store_handler_add(site->store, &handler), ERR_OK);
     return heard;
