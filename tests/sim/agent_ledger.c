@@ -251,7 +251,9 @@ static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stre
     SIM_EXPECT(sequence >= 1 && sequence <= s->count && s->events[sequence - 1] == number);
     if (event->arrived[uplink]++) {
         ledger->twice++;
-        arrived_twice(ledger, uplink, stream);
+        if (sequence >= ledger->again_below[uplink][stream]) {
+            arrived_twice(ledger, uplink, stream);
+        }
         return;
     }
     ledger->arrived++;
@@ -322,6 +324,10 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
 void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last)
 {
     struct ledger_event *event = ledger_event(ledger, number);
+    if (event->arrived[uplink] && event->sequence < ledger->again_below[uplink][event->stream]) {
+        ledger->twice++;
+        return;
+    }
     SIM_EXPECT(event->sequence > *last);
     SIM_EXPECT(event->arrived[uplink] == 0);
     *last = event->sequence;
@@ -331,9 +337,25 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
 
 /* --- lives --- */
 
+static void ledger_note_unsaved(struct ledger *ledger)
+{
+    ledger->unsaved++;
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
+            ledger->again_below[u][s] = ledger->streams[s].count + 1;
+        }
+    }
+}
+
 void ledger_note(struct ledger *ledger, const struct buffer *buffer)
 {
     struct out state = out_over(ledger->noted, STATE_SIZE_MAX);
+    if (buffer->unsaved > 0) { /* what the disk has is older */
+        ledger->noted_commit = buffer->state->commit - buffer->unsaved;
+        ledger->noted_size = 0;
+        ledger_note_unsaved(ledger);
+        return;
+    }
     state_encode(buffer->state, &state);
     SIM_EXPECT(!state.overflow);
     ledger->noted_size = state.size;
@@ -345,7 +367,7 @@ static void note_check(const struct ledger *ledger, const struct buffer *buffer)
 {
     struct out state = out_over(ledger->noted + STATE_SIZE_MAX, STATE_SIZE_MAX);
     SIM_EXPECT(buffer->state->commit >= ledger->noted_commit);
-    if (buffer->state->commit == ledger->noted_commit) {
+    if (buffer->state->commit == ledger->noted_commit && ledger->noted_size > 0) {
         state_encode(buffer->state, &state);
         SIM_EXPECT(state.size == ledger->noted_size &&
                    memcmp(state.data, ledger->noted, state.size) == 0);
@@ -424,7 +446,8 @@ static uint64_t missing_count(struct ledger *ledger, unsigned s, uint64_t *ret_b
              * after a crash between them. */
             SIM_EXPECT(event->aside[u] <= 1 || event->aside_in_doubt);
             /* A batch in doubt that was stored may have been refused when it was sent again. */
-            SIM_EXPECT(!there || event->aside[u] == 0 || ledger->in_doubt[u] > 0);
+            SIM_EXPECT(!there || event->aside[u] == 0 || ledger->in_doubt[u] > 0 ||
+                       event->sequence < ledger->again_below[u][s]);
             somewhere = somewhere || (owed && !there && event->aside[u] == 0);
             *ret_by_uplink += owed && !there && event->aside[u] == 0;
         }

@@ -56,11 +56,15 @@ struct ledger {
     uint8_t *noted;      /* the state of the last commit of a life that has ended */
     size_t noted_size;
     uint64_t noted_commit;
+    /* Sent while nothing could be written, and the life ended before it could: events below may
+     * arrive again. */
+    uint64_t again_below[LEDGER_UPLINKS][LEDGER_STREAMS];
     uint64_t commit; /* of the buffer, when its parcels were looked at last */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
     bool events_seen[LEDGER_TOLD_MAX]; /* of weir.events, by sequence, at the first uplink */
     uint64_t gaps_told[LEDGER_STREAMS];
     uint64_t events_arrived;
+    uint64_t unsaved; /* lives that ended with deliveries in memory only */
     uint64_t told, arrived, twice, vanished, asides, refused_asides, dropped;
     uint64_t in_doubt[LEDGER_UPLINKS];       /* times an uplink might have sent something twice */
     uint64_t in_doubt_twice[LEDGER_UPLINKS]; /* parcels of which something did arrive twice */

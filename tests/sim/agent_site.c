@@ -47,6 +47,9 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "io_error",
                                                     "io_full",
                                                     "sync_dropped",
+                                                    "read_only",
+                                                    "disk_filled",
+                                                    "unsaved",
                                                     "files",
                                                     "backpressure",
                                                     "resume",
@@ -137,7 +140,8 @@ static bool life_open(struct site *site)
     bool is_cut = crash_vfs_is_frozen(site->disk);
     if (e || is_cut) {
         sim_trace("the agent does not start: %s", why.text);
-        SIM_EXPECT(!e || e == ERR_IO || e == ERR_NOSPACE || e == ERR_CLOSED); /* as disks fail */
+        SIM_EXPECT(!e || e == ERR_IO || e == ERR_NOSPACE || e == ERR_CLOSED ||
+                   e == ERR_READONLY); /* as disks fail */
         SIM_EXPECT(is_cut || site->disk_back_us > 0);
         site->happened[is_cut ? HAPPENS_CRASH_AT_START : HAPPENS_START_FAILED]++;
         if (is_cut) {
@@ -360,6 +364,7 @@ static void site_close(struct site *site)
         source_close(&site->sources[i]);
     }
     site->happened[HAPPENS_FILES] += site->profile.files;
+    site->happened[HAPPENS_UNSAVED] += site->ledger.unsaved;
     site->happened[HAPPENS_DROPPED] += site->ledger.dropped;
     site->happened[HAPPENS_VANISHED] += site->ledger.vanished;
     site->happened[HAPPENS_SET_ASIDE] += site->ledger.asides;

@@ -82,8 +82,28 @@ static void link_mend(void)
 
 /* --- the disk --- */
 
+/* The file system below is mounted read-only, or files of others fill it. */
+static void disk_is_taken(struct site *site)
+{
+    struct crash_counts counts;
+    bool is_filled = sim_below(2);
+    crash_vfs_counts(site->disk, &counts);
+    if (is_filled) {
+        crash_vfs_disk_size_set(site->disk, counts.size + sim_below(200000));
+    } else {
+        crash_vfs_read_only_set(site->disk, true);
+    }
+    site->happened[is_filled ? HAPPENS_DISK_FILLED : HAPPENS_READ_ONLY]++;
+    site->disk_fault = (struct crash_fault){.nth = 0};
+    site->disk_back_us = sim_now_us() + 1 + sim_below(sim_below(3) ? MINUTE_US : 10 * MINUTE_US);
+}
+
 static void disk_fail(struct site *site)
 {
+    if (sim_below(3) == 0) {
+        disk_is_taken(site);
+        return;
+    }
     static const enum crash_op ops[] = {CRASH_OP_WRITE, CRASH_OP_SYNC,  CRASH_OP_EVERY,
                                         CRASH_OP_READ,  CRASH_OP_WRITE, CRASH_OP_SYNC};
     struct crash_fault fault = {.op = ops[sim_below(6)],
@@ -108,6 +128,8 @@ static void disk_mend(struct site *site)
     site->happened[HAPPENS_SYNC_DROPPED] +=
         count > 0 && site->disk_fault.op == CRASH_OP_SYNC && site->disk_fault.sync_drops;
     crash_vfs_fault_clear(site->disk);
+    crash_vfs_read_only_set(site->disk, false);
+    crash_vfs_disk_size_set(site->disk, UINT64_MAX);
     site->disk_back_us = 0;
 }
 

@@ -527,6 +527,8 @@ enum crash_image crash_vfs_crash(struct crash_vfs *v, enum crash_image image, ui
     v->frozen = false;
     v->freeze_in = 0;
     v->fault = (struct crash_fault){.nth = 0};
+    v->is_read_only = false;
+    v->disk_size = UINT64_MAX;
     measure(v);
     return image;
 }

@@ -46,7 +46,7 @@ enum crash_image {
 void crash_vfs_freeze(struct crash_vfs *vfs);
 void crash_vfs_freeze_after(struct crash_vfs *vfs, uint64_t n);
 bool crash_vfs_is_frozen(const struct crash_vfs *vfs);
-/* The power cut, and the power is back: the disk is what survived, faults are over, files opened
+/* The power cut, and the power is back: the disk is what survived, faults are over, the disk has room and can be written, files opened
  * before are dead for ever. Returns the image that was made of CRASH_ANY. */
 enum crash_image crash_vfs_crash(struct crash_vfs *vfs, enum crash_image image, uint64_t seed);
 
