@@ -43,7 +43,9 @@ static bool apply_aside(struct state *state, struct slice payload)
         return false;
     }
     state->aside_count += (uint64_t)count; /* may be negative: modulo 2^64 */
-    state->aside_size += (uint64_t)size;
+    /* Written under another key they are larger than they were when this was counted. */
+    bool is_less = size < 0 && (uint64_t)-size > state->aside_size;
+    state->aside_size = is_less ? 0 : state->aside_size + (uint64_t)size;
     state->aside_dropped += dropped;
     return true;
 }

@@ -20,6 +20,16 @@ static_assert(RECORD_SIZE_MAX < TAIL_BLOB_SIZE, "a record fits the tail");
 
 /* --- memory --- */
 
+static enum err crypt_memory_open(struct buffer *b)
+{
+    size_t size = zstd_bound(RECORD_SIZE_MAX + EVENT_SIZE_LIMIT) + CRYPT_MORE;
+    if (!b->setup_key && !b->setup_old_key) {
+        return ERR_OK;
+    }
+    b->cipher = out_over(malloc(size), size);
+    return b->cipher.data ? crypt_open(&b->crypt, b->setup_key, b->setup_old_key) : ERR_NOMEM;
+}
+
 static enum err memory_open(struct buffer *b)
 {
     /* An older event may be larger than this setup allows. Most of it is never touched. */
@@ -36,7 +46,8 @@ static enum err memory_open(struct buffer *b)
         return ERR_NOMEM;
     }
     enum err e = zstd_encoder_open(&b->encoder, SEAL_LEVEL);
-    return e ? e : zstd_decoder_open(&b->decoder);
+    e = e ? e : zstd_decoder_open(&b->decoder);
+    return e ? e : crypt_memory_open(b);
 }
 
 static void memory_close(struct buffer *b)
@@ -50,6 +61,8 @@ static void memory_close(struct buffer *b)
     free(b->record.data);
     free(b->scratch.data);
     free(b->packed.data);
+    free(b->cipher.data);
+    crypt_close(b->crypt);
     zstd_encoder_close(b->encoder);
     zstd_decoder_close(b->decoder);
     state_close(b->state);
@@ -119,25 +132,34 @@ static enum err tail_read(struct buffer *b, struct why *why)
     return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "opening", why);
 }
 
+/* The next record, decrypted in the tail's copy. ERR_CLOSED: there is none. */
+static enum err tail_record(struct buffer *b, struct record *ret, struct why *why)
+{
+    uint8_t *data = b->tail_memory + b->tail_size;
+    struct slice rest = {data, TAIL_BLOB_SIZE - b->tail_size};
+    enum err e = record_check(rest, b->state->generation, b->state->commit + 1, ret);
+    if (!e && ret->is_encrypted) {
+        e = record_decrypt(b->crypt, ret, data, &b->scratch);
+    }
+    e = e ? e : apply_sections(b->state, ret->sections);
+    if (e == ERR_CORRUPT || e == ERR_VERSION) {
+        why_set(why, "%s: a record of the tail is %s", b->path,
+                e == ERR_VERSION ? "of a newer version" : "damaged");
+    }
+    return e;
+}
+
 static enum err tail_replay(struct buffer *b, struct why *why)
 {
+    struct record record;
     enum err e = tail_read(b, why);
     while (!e && b->tail_size < TAIL_BLOB_SIZE) {
-        struct slice rest = {b->tail_memory + b->tail_size, TAIL_BLOB_SIZE - b->tail_size};
-        struct slice sections;
-        size_t size;
-        e = record_check(rest, b->state->generation, b->state->commit + 1, &sections, &size);
-        if (e == ERR_CLOSED) {
-            return ERR_OK;
-        }
-        e = e ? e : apply_sections(b->state, sections);
+        e = tail_record(b, &record, why);
         if (e) {
-            why_set(why, "%s: a record of the tail is %s", b->path,
-                    e == ERR_VERSION ? "of a newer version" : "damaged");
-            return e;
+            return e == ERR_CLOSED ? ERR_OK : e;
         }
-        e = keep_reserve(b, sections_count(sections, SECTION_CURSOR));
-        if (!e && !keep_fits(b, sections)) {
+        e = keep_reserve(b, sections_count(record.sections, SECTION_CURSOR));
+        if (!e && !keep_fits(b, record.sections)) {
             why_set(why, "%s: the tail has more than was ever written", b->path);
             e = ERR_CORRUPT;
         }
@@ -145,8 +167,8 @@ static enum err tail_replay(struct buffer *b, struct why *why)
             return e;
         }
         b->state->commit++;
-        keep_sections(b, sections, b->tail_size + RECORD_HEAD_SIZE);
-        b->tail_size += size;
+        keep_sections(b, record.sections, (size_t)(record.sections.data - b->tail_memory));
+        b->tail_size += record.size;
     }
     return e;
 }
@@ -173,6 +195,7 @@ static enum err boot_commit(struct buffer *b, const char *agent_id, struct why *
                 ? ERR_OK
                 : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
     }
+    e = e ? e : keys_join(b, why);
     return e ? e : sql_exec(b, "COMMIT", why);
 }
 
@@ -270,6 +293,8 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* for texts: cut is fine */
     b->read_only = setup->read_only;
     b->weak = setup->weak;
+    b->setup_key = setup->key;
+    b->setup_old_key = setup->old_key;
     b->size_max = setup->size_max;
     b->event_size_max = setup->event_size_max;
     b->page_max = (setup->size_max - WAL_WARM_SIZE -
@@ -279,6 +304,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     e = e ? e : memory_open(b);
     e = e ? e : connect(b, setup, why);
     e = e ? e : settings_check_file(b, &is_new, why);
+    e = e || is_new ? e : keys_check(b, why);
     e = e ? e : settings_apply(b, is_new, why);
     e = e ? e : recover(b, setup, why);
     e = e ? e : join_setup(b, setup, why);
@@ -286,6 +312,8 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
         buffer_close(b);
         return e;
     }
+    b->setup_key = NULL; /* copied */
+    b->setup_old_key = NULL;
     b->file_pages = setup->read_only ? 0 : vfs_count_grow(b->db, 0);
     quota_rooms(b);
     *ret = b;
@@ -302,6 +330,24 @@ void buffer_close(struct buffer *buffer)
     vfs_count_close(buffer->vfs);
     memory_close(buffer);
     free(buffer);
+}
+
+enum err buffer_check_keys(const struct buffer_setup *setup, struct why *why)
+{
+    (void)sqlite3_initialize();
+    struct buffer *b = calloc(1, sizeof *b);
+    if (!b) {
+        return ERR_NOMEM;
+    }
+    bool is_new = false;
+    (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* for texts: cut is fine */
+    b->setup_key = setup->key;
+    b->setup_old_key = setup->old_key;
+    enum err e = connect(b, setup, why);
+    e = e ? e : settings_check_file(b, &is_new, why);
+    e = e || is_new ? e : keys_check(b, why);
+    buffer_close(b);
+    return e;
 }
 
 /* --- what is constant --- */

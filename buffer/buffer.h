@@ -111,18 +111,28 @@ struct buffer_setup {
     struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
     bool read_only; /* tools, with the agent stopped: nothing is created or changed */
-    unsigned weak;  /* tests: enum buffer_weakness; else 0 */
+    /* 32 bytes each, read during buffer_open() only. `key`: what is stored from now on is encrypted
+     * with it; NULL: it is not. `old_key`: what was stored under it can be read; NULL: none. What
+     * is in the file under another key is refused. */
+    const uint8_t *key;
+    const uint8_t *old_key;
+    unsigned weak; /* tests: enum buffer_weakness; else 0 */
 };
 
 /* Opens, recovers, and makes durable what opening needs. Stream and uplink numbers:
  * buffer_stream_number(), ... ERR_VERSION: made by a newer version, or not ours; ERR_CONFIG: a
- * stream or uplink with owed rows is missing in the setup (*why names it and the count); ERR_AUTH,
+ * stream or uplink with owed rows is missing in the setup (*why names it and the count), or the file
+ * is encrypted with a key that was not given; ERR_AUTH,
  * ERR_CLOSED, ERR_IO, ERR_NOSPACE, ERR_READONLY: the file system's reasons; ERR_FULL: locked by
  * another process; ERR_CORRUPT: damaged. */
 enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup,
                      struct why *why) MUST_USE;
 /* Closes; the WAL is checkpointed if that works. NULL is allowed. */
 void buffer_close(struct buffer *buffer);
+
+/* Are these the keys of the file? Of the setup, which is `read_only`, it takes path, vfs and keys.
+ * ERR_CONFIG: they are not. Else as buffer_open(). */
+enum err buffer_check_keys(const struct buffer_setup *setup, struct why *why) MUST_USE;
 
 uint32_t buffer_incarnation(const struct buffer *buffer);
 uint32_t

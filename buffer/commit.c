@@ -8,33 +8,77 @@
 
 /* --- set-aside events: rows of a table of their own, at most 5 % of the cap --- */
 
-static enum err aside_insert(struct buffer *b, const struct aside *a, struct why *why)
+void aside_columns(const struct aside *aside, int64_t ret[6])
+{
+    const int64_t columns[6] = {aside->stream, (int64_t)aside->sequence, aside->uplink, aside->kind,
+                                aside->schema, (int64_t)aside->size};
+    memcpy(ret, columns, sizeof columns);
+}
+
+/* Source and reason may have a part of the payload in them: they go into the body. */
+static void aside_encrypt(struct buffer *b, struct aside *a)
+{
+    int64_t columns[6];
+    uint8_t beside[ROW_BESIDE_SIZE];
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    out_put_uvarint(&b->scratch, a->source.size);
+    out_put_slice(&b->scratch, a->source);
+    out_put_uvarint(&b->scratch, a->reason.size);
+    out_put_slice(&b->scratch, a->reason);
+    out_put_slice(&b->scratch, a->body);
+    assert(!b->scratch.overflow);
+    a->kind |= ASIDE_IS_ENCRYPTED;
+    aside_columns(a, columns);
+    a->body =
+        content_write(b, row_beside('X', a->time_us, columns, beside), out_slice(&b->scratch));
+    a->source = SLICE("");
+    a->reason = SLICE("");
+}
+
+struct aside aside_stored(struct buffer *b, const struct aside *aside)
+{
+    struct aside a = *aside;
+    a.source.size = a.source.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a.source.size;
+    a.body.size = a.body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a.body.size;
+    a.reason.size = a.reason.size > REASON_SIZE_MAX ? REASON_SIZE_MAX : a.reason.size;
+    if (crypt_writes(b->crypt)) {
+        aside_encrypt(b, &a);
+    }
+    return a;
+}
+
+static enum err aside_insert(struct buffer *b, const struct aside *aside, int64_t *size,
+                             struct why *why)
 {
     sqlite3_stmt *s = b->statements[SQL_ASIDE_INSERT];
-    struct slice body = a->body;
-    struct slice reason = a->reason;
-    body.size = body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : body.size;
-    reason.size = reason.size > REASON_SIZE_MAX ? REASON_SIZE_MAX : reason.size;
-    const int64_t columns[6] = {a->stream, (int64_t)a->sequence, a->uplink, a->kind,
-                                a->schema, (int64_t)a->size};
-    sqlite3_bind_int64(s, 1, a->time_us);
-    sqlite3_bind_int64(s, 2, a->stream);
-    sqlite3_bind_int64(s, 3, (int64_t)a->sequence);
-    sqlite3_bind_text64(s, 4, (const char *)a->source.data, a->source.size, SQLITE_STATIC,
+    const struct aside a = aside_stored(b, aside);
+    int64_t columns[6];
+    aside_columns(&a, columns);
+    *size += (int64_t)a.body.size + ASIDE_MORE;
+    sqlite3_bind_int64(s, 1, a.time_us);
+    sqlite3_bind_int64(s, 2, a.stream);
+    sqlite3_bind_int64(s, 3, (int64_t)a.sequence);
+    sqlite3_bind_text64(s, 4, (const char *)a.source.data, a.source.size, SQLITE_STATIC,
                         SQLITE_UTF8);
-    sqlite3_bind_int64(s, 5, a->uplink);
-    sqlite3_bind_int64(s, 6, a->kind);
-    sqlite3_bind_int64(s, 7, a->schema);
-    sqlite3_bind_text64(s, 8, (const char *)reason.data, reason.size, SQLITE_STATIC, SQLITE_UTF8);
-    sqlite3_bind_int64(s, 9, (int64_t)a->size);
-    sqlite3_bind_int64(s, 10, row_crc(a->time_us, columns, body));
-    sqlite3_bind_blob64(s, 11, body.size ? (const void *)body.data : "", body.size, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 5, a.uplink);
+    sqlite3_bind_int64(s, 6, a.kind);
+    sqlite3_bind_int64(s, 7, a.schema);
+    sqlite3_bind_text64(s, 8, (const char *)a.reason.data, a.reason.size, SQLITE_STATIC,
+                        SQLITE_UTF8);
+    sqlite3_bind_int64(s, 9, (int64_t)a.size);
+    sqlite3_bind_int64(s, 10, row_crc(a.time_us, columns, a.body));
+    sqlite3_bind_blob64(s, 11, a.body.size ? (const void *)a.body.data : "", a.body.size,
+                        SQLITE_STATIC);
     return sql_run(b, SQL_ASIDE_INSERT, why);
 }
 
-static size_t aside_size(const struct aside *a)
+/* Of its body in the file, at most. */
+static size_t aside_size_bound(const struct buffer *b, const struct aside *a)
 {
-    return (a->body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a->body.size) + 512;
+    size_t size = a->body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a->body.size;
+    return size + ASIDE_MORE +
+           (crypt_writes(b->crypt) ? a->source.size + REASON_SIZE_MAX + CRYPT_MORE + 20 : 0);
 }
 
 /* The oldest ones that have to go so that the new ones stay within 5 %. */
@@ -44,13 +88,13 @@ static enum err aside_make_room(struct buffer *b, uint64_t size, int64_t *ret_co
     uint64_t most = (uint64_t)b->size_max / 20;
     *ret_count = 0;
     *ret_size = 0;
-    while (b->state->aside_size - (uint64_t)*ret_size + size > most &&
+    while (b->state->aside_size + size > most + (uint64_t)*ret_size &&
            b->state->aside_count > (uint64_t)*ret_count) {
         sqlite3_stmt *s = b->statements[SQL_ASIDE_OLDEST];
         int code = sqlite3_step(s);
         bool found = code == SQLITE_ROW;
         int64_t id = found ? sqlite3_column_int64(s, 0) : 0;
-        int64_t gone = found ? sqlite3_column_int64(s, 1) + 512 : 0;
+        int64_t gone = found ? sqlite3_column_int64(s, 1) + ASIDE_MORE : 0;
         sql_reset(b, SQL_ASIDE_OLDEST);
         if (!found) {
             return code == SQLITE_DONE
@@ -73,16 +117,17 @@ static enum err commit_asides(struct buffer *b, const struct buffer_write *w,
 {
     int64_t gone_count = 0;
     int64_t gone_size = 0;
+    uint64_t most = 0;
     int64_t size = 0;
     if (w->aside_count == 0) {
         return ERR_OK;
     }
     for (size_t i = 0; i < w->aside_count; i++) {
-        size += (int64_t)aside_size(&w->asides[i]);
+        most += aside_size_bound(b, &w->asides[i]);
     }
-    enum err e = aside_make_room(b, (uint64_t)size, &gone_count, &gone_size, why);
+    enum err e = aside_make_room(b, most, &gone_count, &gone_size, why);
     for (size_t i = 0; !e && i < w->aside_count; i++) {
-        e = aside_insert(b, &w->asides[i], why);
+        e = aside_insert(b, &w->asides[i], &size, why);
     }
     record_put_aside(record, (int64_t)w->aside_count - gone_count, size - gone_size,
                      (uint64_t)gone_count);
@@ -104,9 +149,16 @@ static enum err commit_remotes(struct buffer *b, const struct buffer_write *w, s
     return e;
 }
 
-static enum err tail_write(struct buffer *b, struct slice record, struct why *why)
+static enum err tail_write(struct buffer *b, struct why *why)
 {
     sqlite3_blob *blob = NULL;
+    struct slice record = out_slice(&b->record);
+    if (crypt_writes(b->crypt)) {
+        b->cipher.size = 0;
+        b->cipher.overflow = false;
+        record_encrypt(b->crypt, record, &b->cipher);
+        record = out_slice(&b->cipher);
+    }
     int code = sqlite3_blob_open(b->db, "main", "tail", "body", 1, 1, &blob);
     if (code == SQLITE_OK) {
         code = sqlite3_blob_write(blob, record.data, (int)record.size, (int)b->tail_size);
@@ -137,10 +189,11 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     b->next->commit++;
     b->record.size = 0;
     b->record.overflow = false;
-    record_begin(&writer, &b->record, b->state->generation, b->next->commit);
+    record_begin(&writer, &b->record, b->state->generation, b->next->commit,
+                 crypt_writes(b->crypt));
     record_put_events(&writer, w->events, w->event_count, &b->scratch);
     record_put_write(&writer, w);
-    struct slice sections = {b->record.data + RECORD_HEAD_SIZE, b->record.size - RECORD_HEAD_SIZE};
+    struct slice sections = {b->record.data + writer.sections, b->record.size - writer.sections};
     if (b->record.overflow) {
         return record_too_large(b, why);
     }
@@ -159,13 +212,10 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     if (!e && !b->record.overflow) {
         e = apply_sections(b->next, aside);
     }
-    if (b->record.overflow) {
-        return record_too_large(b, why);
-    }
-    record_end(&writer);
     *ret_sections =
-        (struct slice){b->record.data + RECORD_HEAD_SIZE, b->record.size - RECORD_HEAD_SIZE};
-    return e;
+        (struct slice){b->record.data + writer.sections, b->record.size - writer.sections};
+    record_end(&writer);
+    return b->record.overflow ? record_too_large(b, why) : e;
 }
 
 static enum err transaction(struct buffer *b, const struct buffer_write *w, bool *ret_sealed,
@@ -179,13 +229,11 @@ static enum err transaction(struct buffer *b, const struct buffer_write *w, bool
     }
     /* What was kept in memory is in no record: the snapshot has it. */
     *ret_sealed = b->unsaved > 0 || seal_is_due(b, *ret_sections);
-    e = *ret_sealed ? seal(b, *ret_sections, why) : tail_write(b, out_slice(&b->record), why);
+    e = *ret_sealed ? seal(b, *ret_sections, why) : tail_write(b, why);
     return e ? e : sql_run(b, SQL_COMMIT, why);
 }
 
-/* Nothing of the commit is there. Nothing is committed again before a RESTART has succeeded:
- * SETTINGS.md, "After a failed commit". */
-static void undo(struct buffer *b)
+void commit_undo(struct buffer *b)
 {
     if (!sqlite3_get_autocommit(b->db)) {
         enum err e = sql_run(b, SQL_ROLLBACK, NULL);
@@ -213,7 +261,7 @@ static void take_over(struct buffer *b, bool sealed, struct slice sections)
     }
     assert(b->tail_size + b->record.size <= TAIL_BLOB_SIZE);
     memcpy(b->tail_memory + b->tail_size, b->record.data, b->record.size);
-    size_t offset = b->tail_size + RECORD_HEAD_SIZE;
+    size_t offset = b->tail_size + (size_t)(sections.data - b->record.data);
     b->tail_size += b->record.size;
     keep_sections(b, sections, offset);
 }
@@ -226,7 +274,7 @@ enum err commit_state(struct buffer *b, struct why *why)
     enum err e = seal(b, nothing, why);
     e = e ? e : sql_run(b, SQL_COMMIT, why);
     if (e) {
-        undo(b);
+        commit_undo(b);
         return e;
     }
     take_over(b, true, nothing);
@@ -316,7 +364,7 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
     }
     e = transaction(b, write, &sealed, &sections, why);
     if (e) {
-        undo(b);
+        commit_undo(b);
         b->grow_more += e == ERR_NOSPACE ? RESERVE_PAGES : 0;
         return e;
     }

@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "buffer/buffer.h"
+#include "buffer/crypt.h"
 #include "buffer/record.h"
 #include "buffer/state.h"
 #include "ports/event.h"
@@ -27,6 +28,12 @@
 #define DAMAGED_MAX 16
 #define READ_KEPT 4
 #define PRIORITY_AT_ONCE 7
+#define KEY_SLOT_COUNT 2
+#define CURSOR_IS_ENCRYPTED 1 /* columns[2] of a cursor's checksum */
+#define ASIDE_MORE 512        /* of the file, for what a set-aside event has beside its body */
+#define ASIDE_IS_ENCRYPTED \
+    16 /* added to the kind of a set-aside event: source, reason and body are
+                              encrypted together in its body */
 
 /* Events of the tail: one E section of one record. */
 struct tail_section {
@@ -51,6 +58,9 @@ struct row_place {
     struct range range;
     uint64_t size; /* of its body */
 };
+
+/* A key that the file's content may be under, by what was given at opening. */
+enum key_slot { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
 
 enum low_row { LOW_UNKNOWN, LOW_NONE, LOW_KNOWN };
 
@@ -135,6 +145,11 @@ struct buffer {
     struct out record;  /* of the commit at hand */
     struct out scratch; /* sections, raw rows */
     struct out packed;
+    struct crypt *crypt;      /* NULL: no key is known */
+    struct out cipher;        /* content on its way through `crypt`; no memory without it */
+    const uint8_t *setup_key; /* the caller's: while the buffer is opened */
+    const uint8_t *setup_old_key;
+    enum key_slot key_slots[KEY_SLOT_COUNT];
     struct gap
         damaged[DAMAGED_MAX]; /* rows found damaged when read: the next commit reports them */
     size_t damaged_count;
@@ -173,6 +188,23 @@ size_t setup_pairs(const struct buffer_setup *setup);
 /* After recovery: who is new gets a number, who left is let go when nothing is owed. */
 enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct why *why) MUST_USE;
 
+/* --- keys.c --- */
+/* Before anything is written: are the keys that were given those of the file? ERR_CONFIG: no. */
+enum err keys_check(struct buffer *b, struct why *why) MUST_USE;
+/* In a transaction: from now on the file's content may be under `key`. */
+enum err keys_join(struct buffer *b, struct why *why) MUST_USE;
+/* In a transaction: nothing is under `old_key` any more. */
+enum err keys_leave(struct buffer *b, struct why *why) MUST_USE;
+/* What is decrypted, in b->cipher. ERR_CORRUPT, ERR_NOMEM. *ret_is_old: as crypt_decrypt(). */
+enum err content_read(struct buffer *b, struct slice beside, struct slice content,
+                      struct slice *ret, bool *ret_is_old) MUST_USE;
+/* What is encrypted, in b->cipher. There is a key: crypt_writes(). */
+struct slice content_write(struct buffer *b, struct slice beside, struct slice plain);
+/* What belongs to the encrypted content of a row: its table ('B', 'C' or 'X'), its id and columns. */
+#define ROW_BESIDE_SIZE 57
+struct slice row_beside(char table, int64_t id, const int64_t columns[6],
+                        uint8_t ret[ROW_BESIDE_SIZE]);
+
 /* --- rows.c --- */
 uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body);
 int64_t row_id(uint16_t stream, uint64_t first);
@@ -199,6 +231,8 @@ int64_t quota_write_pages(const struct buffer *b, const struct buffer_write *wri
 /* Before the transaction: the file gets what this write may take beyond what it has. Without room
  * on the disk the file's size is the cap for now. */
 enum err quota_grow(struct buffer *b, const struct buffer_write *write, struct why *why) MUST_USE;
+/* The same for so many pages. */
+enum err quota_reserve(struct buffer *b, int64_t pages, struct why *why) MUST_USE;
 void quota_rooms(struct buffer *b);
 
 /* --- evict.c --- */
@@ -209,9 +243,23 @@ enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
                          struct record_writer *w, struct why *why) MUST_USE;
 
 /* --- commit.c --- */
+/* The columns of a set-aside event that its checksum covers, beside its time. */
+void aside_columns(const struct aside *aside, int64_t ret[6]);
+/* As it goes to the disk: cut, and encrypted where that is asked for. */
+struct aside aside_stored(struct buffer *b, const struct aside *aside);
+/* Nothing of the transaction is there. Nothing is committed again before a RESTART has succeeded:
+ * SETTINGS.md, "After a failed commit". */
+void commit_undo(struct buffer *b);
 /* In a transaction, which ends with it: seals, with nothing new; the state as it is becomes the
  * snapshot. */
 enum err commit_state(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- tables.c --- */
+/* The set-aside event that a statement stands on, whose first columns are id, t, stream, seq,
+ * source, uplink, kind, schema, reason, size, body. */
+void aside_of(sqlite3_stmt *s, struct aside *ret);
+/* Source, reason and body of one that is encrypted; else nothing. ERR_CORRUPT, ERR_NOMEM. */
+enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old) MUST_USE;
 
 /* --- apply.c --- */
 /* The sections of a record, applied to a state. */

@@ -16,9 +16,9 @@ enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
     b->next->commit++;
     b->record.size = 0;
     b->record.overflow = false;
-    record_begin(&writer, &b->record, b->state->generation, b->next->commit);
+    record_begin(&writer, &b->record, b->state->generation, b->next->commit, false);
     record_put_write(&writer, &deliveries);
-    struct slice sections = {b->record.data + RECORD_HEAD_SIZE, b->record.size - RECORD_HEAD_SIZE};
+    struct slice sections = {b->record.data + writer.sections, b->record.size - writer.sections};
     enum err e = b->record.overflow ? ERR_REJECTED : apply_sections(b->next, sections);
     if (e) {
         why_set(why, "what was delivered can't be kept in memory");

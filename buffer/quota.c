@@ -79,7 +79,12 @@ static int64_t capped(const struct buffer *b, int64_t pages)
 
 enum err quota_grow(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
-    int64_t missing = quota_write_pages(b, write) + b->grow_more - b->freelist_count;
+    return quota_reserve(b, quota_write_pages(b, write), why);
+}
+
+enum err quota_reserve(struct buffer *b, int64_t most_pages, struct why *why)
+{
+    int64_t missing = most_pages + b->grow_more - b->freelist_count;
     int64_t wanted = capped(b, b->page_count + (missing > 0 ? missing : 0) + GROW_AHEAD);
     if (wanted <= b->file_pages) {
         b->disk_full = false;

@@ -44,10 +44,11 @@ static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, 
 }
 
 /* The row that the statement stands on, checked, and unpacked when it holds something from `next` on.
- * False: damaged. */
-static bool row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *ret)
+ * ERR_CORRUPT: damaged; ERR_NOMEM. */
+static enum err row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *ret)
 {
     int64_t columns[6];
+    uint8_t beside[ROW_BESIDE_SIZE];
     ret->id = sqlite3_column_int64(s, 0);
     ret->first = (uint64_t)ret->id & ((UINT64_C(1) << 48) - 1);
     for (int i = 0; i < 6; i++) {
@@ -57,20 +58,26 @@ static bool row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct ro
     struct slice body = {sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
     if (row_crc(ret->id, columns, body) != (uint32_t)sqlite3_column_int64(s, 7) ||
         ret->last < ret->first) {
-        return false;
+        return ERR_CORRUPT;
     }
     ret->count = (uint64_t)columns[1];
     ret->schema = (uint32_t)columns[2];
     if (ret->last < next) {
-        return true;
+        return ERR_OK;
+    }
+    if (crypt_is_encrypted(body)) {
+        enum err e = content_read(b, row_beside('B', ret->id, columns, beside), body, &body, NULL);
+        if (e) {
+            return e;
+        }
     }
     b->scratch.size = 0;
     b->scratch.overflow = false;
     if (zstd_decode(b->decoder, body, &b->scratch)) {
-        return false;
+        return ERR_CORRUPT;
     }
     ret->events = out_slice(&b->scratch);
-    return ret->last - ret->first + 1 == ret->count;
+    return ret->last - ret->first + 1 == ret->count ? ERR_OK : ERR_CORRUPT;
 }
 
 struct reading {
@@ -132,8 +139,9 @@ static enum err read_row(struct buffer *b, struct reading *r, uint16_t stream, s
                          struct why *why)
 {
     struct row row;
-    if (!row_take(b, s, r->next, &row)) {
-        return note_damaged(b, stream, row.first, why);
+    enum err e = row_take(b, s, r->next, &row);
+    if (e) {
+        return e == ERR_CORRUPT ? note_damaged(b, stream, row.first, why) : e;
     }
     if (row.last < r->next || row.first > r->range.last) {
         return ERR_OK;

@@ -76,17 +76,22 @@ bool events_take(struct slice *data, int64_t *time_before, struct stored_event *
 
 /* --- writing --- */
 
-void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit)
+void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit,
+                  bool is_encrypted)
 {
+    static const uint8_t room[CRYPT_HEAD_SIZE];
     w->out = out;
     w->start = out->size;
+    w->is_encrypted = is_encrypted;
     out_put_u32_le(out, 0);
     out_put_u32_le(out, 0);
     out_put_u64_le(out, generation);
     out_put_u64_le(out, commit);
     out_put_byte(out, RECORD_VERSION);
-    out_put_byte(out, 0);
+    out_put_byte(out, is_encrypted ? RECORD_IS_ENCRYPTED : 0);
     out_put_u64_le(out, 0);
+    out_put(out, room, is_encrypted ? sizeof room : 0);
+    w->sections = out->size;
 }
 
 /* A section whose payload is built in a small place first, because its size stands in front. */
@@ -211,22 +216,48 @@ void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint
     put_section(w, SECTION_ASIDE, &payload);
 }
 
-void record_end(struct record_writer *w)
+/* Size and checksum. */
+static void set_head(uint8_t *record, size_t size)
 {
-    if (w->out->overflow) {
-        return;
-    }
-    uint8_t *record = w->out->data + w->start;
-    size_t size = w->out->size - w->start;
     struct out head = out_over(record, 8);
     out_put_u32_le(&head, (uint32_t)size);
     out_put_u32_le(&head, crc32c(0, (struct slice){record + 8, size - 8}));
 }
 
+void record_end(struct record_writer *w)
+{
+    static const uint8_t room[AEAD_TAG_SIZE];
+    out_put(w->out, room, w->is_encrypted ? sizeof room : 0);
+    if (!w->out->overflow) {
+        set_head(w->out->data + w->start, w->out->size - w->start);
+    }
+}
+
+#define RECORD_BESIDE_SIZE (1 + RECORD_HEAD_SIZE - 8)
+
+/* What belongs to the encrypted sections: the head without size and checksum. */
+static struct slice record_beside(const uint8_t *record, uint8_t ret[RECORD_BESIDE_SIZE])
+{
+    ret[0] = 'T';
+    memcpy(ret + 1, record + 8, RECORD_HEAD_SIZE - 8);
+    return (struct slice){ret, RECORD_BESIDE_SIZE};
+}
+
+void record_encrypt(struct crypt *crypt, struct slice record, struct out *ret)
+{
+    uint8_t memory[RECORD_BESIDE_SIZE];
+    struct slice sections = {record.data + RECORD_HEAD_SIZE + CRYPT_HEAD_SIZE,
+                             record.size - RECORD_HEAD_SIZE - CRYPT_MORE};
+    assert(ret->size == 0);
+    out_put(ret, record.data, RECORD_HEAD_SIZE);
+    crypt_encrypt(crypt, record_beside(record.data, memory), sections, ret);
+    assert(!ret->overflow && ret->size == record.size);
+    set_head(ret->data, ret->size);
+}
+
 /* --- reading --- */
 
-enum err record_check(struct slice data, uint64_t generation, uint64_t commit,
-                      struct slice *ret_sections, size_t *ret_size)
+enum err record_check(struct slice data, uint64_t generation, uint64_t commit, struct record *ret)
 {
     struct slice head = data;
     struct slice record;
@@ -249,11 +280,30 @@ enum err record_check(struct slice data, uint64_t generation, uint64_t commit,
     if (!whole || !slice_take_u8(&head, &version) || !slice_take_u8(&head, &flags)) {
         return ERR_CLOSED;
     }
-    if (version != RECORD_VERSION || flags != 0) {
+    if (version != RECORD_VERSION || (flags & ~RECORD_IS_ENCRYPTED) != 0) {
         return ERR_VERSION;
     }
-    *ret_sections = (struct slice){record.data + RECORD_HEAD_SIZE, record.size - RECORD_HEAD_SIZE};
-    *ret_size = size;
+    *ret = (struct record){
+        .size = size,
+        .is_encrypted = flags & RECORD_IS_ENCRYPTED,
+        .sections = {record.data + RECORD_HEAD_SIZE, record.size - RECORD_HEAD_SIZE}};
+    return ERR_OK;
+}
+
+enum err record_decrypt(struct crypt *crypt, struct record *record, uint8_t *data,
+                        struct out *scratch)
+{
+    uint8_t memory[RECORD_BESIDE_SIZE];
+    scratch->size = 0;
+    scratch->overflow = false;
+    enum err e = crypt_decrypt(crypt, record_beside(data, memory), record->sections, scratch, NULL);
+    if (e) {
+        return e;
+    }
+    data += RECORD_HEAD_SIZE + CRYPT_HEAD_SIZE;
+    memcpy(data, scratch->data, scratch->size);
+    record->sections = (struct slice){data, scratch->size};
+    record->is_encrypted = false;
     return ERR_OK;
 }
 

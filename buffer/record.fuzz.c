@@ -47,17 +47,16 @@ static void apply_record(struct slice sections)
     static uint8_t memory[RECORD_HEAD_SIZE + INPUT_MAX];
     struct record_writer writer;
     struct out o = out_over(memory, sizeof memory);
-    struct slice found;
-    size_t record_size;
-    record_begin(&writer, &o, GENERATION, COMMIT);
+    struct record found;
+    record_begin(&writer, &o, GENERATION, COMMIT, false);
     out_put_slice(&o, sections);
     record_end(&writer);
     struct state *state = fresh_state();
-    if (record_check(out_slice(&o), GENERATION, COMMIT, &found, &record_size) ||
-        record_size != o.size || !slice_equal(found, sections)) {
+    if (record_check(out_slice(&o), GENERATION, COMMIT, &found) || found.size != o.size ||
+        found.is_encrypted || !slice_equal(found.sections, sections)) {
         abort();
     }
-    if (apply_sections(state, found) == ERR_OK) {
+    if (apply_sections(state, found.sections) == ERR_OK) {
         check_state(state);
     }
     state_close(state);
@@ -66,10 +65,8 @@ static void apply_record(struct slice sections)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice input = {data, size};
-    struct slice sections;
-    size_t record_size;
-    if (record_check(input, GENERATION, COMMIT, &sections, &record_size) == ERR_OK &&
-        record_size > size) {
+    struct record record;
+    if (record_check(input, GENERATION, COMMIT, &record) == ERR_OK && record.size > size) {
         abort();
     }
     if (size <= INPUT_MAX) {

@@ -1,17 +1,19 @@
 /* The tail's records: what one commit appends. Inside of the buffer; pure.
  *
  * Little-endian head: u32 size of the whole record, u32 CRC-32C over all that follows this field,
- * u64 generation, u64 commit number, u8 version, u8 flags, u64 nonce (0 until rows are encrypted).
- * Then sections: u8 kind, uvarint size, payload. A kind, version or flag that is not known is an
- * error, never skipped. */
+ * u64 generation, u64 commit number, u8 version, u8 flags, u64 zero (unused). Then sections: u8
+ * kind, uvarint size, payload; with RECORD_IS_ENCRYPTED they are one encrypted content
+ * (crypt.h), and the checksum is over that. A kind, version or flag that is not known is an error, never skipped. */
 #ifndef WEIR_BUFFER_RECORD_H
 #define WEIR_BUFFER_RECORD_H
 
 #include "buffer/buffer.h"
+#include "buffer/crypt.h"
 #include "ports/event.h"
 
 #define RECORD_HEAD_SIZE (4 + 4 + 8 + 8 + 1 + 1 + 8)
 #define RECORD_VERSION 1
+#define RECORD_IS_ENCRYPTED 1 /* a flag */
 
 enum section_kind {
     SECTION_EVENTS = 'E', /* uvarint stream, schema, first sequence, count; then the events */
@@ -40,9 +42,14 @@ bool events_take(struct slice *data, int64_t *time_before, struct stored_event *
 struct record_writer {
     struct out *out;
     size_t start;
+    size_t sections; /* where they begin */
+    bool is_encrypted;
 };
 
-void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit);
+/* `is_encrypted`: what record_encrypt() will add has its room, so that everything is at the place that it
+ * has on the disk. */
+void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit,
+                  bool is_encrypted);
 void record_put_events(struct record_writer *w, const struct stored_event *events, size_t count,
                        struct out *scratch);
 void record_put_write(struct record_writer *w, const struct buffer_write *write);
@@ -50,6 +57,8 @@ void record_put_drop(struct record_writer *w, const struct gap *gap);
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped);
 /* Sets size and checksum. Nothing is valid when out->overflow is set. */
 void record_end(struct record_writer *w);
+/* What record_begin(..., true) to record_end() made, encrypted, into an empty `ret`. */
+void record_encrypt(struct crypt *crypt, struct slice record, struct out *ret);
 
 /* --- reading --- */
 
@@ -67,9 +76,19 @@ struct section_events {
 };
 
 /* The record at the front of `data`, if it is whole and the expected one. ERR_CLOSED: it is not
- * (the end of the tail). ERR_VERSION: it is, but of a newer version. *ret_size: of the record. */
+ * (the end of the tail). ERR_VERSION: it is, but of a newer version. Its sections, or, when it is
+ * encrypted, what record_decrypt() takes. */
+struct record {
+    size_t size;
+    bool is_encrypted;
+    struct slice sections;
+};
 enum err record_check(struct slice data, uint64_t generation, uint64_t commit,
-                      struct slice *ret_sections, size_t *ret_size) MUST_USE;
+                      struct record *ret) MUST_USE;
+/* Decrypts the sections where they are; `scratch` has room for them. ERR_CORRUPT:
+ * no key opens it; ERR_NOMEM. */
+enum err record_decrypt(struct crypt *crypt, struct record *record, uint8_t *data,
+                        struct out *scratch) MUST_USE;
 /* ERR_CLOSED: no more; ERR_CORRUPT; ERR_VERSION: an unknown kind. */
 enum err section_next(struct slice *sections, struct section *ret) MUST_USE;
 

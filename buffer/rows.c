@@ -101,6 +101,10 @@ static enum err row_insert(struct buffer *b, int64_t id, const int64_t columns[6
                            struct slice body, struct why *why)
 {
     sqlite3_stmt *s = b->statements[SQL_ROW_INSERT];
+    uint8_t beside[ROW_BESIDE_SIZE];
+    if (crypt_writes(b->crypt)) {
+        body = content_write(b, row_beside('B', id, columns, beside), body);
+    }
     sqlite3_bind_int64(s, 1, id);
     for (int i = 0; i < 6; i++) {
         sqlite3_bind_int64(s, 2 + i, columns[i]);
@@ -210,10 +214,15 @@ static enum err put_cursor(struct buffer *b, uint16_t driver, uint32_t key, stru
                            struct why *why)
 {
     sqlite3_stmt *s = b->statements[value.size ? SQL_CURSOR_PUT : SQL_CURSOR_DELETE];
-    const int64_t columns[6] = {driver, key, 0, 0, 0, 0};
+    bool encrypts = crypt_writes(b->crypt);
+    const int64_t columns[6] = {driver, key, encrypts ? CURSOR_IS_ENCRYPTED : 0, 0, 0, 0};
+    uint8_t beside[ROW_BESIDE_SIZE];
     sqlite3_bind_int64(s, 1, driver);
     sqlite3_bind_int64(s, 2, key);
     if (value.size) {
+        if (encrypts) {
+            value = content_write(b, row_beside('C', 0, columns, beside), value);
+        }
         sqlite3_bind_int64(s, 3, row_crc(0, columns, value));
         sqlite3_bind_blob64(s, 4, value.data, value.size, SQLITE_STATIC);
     }

@@ -166,6 +166,24 @@ static const struct changed_cursor *changed_next(const struct buffer *b, uint16_
     return next;
 }
 
+/* The value of the cursor that the statement stands on, checked. ERR_CORRUPT, ERR_NOMEM. */
+static enum err cursor_take(struct buffer *b, sqlite3_stmt *s, uint16_t driver, int64_t key,
+                            struct slice *ret)
+{
+    int64_t columns[6] = {driver, key, 0, 0, 0, 0};
+    uint8_t beside[ROW_BESIDE_SIZE];
+    uint32_t crc = (uint32_t)sqlite3_column_int64(s, 1);
+    *ret = column_slice(s, 2);
+    if (row_crc(0, columns, *ret) == crc) {
+        return ERR_OK;
+    }
+    columns[2] = CURSOR_IS_ENCRYPTED;
+    if (row_crc(0, columns, *ret) != crc) {
+        return ERR_CORRUPT;
+    }
+    return content_read(b, row_beside('C', 0, columns, beside), *ret, ret, NULL);
+}
+
 /* What is in the table, unless the tail has newer; then what only the tail has. Together in the
  * order of keys. */
 enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
@@ -193,9 +211,13 @@ enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
             return finish(b, s, code, NULL);
         }
         if (row_key > told) {
-            const int64_t columns[6] = {driver, row_key, 0, 0, 0, 0};
-            struct slice value = column_slice(s, 2);
-            if (row_crc(0, columns, value) == (uint32_t)sqlite3_column_int64(s, 1)) {
+            struct slice value;
+            e = cursor_take(b, s, driver, row_key, &value);
+            if (e == ERR_NOMEM) {
+                (void)sqlite3_finalize(s);
+                return e;
+            }
+            if (!e) {
                 each(context, (uint32_t)row_key, value);
             }
             told = row_key;
@@ -203,7 +225,7 @@ enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
     }
 }
 
-static void aside_of(sqlite3_stmt *s, struct aside *ret)
+void aside_of(sqlite3_stmt *s, struct aside *ret)
 {
     *ret = (struct aside){
         .time_us = sqlite3_column_int64(s, 1),
@@ -217,6 +239,31 @@ static void aside_of(sqlite3_stmt *s, struct aside *ret)
         .size = (uint64_t)sqlite3_column_int64(s, 9),
         .body = column_slice(s, 10),
     };
+}
+
+enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old)
+{
+    int64_t columns[6];
+    uint8_t beside[ROW_BESIDE_SIZE];
+    struct slice rest = {NULL, 0};
+    uint64_t source;
+    uint64_t reason;
+    if (!(aside->kind & ASIDE_IS_ENCRYPTED)) {
+        return ERR_OK;
+    }
+    aside_columns(aside, columns);
+    enum err e = content_read(b, row_beside('X', aside->time_us, columns, beside), aside->body,
+                              &rest, ret_is_old);
+    if (e) {
+        return e;
+    }
+    aside->kind &= (uint8_t)~ASIDE_IS_ENCRYPTED;
+    if (!slice_take_uvarint(&rest, &source) || !slice_take(&rest, (size_t)source, &aside->source) ||
+        !slice_take_uvarint(&rest, &reason) || !slice_take(&rest, (size_t)reason, &aside->reason)) {
+        return ERR_CORRUPT;
+    }
+    aside->body = rest;
+    return ERR_OK;
 }
 
 enum err buffer_aside_each(struct buffer *b, int64_t id_after, size_t count_max,
@@ -237,6 +284,15 @@ enum err buffer_aside_each(struct buffer *b, int64_t id_after, size_t count_max,
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {
         struct aside aside;
         aside_of(s, &aside);
+        e = aside_decrypt(b, &aside, NULL);
+        if (e == ERR_NOMEM) {
+            (void)sqlite3_finalize(s);
+            return e;
+        }
+        if (e) { /* that there is one is told all the same */
+            aside.reason = SLICE("damaged: it can't be decrypted");
+            aside.body = (struct slice){NULL, 0};
+        }
         each(context, sqlite3_column_int64(s, 0), &aside);
     }
     return finish(b, s, code, why);

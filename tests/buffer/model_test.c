@@ -32,6 +32,7 @@ static void reopen(struct world *w, uint64_t seed)
     if (world_below(w, 2)) {
         crash_vfs_freeze_after(w->vfs, 1 + world_below(w, 60));
         while (world_step(w) == ERR_OK) {
+            check(w, seed, world_check_changes(w)); /* the model follows what gave way */
         }
         world_buffer_close(w);
         (void)crash_vfs_crash(w->vfs, CRASH_ANY, seed + w->sure->commit);

@@ -91,6 +91,7 @@ void world_reset(struct world *w, uint64_t seed)
         w->sure->low[s] = 1;
     }
     w->chance = seed * UINT64_C(0x5851f42d4c957f2d);
+    w->encrypts = seed >> 1 & 1;
     w->incarnation = 0;
     w->prepared = false;
     w->under_way = false;
@@ -119,9 +120,18 @@ static enum err prepare(struct world *w)
     return e;
 }
 
+/* Now and then what is new is not encrypted for a life: what is there already can be read. */
+static void choose_keys(struct world *w)
+{
+    static const uint8_t key[32] = "the key of the world is 32 bytes";
+    w->setup.key = w->encrypts && world_below(w, 5) ? key : NULL;
+    w->setup.old_key = w->encrypts ? key : NULL;
+}
+
 enum err world_buffer_open(struct world *w)
 {
     w->why.text[0] = '\0';
+    choose_keys(w);
     enum err e = buffer_open(&w->buffer, &w->setup, &w->why);
     e = e ? e : prepare(w);
     if (e) {

@@ -79,6 +79,7 @@ struct world {
     bool drains;        /* deliveries keep up, else the buffer fills */
     bool quiet;         /* no events */
     size_t datum_extra; /* bytes that every datum is longer by; constant between resets */
+    bool encrypts; /* by the seed: there is a key, and what is new is mostly encrypted with it */
     struct step *step;
     struct rows *rows;
     struct why why;
@@ -87,7 +88,8 @@ struct world {
 
 struct world *world_open(const char *vfs_name, uint64_t seed, int64_t size_max);
 void world_close(struct world *w);
-/* Another seed, an empty disk, an empty model. The buffer is closed. */
+/* Another seed, an empty disk, an empty model. The buffer is closed. Seeds 2 and 3 of each four
+ * encrypt. */
 void world_reset(struct world *w, uint64_t seed);
 
 uint32_t world_below(struct world *w, uint32_t limit);
