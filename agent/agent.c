@@ -191,5 +191,6 @@ void agent_close(struct agent *agent)
     free(agent->schemas);
     free(agent->forward_streams);
     free(agent->forward_uplinks);
+    keys_wipe(&agent->keys);
     free(agent);
 }

@@ -52,5 +52,8 @@ void agent_id_put(const struct config *config, char *ret, size_t size);
 /* Adds to the report what config/ can't know: schemas that are no schemas, keys that are
  * no fields, files of TLS that are none. */
 void agent_check(const struct config *config, struct config_report *report);
+/* Adds what a start would say of the buffer's keys; nothing while the buffer is in use, or is not
+ * there. */
+void agent_check_keys(const struct config *config, struct config_report *report);
 
 #endif

@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/forward.h"
 #include "agent/intake.h"
+#include "agent/keys.h"
 #include "agent/store.h"
 #include "agent/wear_keep.h"
 
@@ -36,6 +37,7 @@ struct agent {
     struct worker *store_worker;
     struct worker *pack_worker;
     struct names *names;
+    struct keys keys;
     struct buffer *buffer; /* the store's once that is open */
     struct store *store;
     struct intake *intake;

@@ -198,6 +198,8 @@ static enum err open_buffer(struct agent *agent, struct why *why)
     }
     fill_buffer_setup(agent, setup);
     agent->opens_buffer = true;
+    keys_of_config(&agent->keys, agent->setup.config);
+    keys_lend(&agent->keys, setup);
     enum err e = ERR_OK;
     if (!agent->setup.vfs) {
         char folder[4096];

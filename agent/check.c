@@ -1,5 +1,7 @@
 /* What `weir check` finds out beyond config/: schemas, and the files of TLS. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "agent/agent_impl.h"
 #include "agent/key.h"
@@ -145,6 +147,28 @@ static void check_tombstones(const struct config *config, const struct config_up
             place_wrong(&place, "tombstone", why.text);
         }
     }
+}
+
+void agent_check_keys(const struct config *config, struct config_report *report)
+{
+    struct buffer_setup *setup = calloc(1, sizeof *setup);
+    struct keys keys;
+    struct why why = {""};
+    if (!setup) {
+        return; /* a start would say so */
+    }
+    keys_of_config(&keys, config);
+    setup->path = config->buffer.path;
+    setup->read_only = true;
+    keys_lend(&keys, setup);
+    /* A start says what else may be wrong with the file; while an agent has it, its keys are right. */
+    if (access(setup->path, F_OK) == 0 && buffer_check_keys(setup, &why) == ERR_CONFIG) {
+        const char *const names[] = {"buffer", "encryption", NULL};
+        config_report_add(report, config, config_offset(config, names), "$.buffer.encryption",
+                          why.text);
+    }
+    keys_wipe(&keys);
+    free(setup);
 }
 
 void agent_check(const struct config *config, struct config_report *report)

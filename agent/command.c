@@ -48,12 +48,16 @@ int command_finish(void)
     return EXIT_FINE;
 }
 
-/* Loads and checks completely. NULL: the report says why. */
-static struct config *load(const char *path, struct config_report *report)
+/* Loads and checks completely; unless it is for a start, also what that would find in the buffer.
+ * NULL: the report says why. */
+static struct config *load(const char *path, bool is_start, struct config_report *report)
 {
     struct config *config = NULL;
     if (config_load(&config, path, &known_parts, report) == ERR_OK) {
         agent_check(config, report);
+        if (!is_start && report->error_count == 0) {
+            agent_check_keys(config, report);
+        }
     }
     if (report->error_count > 0) {
         config_close(config);
@@ -82,7 +86,7 @@ struct config *command_config(const char *path, enum command_say say, int *ret_c
         *ret_code = EXIT_FAILED;
         return NULL;
     }
-    struct config *config = load(path, &report);
+    struct config *config = load(path, say == COMMAND_LOG_WARNINGS, &report);
     *ret_code = EXIT_FINE;
     if (config && say == COMMAND_LOG_WARNINGS) {
         log_warnings(config, &report);

@@ -1,6 +1,7 @@
 #include "config/core.h"
 
 #include "config/template.h"
+#include "ports/lib/aead.h"
 
 static enum err check_template(const void *value, struct why *why)
 {
@@ -10,6 +11,18 @@ static enum err check_template(const void *value, struct why *why)
 static enum err check_pattern(const void *value, struct why *why)
 {
     return route_check(*(const char *const *)value, why);
+}
+
+static enum err check_key(const void *value, struct why *why)
+{
+    uint8_t key[AEAD_KEY_SIZE];
+    bool is_key = aead_key_of_text(*(const char *const *)value, key);
+    aead_wipe(key, sizeof key);
+    if (!is_key) {
+        why_set(why, "not a key: 64 hexadecimal digits, or base64 of 32 bytes; `openssl rand -hex "
+                     "32` makes one");
+    }
+    return is_key ? ERR_OK : ERR_CONFIG;
 }
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
@@ -77,6 +90,24 @@ static const struct option medium_table[] = {
     {0},
 };
 
+#define KEY_FORM "64 hexadecimal digits, or base64 of 32 bytes"
+
+static const struct option encryption_table[] = {
+    {.name = "key",
+     .kind = OPTION_SECRET,
+     .offset = offsetof(struct buffer_encryption, key),
+     .check = check_key,
+     .help = "The key that everything is encrypted with from now on: " KEY_FORM
+             ", best as `${file:...}`. Without it what is new is kept plain."},
+    {.name = "old_key",
+     .kind = OPTION_SECRET,
+     .offset = offsetof(struct buffer_encryption, old_key),
+     .check = check_key,
+     .help = "An earlier key: what was kept under it can still be read. It is needed until `weir "
+             "buffer rekey` has written everything anew."},
+    {0},
+};
+
 const struct option buffer_options_table[] = {
     {.name = "path",
      .kind = OPTION_PATH,
@@ -120,6 +151,16 @@ const struct option buffer_options_table[] = {
      .record = medium_table,
      .help = "The card or chip that the buffer is on, for the life that `weir status` and `weir "
              "buffer wear` foretell."},
+    {.name = "encryption",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct buffer_options, encryption),
+     .record = encryption_table,
+     .record_size = sizeof(struct buffer_encryption),
+     .help =
+         "Events, cursors of sources and set-aside events are encrypted on the disk "
+         "(ChaCha20-Poly1305). Names of streams, schemas, counts and times stay readable. A key "
+         "that is lost makes all of it worthless."},
     {0},
 };
 

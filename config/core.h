@@ -28,6 +28,13 @@ struct buffer_medium {
     int64_t page;   /* bytes */
 };
 
+/* What is kept at rest is encrypted. Both are texts for aead_key_of_text(). */
+struct buffer_encryption {
+    bool is_set;
+    const char *key;     /* NULL: what comes from now on is kept plain */
+    const char *old_key; /* NULL: none. Of what was kept under another key than `key` */
+};
+
 struct buffer_options {
     const char *path;
     int64_t size_max;
@@ -35,6 +42,7 @@ struct buffer_options {
     int64_t commit_interval_ms;
     int64_t wear_max_per_day; /* bytes; 0: no bound */
     struct buffer_medium medium;
+    struct buffer_encryption encryption;
 };
 
 /* The numbers are those of enum when_full in buffer/buffer.h. */

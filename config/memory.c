@@ -32,6 +32,7 @@ void memory_close(struct config_memory *memory)
     }
     while (memory->blocks) {
         struct memory_block *next = memory->blocks->next;
+        explicit_bzero(memory->blocks->data, memory->blocks->used); /* secrets are among it */
         free(memory->blocks);
         memory->blocks = next;
     }
