@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from lib import (Agent, Missing, finish, free_port, lines_file, memory_kib, need, producer_build, say, schema_of, tail, written_bytes)
+from lib import (ROOT, Agent, Missing, finish, free_port, lines_file, memory_kib, need, producer_build, say, schema_of, tail, written_bytes)
 
 BACKLOG = 500000
 
@@ -207,6 +207,26 @@ def bench_idle(options, kafka, work):
     say("idle", "wake-ups", wakes, "per minute", what, bare_wakes)
     say("idle", "CPU", cpu, "microseconds per minute", what, bare_cpu)
     say("idle", "link", sent * 60 / options.seconds, "bytes per minute", None)
+
+
+# --- crypt ---
+
+def bench_crypt(options, kafka, work):
+    """One call of what encrypts the buffer: a record of the tail with two or three events, and a row; beside the compression that a row pays anyway."""
+    program, prefix = os.path.join(work, "crypt"), os.path.join(ROOT, "build", "prefix")
+    sources = [os.path.join(ROOT, name) for name in (
+        "tests/bench/crypt.c", "ports/lib/aead.c", "ports/lib/hash.c", "ports/lib/zstd.c", "ports/slice.c", "ports/err.c")]
+    libraries = [os.path.join(prefix, "lib", name) for name in ("libmbedcrypto.a", "libzstd.a")]
+    if subprocess.run([need("gcc", "gcc"), "-Os", "-std=c11", "-D_GNU_SOURCE", f"-I{ROOT}", f"-I{prefix}/include", "-o", program, *sources,
+                       *libraries, "-lpthread"]).returncode:
+        raise Missing("crypt.c is not built: apt-get install gcc libc6-dev; ports/static builds the libraries")
+    lines = (line.split() for line in subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines())
+    us = {(name, int(size)): float(value) for name, size, value in lines}
+    for size, case, goal in (128, "128 B", 1.2), (32768, "32 KiB", 190):
+        for name in "encrypt", "decrypt":
+            say("crypt", f"{name} {case}", us[name, size], "microseconds of CPU", "zstd, level 3, of the same", us["compress", size],
+                goal=f"<= {goal}", met=us[name, size] <= goal)
+    say("crypt", "derive a key", us["derive", 32], "microseconds of CPU")
 
 
 # --- size ---
