@@ -194,6 +194,12 @@ static int open_world(void **state)
     return 0;
 }
 
+static int open_encrypted(void **state)
+{
+    *state = world_open("alloc", 2, SIZE_MAX_BYTES);
+    return 0;
+}
+
 static int close_world(void **state)
 {
     world_close(*state);
@@ -207,6 +213,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_commits, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_schemas, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_reading, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_commits, open_encrypted, close_world),
+        cmocka_unit_test_setup_teardown(test_reading, open_encrypted, close_world),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("fault alloc=%u lost=0 twice=0\n", failed ? 0 : failures_all);

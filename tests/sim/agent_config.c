@@ -42,6 +42,16 @@ static void put_streams(struct out *o, const struct site *site)
                    site->ledger.streams[2].uplinks == 1 ? ",\"uplinks\":[\"east\"]" : "");
 }
 
+/* Each fourth seed is encrypted; some of these are plain again with the next configuration. */
+static void put_encryption(struct out *o, const struct site *site)
+{
+    static const char key[] = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
+    if (site->seed % 4 == 3) {
+        bool is_off = site->config && site->seed % 8 == 7;
+        out_put_format(o, ",\"encryption\":{\"%s\":\"%s\"}", is_off ? "old_key" : "key", key);
+    }
+}
+
 static void put_drivers(struct out *o, const struct site *site)
 {
     static const unsigned intervals_ms[] = {0, 250, 1000};
@@ -115,8 +125,10 @@ void site_config_load(struct site *site)
     out_put_text(&o, "{\"agent\":{\"id\":\"site\",\"stop_grace\":\"5 s\"},");
     out_put_format(&o,
                    "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"%s\","
-                   "\"commit_interval\":\"%s\"},",
+                   "\"commit_interval\":\"%s\"",
                    site->profile.full ? "4 MiB" : "16 MiB", intervals[sim_below(4)]);
+    put_encryption(&o, site);
+    out_put_text(&o, "},");
     put_streams(&o, site);
     put_drivers(&o, site);
     out_put_text(&o, "\"uplinks\":{");
