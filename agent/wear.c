@@ -68,9 +68,10 @@ struct wear_count wear_history_before(const struct wear_history *history, uint32
 
 void wear_value_put(const struct wear_history *history, uint32_t key, struct out *ret)
 {
-    const struct wear_day *day = key ? &history->days[(key - 1) % WEAR_DAY_MAX] : NULL;
-    const struct wear_count *c = day ? &day->count : &history->total;
-    out_put_uvarint(ret, day ? day->day : 0);
+    const struct wear_day total = {0, history->total};
+    const struct wear_day *day = key ? &history->days[(key - 1) % WEAR_DAY_MAX] : &total;
+    const struct wear_count *c = &day->count;
+    out_put_uvarint(ret, day->day);
     out_put_uvarint(ret, c->bytes);
     out_put_uvarint(ret, c->syncs);
     out_put_uvarint(ret, c->commits);
