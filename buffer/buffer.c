@@ -304,6 +304,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     e = e ? e : memory_open(b);
     e = e ? e : connect(b, setup, why);
     e = e ? e : settings_check_file(b, &is_new, why);
+    b->keys_are_known = is_new;
     e = e || is_new ? e : keys_check(b, why);
     e = e ? e : settings_apply(b, is_new, why);
     e = e ? e : recover(b, setup, why);

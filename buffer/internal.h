@@ -59,8 +59,13 @@ struct row_place {
     uint64_t size; /* of its body */
 };
 
-/* A key that the file's content may be under, by what was given at opening. */
-enum key_slot { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
+/* A key that the file's content may be under: which of those that were given at opening. */
+enum key_owner { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
+
+struct key_slot {
+    enum key_owner owner;
+    uint8_t proof[KEY_PROOF_SIZE];
+};
 
 enum low_row { LOW_UNKNOWN, LOW_NONE, LOW_KNOWN };
 
@@ -149,7 +154,8 @@ struct buffer {
     struct out cipher;        /* content on its way through `crypt`; no memory without it */
     const uint8_t *setup_key; /* the caller's: while the buffer is opened */
     const uint8_t *setup_old_key;
-    enum key_slot key_slots[KEY_SLOT_COUNT];
+    struct key_slot key_slots[KEY_SLOT_COUNT];
+    bool keys_are_known; /* the file has said under which keys it is, or is new */
     struct gap
         damaged[DAMAGED_MAX]; /* rows found damaged when read: the next commit reports them */
     size_t damaged_count;
@@ -191,7 +197,9 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
 /* --- keys.c --- */
 /* Before anything is written: are the keys that were given those of the file? ERR_CONFIG: no. */
 enum err keys_check(struct buffer *b, struct why *why) MUST_USE;
-/* In a transaction: from now on the file's content may be under `key`. */
+/* In a transaction, as long as the setup is there: from now on the file's content may be under
+ * `key`. Where the file was too damaged to say under which keys it is, under both. A fresh file in
+ * its place gets the same; for that this may be called later, too. */
 enum err keys_join(struct buffer *b, struct why *why) MUST_USE;
 /* In a transaction: nothing is under `old_key` any more. */
 enum err keys_leave(struct buffer *b, struct why *why) MUST_USE;
