@@ -75,6 +75,12 @@ static bool apply_section(struct state *state, const struct section *section)
         }
         state_owed_end(state, &end);
         return true;
+    case SECTION_AGAIN:
+        if (!section_end_take(section->payload, &end)) {
+            return false;
+        }
+        (void)state_owed_again(state, &end); /* counted when it was new */
+        return true;
     case SECTION_PARCEL:
         return apply_parcel(state, section->payload);
     case SECTION_DROP:

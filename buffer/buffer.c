@@ -176,14 +176,22 @@ static enum err tail_replay(struct buffer *b, struct why *why)
 /* --- the boot commit --- */
 
 /* One transaction: what the database is made with, if a cut left it without, and the counter. */
-static enum err boot_commit(struct buffer *b, const char *agent_id, struct why *why)
+static enum err boot_commit(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
+    const char *agent_id = setup->agent_id;
     char sql[256];
     (void)snprintf(sql, sizeof sql,
                    "BEGIN IMMEDIATE; INSERT OR IGNORE INTO meta VALUES('incarnation',%" PRIu32
                    "),('boot',0); UPDATE meta SET v=v+1 WHERE k='boot'",
                    random_u32()); /* fits */
     enum err e = sql_exec(b, sql, why);
+    if (!e && !setup->as_it_is) { /* for tools, which have no configuration */
+        (void)snprintf(sql, sizeof sql,
+                       "INSERT OR REPLACE INTO meta VALUES('size_max',%" PRId64
+                       "),('event_size_max',%" PRId64 ")",
+                       setup->size_max, setup->event_size_max); /* fits */
+        e = sql_exec(b, sql, why);
+    }
     if (!e && agent_id) {
         sqlite3_stmt *s = NULL;
         if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta VALUES('agent',?)", -1, &s,
@@ -212,7 +220,7 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
  * the same mode. What goes wrong here goes wrong in SQLite again, which says it. */
 static void make_file(const struct buffer_setup *setup)
 {
-    if (setup->vfs || setup->read_only) {
+    if (setup->vfs || setup->read_only || setup->as_it_is) {
         return;
     }
     int fd = open(setup->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
@@ -229,8 +237,8 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
         return e;
     }
     make_file(setup);
-    int flags =
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (setup->read_only ? 0 : SQLITE_OPEN_CREATE);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                (setup->read_only || setup->as_it_is ? 0 : SQLITE_OPEN_CREATE);
     int code = sqlite3_open_v2(setup->path, &b->db, flags, vfs_count_name(b->vfs));
     if (code != SQLITE_OK) {
         return sql_error(b, b->db ? sqlite3_extended_errcode(b->db) : code, "opening", why);
@@ -252,7 +260,7 @@ static enum err recover(struct buffer *b, const struct buffer_setup *setup, stru
         (void)sqlite3_wal_hook(b->db, on_commit, b);
         bool restarts = !(b->weak & WEAK_OLD_LOG);
         e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
-        e = e ? e : boot_commit(b, setup->agent_id, why);
+        e = e ? e : boot_commit(b, setup, why);
         e = e || !restarts ? e : sql_restart(b, why);
         e = e ? e : settings_warm_wal(b, why);
     }
@@ -281,6 +289,33 @@ static enum err check_setup(const struct buffer *b, const struct buffer_setup *s
     return ERR_OK;
 }
 
+/* Database and log together stay within `size_max`. */
+static void set_cap(struct buffer *b, int64_t size_max, int64_t event_size_max)
+{
+    b->size_max = size_max;
+    b->event_size_max = event_size_max;
+    b->page_max =
+        (size_max - WAL_WARM_SIZE - (event_size_max > EVENT_SIZE_DEFAULT ? event_size_max : 0)) /
+        PAGE_SIZE;
+}
+
+/* What the agent opened the file with last. An older file does not say it: then it does not grow. */
+static enum err take_cap(struct buffer *b, bool is_new, struct why *why)
+{
+    int64_t pages = sql_number(b, "PRAGMA page_count", 0);
+    int64_t grown = pages * PAGE_SIZE + WAL_WARM_SIZE;
+    int64_t size_max = sql_number(b, "SELECT v FROM meta WHERE k='size_max'", grown);
+    int64_t event_size_max =
+        sql_number(b, "SELECT v FROM meta WHERE k='event_size_max'", EVENT_SIZE_DEFAULT);
+    if (is_new) {
+        why_set(why, "%s is no buffer yet: no agent has used it", b->path);
+        return ERR_VERSION;
+    }
+    bool is_sane = event_size_max > 0 && event_size_max <= EVENT_SIZE_LIMIT && size_max >= grown;
+    set_cap(b, is_sane ? size_max : grown, is_sane ? event_size_max : EVENT_SIZE_DEFAULT);
+    return ERR_OK;
+}
+
 enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, struct why *why)
 {
     (void)sqlite3_initialize(); /* the library is built without automatic initialisation; repeated
@@ -295,20 +330,18 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     b->weak = setup->weak;
     b->setup_key = setup->key;
     b->setup_old_key = setup->old_key;
-    b->size_max = setup->size_max;
-    b->event_size_max = setup->event_size_max;
-    b->page_max = (setup->size_max - WAL_WARM_SIZE -
-                   (setup->event_size_max > EVENT_SIZE_DEFAULT ? setup->event_size_max : 0)) /
-                  PAGE_SIZE;
-    enum err e = check_setup(b, setup, why);
+    set_cap(b, setup->size_max, setup->as_it_is ? EVENT_SIZE_LIMIT : setup->event_size_max);
+    enum err e = setup->as_it_is ? ERR_OK : check_setup(b, setup, why);
     e = e ? e : memory_open(b);
     e = e ? e : connect(b, setup, why);
     e = e ? e : settings_check_file(b, &is_new, why);
-    b->keys_are_known = is_new;
     e = e || is_new ? e : keys_check(b, why);
+    if (!e && setup->as_it_is) {
+        e = take_cap(b, is_new, why);
+    }
     e = e ? e : settings_apply(b, is_new, why);
     e = e ? e : recover(b, setup, why);
-    e = e ? e : join_setup(b, setup, why);
+    e = e ? e : setup->as_it_is ? join_as_it_is(b, why) : join_setup(b, setup, why);
     if (e) {
         buffer_close(b);
         return e;

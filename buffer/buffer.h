@@ -111,6 +111,8 @@ struct buffer_setup {
     struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
     bool read_only; /* tools, with the agent stopped: nothing is created or changed */
+    bool as_it_is;  /* tools, with the agent stopped: streams, uplinks and the cap are the file's
+                       own; nobody joins or leaves */
     /* 32 bytes each, read during buffer_open() only. `key`: what is stored from now on is encrypted
      * with it; NULL: it is not. `old_key`: what was stored under it can be read; NULL: none. What
      * is in the file under another key is refused. */
@@ -218,6 +220,25 @@ struct boot_offset {
     bool is_estimate;
 };
 
+/* What a person asks for (buffer/look.h finds the ranges). The caller keeps it until the commit is
+ * durable; the commit fills in what it came to. */
+enum order_kind {
+    ORDER_DROP,  /* is no longer owed: counted, and reported as a gap. What is being sent stays */
+    ORDER_AGAIN, /* is owed (again) to an uplink that carries the stream */
+};
+
+struct buffer_order {
+    uint8_t kind;    /* enum order_kind */
+    uint16_t uplink; /* DROP: 0: all */
+    uint16_t stream;
+    struct range range;
+    bool
+        with_sent; /* DROP, with the agent stopped: parcels that lie within go too. Their events are
+                       counted as lost, though they may have arrived */
+    uint64_t count; /* events that were dropped, or are owed now and were not */
+    uint64_t left;  /* DROP: events that are owed and stay */
+};
+
 /* Everything of one commit, applied in the order of the members: events, cursors, dones, ends,
  * parcels, ... (so the part that closes one parcel and the next parcel in the same slot may come
  * together). The buffer copies what it keeps. Events of a stream are in the order of their
@@ -244,6 +265,8 @@ struct buffer_write {
     const uint32_t
         *gaps_told; /* struct gap.number of gaps that this commit's events hand to weir.events */
     size_t gap_told_count;
+    struct buffer_order *const *orders;
+    size_t order_count;
 };
 
 /* What an uplink still has to deliver of a stream, after a commit. */
@@ -254,7 +277,14 @@ struct owed {
     struct range ranges[OWED_RANGE_MAX]; /* rising, disjoint */
 };
 
-enum gap_reason { GAP_DROP_OLDEST = 1, GAP_HOLD_MAX, GAP_DAMAGED, GAP_MERGED };
+enum gap_reason {
+    GAP_DROP_OLDEST = 1,
+    GAP_HOLD_MAX,
+    GAP_DAMAGED,
+    GAP_MERGED,
+    GAP_BY_HAND = 16, /* weir buffer drop */
+};
+#define GAP_REASON_MAX GAP_BY_HAND
 
 /* Events that were dropped and not yet told to weir.events. */
 struct gap {
@@ -349,6 +379,7 @@ struct rows {
     struct range covered; /* what was looked at: first..last, sequences that are gone included.
                              Empty: last < first */
     bool schema_changed;  /* stopped because the next event has another schema */
+    bool is_look;         /* set by the caller: not for sending, keeps nothing from being evicted */
 };
 
 /* Reads events of a stream from range.first on, up to range.last, to `size_max` bytes of datums (at

@@ -202,6 +202,7 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
         why_set(why, "a parcel can't be opened: %u are open", b->next->parcel_count);
         return ERR_FULL;
     }
+    orders_apply(b, w, &writer);
     e = quota_make_room(b, w, &writer, why); /* applies what it drops */
     if (e) {
         return e;

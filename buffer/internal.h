@@ -59,13 +59,8 @@ struct row_place {
     uint64_t size; /* of its body */
 };
 
-/* A key that the file's content may be under: which of those that were given at opening. */
-enum key_owner { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
-
-struct key_slot {
-    enum key_owner owner;
-    uint8_t proof[KEY_PROOF_SIZE];
-};
+/* A key that the file's content may be under, by what was given at opening. */
+enum key_slot { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
 
 enum low_row { LOW_UNKNOWN, LOW_NONE, LOW_KNOWN };
 
@@ -154,8 +149,7 @@ struct buffer {
     struct out cipher;        /* content on its way through `crypt`; no memory without it */
     const uint8_t *setup_key; /* the caller's: while the buffer is opened */
     const uint8_t *setup_old_key;
-    struct key_slot key_slots[KEY_SLOT_COUNT];
-    bool keys_are_known; /* the file has said under which keys it is, or is new */
+    enum key_slot key_slots[KEY_SLOT_COUNT];
     struct gap
         damaged[DAMAGED_MAX]; /* rows found damaged when read: the next commit reports them */
     size_t damaged_count;
@@ -193,13 +187,14 @@ enum err load_stream_names(struct buffer *b, struct why *why) MUST_USE;
 size_t setup_pairs(const struct buffer_setup *setup);
 /* After recovery: who is new gets a number, who left is let go when nothing is owed. */
 enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct why *why) MUST_USE;
+/* For tools: the streams are those that the file names, the uplinks those that are owed or carry
+ * something. None gives way to another. */
+enum err join_as_it_is(struct buffer *b, struct why *why) MUST_USE;
 
 /* --- keys.c --- */
 /* Before anything is written: are the keys that were given those of the file? ERR_CONFIG: no. */
 enum err keys_check(struct buffer *b, struct why *why) MUST_USE;
-/* In a transaction, as long as the setup is there: from now on the file's content may be under
- * `key`. Where the file was too damaged to say under which keys it is, under both. A fresh file in
- * its place gets the same; for that this may be called later, too. */
+/* In a transaction: from now on the file's content may be under `key`. */
 enum err keys_join(struct buffer *b, struct why *why) MUST_USE;
 /* In a transaction: nothing is under `old_key` any more. */
 enum err keys_leave(struct buffer *b, struct why *why) MUST_USE;
@@ -249,6 +244,10 @@ void quota_rooms(struct buffer *b);
  * Drops go into the record. */
 enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
                          struct record_writer *w, struct why *why) MUST_USE;
+
+/* --- order.c --- */
+/* What a person asks for, applied to b->next and put into the record; fills in the counts. */
+void orders_apply(struct buffer *b, const struct buffer_write *write, struct record_writer *w);
 
 /* --- commit.c --- */
 /* The columns of a set-aside event that its checksum covers, beside its time. */

@@ -269,9 +269,10 @@ static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup
             why_set(why,
                     "%s still has %" PRIu64 " events of stream %s for uplink %s, which the "
                     "configuration does not carry any more: bring them back until they are "
-                    "delivered, say renamed_from when they have another name now, or take another "
-                    "buffer path",
-                    b->path, count, b->streams[owed->stream].name, name);
+                    "delivered, say renamed_from when they have another name now, or let them go: "
+                    "weir buffer drop --uplink %s --stream %s",
+                    b->path, count, b->streams[owed->stream].name, name, name,
+                    b->streams[owed->stream].name);
             return ERR_CONFIG;
         }
         b->joined = true;
@@ -321,4 +322,36 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
     }
     /* The tail's records do not say who joined or left. */
     return b->joined ? commit_state(b, why) : sql_run(b, SQL_COMMIT, why);
+}
+
+/* The uplink is in the list, or comes there. */
+static enum err uplink_as_it_is(struct buffer *b, uint16_t number, struct why *why)
+{
+    for (size_t i = 0; i < b->uplink_count; i++) {
+        if (b->uplinks[i].number == number) {
+            return ERR_OK;
+        }
+    }
+    if (b->uplink_count == UPLINK_COUNT_MAX) {
+        why_set(why, "%s: the state has more than %d uplinks", b->path, UPLINK_COUNT_MAX);
+        return ERR_CORRUPT;
+    }
+    struct buffer_uplink_slot *slot = &b->uplinks[b->uplink_count++];
+    slot->number = number;
+    slot->hold_max = 1000000;
+    uplink_name(b, number, slot->name);
+    return ERR_OK;
+}
+
+enum err join_as_it_is(struct buffer *b, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        b->streams[s].configured = b->state->streams[s].sequence_next > 0;
+        b->streams[s].when_full = FULL_BLOCK;
+    }
+    for (uint32_t i = 0; !e && i < b->state->owed_count; i++) {
+        e = uplink_as_it_is(b, b->state->owed[i].uplink, why);
+    }
+    return e;
 }

@@ -213,7 +213,7 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
     ret->covered.first = range.first;
     ret->covered.last =
         more && ret->event_count > 0 ? ret->events[ret->event_count - 1].sequence : range.last;
-    if (ret->event_count > 0) {
+    if (ret->event_count > 0 && !ret->is_look) {
         struct buffer_stream_slot *slot = &b->streams[stream];
         slot->reads[slot->read_next++ % READ_KEPT] = ret->covered;
     }

@@ -173,14 +173,18 @@ static void put_boot(struct record_writer *w, const struct boot_offset *boot)
     put_section(w, SECTION_BOOT, &payload);
 }
 
+void record_put_done(struct record_writer *w, const struct part_done *d)
+{
+    put_numbers(w, SECTION_DONE, (uint64_t[]){d->uplink, d->stream, d->lane, d->part}, 4);
+}
+
 void record_put_write(struct record_writer *w, const struct buffer_write *write)
 {
     for (size_t i = 0; i < write->cursor_count; i++) {
         put_cursor(w, &write->cursors[i]);
     }
     for (size_t i = 0; i < write->done_count; i++) {
-        const struct part_done *d = &write->dones[i];
-        put_numbers(w, SECTION_DONE, (uint64_t[]){d->uplink, d->stream, d->lane, d->part}, 4);
+        record_put_done(w, &write->dones[i]);
     }
     for (size_t i = 0; i < write->end_count; i++) {
         const struct owed_end *e = &write->ends[i];
@@ -204,6 +208,13 @@ void record_put_drop(struct record_writer *w, const struct gap *gap)
                 (uint64_t[]){gap->stream, gap->uplink, gap->reason, gap->range.first,
                              gap->range.last, gap->count},
                 6);
+}
+
+void record_put_again(struct record_writer *w, const struct owed_end *again)
+{
+    put_numbers(w, SECTION_AGAIN,
+                (uint64_t[]){again->uplink, again->stream, again->range.first, again->range.last},
+                4);
 }
 
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped)
@@ -318,7 +329,7 @@ enum err section_next(struct slice *sections, struct section *ret)
         !slice_take(sections, (size_t)size, &ret->payload)) {
         return ERR_CORRUPT;
     }
-    if (!strchr("EKAOFDBGX", kind) || kind == 0) {
+    if (!strchr("EKAOFDBGXR", kind) || kind == 0) {
         return ERR_VERSION;
     }
     ret->kind = (enum section_kind)kind;
@@ -390,7 +401,7 @@ bool section_end_take(struct slice payload, struct owed_end *ret)
 
 bool section_drop_take(struct slice payload, struct gap *ret)
 {
-    const uint64_t max[] = {STREAM_COUNT_MAX, UINT16_MAX, GAP_MERGED, ANY / 2, ANY / 2, ANY};
+    const uint64_t max[] = {STREAM_COUNT_MAX, UINT16_MAX, GAP_REASON_MAX, ANY / 2, ANY / 2, ANY};
     uint64_t n[6];
     if (!take_numbers(payload, n, max, 6) || n[0] == 0 || n[3] == 0 || n[4] < n[3]) {
         return false;

@@ -24,6 +24,7 @@ enum section_kind {
     SECTION_DROP = 'D',   /* uvarint stream, uplink, reason, first, last, count */
     SECTION_BOOT = 'B',   /* uvarint boot, varint offset, u8 1: an estimate */
     SECTION_TOLD = 'G',   /* uvarint gap number */
+    SECTION_AGAIN = 'R',  /* as O: is owed again */
     SECTION_ASIDE = 'X',  /* varint change of the count, of the size, uvarint dropped: the events
                              themselves are rows */
 };
@@ -54,6 +55,8 @@ void record_put_events(struct record_writer *w, const struct stored_event *event
                        struct out *scratch);
 void record_put_write(struct record_writer *w, const struct buffer_write *write);
 void record_put_drop(struct record_writer *w, const struct gap *gap);
+void record_put_done(struct record_writer *w, const struct part_done *done);
+void record_put_again(struct record_writer *w, const struct owed_end *again);
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped);
 /* Sets size and checksum. Nothing is valid when out->overflow is set. */
 void record_end(struct record_writer *w);

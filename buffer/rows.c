@@ -101,6 +101,10 @@ static enum err row_insert(struct buffer *b, int64_t id, const int64_t columns[6
                            struct slice body, struct why *why)
 {
     sqlite3_stmt *s = b->statements[SQL_ROW_INSERT];
+    uint8_t beside[ROW_BESIDE_SIZE];
+    if (crypt_writes(b->crypt)) {
+        body = content_write(b, row_beside('B', id, columns, beside), body);
+    }
     sqlite3_bind_int64(s, 1, id);
     for (int i = 0; i < 6; i++) {
         sqlite3_bind_int64(s, 2 + i, columns[i]);
@@ -125,13 +129,7 @@ static enum err row_finish(struct row_builder *r)
     }
     const int64_t columns[6] = {(int64_t)r->last, (int64_t)r->count, r->schema,
                                 r->oldest,        r->newest,         (int64_t)b->scratch.size};
-    int64_t id = row_id(r->stream, r->first);
-    struct slice body = out_slice(&b->packed);
-    if (crypt_writes(b->crypt)) {
-        uint8_t beside[ROW_BESIDE_SIZE];
-        body = content_write(b, row_beside('B', id, columns, beside), body);
-    }
-    e = row_insert(b, id, columns, body, r->why);
+    e = row_insert(b, row_id(r->stream, r->first), columns, out_slice(&b->packed), r->why);
     if (b->streams[r->stream].low == LOW_NONE) {
         b->streams[r->stream].low = LOW_UNKNOWN;
     }

@@ -138,6 +138,60 @@ uint64_t owed_event_count(const struct owed *owed)
     return count;
 }
 
+uint64_t owed_count_in(const struct owed *owed, struct range range)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < owed->range_count; i++) {
+        struct range r = owed->ranges[i];
+        if (range_meets(r, range)) {
+            r.first = r.first > range.first ? r.first : range.first;
+            r.last = r.last < range.last ? r.last : range.last;
+            count += r.last - r.first + 1;
+        }
+    }
+    return count;
+}
+
+/* The two neighbours that lie nearest to each other become one. */
+static void ranges_merge_nearest(struct range *ranges, size_t *count)
+{
+    size_t nearest = 0;
+    for (size_t i = 1; i + 1 < *count; i++) {
+        if (ranges[i + 1].first - ranges[i].last <
+            ranges[nearest + 1].first - ranges[nearest].last) {
+            nearest = i;
+        }
+    }
+    ranges[nearest].last = ranges[nearest + 1].last;
+    *count -= 1;
+    memmove(&ranges[nearest + 1], &ranges[nearest + 2], (*count - nearest - 1) * sizeof ranges[0]);
+}
+
+void owed_insert(struct owed *owed, struct range range)
+{
+    struct range ranges[OWED_RANGE_MAX + 1];
+    size_t count = 0;
+    size_t i = 0;
+    assert(range.first >= 1 && range.first <= range.last);
+    while (i < owed->range_count && owed->ranges[i].last + 1 < range.first) {
+        ranges[count++] = owed->ranges[i++];
+    }
+    for (; i < owed->range_count && owed->ranges[i].first <= range.last + 1; i++) {
+        const struct range *r = &owed->ranges[i];
+        range.first = r->first < range.first ? r->first : range.first;
+        range.last = r->last > range.last ? r->last : range.last;
+    }
+    ranges[count++] = range;
+    while (i < owed->range_count) {
+        ranges[count++] = owed->ranges[i++];
+    }
+    while (count > OWED_RANGE_MAX - 1 && count > owed->range_count) {
+        ranges_merge_nearest(ranges, &count);
+    }
+    memcpy(owed->ranges, ranges, count * sizeof ranges[0]);
+    owed->range_count = (uint8_t)count;
+}
+
 bool state_is_owed(const struct state *state, uint16_t stream, struct range range)
 {
     for (uint32_t i = 0; i < state->owed_count; i++) {
@@ -273,6 +327,17 @@ void state_owed_end(struct state *state, const struct owed_end *end)
          * twice rather than lost. Cannot happen with parcels that begin at the lowest range. */
         assert(owed->range_count == OWED_RANGE_MAX);
     }
+}
+
+uint64_t state_owed_again(struct state *state, const struct owed_end *again)
+{
+    struct owed *owed = state_owed(state, again->uplink, again->stream);
+    if (!owed) {
+        return 0;
+    }
+    uint64_t before = owed_event_count(owed);
+    owed_insert(owed, again->range);
+    return owed_event_count(owed) - before;
 }
 
 bool state_parcel_open(struct state *state, const struct parcel *parcel)

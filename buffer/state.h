@@ -70,6 +70,10 @@ void owed_add(struct owed *owed, struct range range);
 bool owed_cut(struct owed *owed, struct range range) MUST_USE;
 bool owed_meets(const struct owed *owed, struct range range);
 uint64_t owed_event_count(const struct owed *owed);
+uint64_t owed_count_in(const struct owed *owed, struct range range);
+/* ... are owed, whatever was before. One place is left free, for the parcel that is being sent: the
+ * two ranges that lie nearest to each other become one where there would be more. */
+void owed_insert(struct owed *owed, struct range range);
 
 /* Is any of these sequences owed to any uplink? */
 bool state_is_owed(const struct state *state, uint16_t stream, struct range range);
@@ -92,6 +96,9 @@ void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t
                   uint64_t raw_size);
 void state_part_done(struct state *state, const struct part_done *done);
 void state_owed_end(struct state *state, const struct owed_end *end);
+/* The events are owed (again). How many of them were not; 0 too when the uplink does not carry the
+ * stream. */
+uint64_t state_owed_again(struct state *state, const struct owed_end *again);
 /* False: BUFFER_PARCEL_MAX are open. */
 bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_USE;
 void state_boot(struct state *state, const struct boot_offset *boot);

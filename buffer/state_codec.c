@@ -256,7 +256,7 @@ static void take_gaps(struct taker *t, struct state *state)
         gap->number = (uint32_t)take(t, UINT32_MAX);
         gap->stream = (uint16_t)take(t, STREAM_COUNT_MAX);
         gap->uplink = (uint16_t)take(t, UINT16_MAX);
-        gap->reason = (uint8_t)take(t, GAP_MERGED);
+        gap->reason = (uint8_t)take(t, GAP_REASON_MAX);
         gap->range = take_range(t);
         gap->count = take(t, UINT64_MAX);
     }

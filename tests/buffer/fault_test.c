@@ -211,7 +211,7 @@ static void go_through_all(struct world *w)
 {
     bool is_used_up = false;
     w->datum_extra = 500;
-    begin(w, w->drains ? 1 : 2); /* plain; encrypted */
+    begin(w, 1);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         bool came = true;
         unsigned before = totals.faults;

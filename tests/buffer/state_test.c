@@ -55,6 +55,49 @@ static void test_cutting(void **state)
     assert_int_equal(owed.range_count, 0);
 }
 
+/* Against a list of single sequences: what is inserted is owed, what was owed stays owed, and one
+ * place stays free. Only what lies between two neighbours may come along. */
+static void test_inserting(void **state)
+{
+    (void)state;
+    uint64_t chance = 7;
+    for (unsigned round = 0; round < 2000; round++) {
+        struct owed owed = {.uplink = 1, .stream = 1};
+        bool model[201] = {false};
+        for (unsigned step = 0; step < 12; step++) {
+            chance = chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            uint64_t first = 1 + (chance >> 33) % 200;
+            uint64_t last = first + (chance >> 50) % 9;
+            last = last > 200 ? 200 : last;
+            uint64_t before = owed_event_count(&owed);
+            owed_insert(&owed, (struct range){first, last});
+            assert_true(owed.range_count <= OWED_RANGE_MAX - 1);
+            uint64_t count = 0;
+            for (uint64_t i = 1; i <= 200; i++) {
+                model[i] = model[i] || (i >= first && i <= last);
+                bool is_owed = owed_meets(&owed, (struct range){i, i});
+                assert_true(is_owed || !model[i]);
+                model[i] = is_owed;
+                count += is_owed;
+            }
+            assert_int_equal(owed_event_count(&owed), count);
+            assert_int_equal(owed_count_in(&owed, (struct range){1, 200}), count);
+            assert_true(count >= before);
+            for (size_t i = 1; i < owed.range_count; i++) {
+                assert_true(owed.ranges[i].first > owed.ranges[i - 1].last + 1);
+            }
+        }
+    }
+    struct owed owed = full_list(); /* eight already: never more, and none is joined for nothing */
+    owed_insert(&owed, (struct range){2, 3});
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_int_equal(owed_event_count(&owed), 5 * OWED_RANGE_MAX);
+    owed_insert(&owed, (struct range){1000, 1000});
+    assert_int_equal(owed.range_count, OWED_RANGE_MAX);
+    assert_true(owed_meets(&owed, (struct range){1000, 1000}));
+    assert_int_equal(owed_count_in(&owed, (struct range){1, 15}), 15); /* the nearest two */
+}
+
 /* What several uplinks are owed is counted once. */
 static void test_the_backlog_is_a_union(void **state)
 {
@@ -110,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges_are_added_at_the_end),
         cmocka_unit_test(test_cutting),
+        cmocka_unit_test(test_inserting),
         cmocka_unit_test(test_the_backlog_is_a_union),
         cmocka_unit_test(test_drops_are_counted),
     };

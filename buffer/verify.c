@@ -1,0 +1,299 @@
+/* Is everything as it was written? Every row, cursor and set-aside event has a checksum, and so has
+ * the state; rows are unpacked too. What has none is in SQLite's own pages, which it checks itself.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "buffer/internal.h"
+#include "buffer/look.h"
+#include "ports/lib/crc32c.h"
+
+#define PAGES_BAD_MAX "100" /* what SQLite tells of a file at most */
+
+struct verifying {
+    struct buffer *b;
+    struct buffer_verify *v;
+    void (*bad)(void *context, const char *place, const char *text);
+    void *context;
+    struct why *why;
+};
+
+static void say(struct verifying *v, const char *place, const char *text)
+{
+    v->v->bad++;
+    v->bad(v->context, place, text);
+}
+
+static struct slice column_slice(sqlite3_stmt *s, int column)
+{
+    const void *data = sqlite3_column_blob(s, column);
+    return (struct slice){data, (size_t)sqlite3_column_bytes(s, column)};
+}
+
+/* Ends a statement whose last step gave this code. A damaged page is a finding, not a failure. */
+static enum err finish(struct verifying *v, sqlite3_stmt *s, int code, const char *table)
+{
+    int extended = sqlite3_extended_errcode(v->b->db);
+    (void)sqlite3_finalize(s); /* repeats the error that step() gave */
+    if (code == SQLITE_ROW || code == SQLITE_DONE) {
+        return ERR_OK;
+    }
+    enum err e = sql_error(v->b, extended, "reading", v->why);
+    if (e == ERR_CORRUPT) {
+        say(v, table, "a page of the table is damaged: what lies behind it can't be reached");
+        return ERR_OK;
+    }
+    return e;
+}
+
+/* --- the state and the tail --- */
+
+/* Every record that was written since the seal, by its checksum. */
+static bool records_are_whole(struct slice body, size_t size)
+{
+    while (size > 0) {
+        uint32_t record;
+        uint32_t crc;
+        struct slice rest = body;
+        if (!slice_take_u32_le(&rest, &record) || !slice_take_u32_le(&rest, &crc) || record < 8 ||
+            record > size || record > body.size) {
+            return false;
+        }
+        rest.size = record - 8;
+        if (crc32c(0, rest) != crc) {
+            return false;
+        }
+        body.data += record;
+        body.size -= record;
+        size -= record;
+    }
+    return true;
+}
+
+static enum err verify_state(struct verifying *v)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(v->b->db, "SELECT crc,v FROM state WHERE id=1", -1, &s, NULL);
+    code = code == SQLITE_OK ? sqlite3_step(s) : code;
+    if (code == SQLITE_ROW &&
+        crc32c(0, column_slice(s, 1)) != (uint32_t)sqlite3_column_int64(s, 0)) {
+        say(v, "state", "the snapshot's checksum is wrong");
+    }
+    enum err e = finish(v, s, code, "state");
+    if (e || v->b->tail_size == 0) {
+        return e;
+    }
+    code = sqlite3_prepare_v2(v->b->db, "SELECT body FROM tail WHERE id=1", -1, &s, NULL);
+    code = code == SQLITE_OK ? sqlite3_step(s) : code;
+    if (code == SQLITE_ROW) {
+        if (!records_are_whole(column_slice(s, 0), v->b->tail_size)) {
+            say(v, "tail", "its records are not what was written");
+        }
+    } else if (code == SQLITE_DONE) {
+        say(v, "tail", "it is not there");
+    }
+    return finish(v, s, code, "tail");
+}
+
+/* --- rows --- */
+
+static const char *events_fault(struct buffer *b, int64_t id, const int64_t columns[6],
+                                struct slice body, uint64_t *ret_count)
+{
+    uint8_t beside[ROW_BESIDE_SIZE];
+    struct stored_event event;
+    int64_t time_before = 0;
+    if (crypt_is_encrypted(body) &&
+        content_read(b, row_beside('B', id, columns, beside), body, &body, NULL)) {
+        return "it can't be decrypted";
+    }
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    if (zstd_decode(b->decoder, body, &b->scratch)) {
+        return "it can't be unpacked";
+    }
+    struct slice events = out_slice(&b->scratch);
+    *ret_count = 0;
+    while (events.size > 0) {
+        if (!events_take(&events, &time_before, &event)) {
+            return "its events can't be read";
+        }
+        *ret_count += 1;
+    }
+    return *ret_count == (uint64_t)columns[1] ? NULL : "it has not as many events as it says";
+}
+
+static void verify_row(struct verifying *v, sqlite3_stmt *s)
+{
+    int64_t id = sqlite3_column_int64(s, 0);
+    uint64_t first = (uint64_t)id & ((UINT64_C(1) << 48) - 1);
+    int64_t columns[6];
+    uint64_t count = 0;
+    const char *fault = NULL;
+    for (int i = 0; i < 6; i++) {
+        columns[i] = sqlite3_column_int64(s, 1 + i);
+    }
+    struct slice body = column_slice(s, 8);
+    if (row_crc(id, columns, body) != (uint32_t)sqlite3_column_int64(s, 7)) {
+        fault = "its checksum is wrong";
+    } else if ((uint64_t)columns[0] - first + 1 != (uint64_t)columns[1]) {
+        fault = "its sequences and its count disagree";
+    } else {
+        fault = events_fault(v->b, id, columns, body, &count);
+    }
+    v->v->rows++;
+    v->v->events += count;
+    if (fault) {
+        char place[160];
+        (void)snprintf(place, sizeof place, "stream %s, sequences %" PRIu64 "..%" PRId64,
+                       buffer_stream_name(v->b, v->v->stream), first, columns[0]); /* fits */
+        say(v, place, fault);
+    }
+}
+
+/* One row of the stream that is looked at, or the next stream. ERR_CLOSED: that was the last. */
+static enum err verify_rows(struct verifying *v)
+{
+    struct buffer_verify *at = v->v;
+    sqlite3_stmt *s = NULL;
+    while (at->stream == 0 || !buffer_stream_name(v->b, at->stream)[0]) {
+        if (at->stream == STREAM_COUNT_MAX) {
+            return ERR_CLOSED;
+        }
+        at->stream++;
+        at->after = -1;
+    }
+    int64_t from = at->after < 0 ? row_id(at->stream, 0) - 1 : at->after;
+    int code = sqlite3_prepare_v2(v->b->db,
+                                  "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE "
+                                  "id>? AND id<? ORDER BY id LIMIT 1",
+                                  -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, from);
+        sqlite3_bind_int64(s, 2, row_id((uint16_t)(at->stream + 1), 0));
+        code = sqlite3_step(s);
+    }
+    bool found = code == SQLITE_ROW;
+    if (found) {
+        at->after = sqlite3_column_int64(s, 0);
+        verify_row(v, s);
+    }
+    enum err e = finish(v, s, code, "batch");
+    if (!e && !found) {
+        at->stream++; /* to its next, or the end */
+        at->after = -1;
+        return at->stream > STREAM_COUNT_MAX ? ERR_CLOSED : ERR_OK;
+    }
+    return e;
+}
+
+/* --- cursors and set-aside events --- */
+
+static enum err verify_cursors(struct verifying *v)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(v->b->db, "SELECT driver,k,crc,v FROM cursor", -1, &s, NULL);
+    while (code == SQLITE_OK || code == SQLITE_ROW) {
+        code = sqlite3_step(s);
+        if (code != SQLITE_ROW) {
+            break;
+        }
+        int64_t columns[6] = {sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1)};
+        uint32_t crc = (uint32_t)sqlite3_column_int64(s, 2);
+        bool is_whole = row_crc(0, columns, column_slice(s, 3)) == crc;
+        columns[2] = CURSOR_IS_ENCRYPTED;
+        v->v->cursors++;
+        if (!is_whole && row_crc(0, columns, column_slice(s, 3)) != crc) {
+            char place[80];
+            (void)snprintf(place, sizeof place, "cursor %" PRId64 " of driver %" PRId64, columns[1],
+                           columns[0]); /* fits */
+            say(v, place, "its checksum is wrong");
+        }
+    }
+    return finish(v, s, code, "cursor");
+}
+
+static bool aside_is_whole(sqlite3_stmt *s)
+{
+    const int64_t columns[6] = {sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3),
+                                sqlite3_column_int64(s, 4), sqlite3_column_int64(s, 5),
+                                sqlite3_column_int64(s, 6), sqlite3_column_int64(s, 7)};
+    return row_crc(sqlite3_column_int64(s, 1), columns, column_slice(s, 9)) ==
+           (uint32_t)sqlite3_column_int64(s, 8);
+}
+
+/* ERR_CLOSED: that was the last. */
+static enum err verify_aside(struct verifying *v)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(v->b->db,
+                                  "SELECT id,t,stream,seq,uplink,kind,schema,size,crc,body FROM "
+                                  "aside WHERE id>? ORDER BY id LIMIT 1",
+                                  -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, v->v->after);
+        code = sqlite3_step(s);
+    }
+    bool found = code == SQLITE_ROW;
+    if (found) {
+        v->v->after = sqlite3_column_int64(s, 0);
+        v->v->asides++;
+        if (!aside_is_whole(s)) {
+            char place[60];
+            (void)snprintf(place, sizeof place, "set-aside event %" PRId64, v->v->after); /* fits */
+            say(v, place, "its checksum is wrong");
+        }
+    }
+    enum err e = finish(v, s, code, "aside");
+    return e || found ? e : ERR_CLOSED;
+}
+
+/* --- pages --- */
+
+static enum err verify_pages(struct verifying *v)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(v->b->db, "PRAGMA quick_check(" PAGES_BAD_MAX ")", -1, &s, NULL);
+    while (code == SQLITE_OK || code == SQLITE_ROW) {
+        code = sqlite3_step(s);
+        const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+        if (text && strcmp(text, "ok") != 0) {
+            say(v, "pages", text);
+        }
+    }
+    return finish(v, s, code, "pages");
+}
+
+enum err buffer_verify_step(struct buffer *b, struct buffer_verify *verify,
+                            void (*bad)(void *context, const char *place, const char *text),
+                            void *context, struct why *why)
+{
+    struct verifying v = {b, verify, bad, context, why};
+    enum err e = ERR_OK;
+    switch (verify->stage) {
+    case VERIFY_STATE:
+        e = verify_state(&v);
+        e = e ? e : ERR_CLOSED;
+        break;
+    case VERIFY_ROWS:
+        e = verify_rows(&v);
+        break;
+    case VERIFY_CURSORS:
+        e = verify_cursors(&v);
+        e = e ? e : ERR_CLOSED;
+        break;
+    case VERIFY_ASIDE:
+        e = verify_aside(&v);
+        break;
+    case VERIFY_PAGES:
+        e = verify->with_pages ? verify_pages(&v) : ERR_OK;
+        return e ? e : ERR_CLOSED;
+    }
+    if (e == ERR_CLOSED) {
+        verify->stage++;
+        verify->after = 0;
+        e = ERR_OK;
+    }
+    return e;
+}
