@@ -60,7 +60,7 @@ static const char schema_text[] =
     NUMBER("first", "gap, damage: lost events lie in first..last.") ","
     NUMBER("last", "") ","
     NUMBER("count", "gap, damage, aside: of events; start: of the buffer's openings.") ","
-    TEXT("reason", "gap: drop_oldest, hold_max, merged; damage: damaged.") ","
+    TEXT("reason", "gap: drop_oldest, hold_max, merged, by_hand; damage: damaged.") ","
     TEXT("text", "For a person.") ","
     "{\"name\":\"health\",\"type\":[\"null\","
     "{\"type\":\"record\",\"name\":\"Health\",\"fields\":["
@@ -191,6 +191,8 @@ static const char *reason_text(uint8_t reason)
         return "damaged";
     case GAP_MERGED:
         return "merged";
+    case GAP_BY_HAND:
+        return "by_hand";
     }
     return "unknown";
 }
