@@ -68,6 +68,8 @@ struct wire_count {
 void stream_wire_count(const struct stream *stream, struct wire_count *ret);
 /* "192.0.2.1:9092" or "[2001:db8::1]:9092", the peer's address, for logs. */
 const char *stream_peer(const struct stream *stream);
+/* Of a unix socket: the user that the peer runs as. False: not known. */
+bool stream_peer_user(const struct stream *stream, uint32_t *ret_user) MUST_USE;
 /* Bytes written by the user that the peer has not acknowledged (kernel's queue, TLS buffer). */
 size_t stream_unsent(const struct stream *stream);
 

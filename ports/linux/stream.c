@@ -420,6 +420,18 @@ const char *stream_peer(const struct stream *stream)
     return stream->peer;
 }
 
+bool stream_peer_user(const struct stream *stream, uint32_t *ret_user)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (stream->fd < 0 || getsockopt(stream->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+        peer.uid == (uid_t)-1) {
+        return false; /* of another family nobody is known */
+    }
+    *ret_user = peer.uid;
+    return true;
+}
+
 int64_t stream_peer_end_s(const struct stream *stream)
 {
     return stream->session ? tls_session_peer_end_s(stream->session) : 0;

@@ -370,6 +370,13 @@ const char *stream_peer(const struct stream *stream)
     return stream->peer;
 }
 
+bool stream_peer_user(const struct stream *stream, uint32_t *ret_user)
+{
+    (void)stream;
+    (void)ret_user;
+    return false;
+}
+
 int64_t stream_peer_end_s(const struct stream *stream)
 {
     (void)stream; /* simulated connections are plain */
