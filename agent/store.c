@@ -29,7 +29,8 @@ static void batch_clear(struct batch_memory *b, uint64_t commit, uint64_t mark)
                                      .asides = b->asides,
                                      .remotes = b->remotes,
                                      .boots = b->boots,
-                                     .gaps_told = b->told};
+                                     .gaps_told = b->told,
+                                     .orders = b->orders};
 }
 
 static struct batch_memory *batch_open(size_t event_size_max)

@@ -26,7 +26,7 @@ struct store_handler {
     void *context;
 };
 
-#define STORE_HANDLER_MAX 4 /* called in the order in which they were added */
+#define STORE_HANDLER_MAX 5 /* called in the order in which they were added */
 
 /* Takes an open buffer, which is closed by store_close(). ack_interval etc. in milliseconds. */
 struct store_setup {
@@ -77,6 +77,12 @@ enum err store_remote_put(struct store *store, const struct remote_id *remote,
                           uint64_t *ret_commit) MUST_USE;
 enum err store_boot_put(struct store *store, const struct boot_offset *boot,
                         uint64_t *ret_commit) MUST_USE;
+/* At once. Not copied: it stays until the commit, which fills in what it came to. */
+enum err store_order_put(struct store *store, struct buffer_order *order,
+                         uint64_t *ret_commit) MUST_USE;
+/* As store_room() and store_open_room(), for `count` events of `size` bytes together and a cursor,
+ * all in one commit. */
+enum err store_run_room(struct store *store, uint16_t stream, size_t size, size_t count) MUST_USE;
 
 /* Room for one more event about a gap, this large, in a commit that follows store_state() directly,
  * so that the gap can't have grown in between? Some room is kept free for these in every batch.

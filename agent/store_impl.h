@@ -31,6 +31,7 @@
 #define REMOTE_MAX 64
 #define BOOT_MAX 4
 #define TOLD_MAX 64
+#define ORDER_MAX 64
 #define STORE_DISK_FULL \
     "the disk is full, the buffer can't grow: free room on it; sources may have to wait"
 #define TOLD_SIZE_MAX (16 * 1024) /* kept free for events about gaps, beside WRITE_SIZE_MAX */
@@ -66,6 +67,7 @@ struct batch_memory {
     uint8_t remote_bytes[REMOTE_MAX][REMOTE_ID_SIZE_MAX];
     struct boot_offset boots[BOOT_MAX];
     uint32_t told[TOLD_MAX];
+    struct buffer_order *orders[ORDER_MAX];
     struct buffer_write write;
 };
 

@@ -282,6 +282,29 @@ enum err store_boot_put(struct store *store, const struct boot_offset *boot, uin
     return ERR_OK;
 }
 
+enum err store_order_put(struct store *store, struct buffer_order *order, uint64_t *ret_commit)
+{
+    if (!store_place(store, store->open->write.order_count < ORDER_MAX)) {
+        return ERR_FULL;
+    }
+    store->open->orders[store->open->write.order_count++] = order;
+    store_set_due(store, 0);
+    *ret_commit = store->open->commit;
+    return ERR_OK;
+}
+
+enum err store_run_room(struct store *store, uint16_t stream, size_t size, size_t count)
+{
+    const struct batch_memory *b = store->open;
+    if (store->failing || store->pending_size + size > store->room[stream]) {
+        return ERR_FULL;
+    }
+    bool fits = batch_has_room(b, size) &&
+                b->write.event_count + count <= WRITE_EVENT_MAX - TOLD_MAX &&
+                batch_has_room_for_cursor(b, CURSOR_SIZE_MAX + count * EVENT_FRAME_SIZE);
+    return store_place(store, fits) ? ERR_OK : ERR_FULL;
+}
+
 enum err store_gap_room(const struct store *store, size_t size)
 {
     const struct batch_memory *b = store->open;

@@ -476,6 +476,75 @@ static void ends_stay_with_set_aside_events_that_find_no_place(void **state)
     free(body);
 }
 
+/* Orders go at once, more than one commit takes in two, and what they came to is known then. */
+static void orders_go_at_once(void **state)
+{
+    struct site *site = *state;
+    struct buffer_order orders[100];
+    uint64_t commit = 0;
+    for (unsigned i = 0; i < 110; i++) {
+        site_put(site, LOW, 100, 0);
+    }
+    site_settle(site);
+    size_t before = site->commit_count;
+    size_t put = 0;
+    site->fail_count = 1; /* tried again with the same orders */
+    while (put < ARRAY_COUNT(orders)) {
+        orders[put] =
+            (struct buffer_order){.kind = ORDER_DROP, .stream = LOW, .range = {1 + put, 1 + put}};
+        if (store_order_put(site->store, &orders[put], &commit)) {
+            sim_run_for(20);
+            continue;
+        }
+        put++;
+        if (put == 1) {
+            sim_run_for(20);
+        }
+        assert_true(sim_now_us() < UINT64_C(3600000000));
+        if (put % 64 == 0) {
+            sim_run_for(SITE_RETRY_MS + 20);
+        }
+    }
+    site_settle(site);
+    assert_true(site->commit_count >= before + 3);
+    for (size_t i = 0; i < ARRAY_COUNT(orders); i++) {
+        assert_int_equal(orders[i].count, 1);
+    }
+    assert_int_equal(store_state(site->store)->streams[LOW].dropped_count, 100);
+    assert_int_equal(store_state(site->store)->streams[LOW].event_count, 10);
+}
+
+/* Events that are to be in one commit with their cursor are, whatever the open batch has already. */
+static void a_run_of_events_is_one_commit(void **state)
+{
+    struct site *site = *state;
+    uint64_t sequence;
+    uint8_t datum[60] = {0};
+    for (unsigned already = 0; already < 5000; already += 700) {
+        uint64_t first = 0;
+        uint64_t last = 0;
+        struct stored_event event = {.stream = LOW,
+                                     .schema = site->schemas[0],
+                                     .trust = TIME_WALL,
+                                     .datum = {datum, sizeof datum}};
+        struct cursor_change cursor = {9, 1, SLICE("here")};
+        for (unsigned i = 0; i < already && store_room(site->store, ALARM, 10) == ERR_OK &&
+                             store_open_room(site->store, 10) == ERR_OK;
+             i++) {
+            site_put(site, ALARM, 10, 5000);
+        }
+        while (store_run_room(site->store, LOW, 1000 * sizeof datum, 1000)) {
+            sim_run_for(5);
+        }
+        assert_int_equal(store_cursor_put(site->store, &cursor, 0, &first), ERR_OK);
+        for (unsigned i = 0; i < 1000; i++) {
+            store_event_put(site->store, &event, 0, &last, &sequence);
+            assert_int_equal(first, last);
+        }
+        site_settle(site);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, site_setup, site_teardown)
@@ -498,6 +567,8 @@ int main(void)
         TEST(a_delivery_does_not_go_past_its_parcel),
         TEST(an_end_does_not_leave_its_set_aside_event),
         TEST(ends_stay_with_set_aside_events_that_find_no_place),
+        TEST(orders_go_at_once),
+        TEST(a_run_of_events_is_one_commit),
     };
     return cmocka_run_group_tests_name("agent/store", tests, NULL, NULL);
 }
