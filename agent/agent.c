@@ -26,6 +26,21 @@ struct slice agent_schema(const struct agent *agent, uint32_t schema)
     return (struct slice){NULL, 0};
 }
 
+uint16_t agent_schema_stream(const struct agent *agent, uint32_t schema)
+{
+    for (size_t i = 0; i < agent->schema_count; i++) {
+        if (agent->schemas[i].info.number == schema) {
+            return agent->schemas[i].stream;
+        }
+    }
+    return 0;
+}
+
+int64_t agent_event_size_max(const struct agent *agent)
+{
+    return agent->setup.config->buffer.event_size_max;
+}
+
 const char *agent_identity(const struct agent *agent)
 {
     return agent->identity;

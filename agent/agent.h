@@ -43,6 +43,9 @@ void agent_streams(struct agent *agent, struct out *json);
 struct store *agent_store(struct agent *agent);
 /* The schema of this number as text; data NULL: unknown. */
 struct slice agent_schema(const struct agent *agent, uint32_t schema);
+/* Of which stream it is; 0: unknown. */
+uint16_t agent_schema_stream(const struct agent *agent, uint32_t schema);
+int64_t agent_event_size_max(const struct agent *agent);
 /* "agent id/incarnation". */
 const char *agent_identity(const struct agent *agent);
 

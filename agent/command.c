@@ -107,7 +107,7 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size)
                    buffer_path); /* too long: connecting says so */
 }
 
-static enum err ask_connect(const char *path, int *ret, struct why *why)
+enum err command_connect(const char *path, int *ret, struct why *why)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval patience = {.tv_sec = ASK_SECONDS};
@@ -164,7 +164,7 @@ static bool ask_send(int fd, const char *request)
 enum err command_ask(const char *socket_path, const char *request, char **ret, struct why *why)
 {
     int fd = -1;
-    enum err e = ask_connect(socket_path, &fd, why);
+    enum err e = command_connect(socket_path, &fd, why);
     if (e) {
         return e;
     }

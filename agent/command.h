@@ -36,20 +36,23 @@ enum command_say {
 /* Loads and checks a configuration completely, and says what was found. NULL: there are mistakes;
  * *ret_code is an exit code. */
 struct config *command_config(const char *path, enum command_say say, int *ret_code);
-/* The agent's list of streams, as a table. */
+/* The agent's list of streams in its status, as a table. */
 void command_print_streams(const struct json_node *streams);
 /* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. ERR_REJECTED: *why is its refusal. */
 enum err command_ask(const char *socket_path, const char *request, char **ret,
                      struct why *why) MUST_USE;
+/* A connection to the agent's socket, which waits for an answer no longer than some seconds.
+ * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. */
+enum err command_connect(const char *path, int *ret, struct why *why) MUST_USE;
 /* The socket beside a buffer: "weir.sock" in its folder. */
 void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \
-    "buffer ls [--json] | cat STREAM [--first N] [--count N] | wear [--json]   [--buffer PATH] " \
-    "[--socket PATH]"
+    "buffer ls | cat | stats | verify | export | import | replay | drop | compact | wear ... " \
+    "[--buffer PATH] [--socket PATH]"
 /* weir buffer wear; argv[0] is "wear". */
 int wear_command(int argc, char **argv);
 #define ASIDE_USAGE "aside ls [--json] [--buffer PATH] [--socket PATH]"

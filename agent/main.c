@@ -11,6 +11,44 @@ static const struct uplink_class *const uplink_classes[] = {&file_class, &kafka_
 
 const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = uplink_classes};
 
+#define BUFFER_HELP \
+    "Works with the agent running (through its socket) or stopped (on the file).\n\n" \
+    "ls       the streams: events, what is stored, the oldest, what is owed to whom\n" \
+    "cat      STREAM: stored events as lines of JSON. FILTERS, --count N\n" \
+    "stats    the file: size, log, pages, rows, compression, tail, gaps, drops\n" \
+    "verify   reads everything and compares checksums, with the agent stopped every page too;\n" \
+    "         exit code 1, and the place of each, when something is damaged\n" \
+    "export   --format avro|ndjson [--out FILE|FOLDER|-] [--codec deflate|null|zstandard] " \
+    "[--stream S] FILTERS\n" \
+    "         avro: a container file for each stream and schema, into a folder that exists; or " \
+    "of " \
+    "one stream\n" \
+    "import   FILE [--stream S] [--plain] [--again]: what export wrote, another container, or " \
+    "lines " \
+    "of JSON\n" \
+    "         (Avro's JSON encoding; --plain: as payloads are mapped), as new events. First all " \
+    "of " \
+    "it is looked\n" \
+    "         at: of a file that does not fit nothing is taken. A file goes in once; --again " \
+    "takes it " \
+    "once more;\n" \
+    "         an import that was interrupted goes on where it stood\n" \
+    "replay   --uplink U [--stream S] FILTERS: what is still stored is owed to this uplink " \
+    "(again); " \
+    "what it\n" \
+    "         has delivered before arrives twice. Asks, or needs --yes\n" \
+    "drop     [--uplink U] [--stream S] FILTERS: is no longer owed, to this uplink or to all; " \
+    "counted, and\n" \
+    "         reported as a gap. What is being sent stays. Asks, or needs --yes\n" \
+    "wear     what was written to the flash, and what other intervals would cost\n" \
+    "compact  gives free pages back to the file system; only with the agent stopped\n\n" \
+    "FILTERS: --from-seq N, --to-seq N: sequences; --since TIME, --until TIME: the events' " \
+    "times, as " \
+    "2026-03-01 or\n2026-03-01T12:00:00Z, both ends included. --json where data is printed.\n" \
+    "--key FILE, --old-key FILE: of a buffer that is encrypted, with the agent stopped.\n" \
+    "export, import, replay and drop on a running agent are for root and for the agent's own " \
+    "user."
+
 static int version_command(int argc, char **argv)
 {
     (void)argv;
@@ -52,9 +90,7 @@ static const struct {
      "Asks the running agent how it is: what was taken, stored, delivered and set aside, the "
      "buffer, each driver\nand uplink with its fault if it has one. Exit code 1: no agent "
      "answers."},
-    {"buffer", buffer_command, BUFFER_USAGE,
-     "Lists the streams of the buffer, or prints stored events as JSON lines. Works with the agent "
-     "running or\nstopped."},
+    {"buffer", buffer_command, BUFFER_USAGE, BUFFER_HELP},
     {"aside", aside_command, ASIDE_USAGE,
      "Lists the events that were set aside, with their reasons."},
     {"config", config_words, "config show [CONFIG] | schema | reference",

@@ -1,0 +1,68 @@
+/* Inside of the control socket: control.c has the connections, control_tool.c the tools behind
+ * them, control_import.c the events that a peer brings. */
+#ifndef WEIR_AGENT_CONTROL_IMPL_H
+#define WEIR_AGENT_CONTROL_IMPL_H
+
+#include "agent/control.h"
+#include "agent/import.h"
+#include "agent/store.h"
+#include "agent/tool.h"
+#include "ports/stream.h"
+
+struct import_session;
+
+struct peer {
+    struct control *control;
+    struct stream *stream;
+    char request[TOOL_LINE_MAX];
+    size_t request_size;
+    bool has_request;
+    bool gone;         /* the peer left while a job or a commit is under way */
+    bool working;      /* a job is under way */
+    uint64_t commit;   /* awaited; 0: none */
+    struct out answer; /* of its own, or the tool's */
+    bool owns_answer;
+    size_t sent;
+    bool is_last; /* nothing comes behind the answer */
+    struct tool *tool;
+    size_t ordered; /* of the tool's orders, those that were put */
+    bool orders_wait;
+    struct job job;
+    struct import_session *import; /* NULL: the peer brings nothing */
+};
+
+struct control {
+    struct loop *loop;
+    struct agent *agent;
+    struct listener *listener;
+    struct peer *peers[CONTROL_PEER_MAX];
+};
+
+/* --- control.c --- */
+/* Sends what the connection's answer has, then peer_sent() follows. */
+void peer_send(struct peer *c);
+/* Frees it unless something of it is under way. */
+void peer_close(struct peer *c);
+/* Ends it with a frame, behind what is being sent. */
+/* FRAME_PROGRESS; with FRAME_END behind it when it is the last. */
+void peer_answer_progress(struct peer *c, uint64_t done, bool is_last);
+void peer_refuse(struct peer *c, enum err e, const struct why *why);
+
+/* --- control_tool.c --- */
+void peer_tool(struct peer *c, const char *line);
+/* The answer has left: the next step. */
+void peer_tool_sent(struct peer *c);
+void peer_tool_committed(struct peer *c);
+
+/* --- control_import.c --- */
+/* A tool tells the peer where its file stands; batches follow. */
+enum err import_session_open(struct peer *c, const struct tool_request *request) MUST_USE;
+void import_session_close(struct import_session *session);
+/* The tool has ended: the answer that tells so goes out, then batches come. */
+void import_session_begin(struct peer *c);
+/* Reads what is there. */
+void peer_import_read(struct peer *c);
+void peer_import_sent(struct peer *c);
+void peer_import_committed(struct peer *c, uint64_t commit);
+
+#endif

@@ -1,0 +1,119 @@
+/* What `weir buffer` and `weir aside` do to a buffer. The same code works on the file of a stopped
+ * agent and, through the control socket, on the store worker of a running one: in steps of bounded
+ * work, so that commits go on between them. What comes out are frames; the command line makes text,
+ * JSON and containers of them, so that a running agent does not spend its time on that.
+ *
+ * A tool is used by one thread at a time: the one that has the buffer. */
+#ifndef WEIR_AGENT_TOOL_H
+#define WEIR_AGENT_TOOL_H
+
+#include "buffer/buffer.h"
+
+#define TOOL_STEP_SIZE (64 * 1024) /* raw datums that one step reads */
+#define TOOL_STEP_EVENTS 1024
+#define TOOL_LINE_MAX 1024 /* of a request */
+#define TOOL_ORDER_MAX 64  /* of one step */
+#define TOOL_IDENTITY_SIZE 144
+
+enum tool_kind {
+    TOOL_LS,
+    TOOL_CAT,
+    TOOL_EXPORT, /* as CAT; another right */
+    TOOL_STATS,
+    TOOL_VERIFY,
+    TOOL_ASIDE,
+    TOOL_REPLAY,
+    TOOL_DROP,
+    TOOL_IMPORT, /* where an import stands, and the stream's schemas; the events come separately:
+                    agent/import.h */
+    TOOL_KIND_COUNT,
+};
+const char *tool_kind_name(enum tool_kind kind);
+/* Does it take something out of the agent's hands, so that not everybody who may look may do it? */
+bool tool_is_trusted(enum tool_kind kind);
+
+/* What is asked for. Texts are "" where nothing is said. */
+struct tool_request {
+    enum tool_kind kind;
+    char stream[STREAM_NAME_SIZE_MAX];
+    char uplink[STREAM_NAME_SIZE_MAX];
+    char file[65];      /* IMPORT: what tells the file from others, hexadecimal */
+    struct range range; /* sequences */
+    int64_t
+        since_us; /* time of the events; INT64_MIN and INT64_MAX: any, those without a time too */
+    int64_t until_us;
+    uint64_t count; /* events at most */
+    bool look;      /* REPLAY, DROP: only how many it would be */
+    bool again;     /* IMPORT: from the file's beginning, whatever was taken of it */
+};
+/* Everything: all streams, all sequences, all times. */
+void tool_request_init(struct tool_request *ret, enum tool_kind kind);
+/* As one line of JSON, without the line's end. */
+void tool_request_put(const struct tool_request *request, struct out *ret);
+enum err tool_request_take(struct slice line, struct tool_request *ret, struct why *why) MUST_USE;
+
+/* --- frames: u8 kind, u32 size little-endian, payload --- */
+
+enum frame_kind {
+    FRAME_SCHEMA = 'S', /* uvarint number; the stream's name and the schema's text, each behind its
+                             uvarint size: the events that follow are of these. An empty text: the
+                             schema is not known */
+    FRAME_EVENTS = 'E', /* one behind the other: uvarint sequence, u8 trust, varint time, uvarint
+                             size, datum with everything filled in. Trust TOOL_TIME_UNKNOWN: the time
+                             is that of the machine since its start */
+    FRAME_ASIDE = 'A',  /* varint id, time; stream, source, reason, body, each behind its uvarint
+                             size; uvarint kind, sequence, size */
+    FRAME_JSON = 'J',   /* an object or array */
+    FRAME_PROGRESS = 'P', /* uvarint done, uvarint of how many */
+    FRAME_BAD = 'B',      /* VERIFY: place and text, each behind its uvarint size */
+    FRAME_ERROR = 'X',    /* u8 enum err, text: it ends here */
+    FRAME_END = 'Z',      /* it ends here, in order */
+};
+#define TOOL_TIME_UNKNOWN 0
+#define FRAME_HEAD_SIZE 5
+
+/* Between these the payload is put. */
+size_t frame_begin(struct out *out, enum frame_kind kind);
+void frame_end(struct out *out, size_t begin);
+void frame_put_error(struct out *out, enum err e, const struct why *why);
+/* Takes a whole frame off the front. ERR_AGAIN: it is not all there yet, *ret_missing bytes at
+ * least; ERR_CORRUPT. */
+enum err frame_take(struct slice *data, enum frame_kind *ret_kind, struct slice *ret_payload,
+                    size_t *ret_missing) MUST_USE;
+#define FRAME_SIZE_MAX (4 * 1024 * 1024)
+/* A text behind its uvarint size. */
+void frame_put_text(struct out *out, struct slice text);
+bool frame_take_text(struct slice *data, struct slice *ret) MUST_USE;
+
+/* One event of FRAME_EVENTS. */
+struct tool_event {
+    uint64_t sequence;
+    int64_t time_us;
+    uint8_t trust; /* enum time_trust, never TIME_BOOT, or TOOL_TIME_UNKNOWN */
+    struct slice datum;
+};
+bool tool_event_take(struct slice *data, struct tool_event *ret) MUST_USE;
+
+/* --- the work --- */
+
+struct tool_setup {
+    struct buffer *buffer;
+    bool is_running; /* commits go on beside it: no piece of work may be long */
+};
+
+struct tool;
+/* Looks at nothing yet: any thread. */
+enum err tool_open(struct tool **ret, const struct tool_setup *setup,
+                   const struct tool_request *request) MUST_USE;
+/* NULL is allowed. */
+void tool_close(struct tool *tool);
+/* Does a piece of work. The frames are in tool_out() until the next step. ERR_CLOSED: that was the
+ * last; a frame says how it ended. */
+enum err tool_step(struct tool *tool) MUST_USE;
+struct slice tool_out(const struct tool *tool);
+/* What has to be committed before the next step, which tells what came of it. */
+struct buffer_order *const *tool_orders(const struct tool *tool, size_t *ret_count);
+/* The commit of these failed. The next step ends it. */
+void tool_orders_failed(struct tool *tool, enum err e, const struct why *why);
+
+#endif
