@@ -1,8 +1,10 @@
-/* Power cuts at random moments: what the disk may hold then is opened by the real buffer, and has
- * to be what was acknowledged, whole. Half of the cuts are followed by another one while the buffer
- * recovers. The controls leave out one rule each, and have to lose something.
+/* Power cuts, at random moments of long lives and at every write and sync of a short one: what the
+ * disk may hold then is opened by the real buffer, and has to be what was acknowledged, whole. Half
+ * of the cuts are followed by another one while the buffer recovers. The controls leave out one rule
+ * each, and have to lose something.
  *
- * WEIR_CUTS: how many (10000). */
+ * WEIR_CUTS: how many (10000), of the images that are not all, nothing, or a plain prefix. WEIR_LONG:
+ * the short life is cut with every kind of image at every operation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,12 +15,15 @@
 
 #include <cmocka.h>
 
+#include "tests/buffer/power_phase.h"
 #include "tests/buffer/world.h"
 
 #define SIZE_MAX_BYTES (4 << 20)
 
 struct tally {
-    unsigned cuts;
+    unsigned cuts;                /* with torn images */
+    unsigned plain;               /* with the others */
+    unsigned phases[PHASE_COUNT]; /* of the torn ones */
     unsigned second;
     unsigned lost;
     unsigned twice;
@@ -36,11 +41,39 @@ static uint64_t seed_of(struct world *w)
     return (uint64_t)world_below(w, UINT32_MAX) << 32 | world_below(w, UINT32_MAX);
 }
 
+static void cut_to(struct world *w, struct tally *tally, enum crash_image image)
+{
+    unsigned phase = power_phase_now();
+    world_buffer_close(w);
+    image = crash_vfs_crash(w->vfs, image, seed_of(w));
+    tally->images[image]++;
+    if (image == CRASH_NOTHING || image == CRASH_PREFIX || image == CRASH_ALL) {
+        tally->plain++;
+        return;
+    }
+    tally->cuts++;
+    for (unsigned p = 0; p < PHASE_COUNT; p++) {
+        tally->phases[p] += phase >> p & 1;
+    }
+}
+
 static void cut(struct world *w, struct tally *tally)
 {
-    world_buffer_close(w);
-    tally->images[crash_vfs_crash(w->vfs, CRASH_ANY, seed_of(w))]++;
-    tally->cuts++;
+    static const enum crash_image torn[] = {CRASH_SECTORS, CRASH_JUNK, CRASH_BLOCK};
+    cut_to(w, tally, world_below(w, 3) ? torn[world_below(w, 3)] : CRASH_ANY);
+}
+
+static void print_tally(const struct tally *tally, const char *more)
+{
+    char phases[200];
+    size_t size = 0;
+    for (unsigned p = 0; p < PHASE_COUNT; p++) {
+        size += (size_t)snprintf(phases + size, sizeof phases - size, " %s=%u",
+                                 power_phase_name((enum power_phase)p), tally->phases[p]);
+    }
+    print_message("power cuts=%u second=%u lost=%u twice=%u%s\n", tally->cuts, tally->second,
+                  tally->lost, tally->twice, more);
+    print_message("  during:%s; plain images besides: %u\n", phases, tally->plain);
 }
 
 /* What opening said, kept beyond the next one. */
@@ -86,6 +119,7 @@ static const char *live(struct world *w, unsigned operations, bool fails)
     while (!wrong && !crash_vfs_is_frozen(w->vfs)) {
         wrong = commit_once(w, fails);
     }
+    power_phase_arm(PHASE_APPEND, 0);
     return wrong;
 }
 
@@ -114,7 +148,14 @@ static const char *recover(struct world *w, struct tally *tally)
 /* One cut, and the recovery from it. */
 static const char *cut_once(struct world *w, struct tally *tally, bool fails)
 {
-    const char *wrong = live(w, 1 + world_below(w, world_below(w, 8) ? 60 : 600), fails);
+    static const enum power_phase seldom[] = {PHASE_SEAL, PHASE_DELETE, PHASE_EVICT,
+                                              PHASE_CHECKPOINT};
+    unsigned operations = 1 + world_below(w, world_below(w, 8) ? 60 : 600);
+    if (world_below(w, 10) == 0) {
+        operations = 3000;
+        power_phase_arm(seldom[world_below(w, 4)], 1 + world_below(w, 20));
+    }
+    const char *wrong = live(w, operations, fails);
     if (wrong) {
         return wrong;
     }
@@ -127,11 +168,28 @@ static const char *cut_once(struct world *w, struct tally *tally, bool fails)
     return wrong;
 }
 
-static enum err begin(struct world *w, uint64_t seed)
+static uint64_t dropped(const struct world *w)
+{
+    uint64_t sum = 0;
+    for (size_t s = 1; s <= WORLD_STREAMS; s++) {
+        sum += w->sure->dropped[s];
+    }
+    return sum;
+}
+
+/* A life; a full buffer with every other seed. */
+static void begin(struct world *w, uint64_t seed)
 {
     world_reset(w, seed);
-    w->drains = seed % 4 != 0;
-    return world_buffer_open(w);
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    w->drains = false;
+    while (seed % 2 && dropped(w) == 0) {
+        const char *wrong = commit_once(w, false);
+        if (wrong) {
+            fail_msg("WEIR_SEED=%llu: %s", (unsigned long long)seed, wrong);
+        }
+    }
+    w->drains = seed % 4 > 1;
 }
 
 /* Cuts in lives of random commits, each from a fresh disk after a hundred; ends at the first loss
@@ -141,7 +199,7 @@ static void cut_many(struct world *w, unsigned most, bool fails, bool stop, stru
     uint64_t seed = number_of("WEIR_SEED", 1);
     *tally = (struct tally){0};
     while (tally->cuts < most && !(stop && tally->lost + tally->twice)) {
-        assert_int_equal(begin(w, seed), ERR_OK);
+        begin(w, seed);
         const char *wrong = NULL;
         for (unsigned i = 0; i < 100 && !wrong && tally->cuts < most && world_has_room(w); i++) {
             wrong = cut_once(w, tally, fails);
@@ -158,10 +216,12 @@ static void test_nothing_acknowledged_is_lost(void **state)
     unsigned most = number_of("WEIR_CUTS", 10000);
     struct tally tally;
     cut_many(*state, most, false, false, &tally);
-    print_message("power cuts=%u second=%u lost=%u twice=%u\n", tally.cuts, tally.second,
-                  tally.lost, tally.twice);
+    print_tally(&tally, "");
     for (size_t i = 0; i < CRASH_ANY; i++) {
-        assert_true(tally.images[i] > most / 20);
+        assert_true(tally.images[i] > most / 40);
+    }
+    for (size_t p = 0; p < PHASE_COUNT; p++) {
+        assert_true(tally.phases[p] > most / 200);
     }
 }
 
@@ -169,8 +229,61 @@ static void test_nor_when_the_disk_fails_before(void **state)
 {
     struct tally tally;
     cut_many(*state, number_of("WEIR_CUTS", 10000) / 4, true, false, &tally);
-    print_message("power cuts=%u second=%u lost=%u twice=%u, with failing syncs and writes\n",
-                  tally.cuts, tally.second, tally.lost, tally.twice);
+    print_tally(&tally, ", with failing syncs and writes");
+}
+
+/* --- every operation of a short life --- */
+
+#define SCRIPT_COMMITS 110
+
+/* The life of a seed, until the n-th write, truncate or sync does not reach the disk. False: it came
+ * to its end. */
+static bool script(struct world *w, uint64_t seed, unsigned n)
+{
+    begin(w, seed);
+    crash_vfs_freeze_after(w->vfs, n);
+    for (unsigned i = 0; i < SCRIPT_COMMITS && !crash_vfs_is_frozen(w->vfs); i++) {
+        const char *wrong = commit_once(w, false);
+        if (wrong) {
+            fail_msg("operation %u: %s", n, wrong);
+        }
+    }
+    return crash_vfs_is_frozen(w->vfs);
+}
+
+static unsigned script_cuts(struct world *w, uint64_t seed, unsigned stride, struct tally *tally)
+{
+    unsigned n = 1;
+    for (bool cuts = true; cuts; n += stride) {
+        for (unsigned image = 0; image < CRASH_ANY && cuts; image++) {
+            if (stride > 1 && image != n % CRASH_ANY) {
+                continue;
+            }
+            cuts = script(w, seed, n);
+            if (!cuts) {
+                break;
+            }
+            cut_to(w, tally, (enum crash_image)image);
+            const char *wrong = recover(w, tally);
+            if (wrong) {
+                fail_msg("seed %u, operation %u, image %u: %s", (unsigned)seed, n, image, wrong);
+            }
+        }
+        world_buffer_close(w);
+    }
+    return n;
+}
+
+static void test_every_operation_of_a_short_life(void **state)
+{
+    bool is_long = getenv("WEIR_LONG");
+    struct tally tally = {0};
+    unsigned fresh = script_cuts(*state, 4, is_long ? 1 : 11, &tally);
+    unsigned full = script_cuts(*state, 5, is_long ? 1 : 31, &tally);
+    assert_in_range(fresh, 100, 5000);
+    assert_in_range(full, 100, 5000);
+    print_tally(&tally, ", at every operation");
+    assert_true(tally.phases[PHASE_EVICT] > 0 && tally.phases[PHASE_CHECKPOINT] > 0);
 }
 
 /* Power cuts while the buffer is made: it is made anew, or goes on, and never refuses its own
@@ -224,13 +337,16 @@ static void test_controls_lose(void **state)
 
 static int open_world(void **state)
 {
-    *state = world_open("power", 1, SIZE_MAX_BYTES);
+    struct world *w = world_open("power", 1, SIZE_MAX_BYTES);
+    power_phase_watch(w->vfs);
+    *state = w;
     return 0;
 }
 
 static int close_world(void **state)
 {
     world_close(*state);
+    power_phase_watch(NULL);
     return 0;
 }
 
@@ -239,6 +355,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing_acknowledged_is_lost, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_nor_when_the_disk_fails_before, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(test_every_operation_of_a_short_life, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(test_the_first_opening_may_be_cut, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_controls_lose, open_world, close_world),
