@@ -51,6 +51,39 @@ class Bench(Lines):
         self.assertIn("no bench colour; there are: cpu ", done.stderr)
 
 
+class Buffer(Lines):
+    """Root, loop devices, rsyslog and syslog-ng are used when they are there."""
+
+    def test_lines(self):
+        done = run("buffer", "--events", "5000", "--seconds", "2", "--mib", "4", "--kills", "3", "--cuts", "0")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        for line in lines:
+            self.assertEqual(line["bench"], "buffer")
+            self.check(line, 0)
+        exact = [line for line in lines if line["unit"] in ("blocks", "bytes/event", "syncs/commit", "bytes", "events") and line["goal"]]
+        self.assertEqual(len(exact), 9)
+        for line in exact:
+            self.assertTrue(line["met"], json.dumps(line))
+        full = next(line for line in lines if line["unit"] == "bytes")
+        self.assertGreater(full["dropped"], 0, "it was full: " + json.dumps(full))
+        self.check_beside([line for line in lines if line["goal"] is None], done)
+
+    def check_beside(self, lines, done):
+        """What is written to a device is more than nothing, and less when commits are seldom; what is absent is said."""
+        by_name = {}
+        for line in lines:
+            self.assertGreater(line["baseline_value"], 0)
+            by_name.setdefault(line["case"].split(",")[1], []).append(line["value"])
+        if lines:
+            self.assertLess(max(by_name[" a commit each 5 s"]), max(by_name[" a commit each 250 ms"]))
+        if done.returncode:
+            self.assertEqual(done.returncode, 3)
+            self.assertRegex(done.stderr, "^not measured: buffer: .*(syslog-ng|rsyslogd|disk of its own)")
+            self.assertLess(len(lines), 12)
+        else:
+            self.assertEqual((len(lines), done.stderr), (12, ""))
+
+
 class Mqtt(Lines):
     """Needs mosquitto, Java, and the libraries of forward.c."""
 
