@@ -48,8 +48,11 @@ static int64_t wait_of(const struct driver_host *host, const struct event *event
     if (route && intake->streams[route->stream].config->options.priority >= PRIORITY_AT_ONCE) {
         return 0;
     }
-    return event->wants_ack ? host->config->common.ack_interval_ms
-                            : intake->setup.commit_interval_ms;
+    const struct store *store = intake->setup.store;
+    return event->wants_ack
+               ? store_stretched_ms(store, host->config->common.ack_interval_ms,
+                                    STORE_STRETCH_ACK_MS)
+               : store_stretched_ms(store, intake->setup.commit_interval_ms, STORE_STRETCH_MS);
 }
 
 static enum err put_cursor(struct driver_host *host, const struct event *event, int64_t wait_ms,

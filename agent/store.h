@@ -91,11 +91,14 @@ enum err store_run_room(struct store *store, uint16_t stream, size_t size, size_
 enum err store_gap_room(const struct store *store, size_t size) MUST_USE;
 enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit) MUST_USE;
 
-/* What waits for a commit waits this much longer from now on, in thousandths from 1000 on: who waits
- * less than commit_interval at most STORE_STRETCH_ACK_MS, others STORE_STRETCH_MS. */
+/* To spare the flash, what may wait for a commit waits longer from now on: in thousandths, from 1000
+ * on. */
+void store_stretch(struct store *store, uint32_t thousandths);
+/* So long it then waits, at most `most_ms` unless it would have waited longer anyway: a source that
+ * waits for its acknowledgement STORE_STRETCH_ACK_MS, others STORE_STRETCH_MS. */
 #define STORE_STRETCH_ACK_MS 5000
 #define STORE_STRETCH_MS 600000
-void store_stretch(struct store *store, uint32_t thousandths);
+int64_t store_stretched_ms(const struct store *store, int64_t wait_ms, int64_t most_ms);
 /* Commits what is there now, even if it is only waiting for more. */
 void store_commit_now(struct store *store);
 /* The number of the last durable commit. */

@@ -119,7 +119,8 @@ static void keep_timer_fired(struct timer *timer)
 
 void store_keep_soon(struct store *store)
 {
-    if (store_keeps(store) && !store_is_working(store) && !store->keep_waits) {
+    /* While the worker commits, the result is its own. */
+    if (!store_is_working(store) && store_keeps(store) && !store->keep_waits) {
         timer_arm(&store->keep_timer, 0);
     }
 }

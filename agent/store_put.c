@@ -9,20 +9,16 @@ void store_stretch(struct store *store, uint32_t thousandths)
     store->stretch = thousandths;
 }
 
-/* So long it waits when the flash is spared. */
-static int64_t stretched(const struct store *store, int64_t wait_ms)
+int64_t store_stretched_ms(const struct store *store, int64_t wait_ms, int64_t most_ms)
 {
-    int64_t most =
-        wait_ms < store->setup.commit_interval_ms ? STORE_STRETCH_ACK_MS : STORE_STRETCH_MS;
     int64_t longer_ms = wait_ms * store->stretch / 1000;
-    longer_ms = longer_ms < most ? longer_ms : most;
+    longer_ms = longer_ms < most_ms ? longer_ms : most_ms;
     return longer_ms > wait_ms ? longer_ms : wait_ms;
 }
 
 static void store_set_due(struct store *store, int64_t wait_ms)
 {
     struct batch_memory *b = store->open;
-    wait_ms = stretched(store, wait_ms);
     uint64_t due = loop_now_ms(store->setup.loop) + (uint64_t)wait_ms;
     b->has_any = true;
     if (due >= b->due_ms) {
@@ -179,7 +175,9 @@ enum err store_aside_put(struct store *store, const struct aside *aside, int64_t
 
 static int64_t delivery_wait_ms(const struct store *store)
 {
-    return store->state.file_is_tight ? 0 : store->setup.commit_interval_ms;
+    return store->state.file_is_tight
+               ? 0
+               : store_stretched_ms(store, store->setup.commit_interval_ms, STORE_STRETCH_MS);
 }
 
 enum err store_done_put(struct store *store, const struct part_done *done, uint64_t *ret_mark)

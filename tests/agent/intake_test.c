@@ -358,6 +358,16 @@ static void how_long_an_event_may_wait(void **state)
     assert_int_equal(s->store.events[0].wait_ms, 5000);
     assert_int_equal(s->store.events[1].wait_ms, 250);
     assert_int_equal(s->store.events[2].wait_ms, 0);
+    /* To spare the flash: an acknowledgement 5 s at most, even where it waits as long as all else. */
+    s->config.common.ack_interval_ms = 5000;
+    s->store.stretch = 30;
+    event.wants_ack = true;
+    event.subject = SLICE("plant/1/m");
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    event.wants_ack = false;
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    assert_int_equal(s->store.events[3].wait_ms, 5000);
+    assert_int_equal(s->store.events[4].wait_ms, 150000);
 }
 
 /* --- time --- */

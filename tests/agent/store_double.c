@@ -135,6 +135,13 @@ enum err store_aside_put(struct store *store, const struct aside *aside, int64_t
     return ERR_OK;
 }
 
+int64_t store_stretched_ms(const struct store *store, int64_t wait_ms, int64_t most_ms)
+{
+    int64_t longer_ms = wait_ms * (store->stretch ? store->stretch : 1);
+    longer_ms = longer_ms < most_ms ? longer_ms : most_ms;
+    return longer_ms > wait_ms ? longer_ms : wait_ms;
+}
+
 enum err store_boot_put(struct store *store, const struct boot_offset *boot, uint64_t *ret_commit)
 {
     if (store->takes_no_boots) {

@@ -46,6 +46,7 @@ struct store {
     uint64_t committed;
     size_t room;      /* events that store_room() still takes */
     bool has_no_open; /* store_open_room() refuses */
+    int64_t stretch;  /* whole; 0: none */
     bool takes_no_boots;
     struct double_event events[DOUBLE_MAX];
     size_t event_count;
