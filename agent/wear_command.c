@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/command.h"
+#include "agent/keys.h"
 #include "agent/wear_keep.h"
 #include "buffer/buffer.h"
 
@@ -16,6 +17,7 @@ static const uint32_t intervals_ms[] = {250, 1000, 5000, 10000, 30000, 60000};
 
 struct wear_arguments {
     const char *buffer_path;
+    struct command_keys keys;
     char socket_path[4200];
     bool json;
 };
@@ -32,9 +34,9 @@ static int parse(int argc, char **argv, struct wear_arguments *a)
             a->buffer_path = value;
         } else if ((value = command_option(argc, argv, &i, "--socket"))) {
             socket_path = value;
-        } else {
+        } else if (!command_keys_option(argc, argv, &i, &a->keys)) {
             return command_misuse("buffer wear", "usage: weir buffer wear [--json] [--buffer PATH] "
-                                                 "[--socket PATH]");
+                                                 "[--socket PATH] [--key FILE]");
         }
     }
     if (socket_path) {
@@ -56,25 +58,39 @@ static uint32_t day_behind_latest(const struct wear_history *history)
     return latest + 1;
 }
 
-static enum err offline_wear(const char *path, char **ret, struct why *why)
+static enum err offline_open(struct buffer **ret, const struct wear_arguments *a, struct why *why)
+{
+    struct keys keys;
+    struct buffer_setup *setup = calloc(1, sizeof *setup);
+    if (!setup) {
+        return ERR_NOMEM;
+    }
+    *setup = (struct buffer_setup){.path = a->buffer_path,
+                                   .read_only = true,
+                                   .size_max = INT64_C(1) << 40,
+                                   .event_size_max = EVENT_SIZE_LIMIT};
+    enum err e = keys_of_files(&keys, a->keys.key_path, a->keys.old_key_path, why);
+    keys_lend(&keys, setup);
+    e = e ? e : buffer_open(ret, setup, why);
+    keys_wipe(&keys);
+    free(setup);
+    return e;
+}
+
+static enum err offline_wear(const struct wear_arguments *a, char **ret, struct why *why)
 {
     static const struct wear_medium unknown = {0};
     struct buffer *buffer = NULL;
     struct wear_history history = {0};
     uint16_t driver = 0;
-    if (access(path, F_OK)) {
-        why_set(why, "there is no buffer at %s: --buffer PATH names another", path);
+    if (access(a->buffer_path, F_OK)) {
+        why_set(why, "there is no buffer at %s: --buffer PATH names another", a->buffer_path);
         return ERR_CONFIG;
     }
-    struct buffer_setup *setup = calloc(1, sizeof *setup);
     char *text = malloc(ANSWER_SIZE_MAX + 1);
-    enum err e = setup && text ? ERR_OK : ERR_NOMEM;
+    enum err e = text ? ERR_OK : ERR_NOMEM;
     if (!e) {
-        *setup = (struct buffer_setup){.path = path,
-                                       .read_only = true,
-                                       .size_max = INT64_C(1) << 40,
-                                       .event_size_max = EVENT_SIZE_LIMIT};
-        e = buffer_open(&buffer, setup, why);
+        e = offline_open(&buffer, a, why);
         e = e ? e : buffer_driver_find(buffer, WEAR_DRIVER, &driver, why);
         e = e || !driver ? e : wear_keep_read(buffer, driver, &history);
     }
@@ -88,7 +104,6 @@ static enum err offline_wear(const char *path, char **ret, struct why *why)
         text = NULL;
     }
     buffer_close(buffer);
-    free(setup);
     free(text);
     return e;
 }
@@ -211,7 +226,7 @@ int wear_command(int argc, char **argv)
     }
     enum err e = command_ask(a.socket_path, "status", &answer, &why);
     if (e == ERR_CLOSED) {
-        e = offline_wear(a.buffer_path, &answer, &why);
+        e = offline_wear(&a, &answer, &why);
     }
     e = e ? e : json_tree_open(&tree, slice_of_text(answer), &why, &offset);
     if (!e) {
