@@ -19,6 +19,7 @@ enum {
     TAKES_IMPORT = 64, /* --again, --plain */
     TAKES_UPLINK = 128,
     TAKES_YES = 256,
+    TAKES_REKEY = 512, /* --plain */
 };
 
 struct word {
@@ -49,6 +50,8 @@ static const struct word buffer_words[] = {
     {"drop", "buffer drop", "buffer drop [--uplink U] [--stream S] " FILTERS " [--yes]",
      TAKES_STREAM | TAKES_FILTER | TAKES_UPLINK | TAKES_YES, TOOL_DROP, buffer_drop_command},
     {"compact", "buffer compact", "buffer compact [--json]", 0, TOOL_LS, buffer_compact_command},
+    {"rekey", "buffer rekey", "buffer rekey --key FILE | --plain [--old-key FILE] [--json]",
+     TAKES_REKEY, TOOL_LS, buffer_rekey_command},
 };
 
 static const struct word aside_words[] = {
@@ -222,7 +225,7 @@ static bool take_flag(const char *argument, const struct word *w, struct buffer_
     } flags[] = {{"--json", &a->json, true},
                  {"--yes", &a->yes, w->takes & TAKES_YES},
                  {"--again", &a->again, w->takes & TAKES_IMPORT},
-                 {"--plain", &a->plain, w->takes & TAKES_IMPORT}};
+                 {"--plain", &a->plain, w->takes & (TAKES_IMPORT | TAKES_REKEY)}};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (flags[i].is_taken && strcmp(argument, flags[i].name) == 0) {
             *flags[i].flag = true;

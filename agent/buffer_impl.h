@@ -66,6 +66,9 @@ int aside_ls_command(const struct buffer_arguments *a);
 int buffer_stats_command(const struct buffer_arguments *a);
 int buffer_verify_command(const struct buffer_arguments *a);
 
+/* --- buffer_rekey.c --- */
+int buffer_rekey_command(const struct buffer_arguments *a);
+
 /* --- buffer_export.c, buffer_import.c, buffer_change.c --- */
 int buffer_export_command(const struct buffer_arguments *a);
 int buffer_import_command(const struct buffer_arguments *a);

@@ -58,7 +58,8 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \
-    "buffer ls | cat | stats | verify | export | import | replay | drop | compact | wear ... " \
+    "buffer ls | cat | stats | verify | export | import | replay | drop | compact | rekey | wear " \
+    "... " \
     "[--buffer PATH] [--socket PATH]"
 /* weir buffer wear; argv[0] is "wear". */
 int wear_command(int argc, char **argv);
