@@ -45,7 +45,8 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "FILTERS: --from-seq N, --to-seq N: sequences; --since TIME, --until TIME: the events' " \
     "times, as " \
     "2026-03-01 or\n2026-03-01T12:00:00Z, both ends included. --json where data is printed.\n" \
-    "--key FILE, --old-key FILE: of a buffer that is encrypted, with the agent stopped.\n" \
+    "--key-file FILE, --old-key-file FILE: of a buffer that is encrypted, with the agent " \
+    "stopped.\n" \
     "export, import, replay and drop on a running agent are for root and for the agent's own " \
     "user."
 

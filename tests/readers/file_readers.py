@@ -128,6 +128,50 @@ def test_stream(work, codec, name, stream):
     check(f"{codec} {name}: DuckDB reads the same as of a file by fastavro", got == wanted and len(got) == len(expected), len(got))
 
 
+def test_export(work, streams):
+    """What `weir buffer export` writes, of events that nobody has delivered yet; and what an import gives back."""
+    buffer = os.path.join(work, "kept", "buffer.db")
+    os.makedirs(os.path.join(work, "kept"))
+    config = {"agent": {"id": "kept"}, "buffer": {"path": buffer, "commit_interval": "200 ms"},
+              "streams": {name: {"schema": name + ".avsc", "key": s.key} for name, s in streams.items()},
+              "drivers": {name: {"type": "replay", "stream": name, "path": name + ".ndjson"} for name in streams},
+              "uplinks": {"cloud": {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "{stream}"}}}
+    with open(os.path.join(work, "kept.json"), "w") as f:
+        json.dump(config, f)
+    with open(os.path.join(work, "log"), "ab") as log:
+        agent = subprocess.Popen([WEIR, "run", os.path.join(work, "kept.json")], stderr=log)
+    total, until = sum(len(s.lines) for s in streams.values()), time.monotonic() + PATIENCE
+    while time.monotonic() < until and agent.poll() is None:
+        try:
+            if status(os.path.join(work, "kept"))["stored"] == total:
+                break
+        except OSError:
+            pass
+        time.sleep(0.2)
+    agent.send_signal(signal.SIGTERM)
+    check("the agent ends well", agent.wait(PATIENCE) == 0)
+    for codec in CODECS:
+        folder = os.path.join(work, "export-" + codec)
+        os.makedirs(folder)
+        r = subprocess.run([WEIR, "buffer", "export", "--format", "avro", "--codec", codec, "--out", folder, "--buffer", buffer], capture_output=True, text=True)
+        check(f"export {codec}", r.returncode == 0, r.stderr)
+        for name, stream in streams.items():
+            file = os.path.join(folder, name + ".avro")
+            expected = comparable(stream.expected(line) for line in stream.lines)
+            for reader in (read_fastavro, read_apache):
+                check(f"export {codec} {name}: read by {reader.__name__[5:]}", comparable(reader([file])) == expected)
+    for name in streams: # what another library wrote is imported, and comes out again
+        theirs = os.path.join(work, "theirs-import.avro")
+        with open(theirs, "wb") as f:
+            fastavro.writer(f, fastavro.parse_schema(copy.deepcopy(streams[name].schema)), [streams[name].expected(line) for line in streams[name].lines], codec="deflate")
+        r = subprocess.run([WEIR, "buffer", "import", theirs, "--stream", name, "--buffer", buffer], capture_output=True, text=True)
+        check(f"import {name} by fastavro", r.returncode == 0, r.stderr)
+        count = len(streams[name].lines)
+        back = os.path.join(work, "back.avro")
+        subprocess.run([WEIR, "buffer", "export", "--format", "avro", "--stream", name, "--from-seq", str(count + 1), "--out", back, "--buffer", buffer], capture_output=True)
+        check(f"import {name}: the same", comparable(read_fastavro([back])) == comparable(streams[name].expected(line) for line in streams[name].lines))
+
+
 def main():
     work = tempfile.mkdtemp(prefix="weir-files.")
     streams = {name: data.stream(name) for name in STREAMS}
@@ -135,6 +179,7 @@ def main():
     for codec in CODECS:
         for name, stream in streams.items():
             test_stream(work, codec, name, stream)
+    test_export(work, streams)
     for file in glob.glob(os.path.join(work, "zstandard", "energy", "*", "*.avro"))[:1]:
         with open(file, "rb") as f:
             head = fastavro.reader(io.BytesIO(f.read()))
