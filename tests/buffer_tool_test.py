@@ -5,6 +5,7 @@ import copy
 import glob
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -394,6 +395,47 @@ def arrived(folder, stream):
     return events
 
 
+def on_a_terminal(words, answer=None):
+    """What a person sees on stderr, and how it ends; the answer is typed when something is asked."""
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([weir, *words], stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            more = os.read(ours, 4096)
+        except OSError:
+            break # the other side has ended
+        if not more:
+            break
+        seen += more
+        if answer and b"[y/N]" in seen:
+            os.write(ours, answer)
+            answer = None
+    os.close(ours)
+    return p.wait(60), seen.decode()
+
+
+def test_on_a_terminal():
+    agent = Agent(site("person")).start()
+    t = Tool(agent.buffer)
+    fill(agent, 9000)
+    words = ["buffer", "drop", "--stream", "measured", "--to-seq", "5", "--buffer", agent.buffer]
+    for life in ("running", "stopped"):
+        for answer in (b"n\n", b"\n", b"\x04"):
+            code, seen = on_a_terminal(words, answer)
+            check(f"no is no ({life}, {answer})", code == 1 and "5 events would be dropped for good" in seen and "nothing was changed" in seen, f"{code} {seen}")
+        agent.stop() if life == "running" else None
+    check("nothing was dropped", t.stream("measured")["dropped"] == 0)
+    code, seen = on_a_terminal(words, b"y\n")
+    check("yes is yes", code == 0 and t.stream("measured")["dropped"] == 5, f"{code} {seen}")
+    code, seen = on_a_terminal([*words, "--yes"])
+    check("--yes: nothing is asked", code == 0 and "[y/N]" not in seen, f"{code} {seen}")
+    code, seen = on_a_terminal(["buffer", "export", "--format", "ndjson", "--stream", "measured", "--out", path_of("seen.ndjson"), "--buffer", agent.buffer])
+    check("long work shows how far it is", code == 0 and " events, " in seen and "%" in seen and seen.endswith("9000 events were exported\r\n"), repr(seen[-300:]))
+    check("and not where nobody looks", "%" not in t.run("export", "--format", "ndjson", "--out", path_of("seen.ndjson")).stderr)
+
+
 def delivered(folder):
     return [e["n"] for e in arrived(folder, "measured")]
 
@@ -576,6 +618,7 @@ test_files_that_do_not_fit()
 test_killed_midway()
 test_drop()
 test_dropped_while_it_is_sent()
+test_on_a_terminal()
 test_replay()
 test_damage()
 test_encrypted()
