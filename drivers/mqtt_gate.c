@@ -26,6 +26,7 @@ static void gate_forget(struct mqtt_gate *gate)
     gate->to_broker.size = 0;
     gate->to_broker.overflow = false;
     gate->to_broker_at = 0;
+    gate->is_passing = false;
     gate->first = gate->end = gate->next_arrival = gate->next_ack = 0;
     gate->forwarded_count = gate->forwarded_size = gate->held = 0;
     gate->keepalive_s = gate->options.keepalive_s;
@@ -193,7 +194,7 @@ static void gate_tick(struct timer *timer)
         why_set(&why, "nothing came from the broker for %u s", (unsigned)(silence_ms / 1000));
         gate_drop(gate, &why);
     } else if (gate->is_connected && keepalive_ms && gate->to_broker.size == 0 &&
-               now_ms + wait_ms - gate->sent_ms >= keepalive_ms * 3 / 4) {
+               !gate->is_passing && now_ms + wait_ms - gate->sent_ms >= keepalive_ms * 3 / 4) {
         gate_put_up(gate, MQTT_PINGREQ);
         gate_flush_up(gate);
     }
@@ -345,7 +346,7 @@ void mqtt_gate_close(struct mqtt_gate *gate)
     if (!gate) {
         return;
     }
-    if (gate->is_connected && gate->to_broker_at == gate->to_broker.size) {
+    if (gate->is_connected && gate->to_broker_at == gate->to_broker.size && !gate->is_passing) {
         gate_put_up(gate, MQTT_DISCONNECT);
         gate_flush_up(gate);
     }

@@ -208,7 +208,7 @@ static bool gate_push_rest(struct mqtt_gate *gate)
     }
     gate->rest.data += taken;
     gate->rest.size -= taken;
-    return gate->rest.size == 0;
+    return gate->rest.size == 0 && gate_push_pong(gate);
 }
 
 /* More of the broker's bytes into `input`. False: there is nothing now. */

@@ -70,6 +70,7 @@ struct mqtt_gate {
     struct mqtt_scan up;
     struct out to_broker;
     size_t to_broker_at; /* bytes of it that the socket has taken */
+    bool is_passing;     /* a packet of the library's is half in it: nothing of ours goes between */
 
     /* the messages of this connection, as positions in the ring */
     struct gate_message ring[GATE_RING];

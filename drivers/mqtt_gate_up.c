@@ -51,8 +51,8 @@ void gate_release(struct mqtt_gate *gate)
     while (gate->first < gate->end && is_due(gate, gate_at(gate, gate->first))) {
         const struct gate_message *m = gate_at(gate, gate->first);
         if (m->qos) {
-            if (gate->to_broker.size_max - gate->to_broker.size < 4) {
-                break; /* the broker takes nothing: later */
+            if (gate->is_passing || gate->to_broker.size_max - gate->to_broker.size < 4) {
+                break; /* within a packet of the library's, or the broker takes nothing: later */
             }
             out_put_u16_be(&gate->to_broker, MQTT_PUBACK << 12 | 2);
             out_put_u16_be(&gate->to_broker, m->id);
@@ -117,8 +117,10 @@ static void gate_take_up(struct mqtt_gate *gate, const struct mqtt_piece *piece)
         gate_drop_for(gate, "the MQTT library answered a message of QoS 2, which it was not given");
         return;
     case MQTT_PINGREQ:
-        gate->owes_pong = true;
-        gate_pump_down(gate);
+        if (piece->is_end) {
+            gate->owes_pong = true;
+            gate_pump_down(gate);
+        }
         return;
     case MQTT_CONNECT:
     case MQTT_CONNACK:
@@ -132,8 +134,11 @@ static void gate_take_up(struct mqtt_gate *gate, const struct mqtt_piece *piece)
     case MQTT_DISCONNECT:
     case MQTT_AUTH:
         out_put_slice(&gate->to_broker, piece->bytes);
+        gate->is_passing = !piece->is_end;
         if (gate->to_broker.overflow) {
             gate_drop_for(gate, "the broker takes nothing of what is sent to it");
+        } else if (piece->is_end) {
+            gate_release(gate); /* what became due meanwhile */
         }
         return;
     }
