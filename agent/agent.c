@@ -172,11 +172,8 @@ void agent_stop(struct agent *agent, void (*finished)(void *context), void *cont
               (uint64_t)agent->setup.config->agent.stop_grace_ms + 2 * STOP_STORE_MS);
 }
 
-void agent_close(struct agent *agent)
+static void close_workers(struct agent *agent)
 {
-    if (!agent) {
-        return;
-    }
     agent->stage = AGENT_ENDED; /* what the workers still finish arms no timer */
     timer_release(&agent->stop_timer);
     timer_release(&agent->stop_limit);
@@ -186,6 +183,10 @@ void agent_close(struct agent *agent)
     forward_abandon(agent->forward);
     worker_close(agent->pack_worker);
     worker_close(agent->store_worker);
+}
+
+static void close_parts(struct agent *agent)
+{
     control_close(agent->control);
     events_close(agent->events);
     intake_close(agent->intake);
@@ -208,4 +209,21 @@ void agent_close(struct agent *agent)
     free(agent->forward_uplinks);
     keys_wipe(&agent->keys);
     free(agent);
+}
+
+void agent_close(struct agent *agent)
+{
+    if (agent) {
+        close_workers(agent);
+        close_parts(agent);
+    }
+}
+
+void agent_close_for_another(struct agent *agent, struct carry **ret)
+{
+    close_workers(agent);
+    if (carry_take(ret, agent->buffer)) {
+        log_warn("buffer", "no memory: what was sent while it could not be written is sent again");
+    }
+    close_parts(agent);
 }

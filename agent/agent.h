@@ -9,6 +9,7 @@
 
 struct agent;
 struct buffer;
+struct carry;
 struct worker;
 
 struct agent_setup {
@@ -16,11 +17,16 @@ struct agent_setup {
     const struct config *config; /* lives longer than the agent */
     const char *vfs;             /* SQLite's file system layer; NULL: the system's */
     bool *ret_may_wait;          /* see agent_open(); may be NULL */
+    const struct carry *carry;   /* of the agent before, see agent_close_for_another(); or NULL */
 };
 
 #define AGENT_RETRY_MS 5000 /* after trouble with the disk */
 
-/* Opens what the configuration says and begins to work with the loop's next turns. Needs no
+/* A buffer that can be read but not written, because its file system is read-only, full or failing,
+ * is opened so: what is stored is sent, sources have to wait, and agent_wants_another() says when it
+ * is worth while to open the agent anew.
+ *
+ * Opens what the configuration says and begins to work with the loop's next turns. Needs no
  * network, clock, broker or registry. *why is a sentence with the part's name.
  *
  * On failure *ret_may_wait says whether it may pass without anybody changing the configuration: the
@@ -33,6 +39,12 @@ void agent_stop(struct agent *agent, void (*finished)(void *context), void *cont
 /* After `finished`, or at any time for a hard stop: what is not committed then is told to its
  * sources as lost. NULL is allowed. */
 void agent_close(struct agent *agent);
+
+/* Has the disk of the buffer changed so that another agent should be opened in its place: it can be
+ * written now, or there is another file where the buffer was? Asked from time to time. */
+bool agent_wants_another(const struct agent *agent);
+/* Closes, and hands over what only this one knew; NULL: there is nothing. */
+void agent_close_for_another(struct agent *agent, struct carry **ret);
 
 /* The whole status as one JSON object. */
 void agent_status(struct agent *agent, struct out *json);

@@ -3,11 +3,13 @@
 #define WEIR_AGENT_AGENT_IMPL_H
 
 #include "agent/agent.h"
+#include "agent/carry.h"
 #include "agent/forward.h"
 #include "agent/intake.h"
 #include "agent/keys.h"
 #include "agent/store.h"
 #include "agent/wear_keep.h"
+#include "ports/file.h"
 
 struct avro_schema;
 struct control;
@@ -51,6 +53,10 @@ struct agent {
     size_t schema_count;
     bool schemas_failed; /* no memory for one of them */
     bool opens_buffer;   /* what fails now is the buffer's disk */
+    bool reads_only;     /* the buffer can't be written, */
+    struct why disk_why; /* for this reason */
+    bool place_is_known;
+    struct file_place place; /* where the buffer's file is */
     struct forward_stream *forward_streams;
     struct forward_uplink *forward_uplinks;
     void (*finished)(void *context);

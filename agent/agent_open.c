@@ -19,6 +19,8 @@
 #define LOCKED_TOLD_MS 1000
 #define LOCKED_PAUSE_MS 100
 
+#define ROOM_TO_OPEN (4 * 1024 * 1024) /* the log, and some pages */
+
 /* --- schemas --- */
 
 /* The streams of the configuration, and behind them weir.events. */
@@ -190,6 +192,59 @@ static enum err open_when_free(struct agent *agent, const struct buffer_setup *s
     return e;
 }
 
+static enum err make_folder(const char *path, struct why *why)
+{
+    char folder[4096];
+    (void)snprintf(folder, sizeof folder, "%s", path); /* longer: opening says so */
+    char *slash = strrchr(folder, '/');
+    if (!slash || slash == folder) {
+        return ERR_OK;
+    }
+    *slash = 0;
+    return file_make_folders(folder, why);
+}
+
+static bool is_of_disk(enum err e)
+{
+    return e == ERR_NOSPACE || e == ERR_READONLY || e == ERR_IO;
+}
+
+/* What is there can perhaps be read. Only with what it knows already: every stream and uplink. */
+static bool open_to_read(struct agent *agent, struct buffer_setup *setup)
+{
+    struct why why = {""};
+    bool knows = true;
+    setup->read_only = true;
+    if (buffer_open(&agent->buffer, setup, &why)) {
+        agent->buffer = NULL;
+        return false;
+    }
+    for (size_t i = 0; i < setup->stream_count; i++) {
+        knows = knows && buffer_stream_number(agent->buffer, setup->streams[i].name) > 0;
+    }
+    for (size_t i = 0; i < setup->uplink_count; i++) {
+        knows = knows && buffer_uplink_number(agent->buffer, setup->uplinks[i].name) > 0;
+    }
+    if (!knows) {
+        buffer_close(agent->buffer);
+        agent->buffer = NULL;
+    }
+    return knows;
+}
+
+/* What the agent before this one knew alone. Without it some events are sent again. */
+static enum err take_carry(struct agent *agent, struct why *why)
+{
+    enum err e = agent->setup.carry
+                     ? carry_give(agent->setup.carry, agent->buffer, agent->reads_only, why)
+                     : ERR_OK;
+    if (e && !is_of_disk(e)) {
+        log_warn("buffer", "what was delivered without it is not known to it: %s", why->text);
+        e = ERR_OK;
+    }
+    return e;
+}
+
 static enum err open_buffer(struct agent *agent, struct why *why)
 {
     struct buffer_setup *setup = calloc(1, sizeof *setup);
@@ -200,24 +255,38 @@ static enum err open_buffer(struct agent *agent, struct why *why)
     agent->opens_buffer = true;
     keys_of_config(&agent->keys, agent->setup.config);
     keys_lend(&agent->keys, setup);
-    enum err e = ERR_OK;
-    if (!agent->setup.vfs) {
-        char folder[4096];
-        (void)snprintf(folder, sizeof folder, "%s", setup->path); /* longer: opening says so */
-        char *slash = strrchr(folder, '/');
-        if (slash && slash != folder) {
-            *slash = 0;
-            e = file_make_folders(folder, why);
-        }
-    }
+    enum err e = agent->setup.vfs ? ERR_OK : make_folder(setup->path, why);
     e = e ? e : open_when_free(agent, setup, why);
-    free(setup);
+    if (is_of_disk(e) && open_to_read(agent, setup)) {
+        agent->reads_only = true;
+        agent->disk_why = *why;
+        log_error("buffer", "%s; what is stored is sent, sources have to wait", why->text);
+        e = ERR_OK;
+    }
+    e = e ? e : take_carry(agent, why);
     if (!e) {
-        agent->opens_buffer = false;
+        agent->place_is_known =
+            !agent->setup.vfs && file_place_of(setup->path, &agent->place) == ERR_OK;
         (void)snprintf(agent->identity, sizeof agent->identity, "%s/%08" PRIx32, agent->id,
                        buffer_incarnation(agent->buffer));
+        agent->opens_buffer = false;
     }
+    free(setup);
     return e;
+}
+
+bool agent_wants_another(const struct agent *agent)
+{
+    const char *path = agent->setup.config->buffer.path;
+    struct file_place place;
+    if (!agent->place_is_known || agent->stage != AGENT_RUNS || !store_trouble(agent->store)[0] ||
+        file_place_of(path, &place)) {
+        return false;
+    }
+    if (place.device != agent->place.device || place.number != agent->place.number) {
+        return true;
+    }
+    return agent->reads_only && file_may_write(path, ROOM_TO_OPEN);
 }
 
 static enum err open_store(struct agent *agent)
@@ -227,7 +296,8 @@ static enum err open_store(struct agent *agent)
                                 .buffer = agent->buffer,
                                 .commit_interval_ms =
                                     agent->setup.config->buffer.commit_interval_ms,
-                                .retry_ms = AGENT_RETRY_MS};
+                                .retry_ms = AGENT_RETRY_MS,
+                                .read_only = agent->reads_only ? &agent->disk_why : NULL};
     struct store_handler handler = {.committed = agent_committed, .context = agent};
     enum err e = store_open(&agent->store, &setup);
     return e ? e : store_handler_add(agent->store, &handler);
@@ -390,6 +460,10 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
                            agent->setup.config->buffer.wear_max_per_day, why);
     if (!e && !agent->setup.vfs) {
         e = control_open(&agent->control, loop, agent, agent->setup.config->agent.socket, why);
+        if (e && agent->reads_only) { /* it stands beside the buffer, as a rule */
+            log_warn("weir", "without a control socket: %s", why->text);
+            e = ERR_OK;
+        }
     }
     return e;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/carry.h"
 #include "agent/command.h"
 #include "agent/control.h"
 #include "ports/log.h"
@@ -15,6 +16,7 @@ struct running {
     struct loop *loop;
     const struct config *config;
     struct agent *agent; /* NULL: its disk does not let it open yet */
+    struct carry *carry; /* of the agent before */
     struct timer retry;
     struct why why; /* that was logged last */
     enum err failed;
@@ -58,28 +60,40 @@ static enum err open_agent(struct running *running)
 {
     struct why why = {""};
     bool waits = false;
-    struct agent_setup setup = {
-        .loop = running->loop, .config = running->config, .ret_may_wait = &waits};
+    struct agent_setup setup = {.loop = running->loop,
+                                .config = running->config,
+                                .ret_may_wait = &waits,
+                                .carry = running->carry};
     enum err e = agent_open(&running->agent, &setup, &why);
     if (e && strcmp(why.text, running->why.text) != 0) {
         log_error("weir", "%s%s", why.text[0] ? why.text : err_name(e),
                   waits ? "; tried again every 5 s, until then nothing is taken" : "");
         running->why = why;
     }
-    if (waits) {
-        timer_arm(&running->retry, AGENT_RETRY_MS);
-        return ERR_OK;
-    }
     if (!e) {
         log_info("weir", "running, version %s", WEIR_VERSION);
         memory_running();
+        carry_close(running->carry);
+        running->carry = NULL;
+        running->why.text[0] = '\0';
     }
-    return e;
+    timer_arm(&running->retry, AGENT_RETRY_MS);
+    return waits ? ERR_OK : e;
 }
 
 static void retry_fired(struct timer *timer)
 {
     struct running *running = CONTAINER_OF(timer, struct running, retry);
+    if (running->agent && (running->stopping || !agent_wants_another(running->agent))) {
+        timer_arm(&running->retry, AGENT_RETRY_MS);
+        return;
+    }
+    if (running->agent) {
+        log_info("weir", "the disk of the buffer is another now: the agent is opened anew");
+        carry_close(running->carry);
+        agent_close_for_another(running->agent, &running->carry);
+        running->agent = NULL;
+    }
     running->failed = open_agent(running);
     if (running->failed) {
         loop_stop(running->loop);
@@ -102,6 +116,7 @@ static int run(const struct config *config)
         timer_release(&running.retry);
     }
     agent_close(running.agent);
+    carry_close(running.carry);
     signals_close(signals);
     loop_close(running.loop);
     return e ? (e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED) : EXIT_FINE;

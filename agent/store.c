@@ -391,6 +391,9 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
         return ERR_NOMEM;
     }
     store_take_state(store);
+    if (setup->read_only) {
+        store_keep_begin(store, setup->read_only);
+    }
     store->open = store->memory[0];
     store->spare = store->memory[1];
     batch_clear(store->open, 1, ++store->marks);

@@ -34,7 +34,8 @@ struct store_setup {
     struct worker *worker; /* the store worker */
     struct buffer *buffer;
     int64_t commit_interval_ms;
-    int64_t retry_ms; /* after a failed commit: 5000 */
+    int64_t retry_ms;            /* after a failed commit: 5000 */
+    const struct why *read_only; /* why the buffer is open for reading only; NULL: it is not */
 };
 enum err store_open(struct store **ret, const struct store_setup *setup) MUST_USE;
 void store_close(struct store *store);

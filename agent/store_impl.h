@@ -132,6 +132,8 @@ enum err store_keep_open(struct store *store) MUST_USE;
 void store_keep_close(struct store *store);
 /* Are deliveries kept in memory now, because the disk takes nothing? */
 bool store_keeps(const struct store *store);
+/* As if commits had been failing for long. */
+void store_keep_begin(struct store *store, const struct why *why);
 /* There may be something to keep. */
 void store_keep_soon(struct store *store);
 

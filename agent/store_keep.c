@@ -29,6 +29,15 @@ bool store_keeps(const struct store *store)
            (store->result == ERR_IO || store->result == ERR_READONLY);
 }
 
+void store_keep_begin(struct store *store, const struct why *why)
+{
+    store->failing = true;
+    store->fail_count = KEEP_AFTER;
+    store->result = ERR_READONLY;
+    store->said = ERR_READONLY;
+    store->trouble = *why;
+}
+
 static bool has_deliveries(const struct batch_memory *b)
 {
     return b->write.done_count + b->write.end_count + b->write.parcel_count > 0;

@@ -26,6 +26,7 @@ struct counted_file {
     uint32_t dirty[DIRTY_MAX]; /* block numbers since the last sync */
     size_t dirty_count;
     bool keeps_size;
+    bool reads_only;     /* was to be opened for writing, which the file system refused */
     sqlite3_file *below; /* behind this struct */
 };
 
@@ -111,8 +112,11 @@ static int count_sync(sqlite3_file *file, int flags)
     return keep_reason(counted(file)->owner, under(file)->pMethods->xSync(under(file), flags));
 }
 
+/* The system gives no write lock on a file that is open for reading; where nobody can write, none is
+ * needed. */
 static int count_lock(sqlite3_file *file, int level)
 {
+    level = counted(file)->reads_only && level > SQLITE_LOCK_SHARED ? SQLITE_LOCK_SHARED : level;
     errno = 0;
     return keep_reason(counted(file)->owner, under(file)->pMethods->xLock(under(file), level));
 }
@@ -181,6 +185,7 @@ static int count_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) && ret_flags &&
         (*ret_flags & SQLITE_OPEN_READONLY)) {
         c->owner->last_errno = errno; /* of the first try, for writing */
+        c->reads_only = true;
     }
     return code;
 }

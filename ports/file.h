@@ -22,6 +22,14 @@ enum err file_replace(const char *path, struct slice content, mode_t mode,
 enum err file_make_folders(const char *path, struct why *why) MUST_USE;
 /* fsync of the folder that holds `path`. */
 enum err file_sync_folder(const char *path, struct why *why) MUST_USE;
+/* Which file a path leads to: another device or number is another file, as after a new mount. */
+struct file_place {
+    uint64_t device;
+    uint64_t number;
+};
+enum err file_place_of(const char *path, struct file_place *ret) MUST_USE;
+/* Can the file be written, and does its file system have so many bytes left? Looks only. */
+bool file_may_write(const char *path, uint64_t room);
 /* All bytes at the current position, or an error. */
 enum err file_write_all(int fd, struct slice data) MUST_USE;
 

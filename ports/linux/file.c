@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define FILE_TEMPORARY_SUFFIX ".new"
 
@@ -240,4 +241,21 @@ enum err file_make_folders(const char *path, struct why *why)
         return ERR_CONFIG;
     }
     return ERR_OK;
+}
+
+enum err file_place_of(const char *path, struct file_place *ret)
+{
+    struct stat s;
+    if (stat(path, &s) != 0) {
+        return err_of_errno(errno);
+    }
+    *ret = (struct file_place){(uint64_t)s.st_dev, (uint64_t)s.st_ino};
+    return ERR_OK;
+}
+
+bool file_may_write(const char *path, uint64_t room)
+{
+    struct statvfs s;
+    return access(path, W_OK) == 0 && statvfs(path, &s) == 0 && !(s.f_flag & ST_RDONLY) &&
+           (uint64_t)s.f_bavail * s.f_frsize >= room;
 }

@@ -18,10 +18,14 @@ usage() { sed -n '2,12{s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 verb=$1 dir=$2
 
 mount_it() {
-  local options=loop
-  [ "$(cat "$dir/kind")" = ext4 ] && options=loop,errors=remount-ro,commit=60
-  [ "$(cat "$dir/kind")" = xfs ] && options=loop,nouuid     # the dead one may still be there
-  mount -o "$options" "$dir/image" "$dir/disk"
+  local options=noatime
+  [ "$(cat "$dir/kind")" = ext4 ] && options=noatime,errors=remount-ro,commit=60
+  [ "$(cat "$dir/kind")" = xfs ] && options=noatime,nouuid     # the dead one may still be there
+  # A loop device of its own, which goes with its mount: `mount -o loop` would take the one of a dead mount that is still open.
+  local device
+  device=$(losetup -f --show "$dir/image")
+  mount -o "$options" "$device" "$dir/disk" || { losetup -d "$device"; return 1; }
+  losetup -d "$device"
 }
 
 # The last block: large pieces first, then single bytes.

@@ -39,6 +39,7 @@ struct crash_file {
     int persist_wal;
     bool delete_on_close;
     bool is_log; /* a journal or WAL */
+    bool reads_only;
 };
 
 static struct crash_file *file_of(sqlite3_file *file)
@@ -253,6 +254,10 @@ static int crash_lock(sqlite3_file *file, int level)
     if (begin(f->vfs, CRASH_OP_LOCK) == FAIL) {
         return SQLITE_IOERR_LOCK;
     }
+    if (f->reads_only && level > SQLITE_LOCK_SHARED) {
+        errno = EBADF; /* Linux gives no write lock on what is open for reading */
+        return SQLITE_IOERR_LOCK;
+    }
     int others = lock_of_others(f);
     bool busy = level == SQLITE_LOCK_SHARED     ? others >= SQLITE_LOCK_PENDING
                 : level == SQLITE_LOCK_RESERVED ? others >= SQLITE_LOCK_RESERVED
@@ -367,6 +372,7 @@ static int crash_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     f->vfs = v;
     f->file = found;
     f->life = v->life;
+    f->reads_only = (flags & SQLITE_OPEN_READONLY) != 0;
     f->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
     f->base.pMethods = &crash_methods;
     if (ret_flags) {
