@@ -337,7 +337,7 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
 
 /* --- lives --- */
 
-static void ledger_note_unsaved(struct ledger *ledger)
+void ledger_unsaved_is_lost(struct ledger *ledger)
 {
     ledger->unsaved++;
     for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
@@ -347,13 +347,18 @@ static void ledger_note_unsaved(struct ledger *ledger)
     }
 }
 
+void ledger_note_carried(struct ledger *ledger, const struct buffer *buffer)
+{
+    ledger->noted_commit = buffer->state->commit - buffer->unsaved;
+    ledger->noted_size = 0;
+}
+
 void ledger_note(struct ledger *ledger, const struct buffer *buffer)
 {
     struct out state = out_over(ledger->noted, STATE_SIZE_MAX);
     if (buffer->unsaved > 0) { /* what the disk has is older */
-        ledger->noted_commit = buffer->state->commit - buffer->unsaved;
-        ledger->noted_size = 0;
-        ledger_note_unsaved(ledger);
+        ledger_note_carried(ledger, buffer);
+        ledger_unsaved_is_lost(ledger);
         return;
     }
     state_encode(buffer->state, &state);

@@ -99,6 +99,10 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
 
 /* A life ends: its last commit has to be found again. */
 void ledger_note(struct ledger *ledger, const struct buffer *buffer);
+/* The same, and what is in memory only is handed to the next one. */
+void ledger_note_carried(struct ledger *ledger, const struct buffer *buffer);
+/* What was on record in memory only is gone with its process: it may arrive again. */
+void ledger_unsaved_is_lost(struct ledger *ledger);
 /* A life has begun: what was acknowledged is there, what is not there is forgotten. */
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
 /* Is nothing owed to anybody? */

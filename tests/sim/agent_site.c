@@ -50,6 +50,8 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "read_only",
                                                     "disk_filled",
                                                     "unsaved",
+                                                    "read_from_start",
+                                                    "renewed",
                                                     "files",
                                                     "backpressure",
                                                     "resume",
@@ -83,9 +85,18 @@ static void site_look(struct site *site)
     SIM_EXPECT(counts.size <= (uint64_t)site->config->buffer.size_max);
 }
 
+/* It was opened for reading only, and the disk is well again. */
+static bool wants_another(const struct site *site)
+{
+    return site->agent->reads_only && site->disk_back_us == 0;
+}
+
 static bool life_is_over(void *context)
 {
     struct site *site = context;
+    if (wants_another(site)) {
+        return true;
+    }
     if (crash_vfs_is_frozen(site->disk)) {
         return true;
     }
@@ -109,6 +120,9 @@ static bool is_delivered(void *context)
 {
     struct site *site = context;
     site_look(site);
+    if (wants_another(site)) {
+        return true;
+    }
     if (site->made < site->profile.event_count) {
         return false;
     }
@@ -129,12 +143,22 @@ static bool is_stopped(void *context)
 
 /* --- a life --- */
 
+static void carry_lose(struct site *site)
+{
+    if (site->carry) {
+        ledger_unsaved_is_lost(&site->ledger);
+        carry_close(site->carry);
+        site->carry = NULL;
+    }
+}
+
 static bool life_open(struct site *site)
 {
     struct why why = {""};
     enum err e = loop_open(&site->loop);
     SIM_EXPECT(!e);
-    struct agent_setup setup = {.loop = site->loop, .config = site->config, .vfs = "site"};
+    struct agent_setup setup = {
+        .loop = site->loop, .config = site->config, .vfs = "site", .carry = site->carry};
     site->agent = NULL;
     e = agent_open(&site->agent, &setup, &why);
     bool is_cut = crash_vfs_is_frozen(site->disk);
@@ -153,15 +177,29 @@ static bool life_open(struct site *site)
         if (is_cut) {
             (void)crash_vfs_crash(site->disk, CRASH_ANY, sim_random());
             site->disk_back_us = 0;
+            carry_lose(site);
         }
         return false;
     }
     crash_vfs_freeze_after(site->disk, 0);
+    site->happened[HAPPENS_READ_FROM_START] += site->agent->reads_only;
     ledger_recovered(&site->ledger, site->agent->buffer);
     for (unsigned i = 0; i < SOURCE_COUNT; i++) {
         source_recovered(&site->sources[i], site->agent->buffer);
     }
     return true;
+}
+
+static void life_open_until(struct site *site)
+{
+    for (unsigned i = 0; !life_open(site); i++) {
+        SIM_EXPECT(i < START_TRIES_MAX);
+        sim_life_end();
+        sim_run_for(1 + sim_below(5000));
+        sim_life_begin(false);
+    }
+    carry_close(site->carry);
+    site->carry = NULL;
 }
 
 static void life_begin(struct site *site, bool reboot)
@@ -178,15 +216,13 @@ static void life_begin(struct site *site, bool reboot)
     if (sim_below(8) == 0) {
         crash_vfs_freeze_after(site->disk, 1 + sim_below(120)); /* the power goes again */
     }
-    for (unsigned i = 0; !life_open(site); i++) {
-        SIM_EXPECT(i < START_TRIES_MAX);
-        sim_life_end();
-        sim_run_for(1 + sim_below(5000));
-        sim_life_begin(false);
+    if (site->profile.disk_fails && site->disk_back_us == 0 && sim_below(5) == 0) {
+        weather_disk_taken(site);
     }
+    life_open_until(site);
 }
 
-static void life_close(struct site *site)
+static void counters_take(struct site *site)
 {
     doubts_count(site);
     for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
@@ -196,6 +232,11 @@ static void life_close(struct site *site)
         site->happened[HAPPENS_HALVED] += host->halved;
         site->happened[HAPPENS_DUPLICATE_KNOWN] += host->duplicates;
     }
+}
+
+static void life_close(struct site *site)
+{
+    counters_take(site);
     ledger_note(&site->ledger, site->agent->buffer);
     agent_close(site->agent);
     site->agent = NULL;
@@ -248,6 +289,36 @@ static void freeze(void *context)
     crash_vfs_freeze(site->disk);
 }
 
+static void site_say(struct site *site);
+
+/* The next agent of the same process, which is told what this one alone knows. */
+static void life_renew(struct site *site)
+{
+    SIM_EXPECT(!site->carry);
+    counters_take(site);
+    ledger_note_carried(&site->ledger, site->agent->buffer);
+    agent_close_for_another(site->agent, &site->carry);
+    site->agent = NULL;
+    loop_close(site->loop);
+    sim_life_end();
+    sim_life_begin(false);
+    life_open_until(site);
+    site->happened[HAPPENS_RENEWED]++;
+}
+
+static void run_until(struct site *site, bool (*is_over)(void *context), uint64_t ms_max)
+{
+    bool over = sim_run_until(is_over, site, ms_max);
+    while (over && !crash_vfs_is_frozen(site->disk) && wants_another(site)) {
+        life_renew(site);
+        over = sim_run_until(is_over, site, ms_max);
+    }
+    if (!over) {
+        site_say(site);
+    }
+    SIM_EXPECT(over);
+}
+
 /* One life and the pause after it. True: the machine starts anew. */
 static bool life_run(struct site *site)
 {
@@ -256,8 +327,7 @@ static bool life_run(struct site *site)
         site->freeze_us = sim_now_us() + sim_below(site->life_end_us - sim_now_us());
     }
     site->aim = (enum site_aim)sim_below(3);
-    bool over = sim_run_until(life_is_over, site, 10 * HOUR_US / 1000);
-    SIM_EXPECT(over);
+    run_until(site, life_is_over, 10 * HOUR_US / 1000);
     if (sim_below(3) == 0 && !crash_vfs_is_frozen(site->disk)) {
         life_stop(site, true, power);
         if (power) {
@@ -398,15 +468,10 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
     site->life_end_us = site->profile.duration_us;
     while (sim_now_us() < site->life_end_us) {
         site->steps_left = -1;
-        bool over = sim_run_until(life_is_over, site, 10 * HOUR_US / 1000);
-        SIM_EXPECT(over);
+        run_until(site, life_is_over, 10 * HOUR_US / 1000);
     }
     weather_end(site);
-    bool delivered = sim_run_until(is_delivered, site, DRAIN_MS_MAX);
-    if (!delivered) {
-        site_say(site);
-    }
-    SIM_EXPECT(delivered);
+    run_until(site, is_delivered, DRAIN_MS_MAX);
     if (site->profile.files) {
         files_take(site);
     }

@@ -50,6 +50,8 @@ enum happening {
     HAPPENS_READ_ONLY,
     HAPPENS_DISK_FILLED,
     HAPPENS_UNSAVED,
+    HAPPENS_READ_FROM_START,
+    HAPPENS_RENEWED,
     /* events */
     HAPPENS_FILES,
     HAPPENS_BACKPRESSURE,
@@ -111,6 +113,7 @@ struct site {
     struct config *config;
     struct loop *loop; /* of the life */
     struct agent *agent;
+    struct carry *carry; /* for the next agent of the same process */
     struct timer weather, makes;
     bool is_calm;        /* the weather is over */
     bool brokers_refuse; /* poisoned events */
@@ -142,6 +145,8 @@ void weather_close(struct site *site);
 void weather_end(struct site *site);
 /* The machine has started: its clock is what it is. */
 void weather_boot(struct site *site);
+/* The file system is mounted read-only, or files of others fill the disk; for a while. */
+void weather_disk_taken(struct site *site);
 
 /* agent_clusters.c */
 void clusters_open(struct site *site);

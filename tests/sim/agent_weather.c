@@ -82,8 +82,7 @@ static void link_mend(void)
 
 /* --- the disk --- */
 
-/* The file system below is mounted read-only, or files of others fill it. */
-static void disk_is_taken(struct site *site)
+void weather_disk_taken(struct site *site)
 {
     struct crash_counts counts;
     bool is_filled = sim_below(2);
@@ -101,7 +100,7 @@ static void disk_is_taken(struct site *site)
 static void disk_fail(struct site *site)
 {
     if (sim_below(3) == 0) {
-        disk_is_taken(site);
+        weather_disk_taken(site);
         return;
     }
     static const enum crash_op ops[] = {CRASH_OP_WRITE, CRASH_OP_SYNC,  CRASH_OP_EVERY,
