@@ -71,6 +71,7 @@ static void test_random_lives(void **state)
     unsigned openings = 0;
     for (uint64_t seed = 1; seed <= count; seed++) {
         world_reset(w, seed);
+        w->orders = true;
         check(w, seed, world_buffer_open(w) ? "it can't be opened" : NULL);
         while (world_has_room(w)) {
             if (world_below(w, 100) == 0) {

@@ -183,6 +183,7 @@ static void begin(struct world *w, uint64_t seed)
     world_reset(w, seed);
     assert_int_equal(world_buffer_open(w), ERR_OK);
     w->drains = false;
+    w->orders = false;
     while (seed % 2 && dropped(w) == 0) {
         const char *wrong = commit_once(w, false);
         if (wrong) {
@@ -190,6 +191,7 @@ static void begin(struct world *w, uint64_t seed)
         }
     }
     w->drains = seed % 4 > 1;
+    w->orders = seed % 3 == 1;
 }
 
 /* Cuts in lives of random commits, each from a fresh disk after a hundred; ends at the first loss

@@ -360,6 +360,84 @@ static void make_rare(struct world *w)
     }
 }
 
+static bool parcel_holds(const struct model *m, uint16_t uplink, uint16_t stream, uint64_t sequence)
+{
+    const struct model_parcel *p = &m->parcels[uplink][stream];
+    return p->open && p->range.first <= sequence && sequence <= p->range.last;
+}
+
+/* The end of what an uplink is owed first, but for what is being sent. */
+static void make_drop(struct world *w, uint16_t uplink, uint16_t stream)
+{
+    struct model *m = w->maybe;
+    struct range owed = lowest_owed(m, uplink, stream);
+    uint64_t count = 1 + world_below(w, 30);
+    if (owed.last < owed.first) {
+        return;
+    }
+    owed.first = owed.last - owed.first >= count ? owed.last - count + 1 : owed.first;
+    w->step->order = (struct buffer_order){
+        .kind = ORDER_DROP, .uplink = uplink, .stream = stream, .range = owed};
+    for (uint64_t i = owed.first; i <= owed.last; i++) {
+        if (!parcel_holds(m, uplink, stream, i)) {
+            clear_owed(m, uplink, stream, (struct range){i, i});
+            m->dropped[stream]++;
+            w->step->ordered++;
+        }
+    }
+    w->step->write.order_count = 1;
+}
+
+static unsigned owed_runs(const struct model *m, uint16_t uplink, uint16_t stream)
+{
+    unsigned runs = 0;
+    bool was = false;
+    for (uint64_t i = m->low[stream]; i < m->next[stream]; i++) {
+        bool is = m->owed[stream][i] >> (uplink - 1) & 1;
+        runs += is && !was;
+        was = is;
+    }
+    return runs;
+}
+
+/* The first of what the other uplink is owed: it is there. Few ranges, so that none grow together.
+ */
+static void make_again(struct world *w, uint16_t uplink, uint16_t stream)
+{
+    struct model *m = w->maybe;
+    struct range there = lowest_owed(m, (uint16_t)(3 - uplink), stream);
+    if (there.last < there.first || owed_runs(m, uplink, stream) > 4) {
+        return;
+    }
+    uint64_t last = there.first + world_below(w, 40);
+    there.last = last < there.last ? last : there.last;
+    w->step->order = (struct buffer_order){
+        .kind = ORDER_AGAIN, .uplink = uplink, .stream = stream, .range = there};
+    for (uint64_t i = there.first; i <= there.last; i++) {
+        w->step->ordered += !(m->owed[stream][i] >> (uplink - 1) & 1);
+        m->owed[stream][i] |= (uint8_t)(1u << (uplink - 1));
+    }
+    w->step->write.order_count = 1;
+}
+
+static void make_order(struct world *w)
+{
+    uint16_t uplink = (uint16_t)(1 + world_below(w, WORLD_UPLINKS));
+    uint16_t stream = (uint16_t)(1 + world_below(w, WORLD_STREAMS));
+    w->step->ordered = 0;
+    w->step->order_pointer = &w->step->order;
+    w->step->write.orders = &w->step->order_pointer;
+    if (!w->orders || w->quiet || world_below(w, 10) ||
+        !(stream_setup(w, stream)->uplinks >> (uplink - 1) & 1)) {
+        return;
+    }
+    if (world_below(w, 3)) {
+        make_drop(w, uplink, stream);
+    } else if (stream_setup(w, stream)->uplinks == 3) {
+        make_again(w, uplink, stream);
+    }
+}
+
 static void make_deliveries(struct world *w)
 {
     for (uint16_t u = 1; u <= WORLD_UPLINKS; u++) {
@@ -406,6 +484,7 @@ static void make_step(struct world *w)
     }
     make_deliveries(w);
     make_rare(w);
+    make_order(w);
 }
 
 bool world_has_room(const struct world *w)
@@ -433,6 +512,11 @@ enum err world_retry(struct world *w)
     enum err e = buffer_commit(w->buffer, &w->step->write, &w->changes, &w->why);
     if (!e) {
         adopt(w);
+    }
+    if (!e && w->step->write.order_count && w->step->order.count != w->step->ordered) {
+        why_set(&w->why, "an order came to %llu events, not %llu",
+                (unsigned long long)w->step->order.count, (unsigned long long)w->step->ordered);
+        e = ERR_REJECTED;
     }
     return e;
 }

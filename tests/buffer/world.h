@@ -61,6 +61,9 @@ struct step {
     struct aside aside;
     struct boot_offset boot;
     struct remote_id remote;
+    struct buffer_order order;
+    struct buffer_order *order_pointer;
+    uint64_t ordered; /* how many events it has to come to */
 };
 
 struct world {
@@ -77,6 +80,7 @@ struct world {
     struct model *maybe;           /* with the commit under way */
     bool under_way;
     bool drains;        /* deliveries keep up, else the buffer fills */
+    bool orders;        /* a person drops events, or wants some again; not with world_keep() */
     bool quiet;         /* no events */
     size_t datum_extra; /* bytes that every datum is longer by; constant between resets */
     bool encrypts; /* by the seed: there is a key, and what is new is mostly encrypted with it */
