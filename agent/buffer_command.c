@@ -181,8 +181,8 @@ static const struct {
 } values[] = {
     {"--buffer", 0, set_buffer, "a path"},
     {"--socket", 0, set_socket, "a path"},
-    {"--key-file", 0, set_key, "a file"},
-    {"--old-key-file", 0, set_old_key, "a file"},
+    {"--key", 0, set_key, "a file"},
+    {"--old-key", 0, set_old_key, "a file"},
     {"--stream", TAKES_STREAM, set_stream, "the name of a stream"},
     {"--uplink", TAKES_UPLINK, set_uplink, "the name of an uplink"},
     {"--from-seq", TAKES_FILTER, set_first, "a sequence, from 1"},

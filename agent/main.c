@@ -18,37 +18,26 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "stats    the file: size, log, pages, rows, compression, tail, gaps, drops\n" \
     "verify   reads everything and compares checksums, with the agent stopped every page too;\n" \
     "         exit code 1, and the place of each, when something is damaged\n" \
-    "export   --format avro|ndjson [--out FILE|FOLDER|-] [--codec deflate|null|zstandard] " \
-    "[--stream S] FILTERS\n" \
-    "         avro: a container file for each stream and schema, into a folder that exists; or " \
-    "of " \
-    "one stream\n" \
-    "import   FILE [--stream S] [--plain] [--again]: what export wrote, another container, or " \
-    "lines " \
-    "of JSON\n" \
-    "         (Avro's JSON encoding; --plain: as payloads are mapped), as new events. First all " \
-    "of " \
-    "it is looked\n" \
-    "         at: of a file that does not fit nothing is taken. A file goes in once; --again " \
-    "takes it " \
-    "once more;\n" \
-    "         an import that was interrupted goes on where it stood\n" \
-    "replay   --uplink U [--stream S] FILTERS: what is still stored is owed to this uplink " \
-    "(again); " \
-    "what it\n" \
-    "         has delivered before arrives twice. Asks, or needs --yes\n" \
-    "drop     [--uplink U] [--stream S] FILTERS: is no longer owed, to this uplink or to all; " \
-    "counted, and\n" \
-    "         reported as a gap. What is being sent stays. Asks, or needs --yes\n" \
-    "wear     what was written to the flash, and what other intervals would cost\n" \
-    "compact  gives free pages back to the file system; only with the agent stopped\n\n" \
-    "FILTERS: --from-seq N, --to-seq N: sequences; --since TIME, --until TIME: the events' " \
-    "times, as " \
-    "2026-03-01 or\n2026-03-01T12:00:00Z, both ends included. --json where data is printed.\n" \
-    "--key-file FILE, --old-key-file FILE: of a buffer that is encrypted, with the agent " \
-    "stopped.\n" \
-    "export, import, replay and drop on a running agent are for root and for the agent's own " \
-    "user."
+    "export   --format avro|ndjson [--out FILE|FOLDER|-] [--codec deflate|null|zstandard]\n" \
+    "         [--stream S] FILTERS. avro: a container for each stream and schema, into a\n" \
+    "         folder that exists; or of one stream\n" \
+    "import   FILE [--stream S] [--plain] [--again]: what export wrote, another container, or\n" \
+    "         lines of JSON (Avro's encoding; --plain: as payloads are mapped), as new events.\n" \
+    "         All of it is looked at first: of a file that does not fit nothing is taken. A\n" \
+    "         file goes in once; --again takes it once more; an import that was interrupted\n" \
+    "         goes on where it stood\n" \
+    "replay   --uplink U [--stream S] FILTERS: what is still stored is owed to this uplink\n" \
+    "         (again); what it has delivered before arrives twice. Asks, or needs --yes\n" \
+    "drop     [--uplink U] [--stream S] FILTERS: is no longer owed, to this uplink or to all;\n" \
+    "         counted, and reported as a gap. What is being sent stays. Asks, or needs --yes\n" \
+    "compact  gives free pages back to the file system; only with the agent stopped\n" \
+    "rekey    writes everything anew under another key; only with the agent stopped\n" \
+    "wear     what was written to the flash, and what other intervals would cost\n\n" \
+    "FILTERS: --from-seq N, --to-seq N: sequences; --since TIME, --until TIME: the times of\n" \
+    "the events, as 2026-03-01 or 2026-03-01T12:00:00Z; both ends are included.\n" \
+    "--json where data is printed. --key FILE, --old-key FILE: of a buffer that is\n" \
+    "encrypted, with the agent stopped. export, import, replay and drop on a running agent\n" \
+    "are for root and for the agent's own user."
 
 static int version_command(int argc, char **argv)
 {
