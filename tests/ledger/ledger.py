@@ -7,7 +7,6 @@ planted mistakes: each one, or those named, has to be caught by kills at the mom
 when something is wrong."""
 import argparse
 import collections
-import itertools
 import os
 import random
 import shutil
@@ -221,7 +220,7 @@ def main():
     parser.add_argument("--weir", required=True)
     parser.add_argument("--dir")
     parser.add_argument("--kafka", nargs="+", default=["4.4.0"], help="releases, one run after the other")
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1], help="so many, and the last release likewise on the others")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--faults", nargs="+", metavar="PROGRAM", help="a program with planted mistakes, and which; default: all")
@@ -233,7 +232,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ledger: ended from outside"))
     print(f"ledger seed={options.seed}", flush=True)
     options.dir = work = options.dir or tempfile.mkdtemp(prefix="weir-ledger.")
-    for kafka, nodes in itertools.product(options.kafka, options.nodes):
+    clusters = [(kafka, options.nodes[0]) for kafka in options.kafka] + [(options.kafka[-1], nodes) for nodes in options.nodes[1:]]
+    for kafka, nodes in clusters:
         options.dir = os.path.join(work, f"{kafka}-{nodes}")
         one_cluster(options, kafka, nodes, faults)
         faults = []
