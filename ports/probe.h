@@ -64,6 +64,12 @@ void probe_found(const struct probe_setup *setup, enum probe_level level, const 
  * true. False: it is good for longer, and nothing was told. */
 bool probe_found_end(const struct probe_setup *setup, const char *option, const char *what,
                      int64_t end_s, int64_t now_s);
+/* What a server's answer of now says about this machine's clock. `whose`: "the registry's"; `date_s`:
+ * the time there. */
+void probe_found_clock(const struct probe_setup *setup, const char *option, const char *whose,
+                       int64_t date_s);
+/* No server has said its time. `why`: who can't, or was not asked. */
+void probe_found_no_clock(const struct probe_setup *setup, const char *why);
 /* "192.0.2.1, 2001:db8::1": what a name stands for. */
 void probe_addresses(const struct name_query *query, char ret[PROBE_ADDRESSES_SIZE_MAX]);
 /* "7 d", "36 h", "90 s": about so long. */

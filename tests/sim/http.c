@@ -148,7 +148,8 @@ static void call_done_fire(struct timer *timer)
         answer.status = call->reply.status;
         answer.body = call->reply.body;
         answer.retry_after_ms = call->reply.retry_after_ms;
-        answer.date_s = clock_wall_us() / 1000000;
+        int64_t date_s = clock_wall_us() / 1000000 + call->reply.ahead_s;
+        answer.date_s = call->reply.has_no_date ? 0 : date_s;
         answer.wire_received = call->reply.body.size + OVERHEAD;
     }
     sim_trace("http %s: %s %ld", request->url, err_name(answer.e), answer.status);

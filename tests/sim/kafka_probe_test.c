@@ -18,6 +18,7 @@
 #define OPERATION_WRITE 16
 #define LIMIT_MS 45000 /* what the command allows */
 #define REGISTRY "http://registry"
+#define TOKENS "https://tokens/get"
 
 struct asked {
     struct scene *scene;
@@ -115,6 +116,15 @@ static size_t count_of(const struct asked *a, enum probe_level level)
     size_t count = 0;
     for (size_t i = 0; i < a->count; i++) {
         count += a->findings[i].level == level;
+    }
+    return count;
+}
+
+static size_t count_about(const struct asked *a, const char *what)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        count += strcmp(a->findings[i].what, what) == 0;
     }
     return count;
 }
@@ -373,6 +383,8 @@ static void given_up_at_any_time(void **state)
 struct registry_double {
     const char *lookup, *compatible; /* "404 {...}" */
     unsigned lookups, others;
+    int64_t ahead_s; /* its clock */
+    bool has_no_date;
 };
 
 static void registry_answers(void *context, const struct http_request *request,
@@ -388,6 +400,8 @@ static void registry_answers(void *context, const struct http_request *request,
     const char *answer = is_lookup ? r->lookup : r->compatible;
     ret->status = strtol(answer, NULL, 10);
     ret->body = slice_of_text(answer + 4);
+    ret->ahead_s = r->ahead_s;
+    ret->has_no_date = r->has_no_date;
 }
 
 static void ask_registry(struct asked *a, struct registry_double *r, const char *lookup,
@@ -465,6 +479,104 @@ static void registries_that_are_none(void **state)
     asked_end(a);
 }
 
+/* By the registry's time; brokers don't tell theirs. */
+static void clocks(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ahead_s;
+        enum probe_level level;
+        const char *text;
+    } rows[] = {
+        {60, PROBE_OK, "it agrees with the registry's"},
+        {-60, PROBE_OK, "it agrees with the registry's"},
+        {90, PROBE_WARNING, "it is 90 s behind the registry's: set it (NTP)"},
+        {-90, PROBE_WARNING, "it is 90 s ahead of the registry's: set it (NTP)"},
+        {3600, PROBE_WARNING, "it is 3600 s behind"},
+        {7200, PROBE_ERROR, "it is 7200 s behind the registry's: set it (NTP)"},
+        {-7200, PROBE_ERROR, "it is 7200 s ahead of the registry's: set it (NTP)"},
+    };
+    struct asked *a = asked_begin(NULL);
+    struct registry_double r = {.lookup = "200 {\"subject\":\"s\",\"id\":7}"};
+    a->scene->host.options.registry =
+        (struct registry_options){.is_set = true, .url = REGISTRY, .may_register = true};
+    net_http(REGISTRY, registry_answers, &r);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        r.ahead_s = rows[i].ahead_s;
+        ask(a);
+        expect_counts(a, rows[i].level == PROBE_WARNING, rows[i].level == PROBE_ERROR);
+        expect(a, rows[i].level, "registry.url", "clock", rows[i].text);
+        assert_int_equal(count_about(a, "clock"), 1);
+    }
+    net_http(REGISTRY, NULL, NULL);
+    asked_end(a);
+}
+
+/* One line says so, and what to do where nothing else keeps the clock. */
+static void clocks_that_nobody_can_tell(void **state)
+{
+    (void)state;
+    enum { NO_REGISTRY, NO_ANSWER, NO_DATE, CASE_COUNT };
+    for (unsigned i = 0; i < CASE_COUNT; i++) {
+        struct asked *a = asked_begin(NULL);
+        struct registry_double r = {.lookup = "200 {\"subject\":\"s\",\"id\":7}",
+                                    .has_no_date = true};
+        a->scene->host.options.registry =
+            (struct registry_options){.is_set = i != NO_REGISTRY, .url = REGISTRY};
+        net_http(REGISTRY, i == NO_DATE ? registry_answers : NULL, &r);
+        ask(a);
+        expect_counts(a, 0, i == NO_ANSWER);
+        expect(a, PROBE_OK, "", "clock", "can't be told: brokers don't say theirs");
+        assert_int_equal(count_about(a, "clock"), 1);
+        sim_wall_synchronised_set(false);
+        ask(a);
+        expect_counts(a, 1, i == NO_ANSWER);
+        expect(a, PROBE_WARNING, "", "clock", i == NO_REGISTRY ? "no registry is set" : "nor did");
+        expect(a, PROBE_WARNING, "", "clock", "set up NTP, or compare `date -u` here and there");
+        assert_int_equal(count_about(a, "clock"), 1);
+        sim_wall_synchronised_set(true);
+        net_http(REGISTRY, NULL, NULL);
+        asked_end(a);
+    }
+}
+
+static void token_answers(void *context, const struct http_request *request, struct net_reply *ret)
+{
+    (void)request;
+    ret->body = slice_of_text("{\"access_token\":\"word\",\"token_type\":\"Bearer\"}");
+    ret->ahead_s = *(const int64_t *)context;
+}
+
+/* Who gives the access tokens says its time, too. */
+static void clocks_of_a_token_endpoint(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"kind"}; /* of the extension that the brokers want */
+    static const char *values[] = {"test"};
+    struct broker_options options = {.user = "", .password = "word", .mechanism = "OAUTHBEARER"};
+    struct asked *a = asked_begin(&options);
+    int64_t ahead_s = 0;
+    a->scene->host.options.sasl =
+        (struct sasl_options){.is_set = true,
+                              .mechanism = SASL_OAUTHBEARER,
+                              .oauth = {.is_set = true,
+                                        .url = TOKENS,
+                                        .client_id = "c",
+                                        .client_secret = "hush",
+                                        .extensions = {names, values, 1}}};
+    net_http(TOKENS, token_answers, &ahead_s);
+    ask(a);
+    expect_counts(a, 0, 0);
+    expect(a, PROBE_OK, "sasl.oauth.url", "clock", "it agrees with the token endpoint's");
+    ahead_s = -4000;
+    ask(a);
+    expect_counts(a, 0, 1);
+    expect(a, PROBE_ERROR, "sasl.oauth.url", "clock", "4000 s ahead of the token endpoint's");
+    assert_int_equal(count_about(a, "clock"), 1);
+    net_http(TOKENS, NULL, NULL);
+    asked_end(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +591,9 @@ int main(void)
         cmocka_unit_test(given_up_at_any_time),
         cmocka_unit_test(subjects),
         cmocka_unit_test(registries_that_are_none),
+        cmocka_unit_test(clocks),
+        cmocka_unit_test(clocks_that_nobody_can_tell),
+        cmocka_unit_test(clocks_of_a_token_endpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

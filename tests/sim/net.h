@@ -69,6 +69,8 @@ struct net_reply {
     struct slice body; /* copied */
     int64_t retry_after_ms;
     uint64_t delay_ms; /* on top of the link */
+    int64_t ahead_s;   /* so far the server's clock is ahead of the agent's */
+    bool has_no_date;  /* the answer does not say the server's time */
     bool never;        /* no answer: the request ends by its timeout */
 };
 /* The handler of all URLs that begin with `prefix` (the longest wins); NULL takes it away. Called

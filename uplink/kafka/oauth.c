@@ -103,6 +103,9 @@ static void oauth_answered(struct http_request *request, const struct http_answe
     char error[160] = "";
     oauth->open = false;
     oauth->setup.wire_bytes(oauth->setup.context, http->wire_sent, http->wire_received);
+    if (oauth->setup.dated && http->date_s) {
+        oauth->setup.dated(oauth->setup.context, http->date_s);
+    }
     enum err e = http->e ? http->e : oauth_answer_parse(http->body, &scratch, &answer, error);
     if (http->e) {
         why_set(&oauth->fault, "no answer from the token endpoint %s: %s", url,

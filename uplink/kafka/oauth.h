@@ -18,6 +18,7 @@ struct oauth_setup {
     /* There is a token, or a reason why there is none. Never within a call of the user's. */
     void (*changed)(void *context);
     void (*wire_bytes)(void *context, uint64_t sent, uint64_t received);
+    void (*dated)(void *context, int64_t date_s); /* the endpoint's time, of now; NULL: unwanted */
 };
 
 enum err oauth_open(struct oauth **ret, const struct oauth_setup *setup) MUST_USE;

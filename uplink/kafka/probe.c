@@ -34,9 +34,16 @@ static void probe_close(struct probe *probe)
     free(p);
 }
 
+/* Brokers never say their time. */
 static void probe_end(struct timer *timer)
 {
     struct kafka_probe *p = CONTAINER_OF(timer, struct kafka_probe, end);
+    if (!p->is_clock_told && !registry_probe_has_said_time(p->registry)) {
+        probe_found_no_clock(&p->setup, p->registry
+                                            ? "brokers don't say theirs, nor did the registry"
+                                            : "brokers don't say theirs, and no registry "
+                                              "is set, which would");
+    }
     p->setup.done(p->setup.context);
 }
 
@@ -266,6 +273,15 @@ static void token_changed(void *context)
     (void)context; /* the connections look for it */
 }
 
+static void token_dated(void *context, int64_t date_s)
+{
+    struct kafka_probe *p = context;
+    if (!p->is_clock_told) {
+        p->is_clock_told = true;
+        probe_found_clock(&p->setup, "sasl.oauth.url", "the token endpoint's", date_s);
+    }
+}
+
 static enum err open_http(struct kafka_probe *p)
 {
     const struct sasl_options *sasl = &p->options->sasl;
@@ -274,7 +290,8 @@ static enum err open_http(struct kafka_probe *p)
                                 .store = &p->sasl,
                                 .context = p,
                                 .changed = token_changed,
-                                .wire_bytes = no_wire_bytes};
+                                .wire_bytes = no_wire_bytes,
+                                .dated = token_dated};
     enum err e = http_open(&p->http, p->setup.loop, p->setup.names);
     oauth.http = p->http;
     bool has_token = sasl->is_set && sasl->mechanism == SASL_OAUTHBEARER;

@@ -74,6 +74,7 @@ struct kafka_probe {
     size_t broker_count;
     struct probe_broker *asker; /* the first that was reached */
     bool entries_told;
+    bool is_clock_told; /* by the time of the token endpoint */
     struct probe_topic *topics;
     size_t topic_count;
     struct probe_question questions[PROBE_ASK_COUNT];

@@ -11,8 +11,6 @@
 #include "uplink/registry/answer.h"
 
 #define OPEN_MAX 4 /* requests at a time, once one was answered */
-#define CLOCK_NEAR_S 60
-#define CLOCK_FAR_S 3600 /* brokers refuse time stamps that are so far ahead */
 #define SUBJECT_UNKNOWN 40401
 
 enum question_state {
@@ -38,7 +36,7 @@ struct question {
 struct registry_probe {
     struct registry_probe_setup setup;
     struct question *questions;
-    bool was_reached;
+    bool was_reached, has_said_time;
     bool has_failed; /* told once: the other questions would get no other answer */
     unsigned open_count;
     struct timer advance;
@@ -61,25 +59,6 @@ static void found_subject(struct question *q, enum probe_level level, const char
 
 /* --- answers --- */
 
-static void tell_clock(struct registry_probe *p, const struct http_answer *answer)
-{
-    int64_t ahead_s = clock_wall_us() / 1000000 - answer->date_s;
-    int64_t off_s = ahead_s < 0 ? -ahead_s : ahead_s;
-    char text[160];
-    if (!answer->date_s) {
-        return;
-    }
-    if (off_s <= CLOCK_NEAR_S) {
-        found(p, PROBE_OK, ".url", "clock", "it agrees with the registry's");
-        return;
-    }
-    (void)snprintf(text, sizeof text,
-                   "it is %" PRId64 " s %s the registry's: set it (NTP); time stamps and "
-                   "certificates depend on it",
-                   off_s, ahead_s < 0 ? "behind" : "ahead of");
-    found(p, off_s > CLOCK_FAR_S ? PROBE_ERROR : PROBE_WARNING, ".url", "clock", text);
-}
-
 /* The first answer, whatever it says. */
 static void tell_reached(struct registry_probe *p, const struct http_answer *answer)
 {
@@ -99,7 +78,10 @@ static void tell_reached(struct registry_probe *p, const struct http_answer *ans
                               answer->peer_end_s, now_s);
     }
     found(p, PROBE_OK, ".url", "schema registry", text);
-    tell_clock(p, answer);
+    p->has_said_time = answer->date_s != 0;
+    if (p->has_said_time) {
+        probe_found_clock(p->setup.probe, "registry.url", "the registry's", answer->date_s);
+    }
 }
 
 /* What is wrong for every subject. True: it was that. */
@@ -324,6 +306,11 @@ void registry_probe_begin(struct registry_probe *probe)
               "it is sent as it is, and without https whoever is in between reads it");
     }
     timer_arm(&probe->advance, 0);
+}
+
+bool registry_probe_has_said_time(const struct registry_probe *probe)
+{
+    return probe && probe->has_said_time;
 }
 
 void registry_probe_close(struct registry_probe *probe)

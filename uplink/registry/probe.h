@@ -23,6 +23,8 @@ enum err registry_probe_open(struct registry_probe **ret,
 enum err registry_probe_add(struct registry_probe *probe, const char *topic,
                             const struct schema_info *schema) MUST_USE;
 void registry_probe_begin(struct registry_probe *probe);
+/* An answer had the registry's time: the clock here was told of. NULL: no. */
+bool registry_probe_has_said_time(const struct registry_probe *probe);
 /* NULL is allowed. */
 void registry_probe_close(struct registry_probe *probe);
 
