@@ -1,20 +1,22 @@
 """What stands between the agents and the broker of the security test: doors that speak TLS as they are told, and a token endpoint."""
 import base64
+import collections
 import http.server
 import json
 import socket
 import ssl
+import struct
 import threading
 import time
 
 
 class Door:
     """Listens on a port and passes everything on to a port of the broker; `context`: it speaks TLS to clients. Both may be changed: the next
-    connection finds the new ones."""
+    connection finds the new ones. Where it speaks TLS it counts the requests: `requests[client id, api key]`."""
 
     def __init__(self, to, context=None, port=0):
         self.to, self.context = to, context
-        self.attempts = 0
+        self.attempts, self.requests, self.lock = 0, collections.Counter(), threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -26,20 +28,37 @@ class Door:
             threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
     def serve(self, client):
+        look = None
         try:
             if self.context:
+                look = self.looker()
                 client = self.context.wrap_socket(client, server_side=True)
             broker = socket.create_connection(("127.0.0.1", self.to))
         except OSError:             # ssl.SSLError is one
             client.close()
             return
-        threading.Thread(target=self.pump, args=(client, broker), daemon=True).start()
+        threading.Thread(target=self.pump, args=(client, broker, look), daemon=True).start()
         self.pump(broker, client)
 
+    def looker(self):
+        """What is called with all that one client sends."""
+        rest = bytearray()
+
+        def look(data):
+            rest.extend(data)
+            while len(rest) >= 14 and len(rest) >= 4 + struct.unpack_from(">i", rest)[0]:
+                size, api, _, _, name_size = struct.unpack_from(">ihhih", rest)
+                with self.lock:
+                    self.requests[rest[14:14 + max(name_size, 0)].decode(), api] += 1
+                del rest[:4 + size]
+        return look
+
     @staticmethod
-    def pump(source, sink):
+    def pump(source, sink, look=None):
         try:
             while data := source.recv(65536):
+                if look:
+                    look(data)
                 sink.sendall(data)
         except OSError:
             pass

@@ -20,6 +20,7 @@ from program import Agent, check, finish, free_port, path_of, wait_until
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "services"))
 from services import Kafka, PATIENCE, service       # noqa: E402
 
+PRODUCE, SASL_HANDSHAKE = 0, 17
 WATCHED_S = 18          # how long the troubles are looked at
 SESSION_MS = 8000       # renewed when 80 % of it are over: a machine that is busy has a second and a half for that
 SECRETS = ("weir-secret", "guest-secret", "new-secret", "client-secret")
@@ -75,7 +76,7 @@ class Case:
     def __init__(self, name, at, user, sasl=None, says=(), mend=None, trust="ca.pem", **own_tls):
         self.name, self.user, self.says, self.mend = name, user, says, mend
         self.door = at if isinstance(at, Door) else None
-        self.count, self.before = 0, None
+        self.count, self.before = 0, 0
         sasl = {"sasl": sasl} if sasl else {}
         address = f"127.0.0.1:{at.port if self.door else at}"
         self.agent = Agent({
@@ -83,6 +84,7 @@ class Case:
             "streams": {"events": {}},
             "drivers": {"post": {"type": "http", "stream": "events", "listen": f"127.0.0.1:{free_port()}", "ack_interval": "5 ms"}},
             "uplinks": {"cloud": {"type": "kafka", "brokers": [address], "topic": name, "streams": ["events"], "backoff_max": "2 s",
+                                  "client_id": name,
                                   "tls": {"ca": path_of(trust), **own_tls}, **sasl}}}, name + ".json")
         self.agent.log_path = path_of(name + ".log")
 
@@ -97,6 +99,12 @@ class Case:
 
     def tells(self):
         return all(re.search(word, self.fault()) for word in self.says)
+
+    def tries(self):
+        """Connections to a door of its own; logins where others go in and out, too; and who is in sends a request."""
+        if self.door is not good:
+            return self.door.attempts
+        return good.requests[self.name, PRODUCE if self is revoked else SASL_HANDSHAKE]
 
     def stored(self):
         return read_count(self.name)
@@ -202,7 +210,8 @@ troubles.append(revoked)
 for c in troubles:
     check(f"{c.name}: says what is wrong", wait_until(c.tells, PATIENCE), c.fault())
     print(f"{c.name}: {c.fault()}", flush=True)
-    c.before = c.door.attempts if c.door is not good else None
+    c.before = c.tries()
+    check(f"{c.name}: its tries are counted", c.before >= 1, str(good.requests))
 links, tokens = good.attempts, endpoint.given["bearer"]
 for _ in range(WATCHED_S * 2):
     time.sleep(0.5)
@@ -213,7 +222,7 @@ check("tokens were renewed meanwhile", endpoint.given["bearer"] - tokens >= 2, s
 for c in troubles:
     log = c.agent.log()
     check(f"{c.name}: its log says it", all(re.search(word, log) for word in c.says), log[-600:])
-    again = 0 if c.before is None else c.door.attempts - c.before
+    again = c.tries() - c.before
     check(f"{c.name}: seldom tries again", again <= 2, f"{again} more")
     check(f"{c.name}: nothing arrives", c.stored() == (5 if c is revoked else 0), str(c.stored()))
     c.mend()
