@@ -24,9 +24,9 @@ static void check_json(struct slice text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const topics[] = {"spBv1.0/G/NBIRTH/N", "spBv1.0/G/NDATA/N",
-                                         "spBv1.0/G/DBIRTH/N/D", "spBv1.0/G/DDATA/N/D",
-                                         "spBv1.0/STATE/host"};
+    static const char *const topics[] = {
+        "spBv1.0/G/NBIRTH/N", "spBv1.0/G/NDATA/N",  "spBv1.0/G/DBIRTH/N/D", "spBv1.0/G/DDATA/N/D",
+        "spBv1.0/STATE/host", "spBv1.0/G/NDEATH/N", "spBv1.0/G/DDEATH/N/D"};
     if (size == 0) {
         return 0;
     }

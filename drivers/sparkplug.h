@@ -14,6 +14,8 @@
  * came before the agent started, or found no room in the table), the metric has its alias without a
  * name, and a number without a datatype stands as it came, unsigned; births are events too, so
  * that who reads them all can tell. Births and deaths need no table: they carry names and datatypes.
+ * A death forgets nothing, because the broker may send one after the birth that follows it: what a
+ * birth said stands until the next one of the same node or device, or of the device's node.
  *
  * Float and double that JSON can't write are "NaN", "Infinity" and "-Infinity"; bytes are base64;
  * arrays are arrays; a data set is {"columns":[...],"datatypes":[...],"rows":[[...]]}; a template is

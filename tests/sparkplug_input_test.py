@@ -53,18 +53,25 @@ check("a birth is stored", wait_until(lambda: publish("spBv1.0/G/NBIRTH/N", payl
 publish("spBv1.0/G/NDATA/N", payload("ndata"))
 publish("spBv1.0/G/NDATA/N", b"no protobuf")
 publish("spBv1.0/G/DDATA/N/D", payload("ddata"))
-check("all of it is taken", wait_until(lambda: driver()["aside"] == 1 and "DDATA" in json.dumps(agent.stored("plant"))), str(driver()))
-check("names that are not known are counted", driver().get("unnamed_metrics") == 2, str(driver()))
+publish("spBv1.0/G/DDEATH/N/D", payload("ddeath"))
+publish("spBv1.0/G/NDEATH/N", payload("ndeath"))
+publish("spBv1.0/G/NDATA/N", payload("ndata"))      # late: what its birth said still stands
+check("all of it is taken", wait_until(lambda: driver()["aside"] == 1 and json.dumps(agent.stored("plant")).count('"NDATA"') == 2), str(driver()))
+check("names that are not known are counted", driver().get("unnamed_metrics") == 3, str(driver()))
 check("it stops", agent.stop() == 0)
 
 events = [e["event"] if "event" in e else e for e in agent.stored("plant")]
 kinds = [e["type"] for e in events]
-check("births and data are events", kinds.count("NDATA") == 1 and kinds.count("DDATA") == 1 and "NBIRTH" in kinds, str(kinds))
-data = next((e for e in events if e["type"] == "NDATA"), {"metrics": []})
-shown = [(without_name_of_union(m["name"]), m["value"], without_name_of_union(m["quality"])) for m in data["metrics"]]
-check("metrics have names and values", shown == [
-    ("Temperature", {"double": 0.1}, None), ("Offset", {"long": -6}, None), ("Level", {"long": -127}, None),
-    (None, {"long": 4294967290}, None), ("Temperature", None, 500)], str(shown))
+check("births, data and deaths are events, in their order", [k for k in kinds if k != "NBIRTH"] == [
+    "NDATA", "DDATA", "DDEATH", "NDEATH", "NDATA"] and kinds[0] == "NBIRTH", str(kinds))
+for data in [e for e in events if e["type"] == "NDATA"]:
+    shown = [(without_name_of_union(m["name"]), m["value"], without_name_of_union(m["quality"])) for m in data["metrics"]]
+    check("metrics have names and values, before and after a death", shown == [
+        ("Temperature", {"double": 0.1}, None), ("Offset", {"long": -6}, None), ("Level", {"long": -127}, None),
+        (None, {"long": 4294967290}, None), ("Temperature", None, 500)], str(shown))
+dead = {e["type"]: (e["device"], e["seq"], [(m["name"], m["value"]) for m in e["metrics"]]) for e in events if "DEATH" in e["type"]}
+dead = {t: (without_name_of_union(d), without_name_of_union(s), [(without_name_of_union(n), v) for n, v in m]) for t, (d, s, m) in dead.items()}
+check("a death says who, and which session", dead == {"DDEATH": ("D", 6, []), "NDEATH": (None, None, [("bdSeq", {"long": 3})])}, str(dead))
 reasons = [a["reason"] for a in agent.aside()]
 check("what is no payload is set aside with its reason", len(reasons) == 1 and "not a Sparkplug B payload" in reasons[0], str(reasons))
 broker.stop()

@@ -130,6 +130,48 @@ static void test_each_device_has_its_own_aliases(void **state)
     sparkplug_close(f.sparkplug);
 }
 
+/* A death forgets nothing: the broker may send one late, after the birth that follows it. What data
+ * leave out stands until the next birth says otherwise. */
+static void test_deaths_are_events_and_births_end_what_was_said(void **state)
+{
+    (void)state;
+    struct fixture f = open_fixture();
+    static const char ndeath_text[] =
+        "{\"type\":\"NDEATH\",\"group\":\"G\",\"node\":\"N\",\"timestamp\":1700000005000,"
+        "\"metrics\":[{\"name\":\"bdSeq\",\"timestamp\":1700000005000,\"datatype\":\"UInt64\","
+        "\"value\":3}]}";
+    check(&f, "spBv1.0/G/NDEATH/N", "ndeath", ndeath_text); /* of a node that nobody knows */
+    assert_true(f.message.has_time);
+    assert_int_equal(f.message.time_us, 1700000005000000);
+    assert_int_equal(f.message.unnamed, 0);
+    load(&f, "nbirth");
+    assert_int_equal(read_payload(&f, "spBv1.0/G/NBIRTH/N"), ERR_OK);
+    load(&f, "dbirth");
+    assert_int_equal(read_payload(&f, "spBv1.0/G/DBIRTH/N/D"), ERR_OK);
+    check(&f, "spBv1.0/G/DDEATH/N/D", "ddeath",
+          "{\"type\":\"DDEATH\",\"group\":\"G\",\"node\":\"N\",\"device\":\"D\","
+          "\"timestamp\":1700000006000,\"seq\":6,\"metrics\":[]}");
+    check(&f, "spBv1.0/G/DDATA/N/D", "ddata", ddata_text);
+    check(&f, "spBv1.0/G/NDEATH/N", "ndeath", ndeath_text);
+    check(&f, "spBv1.0/G/DDATA/N/D", "ddata", ddata_text);
+    load(&f, "ndata");
+    assert_int_equal(read_payload(&f, "spBv1.0/G/NDATA/N"), ERR_OK);
+    assert_int_equal(f.message.unnamed, 1);                 /* alias 9, which no birth has named */
+    check(&f, "spBv1.0/G/NBIRTH/N", "nbirth", nbirth_text); /* it lives again, its device not yet */
+    load(&f, "ddata");
+    assert_int_equal(read_payload(&f, "spBv1.0/G/DDATA/N/D"), ERR_OK);
+    assert_int_equal(f.message.unnamed, 1);
+    load(&f, "dbirth");
+    assert_int_equal(read_payload(&f, "spBv1.0/G/DBIRTH/N/D"), ERR_OK);
+    check(&f, "spBv1.0/G/DDATA/N/D", "ddata", ddata_text);
+    static const char *const topics[] = {"spBv1.0/G/NDEATH/N/D", "spBv1.0/G/DDEATH/N"};
+    load(&f, "ddeath");
+    for (size_t i = 0; i < ARRAY_COUNT(topics); i++) {
+        assert_int_equal(read_payload(&f, topics[i]), ERR_REJECTED);
+    }
+    sparkplug_close(f.sparkplug);
+}
+
 static void test_every_datatype(void **state)
 {
     (void)state;
@@ -258,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_names_and_types_come_from_the_birth),
         cmocka_unit_test(test_without_a_birth_the_alias_stays),
         cmocka_unit_test(test_each_device_has_its_own_aliases),
+        cmocka_unit_test(test_deaths_are_events_and_births_end_what_was_said),
         cmocka_unit_test(test_every_datatype),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_hosts_state_goes_through),
