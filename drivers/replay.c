@@ -414,6 +414,7 @@ const struct driver_class replay_class = {
             "the pace of its time stamps; once, or in a circle.",
     .options = replay_table,
     .options_size = sizeof(struct replay_options),
+    .is_in_line = true,
     .open = replay_open,
     .resume = replay_resume,
     .stored = replay_stored,
