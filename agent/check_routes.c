@@ -60,7 +60,7 @@ static void check_set(const struct set_place *place, const struct option_map *se
                     "the schema of stream \"%s\" has no field \"%s\": add it there, or take "
                     "it out here",
                     stream, field);
-        } else if (late_count > FILL_MAX) {
+        } else if (kind != TEMPLATE_TEXT && late_count > FILL_MAX) {
             why_set(&why, "at most %d fields of an event are filled in when it is sent", FILL_MAX);
         } else if (kind == TEMPLATE_TEXT ||
                    check_late(record->fields[found].node, kind, field, &why) == ERR_OK) {

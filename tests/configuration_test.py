@@ -68,6 +68,8 @@ def test_single_mistakes():
     write("secret-long", "x" * 200000, 0o600)
     write("no-schema.avsc", '{"type": "record", "name": "T", "fields": [{"name": "a", "type": "lonk"}]}')
     write("no-record.avsc", '"long"')
+    late = write("late.avsc", json.dumps({"type": "record", "name": "L", "fields": [
+        {"name": name, "type": "long" if name == "c" else "string"} for name in "abcde"]}))
     locked = write("locked.avsc", "{}", 0)
     kafka = {"type": "kafka", "brokers": ["b:9092"], "topic": "t", "sasl": {"mechanism": "PLAIN", "user": "u", "password": HUSH}}
     for what, change, path, text in [
@@ -114,6 +116,9 @@ def test_single_mistakes():
             ("a field that the schema lacks", set_(*post, "routes", 0, "set", {"kk": "{topic.1}"}), "$.drivers.post.routes[0].set.kk",
              'the schema of stream "typed" has no field "kk"'),
             ("the same of the driver itself", lambda c: c["drivers"]["post"].update(stream="typed", set={"x": "y"}), "$.drivers.post.set.x", 'no field "x"'),
+            ("too many that are filled in late, and a plain one behind them", lambda c: c["streams"].update(late={"schema": late}) or
+             c["drivers"]["post"]["routes"].insert(0, {"topic": "late", "stream": "late", "set": {
+                 "a": "{id}", "b": "{time_trust}", "c": "{time}", "d": "{id}", "e": "{topic.1}"}}), "$.drivers.post.routes[0].set.d", "at most 3 fields"),
             ("an identity in a number", set_(*post, "routes", 0, "set", {"n": "{id}"}), "$.drivers.post.routes[0].set.n", "must be a string"),
             ("a time in a union", set_(*post, "routes", 0, "set", {"t": "{time}"}), "$.drivers.post.routes[0].set.t", "must be a long"),
             ("a login without a password", set_(*files, {**kafka, "sasl": {"mechanism": "SCRAM-SHA-256", "user": "u"}}), "$.uplinks.files",
@@ -202,6 +207,19 @@ def test_all_in_one_go():
     check("very many are cut, and the rest is counted", len(r.stderr.splitlines()) == 201 and "and 50 more mistakes" in r.stderr, r.stderr[-300:])
 
 
+def test_events_in_one_line():
+    """A driver whose events wait for each other is warned of where a stream that blocks would hold up another."""
+    drivers = {"replay": {"path": "lines"}, "tail": {"paths": ["lines"]}, "mqtt": {"url": "mqtt://127.0.0.1", "topics": ["#"]}}
+    for kind, options in drivers.items():
+        for when_full, warns in (("block", True), ("drop_oldest", False)):
+            config = configuration(8080)
+            config["streams"]["raw"]["when_full"] = config["streams"]["typed"]["when_full"] = when_full
+            config["drivers"] = {"line": {"type": kind, **options, "stream": "raw", "routes": [{"topic": "typed", "stream": "typed"}]}}
+            r = run("check", write("line.json", json.dumps(config)))
+            check(f"{kind}, {when_full}: streams that hold each other up", r.returncode == 0 and
+                  ("$.drivers.line" in r.stdout + r.stderr and "come in one line" in r.stdout + r.stderr) == warns, r.stdout + r.stderr)
+
+
 def test_secrets():
     secret = write("secret", HUSH + "\n", 0o600)
     config = configuration(8080, token="${file:" + secret + "}")
@@ -282,6 +300,7 @@ def test_schema_and_examples():
 test_single_mistakes()
 test_whole_files()
 test_all_in_one_go()
+test_events_in_one_line()
 test_secrets()
 test_files_of_tls()
 test_schema_and_examples()
