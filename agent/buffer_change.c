@@ -55,9 +55,9 @@ static int order(const struct buffer_arguments *a, bool look, struct counted *re
     request.look = look;
     *ret = (struct counted){.events = 0};
     progress_init(&ret->progress, a->word, false);
-    enum err e = source_run(source, &request, counted_frame, ret, &why);
+    enum err e = tool_source_run(source, &request, counted_frame, ret, &why);
     progress_end(&ret->progress);
-    source_close(source);
+    tool_source_close(source);
     return e ? buffer_failed(a->word, e, &why) : EXIT_FINE;
 }
 
@@ -143,9 +143,9 @@ int buffer_compact_command(const struct buffer_arguments *a)
     uint64_t before = 0;
     uint64_t after = 0;
     setup.needs_file = true;
-    enum err e = source_open(&source, &setup, &why);
-    e = e ? e : buffer_compact(source_buffer(source), &before, &after, &why);
-    source_close(source);
+    enum err e = tool_source_open(&source, &setup, &why);
+    e = e ? e : buffer_compact(tool_source_buffer(source), &before, &after, &why);
+    tool_source_close(source);
     if (e) {
         return buffer_failed(a->word, e, &why);
     }

@@ -319,7 +319,7 @@ struct tool_source *buffer_source(const struct buffer_arguments *a, bool writes,
     struct tool_source *source = NULL;
     struct why why = {""};
     struct source_setup setup = buffer_where(a, writes);
-    enum err e = source_open(&source, &setup, &why);
+    enum err e = tool_source_open(&source, &setup, &why);
     if (e) {
         *ret_code = buffer_failed(a->word, e, &why);
         return NULL;

@@ -313,7 +313,7 @@ int buffer_export_command(const struct buffer_arguments *a)
     bool is_on_terminal = (!a->out || strcmp(a->out, "-") == 0) && isatty(STDOUT_FILENO);
     progress_init(&x.progress, a->word, is_on_terminal);
     enum err e = export_open(&x, &why);
-    e = e ? e : source_run(source, &a->request, export_frame, &x, &why);
+    e = e ? e : tool_source_run(source, &a->request, export_frame, &x, &why);
     if (!e && !x.lines && !x.file && x.events == 0 && !x.is_folder) {
         why_set(&why, "there are no such events");
         e = ERR_REJECTED;
@@ -322,7 +322,7 @@ int buffer_export_command(const struct buffer_arguments *a)
     enum err finished = file_finish(&x, e == ERR_OK, e ? &ignored : &why);
     e = e ? e : finished;
     progress_end(&x.progress);
-    source_close(source);
+    tool_source_close(source);
     if (!e) {
         tell(&x, x.lines ? event_lines_count(x.lines) : x.events);
     }

@@ -99,7 +99,7 @@ static enum err batch_send(struct import *x, struct tool_source *source, struct 
     }
     out_put_uvarint(&number, x->schema);
     x->batch.data[number.size] = x->position + x->events == x->total; /* the last one */
-    enum err e = source_import(source, out_slice(&x->batch), why);
+    enum err e = tool_source_import(source, out_slice(&x->batch), why);
     if (!e) {
         x->position += x->events;
         number.size = 0;
@@ -165,7 +165,7 @@ static enum err run(struct import *x, struct tool_source *source, bool *ret_refu
                     struct why *why)
 {
     *ret_refused = false;
-    enum err e = source_run(source, &x->request, import_frame, x, why);
+    enum err e = tool_source_run(source, &x->request, import_frame, x, why);
     if (!e && x->is_done) {
         *ret_refused = true;
         return ERR_OK;
@@ -210,7 +210,7 @@ static int import(struct import *x)
     progress_init(&x->progress, x->a->word, false);
     e = run(x, source, &is_refused, &why);
     progress_end(&x->progress);
-    source_close(source);
+    tool_source_close(source);
     if (is_refused) {
         fprintf(stderr,
                 "weir %s: %s was imported into stream %s before (%" PRIu64

@@ -187,9 +187,9 @@ int buffer_cat_command(const struct buffer_arguments *a)
     }
     progress_init(&cat.progress, a->word, isatty(STDOUT_FILENO));
     enum err e = event_lines_open(&cat.lines, stdout);
-    e = e ? e : source_run(source, &a->request, cat_frame, &cat, &why);
+    e = e ? e : tool_source_run(source, &a->request, cat_frame, &cat, &why);
     progress_end(&cat.progress);
-    source_close(source);
+    tool_source_close(source);
     event_lines_close(cat.lines);
     return e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : command_finish();
 }
@@ -263,9 +263,9 @@ int buffer_ls_command(const struct buffer_arguments *a)
         return code;
     }
     out_put_text(&l.text, "{\"streams\":[");
-    enum err e = source_run(source, &a->request, listing_frame, &l, &why);
+    enum err e = tool_source_run(source, &a->request, listing_frame, &l, &why);
     out_put_text(&l.text, "]}\n");
-    source_close(source);
+    tool_source_close(source);
     if (!e && a->json) {
         fwrite(l.text.data, 1, l.text.size, stdout);
     } else if (!e) {
@@ -331,8 +331,8 @@ int aside_ls_command(const struct buffer_arguments *a)
         free(line.data);
         return code;
     }
-    enum err e = source_run(source, &a->request, aside_frame, &line, &why);
-    source_close(source);
+    enum err e = tool_source_run(source, &a->request, aside_frame, &line, &why);
+    tool_source_close(source);
     free(line.data);
     return e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : command_finish();
 }

@@ -51,8 +51,8 @@ int buffer_rekey_command(const struct buffer_arguments *a)
                                        "under; --plain instead: nothing shall be encrypted");
     }
     setup.needs_file = true;
-    enum err e = source_open(&source, &setup, &why);
-    e = e ? e : rekey_all(a, source_buffer(source), &now, &why);
-    source_close(source);
+    enum err e = tool_source_open(&source, &setup, &why);
+    e = e ? e : rekey_all(a, tool_source_buffer(source), &now, &why);
+    tool_source_close(source);
     return e ? buffer_failed(a->word, e, &why) : rekey_told(a, &now);
 }

@@ -70,9 +70,9 @@ static int run(const struct buffer_arguments *a, struct result *r)
         return code;
     }
     progress_init(&r->progress, a->word, false);
-    enum err e = source_run(source, &a->request, result_frame, r, &why);
+    enum err e = tool_source_run(source, &a->request, result_frame, r, &why);
     progress_end(&r->progress);
-    source_close(source);
+    tool_source_close(source);
     return e ? buffer_failed(a->word, e, &why) : EXIT_FINE;
 }
 

@@ -28,12 +28,12 @@ struct tool_source {
     struct tool_request request;
 };
 
-bool source_is_running(const struct tool_source *source)
+bool tool_source_is_running(const struct tool_source *source)
 {
     return source->buffer == NULL;
 }
 
-struct buffer *source_buffer(struct tool_source *source)
+struct buffer *tool_source_buffer(struct tool_source *source)
 {
     return source->buffer;
 }
@@ -61,7 +61,8 @@ static enum err open_file(struct tool_source *s, struct why *why)
     return e;
 }
 
-enum err source_open(struct tool_source **ret, const struct source_setup *setup, struct why *why)
+enum err tool_source_open(struct tool_source **ret, const struct source_setup *setup,
+                          struct why *why)
 {
     struct tool_source *s = calloc(1, sizeof *s);
     if (!s) {
@@ -78,14 +79,14 @@ enum err source_open(struct tool_source **ret, const struct source_setup *setup,
         e = open_file(s, why);
     }
     if (e) {
-        source_close(s);
+        tool_source_close(s);
         return e;
     }
     *ret = s;
     return ERR_OK;
 }
 
-void source_close(struct tool_source *source)
+void tool_source_close(struct tool_source *source)
 {
     if (source) {
         tool_close(source->tool);
@@ -249,10 +250,10 @@ static enum err run_offline(struct tool_source *s, const struct tool_request *re
     return e == ERR_CLOSED ? ERR_OK : e;
 }
 
-enum err source_run(struct tool_source *source, const struct tool_request *request,
-                    enum err (*frame)(void *context, enum frame_kind kind, struct slice payload,
-                                      struct why *why),
-                    void *context, struct why *why)
+enum err tool_source_run(struct tool_source *source, const struct tool_request *request,
+                         enum err (*frame)(void *context, enum frame_kind kind,
+                                           struct slice payload, struct why *why),
+                         void *context, struct why *why)
 {
     source->request = *request;
     return source->buffer ? run_offline(source, request, frame, context, why)
@@ -326,7 +327,7 @@ static enum err import_offline(struct tool_source *s, struct slice bytes, struct
     return e;
 }
 
-enum err source_import(struct tool_source *source, struct slice batch, struct why *why)
+enum err tool_source_import(struct tool_source *source, struct slice batch, struct why *why)
 {
     return source->buffer ? import_offline(source, batch, why) : import_online(source, batch, why);
 }

@@ -16,21 +16,22 @@ struct source_setup {
     bool needs_file; /* not through an agent: refused while one has the buffer */
 };
 /* ERR_CONFIG: there is no such buffer. */
-enum err source_open(struct tool_source **ret, const struct source_setup *setup,
-                     struct why *why) MUST_USE;
+enum err tool_source_open(struct tool_source **ret, const struct source_setup *setup,
+                          struct why *why) MUST_USE;
 /* NULL is allowed. */
-void source_close(struct tool_source *source);
-bool source_is_running(const struct tool_source *source);
+void tool_source_close(struct tool_source *source);
+bool tool_source_is_running(const struct tool_source *source);
 /* Of the stopped agent's file; NULL: an agent has it. */
-struct buffer *source_buffer(struct tool_source *source);
+struct buffer *tool_source_buffer(struct tool_source *source);
 
 /* Runs a tool. `frame` gets every frame but the last, until it gives an error, which ends it. */
-enum err source_run(struct tool_source *source, const struct tool_request *request,
-                    enum err (*frame)(void *context, enum frame_kind kind, struct slice payload,
-                                      struct why *why),
-                    void *context, struct why *why) MUST_USE;
+enum err tool_source_run(struct tool_source *source, const struct tool_request *request,
+                         enum err (*frame)(void *context, enum frame_kind kind,
+                                           struct slice payload, struct why *why),
+                         void *context, struct why *why) MUST_USE;
 
 /* After a run of TOOL_IMPORT: a batch as import.h has it. Returns when it is durable. */
-enum err source_import(struct tool_source *source, struct slice batch, struct why *why) MUST_USE;
+enum err tool_source_import(struct tool_source *source, struct slice batch,
+                            struct why *why) MUST_USE;
 
 #endif
