@@ -8,6 +8,7 @@
 #include "agent/carry.h"
 #include "agent/command.h"
 #include "agent/control.h"
+#include "ports/file.h"
 #include "ports/log.h"
 #include "ports/memory.h"
 #include "ports/signals.h"
@@ -18,7 +19,10 @@ struct running {
     struct agent *agent; /* NULL: its disk does not let it open yet */
     struct carry *carry; /* of the agent before */
     struct timer retry;
-    struct why why; /* that was logged last */
+    struct why why;         /* that was logged last */
+    struct file_place disk; /* where the buffer, or its nearest folder, was at the first try */
+    bool disk_is_known;
+    bool buffer_was_there;
     enum err failed;
     bool stopping;
 };
@@ -54,17 +58,59 @@ static const char *config_path(int argc, char **argv)
     return argc > 0 ? argv[0] : CONFIG_PATH_DEFAULT;
 }
 
+/* Where the path, or the nearest folder that is there, is. */
+static bool nearest_place(const char *path, struct file_place *ret)
+{
+    char nearest[4096];
+    (void)snprintf(nearest, sizeof nearest, "%s", path); /* longer: opening says so */
+    while (file_place_of(nearest, ret)) {
+        char *slash = strrchr(nearest, '/');
+        if (!slash || slash == nearest) {
+            return file_place_of("/", ret) == ERR_OK;
+        }
+        *slash = '\0';
+    }
+    return true;
+}
+
+/* Between umount and mount the buffer's folder is an empty one of another disk: a buffer that was
+ * begun there would be hidden afterwards, with what it took. */
+static bool disk_is_away(struct running *running)
+{
+    const char *path = running->config->buffer.path;
+    struct file_place place;
+    if (file_place_of(path, &place) == ERR_OK) {
+        running->disk = place;
+        running->disk_is_known = running->buffer_was_there = true;
+        return false;
+    }
+    if (!nearest_place(path, &place)) {
+        return false;
+    }
+    if (!running->disk_is_known) {
+        running->disk = place;
+        running->disk_is_known = true;
+    }
+    return running->buffer_was_there || place.device != running->disk.device;
+}
+
 /* A board that nobody visits waits for its disk: what a restart would not mend is no reason to
  * end. */
 static enum err open_agent(struct running *running)
 {
     struct why why = {""};
-    bool waits = false;
+    bool waits = disk_is_away(running);
     struct agent_setup setup = {.loop = running->loop,
                                 .config = running->config,
                                 .ret_may_wait = &waits,
                                 .carry = running->carry};
-    enum err e = agent_open(&running->agent, &setup, &why);
+    enum err e = ERR_IO;
+    if (waits) {
+        why_set(&why, "%s: its disk is not mounted; if the buffer shall begin anew, restart",
+                running->config->buffer.path);
+    } else {
+        e = agent_open(&running->agent, &setup, &why);
+    }
     if (e && strcmp(why.text, running->why.text) != 0) {
         log_error("weir", "%s%s", why.text[0] ? why.text : err_name(e),
                   waits ? "; tried again every 5 s, until then nothing is taken" : "");

@@ -146,8 +146,14 @@ def settle(feeder, numbers, what):
     return len(lost), twice
 
 
+def status():
+    """Nothing while no agent answers: it may be opened anew just now."""
+    out = run("status", "--json", "--socket", agent.socket)
+    return json.loads(out.stdout) if out.returncode == 0 else {}
+
+
 def trouble():
-    return agent.status()["buffer"]["trouble"] or ""
+    return status().get("buffer", {}).get("trouble") or ""
 
 
 def test_cuts():
@@ -211,8 +217,8 @@ def test_full_while_it_runs():
     disk("fill")
     full = wait_until(lambda: feeder.one() not in (200, 0), 60)
     check("events are refused", full, str(feeder.answers))
-    check("the status says why", wait_until(lambda: "the disk is full" in trouble()), json.dumps(agent.status()["buffer"]))
-    check("and that it is degraded", agent.status()["state"] == "degraded")
+    check("the status says why", wait_until(lambda: "the disk is full" in trouble()), json.dumps(status()))
+    check("and that it is degraded", status().get("state") == "degraded")
     lives()
     agent.stop()
     stored = numbers_stored()
@@ -221,7 +227,7 @@ def test_full_while_it_runs():
     check("it starts on the full disk", wait_until(lambda: run("status", "--socket", agent.socket).returncode == 0), agent.log()[-500:])
     disk("free")
     check("events are taken again", posts(feeder, 200), agent.log()[-500:])
-    check("the status is well again", wait_until(lambda: not trouble() and agent.status()["state"] == "running"))
+    check("the status is well again", wait_until(lambda: not trouble() and status().get("state") == "running"))
     agent.stop()
     settle(feeder, numbers_stored(), "with room again")
 
@@ -237,10 +243,10 @@ def test_draining_makes_room():
     feeder.start()
     wait_until(lambda: len(feeder.acked) > 300, 60)
     feeder.stop()
-    check("deliveries go on", wait_until(lambda: agent.status()["backlog"] == 0, 30), json.dumps(agent.status()))
+    check("deliveries go on", wait_until(lambda: status().get("backlog") == 0, 30), json.dumps(status()))
     delivered = agent.status()["delivered"]
     check("more than the file could ever hold", delivered > 250, str(delivered))
-    check("and make room", posts(feeder, 200), json.dumps(agent.status()))
+    check("and make room", posts(feeder, 200), json.dumps(status()))
     lives()
     disk("free")
     agent.stop()
@@ -265,6 +271,29 @@ def back_under_the_agent():
     agent.process.send_signal(signal.SIGCONT)
 
 
+def test_unmounted_while_it_waits():
+    """The disk is taken out to be repaired: nothing is begun in the empty folder where it was."""
+    begin()
+    agent.start()
+    feeder = Feeder(300)
+    for _ in range(50):
+        feeder.one()
+    kill()
+    disk("cut")
+    start_without_waiting()
+    check("it says why it waits", wait_until(lambda: "tried again every 5 s" in agent.log()), agent.log())
+    lives()
+    mount_point = path_of("fs", "disk")
+    subprocess.run(["umount", mount_point], check=True)
+    check("it sees that the disk is away", wait_until(lambda: "not mounted" in agent.log()), agent.log())
+    time.sleep(6)
+    check("nothing is begun below it", os.listdir(mount_point) == [], str(os.listdir(mount_point)))
+    check("the disk comes back", disk("mount").returncode == 0)
+    check("the agent goes on", posts(feeder, 200), agent.log()[-500:])
+    agent.stop()
+    settle(feeder, numbers_stored(), "unmounted while it waits")
+
+
 def uplink_stands(stands):
     """A file where the uplink wants a folder."""
     if stands:
@@ -283,7 +312,7 @@ def test_cut_and_back_while_it_runs():
         feeder.start()
         time.sleep(chance.uniform(0.2, 1.5))
         disk("cut")
-        check("events are refused", wait_until(lambda: "the disk fails" in trouble()), json.dumps(agent.status()["buffer"]))
+        check("events are refused", wait_until(lambda: "the disk fails" in trouble()), json.dumps(status()))
         feeder.stop()
         back_under_the_agent()
         check("the agent goes on", posts(feeder, 200), agent.log()[-500:])
@@ -303,28 +332,28 @@ def test_read_only():
         feeder.one()
     disk("error")
     check("events are refused", wait_until(lambda: feeder.one() not in (200, 0)), str(feeder.answers))
-    check("the status says why", wait_until(lambda: "the file system is read-only" in trouble()), json.dumps(agent.status()["buffer"]))
+    check("the status says why", wait_until(lambda: "the file system is read-only" in trouble()), json.dumps(status()))
     time.sleep(6)
     lives()
     check("said once", agent.log().count("ERROR buffer: ") == 1, agent.log())
     kill()
     start_without_waiting()
     check("an agent that starts then says why it waits", wait_until(lambda: agent.log().count("the file system is read-only") == 2), agent.log())
-    check("and is degraded", wait_until(lambda: run("status", "--socket", agent.socket).returncode == 0) and agent.status()["state"] == "degraded")
+    check("and is degraded", wait_until(lambda: run("status", "--socket", agent.socket).returncode == 0) and status().get("state") == "degraded")
     check("events are refused by it", wait_until(lambda: feeder.one() not in (200, 0)), str(feeder.answers))
     uplink_stands(False)
-    check("what is stored is sent", wait_until(lambda: agent.status()["backlog"] == 0, 60), json.dumps(agent.status()))
+    check("what is stored is sent", wait_until(lambda: status().get("backlog") == 0, 60), json.dumps(status()))
     back_under_the_agent()
     check("and when the disk is back it goes on", posts(feeder, 200), agent.log()[-500:])
-    check("the status is well again", wait_until(lambda: not trouble() and agent.status()["state"] == "running"))
-    check("everything is sent", wait_until(lambda: agent.status()["backlog"] == 0, 60), json.dumps(agent.status()))
+    check("the status is well again", wait_until(lambda: not trouble() and status().get("state") == "running"))
+    check("everything is sent", wait_until(lambda: status().get("backlog") == 0, 60), json.dumps(status()))
     agent.stop()
     settle(feeder, numbers_sent(), "read-only and back")
 
 
 agent_program = sys.argv[1]
 tests = [test_cuts, test_full_before_the_first_start, test_full_while_it_runs, test_draining_makes_room]
-tests += [test_cut_and_back_while_it_runs]
+tests += [test_cut_and_back_while_it_runs, test_unmounted_while_it_waits]
 tests += [test_read_only] if kind == "ext4" else []
 chosen = sys.argv[3:]
 print(f"seed {SEED}", flush=True)

@@ -7,13 +7,14 @@
 #        disk.sh error DIR                     ext4: the kernel finds an error and makes it read-only
 #        disk.sh back DIR                      mounts it again, as after a reboot: the journal is replayed. What is still open in it
 #                                              stays open in the old, dead one
+#        disk.sh mount DIR                     only that, when it is not
 #        disk.sh drop DIR                      unmounts and removes everything; harmless when there is nothing
 #        disk.sh can ext4|xfs|f2fs             exit 77 and what is missing, when the machine can't do this
 #
 # Why a loop device: only a real file system has real caches between write and medium, allocates blocks late, and turns read-only by itself.
 # `cut` is the file systems' own test of that (xfs_io shutdown, for ext4 and f2fs as well): it stops journal and data writes at once.
 set -euo pipefail
-usage() { sed -n '2,12{s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+usage() { sed -n '2,13{s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 verb=$1 dir=$2
 
@@ -67,6 +68,7 @@ case $verb in
     umount -l "$dir/disk"
     mount_it
     ;;
+  mount) mount_it ;;
   drop)
     if mountpoint -q "$dir/disk" 2>/dev/null; then umount "$dir/disk" 2>/dev/null || umount -l "$dir/disk"; fi
     rm -rf "$dir"
