@@ -2,6 +2,7 @@
 #include "buffer/buffer.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -217,16 +218,19 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
 }
 
 /* Events are for the agent and its group: SQLite would make the file readable by all. The log gets
- * the same mode. What goes wrong here goes wrong in SQLite again, which says it. */
-static void make_file(const struct buffer_setup *setup)
+ * the same mode. What goes wrong here goes wrong in SQLite again, which then tries to open what is
+ * not there and forgets the reason: this one is returned. */
+static int make_file(const struct buffer_setup *setup)
 {
     if (setup->vfs || setup->read_only || setup->as_it_is) {
-        return;
+        return 0;
     }
     int fd = open(setup->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd >= 0) {
-        (void)close(fd);
+    if (fd < 0) {
+        return errno;
     }
+    (void)close(fd);
+    return 0;
 }
 
 static enum err connect(struct buffer *b, const struct buffer_setup *setup, struct why *why)
@@ -236,11 +240,14 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
         why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
         return e;
     }
-    make_file(setup);
+    int made = make_file(setup);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
                 (setup->read_only || setup->as_it_is ? 0 : SQLITE_OPEN_CREATE);
     int code = sqlite3_open_v2(setup->path, &b->db, flags, vfs_count_name(b->vfs));
     if (code != SQLITE_OK) {
+        if (made && vfs_count_errno(b->vfs) == ENOENT) {
+            vfs_count_errno_set(b->vfs, made);
+        }
         return sql_error(b, b->db ? sqlite3_extended_errcode(b->db) : code, "opening", why);
     }
     if (!setup->read_only && sqlite3_db_readonly(b->db, "main") == 1) {

@@ -311,7 +311,7 @@ static enum err prepare(struct buffer *b, const struct buffer_write *write, stru
         why_set(why, "%s is open for reading only", b->path);
         return ERR_READONLY;
     }
-    vfs_count_errno_clear(b->vfs);
+    vfs_count_errno_set(b->vfs, 0);
     if (!b->broken && b->wal_frames > 0 && !log_has_room(b, write)) {
         checkpoint(b);
     }

@@ -287,9 +287,9 @@ struct vfs_count;
 enum err vfs_count_open(struct vfs_count **ret, const char *below, bool keeps_psow) MUST_USE;
 void vfs_count_close(struct vfs_count *vfs);
 const char *vfs_count_name(const struct vfs_count *vfs);
-/* The system's reason of the last operation that failed since it was cleared; 0: it gave none. */
+/* The system's reason of the last operation that failed since it was set to 0; 0: it gave none. */
 int vfs_count_errno(const struct vfs_count *vfs);
-void vfs_count_errno_clear(struct vfs_count *vfs);
+void vfs_count_errno_set(struct vfs_count *vfs, int number);
 /* Lengthens the database's file to `pages`, by zeros; nothing if it is as long already. Returns how
  * many it has: fewer when the disk is full. */
 int64_t vfs_count_grow(sqlite3 *db, int64_t pages);

@@ -200,7 +200,7 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
     ret->arena.size = 0;
     ret->arena.overflow = false;
     ret->schema_changed = false;
-    vfs_count_errno_clear(b->vfs);
+    vfs_count_errno_set(b->vfs, 0);
     enum err e = read_rows(b, &r, stream, why);
     if (e) {
         return e;

@@ -12,7 +12,7 @@ static struct slice column_slice(sqlite3_stmt *s, int column)
 
 static enum err prepare(struct buffer *b, sqlite3_stmt **ret, const char *sql, struct why *why)
 {
-    vfs_count_errno_clear(b->vfs);
+    vfs_count_errno_set(b->vfs, 0);
     int code = sqlite3_prepare_v2(b->db, sql, -1, ret, NULL);
     return code == SQLITE_OK ? ERR_OK
                              : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);

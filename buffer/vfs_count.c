@@ -273,9 +273,9 @@ void vfs_count_close(struct vfs_count *vfs)
     }
 }
 
-void vfs_count_errno_clear(struct vfs_count *vfs)
+void vfs_count_errno_set(struct vfs_count *vfs, int number)
 {
-    vfs->last_errno = 0;
+    vfs->last_errno = number;
 }
 
 int vfs_count_errno(const struct vfs_count *vfs)

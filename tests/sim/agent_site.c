@@ -15,7 +15,7 @@
 #define HOUR_US (3600 * SECOND_US)
 #define DRAIN_MS_MAX (40 * 60 * 1000)
 #define STOP_MS_MAX (60 * 1000)
-#define START_TRIES_MAX 200
+#define START_TRIES_MAX 2000 /* a disk is taken for ten minutes at most */
 
 const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "crash_in_commit",
