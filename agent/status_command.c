@@ -50,6 +50,10 @@ static void print_totals(const struct json_node *root)
     if (text_of(buffer, "trouble")[0]) {
         printf("TROUBLE  %s\n", text_of(buffer, "trouble"));
     }
+    if (number_of(buffer, "unsaved") > 0) {
+        printf("UNSAVED  what was sent since then is on record in memory only: a restart now sends "
+               "it again\n");
+    }
 }
 
 void command_print_streams(const struct json_node *streams)

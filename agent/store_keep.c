@@ -91,6 +91,10 @@ static void keep_done(struct job *job)
         return;
     }
     store->keep_waits = false;
+    if (store->state.unsaved == 0) {
+        log_warn("buffer", "what is sent while the disk takes nothing is on record in memory only: "
+                           "if the agent is restarted before the disk is back, it is sent again");
+    }
     store_take_state(store);
     store_say_recorded(store, keep->mark);
     store_keep_soon(store);

@@ -343,6 +343,8 @@ def test_read_only():
     check("events are refused by it", wait_until(lambda: feeder.one() not in (200, 0)), str(feeder.answers))
     uplink_stands(False)
     check("what is stored is sent", wait_until(lambda: status().get("backlog") == 0, 60), json.dumps(status()))
+    check("what a restart would do is told", "UNSAVED" in run("status", "--socket", agent.socket).stdout and
+          agent.log().count("on record in memory only") == 1, agent.log())
     back_under_the_agent()
     check("and when the disk is back it goes on", posts(feeder, 200), agent.log()[-500:])
     check("the status is well again", wait_until(lambda: not trouble() and status().get("state") == "running"))
