@@ -60,7 +60,7 @@ static const char schema_text[] =
     NUMBER("first", "gap, damage: lost events lie in first..last.") ","
     NUMBER("last", "") ","
     NUMBER("count", "gap, damage, aside: of events; start: of the buffer's openings.") ","
-    TEXT("reason", "gap: drop_oldest, hold_max, merged, by_hand; damage: damaged.") ","
+    TEXT("reason", "gap: drop_oldest, drop_newest, thin, age, hold_max, merged, by_hand; damage: damaged.") ","
     TEXT("text", "For a person.") ","
     "{\"name\":\"health\",\"type\":[\"null\","
     "{\"type\":\"record\",\"name\":\"Health\",\"fields\":["
@@ -180,23 +180,6 @@ static bool say(struct events *events, const struct happening *h)
 
 /* --- gaps --- */
 
-static const char *reason_text(uint8_t reason)
-{
-    switch ((enum gap_reason)reason) {
-    case GAP_DROP_OLDEST:
-        return "drop_oldest";
-    case GAP_HOLD_MAX:
-        return "hold_max";
-    case GAP_DAMAGED:
-        return "damaged";
-    case GAP_MERGED:
-        return "merged";
-    case GAP_BY_HAND:
-        return "by_hand";
-    }
-    return "unknown";
-}
-
 /* ERR_FULL: not now; the buffer keeps it. */
 static enum err tell_gap(struct events *events, const struct gap *gap)
 {
@@ -214,7 +197,7 @@ static enum err tell_gap(struct events *events, const struct gap *gap)
                           .first = gap->range.first,
                           .last = gap->range.last,
                           .count = gap->count,
-                          .reason = reason_text(gap->reason)};
+                          .reason = gap_reason_name(gap->reason)};
     enum err e = event_make(events, &h, &memory, &event);
     e = e ? e : store_gap_room(store, event.datum.size);
     if (e) {

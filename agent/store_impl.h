@@ -21,6 +21,7 @@
 #define END_SIZE 36
 #define PARCEL_SIZE 96
 #define PART_SIZE 60
+#define ROOM_AGAIN (WRITE_SIZE_MAX / 2) /* for a stream that drops what comes */
 #define CURSOR_MAX WRITE_EVENT_MAX
 #define CURSOR_BYTES_MAX FRAME_SIZE_MAX
 #define DONE_MAX 256
@@ -98,15 +99,17 @@ struct store {
     bool disk_full_said;
     struct timer due;
     struct timer retry;
+    struct timer age; /* looks whether something is too old */
     uint64_t committed;
     uint64_t recorded; /* the mark of the last commit */
     uint64_t sequence_next[STREAM_COUNT_MAX + 1];
-    uint32_t stretch;            /* of waiting, in thousandths */
-    size_t pending_size;         /* datums admitted and not committed */
+    uint32_t stretch;                    /* of waiting, in thousandths */
+    size_t pending_size;                 /* datums admitted and not committed */
+    bool dropping[STREAM_COUNT_MAX + 1]; /* until room is ROOM_AGAIN */
     struct buffer_changes state; /* copies: the buffer changes its own while the next commit runs */
     struct owed *owed;
     size_t owed_max;
-    struct gap gaps[64];
+    struct gap gaps[GAP_COUNT_MAX];
     uint32_t room[STREAM_COUNT_MAX + 1];
     struct stream_state streams[STREAM_COUNT_MAX + 1];
 };

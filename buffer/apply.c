@@ -50,6 +50,36 @@ static bool apply_aside(struct state *state, struct slice payload)
     return true;
 }
 
+static bool apply_skip(struct state *state, struct slice payload)
+{
+    uint16_t stream;
+    uint64_t first;
+    uint64_t count;
+    if (!section_skip_take(payload, &stream, &first, &count) ||
+        first != state->streams[stream].sequence_next || count > UINT32_MAX) {
+        return false;
+    }
+    struct gap gap = {.stream = stream,
+                      .reason = GAP_DROP_NEWEST,
+                      .range = {first, first + count - 1},
+                      .count = count};
+    state->streams[stream].sequence_next += count;
+    state_drop(state, &gap);
+    return true;
+}
+
+static bool apply_rows(struct state *state, struct slice payload)
+{
+    uint16_t stream;
+    uint64_t events;
+    uint64_t bytes;
+    if (!section_rows_take(payload, &stream, &events, &bytes)) {
+        return false;
+    }
+    state_rows_gone(state, stream, events, bytes);
+    return true;
+}
+
 static bool apply_section(struct state *state, const struct section *section)
 {
     struct cursor_change cursor;
@@ -89,6 +119,10 @@ static bool apply_section(struct state *state, const struct section *section)
         }
         state_drop(state, &gap);
         return true;
+    case SECTION_SKIP:
+        return apply_skip(state, section->payload);
+    case SECTION_ROWS:
+        return apply_rows(state, section->payload);
     case SECTION_BOOT:
         if (!section_boot_take(section->payload, &boot)) {
             return false;

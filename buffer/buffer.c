@@ -31,10 +31,10 @@ static enum err crypt_memory_open(struct buffer *b)
     return b->cipher.data ? crypt_open(&b->crypt, b->setup_key, b->setup_old_key) : ERR_NOMEM;
 }
 
-static enum err memory_open(struct buffer *b)
+static enum err memory_open(struct buffer *b, const struct buffer_setup *setup)
 {
     /* An older event may be larger than this setup allows. Most of it is never touched. */
-    size_t record = RECORD_SIZE_MAX + (size_t)b->event_size_max + 64 * 1024;
+    size_t record = RECORD_SIZE_MAX + (size_t)b->event_size_max + 80 * 1024;
     size_t scratch = RECORD_SIZE_MAX + EVENT_SIZE_LIMIT + STATE_SIZE_MAX;
     b->tail_memory = malloc(TAIL_BLOB_SIZE);
     b->sections = malloc(TAIL_SECTION_MAX * sizeof *b->sections);
@@ -46,6 +46,14 @@ static enum err memory_open(struct buffer *b)
         !b->packed.data) {
         return ERR_NOMEM;
     }
+    for (size_t i = 0; i < setup->stream_count && !b->thin_raw.data; i++) {
+        bool thins = setup->streams[i].when_full == FULL_THIN && !setup->read_only;
+        b->thin_raw = out_over(thins ? malloc(RECORD_SIZE_MAX) : NULL, RECORD_SIZE_MAX);
+        if (thins && !b->thin_raw.data) {
+            return ERR_NOMEM;
+        }
+    }
+    b->thinner = setup->thinner;
     enum err e = zstd_encoder_open(&b->encoder, SEAL_LEVEL);
     e = e ? e : zstd_decoder_open(&b->decoder);
     return e ? e : crypt_memory_open(b);
@@ -64,6 +72,7 @@ static void memory_close(struct buffer *b)
     free(b->packed.data);
     free(b->cipher.data);
     crypt_close(b->crypt);
+    free(b->thin_raw.data);
     zstd_encoder_close(b->encoder);
     zstd_decoder_close(b->decoder);
     state_close(b->state);
@@ -339,7 +348,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     b->setup_old_key = setup->old_key;
     set_cap(b, setup->size_max, setup->as_it_is ? EVENT_SIZE_LIMIT : setup->event_size_max);
     enum err e = setup->as_it_is ? ERR_OK : check_setup(b, setup, why);
-    e = e ? e : memory_open(b);
+    e = e ? e : memory_open(b, setup);
     e = e ? e : connect(b, setup, why);
     e = e ? e : settings_check_file(b, &is_new, why);
     e = e || is_new ? e : keys_check(b, why);

@@ -59,9 +59,11 @@ struct stored_event {
     uint16_t stream;
     uint32_t schema; /* buffer_schema_add()'s number */
     uint64_t sequence;
-    int64_t time_us; /* by `trust` */
-    uint32_t boot;   /* with TIME_BOOT: the boot counter */
-    uint8_t trust;   /* enum time_trust */
+    int64_t time_us;  /* by `trust` */
+    uint32_t boot;    /* with TIME_BOOT: the boot counter */
+    uint8_t trust;    /* enum time_trust */
+    uint32_t dropped; /* with FULL_DROP_NEWEST: not an event, but so many, from `sequence` on, that
+                         were dropped on arrival; no datum. 0: an event */
     uint8_t fill_count;
     struct fill fills[FILL_MAX];
     struct slice datum;
@@ -69,18 +71,36 @@ struct stored_event {
 
 /* --- opening --- */
 
-enum when_full { FULL_BLOCK, FULL_DROP_OLDEST, FULL_DROP_NEWEST, FULL_THIN };
+/* What becomes of a stream's events when the buffer is full. */
+enum when_full {
+    FULL_BLOCK,       /* new ones find no room: buffer_changes.room */
+    FULL_DROP_OLDEST, /* the oldest row goes */
+    FULL_DROP_NEWEST, /* new ones find no room, and the caller drops them: stored_event.dropped */
+    FULL_THIN,        /* the oldest row that is still whole keeps what buffer_setup.thinner chooses;
+                         when there is none any more, the oldest row goes */
+};
+
+/* Chooses which events stay of a row that is thinned: a function of these events only. First each
+ * is looked at, in order, then it is asked of each whether it stays, by its place in that order.
+ * Events live from begin() to the last stays(). On the store worker. */
+struct buffer_thinner {
+    void (*begin)(void *context, uint16_t stream, uint32_t schema);
+    void (*look)(void *context, const struct stored_event *event);
+    bool (*stays)(void *context, size_t index);
+    void *context;
+};
 
 struct buffer_stream {
     const char *name;
     const char *renamed_from; /* its earlier name, under which something may be kept; or NULL */
     uint8_t priority;         /* 0..9 */
-    uint8_t when_full; /* enum when_full; THIN and DROP_NEWEST come with part 3: refused by the
-                          configuration until then */
-    int64_t share_min; /* millionths of the cap that nobody else may take */
-    int64_t size_max;  /* raw bytes, about: beyond it its oldest row gives way; 0: no bound */
-    uint32_t uplinks;  /* bit i: owed to buffer_setup.uplinks[i] */
-    bool is_own;       /* of the agent itself: what no uplink carries any more is let go, and does
+    uint8_t when_full;        /* enum when_full */
+    int64_t share_min;        /* millionths of the cap that nobody else may take */
+    int64_t size_max;   /* raw bytes, about: beyond it its oldest row gives way; 0: no bound */
+    int64_t age_max_us; /* events that are older are dropped, while the wall clock is trusted; 0: no
+                           bound */
+    uint32_t uplinks;   /* bit i: owed to buffer_setup.uplinks[i] */
+    bool is_own;        /* of the agent itself: what no uplink carries any more is let go, and does
                           not keep the buffer from opening */
 };
 
@@ -110,6 +130,7 @@ struct buffer_setup {
     size_t stream_count;
     struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
+    struct buffer_thinner thinner; /* with a stream that has FULL_THIN */
     bool read_only; /* tools, with the agent stopped: nothing is created or changed */
     bool as_it_is;  /* tools, with the agent stopped: streams, uplinks and the cap are the file's
                        own; nobody joins or leaves */
@@ -262,8 +283,10 @@ struct buffer_write {
     size_t remote_count;
     const struct boot_offset *boots;
     size_t boot_count;
+    int64_t wall_us; /* the wall clock, if it is trusted; 0: it is not, and nothing is too old */
     const uint32_t
-        *gaps_told; /* struct gap.number of gaps that this commit's events hand to weir.events */
+        *gaps_told; /* struct gap.number of gaps that this commit's events hand to weir.events, as
+                       they were before this commit */
     size_t gap_told_count;
     struct buffer_order *const *orders;
     size_t order_count;
@@ -278,15 +301,26 @@ struct owed {
 };
 
 enum gap_reason {
-    GAP_DROP_OLDEST = 1,
-    GAP_HOLD_MAX,
+    GAP_DROP_OLDEST = 1, /* gave way to newer ones, or to a higher priority */
+    GAP_HOLD_MAX,        /* its uplink had more than it may keep */
     GAP_DAMAGED,
-    GAP_MERGED,
-    GAP_BY_HAND = 16, /* weir buffer drop */
+    GAP_MERGED,      /* several reasons: too many gaps to keep them apart */
+    GAP_DROP_NEWEST, /* found no room when it came */
+    GAP_THIN,        /* gave way to the events of its window that were kept */
+    GAP_AGE,         /* older than its stream wants */
+    GAP_BY_HAND,     /* weir buffer drop */
 };
 #define GAP_REASON_MAX GAP_BY_HAND
+#define GAP_REASON_COUNT (GAP_REASON_MAX + 1)
+#define GAP_COUNT_MAX 320       /* more than there are streams: two of one can always be merged */
+#define GAP_STREAM_COUNT_MAX 64 /* of one stream */
 
-/* Events that were dropped and not yet told to weir.events. */
+/* "drop_oldest", ...: as weir.events and the status have it. */
+const char *gap_reason_name(uint8_t reason);
+
+/* Events that were dropped and not yet told to weir.events. Those that every uplink lost which the
+ * stream goes to have uplink 0; an event that some of them had delivered, or never got, is in a gap
+ * of each of the others. So what an uplink lacks is exactly what gaps of it and of 0 count. */
 struct gap {
     uint32_t number;
     uint16_t stream;
@@ -298,10 +332,11 @@ struct gap {
 
 struct stream_state {
     uint64_t sequence_next;
-    uint64_t event_count;   /* stored and owed to somebody */
-    uint64_t size;          /* raw bytes of these, about */
-    uint64_t dropped_count; /* since the database was made */
-    int64_t oldest_time_us; /* 0: none */
+    uint64_t event_count;               /* stored and owed to somebody */
+    uint64_t size;                      /* raw bytes of these, about */
+    uint64_t dropped_count;             /* since the database was made: the counts of all gaps */
+    uint64_t dropped[GAP_REASON_COUNT]; /* of these, by reason */
+    int64_t oldest_time_us;             /* 0: none */
 };
 
 /* Counted at the file system's seam, since the process started. */
@@ -319,7 +354,7 @@ void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
 struct buffer_changes {
     const struct owed *owed; /* entries that changed; after buffer_open all: see buffer_state() */
     size_t owed_count;
-    const struct gap *gaps; /* all that are not told yet, at most 64 */
+    const struct gap *gaps; /* all that are not told yet, at most GAP_COUNT_MAX */
     size_t gap_count;
     /* Bytes (raw datums) that each stream may add until the next commit, indexed by stream number;
      * 0: ERR_FULL to its sources. */
@@ -330,6 +365,9 @@ struct buffer_changes {
     bool file_is_tight;                 /* at least 90 % full: acknowledge at once */
     bool disk_full;                     /* others have filled the disk, the file can't grow: see
                                            buffer_look() */
+    /* Wall time at which something may be too old: a commit is wanted then, even an empty one.
+     * INT64_MAX: no stream has an age_max. */
+    int64_t age_due_us;
     uint64_t aside_count;
     uint64_t unsaved; /* buffer_keep() was called so often since the last commit */
     struct buffer_wear wear;

@@ -191,6 +191,7 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     b->record.overflow = false;
     record_begin(&writer, &b->record, b->state->generation, b->next->commit,
                  crypt_writes(b->crypt));
+    record_put_told(&writer, w);
     record_put_events(&writer, w->events, w->event_count, &b->scratch);
     record_put_write(&writer, w);
     struct slice sections = {b->record.data + writer.sections, b->record.size - writer.sections};
@@ -202,8 +203,8 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
         why_set(why, "a parcel can't be opened: %u are open", b->next->parcel_count);
         return ERR_FULL;
     }
-    orders_apply(b, w, &writer);
-    e = quota_make_room(b, w, &writer, why); /* applies what it drops */
+    e = orders_apply(b, w, &writer, why);
+    e = e ? e : quota_make_room(b, w, &writer, why); /* applies what it drops */
     if (e) {
         return e;
     }
@@ -246,7 +247,8 @@ void commit_undo(struct buffer *b)
     }
 }
 
-static void take_over(struct buffer *b, bool sealed, struct slice sections)
+static void take_over(struct buffer *b, const struct buffer_write *write, bool sealed,
+                      struct slice sections)
 {
     struct state *old = b->state;
     b->state = b->next;
@@ -254,6 +256,9 @@ static void take_over(struct buffer *b, bool sealed, struct slice sections)
     b->damaged_count = 0;
     b->commits++;
     b->unsaved = 0;
+    for (size_t i = 0; i < write->parcel_count; i++) {
+        reads_recorded(b, write->parcels[i]);
+    }
     if (sealed) {
         b->tail_size = 0;
         b->section_count = 0;
@@ -278,7 +283,7 @@ enum err commit_state(struct buffer *b, struct why *why)
         commit_undo(b);
         return e;
     }
-    take_over(b, true, nothing);
+    take_over(b, &(const struct buffer_write){0}, true, nothing);
     return ERR_OK;
 }
 
@@ -300,6 +305,7 @@ static void checkpoint(struct buffer *b)
 static bool log_has_room(const struct buffer *b, const struct buffer_write *write)
 {
     int64_t frames = quota_write_pages(b, write) + 3 * DELETES_PER_COMMIT +
+                     (b->thin_raw.data ? (REWRITE_PER_COMMIT + RECORD_SIZE_MAX) / PAGE_SIZE : 0) +
                      (int64_t)(b->changed_count + write->cursor_count + write->remote_count);
     return b->wal_frames + frames <= WAL_FRAME_MAX;
 }
@@ -322,19 +328,33 @@ static enum err prepare(struct buffer *b, const struct buffer_write *write, stru
 
 void buffer_state(struct buffer *b, struct buffer_changes *ret)
 {
+    int64_t age_due_us = INT64_MAX;
+    uint64_t held[STREAM_COUNT_MAX + 1]; /* in rows and tail */
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        held[s] = b->state->streams[s].row_events;
+    }
+    for (size_t i = 0; i < b->section_count; i++) {
+        held[b->sections[i].stream] += b->sections[i].count;
+    }
     for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
         const struct state_stream *stream = &b->state->streams[s];
         if (stream->sequence_next == 0) {
             continue;
         }
+        /* Where many are gone between those that are owed, what is held says more. */
         uint64_t count = state_backlog(b->state, s);
-        uint64_t mean =
-            stream->sequence_next > 1 ? stream->raw_total / (stream->sequence_next - 1) : 0;
-        b->stream_states[s] = (struct stream_state){.sequence_next = stream->sequence_next,
-                                                    .event_count = count,
-                                                    .size = count * mean,
-                                                    .dropped_count = stream->dropped_count,
-                                                    .oldest_time_us = stream->oldest_time_us};
+        count = count < held[s] ? count : held[s];
+        const struct buffer_stream_slot *slot = &b->streams[s];
+        struct stream_state *ret_stream = &b->stream_states[s];
+        *ret_stream = (struct stream_state){.sequence_next = stream->sequence_next,
+                                            .event_count = count,
+                                            .size = count * state_mean_size(b->state, s),
+                                            .dropped_count = state_dropped(b->state, s),
+                                            .oldest_time_us = stream->oldest_time_us};
+        memcpy(ret_stream->dropped, stream->dropped, sizeof ret_stream->dropped);
+        if (slot->configured && slot->age_max_us > 0 && slot->age_due_us < age_due_us) {
+            age_due_us = slot->age_due_us;
+        }
     }
     int64_t used = b->page_count - b->freelist_count;
     *ret = (struct buffer_changes){
@@ -346,6 +366,7 @@ void buffer_state(struct buffer *b, struct buffer_changes *ret)
         .streams = b->stream_states,
         .file_size = (uint64_t)b->page_count * PAGE_SIZE + WAL_WARM_SIZE,
         .used_share = (uint64_t)(used * 1000000 / b->page_max),
+        .age_due_us = age_due_us,
         .file_is_tight = used * 10 >= (b->disk_full ? b->file_pages : b->page_max) * 9,
         .disk_full = b->disk_full,
         .aside_count = b->state->aside_count,
@@ -370,9 +391,9 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
         return e;
     }
     b->grow_more = 0;
-    take_over(b, sealed, sections);
-    b->events += write->event_count;
+    take_over(b, write, sealed, sections);
     for (size_t i = 0; i < write->event_count; i++) {
+        b->events += write->events[i].dropped == 0;
         b->event_bytes += write->events[i].datum.size;
     }
     if (b->wal_frames >= CHECKPOINT_PAGES) {

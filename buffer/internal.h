@@ -19,14 +19,16 @@
 #define WAL_FRAME_MAX (WAL_WARM_SIZE / (PAGE_SIZE + 24) - 2)
 #define RESERVE_PAGES 64 /* for the seal, acknowledgements, state */
 #define DELETES_PER_COMMIT 16
-#define SEAL_LEVEL 3 /* zstd's */
+#define REWRITE_PER_COMMIT (64 * 1024) /* bytes of rows that are thinned, and one row more */
+#define LOOKS_PER_COMMIT 16            /* rows that are unpacked to see how old they are */
+#define SEAL_LEVEL 3                   /* zstd's */
 /* When seals come so fast, processor time is what is short: rows are made at half of it, and are a
  * tenth larger. */
 #define SEAL_HURRY_US 1000000
 #define SEAL_LEVEL_HURRY (-1)
 #define CHANGED_CURSOR_MAX 512
 #define DAMAGED_MAX 16
-#define READ_KEPT 4
+#define READ_KEPT UPLINK_COUNT_MAX
 #define PRIORITY_AT_ONCE 7
 #define KEY_SLOT_COUNT 2
 #define CURSOR_IS_ENCRYPTED 1 /* columns[2] of a cursor's checksum */
@@ -56,7 +58,22 @@ struct changed_cursor {
 /* Where a row is, and how much of the file it takes. */
 struct row_place {
     struct range range;
-    uint64_t size; /* of its body */
+    uint64_t size;  /* of its body */
+    uint64_t count; /* events */
+    bool sparse;    /* not all of the range: it was thinned */
+};
+
+/* A row that was taken out of the table, checked and unpacked. */
+struct row {
+    int64_t id;
+    uint64_t last;
+    struct event_run events; /* in b->scratch */
+};
+
+/* Read, and a parcel is about to be made of it, by so many uplinks as read it; 0: it was. */
+struct read_kept {
+    struct range range;
+    size_t count;
 };
 
 /* A key that the file's content may be under, by what was given at opening. */
@@ -70,12 +87,14 @@ struct buffer_stream_slot {
     uint8_t priority;
     uint8_t when_full;
     int64_t share_min;
-    int64_t size_max; /* 0: no bound of its own */
+    int64_t size_max;    /* 0: no bound of its own */
+    int64_t age_max_us;  /* 0: no bound */
+    int64_t age_due_us;  /* wall time: before it nothing is too old; 0: look at once */
+    uint64_t whole_from; /* rows below were thinned, or can't be; 0: not known yet */
     bool is_own;
     enum low_row low;
     struct row_place low_row;
-    struct range reads[READ_KEPT]; /* the last ones that were read: a parcel is about to be made of
-                                      them */
+    struct read_kept reads[READ_KEPT];
     size_t read_next;
 };
 
@@ -92,6 +111,8 @@ enum statement {
     SQL_ROW_INSERT,
     SQL_ROW_DELETE,
     SQL_ROW_SEEK,
+    SQL_ROW_AT,
+    SQL_ROW_REWRITE,
     SQL_ROW_BEFORE,
     SQL_ROW_FROM,
     SQL_STATE_PUT,
@@ -150,6 +171,8 @@ struct buffer {
     const uint8_t *setup_key; /* the caller's: while the buffer is opened */
     const uint8_t *setup_old_key;
     enum key_slot key_slots[KEY_SLOT_COUNT];
+    struct out thin_raw; /* a row that becomes smaller; data NULL: no stream does that */
+    struct buffer_thinner thinner;
     struct gap
         damaged[DAMAGED_MAX]; /* rows found damaged when read: the next commit reports them */
     size_t damaged_count;
@@ -203,6 +226,8 @@ enum err content_read(struct buffer *b, struct slice beside, struct slice conten
                       struct slice *ret, bool *ret_is_old) MUST_USE;
 /* What is encrypted, in b->cipher. There is a key: crypt_writes(). */
 struct slice content_write(struct buffer *b, struct slice beside, struct slice plain);
+/* As it stands in the file: larger when it is encrypted. */
+size_t content_size(const struct buffer *b, size_t size);
 /* What belongs to the encrypted content of a row: its table ('B', 'C' or 'X'), its id and columns. */
 #define ROW_BESIDE_SIZE 57
 struct slice row_beside(char table, int64_t id, const int64_t columns[6],
@@ -215,17 +240,38 @@ int64_t row_id(uint16_t stream, uint64_t first);
  * next row and the stream allow. ERR_CLOSED: there is none. */
 enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_place *ret,
                   struct why *why) MUST_USE;
+/* The row that holds the sequence, or else the next one. ERR_CLOSED: there is none. */
+enum err row_at(struct buffer *b, uint16_t stream, uint64_t sequence, struct row_place *ret,
+                struct why *why) MUST_USE;
 /* The lowest row, from the cache or the table. */
 enum err row_lowest(struct buffer *b, uint16_t stream, struct row_place *ret,
                     struct why *why) MUST_USE;
 enum err row_delete(struct buffer *b, uint16_t stream, uint64_t first, struct why *why) MUST_USE;
+/* The row that the statement stands on; its columns are those of SQL_ROW_BEFORE. Unpacked into
+ * b->scratch when it holds something from `next` on. ERR_CORRUPT: damaged; ERR_NOMEM. */
+enum err row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *ret) MUST_USE;
+/* The row that begins exactly there. ERR_CLOSED: there is none, or it is damaged. */
+enum err row_read(struct buffer *b, uint16_t stream, uint64_t first, struct row *ret,
+                  struct why *why) MUST_USE;
 /* What is still owed of the tail and of the new record becomes rows; the changed cursors and the
  * state are written; the tail starts again. */
 enum err seal(struct buffer *b, struct slice new_sections, struct why *why) MUST_USE;
 
+/* --- read.c --- */
+/* A parcel is on record: that keeps its events. */
+void reads_recorded(struct buffer *b, const struct parcel *parcel);
+
 /* --- quota.c --- */
 enum err quota_measure(struct buffer *b, struct why *why) MUST_USE;
 int64_t quota_free_pages(const struct buffer *b);
+/* Does it give up rows that are owed, when there is no room? */
+bool slot_gives_way(const struct buffer_stream_slot *slot);
+/* Pages that a stream's rows take, about. */
+int64_t quota_stream_pages(const struct state *state, uint16_t stream);
+/* So many millionths of the cap. */
+int64_t quota_share_pages(const struct buffer *b, int64_t millionths);
+/* What a stream has not taken of its share_min: nobody else may. */
+int64_t quota_share_left(const struct buffer *b, const struct state *state, uint16_t stream);
 /* Pages that sealing this many raw bytes takes when nothing can be compressed: b-tree overhead, a
  * row for each stream, the state. */
 int64_t quota_seal_pages(const struct buffer *b, size_t raw_size);
@@ -247,7 +293,8 @@ enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
 
 /* --- order.c --- */
 /* What a person asks for, applied to b->next and put into the record; fills in the counts. */
-void orders_apply(struct buffer *b, const struct buffer_write *write, struct record_writer *w);
+enum err orders_apply(struct buffer *b, const struct buffer_write *write, struct record_writer *w,
+                      struct why *why) MUST_USE;
 
 /* --- commit.c --- */
 /* The columns of a set-aside event that its checksum covers, beside its time. */

@@ -1,5 +1,5 @@
 /* What a person asks for: events that are not to be sent any more, or are to be sent again. */
-#include "buffer/internal.h"
+#include "buffer/evict.h"
 
 /* The open parcel that has the lowest of these sequences; NULL: none has any. */
 static const struct parcel *parcel_within(const struct state *state, const struct buffer_order *o,
@@ -26,45 +26,53 @@ static uint64_t count_owed(struct state *state, const struct buffer_order *o, st
     return owed ? owed_count_in(owed, range) : 0;
 }
 
-/* Can the range be taken out of what every uplink concerned is owed, which is at most eight ranges?
- */
-static bool can_be_cut(const struct state *state, const struct buffer_order *o, struct range range)
+struct ordering {
+    struct buffer *b;
+    struct record_writer *w;
+    struct why *why;
+};
+
+/* What comes with this very commit. */
+static void add_arriving(struct loss *loss, const struct record_writer *w, struct range range)
 {
-    for (uint32_t i = 0; i < state->owed_count; i++) {
-        struct owed owed = state->owed[i];
-        if (owed.stream == o->stream && (o->uplink == 0 || o->uplink == owed.uplink) &&
-            !owed_cut(&owed, range)) {
-            return false;
+    struct slice sections = {w->out->data + w->sections, w->out->size - w->sections};
+    struct section section;
+    struct section_events events;
+    while (section_next(&sections, &section) == ERR_OK) {
+        if (section.kind == SECTION_EVENTS && section_events_take(section.payload, &events) &&
+            events.stream == loss->stream) {
+            uint64_t last = events.first + events.count - 1;
+            loss_add(loss, (struct range){events.first > range.first ? events.first : range.first,
+                                          last < range.last ? last : range.last});
         }
     }
-    return true;
 }
 
-static void drop_piece(struct buffer *b, struct buffer_order *o, struct range range,
-                       struct record_writer *w)
+static enum err drop_piece(const struct ordering *a, struct buffer_order *o, struct range range)
 {
-    struct gap gap = {.stream = o->stream,
-                      .uplink = o->uplink,
-                      .reason = GAP_BY_HAND,
-                      .range = range,
-                      .count = count_owed(b->next, o, range)};
-    if (gap.count == 0) {
-        return;
+    struct loss loss;
+    struct buffer *b = a->b;
+    if (count_owed(b->next, o, range) == 0) {
+        return ERR_OK;
     }
-    if (!can_be_cut(b->next, o, range)) {
-        o->left += gap.count;
-        return;
+    loss_begin(&loss, b->next, o->stream, GAP_BY_HAND, o->uplink);
+    enum err e = loss_add_stored(&loss, b, range, a->why);
+    add_arriving(&loss, a->w, range);
+    if (!e && loss_can_cut(&loss, range)) {
+        loss_put(&loss, range, b->next, a->w);
+        o->count += loss.count;
+    } else if (!e) {
+        o->left += loss.count;
     }
-    state_drop(b->next, &gap);
-    record_put_drop(w, &gap);
-    o->count += gap.count;
+    return e;
 }
 
 /* Open parcels that lie within the range: their events are dropped, then they are closed. */
-static void drop_parcels(struct buffer *b, struct buffer_order *o, struct range range,
-                         struct record_writer *w)
+static enum err drop_parcels(const struct ordering *a, struct buffer_order *o, struct range range)
 {
-    for (uint32_t i = 0; i < b->next->parcel_count;) {
+    struct buffer *b = a->b;
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; !e && i < b->next->parcel_count;) {
         struct parcel p = b->next->parcels[i];
         bool within = p.stream == o->stream && (o->uplink == 0 || p.uplink == o->uplink) &&
                       range.first <= p.range.first && p.range.last <= range.last;
@@ -73,22 +81,24 @@ static void drop_parcels(struct buffer *b, struct buffer_order *o, struct range 
             continue;
         }
         struct buffer_order own = {.uplink = p.uplink, .stream = p.stream};
-        drop_piece(b, &own, p.range, w);
+        e = drop_piece(a, &own, p.range);
         o->count += own.count;
         o->left += own.left;
         struct part_done done = {.uplink = p.uplink, .stream = p.stream, .lane = p.lane};
         for (done.part = 0; done.part < p.part_count; done.part++) {
             state_part_done(b->next, &done); /* the last one closes the parcel */
-            record_put_done(w, &done);
+            record_put_done(a->w, &done);
         }
     }
+    return e;
 }
 
 /* What open parcels have is being sent: it may have arrived, and can't be said to be lost. */
-static void order_drop(struct buffer *b, struct buffer_order *o, struct range range,
-                       struct record_writer *w)
+static enum err order_drop(const struct ordering *a, struct buffer_order *o, struct range range)
 {
-    while (range.first <= range.last) {
+    struct buffer *b = a->b;
+    enum err e = ERR_OK;
+    while (!e && range.first <= range.last) {
         const struct parcel *parcel = parcel_within(b->next, o, range);
         struct range piece = range;
         if (parcel) {
@@ -102,14 +112,18 @@ static void order_drop(struct buffer *b, struct buffer_order *o, struct range ra
             range.first = range.last + 1;
         }
         if (piece.first <= piece.last) {
-            drop_piece(b, o, piece, w);
+            e = drop_piece(a, o, piece);
         }
     }
+    return e;
 }
 
-void orders_apply(struct buffer *b, const struct buffer_write *write, struct record_writer *w)
+enum err orders_apply(struct buffer *b, const struct buffer_write *write, struct record_writer *w,
+                      struct why *why)
 {
-    for (size_t i = 0; i < write->order_count; i++) {
+    const struct ordering a = {b, w, why};
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < write->order_count; i++) {
         struct buffer_order *o = write->orders[i];
         uint64_t end = b->next->streams[o->stream].sequence_next;
         struct range range = o->range;
@@ -121,10 +135,10 @@ void orders_apply(struct buffer *b, const struct buffer_write *write, struct rec
             continue;
         }
         if (o->kind == ORDER_DROP && o->with_sent) {
-            drop_parcels(b, o, range, w);
+            e = drop_parcels(&a, o, range);
         }
         if (o->kind == ORDER_DROP) {
-            order_drop(b, o, range, w);
+            e = e ? e : order_drop(&a, o, range);
             continue;
         }
         struct owed_end again = {o->uplink, o->stream, range};
@@ -133,4 +147,5 @@ void orders_apply(struct buffer *b, const struct buffer_write *write, struct rec
             record_put_again(w, &again);
         }
     }
+    return e;
 }

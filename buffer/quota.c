@@ -110,16 +110,43 @@ void buffer_look(struct buffer *b, struct buffer_changes *ret_changes)
     buffer_state(b, ret_changes);
 }
 
+bool slot_gives_way(const struct buffer_stream_slot *slot)
+{
+    return slot->configured &&
+           (slot->when_full == FULL_DROP_OLDEST || slot->when_full == FULL_THIN);
+}
+
+int64_t quota_stream_pages(const struct state *state, uint16_t stream)
+{
+    return (int64_t)(state->streams[stream].row_bytes / (PAGE_SIZE - 100));
+}
+
+int64_t quota_share_pages(const struct buffer *b, int64_t millionths)
+{
+    return b->size_max / 1000000 * millionths / PAGE_SIZE;
+}
+
+int64_t quota_share_left(const struct buffer *b, const struct state *state, uint16_t stream)
+{
+    const struct buffer_stream_slot *slot = &b->streams[stream];
+    if (!slot->configured || slot->share_min == 0) {
+        return 0;
+    }
+    int64_t left = quota_share_pages(b, slot->share_min) - quota_stream_pages(state, stream);
+    return left > 0 ? left : 0;
+}
+
 void quota_rooms(struct buffer *b)
 {
     int64_t low_reserve = (b->disk_full ? b->file_pages : b->page_max) / 20;
     int64_t seal = quota_seal_pages(b, b->tail_size);
     int64_t seal_full = quota_seal_pages(b, b->tail_size + WRITE_SIZE_MAX);
+    int64_t shares = 0;
     struct row_place row;
     bool evictable[11] = {false}; /* [p]: a stream of a priority below p can give way */
     for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        if (b->streams[s].configured && b->streams[s].when_full == FULL_DROP_OLDEST &&
-            row_lowest(b, s, &row, NULL) == ERR_OK) {
+        shares += quota_share_left(b, b->state, s);
+        if (slot_gives_way(&b->streams[s]) && row_lowest(b, s, &row, NULL) == ERR_OK) {
             for (uint8_t p = (uint8_t)(b->streams[s].priority + 1); p <= 10; p++) {
                 evictable[p] = true;
             }
@@ -131,10 +158,11 @@ void quota_rooms(struct buffer *b)
             continue;
         }
         int64_t pages = quota_free_pages(b) - RESERVE_PAGES - seal -
+                        (shares - quota_share_left(b, b->state, s)) -
                         (slot->priority >= PRIORITY_AT_ONCE ? 0 : low_reserve);
         int64_t room = pages > 0 ? pages * (PAGE_SIZE - 100) / 2 : 0;
-        bool gives_way = evictable[slot->priority] || (slot->when_full == FULL_DROP_OLDEST &&
-                                                       row_lowest(b, s, &row, NULL) == ERR_OK);
+        bool gives_way = evictable[slot->priority] ||
+                         (slot_gives_way(slot) && row_lowest(b, s, &row, NULL) == ERR_OK);
         int64_t least =
             quota_free_pages(b) - seal_full > RESERVE_PAGES && gives_way ? WRITE_SIZE_MAX / 2 : 0;
         room = room < least ? least : room;

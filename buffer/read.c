@@ -3,15 +3,6 @@
 
 #include "buffer/internal.h"
 
-struct row {
-    int64_t id;
-    uint64_t first;
-    uint64_t last;
-    uint64_t count;
-    uint32_t schema;
-    struct slice events; /* unpacked, in b->scratch */
-};
-
 /* A damaged row: up to where the next one begins, whatever it says itself. The next commit reports
  * what is owed of it. ERR_AGAIN: so many are noted that the commit has to come first. */
 static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)
@@ -43,49 +34,13 @@ static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, 
     return ERR_OK;
 }
 
-/* The row that the statement stands on, checked, and unpacked when it holds something from `next` on.
- * ERR_CORRUPT: damaged; ERR_NOMEM. */
-static enum err row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *ret)
-{
-    int64_t columns[6];
-    uint8_t beside[ROW_BESIDE_SIZE];
-    ret->id = sqlite3_column_int64(s, 0);
-    ret->first = (uint64_t)ret->id & ((UINT64_C(1) << 48) - 1);
-    for (int i = 0; i < 6; i++) {
-        columns[i] = sqlite3_column_int64(s, 1 + i);
-    }
-    ret->last = (uint64_t)columns[0];
-    struct slice body = {sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
-    if (row_crc(ret->id, columns, body) != (uint32_t)sqlite3_column_int64(s, 7) ||
-        ret->last < ret->first) {
-        return ERR_CORRUPT;
-    }
-    ret->count = (uint64_t)columns[1];
-    ret->schema = (uint32_t)columns[2];
-    if (ret->last < next) {
-        return ERR_OK;
-    }
-    if (crypt_is_encrypted(body)) {
-        enum err e = content_read(b, row_beside('B', ret->id, columns, beside), body, &body, NULL);
-        if (e) {
-            return e;
-        }
-    }
-    b->scratch.size = 0;
-    b->scratch.overflow = false;
-    if (zstd_decode(b->decoder, body, &b->scratch)) {
-        return ERR_CORRUPT;
-    }
-    ret->events = out_slice(&b->scratch);
-    return ret->last - ret->first + 1 == ret->count ? ERR_OK : ERR_CORRUPT;
-}
-
 struct reading {
     struct rows *rows;
     struct range range;
     size_t size_max;
     uint64_t next; /* the first sequence not looked at yet */
-    bool full;
+    bool full;     /* nothing more is taken, */
+    bool more;     /* though the range has more */
 };
 
 static bool rows_have_room(const struct reading *r, const struct stored_event *event)
@@ -96,43 +51,38 @@ static bool rows_have_room(const struct reading *r, const struct stored_event *e
     return fits && (rows->event_count == 0 || rows->arena.size + event->datum.size <= r->size_max);
 }
 
+/* Is the event wanted, and may it be taken over? Otherwise nothing behind it is, either. */
+static bool may_take(struct reading *r, const struct stored_event *event)
+{
+    struct rows *rows = r->rows;
+    if (event->sequence > r->range.last) {
+        return false;
+    }
+    rows->schema_changed = rows->event_count > 0 && rows->events[0].schema != event->schema;
+    r->more = rows->schema_changed || !rows_have_room(r, event);
+    return !r->more;
+}
+
 /* Takes over what is wanted of a run of events. False: damaged. */
-static bool take_events(struct reading *r, uint16_t stream, uint32_t schema, uint64_t first,
-                        uint64_t count, struct slice events)
+static bool take_events(struct reading *r, struct event_run run)
 {
     struct stored_event event;
-    int64_t time_before = 0;
-    for (uint64_t i = 0; i < count && !r->full; i++) {
-        if (!events_take(&events, &time_before, &event)) {
-            return false;
-        }
-        uint64_t sequence = first + i;
-        if (sequence < r->next) {
+    enum err e = ERR_OK;
+    while (!r->full && (e = event_run_take(&run, &event)) == ERR_OK) {
+        if (event.sequence < r->next) {
             continue;
         }
-        if (sequence > r->range.last) {
+        if (!may_take(r, &event)) {
             r->full = true;
             break;
         }
-        if (r->rows->event_count > 0 && r->rows->events[0].schema != schema) {
-            r->rows->schema_changed = true;
-            r->full = true;
-            break;
-        }
-        if (!rows_have_room(r, &event)) {
-            r->full = true;
-            break;
-        }
-        event.stream = stream;
-        event.schema = schema;
-        event.sequence = sequence;
         uint8_t *copy = r->rows->arena.data + r->rows->arena.size;
         out_put_slice(&r->rows->arena, event.datum);
         event.datum.data = copy;
         r->rows->events[r->rows->event_count++] = event;
-        r->next = sequence + 1;
+        r->next = event.sequence + 1;
     }
-    return true;
+    return e != ERR_CORRUPT;
 }
 
 static enum err read_row(struct buffer *b, struct reading *r, uint16_t stream, sqlite3_stmt *s,
@@ -141,14 +91,13 @@ static enum err read_row(struct buffer *b, struct reading *r, uint16_t stream, s
     struct row row;
     enum err e = row_take(b, s, r->next, &row);
     if (e) {
-        return e == ERR_CORRUPT ? note_damaged(b, stream, row.first, why) : e;
+        return e == ERR_CORRUPT ? note_damaged(b, stream, row.events.next, why) : e;
     }
-    if (row.last < r->next || row.first > r->range.last) {
+    if (row.last < r->next || row.events.next > r->range.last) {
         return ERR_OK;
     }
-    return take_events(r, stream, row.schema, row.first, row.count, row.events)
-               ? ERR_OK
-               : note_damaged(b, stream, row.first, why);
+    uint64_t first = row.events.next;
+    return take_events(r, row.events) ? ERR_OK : note_damaged(b, stream, first, why);
 }
 
 static enum err read_rows(struct buffer *b, struct reading *r, uint16_t stream, struct why *why)
@@ -185,9 +134,45 @@ static void read_tail(struct buffer *b, struct reading *r, uint16_t stream)
     for (size_t i = 0; i < b->section_count && !r->full; i++) {
         const struct tail_section *t = &b->sections[i];
         if (t->stream == stream && t->first + t->count > r->next && t->first <= r->range.last) {
-            struct slice events = {b->tail_memory + t->offset, t->size};
-            (void)take_events(r, stream, t->schema, t->first, t->count,
-                              events); /* checked when the record was taken over */
+            struct event_run run = {.stream = stream,
+                                    .schema = t->schema,
+                                    .next = t->first,
+                                    .count = t->count,
+                                    .events = {b->tail_memory + t->offset, t->size}};
+            (void)take_events(r, run); /* checked when the record was taken over */
+        }
+    }
+}
+
+/* A parcel may be made of it, which is not on record yet: nothing of it is evicted until then. */
+static void keep_read(struct buffer *b, uint16_t stream, struct range range)
+{
+    struct buffer_stream_slot *slot = &b->streams[stream];
+    for (uint32_t i = 0; i < b->state->parcel_count; i++) {
+        const struct parcel *p = &b->state->parcels[i];
+        if (p->stream == stream && p->range.first <= range.first && range.last <= p->range.last) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < READ_KEPT; i++) {
+        struct read_kept *kept = &slot->reads[i];
+        if (kept->count > 0 && kept->range.first == range.first) {
+            kept->count++;
+            kept->range.last = range.last > kept->range.last ? range.last : kept->range.last;
+            return;
+        }
+    }
+    slot->reads[slot->read_next++ % READ_KEPT] = (struct read_kept){range, 1};
+}
+
+void reads_recorded(struct buffer *b, const struct parcel *parcel)
+{
+    struct buffer_stream_slot *slot = &b->streams[parcel->stream];
+    for (size_t i = 0; i < READ_KEPT; i++) {
+        struct read_kept *kept = &slot->reads[i];
+        if (kept->count > 0 && kept->range.first == parcel->range.first) {
+            kept->count--;
+            return;
         }
     }
 }
@@ -208,16 +193,13 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
     if (!r.full) {
         read_tail(b, &r, stream);
     }
-    bool more = r.full &&
-                (ret->event_count == 0 || ret->events[ret->event_count - 1].sequence < range.last);
+    bool some = ret->event_count > 0;
     ret->covered.first = range.first;
-    ret->covered.last =
-        more && ret->event_count > 0 ? ret->events[ret->event_count - 1].sequence : range.last;
-    if (ret->event_count > 0 && !ret->is_look) {
-        struct buffer_stream_slot *slot = &b->streams[stream];
-        slot->reads[slot->read_next++ % READ_KEPT] = ret->covered;
+    ret->covered.last = r.more && some ? ret->events[ret->event_count - 1].sequence : range.last;
+    if (some && !ret->is_look) {
+        keep_read(b, stream, ret->covered);
     }
-    if (more && ret->event_count == 0) {
+    if (r.more && !some) {
         why_set(why, "an event of stream %u is larger than what the reader takes", stream);
         return ERR_FULL;
     }

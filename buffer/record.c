@@ -74,6 +74,24 @@ bool events_take(struct slice *data, int64_t *time_before, struct stored_event *
     return true;
 }
 
+enum err event_run_take(struct event_run *run, struct stored_event *ret)
+{
+    uint64_t skipped = 0;
+    if (run->count == 0) {
+        return ERR_CLOSED;
+    }
+    if ((run->sparse && !take_bounded(&run->events, UINT64_MAX / 4, &skipped)) ||
+        !events_take(&run->events, &run->time_before, ret)) {
+        return ERR_CORRUPT;
+    }
+    ret->stream = run->stream;
+    ret->schema = run->schema;
+    ret->sequence = run->next + skipped;
+    run->next = ret->sequence + 1;
+    run->count--;
+    return ERR_OK;
+}
+
 /* --- writing --- */
 
 void record_begin(struct record_writer *w, struct out *out, uint64_t generation, uint64_t commit,
@@ -130,17 +148,27 @@ static void put_event_run(struct record_writer *w, const struct stored_event *ev
     put_section(w, SECTION_EVENTS, scratch);
 }
 
+static bool is_of_run(const struct stored_event *a, const struct stored_event *b)
+{
+    return a->stream == b->stream && a->schema == b->schema && a->dropped == 0 && b->dropped == 0;
+}
+
 void record_put_events(struct record_writer *w, const struct stored_event *events, size_t count,
                        struct out *scratch)
 {
     for (size_t at = 0; at < count;) {
         size_t run = 1;
-        while (at + run < count && events[at + run].stream == events[at].stream &&
-               events[at + run].schema == events[at].schema) {
+        while (at + run < count && is_of_run(&events[at], &events[at + run])) {
             assert(events[at + run].sequence == events[at].sequence + run);
             run++;
         }
-        put_event_run(w, events + at, run, scratch);
+        if (events[at].dropped > 0) {
+            put_numbers(w, SECTION_SKIP,
+                        (uint64_t[]){events[at].stream, events[at].sequence, events[at].dropped},
+                        3);
+        } else {
+            put_event_run(w, events + at, run, scratch);
+        }
         at += run;
     }
 }
@@ -197,6 +225,10 @@ void record_put_write(struct record_writer *w, const struct buffer_write *write)
     for (size_t i = 0; i < write->boot_count; i++) {
         put_boot(w, &write->boots[i]);
     }
+}
+
+void record_put_told(struct record_writer *w, const struct buffer_write *write)
+{
     for (size_t i = 0; i < write->gap_told_count; i++) {
         put_numbers(w, SECTION_TOLD, (uint64_t[]){write->gaps_told[i]}, 1);
     }
@@ -215,6 +247,11 @@ void record_put_again(struct record_writer *w, const struct owed_end *again)
     put_numbers(w, SECTION_AGAIN,
                 (uint64_t[]){again->uplink, again->stream, again->range.first, again->range.last},
                 4);
+}
+
+void record_put_rows_gone(struct record_writer *w, uint16_t stream, uint64_t events, uint64_t bytes)
+{
+    put_numbers(w, SECTION_ROWS, (uint64_t[]){stream, events, bytes}, 3);
 }
 
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped)
@@ -329,7 +366,7 @@ enum err section_next(struct slice *sections, struct section *ret)
         !slice_take(sections, (size_t)size, &ret->payload)) {
         return ERR_CORRUPT;
     }
-    if (!strchr("EKAOFDBGXR", kind) || kind == 0) {
+    if (!strchr("EKAOFDBGNWXR", kind) || kind == 0) {
         return ERR_VERSION;
     }
     ret->kind = (enum section_kind)kind;
@@ -403,7 +440,7 @@ bool section_drop_take(struct slice payload, struct gap *ret)
 {
     const uint64_t max[] = {STREAM_COUNT_MAX, UINT16_MAX, GAP_REASON_MAX, ANY / 2, ANY / 2, ANY};
     uint64_t n[6];
-    if (!take_numbers(payload, n, max, 6) || n[0] == 0 || n[3] == 0 || n[4] < n[3]) {
+    if (!take_numbers(payload, n, max, 6) || n[0] == 0 || n[2] == 0 || n[3] == 0 || n[4] < n[3]) {
         return false;
     }
     *ret = (struct gap){.stream = (uint16_t)n[0],
@@ -412,6 +449,34 @@ bool section_drop_take(struct slice payload, struct gap *ret)
                         .range = {n[3], n[4]},
                         .count = n[5]};
     return true;
+}
+
+/* A stream and two numbers. */
+static bool take_of_stream(struct slice payload, uint16_t *ret_stream, uint64_t *ret_a,
+                           uint64_t *ret_b)
+{
+    const uint64_t max[] = {STREAM_COUNT_MAX, ANY / 2, ANY / 2};
+    uint64_t n[3];
+    if (!take_numbers(payload, n, max, 3) || n[0] == 0) {
+        return false;
+    }
+    *ret_stream = (uint16_t)n[0];
+    *ret_a = n[1];
+    *ret_b = n[2];
+    return true;
+}
+
+bool section_skip_take(struct slice payload, uint16_t *ret_stream, uint64_t *ret_first,
+                       uint64_t *ret_count)
+{
+    return take_of_stream(payload, ret_stream, ret_first, ret_count) && *ret_first > 0 &&
+           *ret_count > 0;
+}
+
+bool section_rows_take(struct slice payload, uint16_t *ret_stream, uint64_t *ret_events,
+                       uint64_t *ret_bytes)
+{
+    return take_of_stream(payload, ret_stream, ret_events, ret_bytes);
 }
 
 bool section_boot_take(struct slice payload, struct boot_offset *ret)

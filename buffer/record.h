@@ -22,6 +22,10 @@ enum section_kind {
     SECTION_END = 'O',    /* uvarint uplink, stream, first, last */
     SECTION_PARCEL = 'F', /* parcel_encode() */
     SECTION_DROP = 'D',   /* uvarint stream, uplink, reason, first, last, count */
+    SECTION_SKIP = 'N',   /* uvarint stream, first, count: sequences whose events were dropped on
+                             arrival */
+    SECTION_ROWS = 'W',   /* uvarint stream, events, bytes: of rows that were deleted or became
+                             smaller */
     SECTION_BOOT = 'B',   /* uvarint boot, varint offset, u8 1: an estimate */
     SECTION_TOLD = 'G',   /* uvarint gap number */
     SECTION_AGAIN = 'R',  /* as O: is owed again */
@@ -38,6 +42,20 @@ void events_put(struct out *o, const struct stored_event *event, int64_t *time_b
  * into the data. */
 bool events_take(struct slice *data, int64_t *time_before, struct stored_event *ret) MUST_USE;
 
+/* Events behind each other, with their sequences: all from `next` on, or (sparse) each with a
+ * uvarint in front, how many sequences before it are not there. */
+struct event_run {
+    uint16_t stream;
+    uint32_t schema;
+    bool sparse;
+    uint64_t next;  /* sequence */
+    uint64_t count; /* that follow */
+    struct slice events;
+    int64_t time_before;
+};
+/* Takes the first one off. ERR_CLOSED: there is none left; ERR_CORRUPT: not so. */
+enum err event_run_take(struct event_run *run, struct stored_event *ret) MUST_USE;
+
 /* --- writing a record --- */
 
 struct record_writer {
@@ -53,10 +71,14 @@ void record_begin(struct record_writer *w, struct out *out, uint64_t generation,
                   bool is_encrypted);
 void record_put_events(struct record_writer *w, const struct stored_event *events, size_t count,
                        struct out *scratch);
+/* Before everything else: what is told are the gaps as they were before this commit. */
+void record_put_told(struct record_writer *w, const struct buffer_write *write);
 void record_put_write(struct record_writer *w, const struct buffer_write *write);
 void record_put_drop(struct record_writer *w, const struct gap *gap);
 void record_put_done(struct record_writer *w, const struct part_done *done);
 void record_put_again(struct record_writer *w, const struct owed_end *again);
+void record_put_rows_gone(struct record_writer *w, uint16_t stream, uint64_t events,
+                          uint64_t bytes);
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped);
 /* Sets size and checksum. Nothing is valid when out->overflow is set. */
 void record_end(struct record_writer *w);
@@ -100,6 +122,10 @@ bool section_cursor_take(struct slice payload, struct cursor_change *ret) MUST_U
 bool section_done_take(struct slice payload, struct part_done *ret) MUST_USE;
 bool section_end_take(struct slice payload, struct owed_end *ret) MUST_USE;
 bool section_drop_take(struct slice payload, struct gap *ret) MUST_USE;
+bool section_skip_take(struct slice payload, uint16_t *ret_stream, uint64_t *ret_first,
+                       uint64_t *ret_count) MUST_USE;
+bool section_rows_take(struct slice payload, uint16_t *ret_stream, uint64_t *ret_events,
+                       uint64_t *ret_bytes) MUST_USE;
 bool section_boot_take(struct slice payload, struct boot_offset *ret) MUST_USE;
 bool section_told_take(struct slice payload, uint32_t *ret) MUST_USE;
 bool section_aside_take(struct slice payload, int64_t *ret_count, int64_t *ret_size,

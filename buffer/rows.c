@@ -40,6 +40,9 @@ enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_p
         ret->range.first = sequence_of(sqlite3_column_int64(s, 0));
         ret->range.last = (uint64_t)sqlite3_column_int64(s, 1);
         ret->size = (uint64_t)sqlite3_column_int64(s, 2);
+        int64_t n = sqlite3_column_int64(s, 3);
+        ret->sparse = n < 0;
+        ret->count = (uint64_t)(n < 0 ? -(n + 1) + 1 : n);
         code = sqlite3_step(s);
         end = code == SQLITE_ROW ? sequence_of(sqlite3_column_int64(s, 0)) : end;
     }
@@ -50,7 +53,27 @@ enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_p
     if (found && (ret->range.last < ret->range.first || ret->range.last >= end)) {
         ret->range.last = end > ret->range.first ? end - 1 : ret->range.first;
     }
+    uint64_t most = found ? ret->range.last - ret->range.first + 1 : 0;
+    if (found && (!ret->sparse || ret->count > most)) {
+        ret->count = most;
+    }
     return found ? ERR_OK : ERR_CLOSED;
+}
+
+enum err row_at(struct buffer *b, uint16_t stream, uint64_t sequence, struct row_place *ret,
+                struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_ROW_AT];
+    sqlite3_bind_int64(s, 1, row_id(stream, sequence));
+    sqlite3_bind_int64(s, 2, row_id(stream, 0));
+    int code = sqlite3_step(s);
+    uint64_t first = code == SQLITE_ROW ? sequence_of(sqlite3_column_int64(s, 0)) : sequence;
+    sql_reset(b, SQL_ROW_AT);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    }
+    enum err e = row_seek(b, stream, first, ret, why);
+    return !e && ret->range.last < sequence ? row_seek(b, stream, sequence, ret, why) : e;
 }
 
 enum err row_lowest(struct buffer *b, uint16_t stream, struct row_place *ret, struct why *why)
@@ -82,6 +105,63 @@ enum err row_delete(struct buffer *b, uint16_t stream, uint64_t first, struct wh
     return e;
 }
 
+enum err row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *ret)
+{
+    int64_t columns[6];
+    uint8_t beside[ROW_BESIDE_SIZE];
+    ret->id = sqlite3_column_int64(s, 0);
+    for (int i = 0; i < 6; i++) {
+        columns[i] = sqlite3_column_int64(s, 1 + i);
+    }
+    ret->last = (uint64_t)columns[0];
+    ret->events = (struct event_run){.stream = (uint16_t)(ret->id >> 48),
+                                     .schema = (uint32_t)columns[2],
+                                     .next = sequence_of(ret->id)};
+    struct slice body = {sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
+    if (row_crc(ret->id, columns, body) != (uint32_t)sqlite3_column_int64(s, 7) ||
+        ret->last < ret->events.next || columns[1] < -INT32_MAX || columns[1] > INT32_MAX) {
+        return ERR_CORRUPT;
+    }
+    ret->events.sparse = columns[1] < 0;
+    ret->events.count = (uint64_t)(columns[1] < 0 ? -columns[1] : columns[1]);
+    if (ret->last < next) {
+        return ERR_OK;
+    }
+    if (crypt_is_encrypted(body)) {
+        enum err e = content_read(b, row_beside('B', ret->id, columns, beside), body, &body, NULL);
+        if (e) {
+            return e;
+        }
+    }
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    if (zstd_decode(b->decoder, body, &b->scratch)) {
+        return ERR_CORRUPT;
+    }
+    ret->events.events = out_slice(&b->scratch);
+    uint64_t span = ret->last - ret->events.next + 1;
+    bool agrees = ret->events.sparse ? ret->events.count <= span : ret->events.count == span;
+    return agrees ? ERR_OK : ERR_CORRUPT;
+}
+
+enum err row_read(struct buffer *b, uint16_t stream, uint64_t first, struct row *ret,
+                  struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_ROW_BEFORE];
+    sqlite3_bind_int64(s, 1, row_id(stream, first));
+    sqlite3_bind_int64(s, 2, row_id(stream, first));
+    int code = sqlite3_step(s);
+    enum err e = code == SQLITE_ROW ? row_take(b, s, first, ret) : ERR_CLOSED;
+    sql_reset(b, SQL_ROW_BEFORE);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    }
+    if (e == ERR_NOMEM) {
+        why_set(why, "reading %s: no memory", b->path);
+    }
+    return e == ERR_CORRUPT ? ERR_CLOSED : e;
+}
+
 /* --- sealing --- */
 
 struct row_builder {
@@ -96,6 +176,11 @@ struct row_builder {
     int64_t time_before;
     struct why *why;
 };
+
+size_t content_size(const struct buffer *b, size_t size)
+{
+    return size + (crypt_writes(b->crypt) ? CRYPT_MORE : 0);
+}
 
 static enum err row_insert(struct buffer *b, int64_t id, const int64_t columns[6],
                            struct slice body, struct why *why)
@@ -133,6 +218,8 @@ static enum err row_finish(struct row_builder *r)
     if (b->streams[r->stream].low == LOW_NONE) {
         b->streams[r->stream].low = LOW_UNKNOWN;
     }
+    b->next->streams[r->stream].row_events += r->count;
+    b->next->streams[r->stream].row_bytes += content_size(b, b->packed.size);
     r->count = 0;
     return e;
 }

@@ -13,7 +13,10 @@ static const char *const texts[SQL_COUNT] = {
         "INSERT INTO batch(id,last,n,schema,t0,t1,raw,crc,body) VALUES(?,?,?,?,?,?,?,?,?)",
     [SQL_ROW_DELETE] = "DELETE FROM batch WHERE id=?",
     [SQL_ROW_SEEK] =
-        "SELECT id,last,length(body) FROM batch WHERE id>=? AND id<? ORDER BY id LIMIT 2",
+        "SELECT id,last,length(body),n FROM batch WHERE id>=? AND id<? ORDER BY id LIMIT 2",
+    [SQL_ROW_AT] = "SELECT id FROM batch WHERE id<=? AND id>=? ORDER BY id DESC LIMIT 1",
+    [SQL_ROW_REWRITE] =
+        "UPDATE batch SET n=?3,schema=?4,t0=?5,t1=?6,raw=?7,crc=?8,body=?9,last=?2 WHERE id=?1",
     [SQL_ROW_BEFORE] = "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE id<=? AND "
                        "id>=? ORDER BY id DESC LIMIT 1",
     [SQL_ROW_FROM] =

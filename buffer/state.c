@@ -45,7 +45,11 @@ void state_copy(struct state *to, const struct state *from)
 
 size_t state_size_bound(const struct state *state)
 {
-    size_t size = STATE_REST_MAX + (size_t)state->owed_count * OWED_BYTES_MAX;
+    size_t size = STATE_REST_MAX + (size_t)state->owed_count * OWED_BYTES_MAX +
+                  (size_t)state->gap_count * GAP_BYTES_MAX;
+    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        size += state->streams[s].sequence_next > 0 ? STREAM_BYTES_MAX : 0;
+    }
     for (uint32_t i = 0; i < state->parcel_count; i++) {
         size += PARCEL_BYTES_MAX + (size_t)state->parcels[i].part_count * PART_BYTES_MAX;
     }
@@ -408,29 +412,52 @@ static bool gap_grow(struct state *state, const struct gap *gap, bool adjacent_o
     return false;
 }
 
-/* The list is full and has none of this kind: the two oldest of one stream become one, whose reason
- * is that it was merged. */
-static void gap_merge_two(struct state *state)
+/* The two oldest gaps of this stream (0: of any one) become one, whose reason is that it was
+ * merged; those of one uplink, or else of any. */
+static bool gap_merge_two(struct state *state, uint16_t stream, bool same_uplink)
 {
     for (uint32_t i = 0; i < state->gap_count; i++) {
-        for (uint32_t j = i + 1; j < state->gap_count; j++) {
-            if (state->gaps[i].stream == state->gaps[j].stream) {
-                range_hull(&state->gaps[i].range, state->gaps[j].range);
-                state->gaps[i].count += state->gaps[j].count;
-                state->gaps[i].reason = GAP_MERGED;
-                state->gaps[i].uplink =
-                    state->gaps[i].uplink == state->gaps[j].uplink ? state->gaps[i].uplink : 0;
-                gap_remove(state, j);
-                return;
+        struct gap *a = &state->gaps[i];
+        for (uint32_t j = i + 1; j < state->gap_count && (stream == 0 || a->stream == stream);
+             j++) {
+            const struct gap *b = &state->gaps[j];
+            if (a->stream != b->stream || (same_uplink && a->uplink != b->uplink)) {
+                continue;
             }
+            range_hull(&a->range, b->range);
+            a->count += b->count;
+            a->reason = a->reason == b->reason ? a->reason : GAP_MERGED;
+            a->uplink = a->uplink == b->uplink ? a->uplink : 0;
+            gap_remove(state, j);
+            return true;
         }
     }
-    /* 64 streams with one gap each, and one more stream: the counters of the streams still have
-     * them all. */
-    gap_remove(state, 0);
+    return false;
 }
 
-void state_drop(struct state *state, const struct gap *gap)
+static uint32_t gap_count_of(const struct state *state, uint16_t stream)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < state->gap_count; i++) {
+        count += state->gaps[i].stream == stream;
+    }
+    return count;
+}
+
+static bool gap_has_room(const struct state *state, uint16_t stream)
+{
+    return state->gap_count < GAP_COUNT_MAX && gap_count_of(state, stream) < GAP_STREAM_COUNT_MAX;
+}
+
+static void gap_make_room(struct state *state, uint16_t stream)
+{
+    bool is_own = gap_count_of(state, stream) == GAP_STREAM_COUNT_MAX;
+    uint16_t whose = is_own ? stream : 0;
+    bool merged = gap_merge_two(state, whose, true) || gap_merge_two(state, whose, false);
+    assert(merged); /* there are more gaps than streams */
+}
+
+static void cut_owed(struct state *state, const struct gap *gap)
 {
     for (uint32_t i = 0; i < state->owed_count; i++) {
         struct owed *owed = &state->owed[i];
@@ -440,17 +467,64 @@ void state_drop(struct state *state, const struct gap *gap)
             continue; /* stays owed; its rows are gone and are passed over when read */
         }
     }
-    state->streams[gap->stream].dropped_count += gap->count;
+}
+
+void state_drop(struct state *state, const struct gap *gap)
+{
+    assert(gap->reason > 0 && gap->reason < GAP_REASON_COUNT);
+    if (gap->reason != GAP_THIN && gap->reason != GAP_DROP_NEWEST) {
+        cut_owed(state, gap);
+    }
+    if (gap->count == 0) {
+        return; /* nothing was there any more */
+    }
+    state->streams[gap->stream].dropped[gap->reason] += gap->count;
     if (gap_grow(state, gap, true)) {
         return;
     }
-    if (state->gap_count == GAP_COUNT_MAX) {
+    if (!gap_has_room(state, gap->stream)) {
         if (gap_grow(state, gap, false)) {
             return;
         }
-        gap_merge_two(state);
+        gap_make_room(state, gap->stream);
     }
     state->gaps[state->gap_count] = *gap;
     state->gaps[state->gap_count].number = state->gap_number_next++;
     state->gap_count++;
+}
+
+void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes)
+{
+    struct state_stream *s = &state->streams[stream];
+    s->row_events -= events < s->row_events ? events : s->row_events;
+    s->row_bytes -= bytes < s->row_bytes ? bytes : s->row_bytes;
+}
+
+uint64_t state_mean_size(const struct state *state, uint16_t stream)
+{
+    const struct state_stream *s = &state->streams[stream];
+    uint64_t skipped = s->dropped[GAP_DROP_NEWEST] + 1;
+    return s->sequence_next > skipped ? s->raw_total / (s->sequence_next - skipped) : 0;
+}
+
+uint64_t state_dropped(const struct state *state, uint16_t stream)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < GAP_REASON_COUNT; i++) {
+        sum += state->streams[stream].dropped[i];
+    }
+    return sum;
+}
+
+const char *gap_reason_name(uint8_t reason)
+{
+    static const char *const names[GAP_REASON_COUNT] = {[GAP_DROP_OLDEST] = "drop_oldest",
+                                                        [GAP_HOLD_MAX] = "hold_max",
+                                                        [GAP_DAMAGED] = "damaged",
+                                                        [GAP_MERGED] = "merged",
+                                                        [GAP_DROP_NEWEST] = "drop_newest",
+                                                        [GAP_THIN] = "thin",
+                                                        [GAP_AGE] = "age",
+                                                        [GAP_BY_HAND] = "by_hand"};
+    return reason > 0 && reason < GAP_REASON_COUNT ? names[reason] : "unknown";
 }

@@ -9,24 +9,28 @@
 
 #include "buffer/buffer.h"
 
-#define GAP_COUNT_MAX 64
 #define BOOT_COUNT_MAX 16
 #define PAIR_COUNT_MAX 512 /* of a stream and an uplink that carries it */
 
 /* Of the snapshot. Most of it is room for open parcels. */
-#define PARCEL_BYTES_MAX 360       /* of a parcel in the snapshot, beside its parts */
-#define PART_BYTES_MAX 75          /* of each of them */
-#define OWED_BYTES_MAX 170         /* of a pair's ranges */
-#define STATE_REST_MAX (16 * 1024) /* of everything else */
+#define PARCEL_BYTES_MAX 360 /* of a parcel in the snapshot, beside its parts */
+#define PART_BYTES_MAX 75    /* of each of them */
+#define OWED_BYTES_MAX 170   /* of a pair's ranges */
+#define STREAM_BYTES_MAX 150 /* of a stream */
+#define GAP_BYTES_MAX 52
+#define STATE_REST_MAX 1024 /* of everything else */
 #define STATE_SIZE_MAX \
-    (STATE_REST_MAX + PAIR_COUNT_MAX * OWED_BYTES_MAX + \
+    (STATE_REST_MAX + STREAM_COUNT_MAX * STREAM_BYTES_MAX + GAP_COUNT_MAX * GAP_BYTES_MAX + \
+     PAIR_COUNT_MAX * OWED_BYTES_MAX + \
      BUFFER_PARCEL_MAX * (PARCEL_BYTES_MAX + PARCEL_PART_MAX * PART_BYTES_MAX))
 
 struct state_stream {
-    uint64_t sequence_next; /* 0: this number is not used */
-    uint64_t raw_total;     /* raw bytes of all events ever stored, for their mean */
-    uint64_t dropped_count;
+    uint64_t sequence_next;             /* 0: this number is not used */
+    uint64_t raw_total;                 /* raw bytes of all events ever stored, for their mean */
+    uint64_t dropped[GAP_REASON_COUNT]; /* [0] is not used */
     int64_t oldest_time_us;
+    uint64_t row_events; /* in rows */
+    uint64_t row_bytes;  /* of their bodies */
 };
 
 struct state {
@@ -102,9 +106,16 @@ uint64_t state_owed_again(struct state *state, const struct owed_end *again);
 /* False: BUFFER_PARCEL_MAX are open. */
 bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_USE;
 void state_boot(struct state *state, const struct boot_offset *boot);
+/* Events and bytes of a stream's rows that were deleted or became smaller. */
+void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes);
+/* Raw bytes of an event, about; 0: there was none. */
+uint64_t state_mean_size(const struct state *state, uint16_t stream);
+uint64_t state_dropped(const struct state *state, uint16_t stream);
 void state_gap_told(struct state *state, uint32_t number);
-/* Events are lost: cuts the owed ranges (of one uplink, or of all with uplink 0) and notes the gap;
- * above GAP_COUNT_MAX the oldest gap of the same stream, uplink and reason grows. */
+/* Events are lost: cuts the owed ranges (of one uplink, or of all with uplink 0) and notes the gap.
+ * Where a stream has too many, or all of them have, gaps are merged: counts stay exact, ranges are
+ * hulls. The ranges of GAP_THIN and GAP_DROP_NEWEST are not cut: what is left between is owed, what
+ * is gone is passed over when read. */
 void state_drop(struct state *state, const struct gap *gap);
 
 /* --- snapshot: little-endian, lengths checked; see state.c --- */

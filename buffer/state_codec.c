@@ -2,7 +2,8 @@
  * negative), in this order:
  *
  *   version, commit, generation, aside count, size, dropped, next gap number
- *   streams: count, each: number, next sequence, raw total, dropped, oldest time
+ *   streams: count, each: number, next sequence, raw total, dropped by each reason from 1 on, oldest
+ *     time, events and bytes in rows
  *   owed: count, each: uplink, stream, ranges: count, each: first, last
  *   parcels: count, each as parcel_encode()
  *   gaps: count, each: number, stream, uplink, reason, first, last, count
@@ -12,7 +13,7 @@
 
 #include "buffer/state.h"
 
-#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_VERSION 2
 
 static void put_range(struct out *o, struct range range)
 {
@@ -155,8 +156,12 @@ static void put_streams(const struct state *state, struct out *o)
             out_put_uvarint(o, i);
             out_put_uvarint(o, s->sequence_next);
             out_put_uvarint(o, s->raw_total);
-            out_put_uvarint(o, s->dropped_count);
+            for (size_t reason = 1; reason < GAP_REASON_COUNT; reason++) {
+                out_put_uvarint(o, s->dropped[reason]);
+            }
             out_put_varint(o, s->oldest_time_us);
+            out_put_uvarint(o, s->row_events);
+            out_put_uvarint(o, s->row_bytes);
         }
     }
 }
@@ -217,8 +222,12 @@ static void take_streams(struct taker *t, struct state *state)
         struct state_stream *s = &state->streams[t->bad ? 0 : number];
         s->sequence_next = take(t, UINT64_MAX / 2);
         s->raw_total = take(t, UINT64_MAX);
-        s->dropped_count = take(t, UINT64_MAX);
+        for (size_t reason = 1; reason < GAP_REASON_COUNT; reason++) {
+            s->dropped[reason] = take(t, UINT64_MAX);
+        }
         s->oldest_time_us = take_signed(t);
+        s->row_events = take(t, UINT64_MAX);
+        s->row_bytes = take(t, UINT64_MAX);
         t->bad = t->bad || s->sequence_next == 0;
     }
 }

@@ -103,7 +103,6 @@ static const char *events_fault(struct buffer *b, int64_t id, const int64_t colu
 {
     uint8_t beside[ROW_BESIDE_SIZE];
     struct stored_event event;
-    int64_t time_before = 0;
     if (crypt_is_encrypted(body) &&
         content_read(b, row_beside('B', id, columns, beside), body, &body, NULL)) {
         return "it can't be decrypted";
@@ -113,15 +112,25 @@ static const char *events_fault(struct buffer *b, int64_t id, const int64_t colu
     if (zstd_decode(b->decoder, body, &b->scratch)) {
         return "it can't be unpacked";
     }
-    struct slice events = out_slice(&b->scratch);
-    *ret_count = 0;
-    while (events.size > 0) {
-        if (!events_take(&events, &time_before, &event)) {
+    uint64_t wanted = (uint64_t)(columns[1] < 0 ? -columns[1] : columns[1]);
+    struct event_run run = {.sparse = columns[1] < 0,
+                            .next = (uint64_t)id & ((UINT64_C(1) << 48) - 1),
+                            .count = wanted,
+                            .events = out_slice(&b->scratch)};
+    while (run.count > 0) {
+        if (event_run_take(&run, &event) || event.sequence > (uint64_t)columns[0]) {
+            *ret_count = wanted - run.count;
             return "its events can't be read";
         }
-        *ret_count += 1;
     }
-    return *ret_count == (uint64_t)columns[1] ? NULL : "it has not as many events as it says";
+    *ret_count = wanted;
+    return run.events.size == 0 ? NULL : "it has not as many events as it says";
+}
+
+/* A row has all events of its range, or (thinned, below 0) some of them. */
+static bool count_agrees(uint64_t span, int64_t n)
+{
+    return n > 0 ? span == (uint64_t)n : n < 0 && n >= -INT32_MAX && (uint64_t)-n <= span;
 }
 
 static void verify_row(struct verifying *v, sqlite3_stmt *s)
@@ -137,7 +146,7 @@ static void verify_row(struct verifying *v, sqlite3_stmt *s)
     struct slice body = column_slice(s, 8);
     if (row_crc(id, columns, body) != (uint32_t)sqlite3_column_int64(s, 7)) {
         fault = "its checksum is wrong";
-    } else if ((uint64_t)columns[0] - first + 1 != (uint64_t)columns[1]) {
+    } else if (!count_agrees((uint64_t)columns[0] - first + 1, columns[1])) {
         fault = "its sequences and its count disagree";
     } else {
         fault = events_fault(v->b, id, columns, body, &count);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TIME_BASE INT64_C(1700000000000000)
 #define ARENA_SIZE (4 << 20)
 
 uint32_t bench_below(struct bench *b, uint32_t limit)
@@ -40,6 +39,7 @@ int bench_open(void **state)
     b->rows = calloc(1, sizeof *b->rows);
     b->rows->events = calloc(ROWS_EVENT_MAX, sizeof *b->rows->events);
     b->rows->event_max = ROWS_EVENT_MAX;
+    b->rows->is_look = true;
     b->rows->arena = out_over(malloc(ARENA_SIZE), ARENA_SIZE);
     b->chance = 42;
     *state = b;
@@ -123,9 +123,10 @@ static struct stored_event event_of(const struct bench *b, uint16_t stream, uint
                                  .schema = b->schema[stream],
                                  .sequence = sequence,
                                  .trust = sequence % 3 ? TIME_WALL : TIME_PAYLOAD,
-                                 .time_us = TIME_BASE + (int64_t)sequence,
+                                 .time_us = BENCH_TIME_US +
+                                            (int64_t)sequence * (b->step_us ? b->step_us : 1),
                                  .datum = datum_of(b, stream, sequence, memory)};
-    if (sequence % 5 == 0) {
+    if (sequence % 5 == 0 && !b->step_us) {
         event.trust = TIME_BOOT;
         event.boot = 7;
         event.fill_count = 2;
@@ -137,8 +138,12 @@ static struct stored_event event_of(const struct bench *b, uint16_t stream, uint
 
 enum err bench_commit(struct bench *b, const struct buffer_write *write)
 {
+    struct crash_counts counts;
     b->why.text[0] = '\0';
-    return buffer_commit(b->buffer, write, &b->changes, &b->why);
+    enum err e = buffer_commit(b->buffer, write, &b->changes, &b->why);
+    crash_vfs_counts(b->vfs, &counts); /* at no moment more than the cap */
+    assert_true(counts.size_high <= (uint64_t)b->setup->size_max);
+    return e;
 }
 
 enum err bench_append(struct bench *b, uint16_t stream, size_t count)
@@ -148,10 +153,27 @@ enum err bench_append(struct bench *b, uint16_t stream, size_t count)
     for (size_t i = 0; i < count; i++) {
         events[i] = event_of(b, stream, b->next[stream] + i, memory[i]);
     }
-    struct buffer_write write = {.events = events, .event_count = count};
+    struct buffer_write write = {.events = events, .event_count = count, .wall_us = b->wall_us};
     enum err e = bench_commit(b, &write);
     b->next[stream] += e ? 0 : count;
     return e;
+}
+
+void bench_skip(struct bench *b, uint16_t stream, uint32_t count)
+{
+    struct stored_event event = {.stream = stream,
+                                 .schema = b->schema[stream],
+                                 .sequence = b->next[stream],
+                                 .dropped = count};
+    struct buffer_write write = {.events = &event, .event_count = 1, .wall_us = b->wall_us};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    b->next[stream] += count;
+}
+
+void bench_idle(struct bench *b)
+{
+    struct buffer_write write = {.wall_us = b->wall_us};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
 }
 
 void bench_fill(struct bench *b, uint16_t stream, size_t count, uint64_t total)
@@ -256,6 +278,7 @@ void bench_check(struct bench *b, uint16_t stream, uint64_t first, uint64_t last
 
 uint64_t bench_read(struct bench *b, uint16_t stream, uint64_t first, uint64_t last)
 {
+    uint8_t memory[BENCH_DATUM_MAX];
     uint64_t count = 0;
     while (first <= last) {
         enum err e =
@@ -265,6 +288,11 @@ uint64_t bench_read(struct bench *b, uint16_t stream, uint64_t first, uint64_t l
         }
         assert_int_equal(b->rows->covered.first, first);
         assert_in_range(b->rows->covered.last, first, last);
+        for (size_t i = 0; i < b->rows->event_count; i++) {
+            const struct stored_event *event = &b->rows->events[i];
+            assert_true(b->other_datums ||
+                        slice_equal(event->datum, datum_of(b, stream, event->sequence, memory)));
+        }
         count += b->rows->event_count;
         first = b->rows->covered.last + 1;
     }

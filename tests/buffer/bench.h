@@ -16,6 +16,7 @@
 #define BENCH_PATH "bench.db"
 #define BENCH_STREAMS 12
 #define BENCH_DATUM_MAX 512
+#define BENCH_TIME_US INT64_C(1700000000000000) /* of sequence 0 */
 
 struct bench {
     struct crash_vfs *vfs;
@@ -27,6 +28,10 @@ struct bench {
     uint32_t schema[BENCH_STREAMS + 1];
     uint64_t next[BENCH_STREAMS + 1];
     size_t datum_size; /* of all datums, at most BENCH_DATUM_MAX; 0: 10 to 159 bytes */
+    int64_t step_us;   /* between the times of events, all of them wall times; 0: 1, and times of
+                        all kinds */
+    bool other_datums; /* the test makes its own: bench_read() does not look into them */
+    int64_t wall_us;   /* given with each commit of bench_append() and bench_idle() */
     uint64_t chance;
     struct rows *rows;
 };
@@ -45,6 +50,10 @@ uint32_t bench_below(struct bench *b, uint32_t limit);
 
 /* The next `count` events of a stream, in one commit. */
 enum err bench_append(struct bench *b, uint16_t stream, size_t count);
+/* The next `count` ones are dropped on arrival. */
+void bench_skip(struct bench *b, uint16_t stream, uint32_t count);
+/* A commit with nothing in it. */
+void bench_idle(struct bench *b);
 /* `count` events at a time until the stream has `total`, or has no room. */
 void bench_fill(struct bench *b, uint16_t stream, size_t count, uint64_t total);
 enum err bench_commit(struct bench *b, const struct buffer_write *write);
@@ -59,7 +68,7 @@ void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part
 const struct owed *bench_owed(struct bench *b, uint16_t uplink, uint16_t stream);
 /* Every event of first..last is there, as it was stored. */
 void bench_check(struct bench *b, uint16_t stream, uint64_t first, uint64_t last);
-/* Reads first..last to the end; how many events were there. */
+/* Reads first..last to the end; how many events were there. They are as they were stored. */
 uint64_t bench_read(struct bench *b, uint16_t stream, uint64_t first, uint64_t last);
 /* Number of rows in the table of sealed events. The buffer is closed and opened for it. */
 uint64_t bench_row_count(struct bench *b);

@@ -126,6 +126,7 @@ static void test_size_on_disk(void **state)
     uint64_t million = getenv("WEIR_LONG") ? 1000000 : 200000;
     uint64_t size;
     begin(b);
+    b->other_datums = true;
     run(b, (unsigned)(million / 500), 2000, false);
     crash_vfs_counts(b->vfs, &counts);
     assert_non_null(crash_vfs_file(b->vfs, BENCH_PATH, &size));

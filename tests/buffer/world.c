@@ -1,4 +1,4 @@
-#include "tests/buffer/world.h"
+#include "tests/buffer/world_impl.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define TIME_BASE INT64_C(1700000000000000)
-#define ARENA_SIZE (1 << 20)
+#define AGE_MAX_US 1500 /* of the stream "mid", in some worlds: events are 1 us apart */
 
 uint32_t world_below(struct world *w, uint32_t limit)
 {
@@ -17,7 +17,7 @@ uint32_t world_below(struct world *w, uint32_t limit)
     return (uint32_t)((z ^ z >> 31) >> 32) % limit;
 }
 
-static PRINTF_LIKE(2, 3) const char *problem(struct world *w, const char *format, ...)
+const char *world_problem(struct world *w, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -59,7 +59,8 @@ struct world *world_open(const char *vfs_name, uint64_t seed, int64_t size_max)
     w->rows = calloc(1, sizeof *w->rows);
     w->rows->events = calloc(ROWS_EVENT_MAX, sizeof *w->rows->events);
     w->rows->event_max = ROWS_EVENT_MAX;
-    w->rows->arena = out_over(malloc(ARENA_SIZE), ARENA_SIZE);
+    w->rows->is_look = true;
+    w->rows->arena = out_over(malloc(WORLD_ARENA_SIZE), WORLD_ARENA_SIZE);
     if (crash_vfs_open(&w->vfs, vfs_name)) {
         abort();
     }
@@ -81,8 +82,42 @@ void world_close(struct world *w)
     free(w);
 }
 
+/* --- what is given up --- */
+
+/* Every seventh event of a row stays, and the last. */
+static void thin_begin(void *context, uint16_t stream, uint32_t schema)
+{
+    struct world *w = context;
+    (void)stream;
+    (void)schema;
+    w->looked_at = 0;
+}
+
+static void thin_look(void *context, const struct stored_event *event)
+{
+    struct world *w = context;
+    w->looks[w->looked_at++ % WORLD_SEQUENCES] = event->sequence;
+}
+
+static bool thin_stays(void *context, size_t index)
+{
+    const struct world *w = context;
+    return w->looks[index] % 7 == 0 || index + 1 == w->looked_at;
+}
+
+static void choose_policies(struct world *w, uint64_t seed)
+{
+    static const uint8_t policies[] = {FULL_DROP_OLDEST, FULL_THIN, FULL_DROP_NEWEST,
+                                       FULL_DROP_OLDEST};
+    w->setup.streams[0].when_full = policies[seed % 4];
+    w->setup.streams[1].age_max_us = seed % 4 == 3 ? AGE_MAX_US : 0;
+    w->setup.uplinks[1].hold_max = seed % 8 == 4 ? 200000 : 1000000;
+    w->setup.thinner = (struct buffer_thinner){thin_begin, thin_look, thin_stays, w};
+}
+
 void world_reset(struct world *w, uint64_t seed)
 {
+    choose_policies(w, seed);
     world_buffer_close(w);
     crash_vfs_reset(w->vfs);
     memset(w->sure, 0, sizeof *w->sure);
@@ -183,7 +218,7 @@ static void event_of(const struct world *w, uint16_t stream, uint64_t sequence,
     }
 }
 
-static bool event_is_right(const struct world *w, const struct stored_event *e)
+bool world_event_is_right(const struct world *w, const struct stored_event *e)
 {
     static uint8_t memory[16384];
     struct stored_event right;
@@ -202,9 +237,34 @@ static bool event_is_right(const struct world *w, const struct stored_event *e)
 
 /* --- a random commit --- */
 
-static struct buffer_stream *stream_setup(struct world *w, uint16_t stream)
+struct buffer_stream *world_stream(struct world *w, uint16_t stream)
 {
     return &w->setup.streams[stream - 1];
+}
+
+void world_lose(struct model *m, uint16_t stream, uint8_t bits)
+{
+    m->dropped[stream]++;
+    for (size_t u = 1; u <= WORLD_UPLINKS; u++) {
+        m->lost[u][stream] += bits >> (u - 1) & 1;
+    }
+}
+
+/* The next event finds no room, and is gone. */
+static void make_skip(struct world *w, uint16_t stream)
+{
+    struct step *step = w->step;
+    struct stored_event *last =
+        step->write.event_count ? &step->events[step->write.event_count - 1] : NULL;
+    if (last && last->stream == stream && last->dropped > 0) {
+        last->dropped++;
+    } else {
+        step->events[step->write.event_count++] = (struct stored_event){
+            .stream = stream, .sequence = w->maybe->next[stream], .dropped = 1};
+    }
+    w->maybe->gone[w->maybe->next[stream]] = stream == 1;
+    w->maybe->owed[stream][w->maybe->next[stream]++] = 0;
+    world_lose(w->maybe, stream, (uint8_t)world_stream(w, stream)->uplinks);
 }
 
 static void make_events(struct world *w, uint16_t stream)
@@ -215,8 +275,15 @@ static void make_events(struct world *w, uint16_t stream)
     for (uint32_t i = 0; i < count && step->write.event_count < STEP_EVENTS; i++) {
         uint64_t sequence = w->maybe->next[stream];
         size_t size = datum_size(w, stream, sequence);
-        if (size > room || step->size + size > STEP_BYTES || sequence + 1 >= WORLD_SEQUENCES) {
+        if (step->size + size > STEP_BYTES || sequence + 1 >= WORLD_SEQUENCES) {
             return;
+        }
+        if (size > room) {
+            if (world_stream(w, stream)->when_full != FULL_DROP_NEWEST) {
+                return;
+            }
+            make_skip(w, stream);
+            continue;
         }
         struct stored_event *event = &step->events[step->write.event_count++];
         event_of(w, stream, sequence, event);
@@ -225,7 +292,7 @@ static void make_events(struct world *w, uint16_t stream)
         step->size += size;
         room -= size;
         w->maybe->next[stream]++;
-        w->maybe->owed[stream][sequence] = (uint8_t)stream_setup(w, stream)->uplinks;
+        w->maybe->owed[stream][sequence] = (uint8_t)world_stream(w, stream)->uplinks;
     }
 }
 
@@ -262,21 +329,42 @@ static void make_done(struct world *w, uint16_t uplink, uint16_t stream)
     }
 }
 
-static struct range lowest_owed(const struct model *m, uint16_t uplink, uint16_t stream)
+/* Who owes this sequence, as the buffer says. */
+uint8_t world_owed_now(const struct buffer_changes *c, uint16_t stream, uint64_t sequence)
 {
+    uint8_t bits = 0;
+    for (size_t i = 0; i < c->owed_count; i++) {
+        const struct owed *owed = &c->owed[i];
+        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
+            if (owed->ranges[r].first <= sequence && sequence <= owed->ranges[r].last) {
+                bits |= (uint8_t)(1u << (owed->uplink - 1));
+            }
+        }
+    }
+    return bits;
+}
+
+/* As the agent does it: from where the buffer says, though the first ones may be gone. */
+static struct range lowest_owed(const struct world *w, uint16_t uplink, uint16_t stream)
+{
+    const struct model *m = w->maybe;
     struct range range = {1, 0};
     uint64_t at = m->low[stream];
     while (at < m->next[stream] && !(m->owed[stream][at] >> (uplink - 1) & 1)) {
         at++;
     }
     range.first = at;
+    while (stream == 1 && range.first > 1 && m->gone[range.first - 1] &&
+           world_owed_now(&w->changes, stream, range.first - 1) >> (uplink - 1) & 1) {
+        range.first--;
+    }
     while (at < m->next[stream] && m->owed[stream][at] >> (uplink - 1) & 1) {
         range.last = at++;
     }
     return range;
 }
 
-static void parcel_of(const struct world *w, const struct model_parcel *m, struct parcel *ret)
+void world_parcel_of(const struct world *w, const struct model_parcel *m, struct parcel *ret)
 {
     *ret = (struct parcel){.uplink = m->uplink,
                            .stream = m->stream,
@@ -302,21 +390,71 @@ static void parcel_of(const struct world *w, const struct model_parcel *m, struc
     }
 }
 
+bool world_is_in_flight(const struct model *m, uint16_t stream, uint64_t sequence)
+{
+    for (size_t u = 1; u <= WORLD_UPLINKS; u++) {
+        const struct model_parcel *p = &m->parcels[u][stream];
+        if (p->open && p->range.first <= sequence && sequence <= p->range.last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An event of a thinned stream that is owed and is not there. False: it may not be missing. */
+bool world_note_thinned(struct model *m, uint16_t stream, uint64_t sequence)
+{
+    if (!m->gone[sequence]) {
+        m->gone[sequence] = true;
+        world_lose(m, stream, m->owed[stream][sequence]);
+        return !world_is_in_flight(m, stream, sequence);
+    }
+    return true;
+}
+
+/* What a parcel would have of the range is what is there now: the rest was thinned. False: it can't
+ * be read now. */
+static bool look_for_thinned(struct world *w, uint16_t stream, struct range range)
+{
+    if (world_stream(w, stream)->when_full != FULL_THIN) {
+        return true;
+    }
+    while (range.first <= range.last) {
+        w->rows->is_look = false;
+        enum err e = buffer_read(w->buffer, stream, range, WORLD_ARENA_SIZE, w->rows, &w->why);
+        w->rows->is_look = true;
+        if (e) {
+            return false;
+        }
+        for (size_t i = 0; i <= w->rows->event_count; i++) {
+            bool is_end = i == w->rows->event_count;
+            uint64_t next = is_end ? w->rows->covered.last + 1 : w->rows->events[i].sequence;
+            while (range.first < next) {
+                (void)world_note_thinned(w->maybe, stream, range.first++); /* checked elsewhere */
+            }
+            range.first = is_end ? next : next + 1;
+        }
+    }
+    return true;
+}
+
 static void make_parcel(struct world *w, uint16_t uplink, uint16_t stream)
 {
-    struct range owed = lowest_owed(w->maybe, uplink, stream);
-    if (owed.last < owed.first) {
+    struct range owed = lowest_owed(w, uplink, stream);
+    uint64_t most = owed.first + world_below(w, w->drains ? 600 : 60);
+    owed.last = most < owed.last ? most : owed.last;
+    owed.last = owed.last < w->sure->next[stream] ? owed.last : w->sure->next[stream] - 1;
+    if (owed.last < owed.first || !look_for_thinned(w, stream, owed)) {
         return;
     }
-    uint64_t most = owed.first + world_below(w, w->drains ? 600 : 60);
     struct model_parcel *m = &w->maybe->parcels[uplink][stream];
     *m = (struct model_parcel){.open = true,
                                .uplink = uplink,
                                .stream = stream,
-                               .range = {owed.first, most < owed.last ? most : owed.last},
+                               .range = owed,
                                .part_count = 1 + world_below(w, 3)};
     size_t index = w->step->write.parcel_count++;
-    parcel_of(w, m, &w->step->parcels[index]);
+    world_parcel_of(w, m, &w->step->parcels[index]);
     w->step->parcel_pointers[index] = &w->step->parcels[index];
 }
 
@@ -325,11 +463,14 @@ static void make_end(struct world *w)
 {
     uint16_t uplink = 1;
     uint16_t stream = (uint16_t)(1 + world_below(w, WORLD_STREAMS));
-    struct range owed = lowest_owed(w->maybe, uplink, stream);
+    struct range owed = lowest_owed(w, uplink, stream);
     if (w->maybe->parcels[uplink][stream].open || owed.last < owed.first) {
         return;
     }
     owed.last = owed.first;
+    if (owed.first >= w->sure->next[stream] || !look_for_thinned(w, stream, owed)) {
+        return;
+    }
     w->step->end = (struct owed_end){uplink, stream, owed};
     w->step->write.end_count = 1;
     clear_owed(w->maybe, uplink, stream, owed);
@@ -370,7 +511,7 @@ static bool parcel_holds(const struct model *m, uint16_t uplink, uint16_t stream
 static void make_drop(struct world *w, uint16_t uplink, uint16_t stream)
 {
     struct model *m = w->maybe;
-    struct range owed = lowest_owed(m, uplink, stream);
+    struct range owed = lowest_owed(w, uplink, stream);
     uint64_t count = 1 + world_below(w, 30);
     if (owed.last < owed.first) {
         return;
@@ -381,7 +522,7 @@ static void make_drop(struct world *w, uint16_t uplink, uint16_t stream)
     for (uint64_t i = owed.first; i <= owed.last; i++) {
         if (!parcel_holds(m, uplink, stream, i)) {
             clear_owed(m, uplink, stream, (struct range){i, i});
-            m->dropped[stream]++;
+            world_lose(m, stream, (uint8_t)(1u << (uplink - 1)));
             w->step->ordered++;
         }
     }
@@ -405,7 +546,7 @@ static unsigned owed_runs(const struct model *m, uint16_t uplink, uint16_t strea
 static void make_again(struct world *w, uint16_t uplink, uint16_t stream)
 {
     struct model *m = w->maybe;
-    struct range there = lowest_owed(m, (uint16_t)(3 - uplink), stream);
+    struct range there = lowest_owed(w, (uint16_t)(3 - uplink), stream);
     if (there.last < there.first || owed_runs(m, uplink, stream) > 4) {
         return;
     }
@@ -420,6 +561,13 @@ static void make_again(struct world *w, uint16_t uplink, uint16_t stream)
     w->step->write.order_count = 1;
 }
 
+/* May some of what is owed be gone? Then nobody knows what an order comes to. */
+static bool has_holes(struct world *w, uint16_t stream)
+{
+    uint8_t when_full = world_stream(w, stream)->when_full;
+    return when_full == FULL_THIN || when_full == FULL_DROP_NEWEST;
+}
+
 static void make_order(struct world *w)
 {
     uint16_t uplink = (uint16_t)(1 + world_below(w, WORLD_UPLINKS));
@@ -428,12 +576,12 @@ static void make_order(struct world *w)
     w->step->order_pointer = &w->step->order;
     w->step->write.orders = &w->step->order_pointer;
     if (!w->orders || w->quiet || world_below(w, 10) ||
-        !(stream_setup(w, stream)->uplinks >> (uplink - 1) & 1)) {
+        !(world_stream(w, stream)->uplinks >> (uplink - 1) & 1) || has_holes(w, stream)) {
         return;
     }
     if (world_below(w, 3)) {
         make_drop(w, uplink, stream);
-    } else if (stream_setup(w, stream)->uplinks == 3) {
+    } else if (world_stream(w, stream)->uplinks == 3) {
         make_again(w, uplink, stream);
     }
 }
@@ -442,7 +590,7 @@ static void make_deliveries(struct world *w)
 {
     for (uint16_t u = 1; u <= WORLD_UPLINKS; u++) {
         for (uint16_t s = 1; s <= WORLD_STREAMS; s++) {
-            bool carries = stream_setup(w, s)->uplinks >> (u - 1) & 1;
+            bool carries = world_stream(w, s)->uplinks >> (u - 1) & 1;
             if (carries && w->maybe->parcels[u][s].open && world_below(w, 3)) {
                 make_done(w, u, s);
             }
@@ -453,7 +601,7 @@ static void make_deliveries(struct world *w)
     }
     for (uint16_t u = 1; u <= WORLD_UPLINKS; u++) {
         for (uint16_t s = 1; s <= WORLD_STREAMS; s++) {
-            bool carries = stream_setup(w, s)->uplinks >> (u - 1) & 1;
+            bool carries = world_stream(w, s)->uplinks >> (u - 1) & 1;
             if (carries && !w->maybe->parcels[u][s].open && world_below(w, w->drains ? 2 : 6)) {
                 make_parcel(w, u, s);
             }
@@ -474,7 +622,8 @@ static void make_step(struct world *w)
                                         .parcels = step->parcel_pointers,
                                         .asides = &step->aside,
                                         .remotes = &step->remote,
-                                        .boots = &step->boot};
+                                        .boots = &step->boot,
+                                        .wall_us = TIME_BASE + (int64_t)w->sure->next[2]};
     for (uint16_t s = 1; !w->quiet && s <= WORLD_STREAMS; s++) {
         make_events(w, s);
     }
@@ -497,7 +646,7 @@ bool world_has_room(const struct world *w)
     return true;
 }
 
-static void adopt(struct world *w)
+void world_adopt(struct world *w)
 {
     struct model *model = w->sure;
     w->sure = w->maybe;
@@ -511,7 +660,7 @@ enum err world_retry(struct world *w)
     w->under_way = true;
     enum err e = buffer_commit(w->buffer, &w->step->write, &w->changes, &w->why);
     if (!e) {
-        adopt(w);
+        world_adopt(w);
     }
     if (!e && w->step->write.order_count && w->step->order.count != w->step->ordered) {
         why_set(&w->why, "an order came to %llu events, not %llu",
@@ -543,276 +692,4 @@ enum err world_keep(struct world *w, unsigned count)
         }
     }
     return ERR_OK;
-}
-
-/* --- checking --- */
-
-static bool is_in_flight(const struct model *m, uint16_t stream, uint64_t sequence)
-{
-    for (size_t u = 1; u <= WORLD_UPLINKS; u++) {
-        const struct model_parcel *p = &m->parcels[u][stream];
-        if (p->open && p->range.first <= sequence && sequence <= p->range.last) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Who owes this sequence, as the buffer says. */
-static uint8_t owed_now(const struct buffer_changes *c, uint16_t stream, uint64_t sequence)
-{
-    uint8_t bits = 0;
-    for (size_t i = 0; i < c->owed_count; i++) {
-        const struct owed *owed = &c->owed[i];
-        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
-            if (owed->ranges[r].first <= sequence && sequence <= owed->ranges[r].last) {
-                bits |= (uint8_t)(1u << (owed->uplink - 1));
-            }
-        }
-    }
-    return bits;
-}
-
-/* What the buffer says of a stream. Where it dropped by its rules, and said so, the model
- * follows. */
-static const char *check_stream(struct world *w, uint16_t stream)
-{
-    struct model *m = w->sure;
-    const struct stream_state *now = &w->changes.streams[stream];
-    uint64_t gone = 0;
-    if (now->sequence_next != m->next[stream]) {
-        return problem(w, "lost: stream %u stands at %llu, not %llu", stream,
-                       (unsigned long long)now->sequence_next, (unsigned long long)m->next[stream]);
-    }
-    for (size_t i = 0; i < w->changes.owed_count; i++) {
-        const struct owed *owed = &w->changes.owed[i];
-        if (owed->stream == stream && owed->range_count > 0 &&
-            owed->ranges[0].first < m->low[stream]) {
-            return problem(w, "twice: %u/%llu is owed again", stream,
-                           (unsigned long long)owed->ranges[0].first);
-        }
-    }
-    for (uint64_t i = m->low[stream]; i < m->next[stream]; i++) {
-        uint8_t bits = owed_now(&w->changes, stream, i);
-        if (bits == m->owed[stream][i]) {
-            continue;
-        }
-        if (bits & ~m->owed[stream][i]) {
-            return problem(w, "twice: %u/%llu is owed again", stream, (unsigned long long)i);
-        }
-        if (bits != 0 || stream_setup(w, stream)->when_full != FULL_DROP_OLDEST ||
-            is_in_flight(m, stream, i)) {
-            return problem(w, "lost: %u/%llu is not owed any more", stream, (unsigned long long)i);
-        }
-        m->owed[stream][i] = 0;
-        gone++;
-    }
-    if (now->dropped_count != m->dropped[stream] + gone) {
-        return problem(w, "lost: %llu events of stream %u dropped, counted are %llu",
-                       (unsigned long long)(m->dropped[stream] + gone), stream,
-                       (unsigned long long)now->dropped_count);
-    }
-    m->dropped[stream] += gone;
-    while (m->low[stream] < m->next[stream] && m->owed[stream][m->low[stream]] == 0) {
-        m->low[stream]++;
-    }
-    return NULL;
-}
-
-static const char *check_gaps(struct world *w)
-{
-    uint64_t counted[WORLD_STREAMS + 1] = {0};
-    for (size_t i = 0; i < w->changes.gap_count; i++) {
-        counted[w->changes.gaps[i].stream] += w->changes.gaps[i].count;
-    }
-    for (uint16_t s = 1; s <= WORLD_STREAMS; s++) {
-        if (counted[s] != w->sure->dropped[s]) {
-            return problem(w, "lost: the gaps of stream %u tell of %llu events, %llu are gone", s,
-                           (unsigned long long)counted[s], (unsigned long long)w->sure->dropped[s]);
-        }
-    }
-    return NULL;
-}
-
-/* The disk has seen no more than the cap, at no moment. */
-static const char *check_size(struct world *w)
-{
-    struct crash_counts counts;
-    crash_vfs_counts(w->vfs, &counts);
-    if (counts.size_high > (uint64_t)w->setup.size_max || counts.wal_high > 2 << 20 ||
-        w->changes.file_size > (uint64_t)w->setup.size_max) {
-        return problem(w, "larger than the cap: %llu bytes in all, the log %llu, said to be %llu",
-                       (unsigned long long)counts.size_high, (unsigned long long)counts.wal_high,
-                       (unsigned long long)w->changes.file_size);
-    }
-    return NULL;
-}
-
-const char *world_check_changes(struct world *w)
-{
-    const char *found = NULL;
-    for (uint16_t s = 1; !found && s <= WORLD_STREAMS; s++) {
-        found = check_stream(w, s);
-    }
-    found = found ? found : check_gaps(w);
-    return found ? found : check_size(w);
-}
-
-static const char *check_run(struct world *w, uint16_t stream, struct range range)
-{
-    while (range.first <= range.last) {
-        enum err e =
-            buffer_read(w->buffer, stream, range, 1 + world_below(w, 30000), w->rows, &w->why);
-        if (e) {
-            return problem(w, "lost: reading %u/%llu: %s", stream, (unsigned long long)range.first,
-                           w->why.text);
-        }
-        for (size_t i = 0; i < w->rows->event_count; i++) {
-            const struct stored_event *event = &w->rows->events[i];
-            if (event->sequence != range.first || !event_is_right(w, event)) {
-                return problem(w, "lost: %u/%llu is not there, or not as it was", stream,
-                               (unsigned long long)range.first);
-            }
-            range.first++;
-        }
-        if (w->rows->event_count == 0) {
-            return problem(w, "lost: %u/%llu can't be read", stream,
-                           (unsigned long long)range.first);
-        }
-    }
-    return NULL;
-}
-
-const char *world_check_events(struct world *w)
-{
-    const struct model *m = w->sure;
-    const char *found = NULL;
-    for (uint16_t s = 1; !found && s <= WORLD_STREAMS; s++) {
-        for (uint64_t i = m->low[s]; !found && i < m->next[s]; i++) {
-            struct range run = {i, i - 1};
-            while (i < m->next[s] && m->owed[s][i]) {
-                run.last = i++;
-            }
-            found = run.first <= run.last ? check_run(w, s, run) : NULL;
-        }
-    }
-    return found;
-}
-
-struct found {
-    struct world *w;
-    uint64_t cursors[WORLD_KEYS];
-    bool parcels[WORLD_UPLINKS + 1][WORLD_STREAMS + 1];
-    uint64_t asides;
-    const char *problem;
-};
-
-static void take_cursor(void *context, uint32_t key, struct slice value)
-{
-    struct found *f = context;
-    uint64_t commit = 0;
-    if (key >= WORLD_KEYS || value.size < sizeof commit) {
-        f->problem = problem(f->w, "torn: a cursor that nobody set");
-        return;
-    }
-    memcpy(&commit, value.data, sizeof commit);
-    f->cursors[key] = commit;
-    bool right = value.size == 16 + (size_t)(commit + key) % 180;
-    for (size_t i = sizeof commit; i < value.size; i++) {
-        right = right && value.data[i] == key;
-    }
-    f->problem = right ? f->problem : problem(f->w, "torn: cursor %u is not as it was set", key);
-}
-
-static void take_parcel(void *context, const struct parcel *parcel)
-{
-    struct found *f = context;
-    struct parcel right;
-    uint16_t u = parcel->uplink;
-    uint16_t s = parcel->stream;
-    if (u < 1 || u > WORLD_UPLINKS || s < 1 || s > WORLD_STREAMS ||
-        !f->w->sure->parcels[u][s].open) {
-        f->problem = problem(f->w, "twice: a parcel that was closed, or never opened");
-        return;
-    }
-    f->parcels[u][s] = true;
-    parcel_of(f->w, &f->w->sure->parcels[u][s], &right);
-    if (memcmp(&right, parcel, sizeof right) != 0) {
-        f->problem = problem(f->w, "torn: a parcel is not as it was opened");
-    }
-}
-
-static void take_aside(void *context, int64_t id, const struct aside *aside)
-{
-    struct found *f = context;
-    (void)id;
-    f->asides++;
-    if (!slice_equal_text(aside->reason, "no such field")) {
-        f->problem = problem(f->w, "torn: a set-aside event is not as it was");
-    }
-}
-
-/* Which commit stands? The model becomes that one. */
-static const char *check_commit(struct world *w, struct found *f)
-{
-    if (buffer_cursor_each(w->buffer, w->driver, take_cursor, f)) {
-        return problem(w, "lost: cursors can't be read");
-    }
-    if (f->problem) {
-        return f->problem;
-    }
-    uint64_t stands = f->cursors[0];
-    if (w->under_way && stands == w->maybe->commit) {
-        adopt(w);
-    }
-    w->under_way = false;
-    if (stands != w->sure->commit) {
-        return problem(w, "lost: commit %llu stands, %llu was acknowledged",
-                       (unsigned long long)stands, (unsigned long long)w->sure->commit);
-    }
-    if (memcmp(f->cursors, w->sure->cursors, sizeof f->cursors) != 0) {
-        return problem(w, "torn: cursors of different commits");
-    }
-    return NULL;
-}
-
-static const char *check_rest(struct world *w, struct found *f)
-{
-    buffer_parcel_each(w->buffer, take_parcel, f);
-    for (size_t u = 1; u <= WORLD_UPLINKS; u++) {
-        for (size_t s = 1; s <= WORLD_STREAMS; s++) {
-            if (w->sure->parcels[u][s].open && !f->parcels[u][s]) {
-                return problem(w, "lost: an open parcel");
-            }
-        }
-    }
-    if (buffer_aside_each(w->buffer, 0, 1 << 20, take_aside, f, &w->why) ||
-        f->asides != w->changes.aside_count || f->asides > w->sure->asides) {
-        return problem(w, "lost: %llu set-aside events, counted are %llu",
-                       (unsigned long long)f->asides, (unsigned long long)w->changes.aside_count);
-    }
-    for (uint32_t boot = 1; boot < 10; boot++) {
-        struct boot_offset offset = {0};
-        bool known = buffer_boot_offset(w->buffer, boot, &offset);
-        if (known != (boot <= w->sure->boot_known) ||
-            (known && offset.offset_us != boot * INT64_C(-77))) {
-            return problem(w, "torn: the offset of boot %u", boot);
-        }
-    }
-    return f->problem;
-}
-
-const char *world_check(struct world *w)
-{
-    struct found found = {.w = w};
-    if (w->incarnation == 0) {
-        w->incarnation = buffer_incarnation(w->buffer);
-    }
-    if (w->incarnation == 0 || w->incarnation != buffer_incarnation(w->buffer)) {
-        return problem(w, "lost: the incarnation");
-    }
-    const char *wrong = check_commit(w, &found);
-    wrong = wrong ? wrong : world_check_changes(w);
-    wrong = wrong ? wrong : check_rest(w, &found);
-    return wrong ? wrong : world_check_events(w);
 }

@@ -5,6 +5,9 @@
  * whole of what it holds has to be that of the model at that commit: nothing acknowledged missing,
  * nothing half. Datums are functions of stream and sequence.
  *
+ * The seed says what becomes of the lowest stream when the buffer is full, and whether the others
+ * have a maximum age, or the second uplink a bound of what it may pin.
+ *
  * Checks return NULL or what is wrong, because the controls count what the tests must not see. */
 #ifndef WEIR_TESTS_BUFFER_WORLD_H
 #define WEIR_TESTS_BUFFER_WORLD_H
@@ -34,8 +37,12 @@ struct model {
     /* Bit u-1: owed to uplink u. */
     uint8_t owed[WORLD_STREAMS + 1][WORLD_SEQUENCES];
     struct model_parcel parcels[WORLD_UPLINKS + 1][WORLD_STREAMS + 1];
-    uint64_t cursors[WORLD_KEYS]; /* the commit that set it; 0: none */
-    uint64_t dropped[WORLD_STREAMS + 1];
+    uint64_t cursors[WORLD_KEYS];                        /* the commit that set it; 0: none */
+    uint64_t dropped[WORLD_STREAMS + 1];                 /* events that somebody lost */
+    uint64_t lost[WORLD_UPLINKS + 1][WORLD_STREAMS + 1]; /* by each uplink */
+    /* Of stream 1: dropped on arrival, or thinned, as far as it was looked at. Counted as dropped;
+     * the buffer may have them in the ranges that are owed. */
+    bool gone[WORLD_SEQUENCES];
     uint64_t asides; /* since the database was made */
     uint32_t boot_known;
 };
@@ -86,6 +93,8 @@ struct world {
     bool encrypts; /* by the seed: there is a key, and what is new is mostly encrypted with it */
     struct step *step;
     struct rows *rows;
+    uint64_t looks[WORLD_SEQUENCES]; /* of the thinner */
+    size_t looked_at;
     struct why why;
     char problem[300];
 };

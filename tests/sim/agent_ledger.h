@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buffer/buffer.h"
 #include "ports/slice.h"
 #include "tests/sim/kafka_broker.h"
 
@@ -21,8 +22,6 @@
 #define LEDGER_EVENT_MAX 16384
 #define LEDGER_TOLD_MAX 4096    /* events of weir.events */
 #define LEDGER_NUMBER_MAX 65536 /* producer's numbers on record: a power of two */
-
-struct buffer;
 
 struct ledger_event {
     uint8_t key;       /* of the source's place in it: order is kept */
@@ -45,6 +44,13 @@ struct ledger_stream {
     uint32_t uplinks; /* bit i: goes to uplink i */
 };
 
+/* What weir.events says is lost. */
+struct ledger_gap {
+    unsigned stream;
+    unsigned uplink; /* 0: all, else index + 1 */
+    uint64_t first, last, count;
+};
+
 struct ledger {
     struct ledger_event *events; /* [number - 1] */
     size_t event_count;
@@ -61,11 +67,13 @@ struct ledger {
     uint64_t again_below[LEDGER_UPLINKS][LEDGER_STREAMS];
     uint64_t commit; /* of the buffer, when its parcels were looked at last */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
-    bool events_seen[LEDGER_TOLD_MAX]; /* of weir.events, by sequence, at the first uplink */
-    uint64_t gaps_told[LEDGER_STREAMS];
+    bool events_seen[LEDGER_TOLD_MAX];       /* of weir.events, by sequence, at the first uplink */
+    struct ledger_gap gaps[LEDGER_TOLD_MAX]; /* that were told at the first uplink */
+    size_t gap_count;
     uint64_t events_arrived;
     uint64_t unsaved; /* lives that ended with deliveries in memory only */
-    uint64_t told, arrived, twice, vanished, asides, refused_asides, dropped;
+    uint64_t told, arrived, twice, vanished, asides, refused_asides;
+    uint64_t dropped[GAP_REASON_COUNT];
     uint64_t in_doubt[LEDGER_UPLINKS];       /* times an uplink might have sent something twice */
     uint64_t in_doubt_twice[LEDGER_UPLINKS]; /* parcels of which something did arrive twice */
     uint64_t parcels[LEDGER_UPLINKS][LEDGER_STREAMS]; /* first sequence of the last one on record */
@@ -108,7 +116,7 @@ void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
 /* Is nothing owed to anybody? */
 bool ledger_is_drained(const struct ledger *ledger, const struct buffer *buffer);
 /* At the end, with everything delivered: each event is where it has to be, and the counts are
- * exact. `is_exact`: drops concern all uplinks alike (no hold_max). */
-void ledger_settle(struct ledger *ledger, struct buffer *buffer, bool is_exact);
+ * exact: what an uplink lacks is what the gaps say, to the event. */
+void ledger_settle(struct ledger *ledger, struct buffer *buffer);
 
 #endif

@@ -55,7 +55,11 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "files",
                                                     "backpressure",
                                                     "resume",
-                                                    "dropped",
+                                                    "dropped_oldest",
+                                                    "dropped_newest",
+                                                    "thinned",
+                                                    "too_old",
+                                                    "held_too_much",
                                                     "vanished",
                                                     "set_aside",
                                                     "refused_and_set_aside",
@@ -397,15 +401,19 @@ static void profile_choose(struct site *site)
                                           .disk_fails = sim_below(2) == 0,
                                           .clock_is_bad = sim_below(4) == 0,
                                           .hold_max = sim_below(8) == 0,
+                                          .ages = sim_below(4) == 0,
                                           .files = sim_below(5) == 0,
                                           .reconfigures = sim_below(2) == 0,
                                           .all_codes = sim_below(2) == 0,
                                           .events_are_bad = sim_below(3) > 0,
                                           .in_doubt_is_set_aside = sim_below(8) == 0};
+    site->profile.full = site->profile.full || site->profile.hold_max;
     site->ledger.streams[0].uplinks = 3;
     site->ledger.streams[1].uplinks = 3;
     site->ledger.streams[2].uplinks = sim_below(2) ? 3 : 1;
-    site->ledger.streams[1].drops = true;
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        site->ledger.streams[s].drops = s == 1 || site->profile.hold_max;
+    }
 }
 
 static void site_open(struct site *site)
@@ -435,7 +443,11 @@ static void site_close(struct site *site)
     }
     site->happened[HAPPENS_FILES] += site->profile.files;
     site->happened[HAPPENS_UNSAVED] += site->ledger.unsaved;
-    site->happened[HAPPENS_DROPPED] += site->ledger.dropped;
+    site->happened[HAPPENS_DROPPED_OLDEST] += site->ledger.dropped[GAP_DROP_OLDEST];
+    site->happened[HAPPENS_DROPPED_NEWEST] += site->ledger.dropped[GAP_DROP_NEWEST];
+    site->happened[HAPPENS_THINNED] += site->ledger.dropped[GAP_THIN];
+    site->happened[HAPPENS_TOO_OLD] += site->ledger.dropped[GAP_AGE];
+    site->happened[HAPPENS_HELD_TOO_MUCH] += site->ledger.dropped[GAP_HOLD_MAX];
     site->happened[HAPPENS_VANISHED] += site->ledger.vanished;
     site->happened[HAPPENS_SET_ASIDE] += site->ledger.asides;
     site->happened[HAPPENS_REFUSED_AND_SET_ASIDE] += site->ledger.refused_asides;
@@ -475,7 +487,7 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
     if (site->profile.files) {
         files_take(site);
     }
-    ledger_settle(&site->ledger, site->agent->buffer, !site->profile.hold_max);
+    ledger_settle(&site->ledger, site->agent->buffer);
     life_stop(site, false, false);
     site_close(site);
 }

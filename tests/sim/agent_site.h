@@ -56,7 +56,11 @@ enum happening {
     HAPPENS_FILES,
     HAPPENS_BACKPRESSURE,
     HAPPENS_RESUME,
-    HAPPENS_DROPPED,
+    HAPPENS_DROPPED_OLDEST,
+    HAPPENS_DROPPED_NEWEST,
+    HAPPENS_THINNED,
+    HAPPENS_TOO_OLD,
+    HAPPENS_HELD_TOO_MUCH,
     HAPPENS_VANISHED,
     HAPPENS_SET_ASIDE,
     HAPPENS_REFUSED_AND_SET_ASIDE,
@@ -93,6 +97,7 @@ struct site_profile {
     bool disk_fails;
     bool clock_is_bad; /* unknown at each start of the machine */
     bool hold_max;
+    bool ages;         /* the stream "drop" has a maximum age */
     bool files;        /* the second uplink is one of files */
     bool reconfigures; /* another configuration in each life */
     bool all_codes;
