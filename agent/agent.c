@@ -9,6 +9,7 @@
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/events.h"
+#include "agent/thin.h"
 #include "ports/clock.h"
 #include "ports/log.h"
 #include "ports/names.h"
@@ -203,6 +204,7 @@ static void close_parts(struct agent *agent)
     for (size_t i = 0; i < agent->schema_count; i++) {
         free((void *)(uintptr_t)agent->schemas[i].info.json.data);
     }
+    thin_close(agent->thin);
     free(agent->streams);
     free(agent->schemas);
     free(agent->forward_streams);

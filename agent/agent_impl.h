@@ -14,6 +14,7 @@
 struct avro_schema;
 struct control;
 struct events;
+struct thin;
 struct time_source;
 
 /* A schema version that the buffer knows; its text lives as long as the agent. */
@@ -41,6 +42,7 @@ struct agent {
     struct names *names;
     struct keys keys;
     struct buffer *buffer; /* the store's once that is open */
+    struct thin *thin;     /* NULL: no stream is thinned */
     struct store *store;
     struct intake *intake;
     struct forward *forward;

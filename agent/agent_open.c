@@ -8,6 +8,7 @@
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/raw.h"
+#include "agent/thin.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
 #include "ports/file.h"
@@ -157,6 +158,7 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
                                                .priority = (uint8_t)s->options.priority,
                                                .when_full = (uint8_t)s->options.when_full,
                                                .share_min = s->options.share_min,
+                                               .age_max_us = s->options.age_max_ms * 1000,
                                                .uplinks = s->uplinks};
     }
     b->streams[config->stream_count] =
@@ -170,6 +172,41 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
                                                .hold_max = u->common.hold_max};
     }
     b->uplink_count = config->uplink_count;
+    if (agent->thin) {
+        b->thinner = thin_thinner(agent->thin);
+    }
+}
+
+static bool is_thinned(const struct agent_stream *stream)
+{
+    return stream->config && stream->config->options.when_full == STREAM_THIN;
+}
+
+static enum err open_thin(struct agent *agent)
+{
+    bool any = false;
+    for (size_t i = 0; i < agent->stream_count; i++) {
+        any = any || is_thinned(&agent->streams[i]);
+    }
+    return any ? thin_open(&agent->thin) : ERR_OK;
+}
+
+/* Streams and schemas have numbers now. */
+static enum err fill_thin(struct agent *agent)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < agent->stream_count; i++) {
+        const struct agent_stream *s = &agent->streams[i];
+        if (is_thinned(s)) {
+            thin_stream_set(agent->thin, s->number, s->config->options.thin_window_ms * 1000,
+                            s->config->options.key);
+        }
+    }
+    for (size_t i = 0; agent->thin && !e && i < agent->schema_count; i++) {
+        const struct agent_schema *s = &agent->schemas[i];
+        e = thin_schema_add(agent->thin, s->stream, s->info.number, s->info.json);
+    }
+    return e;
 }
 
 /* A command that reads the file has it locked until it is through: that passes. Another agent does
@@ -289,6 +326,12 @@ bool agent_wants_another(const struct agent *agent)
     return agent->reads_only && file_may_write(path, ROOM_TO_OPEN);
 }
 
+static bool clock_is_trusted(void *context)
+{
+    const struct agent *agent = context;
+    return agent->intake && time_trust_is_given(intake_time(agent->intake));
+}
+
 static enum err open_store(struct agent *agent)
 {
     struct store_setup setup = {.loop = agent->setup.loop,
@@ -297,7 +340,9 @@ static enum err open_store(struct agent *agent)
                                 .commit_interval_ms =
                                     agent->setup.config->buffer.commit_interval_ms,
                                 .retry_ms = AGENT_RETRY_MS,
-                                .read_only = agent->reads_only ? &agent->disk_why : NULL};
+                                .read_only = agent->reads_only ? &agent->disk_why : NULL,
+                                .clock_is_trusted = clock_is_trusted,
+                                .context = agent};
     struct store_handler handler = {.committed = agent_committed, .context = agent};
     enum err e = store_open(&agent->store, &setup);
     return e ? e : store_handler_add(agent->store, &handler);
@@ -448,8 +493,10 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : worker_open(&agent->pack_worker, loop, "pack");
     e = e ? e : names_open(&agent->names, loop);
     e = e ? e : open_streams(agent);
+    e = e ? e : open_thin(agent);
     e = e ? e : open_buffer(agent, why);
     e = e ? e : open_schemas(agent, why);
+    e = e ? e : fill_thin(agent);
     e = e ? e : open_store(agent);
     e = e ? e : open_forward(agent, why);
     e = e ? e : open_tell(agent);

@@ -163,6 +163,11 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
         }
         log_warn(flow_part_name(flow), "stream %s: event %" PRIu64 " set aside: %s",
                  flow->stream->info.name, row->sequence, task->bad_reason);
+        /* With what is gone before it: one range more could be one too many. */
+        alone.first =
+            i == 0 && owed_holds(&flow->owed, (struct range){task->range.first, alone.last})
+                ? task->range.first
+                : alone.first;
         flow_end_range(flow, alone);
         return;
     }

@@ -147,6 +147,7 @@ void intake_totals(const struct intake *intake, struct intake_totals *ret)
     for (size_t i = 0; i < intake->host_count; i++) {
         ret->admitted += intake->hosts[i].received;
         ret->stored += intake->hosts[i].stored;
+        ret->dropped += intake->hosts[i].dropped;
         ret->aside += intake->hosts[i].aside;
         ret->refused += intake->hosts[i].refused_count;
     }

@@ -41,6 +41,7 @@ struct intake_setup {
 struct intake_totals {
     uint64_t admitted; /* offered and taken, set aside included */
     uint64_t stored;   /* of these, in the buffer as events (or on their way into it) */
+    uint64_t dropped;  /* of these, dropped because there was no room */
     uint64_t aside;    /* of these, set aside */
     uint64_t refused;  /* ERR_FULL answers */
 };
@@ -60,7 +61,7 @@ const char *intake_aside_reason(const struct intake *intake);
 
 void intake_totals(const struct intake *intake, struct intake_totals *ret);
 /* The "drivers" object of the status:
- * {"lines":{"type":"tail","received":…,"stored":…,"refused":…,"aside":…,"fault":…}}. */
+ * {"lines":{"type":"tail","received":…,"stored":…,"dropped":…,"refused":…,"aside":…,"fault":…}}. */
 void intake_status(const struct intake *intake, struct out *json);
 
 #endif

@@ -100,6 +100,11 @@ static enum err set_aside(struct driver_host *host, const struct event *event,
     return ERR_OK;
 }
 
+static bool drops_newest(const struct driver_host *host, const struct route *route)
+{
+    return host->intake->streams[route->stream].config->options.when_full == STREAM_DROP_NEWEST;
+}
+
 static enum err admit(struct driver_host *host, const struct event *event,
                       const struct route *route, const struct stored_event *stored,
                       uint64_t *ret_ticket)
@@ -108,9 +113,14 @@ static enum err admit(struct driver_host *host, const struct event *event,
     uint64_t commit;
     uint64_t sequence;
     int64_t wait_ms = wait_of(host, event, route);
-    if (store_room(store, stored->stream, stored->datum.size) ||
-        (stored->trust == TIME_BOOT && time_trust_note(&host->intake->trust, stored, wait_ms)) ||
-        store_open_room(store, stored->datum.size)) {
+    bool is_full = store_room(store, stored->stream, stored->datum.size) != ERR_OK;
+    bool drops = is_full && drops_newest(host, route) &&
+                 store_is_full(store, stored->stream, stored->datum.size);
+    size_t size = drops ? 0 : stored->datum.size;
+    if ((is_full && !drops) ||
+        (!drops && stored->trust == TIME_BOOT &&
+         time_trust_note(&host->intake->trust, stored, wait_ms)) ||
+        store_open_room(store, size)) {
         return refuse(host);
     }
     if (fault_planted("cursor-apart") && put_cursor(host, event, 0, &commit) == ERR_OK) {
@@ -119,8 +129,13 @@ static enum err admit(struct driver_host *host, const struct event *event,
     if (!fault_planted("cursor-apart") && put_cursor(host, event, wait_ms, &commit)) {
         return refuse(host);
     }
-    store_event_put(store, stored, wait_ms, &commit, &sequence);
-    host->stored++;
+    if (drops) {
+        store_skip_put(store, stored, wait_ms, &commit);
+    } else {
+        store_event_put(store, stored, wait_ms, &commit, &sequence);
+    }
+    host->stored += !drops;
+    host->dropped += drops;
     ticket_give(host, commit, ret_ticket);
     if (fault_planted("told-early")) {
         driver_host_committed(host, commit);
@@ -229,9 +244,10 @@ void driver_host_status(const struct driver_host *host, struct out *json)
     out_put_json(json, slice_of_text(host->config->name));
     out_put_format(json,
                    ":{\"type\":\"%s\",\"received\":%" PRIu64 ",\"stored\":%" PRIu64
-                   ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"unknown_fields\":%" PRIu64,
-                   host->config->class_->type, host->received, host->stored, host->aside,
-                   host->refused_count, host->unknown);
+                   ",\"dropped\":%" PRIu64 ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64
+                   ",\"unknown_fields\":%" PRIu64,
+                   host->config->class_->type, host->received, host->stored, host->dropped,
+                   host->aside, host->refused_count, host->unknown);
     counters_put(&host->counters, &host->fault, json);
     out_put_byte(json, '}');
 }

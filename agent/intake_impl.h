@@ -35,7 +35,7 @@ struct driver_host {
     struct pending_ticket pending[TICKET_RING]; /* one entry a commit */
     size_t pending_first, pending_count;
     bool refused; /* resume() is owed */
-    uint64_t received, refused_count, stored, aside, unknown;
+    uint64_t received, refused_count, stored, dropped, aside, unknown;
     struct why fault;
     struct counters counters;
 };

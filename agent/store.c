@@ -5,7 +5,11 @@
 #include <string.h>
 
 #include "agent/store_impl.h"
+#include "ports/clock.h"
 #include "ports/log.h"
+
+#define AGE_PACE_MS 100         /* when there is much too old: between commits */
+#define AGE_LOOK_MS (60 * 1000) /* at most, between two looks at the clock */
 
 /* --- batches --- */
 
@@ -73,6 +77,19 @@ void store_take_state(struct store *store)
     store->state.gaps = store->gaps;
     store->state.room = store->room;
     store->state.streams = store->streams;
+    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        bool has_room = store->room[s] >= store->pending_size + ROOM_AGAIN;
+        store->dropping[s] = store->dropping[s] && !has_room;
+    }
+}
+
+/* --- what gets too old --- */
+
+static int64_t wall_now_us(const struct store *store)
+{
+    bool is_trusted =
+        store->setup.clock_is_trusted && store->setup.clock_is_trusted(store->setup.context);
+    return is_trusted ? clock_wall_us() : 0;
 }
 
 /* --- committing --- */
@@ -121,6 +138,7 @@ void store_begin(struct store *store)
     }
     timer_disarm(&store->due);
     store->busy = store->open;
+    store->busy->write.wall_us = wall_now_us(store);
     store->open = store->spare;
     store->spare = NULL;
     batch_clear(store->open, store->busy->commit + 1, ++store->marks);
@@ -130,6 +148,29 @@ void store_begin(struct store *store)
               compare_events);
     }
     store_submit(store);
+}
+
+/* The clock may come to be believed, or be set: it is looked at from time to time. */
+static void age_arm(struct store *store)
+{
+    int64_t due_us = store->state.age_due_us;
+    int64_t now_us = wall_now_us(store);
+    int64_t wait_ms = now_us && due_us > now_us ? (due_us - now_us) / 1000 + 1 : AGE_PACE_MS;
+    if (due_us < INT64_MAX) {
+        timer_arm(&store->age, (uint64_t)(now_us && wait_ms < AGE_LOOK_MS ? wait_ms : AGE_LOOK_MS));
+    }
+}
+
+static void age_fired(struct timer *timer)
+{
+    struct store *store = CONTAINER_OF(timer, struct store, age);
+    int64_t now_us = wall_now_us(store);
+    if (now_us && now_us >= store->state.age_due_us && !store->failing) {
+        store->open->has_any = true; /* a commit of its own, if nothing else is in it */
+        store->open->due_ms = 0;
+        store_begin(store);
+    }
+    age_arm(store);
 }
 
 static void store_begin_if_due(struct store *store)
@@ -251,6 +292,7 @@ static void store_done(struct job *job)
         store_failed(store);
     } else {
         store_take_state(store);
+        age_arm(store);
         store_succeeded(store);
     }
 }
@@ -374,6 +416,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
     store->look = (struct job){.work = look_work, .done = look_done};
     timer_init(&store->due, setup->loop, due_fired);
     timer_init(&store->retry, setup->loop, retry_fired);
+    timer_init(&store->age, setup->loop, age_fired);
     store->memory[0] = batch_open(EVENT_SIZE_LIMIT);
     store->memory[1] = batch_open(EVENT_SIZE_LIMIT);
     buffer_state(setup->buffer, &store->from_buffer);
@@ -386,6 +429,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
         store_keep_close(store);
         timer_release(&store->due);
         timer_release(&store->retry);
+        timer_release(&store->age);
         free(store->owed);
         free(store);
         return ERR_NOMEM;
@@ -394,6 +438,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
     if (setup->read_only) {
         store_keep_begin(store, setup->read_only);
     }
+    age_arm(store);
     store->open = store->memory[0];
     store->spare = store->memory[1];
     batch_clear(store->open, 1, ++store->marks);
@@ -413,6 +458,7 @@ void store_close(struct store *store)
     store_keep_close(store);
     timer_release(&store->due);
     timer_release(&store->retry);
+    timer_release(&store->age);
     batch_close(store->memory[0]);
     batch_close(store->memory[1]);
     buffer_close(store->setup.buffer);

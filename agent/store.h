@@ -36,6 +36,9 @@ struct store_setup {
     int64_t commit_interval_ms;
     int64_t retry_ms;            /* after a failed commit: 5000 */
     const struct why *read_only; /* why the buffer is open for reading only; NULL: it is not */
+    /* Is the wall clock to be believed? NULL: never. Until it is nothing is too old. */
+    bool (*clock_is_trusted)(void *context);
+    void *context;
 };
 enum err store_open(struct store **ret, const struct store_setup *setup) MUST_USE;
 void store_close(struct store *store);
@@ -47,6 +50,9 @@ const struct buffer_changes *store_state(const struct store *store);
 /* Room for a datum of this size of this stream in the open batch? ERR_FULL: not now (no room in the
  * buffer, commits fail, or both batches are busy); committed() will come. */
 enum err store_room(const struct store *store, uint16_t stream, size_t size) MUST_USE;
+/* After ERR_FULL: is it the buffer that has no room for the stream, rather than that it has to be
+ * waited for? Then, with FULL_DROP_NEWEST, the event is dropped: store_skip_put(). */
+bool store_is_full(const struct store *store, uint16_t stream, size_t size);
 /* What has to be in one commit is put without a turn of the loop between, after this: the open
  * batch takes one more event of this size, one set-aside event, and one cursor; it is sent off
  * first if it can't. ERR_FULL: it can't be sent off now; committed() will come. */
@@ -57,6 +63,11 @@ enum err store_open_room(struct store *store, size_t size) MUST_USE;
  * store_gap_room()). */
 void store_event_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
                      uint64_t *ret_commit, uint64_t *ret_sequence);
+/* The event that would have come next is dropped and counted; it has a sequence. More of the stream
+ * are dropped until there is some room again, so that holes are few. Only after store_is_full() and
+ * store_open_room(). */
+void store_skip_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
+                    uint64_t *ret_commit);
 /* These copy their argument and never fail for want of room (each kind has a bound that the callers
  * keep; see store.c), so that the forward side can always report. */
 enum err store_cursor_put(struct store *store, const struct cursor_change *change, int64_t wait_ms,

@@ -49,10 +49,16 @@ static bool batch_has_room_for_forward(const struct batch_memory *b, size_t size
     return b->forward_size + size <= FORWARD_SIZE_MAX;
 }
 
+bool store_is_full(const struct store *store, uint16_t stream, size_t size)
+{
+    size_t wanted = store->dropping[stream] && size < ROOM_AGAIN ? ROOM_AGAIN : size;
+    return !store->failing && store->pending_size + wanted > store->room[stream];
+}
+
 enum err store_room(const struct store *store, uint16_t stream, size_t size)
 {
     assert(stream >= 1 && stream <= STREAM_COUNT_MAX);
-    if (store->failing || store->pending_size + size > store->room[stream]) {
+    if (store->failing || store_is_full(store, stream, size)) {
         return ERR_FULL;
     }
     return batch_has_room(store->open, size) || store_may_begin(store) ? ERR_OK : ERR_FULL;
@@ -92,6 +98,28 @@ void store_event_put(struct store *store, const struct stored_event *event, int6
     if (b->event_size >= WRITE_SIZE_MAX) {
         store_set_due(store, 0);
     }
+}
+
+void store_skip_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
+                    uint64_t *ret_commit)
+{
+    struct batch_memory *b = store->open;
+    struct stored_event *last = b->write.event_count ? &b->events[b->write.event_count - 1] : NULL;
+    store->dropping[event->stream] = true;
+    if (last && last->stream == event->stream && last->dropped > 0) {
+        last->dropped++;
+    } else {
+        assert(b->write.event_count < WRITE_EVENT_MAX);
+        b->events[b->write.event_count++] =
+            (struct stored_event){.stream = event->stream,
+                                  .schema = event->schema,
+                                  .sequence = store->sequence_next[event->stream],
+                                  .dropped = 1};
+        b->frame_size += EVENT_FRAME_SIZE;
+    }
+    store->sequence_next[event->stream]++;
+    store_set_due(store, wait_ms);
+    *ret_commit = b->commit;
 }
 
 /* Is there a place in the open batch, or can it be sent off so that there is one? */

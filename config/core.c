@@ -164,7 +164,7 @@ const struct option buffer_options_table[] = {
     {0},
 };
 
-static const char *const when_full[] = {"block", "drop_oldest", NULL};
+static const char *const when_full[] = {"block", "drop_oldest", "drop_newest", "thin", NULL};
 static const char *const unknown_fields[] = {"ignore", "set_aside", NULL};
 static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
 
@@ -201,14 +201,33 @@ const struct option stream_options_table[] = {
      .offset = offsetof(struct stream_config, when_full),
      .words = when_full,
      .initial = "drop_oldest",
-     .help = "`block`: sources have to wait. `drop_oldest`: the oldest events give way; counted "
-             "and reported."},
+     .help =
+         "What becomes of events when the buffer is full and no lower priority can give way. "
+         "`block`: sources have to wait. `drop_oldest`: the oldest events give way. "
+         "`drop_newest`: what comes is taken from its source and dropped. `thin`: of the oldest "
+         "events those stay that hold the minimum, the maximum or the last value of a numeric "
+         "field, for each key and window of time; when all are thinned, the oldest give way. "
+         "What is dropped is counted and reported."},
+    {.name = "thin_window",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct stream_config, thin_window_ms),
+     .min = 1000,
+     .max = INT64_C(366) * 86400000,
+     .initial = "1 min",
+     .help = "The window of time of `thin`."},
     {.name = "share_min",
      .kind = OPTION_SHARE,
      .offset = offsetof(struct stream_config, share_min),
      .max = 1000000,
      .initial = "0 %",
      .help = "The part of the buffer that no other stream may take."},
+    {.name = "age_max",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct stream_config, age_max_ms),
+     .min = 1000,
+     .max = INT64_C(36600) * 86400000,
+     .help = "Events that are older, by their own time and while the clock is right, are dropped, "
+             "counted and reported. Default: none is too old."},
     {.name = "unknown_fields",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct stream_config, unknown_fields),

@@ -49,6 +49,8 @@ struct buffer_options {
 enum stream_when_full {
     STREAM_BLOCK,
     STREAM_DROP_OLDEST,
+    STREAM_DROP_NEWEST,
+    STREAM_THIN,
 };
 
 enum stream_unknown_fields {
@@ -62,7 +64,9 @@ struct stream_config {
     const char *time;   /* payload field that holds the event's own time; NULL: time of arrival */
     int64_t priority;   /* 0..9 */
     int64_t when_full;  /* enum stream_when_full */
-    int64_t share_min;  /* millionths of the buffer */
+    int64_t thin_window_ms;
+    int64_t share_min;          /* millionths of the buffer */
+    int64_t age_max_ms;         /* 0: no bound */
     int64_t unknown_fields;     /* enum stream_unknown_fields */
     struct option_list uplinks; /* const char *; empty: all */
     const char *renamed_from;   /* NULL: it always had this name */

@@ -347,6 +347,41 @@ static void a_full_store_refuses_and_resumes(void **state)
     assert_int_equal(totals.refused, 3);
 }
 
+/* drop_newest: taken as if it were stored, with its cursor; but only when the buffer is what is
+ * full. */
+static void what_finds_no_room_is_dropped_where_that_is_wanted(void **state)
+{
+    struct scene *s = *state;
+    struct event event = event_of("plant/1/m", "{\"v\":1}");
+    struct intake_totals totals;
+    s->streams[0].options.when_full = STREAM_DROP_NEWEST;
+    event.cursor = SLICE("10");
+    s->store.room = 0;
+    assert_int_equal(offer_event(s, &event), ERR_FULL); /* commits fail, say */
+    s->store.is_full = true;
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    assert_int_equal(s->ticket, 1);
+    assert_string_equal(s->aside, "");
+    assert_int_equal(s->store.skipped, 1);
+    assert_int_equal(s->store.event_count, 0);
+    assert_int_equal(s->store.cursor_count, 1);
+    assert_int_equal(s->driver.told, 0);
+    double_commit(&s->store);
+    assert_int_equal(s->driver.told, 1);
+    intake_totals(s->intake, &totals);
+    assert_int_equal(totals.admitted, 1);
+    assert_int_equal(totals.dropped, 1);
+    assert_int_equal(totals.stored, 0);
+    s->store.has_no_open = true;
+    assert_int_equal(offer_event(s, &event), ERR_FULL);
+    s->store.has_no_open = false;
+    s->streams[0].options.when_full = STREAM_DROP_OLDEST;
+    assert_int_equal(offer_event(s, &event), ERR_FULL);
+    s->streams[0].options.when_full = STREAM_THIN;
+    assert_int_equal(offer_event(s, &event), ERR_FULL);
+    assert_int_equal(s->store.skipped, 1);
+}
+
 static void how_long_an_event_may_wait(void **state)
 {
     struct scene *s = *state;
@@ -429,10 +464,10 @@ static void status_counts(void **state)
     assert_int_equal(double_clock()->warnings, 1); /* when it changes */
     intake_status(s->intake, &o);
     text[o.size] = 0;
-    assert_string_equal(text,
-                        "{\"bus\":{\"type\":\"double\",\"received\":1,\"stored\":1,\"aside\":0,"
-                        "\"refused\":0,\"unknown_fields\":1,\"lines\":5,\"fault\":\"no "
-                        "\\\"device\\\"\"}}");
+    assert_string_equal(
+        text, "{\"bus\":{\"type\":\"double\",\"received\":1,\"stored\":1,\"dropped\":0,\"aside\":0,"
+              "\"refused\":0,\"unknown_fields\":1,\"lines\":5,\"fault\":\"no "
+              "\\\"device\\\"\"}}");
     driver_fault(s->driver.host, NULL);
     o.size = 0;
     intake_status(s->intake, &o);
@@ -463,6 +498,7 @@ int main(void)
                                        TEST(tickets_are_told_after_their_commit),
                                        TEST(cursors_ride_with_their_events),
                                        TEST(a_full_store_refuses_and_resumes),
+                                       TEST(what_finds_no_room_is_dropped_where_that_is_wanted),
                                        TEST(how_long_an_event_may_wait),
                                        TEST(the_time_of_an_event),
                                        TEST(a_clock_that_is_wrong),

@@ -74,6 +74,21 @@ enum err store_room(const struct store *store, uint16_t stream, size_t size)
     return store->room ? ERR_OK : ERR_FULL;
 }
 
+bool store_is_full(const struct store *store, uint16_t stream, size_t size)
+{
+    assert_true(stream > 0 && size <= DOUBLE_BYTES_MAX);
+    return store->is_full;
+}
+
+void store_skip_put(struct store *store, const struct stored_event *event, int64_t wait_ms,
+                    uint64_t *ret_commit)
+{
+    assert_true(event->stream > 0 && wait_ms >= 0 && store->is_full);
+    store->skipped++;
+    store->order++;
+    *ret_commit = store->open;
+}
+
 enum err store_open_room(struct store *store, size_t size)
 {
     (void)size;

@@ -45,6 +45,8 @@ struct store {
     uint64_t open; /* number of the open commit */
     uint64_t committed;
     size_t room;      /* events that store_room() still takes */
+    bool is_full;     /* what store_room() refuses finds no room in the buffer */
+    size_t skipped;   /* store_skip_put() */
     bool has_no_open; /* store_open_room() refuses */
     int64_t stretch;  /* whole; 0: none */
     bool takes_no_boots;

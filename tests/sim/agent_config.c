@@ -31,13 +31,15 @@ static void file_put(const struct site *site, const char *name, struct slice tex
 
 static void put_streams(struct out *o, const struct site *site)
 {
+    static const char *const policies[] = {"drop_oldest", "drop_newest", "thin"};
     out_put_text(o, "\"streams\":{");
     out_put_text(o, "\"slow\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":3,"
                     "\"when_full\":\"block\"},");
     out_put_format(o,
                    "\"drop\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":%u,"
-                   "\"when_full\":\"drop_oldest\"},",
-                   sim_below(2) ? 2U : 5U);
+                   "\"when_full\":\"%s\",\"thin_window\":\"%s\"%s},",
+                   sim_below(2) ? 2U : 5U, policies[sim_below(3)], sim_below(2) ? "10 s" : "10 min",
+                   site->profile.ages ? ",\"age_max\":\"15 min\"" : "");
     out_put_format(o, "\"raw\":{\"priority\":8,\"when_full\":\"block\"%s}},",
                    site->ledger.streams[2].uplinks == 1 ? ",\"uplinks\":[\"east\"]" : "");
 }
@@ -81,7 +83,7 @@ static void put_common(struct out *o, const struct site *site, unsigned index, c
     out_put_format(o, "\"%s\":{\"type\":\"%s\",\"from\":\"oldest\",", uplink_names[index], type);
     out_put_format(o, "\"batch_size_max\":\"%s\",\"linger\":\"%s\",\"hold_max\":\"%u %%\",",
                    batch_sizes[sim_below(3)], lingers[sim_below(3)],
-                   site->profile.hold_max ? 40U : 100U);
+                   site->profile.hold_max ? 15U : 100U);
 }
 
 static void put_kafka(struct out *o, const struct site *site, unsigned index)
