@@ -279,11 +279,14 @@ static void on_drain(void *context)
 
 static void driver_store(struct world *w, size_t count)
 {
+    uint64_t before = w->stored;
     for (; count && w->stored < w->arrived; count--) {
         w->stored++;
         w->unstored_size -= w->sizes[w->stored % MESSAGE_MAX];
     }
-    mqtt_gate_stored(w->gate, w->stored);
+    if (w->stored > before) {
+        mqtt_gate_stored(w->gate, w->stored);
+    }
 }
 
 static void on_unstored(void *context, size_t *ret_count, size_t *ret_size)
