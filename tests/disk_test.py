@@ -232,6 +232,32 @@ def test_full_while_it_runs():
     settle(feeder, numbers_stored(), "with room again")
 
 
+def test_full_with_a_cold_log():
+    """The log has no room any more and can't grow to its size, as after a copy of the database alone: nothing can be written, not even
+    that something was delivered. What is stored is sent all the same, once."""
+    begin(uplink=True)
+    uplink_stands(True)
+    agent.start()
+    feeder = Feeder(3000)
+    for _ in range(20):
+        feeder.one()
+    agent.stop()
+    os.remove(agent.buffer + "-wal")
+    disk("fill")
+    start_without_waiting()
+    check("it runs, degraded", wait_until(lambda: run("status", "--socket", agent.socket).returncode == 0) and agent.status()["state"] == "degraded")
+    check("the status says why", "the disk is full" in trouble(), json.dumps(agent.status()["buffer"]))
+    check("events are refused", wait_until(lambda: feeder.one() not in (200, 0)), str(feeder.answers))
+    uplink_stands(False)
+    check("what is stored is sent", wait_until(lambda: agent.status()["backlog"] == 0, 60), json.dumps(agent.status()))
+    disk("free")
+    check("with room it goes on", posts(feeder, 200), agent.log()[-500:])
+    check("the status is well again", wait_until(lambda: not trouble() and agent.status()["state"] == "running"))
+    check("everything is sent", wait_until(lambda: agent.status()["backlog"] == 0, 60), json.dumps(agent.status()))
+    agent.stop()
+    settle(feeder, numbers_sent(), "full with a cold log")
+
+
 def test_draining_makes_room():
     """On a full disk what is delivered is acknowledged, and its room used again."""
     begin(uplink=True)
@@ -354,7 +380,7 @@ def test_read_only():
 
 
 agent_program = sys.argv[1]
-tests = [test_cuts, test_full_before_the_first_start, test_full_while_it_runs, test_draining_makes_room]
+tests = [test_cuts, test_full_before_the_first_start, test_full_while_it_runs, test_full_with_a_cold_log, test_draining_makes_room]
 tests += [test_cut_and_back_while_it_runs, test_unmounted_while_it_waits]
 tests += [test_read_only] if kind == "ext4" else []
 chosen = sys.argv[3:]

@@ -422,7 +422,7 @@ static void a_disk_that_can_only_be_read_from_the_start(void **state)
     }
     print_message("opened anew twice on a disk that can only be read: %u of 3000 came again\n",
                   (unsigned)twice);
-    assert_in_range(twice, 0, 100);
+    assert_in_range(twice, 0, 20);
     life_close(scene);
     uint64_t before = scene->script.arrived_count;
     assert_int_equal(life_open(scene), ERR_OK);
