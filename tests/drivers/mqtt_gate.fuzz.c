@@ -623,11 +623,11 @@ static void settle(struct world *w)
     w->library_sent = 0; /* what it still says is not of the input */
     double_make_room(w->library, ROOM_SIZE);
     double_make_room(w->broker, ROOM_SIZE);
+    mqtt_gate_go_on(w->gate);
     size_t before = SIZE_MAX;
     for (size_t i = 0; w->epoch == epoch && before != w->acked + w->given + w->stored; i++) {
         assert(i < ROUND_MAX);
         before = w->acked + w->given + w->stored;
-        mqtt_gate_go_on(w->gate);
         run(w);
         library_call_back(w, MESSAGE_MAX);
         on_drain(w);
