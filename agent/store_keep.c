@@ -110,8 +110,9 @@ static bool keep_fill(struct store *store)
     }
     take_deliveries(keep, from);
     keep->mark = from->mark;
-    if (from == store->open) {
-        from->mark = ++store->marks; /* what is put from now on is not in it */
+    if (!has_deliveries(store->open)) { /* some of what it had may have been lent to the other */
+        keep->mark = store->open->mark;
+        store->open->mark = ++store->marks; /* what is put from now on is not in it */
     }
     return true;
 }

@@ -16,6 +16,7 @@
 struct heard {
     uint64_t commits[SITE_COMMIT_MAX];
     size_t commit_count;
+    uint64_t mark; /* the highest that is on record */
     unsigned trouble, well;
     char why[512];
 };
@@ -25,6 +26,13 @@ static void committed(void *context, uint64_t commit, const struct buffer_change
     struct heard *heard = context;
     assert_non_null(changes);
     heard->commits[heard->commit_count++] = commit;
+}
+
+static void recorded(void *context, uint64_t mark, const struct buffer_changes *changes)
+{
+    struct heard *heard = context;
+    assert_non_null(changes);
+    heard->mark = mark > heard->mark ? mark : heard->mark;
 }
 
 static void trouble(void *context, const struct why *why)
@@ -40,7 +48,8 @@ static void trouble(void *context, const struct why *why)
 static struct heard *heard_open(struct site *site)
 {
     struct heard *heard = calloc(1, sizeof *heard);
-    struct store_handler handler = {.committed = committed, .trouble = trouble, .context = heard};
+    struct store_handler handler = {
+        .committed = committed, .recorded = recorded, .trouble = trouble, .context = heard};
     assert_non_null(heard);
     assert_int_equal(store_handler_add(site->store, &handler), ERR_OK);
     return heard;
@@ -286,6 +295,54 @@ static void a_disk_that_has_room_again_is_found_without_a_commit(void **state)
     assert_string_equal(store_trouble(site->store), "");
     assert_int_equal(site->commit_count, commits);
     assert_int_equal(heard->commit_count, told + 1); /* whoever was refused may offer again */
+    free(heard);
+}
+
+/* When the disk has taken nothing for some time, what is delivered is on record in memory: in the order
+ * in which it was put, and never without the set-aside event that it goes with. */
+static void deliveries_are_on_record_without_a_disk(void **state)
+{
+    struct site *site = *state;
+    struct heard *heard = heard_open(site);
+    struct cursor_change cursor = {.driver = 3, .key = 1, .value = SLICE("here")};
+    struct owed_end ends[3] = {{1, LOW, {1, 1}}, {1, LOW, {2, 2}}, {1, LOW, {3, 3}}};
+    struct aside aside = {.kind = ASIDE_DATUM, .stream = LOW, .sequence = 3, .uplink = 1};
+    uint64_t commit;
+    uint64_t mark;
+    for (unsigned i = 0; i < 4; i++) {
+        site_put(site, LOW, 10, 0);
+    }
+    site_settle(site);
+    site->fail_with = ERR_READONLY;
+    site->fail_count = 1000;
+    assert_int_equal(store_cursor_put(site->store, &cursor, 0, &commit), ERR_OK);
+    sim_run_for(20);
+    assert_int_equal(store_end_put(site->store, &ends[0], &mark), ERR_OK);
+    sim_run_for(SITE_RETRY_MS);
+    assert_true(heard->mark < mark); /* a moment's trouble changes nothing */
+    sim_run_for(SITE_RETRY_MS + 20);
+    assert_int_equal(heard->mark, mark);
+    assert_int_equal(store_unsaved(site->store), 1);
+    assert_int_equal(store_state(site->store)->streams[LOW].event_count,
+                     4); /* the other uplink's */
+    uint64_t before = mark;
+    assert_int_equal(store_end_put(site->store, &ends[1], &mark), ERR_OK);
+    assert_true(mark > before);
+    sim_run_for(20); /* from now on at once */
+    assert_int_equal(heard->mark, mark);
+    before = mark;
+    assert_int_equal(store_aside_put(site->store, &aside, 0, &commit), ERR_OK);
+    assert_int_equal(store_end_put(site->store, &ends[2], &mark), ERR_OK);
+    sim_run_for(3 * SITE_RETRY_MS);
+    assert_int_equal(heard->mark, before);
+    assert_int_equal(store_unsaved(site->store), 2);
+    site->fail_count = 0;
+    sim_run_for(SITE_RETRY_MS + 20);
+    site_settle(site);
+    assert_int_equal(heard->mark, mark);
+    assert_int_equal(store_unsaved(site->store), 0);
+    assert_int_equal(site_last(site)->asides, 1);
+    assert_int_equal(site_last(site)->ends, 1);
     free(heard);
 }
 
@@ -561,6 +618,7 @@ int main(void)
         TEST(when_both_batches_are_full_sources_wait),
         TEST(a_disk_that_has_room_again_is_found_without_a_commit),
         TEST(another_trouble_is_said),
+        TEST(deliveries_are_on_record_without_a_disk),
         TEST(a_failed_commit_is_tried_again_with_the_same_content),
         TEST(what_was_put_behind_a_failed_commit_is_committed_behind_it),
         TEST(deliveries_join_a_commit_that_failed),
