@@ -139,13 +139,13 @@ static enum err part_streams(struct online_part *part, size_t uplink, size_t *re
     for (size_t i = 0; i < config->stream_count; i++) {
         const struct config_stream *s = &config->streams[i];
         if (s->uplinks >> uplink & 1) {
-            part->streams[count++] =
-                (struct probe_stream){s->name, &o->schemas[i], by_agent || s->options.key};
+            part->streams[count++] = (struct probe_stream){
+                s->name, &o->schemas[i], by_agent || s->options.key, s->options.age_max_ms};
         }
     }
     if (u->carries_events) {
         part->streams[count++] =
-            (struct probe_stream){CONFIG_EVENTS_STREAM, &o->schemas[config->stream_count], true};
+            (struct probe_stream){CONFIG_EVENTS_STREAM, &o->schemas[config->stream_count], true, 0};
     }
     *ret_count = count;
     return ERR_OK;

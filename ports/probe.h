@@ -35,7 +35,8 @@ struct probe_finding {
 struct probe_stream {
     const char *name;
     const struct schema_info *schema;
-    bool has_key; /* its messages have one */
+    bool has_key;       /* its messages have one */
+    int64_t age_max_ms; /* older events are not sent any more; 0: none is too old */
 };
 
 struct probe_setup {

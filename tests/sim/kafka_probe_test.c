@@ -67,8 +67,8 @@ static struct asked *asked_begin(const struct broker_options *options)
         broker_setting_set(broker, topics[i], "message.timestamp.before.max.ms",
                            "9223372036854775807");
     }
-    a->streams[0] = (struct probe_stream){"events", &a->scene->host.schema, true};
-    a->streams[1] = (struct probe_stream){"other", &a->scene->host.schema, false};
+    a->streams[0] = (struct probe_stream){"events", &a->scene->host.schema, true, 0};
+    a->streams[1] = (struct probe_stream){"other", &a->scene->host.schema, false, 0};
     a->setup = (struct probe_setup){.loop = a->scene->host.loop,
                                     .names = a->scene->host.names,
                                     .options = &a->scene->host.options,
@@ -252,7 +252,7 @@ static void topics_that_are_missing_are_not_made(void **state)
     (void)state;
     struct broker_options options = {.topic_create = true};
     struct asked *a = asked_begin(&options);
-    a->streams[2] = (struct probe_stream){"new", &a->scene->host.schema, true};
+    a->streams[2] = (struct probe_stream){"new", &a->scene->host.schema, true, 0};
     a->setup.stream_count = 3;
     for (unsigned i = 0; i < 2; i++) {
         ask(a);
@@ -272,7 +272,7 @@ static void topics_that_are_missing_are_not_made(void **state)
     expect(a, PROBE_ERROR, "topic", "name of the topic", "is not allowed");
     asked_end(a);
     a = asked_begin(NULL);
-    a->streams[2] = (struct probe_stream){"new", &a->scene->host.schema, true};
+    a->streams[2] = (struct probe_stream){"new", &a->scene->host.schema, true, 0};
     a->setup.stream_count = 3;
     ask(a);
     expect_counts(a, 0, 1);
@@ -332,7 +332,13 @@ static void settings(void **state)
     expect_counts(a, 4, 0);
     expect(a, PROBE_WARNING, "timestamp", "retention of topic events", "for 60 min by their own");
     expect(a, PROBE_WARNING, "timestamp", "oldest time stamp of topic other", "older than 2 h");
+    expect(a, PROBE_WARNING, "timestamp", "oldest time stamp of topic other", "of 1 kB/s");
     expect(a, PROBE_WARNING, "topic", "cleanup.policy of topic other", "only the last event");
+    a->streams[0].age_max_ms = 3600000; /* nothing older is sent */
+    a->streams[1].age_max_ms = 4 * 3600000;
+    ask(a);
+    expect_counts(a, 3, 0);
+    expect(a, PROBE_WARNING, "timestamp", "oldest time stamp of topic other", "for 4 h (age_max)");
     broker_setting_set(broker, "events", "message.timestamp.type", "LogAppendTime");
     broker_settings_code_set(broker, "other", 29);
     ask(a);

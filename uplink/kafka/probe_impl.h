@@ -47,6 +47,7 @@ struct probe_topic {
     int64_t message_size_max;
     int64_t sent_size_max; /* the largest batch that may be sent */
     int64_t age_ms_max;    /* of an event's own time */
+    int64_t kept_ms;       /* no older event is sent; INT64_MAX: any may be */
     char cleanup[32], compression[24], stamp[24];
 };
 

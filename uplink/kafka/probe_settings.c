@@ -187,7 +187,7 @@ static bool tell_age(struct kafka_probe *p, const struct probe_topic *topic)
 {
     int64_t room_ms = p->setup.buffer_size_max / BUFFER_BYTES_PER_S * 1000;
     char what[PROBE_WHAT_SIZE];
-    char room[32], limit[32];
+    char age[32], room[80], limit[32];
     if (p->options->timestamp != KAFKA_TIME_EVENT) {
         return false;
     }
@@ -198,15 +198,19 @@ static bool tell_age(struct kafka_probe *p, const struct probe_topic *topic)
                     "\"timestamp\": \"event\" has no effect");
         return true;
     }
-    probe_duration(room_ms, room);
+    bool by_age = topic->kept_ms < room_ms;
+    room_ms = by_age ? topic->kept_ms : room_ms;
+    probe_duration(room_ms, age);
+    (void)snprintf(room, sizeof room,
+                   by_age ? "keeps them for %s (age_max)" : "has room for about %s of 1 kB/s",
+                   age); /* fits */
     bool is_refused = topic->age_ms_max >= 0 && topic->age_ms_max < room_ms;
     if (is_refused) {
         probe_duration(topic->age_ms_max, limit);
         (void)snprintf(what, sizeof what, "oldest time stamp of topic %s", topic->name);
         probe_found(&p->setup, PROBE_WARNING, "timestamp", what,
                     "events older than %s are refused (message.timestamp.before.max.ms), and the "
-                    "buffer has room for about %s of 1 kB/s: raise it, or set timestamp to "
-                    "\"send\"",
+                    "buffer %s: raise it, lower the stream's age_max, or set timestamp to \"send\"",
                     limit, room);
     }
     if (topic->retention_ms < 0 || topic->retention_ms >= room_ms) {
@@ -214,11 +218,12 @@ static bool tell_age(struct kafka_probe *p, const struct probe_topic *topic)
     }
     probe_duration(topic->retention_ms, limit);
     (void)snprintf(what, sizeof what, "retention of topic %s", topic->name);
-    probe_found(&p->setup, PROBE_WARNING, "timestamp", what,
-                "the topic keeps events for %s by their own time (retention.ms), and the buffer "
-                "has room for about %s of 1 kB/s: what is delivered later than that is deleted as "
-                "soon as it arrives; raise it, or set timestamp to \"send\"",
-                limit, room);
+    probe_found(
+        &p->setup, PROBE_WARNING, "timestamp", what,
+        "the topic keeps events for %s by their own time (retention.ms), and the buffer %s: what "
+        "is delivered later than that is deleted as soon as it arrives; raise it, lower the "
+        "stream's age_max, or set timestamp to \"send\"",
+        limit, room);
     return true;
 }
 

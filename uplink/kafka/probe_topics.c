@@ -47,6 +47,8 @@ enum err kafka_probe_topics(struct kafka_probe *p)
                                           .age_ms_max = -1};
             memcpy(topic->name, name, sizeof topic->name);
         }
+        int64_t kept_ms = stream->age_max_ms ? stream->age_max_ms : INT64_MAX;
+        topic->kept_ms = kept_ms > topic->kept_ms ? kept_ms : topic->kept_ms;
         topic->keyless = stream->has_key ? topic->keyless : stream->name;
         uint32_t sent_size_max = kafka_message_size_max(p->options, stream->name);
         topic->sent_size_max =
