@@ -321,6 +321,9 @@ static void mode_open(const char *dir, unsigned times)
         site_die(s, "opening");
     }
     print_number("ready_us", (double)(clock_monotonic_us() - before));
+    struct buffer_wear wear;
+    buffer_wear(s->buffer, &wear);
+    print_number("syncs", (double)wear.syncs);
     site_free(s);
 }
 

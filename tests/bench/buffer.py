@@ -183,7 +183,7 @@ def ready(options, work):
         disk.cool()
         n = measured(options, "open", directory, 1)
         held(f"ready with {options.mib} MiB and a log of {filled['log_bytes'] / MIB:.2f} MiB, nothing in the cache", n["ready_us"] / 1000, "ms", 16,
-             "<=", 50)
+             "<=", 50, syncs=int(n["syncs"]))
 
 
 # --- beside others ---
