@@ -157,7 +157,7 @@ enum err tool_stats_step(struct tool *tool, struct why *why)
         e = buffer_row_next(tool->setup.buffer, tool->stream, tool->range.first, &row, why);
         if (!e && !row.is_tail) {
             tool->row_count++;
-            tool->row_events += row.range.last - row.range.first + 1;
+            tool->row_events += row.count;
             tool->row_raw += row.raw_size;
             tool->row_size += row.size;
             tool->range.first = row.range.last + 1;

@@ -112,7 +112,8 @@ static enum err row_find(struct buffer *b, const char *sql, int64_t a, int64_t z
                                  .oldest_us = sqlite3_column_int64(s, 3),
                                  .newest_us = sqlite3_column_int64(s, 4),
                                  .raw_size = (uint64_t)sqlite3_column_int64(s, 5),
-                                 .size = (uint64_t)sqlite3_column_int64(s, 6)};
+                                 .size = (uint64_t)sqlite3_column_int64(s, 6),
+                                 .count = (uint64_t)sqlite3_column_int64(s, 7)};
     }
     (void)sqlite3_finalize(s); /* repeats the error that step() gave */
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
@@ -121,7 +122,7 @@ static enum err row_find(struct buffer *b, const char *sql, int64_t a, int64_t z
     return code == SQLITE_ROW ? ERR_OK : ERR_CLOSED;
 }
 
-#define ROW_COLUMNS "SELECT id,last,schema,t0,t1,raw,length(body) FROM batch "
+#define ROW_COLUMNS "SELECT id,last,schema,t0,t1,raw,length(body),abs(n) FROM batch "
 
 static enum err sealed_next(struct buffer *b, uint16_t stream, uint64_t from, struct row_info *ret,
                             struct why *why)
@@ -155,6 +156,7 @@ enum err buffer_row_next(struct buffer *b, uint16_t stream, uint64_t from, struc
             *ret = (struct row_info){.is_tail = true,
                                      .schema = t->schema,
                                      .range = {t->first, t->first + t->count - 1},
+                                     .count = t->count,
                                      .raw_size = t->size,
                                      .size = t->size};
             return ERR_OK;

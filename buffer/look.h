@@ -28,6 +28,7 @@ struct row_info {
     bool is_tail;
     uint32_t schema;
     struct range range;
+    uint64_t count;    /* of its events: fewer than the range has when it was thinned */
     int64_t oldest_us; /* lowest and highest time of its events, each by its own trust; tail: 0 */
     int64_t newest_us;
     uint64_t raw_size;

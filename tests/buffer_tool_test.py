@@ -504,6 +504,28 @@ def test_damage():
     check("an empty file stays empty", os.path.getsize(empty) == 0)
 
 
+def test_thinned():
+    """Rows that were thinned are whole, and say how many events they have."""
+    c = site("thinned")
+    c["buffer"]["size_max"] = "5 MiB"
+    c["streams"]["measured"].update(when_full="thin", key="k", thin_window="1 min")
+    agent = Agent(c, "thinned.json").start()
+    t = Tool(agent.buffer)
+    n = 0
+    while t.stream("measured")["dropped"] == 0 and n < 60000:
+        events = [dict(measured(n + i), body=os.urandom(150).hex()) for i in range(200)]
+        n += len(events) if agent.post("/measured", json.dumps(events))[0] == 200 else 0
+    check("it was thinned", t.stream("measured")["dropped"] > 0, str(t.stream("measured")))
+    for life in ("running", "stopped"):
+        v, stats, s = t.json("verify"), t.json("stats"), t.stream("measured")
+        check(f"nothing of it is damaged ({life})", v["bad"] == 0, str(v))
+        check(f"events are counted as they are ({life})", v["events"] == stats["rows"]["events"] > 0, f"{v} {stats}")
+        seen = len(t.cat("measured"))
+        check(f"those that are left are there ({life})", 0 < seen <= s["last"] - s["dropped"], f"{seen} {s}")
+        if life == "running":
+            agent.stop()
+
+
 def test_encrypted():
     """With the key everything works on the file; without it nothing is touched."""
     key = write("key", "0123456789abcdef" * 4, 0o600)
@@ -621,6 +643,7 @@ test_dropped_while_it_is_sent()
 test_on_a_terminal()
 test_replay()
 test_damage()
+test_thinned()
 test_encrypted()
 test_compact()
 test_a_slow_reader_and_many_that_leave()
