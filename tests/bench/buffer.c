@@ -5,6 +5,7 @@
  *   wear, full, million, speed, commit: AMOUNT is commits, or events
  *   fill: AMOUNT MiB, and ends as by a power cut, with a log that is nearly full
  *   open: how long opening takes, once
+ *   salvage: of a file with AMOUNT damaged pages
  *   kill: AMOUNT times a process that commits is killed; what was committed is there each time */
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,19 +26,6 @@ static double cpu_us(void)
     (void)getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(double *values, size_t count, double q)
-{
-    qsort(values, count, sizeof *values, by_value);
-    return values[(size_t)((double)(count - 1) * q)];
 }
 
 /* --- wear --- */
@@ -330,9 +318,14 @@ static void mode_open(const char *dir, unsigned times)
 static const struct {
     const char *name;
     void (*run)(const char *dir, unsigned amount);
-} modes[] = {{"wear", mode_wear},   {"full", mode_full},     {"million", mode_million},
-             {"speed", mode_speed}, {"commit", mode_commit}, {"fill", mode_fill},
-             {"open", mode_open},   {"kill", mode_kill}};
+} modes[] = {
+    {"wear", mode_wear},       {"full", mode_full},     {"million", mode_million},
+    {"speed", mode_speed},     {"commit", mode_commit}, {"fill", mode_fill},
+    {"open", mode_open},       {"kill", mode_kill},
+#ifdef WEIR_SALVAGE
+    {"salvage", mode_salvage},
+#endif
+};
 
 int main(int argc, char **argv)
 {

@@ -93,6 +93,15 @@ def speed(options, work):
         raise Missing(f"{n['drain_left']:.0f} events were not read")
 
 
+def salvage(options, work):
+    if not os.path.exists(os.path.join(ROOT, "buffer", "salvage.c")):
+        say("buffer", "salvaged, 16 of 764 pages bad", None, "percent of the events", PROTOTYPE, 95.97, goal=">= 95",
+            absent="this buffer leaves a damaged file as it is")
+        return
+    n = once(options, "salvage", work, 16)
+    held(f"salvaged, 16 of {n['pages']:.0f} pages bad", n["salvaged_median"], "percent of the events", 95.97, ">=", 95, least=short(n["salvaged_least"]))
+
+
 def kills(options, work):
     n = once(options, "kill", work, options.kills)
     held(f"lost or wrong after {options.kills} times kill -9", int(n["kill_lost"] + n["kill_wrong"]), "events", 0, "<=", 0,
@@ -347,7 +356,7 @@ def bench_buffer(options, kafka, work):
     """All figures; what can't be measured does not keep the rest from it."""
     problems = []
     build(options)
-    in_memory = [counts, speed, kills]
+    in_memory = [counts, speed, salvage, kills]
     on_disks = [on_disk, ready] + [lambda o, w, rate=rate: beside(o, w, rate) for rate in RATES] + [cuts] * (options.cuts > 0)
     with memory_folder(work, 64 * MIB) as memory:
         for part in in_memory + on_disks:

@@ -172,3 +172,16 @@ void site_read(struct site *s, uint16_t stream, uint64_t first)
         site_die(s, "reading");
     }
 }
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double quantile(double *values, size_t count, double q)
+{
+    qsort(values, count, sizeof *values, by_value);
+    return values[(size_t)((double)(count - 1) * q)];
+}

@@ -55,7 +55,11 @@ void site_die(const struct site *s, const char *what);
 int64_t file_size(const char *path); /* 0: there is none */
 void print_number(const char *name, double value);
 
-/* buffer_kill.c */
+/* Sorts the values. 0.5: the median. */
+double quantile(double *values, size_t count, double q);
+
+/* buffer_kill.c, buffer_salvage.c */
 void mode_kill(const char *dir, unsigned kills);
+void mode_salvage(const char *dir, unsigned pages);
 
 #endif
