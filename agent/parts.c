@@ -71,6 +71,7 @@ static void part_forget_numbers(struct part *part)
     part->producer_epoch = 0;
     part->base_sequence = -1;
     part->sent_ms = -1;
+    part->stamp = PART_STAMP_OPEN;
     part->record_count = 0;
     part->events_per_record = 0;
 }

@@ -43,7 +43,7 @@ void parcel_encode(const struct parcel *parcel, struct out *ret)
     out_put_uvarint(ret, parcel->part_count);
     for (uint32_t i = 0; i < parcel->part_count; i++) {
         const struct part *part = &parcel->parts[i];
-        out_put_byte(ret, (uint8_t)(part->done | part->assigned << 1));
+        out_put_byte(ret, (uint8_t)(part->done | part->assigned << 1 | part->stamp << 2));
         out_put_uvarint(ret, part->partition);
         put_range(ret, (struct range){part->first, part->last});
         out_put_uvarint(ret, part->record_count);
@@ -101,10 +101,11 @@ static void take_part(struct taker *t, struct part *part)
 {
     uint64_t flags = 0;
     uint8_t byte = 0;
-    t->bad = t->bad || !slice_take_u8(&t->data, &byte) || byte > 3;
+    t->bad = t->bad || !slice_take_u8(&t->data, &byte) || byte >> 2 > PART_STAMP_EVENT;
     flags = byte;
     part->done = flags & 1;
     part->assigned = flags >> 1 & 1;
+    part->stamp = (uint8_t)(flags >> 2);
     part->partition = (uint32_t)take(t, INT32_MAX);
     struct range range = take_range(t);
     part->first = range.first;

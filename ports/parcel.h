@@ -37,6 +37,14 @@ enum lane {
  * the same partition then has several parts, one behind the other, and each is sent only when the
  * one before it is done. `producer_id`, `producer_epoch`, `base_sequence` are the uplink's own:
  * Kafka's numbers; the file uplink's file number and offset. */
+/* Which time its records carry, in the bytes that went out first. Its numbers may change, this does
+ * not: what is built again after a crash is the same, whatever the configuration says by then. */
+enum part_stamp {
+    PART_STAMP_OPEN = 0,  /* no numbers yet: the configuration says it */
+    PART_STAMP_SENT = 1,  /* sent_ms */
+    PART_STAMP_EVENT = 2, /* the events' own */
+};
+
 struct part {
     uint32_t partition;
     uint64_t first; /* sequences of its events lie in first..last; within the parcel's range */
@@ -48,6 +56,7 @@ struct part {
     int64_t base_sequence;
     /* Wall clock of the first sending, Kafka's timestamp; -1: the clock was not trusted. */
     int64_t sent_ms;
+    uint8_t stamp; /* enum part_stamp */
     bool assigned; /* the numbers stand: it may have been sent under them, assign() keeps them */
     bool done;
 };

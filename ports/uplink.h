@@ -82,7 +82,7 @@ struct send_report {
 /* Lent with send() until done(). */
 struct batch {
     const struct parcel *parcel;
-    struct part *part; /* this batch's; the uplink may fill sent_ms only in assign() */
+    struct part *part; /* this batch's; the uplink may fill sent_ms and stamp only in assign() */
     const struct stream_info *stream;
     const struct schema_info *schema;
     struct target target;

@@ -124,7 +124,8 @@ static void the_fullest_batch_is_taken(void **state)
                                          .producer_id = INT64_MAX,
                                          .producer_epoch = INT32_MAX,
                                          .base_sequence = INT64_MAX,
-                                         .sent_ms = INT64_MAX};
+                                         .sent_ms = INT64_MAX,
+                                         .stamp = PART_STAMP_EVENT};
     }
     site_put(site, LOW, 16, 0);
     store_commit_now(site->store);

@@ -385,6 +385,7 @@ void world_parcel_of(const struct world *w, const struct model_parcel *m, struct
                                       .record_count = (uint32_t)(m->range.last - m->range.first),
                                       .events_per_record = 1,
                                       .sent_ms = 1700000000123,
+                                      .stamp = (uint8_t)(i % 3),
                                       .assigned = i > 0,
                                       .done = m->done >> i & 1};
     }

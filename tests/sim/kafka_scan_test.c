@@ -8,25 +8,33 @@
 #include "tests/sim/kafka_scene.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
+#include "uplink/kafka/records.h"
 
 #define HOUR_US (INT64_C(3600) * 1000000)
 #define READ_MAX (1024 * 1024)
 
-/* The log has something, a batch goes out, and its answer is lost with the process; a day later the
- * next life is about to send it again. The brokers have forgotten all producer ids. */
-static struct scene *doubt_begin_with(const struct broker_options *options, bool stored,
-                                      int64_t timestamp)
+struct doubt {
+    bool stored;
+    int64_t timestamp, later; /* the option in the first life, and in the second */
+    int64_t pause_us;         /* between them */
+    int64_t event_age_us;     /* of the events when they are sent; 0: about none */
+};
+
+/* The log has something, a batch goes out, and its answer is lost with the process; later the next
+ * life is about to send it again. The brokers have forgotten all producer ids. */
+static struct scene *doubt_begin_as(const struct broker_options *options, const struct doubt *doubt)
 {
     struct scene *scene = scene_begin(options);
+    int64_t event_time_us = clock_wall_us() + HOUR_US - doubt->event_age_us;
     scene->host.options.in_doubt_read_max = READ_MAX;
-    scene->host.options.timestamp = timestamp;
-    scene->host.event_time_us = clock_wall_us() + HOUR_US; /* when it is sent, or so */
+    scene->host.options.timestamp = doubt->timestamp;
+    scene->host.event_time_us = event_time_us;
     host_open(&scene->host);
     scene_leaders(scene, 0);
     lot_cut(&scene->second, &scene->host, 1, 40);
     assert_true(lot_deliver(&scene->second, 5000));
     sim_wall_jump(HOUR_US);
-    scene_fault(scene, WIRE_PRODUCE, stored ? BROKER_NEVER : BROKER_NEVER_LOST, 0, 0);
+    scene_fault(scene, WIRE_PRODUCE, doubt->stored ? BROKER_NEVER : BROKER_NEVER_LOST, 0, 0);
     lot_cut(&scene->lot, &scene->host, 41, 40);
     assert_true(lot_assign(&scene->lot));
     lot_send_all(&scene->lot);
@@ -34,15 +42,24 @@ static struct scene *doubt_begin_with(const struct broker_options *options, bool
     sim_life_crash();
     scene_life_end(scene);
     sim_life_end();
-    sim_wall_jump(25 * HOUR_US);
+    sim_wall_jump(doubt->pause_us);
     (void)broker_expire(scene->broker, -48 * HOUR_US / 1000); /* the clock of the agent is ahead */
     sim_life_begin(true);
     scene_life_begin(scene);
     scene->host.options.in_doubt_read_max = READ_MAX;
-    scene->host.options.timestamp = timestamp;
+    scene->host.options.timestamp = doubt->later;
+    scene->host.event_time_us = event_time_us;
     host_open(&scene->host);
     lot_revive(&scene->lot, &scene->host);
+    lot_build_again(&scene->lot);
     return scene;
+}
+
+static struct scene *doubt_begin_with(const struct broker_options *options, bool stored,
+                                      int64_t timestamp)
+{
+    struct doubt doubt = {stored, timestamp, timestamp, 25 * HOUR_US, 0};
+    return doubt_begin_as(options, &doubt);
 }
 
 static struct scene *doubt_begin(const struct broker_options *options, bool stored)
@@ -299,6 +316,38 @@ static void times_of_the_brokers(void **state)
     }
 }
 
+/* What went out with old time stamps stands in the log, and was forgotten, by those: also when the
+ * option says something else by now. */
+static void the_option_may_change_between_lives(void **state)
+{
+    (void)state;
+    static const struct doubt doubts[] = {
+        {true, KAFKA_TIME_EVENT, KAFKA_TIME_SEND, 25 * HOUR_US, 48 * HOUR_US},
+        {true, KAFKA_TIME_EVENT, KAFKA_TIME_SEND, HOUR_US, 48 * HOUR_US},
+        {true, KAFKA_TIME_SEND, KAFKA_TIME_EVENT, 25 * HOUR_US, 48 * HOUR_US},
+        {true, KAFKA_TIME_SEND, KAFKA_TIME_EVENT, 25 * HOUR_US, -48 * HOUR_US},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(doubts); i++) {
+        struct scene *scene = doubt_begin_as(NULL, &doubts[i]);
+        int64_t event_ms = scene->host.event_time_us / 1000;
+        scene->host.event_time_us = clock_wall_us();
+        write_more(scene, 81, 40);
+        make_old(scene); /* so that ours is not next to what is the first of a later time */
+        write_more(scene, 121, 400);
+        uint64_t sent = doubt_result(scene, SEND_OK, "in the log");
+        assert_int_equal(scene_count(scene, WIRE_DESCRIBE_PRODUCERS), sent);
+        assert_int_equal(scene_count(scene, WIRE_FETCH), sent);
+        assert_int_equal(scene->host.in_doubt, 0);
+        assert_int_equal(scene_log_count(scene), 520);
+        for (uint32_t p = 0; p < PARTITIONS; p++) { /* and is the same in each life */
+            assert_true(scene->lot.parts[p].tries == 0 ||
+                        records_max_time_ms(scene->lot.parts[p].batch.wire) ==
+                            (doubts[i].timestamp == KAFKA_TIME_EVENT ? event_ms : 0));
+        }
+        scene_end(scene);
+    }
+}
+
 static void troubles_on_the_way(void **state)
 {
     (void)state;
@@ -337,6 +386,15 @@ static void troubles_on_the_way(void **state)
     }
 }
 
+static uint32_t first_part(const struct scene *scene)
+{
+    uint32_t p = 0;
+    while (scene->lot.parcel.parts[p].done) {
+        p++;
+    }
+    return p;
+}
+
 /* What a broker says of its log, or does not, and what is then asked for in vain. */
 static void answers_that_are_none_go_by_the_policy(void **state)
 {
@@ -356,10 +414,7 @@ static void answers_that_are_none_go_by_the_policy(void **state)
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct scene *scene = doubt_begin(&cases[i].options, true);
-        uint32_t p = 0;
-        while (scene->lot.parcel.parts[p].done) {
-            p++;
-        }
+        uint32_t p = first_part(scene);
         if (cases[i].cut_api) {
             scene_fault(scene, cases[i].cut_api, BROKER_CUT, 0, 3);
         }
@@ -385,6 +440,74 @@ static void a_log_that_was_cut_is_read_from_there(void **state)
     scene_fault(scene, WIRE_FETCH, BROKER_CODE, 1, 30);
     uint64_t sent = doubt_result(scene, SEND_OK, "in the log");
     assert_int_equal(scene_count(scene, WIRE_FETCH), sent + 1);
+    assert_int_equal(scene->host.in_doubt, 0);
+    scene_end(scene);
+}
+
+/* As forward does with one part, for `s` seconds at most; all connections are cut each `cut_s`. Returns
+ * how many seconds it has taken. */
+static unsigned settle(struct scene *scene, uint32_t p, unsigned s, unsigned cut_s)
+{
+    struct lot_part *part = &scene->lot.parts[p];
+    lot_send(&scene->lot, p);
+    for (unsigned i = 1; i <= s; i++) {
+        host_run(&scene->host, 1000);
+        if (!part->lent && part->report.result != SEND_RETRY) {
+            return i;
+        }
+        if (!part->lent) {
+            lot_send(&scene->lot, p);
+        }
+        if (i % cut_s == 0) {
+            net_cut_all();
+        }
+    }
+    return s + 1;
+}
+
+/* The log is read only where a connection lasts for a while: what is in doubt must not hold up its
+ * stream for ever. */
+static void connections_that_never_last_end_in_the_policy(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) { /* while it waits; or while it asks */
+        struct scene *scene = doubt_begin(NULL, false);
+        uint32_t p = first_part(scene);
+        for (unsigned j = 0; i == 1 && j < BROKER_FAULT_MAX; j++) {
+            scene_fault(scene, WIRE_LIST_OFFSETS, BROKER_CLOSE, 0, 0);
+        }
+        unsigned s = settle(scene, p, 3600, 30);
+        assert_in_range(s, 300, 1200);
+        assert_int_equal(scene->lot.parts[p].report.result, SEND_REASSIGN);
+        assert_non_null(strstr(scene->lot.parts[p].report.text, "no connection lasted"));
+        assert_int_equal(scene->host.in_doubt, 1);
+        scene_end(scene);
+    }
+}
+
+/* A time without a network is not held against it. */
+static void an_outage_is_waited_for(void **state)
+{
+    (void)state;
+    struct scene *scene = doubt_begin(NULL, false);
+    uint32_t p = first_part(scene);
+    assert_int_equal(settle(scene, p, 10, 20), 11);
+    net_link()->down = true;
+    net_cut_all();
+    for (unsigned i = 0; i < 4; i++) {
+        if (scene->lot.parts[p].lent) {
+            (void)lot_wait(&scene->lot, 900000);
+        }
+        lot_send(&scene->lot, p);
+        host_run(&scene->host, 1000);
+    }
+    net_link()->down = false;
+    assert_true(lot_wait(&scene->lot, 900000));
+    if (scene->lot.parts[p].report.result == SEND_RETRY) {
+        (void)settle(scene, p, 600, 700);
+    }
+    assert_int_equal(scene->lot.parts[p].report.result, SEND_REASSIGN);
+    assert_non_null(strstr(scene->lot.parts[p].report.text, "not stored"));
     assert_int_equal(scene->host.in_doubt, 0);
     scene_end(scene);
 }
@@ -416,9 +539,12 @@ int main(void)
         cmocka_unit_test(a_log_with_holes_proves_nothing),
         cmocka_unit_test(a_log_out_of_order_proves_nothing_once_it_is_cut),
         cmocka_unit_test(times_of_the_brokers),
+        cmocka_unit_test(the_option_may_change_between_lives),
         cmocka_unit_test(troubles_on_the_way),
         cmocka_unit_test(answers_that_are_none_go_by_the_policy),
         cmocka_unit_test(a_log_that_was_cut_is_read_from_there),
+        cmocka_unit_test(connections_that_never_last_end_in_the_policy),
+        cmocka_unit_test(an_outage_is_waited_for),
         cmocka_unit_test(a_stop_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -365,6 +365,17 @@ void lot_revive(struct lot *lot, struct uplink_host *host)
     }
 }
 
+void lot_build_again(struct lot *lot)
+{
+    for (uint32_t i = 0; i < lot->parcel.part_count; i++) {
+        if (!lot->parcel.parts[i].done) {
+            free(lot->parts[i].memory);
+            part_build(lot, i);
+            lot->parts[i].batch.again = lot->parcel.parts[i].assigned;
+        }
+    }
+}
+
 void lot_release(struct lot *lot)
 {
     for (uint32_t i = 0; i < lot->parcel.part_count; i++) {

@@ -70,6 +70,8 @@ bool lot_wait(struct lot *lot, uint64_t ms);
 bool lot_deliver(struct lot *lot, uint64_t ms);
 /* After a crash: the same parcel, everything not done sent by an earlier life, for this host. */
 void lot_revive(struct lot *lot, struct uplink_host *host);
+/* And its records are built again, by the host's options and event time of now. */
+void lot_build_again(struct lot *lot);
 void lot_release(struct lot *lot);
 /* The body and key of an event. */
 void lot_event(uint64_t number, char body[32], char key[16]);

@@ -8,7 +8,7 @@
 int64_t kafka_age_ms(const struct kafka *k, const struct batch *batch)
 {
     int64_t stamp_ms = batch->part->sent_ms;
-    if (k->options->timestamp == KAFKA_TIME_EVENT) {
+    if (kafka_has_event_time(k->options, batch->part)) {
         int64_t event_ms = records_max_time_ms(batch->wire);
         stamp_ms = event_ms < stamp_ms ? event_ms : stamp_ms;
     }

@@ -10,6 +10,9 @@
 /* A batch that the leader has appended can't be read before all replicas in sync have it, and one
  * that lags counts as in sync for replica.lag.time.max.ms: 30 s. */
 #define SETTLE_MS (45 * 1000)
+/* Each connection begins the look anew. Where they never last, it ends after so long; of a time
+ * without any, only SETTLE_MS count. */
+#define LOOK_MS_MAX (10 * 60 * 1000)
 #define EMPTY_MAX 10
 #define OFFSET_OUT_OF_RANGE 1
 
@@ -37,7 +40,8 @@ static void look_policy(struct kafka *k, const char *why_not)
 static void look_not_found(struct kafka *k, const struct scan_fetched *fetched)
 {
     const struct lookback *look = &k->lookback;
-    bool is_ordered = k->options->timestamp == KAFKA_TIME_SEND && !look->scan.has_old_time;
+    bool is_ordered = k->options->timestamp == KAFKA_TIME_SEND &&
+                      look->batch->part->stamp != PART_STAMP_EVENT && !look->scan.has_old_time;
     if (look->scan.has_broker_time) {
         look_policy(k, "it was not found by the brokers' time stamps");
     } else if (look->scan.has_gap) {
@@ -169,7 +173,7 @@ static enum err look_answered(struct connection_request *request, enum err e, st
 static int64_t look_time_ms(const struct kafka *k, const struct batch *batch)
 {
     int64_t time_ms = batch->part->sent_ms;
-    if (k->options->timestamp == KAFKA_TIME_EVENT) {
+    if (kafka_has_event_time(k->options, batch->part)) {
         int64_t event_ms = records_max_time_ms(batch->wire);
         time_ms = event_ms < time_ms ? event_ms : time_ms;
     }
@@ -225,6 +229,20 @@ static void look_begin(struct kafka *k, uint64_t leader_ms)
     look->settled_ms = (leader_ms > look->doubt_ms ? leader_ms : look->doubt_ms) + SETTLE_MS;
 }
 
+/* False: it has been begun for long enough. */
+static bool look_may_begin(struct kafka *k)
+{
+    struct sequence *sequence = kafka_sequence(k, k->lookback.batch);
+    uint64_t now = loop_now_ms(k->loop);
+    if (!sequence) {
+        return true;
+    }
+    uint64_t last_ms = sequence->look_ms ? now - sequence->look_ms : 0;
+    sequence->look_ms = now;
+    sequence->looked_ms += last_ms < SETTLE_MS ? last_ms : SETTLE_MS;
+    return sequence->looked_ms < LOOK_MS_MAX;
+}
+
 static void look_ask(struct kafka *k, struct connection *connection)
 {
     struct lookback *look = &k->lookback;
@@ -233,6 +251,10 @@ static void look_ask(struct kafka *k, struct connection *connection)
                                                  batch->part->partition, connection);
     if (!can_be_read(connection)) {
         look_policy(k, "the broker's versions of reading are others");
+        return;
+    }
+    if (leader_ms != look->leader_ms && !look_may_begin(k)) {
+        look_policy(k, "no connection lasted long enough to read the log");
         return;
     }
     if (leader_ms != look->leader_ms) {

@@ -226,6 +226,12 @@ static struct slice identity_agent(const char *identity)
                  : (struct slice){NULL, 0};
 }
 
+bool kafka_has_event_time(const struct kafka_options *options, const struct part *part)
+{
+    return part->stamp == PART_STAMP_OPEN ? options->timestamp == KAFKA_TIME_EVENT
+                                          : part->stamp == PART_STAMP_EVENT;
+}
+
 static enum err kafka_wrap(const void *options, const struct batch *batch, struct out *ret)
 {
     const struct kafka_options *kafka = options;
@@ -237,7 +243,7 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     struct records_options records = {
         .compression_level =
             kafka_service_of(kafka->service)->compresses ? (int)kafka->compression_level : 0,
-        .event_time = kafka->timestamp == KAFKA_TIME_EVENT,
+        .event_time = kafka_has_event_time(kafka, batch->part),
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,
         .headers = out_slice(&headers),
@@ -317,8 +323,10 @@ static enum err kafka_assign(struct uplink *uplink, struct parcel *parcel, const
         return e; /* numbers that were given are given again: nothing was sent under them */
     }
     for (size_t i = 0; i < part_count; i++) {
-        parcel->parts[parts[i]].sent_ms = sent_ms;
-        parcel->parts[parts[i]].assigned = true;
+        struct part *part = &parcel->parts[parts[i]];
+        part->sent_ms = sent_ms;
+        part->stamp = kafka_has_event_time(k->options, part) ? PART_STAMP_EVENT : PART_STAMP_SENT;
+        part->assigned = true;
     }
     return ERR_OK;
 }

@@ -104,6 +104,9 @@ struct kafka {
 
 /* --- kafka.c --- */
 
+/* Its records carry the events' own times, not that of sending. Pure. */
+bool kafka_has_event_time(const struct kafka_options *options, const struct part *part);
+
 /* The most that the batches of one request may have together, for the service: with more it ends the
  * connection. */
 uint32_t kafka_service_size(const struct kafka *k);

@@ -249,6 +249,7 @@ enum err producers_assign(struct producers *producers, uint16_t stream, uint8_t 
     sequence->was_sent = false;
     sequence->may_be_stored = false;
     sequence->tries = 0;
+    sequence->look_ms = sequence->looked_ms = 0;
     sequence->next = records_sequence_add(sequence->next, part->record_count);
     return ERR_OK;
 }
@@ -268,6 +269,7 @@ struct sequence *producers_sequence(struct producers *producers, uint16_t stream
         sequence->was_sent = again;
         sequence->may_be_stored = again;
         sequence->tries = 0;
+        sequence->look_ms = sequence->looked_ms = 0;
     }
     return sequence;
 }

@@ -27,6 +27,8 @@ struct sequence {
     /* Some try is open: a refusal proves nothing. False: each was answered with "not stored". */
     bool may_be_stored;
     unsigned tries; /* of an error that is not tried for ever */
+    /* It is looked for in the log: when that began last, 0: not yet; and how long it has taken. */
+    uint64_t look_ms, looked_ms;
 };
 
 struct producers_setup {

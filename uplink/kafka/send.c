@@ -150,7 +150,8 @@ static void batch_parked(struct kafka *k, struct batch *batch, const struct kafk
 static void batch_stamped(struct kafka *k, struct batch *batch, const struct kafka_error *error)
 {
     struct why why;
-    if (k->options->timestamp == KAFKA_TIME_EVENT) { /* an event's own time is not ours to mend */
+    if (kafka_has_event_time(k->options,
+                             batch->part)) { /* an event's own time is not ours to mend */
         kafka_end(k, batch, SEND_REJECTED, error->code, "%s: %s", error->name, error->advice);
         return;
     }
@@ -362,7 +363,7 @@ static void batch_patch(const struct kafka *k, const struct batch *batch)
         .epoch = (int16_t)batch->part->producer_epoch,
         .base_sequence = (int32_t)batch->part->base_sequence,
         .sent_ms = batch->part->sent_ms,
-        .event_time = k->options->timestamp == KAFKA_TIME_EVENT,
+        .event_time = kafka_has_event_time(k->options, batch->part),
     };
     records_patch(batch->wire_memory, batch->wire.size, &numbers);
 }
@@ -451,10 +452,10 @@ static bool batch_stopped(struct kafka *k, struct batch *batch)
         kafka_queue(&k->waiting, batch);
     } else if (open) {
         kafka_doubt(k, batch);
-    } else if (k->options->timestamp == KAFKA_TIME_SEND) {
+    } else if (!kafka_has_event_time(k->options, batch->part)) {
         kafka_end(k, batch, SEND_REASSIGN, 0, "its time of sending has become old");
     }
-    return open || k->options->timestamp == KAFKA_TIME_SEND;
+    return open || !kafka_has_event_time(k->options, batch->part);
 }
 
 static void kafka_fill(struct kafka *k)
