@@ -42,6 +42,13 @@ struct broker_fault {
     uint32_t value;
 };
 
+#define BROKER_RANGE_MAX 12
+
+/* Versions 0..max of an API. */
+struct broker_range {
+    int16_t api, max;
+};
+
 struct broker_options {
     unsigned node_count; /* 0: 1 */
     const char *cluster_id;
@@ -62,7 +69,9 @@ struct broker_options {
     int16_t endless_api; /* ListOffsets, Fetch: it knows no end of a log */
     bool read_denied;    /* no right to READ: neither to describe producers nor to fetch */
     /* What Redpanda and Event Hubs are like. */
-    int16_t produce_max;     /* version of Produce; 0: as Kafka 4 */
+    int16_t produce_max;                          /* version of Produce; 0: as Kafka 4 */
+    struct broker_range ranges[BROKER_RANGE_MAX]; /* that differ from those of Kafka 4 */
+    unsigned range_count;
     size_t request_size_max; /* a larger one ends the connection; 0: 4 MiB */
     bool plain_only;         /* no compression, no producer ids */
     int64_t idle_ms;         /* silent so long a connection is dead, and nobody is told; 0: none */

@@ -206,37 +206,58 @@ static bool do_create(struct call *call)
     return true;
 }
 
+static const struct broker_range kafka_4[] = {
+    {WIRE_PRODUCE, 12},          {WIRE_FETCH, 17},
+    {WIRE_LIST_OFFSETS, 10},     {WIRE_METADATA, 13},
+    {WIRE_SASL_HANDSHAKE, 1},    {WIRE_API_VERSIONS, 4},
+    {WIRE_CREATE_TOPICS, 7},     {WIRE_INIT_PRODUCER_ID, 5},
+    {WIRE_SASL_AUTHENTICATE, 2}, {WIRE_DESCRIBE_CONFIGS, 4},
+    {WIRE_DESCRIBE_PRODUCERS, 0}};
+
+/* The newest version that these brokers have; -1: they do not have it. */
+static int16_t version_max(const struct broker_options *options, int16_t api)
+{
+    for (unsigned i = 0; i < options->range_count; i++) {
+        if (options->ranges[i].api == api) {
+            return options->ranges[i].max;
+        }
+    }
+    if ((options->absent_api != 0 && api == options->absent_api) ||
+        (api == WIRE_DESCRIBE_PRODUCERS && options->describe_max < 0)) {
+        return -1;
+    }
+    if (api == WIRE_PRODUCE && options->produce_max) {
+        return options->produce_max;
+    }
+    if (api == WIRE_METADATA && options->metadata_max) {
+        return options->metadata_max;
+    }
+    if (api == WIRE_CREATE_TOPICS && options->create_is_old) {
+        return 3;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(kafka_4); i++) {
+        if (kafka_4[i].api == api) {
+            return kafka_4[i].max;
+        }
+    }
+    return -1;
+}
+
 static bool do_versions(struct call *call)
 {
-    const struct broker_options *options = &call->broker->options;
-    const int16_t supported[][2] = {
-        {WIRE_PRODUCE, options->produce_max ? options->produce_max : 12},
-        {WIRE_FETCH, 17},
-        {WIRE_LIST_OFFSETS, 10},
-        {WIRE_METADATA, options->metadata_max ? options->metadata_max : 13},
-        {WIRE_SASL_HANDSHAKE, 1},
-        {WIRE_API_VERSIONS, 4},
-        {WIRE_INIT_PRODUCER_ID, 5},
-        {WIRE_SASL_AUTHENTICATE, 2},
-        {WIRE_DESCRIBE_CONFIGS, 4}};
-    bool describes = options->describe_max >= 0;
+    uint32_t count = 0;
     out_put_u16_be(&call->answer, 0);
-    bool lacks_one = options->absent_api != 0;
-    out_put_u32_be(&call->answer, (uint32_t)(ARRAY_COUNT(supported) + 1 + describes - lacks_one));
-    out_put_u16_be(&call->answer, WIRE_CREATE_TOPICS);
-    out_put_u16_be(&call->answer, 0);
-    out_put_u16_be(&call->answer, options->create_is_old ? 3 : 7);
-    for (size_t i = 0; i < ARRAY_COUNT(supported); i++) {
-        if (lacks_one && supported[i][0] == options->absent_api) {
-            continue;
-        }
-        out_put_u16_be(&call->answer, (uint16_t)supported[i][0]);
-        out_put_u16_be(&call->answer, 0);
-        out_put_u16_be(&call->answer, (uint16_t)supported[i][1]);
+    for (size_t i = 0; i < ARRAY_COUNT(kafka_4); i++) {
+        count += version_max(&call->broker->options, kafka_4[i].api) >= 0;
     }
-    if (describes) {
-        out_put_u16_be(&call->answer, WIRE_DESCRIBE_PRODUCERS);
-        out_put_u32_be(&call->answer, 0);
+    out_put_u32_be(&call->answer, count);
+    for (size_t i = 0; i < ARRAY_COUNT(kafka_4); i++) {
+        int16_t max = version_max(&call->broker->options, kafka_4[i].api);
+        if (max >= 0) {
+            out_put_u16_be(&call->answer, (uint16_t)kafka_4[i].api);
+            out_put_u16_be(&call->answer, 0);
+            out_put_u16_be(&call->answer, (uint16_t)max);
+        }
     }
     return true;
 }
@@ -306,14 +327,18 @@ bool call_run(struct call *call)
     if (options->user && !login && (call->login->done_ms < 0 || over || call->login->begun)) {
         return false; /* Kafka closes without a word */
     }
+    if (call->version > version_max(options, call->api)) {
+        return false; /* nor does it say why */
+    }
     switch (call->api) {
     case WIRE_PRODUCE:
         return call->version == 7 && do_produce(call);
     case WIRE_METADATA:
         return (call->version == 5 || call->version == 8) && do_metadata(call);
     case WIRE_SASL_HANDSHAKE:
-    case WIRE_SASL_AUTHENTICATE:
         return call->version == 1 && call_sasl(call);
+    case WIRE_SASL_AUTHENTICATE:
+        return call->version <= 1 && call_sasl(call);
     case WIRE_API_VERSIONS:
         return call->version == 0 && do_versions(call);
     case WIRE_INIT_PRODUCER_ID:

@@ -3,6 +3,7 @@
 #include "tests/cmocka.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/sim/kafka_scene.h"
 #include "tests/sim/sim.h"
@@ -168,22 +169,85 @@ static void a_batch_of_other_settings_is_halved(void **state)
     }
 }
 
+/* Its handlers' versions, each of them from 0 on; and who logs in there. */
+static const struct broker_options redpanda = {.user = "weir",
+                                               .password = "word",
+                                               .mechanism = "SCRAM-SHA-256",
+                                               .ranges = {{WIRE_PRODUCE, 7},
+                                                          {WIRE_METADATA, 8},
+                                                          {WIRE_API_VERSIONS, 3},
+                                                          {WIRE_SASL_HANDSHAKE, 1},
+                                                          {WIRE_SASL_AUTHENTICATE, 2},
+                                                          {WIRE_INIT_PRODUCER_ID, 3},
+                                                          {WIRE_DESCRIBE_PRODUCERS, 0}},
+                                               .range_count = 7,
+                                               .batch_size_max = 1048576};
+
+static struct scene *redpanda_begin(const struct broker_options *options)
+{
+    struct scene *scene = scene_begin(options);
+    scene->host.options.service = KAFKA_SERVICE_REDPANDA;
+    scene->host.options.sasl = (struct sasl_options){.is_set = true,
+                                                     .mechanism = SASL_SCRAM_SHA_256,
+                                                     .user = options->user,
+                                                     .password = options->password};
+    scene->host.request_size = 4 * 1024 * 1024;
+    host_open(&scene->host);
+    return scene;
+}
+
 static void redpanda_takes_what_is_sent(void **state)
 {
     (void)state;
-    struct broker_options options = {
-        .produce_max = 7, .metadata_max = 8, .describe_max = 0, .batch_size_max = 1048576};
-    struct scene *scene = scene_begin(&options);
+    struct scene *scene = redpanda_begin(&redpanda);
     struct target target;
-    scene->host.options.service = KAFKA_SERVICE_REDPANDA;
-    scene->host.request_size = 4 * 1024 * 1024;
-    host_open(&scene->host);
     assert_true(host_target(&scene->host, &target, 5000));
     assert_int_equal(target.request_size_max, 1048576);
     lot_cut(&scene->lot, &scene->host, 1, 100);
     assert_true(lot_deliver(&scene->lot, 2000));
     assert_int_equal(scene_log_count(scene), 100);
+    assert_int_equal(scene->host.fault_count, 0);
+    assert_true(scene_count(scene, WIRE_INIT_PRODUCER_ID) > 0);
+    assert_true(scene_count(scene, WIRE_SASL_AUTHENTICATE) > 0);
     scene_end(scene);
+}
+
+/* One version less than is used: the login has an older one, all else is refused with a reason, and
+ * not asked for in vain. */
+static void versions_are_looked_at(void **state)
+{
+    (void)state;
+    static const struct {
+        struct broker_range less;
+        const char *says; /* NULL: it does without */
+    } rows[] = {
+        {{WIRE_SASL_AUTHENTICATE, 0}, NULL},
+        {{WIRE_DESCRIBE_PRODUCERS, -1}, NULL},
+        {{WIRE_PRODUCE, 6}, "older than Kafka 2.1"},
+        {{WIRE_METADATA, 4}, "older than Kafka 2.1"},
+        {{WIRE_INIT_PRODUCER_ID, 0}, "older than Kafka 2.1"},
+        {{WIRE_SASL_HANDSHAKE, 0}, "has no SASL on this port"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct broker_options options = redpanda;
+        for (unsigned j = 0; j < options.range_count; j++) {
+            if (options.ranges[j].api == rows[i].less.api) {
+                options.ranges[j] = rows[i].less;
+            }
+        }
+        struct scene *scene = redpanda_begin(&options);
+        struct target target;
+        assert_int_equal(host_target(&scene->host, &target, 5000), rows[i].says == NULL);
+        if (rows[i].says) {
+            assert_non_null(strstr(scene->host.fault.text, rows[i].says));
+            assert_int_equal(scene_count(scene, rows[i].less.api), 0);
+        } else {
+            lot_cut(&scene->lot, &scene->host, 1, 100);
+            assert_true(lot_deliver(&scene->lot, 2000));
+            assert_int_equal(scene_log_count(scene), 100);
+        }
+        scene_end(scene);
+    }
 }
 
 int main(void)
@@ -195,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_lost_answer_goes_by_the_policy),
         cmocka_unit_test(a_batch_of_other_settings_is_halved),
         cmocka_unit_test(redpanda_takes_what_is_sent),
+        cmocka_unit_test(versions_are_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
