@@ -303,29 +303,35 @@ static void tell(const struct export *x, uint64_t events)
 
 int buffer_export_command(const struct buffer_arguments *a)
 {
-    struct export x = {.a = a};
     struct why why = {""};
-    int code = check_arguments(&x);
+    struct export *x = calloc(1, sizeof *x);
+    if (!x) {
+        return buffer_failed(a->word, ERR_NOMEM, &why);
+    }
+    x->a = a;
+    int code = check_arguments(x);
     struct tool_source *source = code ? NULL : buffer_source(a, false, &code);
     if (!source) {
+        free(x);
         return code;
     }
     bool is_on_terminal = (!a->out || strcmp(a->out, "-") == 0) && isatty(STDOUT_FILENO);
-    progress_init(&x.progress, a->word, is_on_terminal);
-    enum err e = export_open(&x, &why);
-    e = e ? e : tool_source_run(source, &a->request, export_frame, &x, &why);
-    if (!e && !x.lines && !x.file && x.events == 0 && !x.is_folder) {
+    progress_init(&x->progress, a->word, is_on_terminal);
+    enum err e = export_open(x, &why);
+    e = e ? e : tool_source_run(source, &a->request, export_frame, x, &why);
+    if (!e && !x->lines && !x->file && x->events == 0 && !x->is_folder) {
         why_set(&why, "there are no such events");
         e = ERR_REJECTED;
     }
     struct why ignored;
-    enum err finished = file_finish(&x, e == ERR_OK, e ? &ignored : &why);
+    enum err finished = file_finish(x, e == ERR_OK, e ? &ignored : &why);
     e = e ? e : finished;
-    progress_end(&x.progress);
+    progress_end(&x->progress);
     tool_source_close(source);
     if (!e) {
-        tell(&x, x.lines ? event_lines_count(x.lines) : x.events);
+        tell(x, x->lines ? event_lines_count(x->lines) : x->events);
     }
-    export_close(&x);
+    export_close(x);
+    free(x);
     return e ? buffer_failed(a->word, e, &why) : EXIT_FINE;
 }

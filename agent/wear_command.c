@@ -18,7 +18,7 @@ static const uint32_t intervals_ms[] = {250, 1000, 5000, 10000, 30000, 60000};
 struct wear_arguments {
     const char *buffer_path;
     struct command_keys keys;
-    char socket_path[4200];
+    char socket_path[512]; /* longer than any that can be */
     bool json;
 };
 
@@ -162,7 +162,7 @@ static void put_interval(struct out *json, const struct wear_medium *medium, uin
 
 static void print_json(const struct json_node *wear, const struct wear_medium *medium)
 {
-    char memory[4096];
+    char memory[2048];
     struct out json = out_over(memory, sizeof memory);
     unsigned days;
     struct wear_count day = day_of_site(wear, &days);

@@ -26,6 +26,7 @@ enum err fill_init(struct fill *fill, struct config_memory *memory, struct slice
 }
 
 /* False: no room. */
+PRINTF_LIKE(3, 0)
 static bool finding_add(struct fill *fill, struct fill_finding finding, const char *format,
                         va_list arguments)
 {
