@@ -220,7 +220,7 @@ static void life_begin(struct site *site, bool reboot)
     if (sim_below(8) == 0) {
         crash_vfs_freeze_after(site->disk, 1 + sim_below(120)); /* the power goes again */
     }
-    if (site->profile.disk_fails && site->disk_back_us == 0 && sim_below(5) == 0) {
+    if (site->profile.disk_fails && site->disk_back_us == 0 && sim_below(3) == 0) {
         weather_disk_taken(site);
     }
     life_open_until(site);

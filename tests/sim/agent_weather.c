@@ -85,7 +85,7 @@ static void link_mend(void)
 void weather_disk_taken(struct site *site)
 {
     struct crash_counts counts;
-    bool is_filled = sim_below(2);
+    bool is_filled = sim_below(3) == 0;
     crash_vfs_counts(site->disk, &counts);
     if (is_filled) {
         crash_vfs_disk_size_set(site->disk, counts.size + sim_below(200000));
