@@ -240,7 +240,7 @@ static void versions_are_looked_at(void **state)
         assert_int_equal(host_target(&scene->host, &target, 5000), rows[i].says == NULL);
         if (rows[i].says) {
             assert_non_null(strstr(scene->host.fault.text, rows[i].says));
-            assert_int_equal(scene_count(scene, rows[i].less.api), 0);
+            assert_int_equal(scene_count(scene, (enum wire_api)rows[i].less.api), 0);
         } else {
             lot_cut(&scene->lot, &scene->host, 1, 100);
             assert_true(lot_deliver(&scene->lot, 2000));
