@@ -23,10 +23,10 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
                    agent->streams[index].priority, s->event_count, s->size, s->sequence_next,
                    s->dropped_count);
     out_put_text(json, ",\"dropped_by\":{");
-    for (uint8_t reason = 1, count = 0; reason < GAP_REASON_COUNT; reason++) {
+    for (unsigned reason = 1, count = 0; reason < GAP_REASON_COUNT; reason++) {
         if (s->dropped[reason] > 0) {
-            out_put_format(json, "%s\"%s\":%" PRIu64, count++ ? "," : "", gap_reason_name(reason),
-                           s->dropped[reason]);
+            out_put_format(json, "%s\"%s\":%" PRIu64, count++ ? "," : "",
+                           gap_reason_name((uint8_t)reason), s->dropped[reason]);
         }
     }
     out_put_format(json, "},\"room\":%" PRIu32 "}",
