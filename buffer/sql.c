@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buffer/internal.h"
 
@@ -79,6 +80,12 @@ static const struct meaning *meaning_find(const struct meaning *table, size_t co
     return NULL;
 }
 
+/* On a full xfs the log can't be made, and SQLite's last word is that it is not there. */
+static bool is_log_missing(const struct buffer *b, int kind, int number)
+{
+    return kind == SQLITE_CANTOPEN && number == ENOENT && access(b->path, F_OK) == 0;
+}
+
 enum err sql_error(struct buffer *b, int code, const char *what, struct why *why)
 {
     int kind = code == SQLITE_IOERR_NOMEM ? SQLITE_NOMEM : code & 0xff;
@@ -91,6 +98,9 @@ enum err sql_error(struct buffer *b, int code, const char *what, struct why *why
     }
     const struct meaning *m =
         number ? meaning_find(system_meanings, ARRAY_COUNT(system_meanings), number) : NULL;
+    static const struct meaning no_log = {ENOENT, ERR_NOSPACE,
+                                          "its log can't be made beside it: free room on the disk"};
+    m = is_log_missing(b, kind, number) ? &no_log : m;
     m = m ? m : meaning_find(meanings, ARRAY_COUNT(meanings), kind);
     if (number) {
         why_set(why, "%s %s: %s (SQLite %d, %s)", what, b->path, m ? m->advice : "it fails", code,
