@@ -49,6 +49,15 @@ void wear_history_add(struct wear_history *history, uint32_t day, const struct w
     wear_count_add(&place->count, more);
 }
 
+uint32_t wear_history_latest(const struct wear_history *history)
+{
+    uint32_t latest = 0;
+    for (size_t i = 0; i < WEAR_DAY_MAX; i++) {
+        latest = history->days[i].day > latest ? history->days[i].day : latest;
+    }
+    return latest;
+}
+
 struct wear_count wear_history_before(const struct wear_history *history, uint32_t today,
                                       uint32_t *ret_days)
 {

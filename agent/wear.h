@@ -35,6 +35,8 @@ struct wear_count wear_count_since(const struct wear_count *now, const struct we
 /* Adds to the total, and to the day; day 0: it is not known. A day that is WEAR_DAY_MAX or more
  * days older gives its place. */
 void wear_history_add(struct wear_history *history, uint32_t day, const struct wear_count *more);
+/* The latest day that is kept; 0: none is. */
+uint32_t wear_history_latest(const struct wear_history *history);
 /* The days before `today` that are kept: their sum, and how many they are. */
 struct wear_count wear_history_before(const struct wear_history *history, uint32_t today,
                                       uint32_t *ret_days);

@@ -49,15 +49,6 @@ static int parse(int argc, char **argv, struct wear_arguments *a)
 
 /* --- of a stopped agent, in the form of the status --- */
 
-static uint32_t day_behind_latest(const struct wear_history *history)
-{
-    uint32_t latest = 0;
-    for (size_t i = 0; i < WEAR_DAY_MAX; i++) {
-        latest = history->days[i].day > latest ? history->days[i].day : latest;
-    }
-    return latest + 1;
-}
-
 static enum err offline_open(struct buffer **ret, const struct wear_arguments *a, struct why *why)
 {
     struct keys keys;
@@ -97,7 +88,7 @@ static enum err offline_wear(const struct wear_arguments *a, char **ret, struct 
     if (!e) {
         struct out json = out_over(text, ANSWER_SIZE_MAX);
         out_put_text(&json, "{\"wear\":{\"medium\":{}");
-        wear_put_history(&history, day_behind_latest(&history), &unknown, &json);
+        wear_put_history(&history, wear_history_latest(&history) + 1, &unknown, &json);
         out_put_text(&json, "}}");
         text[json.size] = 0; /* 32 days of at most 200 bytes */
         *ret = text;

@@ -24,15 +24,6 @@ static uint32_t day_now(const struct wear_keep *keep, uint32_t *ret_seconds_left
     return (is_known ? 0 : keep->first_day) + (uint32_t)(now_us / DAY_US);
 }
 
-static uint32_t latest_day(const struct wear_history *history)
-{
-    uint32_t latest = 1;
-    for (size_t i = 0; i < WEAR_DAY_MAX; i++) {
-        latest = history->days[i].day > latest ? history->days[i].day : latest;
-    }
-    return latest;
-}
-
 static const struct wear_count *count_of(const struct wear_history *history, uint32_t day)
 {
     static const struct wear_count none = {0};
@@ -148,7 +139,8 @@ enum err wear_keep_init(struct wear_keep *keep, struct loop *loop, struct store 
     enum err e = buffer_driver_number(buffer, WEAR_DRIVER, &keep->driver, why);
     e = e ? e : wear_keep_read(buffer, keep->driver, &keep->history);
     if (!e) {
-        keep->first_day = keep->day = latest_day(&keep->history);
+        uint32_t latest = wear_history_latest(&keep->history);
+        keep->first_day = keep->day = latest ? latest : 1;
         keep->commits_put = keep->history.total.commits;
         keep->bytes_paced = keep->history.total.bytes;
         timer_arm(&keep->timer, WEAR_LOOK_MS);
