@@ -381,7 +381,8 @@ enum err buffer_commit(struct buffer *buffer, const struct buffer_write *write,
                        struct buffer_changes *ret_changes, struct why *why) MUST_USE;
 
 /* With buffer_changes.disk_full: has the disk room again? Writes nothing but, then, zeros behind
- * what the file has; so it may be asked again and again without a commit. */
+ * what the file has, and before it what a failed checkpoint has left; so it may be asked again and
+ * again without a commit. */
 void buffer_look(struct buffer *buffer, struct buffer_changes *ret_changes);
 
 /* While commits fail with ERR_IO or ERR_READONLY: dones, ends and parcels of `write` are taken into

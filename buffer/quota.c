@@ -99,7 +99,7 @@ void buffer_look(struct buffer *b, struct buffer_changes *ret_changes)
 {
     int64_t most =
         b->file_pages + GROW_STEP < b->page_max ? b->file_pages + GROW_STEP : b->page_max;
-    if (b->disk_full && !b->broken) {
+    if (b->disk_full && sql_mend(b, NULL) == ERR_OK) {
         int64_t pages = vfs_count_grow(b->db, most);
         b->disk_full = pages < most;
         if (pages > b->file_pages && file_pages_set(b, pages, NULL)) {

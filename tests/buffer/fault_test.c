@@ -302,6 +302,44 @@ static void test_a_disk_that_others_have_filled(void **state)
     assert_true(refused < 40);
 }
 
+/* A checkpoint fails once on such a disk. Sources are refused, so no commit comes that would mend it:
+ * looking does, and finds the room. */
+static void test_a_checkpoint_fails_on_a_disk_that_is_full(void **state)
+{
+    static const struct crash_fault second_sync = {.op = CRASH_OP_SYNC, .nth = 2};
+    static const struct crash_fault each_sync = {.op = CRASH_OP_SYNC, .nth = 1, .repeat = FOR_EVER};
+    struct world *w = *state;
+    struct crash_counts counts;
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    assert_int_equal(world_step(w), ERR_OK);
+    crash_vfs_counts(w->vfs, &counts);
+    crash_vfs_disk_size_set(w->vfs, counts.size);
+    for (unsigned i = 0; !w->changes.disk_full || !w->buffer->broken; i++) {
+        assert_true(i < 400);
+        w->quiet = w->changes.disk_full;
+        crash_vfs_fault_clear(w->vfs);
+        if (w->quiet) { /* the first one is the commit's */
+            crash_vfs_fault_set(w->vfs, &second_sync, 1);
+        }
+        assert_int_equal(world_step(w), ERR_OK);
+    }
+    crash_vfs_fault_set(w->vfs, &each_sync, 1);
+    crash_vfs_disk_size_set(w->vfs, UINT64_MAX);
+    buffer_look(w->buffer, &w->changes);
+    assert_true(w->changes.disk_full);
+    assert_null(world_check_events(w));
+    crash_vfs_fault_clear(w->vfs);
+    buffer_look(w->buffer, &w->changes);
+    assert_false(w->changes.disk_full);
+    assert_false(w->buffer->broken);
+    w->quiet = false;
+    assert_int_equal(world_step(w), ERR_OK);
+    assert_null(world_check_changes(w));
+    world_buffer_close(w);
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    assert_null(world_check(w));
+}
+
 /* As after an error of the file system below: what is written fails, in SQLite's words with an I/O
  * error; it is called what it is, everything can be read, and it goes on when it is mended. */
 static void test_a_read_only_file_system(void **state)
@@ -415,6 +453,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_full_buffer, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_the_first_opening, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_a_disk_that_others_have_filled, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(test_a_checkpoint_fails_on_a_disk_that_is_full, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(test_a_read_only_file_system, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_deliveries_without_a_disk, open_world, close_world),
