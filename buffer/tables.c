@@ -107,7 +107,7 @@ static enum err name_find(struct buffer *b, const char *sql, const char *name, i
 
 uint16_t buffer_stream_number(const struct buffer *b, const char *name)
 {
-    for (uint16_t i = 1; i <= STREAM_COUNT_MAX; i++) {
+    for (uint16_t i = 1; i <= STREAM_COUNT_MAX && name[0]; i++) { /* "": those that are unused */
         if (strcmp(b->streams[i].name, name) == 0) {
             return i;
         }

@@ -205,6 +205,8 @@ static void test_what_is_owed_of_a_removed_stream_is_not_forgotten(void **state)
     b->setup->stream_count = 2;
     bench_reopen(b);
     assert_int_equal(buffer_stream_number(b->buffer, "low"), 1);
+    assert_int_equal(buffer_stream_number(b->buffer, ""), 0);
+    assert_int_equal(buffer_uplink_number(b->buffer, ""), 0);
     bench_check(b, 1, 1, 7);
 }
 
