@@ -117,16 +117,6 @@ static enum err next_piece(struct tool *tool, struct why *why)
 
 /* --- what is ordered --- */
 
-static void count_orders(struct tool *tool)
-{
-    for (size_t i = 0; i < tool->order_count; i++) {
-        const struct buffer_order *o = &tool->orders[i];
-        uint64_t owed = buffer_owed_in(tool->setup.buffer, o->uplink, o->stream, o->range);
-        tool->ordered += o->kind == ORDER_DROP ? owed : o->range.last - o->range.first + 1 - owed;
-    }
-    tool->order_count = 0;
-}
-
 static void take_results(struct tool *tool)
 {
     for (size_t i = 0; i < tool->order_count; i++) {
@@ -146,13 +136,18 @@ static void put_result(struct tool *tool)
 }
 
 /* The orders are as many as there can be, or the last: committed, or only counted. */
-static void orders_ready(struct tool *tool)
+static enum err orders_ready(struct tool *tool, struct why *why)
 {
-    if (tool->request.look) {
-        count_orders(tool);
-    } else {
+    if (!tool->request.look) {
         tool->committing = tool->order_count > 0;
+        return ERR_OK;
     }
+    enum err e =
+        buffer_orders_look(tool->setup.buffer, tool->order_pointers, tool->order_count, why);
+    if (!e) {
+        take_results(tool);
+    }
+    return e;
 }
 
 struct buffer_order *const *tool_orders(const struct tool *tool, size_t *ret_count)
@@ -191,16 +186,14 @@ enum err tool_order_step(struct tool *tool, struct why *why)
     if (e == ERR_CLOSED) {
         tool->range = (struct range){1, 0};
         if (tool->order_count > 0) {
-            orders_ready(tool); /* the next step finds the end again */
-            return ERR_OK;
+            return orders_ready(tool, why); /* the next step finds the end again */
         }
         put_result(tool);
     }
     if (!e && tool->range.first <= tool->range.last) {
         e = next_piece(tool, why);
         if (e == ERR_FULL) {
-            orders_ready(tool);
-            e = ERR_OK;
+            e = orders_ready(tool, why);
         }
     }
     tool_put_progress(tool);

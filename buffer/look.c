@@ -55,14 +55,17 @@ bool buffer_carries(const struct buffer *b, uint16_t uplink, uint16_t stream)
     return state_owed(b->state, uplink, stream) != NULL;
 }
 
-uint64_t buffer_owed_in(const struct buffer *b, uint16_t uplink, uint16_t stream,
-                        struct range range)
+/* The commit's own way, on the copy of the state that each commit makes anew. */
+enum err buffer_orders_look(struct buffer *b, struct buffer_order *const *orders, size_t count,
+                            struct why *why)
 {
-    const struct owed *owed = uplink ? state_owed(b->state, uplink, stream) : NULL;
-    if (uplink == 0) {
-        return state_backlog_in(b->state, stream, range);
-    }
-    return owed ? owed_count_in(owed, range) : 0;
+    struct record_writer writer;
+    struct buffer_write write = {.orders = orders, .order_count = count};
+    state_copy(b->next, b->state);
+    b->record.size = 0;
+    b->record.overflow = false;
+    record_begin(&writer, &b->record, b->state->generation, b->next->commit, false);
+    return orders_apply(b, &write, &writer, why);
 }
 
 enum err buffer_schema_text(struct buffer *b, uint32_t schema, struct out *ret, struct why *why)

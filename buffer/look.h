@@ -14,9 +14,10 @@ uint16_t buffer_uplink_find(struct buffer *buffer, const char *name);
 void buffer_uplink_name(struct buffer *buffer, uint16_t number, char ret[STREAM_NAME_SIZE_MAX]);
 /* Does the uplink carry the stream? */
 bool buffer_carries(const struct buffer *buffer, uint16_t uplink, uint16_t stream);
-/* Events of the range that are owed to an uplink; 0: to anybody. */
-uint64_t buffer_owed_in(const struct buffer *buffer, uint16_t uplink, uint16_t stream,
-                        struct range range);
+/* What the orders would come to if they were committed now, filled in as a commit does; nothing
+ * changes. */
+enum err buffer_orders_look(struct buffer *buffer, struct buffer_order *const *orders, size_t count,
+                            struct why *why) MUST_USE;
 /* The text of a schema. ERR_CLOSED: there is none of this number; ERR_FULL: `ret` is too small. */
 enum err buffer_schema_text(struct buffer *buffer, uint32_t schema, struct out *ret,
                             struct why *why) MUST_USE;

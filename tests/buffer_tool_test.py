@@ -524,6 +524,9 @@ def test_thinned():
         check(f"those that are left are there ({life})", 0 < seen <= s["last"] - s["dropped"], f"{seen} {s}")
         if life == "running":
             agent.stop()
+    asked = t.run("drop", "--stream", "measured").stderr
+    dropped = t.json("drop", "--stream", "measured", "--yes")["dropped"]
+    check("the question knows of the holes", f" {dropped} events would be dropped" in asked and dropped == seen, f"{asked} {dropped} {seen}")
 
 
 def test_encrypted():

@@ -1,6 +1,7 @@
 /* What a person orders: events that are dropped by hand, events that are owed again. */
 #include <string.h>
 
+#include "buffer/look.h"
 #include "tests/buffer/bench.h"
 
 static void order(struct bench *b, struct buffer_order *o)
@@ -162,6 +163,43 @@ static void test_orders_beside_events(void **state)
     bench_check(b, 1, 11, 20);
 }
 
+/* What is dropped on arrival is a hole in what is owed, and what is being sent stays: neither is
+ * counted when somebody asks what a drop would come to. */
+static void test_what_a_drop_would_come_to(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned i = 0; i < 3 * OWED_RANGE_MAX; i++) {
+        assert_int_equal(bench_append(b, 1, 10), ERR_OK);
+        bench_skip(b, 1, 5);
+    }
+    uint64_t all = 3 * OWED_RANGE_MAX * 10;
+    struct parcel parcel = bench_parcel(1, 1, 1, 10, 1);
+    bench_parcel_put(b, &parcel);
+    for (unsigned with_sent = 0; with_sent < 2; with_sent++) {
+        struct buffer_order would = drop_of(0, 0, UINT64_MAX / 2);
+        struct buffer_order *orders[] = {&would};
+        size_t gaps = b->changes.gap_count;
+        would.with_sent = with_sent;
+        assert_int_equal(buffer_orders_look(b->buffer, orders, 1, &b->why), ERR_OK);
+        /* What was being sent is lost by the one, then by the other. */
+        assert_int_equal(would.count, with_sent ? 2 * 10 : all - 10);
+        assert_int_equal(would.left, with_sent ? 0 : 10);
+        bench_idle(b);
+        assert_int_equal(b->changes.gap_count, gaps);
+        struct buffer_order done = drop_of(0, 0, UINT64_MAX / 2);
+        done.with_sent = with_sent;
+        order(b, &done);
+        assert_int_equal(done.count, would.count);
+        assert_int_equal(done.left, would.left);
+    }
+    struct buffer_order again = again_of(2, 1, 20);
+    struct buffer_order *orders[] = {&again};
+    assert_int_equal(buffer_orders_look(b->buffer, orders, 1, &b->why), ERR_OK);
+    uint64_t would_be = again.count;
+    order(b, &again);
+    assert_int_equal(again.count, would_be);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_more_ranges_than_are_kept, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_owed_again, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_orders_beside_events, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_what_a_drop_would_come_to, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
