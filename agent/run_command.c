@@ -23,6 +23,8 @@ struct running {
     struct file_place disk; /* where the buffer, or its nearest folder, was at the first try */
     bool disk_is_known;
     bool buffer_was_there;
+    struct file_place beneath; /* the nearest folder that could be read, above one that could not */
+    bool beneath_is_known;
     enum err failed;
     bool stopping;
 };
@@ -58,19 +60,25 @@ static const char *config_path(int argc, char **argv)
     return argc > 0 ? argv[0] : CONFIG_PATH_DEFAULT;
 }
 
-/* Where the path, or the nearest folder that is there, is. */
-static bool nearest_place(const char *path, struct file_place *ret)
+/* Where the path, or the nearest folder that is there, is; `ret_fails`: something nearer is there,
+ * on a disk that can't be read. */
+static bool nearest_place(const char *path, struct file_place *ret, bool *ret_fails)
 {
     char nearest[4096];
     (void)snprintf(nearest, sizeof nearest, "%s", path); /* longer: opening says so */
-    while (file_place_of(nearest, ret)) {
+    *ret_fails = false;
+    for (;;) {
+        enum err e = file_place_of(nearest[0] ? nearest : "/", ret);
+        if (!e) {
+            return true;
+        }
+        *ret_fails = *ret_fails || e == ERR_IO;
         char *slash = strrchr(nearest, '/');
-        if (!slash || slash == nearest) {
-            return file_place_of("/", ret) == ERR_OK;
+        if (!slash) {
+            return file_place_of(".", ret) == ERR_OK;
         }
         *slash = '\0';
     }
-    return true;
 }
 
 /* Between umount and mount the buffer's folder is an empty one of another disk: a buffer that was
@@ -84,8 +92,17 @@ static bool disk_is_away(struct running *running)
         running->disk_is_known = running->buffer_was_there = true;
         return false;
     }
-    if (!nearest_place(path, &place)) {
+    bool fails;
+    if (!nearest_place(path, &place, &fails)) {
         return false;
+    }
+    if (fails) {
+        running->beneath = place;
+        running->beneath_is_known = true;
+        return false; /* opening says what fails */
+    }
+    if (running->beneath_is_known && place.device == running->beneath.device) {
+        return true;
     }
     if (!running->disk_is_known) {
         running->disk = place;
