@@ -67,6 +67,20 @@ void agent_id_put(const struct config *config, char *ret, size_t size)
     }
 }
 
+/* Was it the disk of the buffer? With the buffer open it knows; before, nothing else is opened that
+ * could have failed so. */
+static bool may_wait(const struct agent *agent, enum err e, struct why *why)
+{
+    const char *trouble = agent->buffer ? buffer_disk_trouble(agent->buffer) : "";
+    if (e != ERR_NOSPACE && e != ERR_READONLY && e != ERR_IO) {
+        return false;
+    }
+    if (!why->text[0]) {
+        why_set(why, "%s", trouble);
+    }
+    return agent->opens_buffer || trouble[0];
+}
+
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why)
 {
     struct agent *agent = calloc(1, sizeof *agent);
@@ -81,12 +95,12 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
     agent_id_put(agent->setup.config, agent->id, sizeof agent->id);
     enum err e = agent_open_parts(agent, why);
     if (e) {
+        bool waits = may_wait(agent, e, why);
         if (!why->text[0]) {
             why_set(why, "can't start: %s", err_name(e));
         }
         if (setup->ret_may_wait) {
-            *setup->ret_may_wait =
-                agent->opens_buffer && (e == ERR_NOSPACE || e == ERR_READONLY || e == ERR_IO);
+            *setup->ret_may_wait = waits;
         }
         agent_close(agent);
         return e;

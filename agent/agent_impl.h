@@ -54,7 +54,7 @@ struct agent {
     struct agent_schema *schemas;
     size_t schema_count;
     bool schemas_failed; /* no memory for one of them */
-    bool opens_buffer;   /* what fails now is the buffer's disk */
+    bool opens_buffer;   /* what fails now, fails with the buffer not open yet */
     bool reads_only;     /* the buffer can't be written, */
     struct why disk_why; /* for this reason */
     bool place_is_known;

@@ -89,10 +89,8 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
         why_add(why, "stream %s", stream->name);
         return e == ERR_NOMEM ? e : ERR_CONFIG;
     }
-    e = buffer_schema_add(agent->buffer, stream->number, avro_schema_text(stream->schema),
-                          fingerprint, &stream->schema_number, why);
-    agent->opens_buffer = e != ERR_OK;
-    return e;
+    return buffer_schema_add(agent->buffer, stream->number, avro_schema_text(stream->schema),
+                             fingerprint, &stream->schema_number, why);
 }
 
 static void remember_schema(void *context, uint16_t stream, uint32_t number, struct slice json)
@@ -417,7 +415,6 @@ static enum err open_intake(struct agent *agent, struct why *why)
     for (size_t i = 0; !e && i < config->driver_count; i++) {
         drivers[i].config = &config->drivers[i];
         e = buffer_driver_number(agent->buffer, config->drivers[i].name, &drivers[i].number, why);
-        agent->opens_buffer = e != ERR_OK;
     }
     if (!e) {
         struct intake_setup setup = {.clock_needs_discipline = agent->setup.config->agent.clock ==

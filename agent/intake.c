@@ -58,6 +58,11 @@ static enum err driver_host_open(struct intake *intake, size_t index, struct why
                                      .options = host->config->options};
         e = host->config->class_->open(&host->driver, &setup, why);
     }
+    if (!e && host->unread) {
+        e = host->unread;
+        why_set(why, "its cursors can't be read: %s",
+                buffer_disk_trouble(store_buffer(intake->setup.store)));
+    }
     if (e) {
         why_add(why, "driver %s", host->config->name);
     }

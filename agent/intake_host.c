@@ -206,8 +206,12 @@ void driver_cursor_each(struct driver_host *host,
                         void (*each)(void *context, uint32_t key, struct slice value),
                         void *context)
 {
-    if (buffer_cursor_each(store_buffer(host->intake->setup.store), host->number, each, context)) {
+    enum err e =
+        buffer_cursor_each(store_buffer(host->intake->setup.store), host->number, each, context);
+    if (e == ERR_CORRUPT) {
         log_error(host->config->name, "the stored cursors can't be read: it begins anew");
+    } else {
+        host->unread = e;
     }
 }
 

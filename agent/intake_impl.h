@@ -34,7 +34,8 @@ struct driver_host {
     uint64_t ticket;                            /* last given */
     struct pending_ticket pending[TICKET_RING]; /* one entry a commit */
     size_t pending_first, pending_count;
-    bool refused; /* resume() is owed */
+    bool refused;    /* resume() is owed */
+    enum err unread; /* why its cursors could not be read at opening, which may pass */
     uint64_t received, refused_count, stored, dropped, aside, unknown;
     struct why fault;
     struct counters counters;

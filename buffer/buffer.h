@@ -157,6 +157,10 @@ void buffer_close(struct buffer *buffer);
  * ERR_CONFIG: they are not. Else as buffer_open(). */
 enum err buffer_check_keys(const struct buffer_setup *setup, struct why *why) MUST_USE;
 
+/* What failed last because of the disk (ERR_NOSPACE, ERR_READONLY, ERR_IO) since it was opened; "":
+ * nothing has. */
+const char *buffer_disk_trouble(const struct buffer *buffer);
+
 uint32_t buffer_incarnation(const struct buffer *buffer);
 uint32_t
 buffer_boot(const struct buffer *buffer); /* counter of openings of which the current is the last */

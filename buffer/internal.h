@@ -133,10 +133,11 @@ struct buffer {
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
     bool read_only;
-    unsigned weak;  /* enum buffer_weakness */
-    bool broken;    /* a commit or checkpoint failed: nothing is committed before a RESTART has
+    unsigned weak;       /* enum buffer_weakness */
+    bool broken;         /* a commit or checkpoint failed: nothing is committed before a RESTART has
                        succeeded */
-    int wal_frames; /* after the last commit */
+    struct why disk_why; /* the last trouble with the disk */
+    int wal_frames;      /* after the last commit */
     int64_t size_max;
     int64_t event_size_max;
     int64_t page_max;   /* by size_max */

@@ -102,14 +102,25 @@ enum err sql_error(struct buffer *b, int code, const char *what, struct why *why
                                           "its log can't be made beside it: free room on the disk"};
     m = is_log_missing(b, kind, number) ? &no_log : m;
     m = m ? m : meaning_find(meanings, ARRAY_COUNT(meanings), kind);
+    struct why text = {""};
     if (number) {
-        why_set(why, "%s %s: %s (SQLite %d, %s)", what, b->path, m ? m->advice : "it fails", code,
+        why_set(&text, "%s %s: %s (SQLite %d, %s)", what, b->path, m ? m->advice : "it fails", code,
                 strerror(number));
     } else {
-        why_set(why, "%s %s: %s (SQLite %d)", what, b->path, m ? m->advice : sqlite3_errstr(code),
+        why_set(&text, "%s %s: %s (SQLite %d)", what, b->path, m ? m->advice : sqlite3_errstr(code),
                 code);
     }
-    return m ? m->e : ERR_IO;
+    enum err e = m ? m->e : ERR_IO;
+    if (e == ERR_NOSPACE || e == ERR_READONLY || e == ERR_IO) {
+        b->disk_why = text;
+    }
+    why_set(why, "%s", text.text);
+    return e;
+}
+
+const char *buffer_disk_trouble(const struct buffer *b)
+{
+    return b->disk_why.text;
 }
 
 enum err sql_exec(struct buffer *b, const char *sql, struct why *why)

@@ -38,7 +38,8 @@ enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct sli
 /* A peer sends nothing more until what was offered is stored: it is committed now. */
 void driver_commit(struct driver_host *host);
 
-/* Calls `each` for every stored cursor of this driver, in the order of keys. Only during open(). */
+/* Calls `each` for every stored cursor of this driver, in the order of keys. Only during open(). When
+ * they can't be read now, the driver is closed again, and opened when they can be. */
 void driver_cursor_each(struct driver_host *host,
                         void (*each)(void *context, uint32_t key, struct slice value),
                         void *context);

@@ -2,12 +2,15 @@
  * that always ends, allocations that fail, the status. */
 #include "agent/agent.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+#include "agent/intake_impl.h"
 #include "ports/driver.h"
 #include "ports/file.h"
 #include "ports/lib/json.h"
@@ -35,6 +38,8 @@ struct scene {
     bool driver_stopped;
     bool finished;
     bool may_wait;
+    uint64_t place; /* cursor of the driver, as it was found at opening */
+    struct why why; /* of the last opening */
 };
 
 static struct scene **scene_now(void)
@@ -47,6 +52,12 @@ static struct scene **scene_now(void)
 
 static const struct driver_class hand_class;
 
+static void hand_restore(void *context, uint32_t key, struct slice value)
+{
+    (void)context;
+    SIM_EXPECT(key == 1 && slice_take_u64_le(&value, &(*scene_now())->place));
+}
+
 static enum err hand_open(struct driver **ret, const struct driver_setup *setup, struct why *why)
 {
     (void)why;
@@ -56,6 +67,7 @@ static enum err hand_open(struct driver **ret, const struct driver_setup *setup,
     }
     driver->class_ = &hand_class;
     (*scene_now())->driver = setup->host;
+    driver_cursor_each(setup->host, hand_restore, NULL);
     *ret = driver;
     return ERR_OK;
 }
@@ -165,7 +177,6 @@ static int setup(void **state)
 
 static enum err life_open(struct scene *scene)
 {
-    struct why why = {""};
     struct agent_setup agent_setup = {.config = scene->config,
                                       .vfs = "agent",
                                       .carry = scene->carry,
@@ -173,10 +184,12 @@ static enum err life_open(struct scene *scene)
     scene->finished = false;
     scene->driver_stopped = false;
     scene->stored = 0;
+    scene->place = 0;
+    scene->why.text[0] = 0;
     enum err e = loop_open(&scene->loop);
     agent_setup.loop = scene->loop;
-    e = e ? e : agent_open(&scene->agent, &agent_setup, &why);
-    sim_trace("opening: %s %s", err_name(e), why.text);
+    e = e ? e : agent_open(&scene->agent, &agent_setup, &scene->why);
+    sim_trace("opening: %s %s", err_name(e), scene->why.text);
     scene->buffer = e ? NULL : scene->agent->buffer;
     return e;
 }
@@ -442,6 +455,82 @@ static void a_disk_that_can_only_be_read_and_has_nothing(void **state)
     assert_int_equal(life_open(scene), ERR_OK);
 }
 
+/* --- a disk that fails while the agent is opened --- */
+
+/* The driver has a cursor, and so many others have one that the cursors of each stand on a page of
+ * their own; what was opened before is in no cache. */
+static void fill_cursors(struct scene *scene)
+{
+    uint8_t value[CURSOR_SIZE_MAX] = {0};
+    struct out place = out_over(value, sizeof value);
+    out_put_u64_le(&place, 4711);
+    offer(scene, "x", 100);
+    assert_int_equal(driver_cursor_set(scene->driver, 1, out_slice(&place)), ERR_OK);
+    for (unsigned i = 0; i < 400; i++) {
+        struct cursor_change change = {
+            .driver = (uint16_t)(1 + i % 20), .key = 1000 + i, .value = {value, sizeof value}};
+        uint64_t commit;
+        if (change.driver != scene->driver->number) {
+            while (store_cursor_put(scene->agent->store, &change, 0, &commit)) {
+                sim_run_for(10);
+            }
+        }
+    }
+    sim_run_for(20000);
+}
+
+/* Opens with this fault; what came of it is waited for, unless the agent can live with it. True: the
+ * fault came. */
+static bool open_with_fault(struct scene *scene, struct crash_fault fault, uint64_t n)
+{
+    fault.nth = n;
+    crash_vfs_fault_set(scene->disk, &fault, n);
+    enum err e = life_open(scene);
+    bool came = crash_vfs_fault_count(scene->disk) > 0;
+    if (e && (!scene->may_wait || !strstr(scene->why.text, "/buffer.db: "))) {
+        fail_msg("operation %u, the %" PRIu64 "-th: %s: %s", fault.op, n, err_name(e),
+                 scene->why.text);
+    }
+    if (!e && scene->place != 4711) {
+        fail_msg("operation %u, the %" PRIu64 "-th: the driver begins anew", fault.op, n);
+    }
+    crash_vfs_fault_clear(scene->disk);
+    life_close(scene);
+    return came;
+}
+
+/* Any of its operations fails, once or from then on, in any part of opening. */
+static void opening_waits_for_a_disk_that_fails(void **state)
+{
+    static const struct crash_fault faults[] = {
+        {.op = CRASH_OP_EVERY},
+        {.op = CRASH_OP_EVERY, .repeat = UINT64_MAX},
+        {.op = CRASH_OP_WRITE, .is_full = true, .repeat = UINT64_MAX},
+        {.op = CRASH_OP_SYNC, .error = ENOSPC},
+        {.op = CRASH_OP_WRITE, .error = EROFS, .repeat = UINT64_MAX},
+    };
+    struct scene *scene = *state;
+    unsigned count = 0;
+    assert_int_equal(life_open(scene), ERR_OK);
+    fill_cursors(scene);
+    life_close(scene);
+    for (size_t i = 0; i < ARRAY_COUNT(faults); i++) {
+        uint64_t n = 1;
+        while (open_with_fault(scene, faults[i], n)) {
+            n++;
+            assert_true(n < 1000);
+        }
+        assert_true(n > 3);
+        count += (unsigned)n;
+    }
+    print_message("%u openings with a fault\n", count);
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_int_equal(scene->place, 4711);
+    offer(scene, "x", 1);
+    sim_run_for(60000);
+    assert_int_equal(arrived_of(scene, "lines", 101), 101);
+}
+
 static void a_stop_waits_for_an_answer_as_long_as_its_grace(void **state)
 {
     struct scene *scene = *state;
@@ -579,6 +668,7 @@ int main(void)
         TEST(a_backlog_leaves_a_disk_that_can_only_be_read),
         TEST(a_disk_that_can_only_be_read_from_the_start),
         TEST(a_disk_that_can_only_be_read_and_has_nothing),
+        TEST(opening_waits_for_a_disk_that_fails),
         TEST(a_stop_waits_for_an_answer_as_long_as_its_grace),
         TEST(allocations_that_fail_end_the_opening_and_nothing_else),
         TEST(allocations_that_fail_later_lose_nothing),

@@ -224,6 +224,12 @@ enum err buffer_cursor_each(struct buffer *buffer, uint16_t driver,
     return ERR_OK;
 }
 
+const char *buffer_disk_trouble(const struct buffer *buffer)
+{
+    (void)buffer;
+    return "";
+}
+
 /* --- clocks, log, loop --- */
 
 struct double_clock *double_clock(void)
