@@ -24,7 +24,7 @@ static void check_stream(const struct config *config, const struct config_stream
         why_set(&why, "%s: the schema of a stream must be a record", s->options.schema);
         e = ERR_CONFIG;
     } else if (!e && s->options.key) {
-        e = key_find(&key, schema, s->options.key, &why);
+        e = key_find(&key, schema, s->options.key, KEY_VALUE, &why);
         member = "key";
     }
     if (e) {
@@ -118,7 +118,7 @@ static enum err check_tombstone(const struct config_stream *s, const struct conf
     if (agent_schema_load(s->options.schema, &schema, NULL)) {
         return ERR_OK; /* which is told of the stream */
     }
-    enum err e = key_find_flag(&key, schema, field, why);
+    enum err e = key_find(&key, schema, field, KEY_FLAG, why);
     avro_schema_close(schema);
     return e;
 }

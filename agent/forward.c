@@ -60,7 +60,8 @@ static struct key flow_tombstone(const struct flow *flow, const struct forward_s
                             ? setup->class_->tombstone(setup->options, flow->stream->info.name)
                             : NULL;
     struct key found;
-    bool has_field = field && schema->parsed && !key_find_flag(&found, schema->parsed, field, NULL);
+    bool has_field =
+        field && schema->parsed && !key_find(&found, schema->parsed, field, KEY_FLAG, NULL);
     return has_field ? found : (struct key){0};
 }
 

@@ -70,7 +70,7 @@ enum err forward_schema_add(struct forward *forward, uint16_t stream,
     const char *field = stream_key_field(forward, stream);
     struct why why = {""};
     enum err e = avro_schema_parse(&schema->parsed, info->json, &why);
-    if (!e && field && key_find(&schema->key, schema->parsed, field, &why)) {
+    if (!e && field && key_find(&schema->key, schema->parsed, field, KEY_VALUE, &why)) {
         /* An older version without this field: its events have no key. */
         log_warn("forward", "schema %u: %s; its events go out without a key", info->number,
                  why.text);

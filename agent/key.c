@@ -31,41 +31,6 @@ static bool can_be_key(const struct avro_node *node)
     return false;
 }
 
-/* The index of the record's field, and its type. */
-static enum err field_find(const struct avro_schema *schema, const char *field, uint32_t *ret_index,
-                           const struct avro_node **ret_node, struct why *why)
-{
-    const struct avro_node *root = avro_schema_root(schema);
-    int32_t index = root->kind == AVRO_RECORD ? avro_field_find(root, slice_of_text(field), 0) : -1;
-    if (index < 0) {
-        why_set(why, "the schema has no field \"%s\"", field);
-        return ERR_CONFIG;
-    }
-    *ret_index = (uint32_t)index;
-    *ret_node = root->fields[index].node;
-    return ERR_OK;
-}
-
-enum err key_find(struct key *ret, const struct avro_schema *schema, const char *field,
-                  struct why *why)
-{
-    const struct avro_node *node;
-    uint32_t index;
-    enum err e = field_find(schema, field, &index, &node, why);
-    if (e) {
-        return e;
-    }
-    if (!can_be_key(node)) {
-        why_set(why,
-                "field \"%s\" is a %s: a key is a string, bytes, fixed, enum, int, long or "
-                "boolean, or one of these or null",
-                field, avro_kind_name(node->kind));
-        return ERR_CONFIG;
-    }
-    *ret = (struct key){schema, index};
-    return ERR_OK;
-}
-
 static bool can_be_flag(const struct avro_node *node)
 {
     bool has_boolean = node->kind == AVRO_BOOLEAN;
@@ -78,21 +43,25 @@ static bool can_be_flag(const struct avro_node *node)
     return has_boolean;
 }
 
-enum err key_find_flag(struct key *ret, const struct avro_schema *schema, const char *field,
-                       struct why *why)
+enum err key_find(struct key *ret, const struct avro_schema *schema, const char *field,
+                  enum key_use use, struct why *why)
 {
-    const struct avro_node *node;
-    uint32_t index;
-    enum err e = field_find(schema, field, &index, &node, why);
-    if (e) {
-        return e;
-    }
-    if (!can_be_flag(node)) {
-        why_set(why, "field \"%s\" is a %s: a boolean is wanted, or null or a boolean", field,
-                avro_kind_name(node->kind));
+    static const char *const wanted[] = {
+        [KEY_VALUE] = "a key is a string, bytes, fixed, enum, int, long or boolean, or one of "
+                      "these or null",
+        [KEY_FLAG] = "a boolean is wanted, or null or a boolean"};
+    const struct avro_node *root = avro_schema_root(schema);
+    int32_t index = root->kind == AVRO_RECORD ? avro_field_find(root, slice_of_text(field), 0) : -1;
+    if (index < 0) {
+        why_set(why, "the schema has no field \"%s\"", field);
         return ERR_CONFIG;
     }
-    *ret = (struct key){schema, index};
+    const struct avro_node *node = root->fields[index].node;
+    if (!(use == KEY_FLAG ? can_be_flag(node) : can_be_key(node))) {
+        why_set(why, "field \"%s\" is a %s: %s", field, avro_kind_name(node->kind), wanted[use]);
+        return ERR_CONFIG;
+    }
+    *ret = (struct key){schema, (uint32_t)index};
     return ERR_OK;
 }
 

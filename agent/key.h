@@ -16,16 +16,16 @@ struct key {
     uint32_t field;                   /* index of the top-level field */
 };
 
-/* Is `field` a top-level field whose value can be a key: string, bytes, fixed, enum, int, long,
- * boolean, or one of these or null? */
+enum key_use {
+    KEY_VALUE, /* string, bytes, fixed, enum, int, long, boolean, or one of these or null */
+    KEY_FLAG,  /* true or false, or may be null */
+};
+
+/* Is `field` a top-level field whose value can be used so? */
 enum err key_find(struct key *ret, const struct avro_schema *schema, const char *field,
-                  struct why *why) MUST_USE;
+                  enum key_use use, struct why *why) MUST_USE;
 
-/* Likewise a field that is true or false, or may be null. */
-enum err key_find_flag(struct key *ret, const struct avro_schema *schema, const char *field,
-                       struct why *why) MUST_USE;
-
-/* Is the field that key_find_flag() found true? False without one. */
+/* Is the field that was found as KEY_FLAG true? False without one. */
 bool key_flag(const struct key *flag, struct slice datum);
 
 /* The key as it goes out: text and bytes as they are (pointing into the datum), an enum's symbol,

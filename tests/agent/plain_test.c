@@ -232,7 +232,7 @@ static void expect_key(const struct avro_schema *schema, const char *field, stru
     struct out scratch = out_over(memory, sizeof memory);
     struct key key;
     struct why why;
-    assert_int_equal(key_find(&key, schema, field, &why), ERR_OK);
+    assert_int_equal(key_find(&key, schema, field, KEY_VALUE, &why), ERR_OK);
     struct slice value = key_of(&key, datum, &scratch);
     if (!expected) {
         assert_null(value.data);
@@ -285,17 +285,17 @@ static void a_flag_is_a_field_that_is_true(void **state)
                                              "{\"name\":\"none\",\"type\":[\"null\"]}]}"),
                                        NULL),
                      ERR_OK);
-    assert_int_equal(key_find_flag(&flag, schema, "on", &why), ERR_OK);
+    assert_int_equal(key_find(&flag, schema, "on", KEY_FLAG, &why), ERR_OK);
     assert_true(key_flag(&flag, datum));
     assert_false(key_flag(&flag, (struct slice){datum.data, 3}));
-    assert_int_equal(key_find_flag(&flag, schema, "may", &why), ERR_OK);
+    assert_int_equal(key_find(&flag, schema, "may", KEY_FLAG, &why), ERR_OK);
     assert_false(key_flag(&flag, datum));
     assert_true(key_flag(&flag, (struct slice){(const uint8_t *)"\x00\x00\x02\x01", 4}));
     assert_false(key_flag(&flag, (struct slice){(const uint8_t *)"\x00\x01\x00", 3}));
-    assert_int_equal(key_find_flag(&flag, schema, "s", &why), ERR_CONFIG);
-    assert_int_equal(key_find_flag(&flag, schema, "or", &why), ERR_CONFIG);
-    assert_int_equal(key_find_flag(&flag, schema, "none", &why), ERR_CONFIG);
-    assert_int_equal(key_find_flag(&flag, schema, "nothing", &why), ERR_CONFIG);
+    assert_int_equal(key_find(&flag, schema, "s", KEY_FLAG, &why), ERR_CONFIG);
+    assert_int_equal(key_find(&flag, schema, "or", KEY_FLAG, &why), ERR_CONFIG);
+    assert_int_equal(key_find(&flag, schema, "none", KEY_FLAG, &why), ERR_CONFIG);
+    assert_int_equal(key_find(&flag, schema, "nothing", KEY_FLAG, &why), ERR_CONFIG);
     flag = (struct key){0};
     assert_false(key_flag(&flag, datum));
     avro_schema_close(schema);
@@ -308,10 +308,10 @@ static void not_every_field_can_be_a_key(void **state)
     struct key key;
     struct why why;
     assert_int_equal(avro_schema_parse(&schema, slice_of_text(schema_text), NULL), ERR_OK);
-    assert_int_equal(key_find(&key, schema, "real", &why), ERR_CONFIG);
+    assert_int_equal(key_find(&key, schema, "real", KEY_VALUE, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "double"));
-    assert_int_equal(key_find(&key, schema, "list", &why), ERR_CONFIG);
-    assert_int_equal(key_find(&key, schema, "none", &why), ERR_CONFIG);
+    assert_int_equal(key_find(&key, schema, "list", KEY_VALUE, &why), ERR_CONFIG);
+    assert_int_equal(key_find(&key, schema, "none", KEY_VALUE, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "no field \"none\""));
     key = (struct key){0};
     assert_null(key_of(&key, SLICE("abc"), NULL).data);
