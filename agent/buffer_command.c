@@ -52,6 +52,7 @@ static const struct word buffer_words[] = {
     {"compact", "buffer compact", "buffer compact [--json]", 0, TOOL_LS, buffer_compact_command},
     {"rekey", "buffer rekey", "buffer rekey --key FILE | --plain [--old-key FILE] [--json]",
      TAKES_REKEY, TOOL_LS, buffer_rekey_command},
+    {"wear", "buffer wear", "buffer wear [--json]", 0, TOOL_LS, buffer_wear_command},
 };
 
 static const struct word aside_words[] = {
@@ -286,9 +287,6 @@ static int run_word(int argc, char **argv, const struct word *words, size_t coun
 
 int buffer_command(int argc, char **argv)
 {
-    if (argc > 0 && strcmp(argv[0], "wear") == 0) {
-        return wear_command(argc, argv);
-    }
     return run_word(argc, argv, buffer_words, ARRAY_COUNT(buffer_words), "buffer", BUFFER_USAGE);
 }
 

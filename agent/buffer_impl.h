@@ -66,6 +66,9 @@ int aside_ls_command(const struct buffer_arguments *a);
 int buffer_stats_command(const struct buffer_arguments *a);
 int buffer_verify_command(const struct buffer_arguments *a);
 
+/* --- buffer_wear.c --- */
+int buffer_wear_command(const struct buffer_arguments *a);
+
 /* --- buffer_rekey.c --- */
 int buffer_rekey_command(const struct buffer_arguments *a);
 

@@ -33,18 +33,6 @@ const char *command_option(int argc, char **argv, int *index, const char *name)
     return NULL;
 }
 
-bool command_keys_option(int argc, char **argv, int *index, struct command_keys *ret)
-{
-    const char *value = command_option(argc, argv, index, "--key");
-    if (value) {
-        ret->key_path = value;
-        return true;
-    }
-    value = command_option(argc, argv, index, "--old-key");
-    ret->old_key_path = value ? value : ret->old_key_path;
-    return value;
-}
-
 int command_misuse(const char *what, const char *text)
 {
     fprintf(stderr, "weir %s: %s\n", what, text);

@@ -24,13 +24,6 @@ int schema_command(int argc, char **argv);
 /* An option's value: "--name VALUE" or "--name=VALUE" at argv[*index], which moves on. NULL: this
  * is another argument. */
 const char *command_option(int argc, char **argv, int *index, const char *name);
-/* Files with the keys of a buffer that is encrypted, for a command that opens it itself. NULL: none. */
-struct command_keys {
-    const char *key_path;
-    const char *old_key_path;
-};
-/* Takes "--key FILE" or "--old-key FILE". False: this is another argument. */
-bool command_keys_option(int argc, char **argv, int *index, struct command_keys *ret);
 /* Prints "weir WHAT: text" and gives EXIT_USAGE. */
 int command_misuse(const char *what, const char *text);
 /* Ends what was printed on stdout: an exit code. */
@@ -61,8 +54,6 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
     "buffer ls | cat | stats | verify | export | import | replay | drop | compact | rekey | wear " \
     "... " \
     "[--buffer PATH] [--socket PATH]"
-/* weir buffer wear; argv[0] is "wear". */
-int wear_command(int argc, char **argv);
 #define ASIDE_USAGE "aside ls [--json] [--buffer PATH] [--socket PATH]"
 
 #endif

@@ -3,100 +3,33 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "agent/command.h"
-#include "agent/keys.h"
+#include "agent/buffer_impl.h"
 #include "agent/wear_keep.h"
-#include "buffer/buffer.h"
 
 #define ANSWER_SIZE_MAX 16384
 
 static const uint32_t intervals_ms[] = {250, 1000, 5000, 10000, 30000, 60000};
 
-struct wear_arguments {
-    const char *buffer_path;
-    struct command_keys keys;
-    char socket_path[512]; /* longer than any that can be */
-    bool json;
-};
-
-static int parse(int argc, char **argv, struct wear_arguments *a)
-{
-    const char *socket_path = NULL;
-    *a = (struct wear_arguments){.buffer_path = BUFFER_PATH_DEFAULT};
-    for (int i = 1; i < argc; i++) {
-        const char *value;
-        if (strcmp(argv[i], "--json") == 0) {
-            a->json = true;
-        } else if ((value = command_option(argc, argv, &i, "--buffer"))) {
-            a->buffer_path = value;
-        } else if ((value = command_option(argc, argv, &i, "--socket"))) {
-            socket_path = value;
-        } else if (!command_keys_option(argc, argv, &i, &a->keys)) {
-            return command_misuse("buffer wear", "usage: weir buffer wear [--json] [--buffer PATH] "
-                                                 "[--socket PATH] [--key FILE]");
-        }
-    }
-    if (socket_path) {
-        (void)snprintf(a->socket_path, sizeof a->socket_path, "%s", socket_path);
-    } else {
-        command_socket_beside(a->buffer_path, a->socket_path, sizeof a->socket_path);
-    }
-    return EXIT_FINE;
-}
-
-/* --- of a stopped agent, in the form of the status --- */
-
-static enum err offline_open(struct buffer **ret, const struct wear_arguments *a, struct why *why)
-{
-    struct keys keys;
-    struct buffer_setup *setup = calloc(1, sizeof *setup);
-    if (!setup) {
-        return ERR_NOMEM;
-    }
-    *setup = (struct buffer_setup){.path = a->buffer_path,
-                                   .read_only = true,
-                                   .size_max = INT64_C(1) << 40,
-                                   .event_size_max = EVENT_SIZE_LIMIT};
-    enum err e = keys_of_files(&keys, a->keys.key_path, a->keys.old_key_path, why);
-    keys_lend(&keys, setup);
-    e = e ? e : buffer_open(ret, setup, why);
-    keys_wipe(&keys);
-    free(setup);
-    return e;
-}
-
-static enum err offline_wear(const struct wear_arguments *a, char **ret, struct why *why)
+/* Of a stopped agent, in the form of the status. */
+static enum err offline_wear(struct buffer *buffer, char **ret, struct why *why)
 {
     static const struct wear_medium unknown = {0};
-    struct buffer *buffer = NULL;
     struct wear_history history = {0};
     uint16_t driver = 0;
-    if (access(a->buffer_path, F_OK)) {
-        why_set(why, "there is no buffer at %s: --buffer PATH names another", a->buffer_path);
-        return ERR_CONFIG;
+    enum err e = buffer_driver_find(buffer, WEAR_DRIVER, &driver, why);
+    e = e || !driver ? e : wear_keep_read(buffer, driver, &history);
+    char *text = e ? NULL : malloc(ANSWER_SIZE_MAX + 1);
+    if (!text) {
+        return e ? e : ERR_NOMEM;
     }
-    char *text = malloc(ANSWER_SIZE_MAX + 1);
-    enum err e = text ? ERR_OK : ERR_NOMEM;
-    if (!e) {
-        e = offline_open(&buffer, a, why);
-        e = e ? e : buffer_driver_find(buffer, WEAR_DRIVER, &driver, why);
-        e = e || !driver ? e : wear_keep_read(buffer, driver, &history);
-    }
-    if (!e) {
-        struct out json = out_over(text, ANSWER_SIZE_MAX);
-        out_put_text(&json, "{\"wear\":{\"medium\":{}");
-        wear_put_history(&history, wear_history_latest(&history) + 1, &unknown, &json);
-        out_put_text(&json, "}}");
-        text[json.size] = 0; /* 32 days of at most 200 bytes */
-        *ret = text;
-        text = NULL;
-    }
-    buffer_close(buffer);
-    free(text);
-    return e;
+    struct out json = out_over(text, ANSWER_SIZE_MAX);
+    out_put_text(&json, "{\"wear\":{\"medium\":{}");
+    wear_put_history(&history, wear_history_latest(&history) + 1, &unknown, &json);
+    out_put_text(&json, "}}");
+    text[json.size] = 0; /* 32 days of at most 200 bytes */
+    *ret = text;
+    return ERR_OK;
 }
 
 /* --- what the numbers say --- */
@@ -204,40 +137,42 @@ static void print_table(const struct json_node *wear, const struct wear_medium *
     }
 }
 
-int wear_command(int argc, char **argv)
+static enum err show(const struct json_node *root, bool as_json, struct why *why)
 {
-    struct wear_arguments a;
+    const struct json_node *wear = json_node_find(root, "wear");
+    const struct json_node *m = json_node_find(wear, "medium");
+    struct wear_medium medium = {(int64_t)number_of(m, "size"), (int64_t)number_of(m, "cycles"),
+                                 (int64_t)number_of(m, "page")};
+    if (!wear) {
+        why_set(why, "the agent is of another version: restart it");
+        return ERR_VERSION;
+    }
+    if (as_json) {
+        print_json(wear, &medium);
+    } else {
+        print_table(wear, &medium);
+    }
+    return ERR_OK;
+}
+
+int buffer_wear_command(const struct buffer_arguments *a)
+{
     struct why why = {""};
     char *answer = NULL;
     struct json_tree *tree = NULL;
     size_t offset;
-    int code = parse(argc, argv, &a);
-    if (code) {
+    int code = EXIT_FAILED;
+    struct tool_source *source = buffer_source(a, false, &code);
+    if (!source) {
         return code;
     }
-    enum err e = command_ask(a.socket_path, "status", &answer, &why);
-    if (e == ERR_CLOSED) {
-        e = offline_wear(&a, &answer, &why);
-    }
+    enum err e = tool_source_is_running(source)
+                     ? command_ask(a->socket_path, "status", &answer, &why)
+                     : offline_wear(tool_source_buffer(source), &answer, &why);
     e = e ? e : json_tree_open(&tree, slice_of_text(answer), &why, &offset);
-    if (!e) {
-        const struct json_node *wear = json_node_find(json_tree_root(tree), "wear");
-        const struct json_node *m = json_node_find(wear, "medium");
-        struct wear_medium medium = {(int64_t)number_of(m, "size"), (int64_t)number_of(m, "cycles"),
-                                     (int64_t)number_of(m, "page")};
-        if (!wear) {
-            why_set(&why, "the agent is of another version: restart it");
-            e = ERR_VERSION;
-        } else if (a.json) {
-            print_json(wear, &medium);
-        } else {
-            print_table(wear, &medium);
-        }
-    }
-    if (e) {
-        fprintf(stderr, "weir buffer wear: %s\n", why.text[0] ? why.text : err_name(e));
-    }
+    e = e ? e : show(json_tree_root(tree), a->json, &why);
     json_tree_close(tree);
     free(answer);
-    return !e ? command_finish() : e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+    tool_source_close(source);
+    return e ? buffer_failed(a->word, e, &why) : command_finish();
 }
