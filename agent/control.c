@@ -103,6 +103,17 @@ void peer_answer_progress(struct peer *c, uint64_t done, bool is_last)
     peer_send(c);
 }
 
+static void put_waiting(struct control *control, struct out *json)
+{
+    char id[128] = "";
+    agent_id_put(control->config, id, sizeof id);
+    out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
+    out_put_json(json, slice_of_text(id));
+    out_put_text(json, ",\"state\":\"waiting\",\"why\":");
+    out_put_json(json, slice_of_text(control->waits.text));
+    out_put_text(json, "}\n");
+}
+
 static void peer_status(struct peer *c)
 {
     bool is_status = strcmp(c->request, "status") == 0;
@@ -110,7 +121,9 @@ static void peer_status(struct peer *c)
     if (!own_answer(c, CONTROL_ANSWER_SIZE_MAX)) {
         return;
     }
-    if (is_status) {
+    if (!c->control->agent) {
+        put_waiting(c->control, o);
+    } else if (is_status) {
         agent_status(c->control->agent, o);
         out_put_byte(o, '\n');
     } else if (strcmp(c->request, "streams") == 0) {
@@ -131,7 +144,7 @@ static void peer_status(struct peer *c)
 static void peer_request(struct peer *c)
 {
     c->has_request = true;
-    if (c->request[0] == '{') {
+    if (c->request[0] == '{' && c->control->agent) {
         peer_tool(c, c->request);
     } else {
         peer_status(c);
@@ -237,29 +250,55 @@ static void committed(void *context, uint64_t commit, const struct buffer_change
     }
 }
 
-enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
-                      const char *path, struct why *why)
+static enum err listen_at(struct control **ret, struct loop *loop, const char *path,
+                          const char *ending, struct why *why)
 {
     struct control *control = calloc(1, sizeof *control);
     if (!control) {
         return ERR_NOMEM;
     }
     control->loop = loop;
-    control->agent = agent;
     char host[300];
-    (void)snprintf(host, sizeof host, "unix:%s", path); /* checked by listener_open */
+    (void)snprintf(host, sizeof host, "unix:%s%s", path, ending); /* checked by listener_open */
     struct listener_options options = {.host = host, .connection_max = CONTROL_PEER_MAX};
-    struct store_handler on_commit = {.committed = committed, .context = control};
     enum err e = listener_open(&control->listener, loop, &options, accepted, control, why);
-    e = e ? e : store_handler_add(agent_store(agent), &on_commit);
     if (e) {
-        why_add(why, "control socket %s", path);
-        listener_close(control->listener);
+        why_add(why, "control socket %s%s", path, ending);
         free(control);
         return e;
     }
     *ret = control;
     return ERR_OK;
+}
+
+enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
+                      const char *path, struct why *why)
+{
+    struct control *control = NULL;
+    enum err e = listen_at(&control, loop, path, "", why);
+    if (!e) {
+        struct store_handler on_commit = {.committed = committed, .context = control};
+        control->agent = agent;
+        e = store_handler_add(agent_store(agent), &on_commit);
+    }
+    if (e) {
+        control_close(control);
+        return e;
+    }
+    *ret = control;
+    return ERR_OK;
+}
+
+enum err control_wait(struct control **control, struct loop *loop, const struct config *config,
+                      const struct why *waits, struct why *why)
+{
+    enum err e =
+        *control ? ERR_OK : listen_at(control, loop, config->agent.socket, CONTROL_WAITING, why);
+    if (!e) {
+        (*control)->config = config;
+        (*control)->waits = *waits;
+    }
+    return e;
 }
 
 void control_close(struct control *control)

@@ -15,6 +15,12 @@ struct control;
 
 enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
                       const char *path, struct why *why) MUST_USE;
+/* Before there is an agent, because its buffer can't be opened: tells whoever asks why. Opens *control
+ * when it is NULL, at the path of the agent's socket with CONTROL_WAITING behind it: the file is
+ * nobody's, and tools work on it. */
+#define CONTROL_WAITING ".waiting"
+enum err control_wait(struct control **control, struct loop *loop, const struct config *config,
+                      const struct why *waits, struct why *why) MUST_USE;
 /* NULL is allowed. No job of it may be under way: the store worker is closed first. */
 void control_close(struct control *control);
 

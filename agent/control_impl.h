@@ -33,7 +33,9 @@ struct peer {
 
 struct control {
     struct loop *loop;
-    struct agent *agent;
+    struct agent *agent;         /* NULL: it waits for its buffer, */
+    struct why waits;            /* for this reason */
+    const struct config *config; /* of the one that waits */
     struct listener *listener;
     struct peer *peers[CONTROL_PEER_MAX];
 };

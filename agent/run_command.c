@@ -16,8 +16,9 @@
 struct running {
     struct loop *loop;
     const struct config *config;
-    struct agent *agent; /* NULL: its disk does not let it open yet */
-    struct carry *carry; /* of the agent before */
+    struct agent *agent;     /* NULL: its disk does not let it open yet */
+    struct carry *carry;     /* of the agent before */
+    struct control *waiting; /* tells of a disk that is waited for; NULL: it is not, or can't be */
     struct timer retry;
     struct why why;         /* that was logged last */
     struct file_place disk; /* where the buffer, or its nearest folder, was at the first try */
@@ -27,6 +28,7 @@ struct running {
     bool beneath_is_known;
     enum err failed;
     bool stopping;
+    bool socket_said;
 };
 
 static void stopped(void *context)
@@ -111,18 +113,42 @@ static bool disk_is_away(struct running *running)
     return running->buffer_was_there || place.device != running->disk.device;
 }
 
+/* Is the socket where the buffer is? Then it has no place while that disk is away. */
+static bool stands_beside(const char *socket, const char *buffer)
+{
+    const char *end = strrchr(buffer, '/');
+    size_t size = end ? (size_t)(end - buffer) + 1 : 0;
+    return strncmp(socket, buffer, size) == 0 && !strchr(socket + size, '/');
+}
+
+/* To `weir status`. */
+static void tell_waiting(struct running *running, bool is_away, const struct why *waits)
+{
+    const struct config *config = running->config;
+    if (is_away && !running->waiting && stands_beside(config->agent.socket, config->buffer.path)) {
+        return;
+    }
+    struct why why = {""};
+    enum err e = control_wait(&running->waiting, running->loop, config, waits, &why);
+    if (e && !running->socket_said) {
+        running->socket_said = true;
+        log_warn("weir", "weir status does not see that it waits: %s", why.text);
+    }
+}
+
 /* A board that nobody visits waits for its disk: what a restart would not mend is no reason to
  * end. */
 static enum err open_agent(struct running *running)
 {
     struct why why = {""};
-    bool waits = disk_is_away(running);
+    bool is_away = disk_is_away(running);
+    bool waits = is_away;
     struct agent_setup setup = {.loop = running->loop,
                                 .config = running->config,
                                 .ret_may_wait = &waits,
                                 .carry = running->carry};
     enum err e = ERR_IO;
-    if (waits) {
+    if (is_away) {
         why_set(&why, "%s: its disk is not mounted; if the buffer shall begin anew, restart",
                 running->config->buffer.path);
     } else {
@@ -139,6 +165,12 @@ static enum err open_agent(struct running *running)
         carry_close(running->carry);
         running->carry = NULL;
         running->why.text[0] = '\0';
+    }
+    if (e && waits) {
+        tell_waiting(running, is_away, &why);
+    } else {
+        control_close(running->waiting);
+        running->waiting = NULL;
     }
     timer_arm(&running->retry, AGENT_RETRY_MS);
     return waits ? ERR_OK : e;
@@ -179,6 +211,7 @@ static int run(const struct config *config)
         timer_release(&running.retry);
     }
     agent_close(running.agent);
+    control_close(running.waiting);
     carry_close(running.carry);
     signals_close(signals);
     loop_close(running.loop);

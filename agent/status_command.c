@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "agent/control.h"
 
 #define MEBIBYTE (1024.0 * 1024.0)
 
@@ -102,13 +103,31 @@ static int print_text(const char *answer)
         return EXIT_FAILED;
     }
     const struct json_node *root = json_tree_root(tree);
-    print_totals(root);
-    putchar('\n');
-    command_print_streams(json_node_find(root, "streams"));
-    print_parts("driver", json_node_find(root, "drivers"));
-    print_parts("uplink", json_node_find(root, "uplinks"));
+    if (strcmp(text_of(root, "state"), "waiting") == 0) {
+        printf("weir %s, agent %s, is waiting for its buffer: %s\n", text_of(root, "version"),
+               text_of(root, "agent"), text_of(root, "why"));
+    } else {
+        print_totals(root);
+        putchar('\n');
+        command_print_streams(json_node_find(root, "streams"));
+        print_parts("driver", json_node_find(root, "drivers"));
+        print_parts("uplink", json_node_find(root, "uplinks"));
+    }
     json_tree_close(tree);
     return command_finish();
+}
+
+/* The agent, or one that waits for its buffer. */
+static enum err ask(const char *socket_path, char **ret, bool *ret_waits, struct why *why)
+{
+    char memory[256];
+    struct out waiting = out_over(memory, sizeof memory);
+    enum err e = command_ask(socket_path, "status", ret, why);
+    out_put_text(&waiting, socket_path);
+    out_put(&waiting, CONTROL_WAITING, sizeof CONTROL_WAITING);
+    *ret_waits =
+        e == ERR_CLOSED && !waiting.overflow && command_ask(memory, "status", ret, NULL) == ERR_OK;
+    return *ret_waits ? ERR_OK : e;
 }
 
 int status_command(int argc, char **argv)
@@ -136,7 +155,8 @@ int status_command(int argc, char **argv)
     }
     char *answer = NULL;
     struct why why = {""};
-    enum err e = command_ask(socket_path, "status", &answer, &why);
+    bool waits;
+    enum err e = ask(socket_path, &answer, &waits, &why);
     if (e) {
         fprintf(stderr, "weir status: %s\n", why.text);
         return e == ERR_CLOSED ? EXIT_NEGATIVE : EXIT_FAILED;
@@ -149,5 +169,5 @@ int status_command(int argc, char **argv)
         code = print_text(answer);
     }
     free(answer);
-    return code;
+    return code == EXIT_FINE && waits ? EXIT_NEGATIVE : code;
 }

@@ -45,6 +45,7 @@ struct meaning {
 static const struct meaning system_meanings[] = {
     {ENOSPC, ERR_NOSPACE, "the disk is full: free room on it, or move the buffer to a larger one"},
     {EDQUOT, ERR_NOSPACE, "the disk quota is used up: raise it, or free room"},
+    {EFBIG, ERR_NOSPACE, "a file may not be so large: raise the limit (LimitFSIZE)"},
     {EROFS, ERR_READONLY,
      "the file system is read-only: look for its errors (dmesg), repair it, mount it for writing"},
     {ENXIO, ERR_IO, "the disk is gone: check it and its cable"},

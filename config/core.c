@@ -45,7 +45,8 @@ const struct option agent_options_table[] = {
     {.name = "socket",
      .kind = OPTION_PATH,
      .offset = offsetof(struct agent_options, socket),
-     .help = "Control socket for `weir status`. Default: `weir.sock` beside the buffer."},
+     .help = "Control socket for `weir status`. Default: `weir.sock` beside the buffer. On another "
+             "disk it also tells of a buffer whose disk is away or read-only."},
     {.name = "clock",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct agent_options, clock),

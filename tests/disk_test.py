@@ -317,6 +317,8 @@ def test_unmounted_while_it_waits():
     mount_point = path_of("fs", "disk")
     subprocess.run(["umount", mount_point], check=True)
     check("it sees that the disk is away", wait_until(lambda: "not mounted" in agent.log()), agent.log())
+    said = run("status", "--socket", agent.socket)
+    check("the status says so", said.returncode == 1 and "is waiting for its buffer: " in said.stdout and "not mounted" in said.stdout, str(said))
     time.sleep(6)
     check("nothing is begun below it", os.listdir(mount_point) == [], str(os.listdir(mount_point)))
     check("the disk comes back", disk("mount").returncode == 0)

@@ -5,6 +5,8 @@ import glob
 import http.client
 import json
 import os
+import resource
+import signal
 import subprocess
 import threading
 
@@ -159,6 +161,29 @@ def test_a_buffer_in_use():
     check("the first goes on", late.stop() == 0)
 
 
+def test_waiting_for_its_buffer():
+    """An agent whose buffer can't be written yet says so when it is asked, and leaves the file to the tools."""
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+
+    c = configuration(free_port())
+    c["buffer"]["path"] = path_of("w", "buffer.db")
+    waiting = Agent(c, "waiting.json")
+    waiting.process = subprocess.Popen([weir, "run", waiting.path], stderr=subprocess.PIPE, text=True, preexec_fn=limited)
+    ask = ("status", "--socket", waiting.socket)
+    check("it is seen", wait_until(lambda: "is waiting for its buffer" in run(*ask).stdout), str(run(*ask)))
+    r, as_json = run(*ask), run(*ask, "--json")
+    check("with the reason", r.returncode == 1 and f"{c['buffer']['path']}: a file may not be so large" in r.stdout and "agent t," in r.stdout, str(r))
+    check("as JSON", as_json.returncode == 1 and json.loads(as_json.stdout)["state"] == "waiting", str(as_json))
+    r = run("buffer", "compact", "--buffer", c["buffer"]["path"])
+    check("a tool finds no agent", "an agent has this buffer" not in r.stderr, str(r))
+    resource.prlimit(waiting.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    check("it goes on", wait_until(lambda: run(*ask).returncode == 0), str(run(*ask)))
+    check("and is not seen to wait any more", waiting.status()["state"] == "running" and not os.path.exists(waiting.socket + ".waiting"))
+    check("it stops in order", waiting.stop() == 0, waiting.process.stderr.read()[-1000:])
+
+
 test_usage()
 test_schema_and_avro()
 test_check()
@@ -167,4 +192,5 @@ agent = Agent(configuration(free_port())).start()
 test_bad_events_never_stop_good_ones(agent)
 test_killed_and_once(agent)
 test_a_buffer_in_use()
+test_waiting_for_its_buffer()
 finish()
