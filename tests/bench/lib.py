@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "services"))
 import free_ports     # noqa: E402
+import services       # noqa: E402
 OMKAFKA = "rsyslog/omkafka.so"
 SETS = ("energy_meter", "syslog", "button_events", "gnss_json", "pump_rig", "vehicle_gps")
 
@@ -111,20 +112,19 @@ def callgrind_count(out):
         return int(next(line for line in f if line.startswith(("summary:", "totals:"))).split()[1])
 
 
-class Kafka:
+class Kafka(services.Kafka):
     def __init__(self, version, directory):
-        self.dir, self.port, self.count = directory, free_port(10), 0
-        self.script = os.path.join(ROOT, "tests", "services", "kafka.sh")
-        self.call("start", version, directory, str(self.port), "message.max.bytes=4000000")
-
-    def call(self, *words):
-        if subprocess.run(["bash", self.script, *words], stdout=subprocess.DEVNULL).returncode:
-            raise Missing(f"no Kafka: tests/services/kafka.sh {words[0]} failed; it needs Java and, the first time, Maven")
+        super().__init__(directory, version)
+        self.count = 0
+        try:
+            self.start("message.max.bytes=4000000")
+        except subprocess.CalledProcessError:
+            raise Missing("no Kafka: tests/services/kafka.sh failed; it needs Java and, the first time, Maven")
 
     def topic(self):
         self.count += 1
         name = f"bench{self.count}"
-        self.call("topic", self.dir, name, "1")
+        self.run("topic", name, "1")
         return name
 
     def end_offset(self, topic):

@@ -6,13 +6,8 @@
 #        artemis.sh stop DIR              clean shutdown
 # Needs Java 17 and, the first time, Maven.
 version=2.40.0
-name=artemis-$version
-. "$(dirname "$0")/lib.sh"
-
-install() {
-  again mvn -q -B -ntp -Dstyle.color=never -f "$here/artemis.xml" -Dartemis.version="$version" -DoutputDirectory="$cache/$name" \
-    dependency:copy-dependencies
-}
+maker=artemis
+. "$(dirname "$0")/java_broker.sh"
 
 configure() {
   mkdir -p "$dir/etc"
@@ -46,12 +41,9 @@ EOF
 
 run() {
   configure
-  exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
-    -Dartemis.home="$dir" -Dartemis.instance="$dir" \
+  jvm -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dartemis.home="$dir" -Dartemis.instance="$dir" \
     -Dartemis.instance.etc="$dir/etc" -Ddata.dir="$dir/data" -Djava.security.auth.login.config="$dir/etc/login.config" \
-    -cp "$cache/$name/*" org.apache.activemq.artemis.cli.Artemis run
+    org.apache.activemq.artemis.cli.Artemis run
 }
-
-ready() { listening "$port"; }
 
 service "$@"

@@ -6,22 +6,14 @@
 #        moquette.sh stop DIR             clean shutdown
 # Needs Java 17 and, the first time, Maven.
 version=0.17
-name=moquette-$version
-. "$(dirname "$0")/lib.sh"
-
-install() {
-  again mvn -q -B -ntp -Dstyle.color=never -f "$here/moquette.xml" -Dmoquette.version="$version" -DoutputDirectory="$cache/$name" \
-    dependency:copy-dependencies
-}
+maker=moquette
+. "$(dirname "$0")/java_broker.sh"
 
 run() {
   mkdir -p "$dir/config" "$dir/data"
   printf '%s\n' "host 127.0.0.1" "port $port" "allow_anonymous true" "persistence_enabled true" "data_path $dir/data/" \
     "allow_zero_byte_client_id true" "telemetry_enabled false" >"$dir/config/moquette.conf"
-  exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Dmoquette.path="$dir" \
-    -cp "$cache/$name/*" io.moquette.broker.Server
+  jvm -Dmoquette.path="$dir" io.moquette.broker.Server
 }
-
-ready() { listening "$port"; }
 
 service "$@"

@@ -2,26 +2,16 @@
 # What a real broker makes of a batch that is sent again after its answer was lost, and what we make of that (AFTER_A_CRASH.md): one rule
 # a test, told by what was answered, and by what a stock consumer reads back. WEIR_LONG=1: 2.8.2, 3.9.2 and 4.4.0, else the newest.
 # usage: kafka_doubt_real.sh KAFKA_RESUME_PROGRAM [VERSION...]      KAFKA_SH: the script that starts brokers
-set -euo pipefail
+. "$(dirname "$0")/../services/kafka_test.sh"
 resume=$1 versions=${*:2}
 [ -n "$versions" ] || versions=4.4.0
 [ "${WEIR_LONG:-0}" = 0 ] || versions="2.8.2 3.9.2 4.4.0"
-export WEIR_TEST_OWNER=$$
-services=$(cd "$(dirname "$0")/../services" && pwd)
-kafka=${KAFKA_SH:-$services/kafka.sh}
-work=$(mktemp -d)
-cleanup() {
-  for d in "$work"/*/; do "$kafka" kill9 "$d" >/dev/null 2>&1 || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
 tool=org.apache.kafka.tools
-die() { echo "kafka_doubt_real.sh: $*" >&2; exit 1; }
 
 read_back() {                                        # read_back TOPIC COUNT TWICE: so many events are there, so many of them twice
   local idle
   for idle in 3000 20000; do                         # a busy machine takes its time to let a consumer in
-    "$kafka" tool "$at" $tool.consumer.ConsoleConsumer --topic "$1" --from-beginning --timeout-ms $idle 2>/dev/null |
+    console "$at" "$1" "$idle" |
       { LC_ALL=C grep -a -o 'event-[0-9]*' || true; } | sort | uniq -c |
       awk -v n="$2" -v twice="$3" '{again += $1 - 1} END {printf "  read back: %d of %d, twice %d of %d\n", NR, n, again, twice
         exit NR != n || again != twice}' && return
@@ -51,7 +41,7 @@ start() {                                            # topics are made when they
 }
 
 for version in $versions; do
-  port=$(python3 "$services/free_ports.py" 30)                 # of three nodes
+  port=$(kafka_ports)
   start "$version"
   again="'$kafka' resume '$at' >/dev/null"
   restart="'$kafka' stop '$at' >/dev/null && $again"

@@ -3,21 +3,11 @@
 # the uplink with batches in flight; three nodes whose leaders are killed. What a stock consumer reads back must be every event
 # once, in order per key.
 # usage: kafka_real.sh KAFKA_SEND_PROGRAM [VERSION [PORT]]      KAFKA_SH: the script that starts brokers
-set -euo pipefail
-send=$1 version=${2:-4.4.0} port=${3:-$(python3 "$(dirname "$0")/../services/free_ports.py" 30)}
-export WEIR_TEST_OWNER=$$
-kafka=${KAFKA_SH:-$(cd "$(dirname "$0")/../services" && pwd)/kafka.sh}
-work=$(mktemp -d)
-cleanup() {
-  for d in one three; do [ -d "$work/$d" ] && "$kafka" kill9 "$work/$d" >/dev/null 2>&1 || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-die() { echo "kafka_real.sh: $*" >&2; exit 1; }
+. "$(dirname "$0")/../services/kafka_test.sh"
+send=$1 version=${2:-4.4.0} port=${3:-$(kafka_ports)}
 
 consume() {                                          # consume DIR TOPIC IDLE_MS: the records, as text
-  "$kafka" tool "$1" org.apache.kafka.tools.consumer.ConsoleConsumer --topic "$2" --from-beginning --timeout-ms "$3" \
-    --formatter-property print.key=true 2>/dev/null | LC_ALL=C grep -a -o 'key-[0-9]*.*event-[0-9]*' || true
+  console "$@" --formatter-property print.key=true | LC_ALL=C grep -a -o 'key-[0-9]*.*event-[0-9]*' || true
 }
 read_back() {                                        # read_back DIR TOPIC COUNT: prints the ledger, fails when it is not clean
   consume "$1" "$2" 6000 >"$work/read"
