@@ -20,6 +20,7 @@ struct events {
     bool gaps_wait;       /* told within this pace */
     uint64_t told_commit; /* carries the gaps that were told last */
     uint64_t aside_told;
+    struct buffer_damage damage_told;
     uint64_t dropped;
     bool stopped;
 };
@@ -55,7 +56,7 @@ static const char schema_text[] =
     "{\"name\":\"incarnation\",\"type\":\"string\",\"doc\":"
     "\"Of its buffer, 8 hex digits: another one means that sequences begin anew.\"},"
     "{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Of the program.\"},"
-    TEXT("stream", "gap, damage: the stream that lost events.") ","
+    TEXT("stream", "gap, damage: the stream that lost events; damage of the file: empty.") ","
     TEXT("uplink", "gap: the uplink that lost them; empty: all.") ","
     NUMBER("first", "gap, damage: lost events lie in first..last.") ","
     NUMBER("last", "") ","
@@ -197,7 +198,8 @@ static enum err tell_gap(struct events *events, const struct gap *gap)
                           .first = gap->range.first,
                           .last = gap->range.last,
                           .count = gap->count,
-                          .reason = gap_reason_name(gap->reason)};
+                          .reason = gap_reason_name(gap->reason),
+                          .text = gap->count ? "" : "how many is not known: none of these is used"};
     enum err e = event_make(events, &h, &memory, &event);
     e = e ? e : store_gap_room(store, event.datum.size);
     if (e) {
@@ -228,8 +230,40 @@ static void tell_gaps(struct events *events)
     }
 }
 
+/* What happened to the file as a whole; what is lost of a stream is a gap. */
+static void tell_damage(struct events *events)
+{
+    const struct buffer_damage *now = &store_state(events->setup.store)->damage;
+    struct buffer_damage *told = &events->damage_told;
+    char text[160];
+    if (now->logs > told->logs &&
+        say(events, &(struct happening){
+                        .kind = "damage",
+                        .text = "the end of the buffer's log is lost; streams go on beyond it"})) {
+        told->logs = now->logs;
+    }
+    if (now->replaced > told->replaced &&
+        say(events,
+            &(struct happening){.kind = "damage",
+                                .text = "the buffer's file is damaged: replaced, and salvaged"})) {
+        told->replaced = now->replaced;
+        told->salvages = true;
+    }
+    (void)snprintf(text, sizeof text,
+                   "salvaged: %" PRIu64 " events came over, %" PRIu64 " are lost", now->found,
+                   now->lost); /* fits */
+    if (told->salvages && !now->salvages &&
+        say(events, &(struct happening){.kind = "damage", .count = now->lost, .text = text})) {
+        told->salvages = false;
+    }
+    told->salvages = told->salvages || now->salvages;
+}
+
 void events_committed(struct events *events)
 {
+    if (!events->stopped) {
+        tell_damage(events);
+    }
     if (!events->gaps_wait && !events->stopped) {
         tell_gaps(events);
     }
@@ -282,6 +316,7 @@ enum err events_open(struct events **ret, const struct events_setup *setup)
     timer_init(&events->pace, setup->loop, pace_fired);
     timer_arm(&events->pace, EVENTS_PACE_MS);
     (void)say(events, &(struct happening){.kind = "start", .count = buffer_boot(buffer)});
+    tell_damage(events);
     tell_gaps(events);
     *ret = events;
     return ERR_OK;

@@ -190,7 +190,9 @@ void flow_worked(struct flow *flow, struct pack_task *task)
     } else if (task->outcome == PACK_NO_CLOCK) {
         flow_hold(flow, FLOW_CLOCK_MS);
     } else if (wanted == TASK_CUT && task->outcome == PACK_EMPTY) {
-        flow_end_range(flow, task->range);
+        if (owed_holds(&flow->owed, task->range)) { /* else it was taken back: to be salvaged */
+            flow_end_range(flow, task->range);
+        }
     } else if (wanted == TASK_CUT && task->outcome == PACK_EVENT_BAD) {
         flow_worked_bad(flow, task);
     } else if (wanted == TASK_CUT) {

@@ -105,10 +105,13 @@ static void put_buffer(struct agent *agent, struct out *json)
         out_put_text(json, "null");
     }
     out_put_format(json,
-                   ",\"unsaved\":%" PRIu64 "},\"wear\":{\"bytes\":%" PRIu64
-                   ",\"bytes_asked\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64,
-                   store_unsaved(agent->store), wear->bytes, wear->bytes_asked, wear->syncs,
-                   wear->commits);
+                   ",\"unsaved\":%" PRIu64 ",\"damage\":{\"replaced\":%" PRIu64 ",\"logs\":%" PRIu64
+                   ",\"salvages\":%s,\"found\":%" PRIu64 ",\"lost\":%" PRIu64
+                   "}},\"wear\":{\"bytes\":%" PRIu64 ",\"bytes_asked\":%" PRIu64
+                   ",\"syncs\":%" PRIu64 ",\"commits\":%" PRIu64,
+                   store_unsaved(agent->store), state->damage.replaced, state->damage.logs,
+                   state->damage.salvages ? "true" : "false", state->damage.found,
+                   state->damage.lost, wear->bytes, wear->bytes_asked, wear->syncs, wear->commits);
     wear_keep_status(&agent->wear, &medium, json);
     out_put_format(json, ",\"medium\":{\"size\":%lld,\"cycles\":%lld,\"page\":%lld}}",
                    (long long)m->size, (long long)m->cycles, (long long)m->page);

@@ -55,6 +55,12 @@ static void print_totals(const struct json_node *root)
         printf("UNSAVED  what was sent since then is on record in memory only: a restart now sends "
                "it again\n");
     }
+    const struct json_node *damage = json_node_find(buffer, "damage");
+    if (number_of(damage, "replaced") + number_of(damage, "logs") > 0) {
+        printf("DAMAGE   the buffer's file was damaged since the start: %s events salvaged, ",
+               number_text(damage, "found", text));
+        printf("%s lost\n", number_text(damage, "lost", text));
+    }
 }
 
 void command_print_streams(const struct json_node *streams)

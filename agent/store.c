@@ -173,7 +173,7 @@ static void age_fired(struct timer *timer)
     age_arm(store);
 }
 
-static void store_begin_if_due(struct store *store)
+void store_begin_if_due(struct store *store)
 {
     uint64_t now = loop_now_ms(store->setup.loop);
     if (!store->open->has_any) {
@@ -219,7 +219,7 @@ void store_say_recorded(struct store *store, uint64_t mark)
     }
 }
 
-static void store_say_committed(struct store *store)
+void store_say_committed(struct store *store)
 {
     for (size_t i = 0; i < store->handler_count; i++) {
         const struct store_handler *h = &store->handlers[i];
@@ -291,8 +291,10 @@ static void store_done(struct job *job)
     if (store->result) {
         store_failed(store);
     } else {
+        bool salvaged = store->state.damage.salvages;
         store_take_state(store);
         age_arm(store);
+        store_care_soon(store, salvaged);
         store_succeeded(store);
     }
 }
@@ -439,6 +441,7 @@ enum err store_open(struct store **ret, const struct store_setup *setup)
         store_keep_begin(store, setup->read_only);
     }
     age_arm(store);
+    store_care_open(store);
     store->open = store->memory[0];
     store->spare = store->memory[1];
     batch_clear(store->open, 1, ++store->marks);
@@ -456,6 +459,7 @@ void store_close(struct store *store)
     }
     assert(!store_is_working(store));
     store_keep_close(store);
+    store_care_close(store);
     timer_release(&store->due);
     timer_release(&store->retry);
     timer_release(&store->age);

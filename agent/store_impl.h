@@ -82,6 +82,11 @@ struct store {
     struct batch_memory *memory[2];
     struct job job;
     bool running; /* the job is with the worker */
+    struct job care_job;
+    bool caring; /* that one is with the worker */
+    enum err care_result;
+    struct why care_why;
+    struct timer care;
     enum err result;
     struct why why;
     struct buffer_changes from_buffer;
@@ -119,7 +124,7 @@ void store_begin(struct store *store);
 /* Is the worker at something of ours? Then nothing else is begun. */
 static inline bool store_is_working(const struct store *store)
 {
-    return store->running || store->looking || store->keeping;
+    return store->running || store->looking || store->keeping || store->caring;
 }
 /* Can the open batch be sent off now? */
 static inline bool store_may_begin(const struct store *store)
@@ -142,5 +147,14 @@ bool store_keeps(const struct store *store);
 void store_keep_begin(struct store *store, const struct why *why);
 /* There may be something to keep. */
 void store_keep_soon(struct store *store);
+
+void store_say_committed(struct store *store);
+void store_begin_if_due(struct store *store);
+
+/* --- store_care.c --- */
+void store_care_open(struct store *store);
+void store_care_close(struct store *store);
+/* After a commit: it may have begun a salvage. */
+void store_care_soon(struct store *store, bool salvaged_before);
 
 #endif

@@ -336,7 +336,7 @@ enum err store_gap_room(const struct store *store, size_t size)
     const struct batch_memory *b = store->open;
     bool fits = b->write.event_count < WRITE_EVENT_MAX && b->write.gap_told_count < TOLD_MAX &&
                 b->event_size + size <= WRITE_SIZE_MAX + TOLD_SIZE_MAX;
-    return fits && !store->busy ? ERR_OK : ERR_FULL;
+    return fits && !store->busy && !store->caring ? ERR_OK : ERR_FULL;
 }
 
 enum err store_gap_told_put(struct store *store, uint32_t number, uint64_t *ret_commit)

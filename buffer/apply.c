@@ -153,6 +153,30 @@ enum err apply_sections(struct state *state, struct slice sections)
     return e == ERR_CLOSED ? ERR_OK : e;
 }
 
+/* Records before it may be missing: their events are a gap. */
+static void skip_to(struct state *state, struct slice payload)
+{
+    struct section_events events;
+    if (section_events_take(payload, &events)) {
+        uint64_t next = state->streams[events.stream].sequence_next;
+        if (next > 0 && events.first > next) {
+            state_raise(state, events.stream, events.first - next, events.first - next);
+        }
+    }
+}
+
+void apply_what_fits(struct state *state, struct slice sections)
+{
+    struct section section;
+    while (section_next(&sections, &section) == ERR_OK) {
+        if (section.kind == SECTION_EVENTS) {
+            skip_to(state, section.payload);
+        }
+        bool fits = apply_section(state, &section);
+        (void)fits; /* what it speaks of is in a record that is lost */
+    }
+}
+
 /* --- what the buffer itself remembers of a record --- */
 
 size_t sections_count(struct slice sections, enum section_kind kind)

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "buffer/internal.h"
+#include "buffer/damage.h"
 #include "ports/lib/crc32c.h"
+#include "ports/log.h"
 #include "ports/random.h"
 
 #define PAIRS_FIRST 16 /* in the snapshot, at a first try */
@@ -31,7 +32,20 @@ static enum err crypt_memory_open(struct buffer *b)
     return b->cipher.data ? crypt_open(&b->crypt, b->setup_key, b->setup_old_key) : ERR_NOMEM;
 }
 
-static enum err memory_open(struct buffer *b, const struct buffer_setup *setup)
+static enum err thin_memory_open(struct buffer *b, const struct buffer_setup *setup)
+{
+    for (size_t i = 0; i < setup->stream_count && !b->thin_raw.data; i++) {
+        bool thins = setup->streams[i].when_full == FULL_THIN && !setup->read_only;
+        b->thin_raw = out_over(thins ? malloc(RECORD_SIZE_MAX) : NULL, RECORD_SIZE_MAX);
+        if (thins && !b->thin_raw.data) {
+            return ERR_NOMEM;
+        }
+    }
+    b->thinner = setup->thinner;
+    return ERR_OK;
+}
+
+enum err buffer_memory_open(struct buffer *b)
 {
     /* An older event may be larger than this setup allows. Most of it is never touched. */
     size_t record = RECORD_SIZE_MAX + (size_t)b->event_size_max + 80 * 1024;
@@ -46,14 +60,6 @@ static enum err memory_open(struct buffer *b, const struct buffer_setup *setup)
         !b->packed.data) {
         return ERR_NOMEM;
     }
-    for (size_t i = 0; i < setup->stream_count && !b->thin_raw.data; i++) {
-        bool thins = setup->streams[i].when_full == FULL_THIN && !setup->read_only;
-        b->thin_raw = out_over(thins ? malloc(RECORD_SIZE_MAX) : NULL, RECORD_SIZE_MAX);
-        if (thins && !b->thin_raw.data) {
-            return ERR_NOMEM;
-        }
-    }
-    b->thinner = setup->thinner;
     enum err e = zstd_encoder_open(&b->encoder, SEAL_LEVEL);
     e = e ? e : zstd_decoder_open(&b->decoder);
     return e ? e : crypt_memory_open(b);
@@ -81,8 +87,7 @@ static void memory_close(struct buffer *b)
 
 /* --- the state: snapshot, then the tail's records --- */
 
-/* `pairs`: that may join when it is loaded. */
-static enum err state_load(struct buffer *b, size_t pairs, struct slice snapshot, bool found)
+enum err state_load(struct buffer *b, size_t pairs, struct slice snapshot, bool found)
 {
     for (size_t most = pairs + PAIRS_FIRST;; most *= 2) {
         enum err e = state_open(&b->state, most);
@@ -100,7 +105,7 @@ static enum err state_load(struct buffer *b, size_t pairs, struct slice snapshot
     }
 }
 
-static enum err state_read(struct buffer *b, size_t pairs, struct why *why)
+enum err state_read(struct buffer *b, size_t pairs, struct why *why)
 {
     sqlite3_stmt *s = NULL;
     if (sqlite3_prepare_v2(b->db, "SELECT crc,v FROM state WHERE id=1", -1, &s, NULL) !=
@@ -128,85 +133,30 @@ static enum err state_read(struct buffer *b, size_t pairs, struct why *why)
     return e;
 }
 
-static enum err tail_read(struct buffer *b, struct why *why)
-{
-    sqlite3_blob *blob = NULL;
-    int code = sqlite3_blob_open(b->db, "main", "tail", "body", 1, 0, &blob);
-    if (code == SQLITE_ERROR || (code == SQLITE_OK && sqlite3_blob_bytes(blob) != TAIL_BLOB_SIZE)) {
-        code = SQLITE_CORRUPT; /* not there, or not ours */
-    }
-    if (code == SQLITE_OK) {
-        code = sqlite3_blob_read(blob, b->tail_memory, TAIL_BLOB_SIZE, 0);
-    }
-    (void)sqlite3_blob_close(blob);
-    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "opening", why);
-}
-
-/* The next record, decrypted in the tail's copy. ERR_CLOSED: there is none. */
-static enum err tail_record(struct buffer *b, struct record *ret, struct why *why)
-{
-    uint8_t *data = b->tail_memory + b->tail_size;
-    struct slice rest = {data, TAIL_BLOB_SIZE - b->tail_size};
-    enum err e = record_check(rest, b->state->generation, b->state->commit + 1, ret);
-    if (!e && ret->is_encrypted) {
-        e = record_decrypt(b->crypt, ret, data, &b->scratch);
-    }
-    e = e ? e : apply_sections(b->state, ret->sections);
-    if (e == ERR_CORRUPT || e == ERR_VERSION) {
-        why_set(why, "%s: a record of the tail is %s", b->path,
-                e == ERR_VERSION ? "of a newer version" : "damaged");
-    }
-    return e;
-}
-
-static enum err tail_replay(struct buffer *b, struct why *why)
-{
-    struct record record;
-    enum err e = tail_read(b, why);
-    while (!e && b->tail_size < TAIL_BLOB_SIZE) {
-        e = tail_record(b, &record, why);
-        if (e) {
-            return e == ERR_CLOSED ? ERR_OK : e;
-        }
-        e = keep_reserve(b, sections_count(record.sections, SECTION_CURSOR));
-        if (!e && !keep_fits(b, record.sections)) {
-            why_set(why, "%s: the tail has more than was ever written", b->path);
-            e = ERR_CORRUPT;
-        }
-        if (e) {
-            return e;
-        }
-        b->state->commit++;
-        keep_sections(b, record.sections, (size_t)(record.sections.data - b->tail_memory));
-        b->tail_size += record.size;
-    }
-    return e;
-}
-
 /* --- the boot commit --- */
 
 /* One transaction: what the database is made with, if a cut left it without, and the counter. */
-static enum err boot_commit(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+static enum err boot_commit(struct buffer *b, bool open, struct why *why)
 {
-    const char *agent_id = setup->agent_id;
-    char sql[256];
+    char sql[320];
     (void)snprintf(sql, sizeof sql,
                    "BEGIN IMMEDIATE; INSERT OR IGNORE INTO meta VALUES('incarnation',%" PRIu32
-                   "),('boot',0); UPDATE meta SET v=v+1 WHERE k='boot'",
-                   random_u32()); /* fits */
+                   "),('boot',0),('format',%d); UPDATE meta SET v=v+1 WHERE k='boot'; INSERT OR "
+                   "REPLACE INTO meta VALUES('open',%d)",
+                   random_u32(), BUFFER_FORMAT_VERSION, open); /* fits */
     enum err e = sql_exec(b, sql, why);
-    if (!e && !setup->as_it_is) { /* for tools, which have no configuration */
+    if (!e && !b->as_it_is) { /* for tools, which have no configuration */
         (void)snprintf(sql, sizeof sql,
                        "INSERT OR REPLACE INTO meta VALUES('size_max',%" PRId64
                        "),('event_size_max',%" PRId64 ")",
-                       setup->size_max, setup->event_size_max); /* fits */
+                       b->size_max, b->event_size_max); /* fits */
         e = sql_exec(b, sql, why);
     }
-    if (!e && agent_id) {
+    if (!e && b->agent_id[0]) {
         sqlite3_stmt *s = NULL;
         if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta VALUES('agent',?)", -1, &s,
                                NULL) == SQLITE_OK) {
-            sqlite3_bind_text(s, 1, agent_id, -1, SQLITE_STATIC);
+            sqlite3_bind_text(s, 1, b->agent_id, -1, SQLITE_STATIC);
             (void)sqlite3_step(s); /* finalize repeats its error */
         }
         e = sqlite3_finalize(s) == SQLITE_OK && sqlite3_errcode(b->db) == SQLITE_OK
@@ -229,12 +179,12 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int frames)
 /* Events are for the agent and its group: SQLite would make the file readable by all. The log gets
  * the same mode. What goes wrong here goes wrong in SQLite again, which then tries to open what is
  * not there and forgets the reason: this one is returned. */
-static int make_file(const struct buffer_setup *setup)
+static int make_file(const struct buffer *b)
 {
-    if (setup->vfs || setup->read_only || setup->as_it_is) {
+    if (b->vfs_name[0] || b->read_only || b->as_it_is) {
         return 0;
     }
-    int fd = open(setup->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (fd < 0) {
         return errno;
     }
@@ -242,24 +192,19 @@ static int make_file(const struct buffer_setup *setup)
     return 0;
 }
 
-static enum err connect(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+enum err buffer_connect(struct buffer *b, struct why *why)
 {
-    enum err e = vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW);
-    if (e) {
-        why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
-        return e;
-    }
-    int made = make_file(setup);
+    int made = make_file(b);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-                (setup->read_only || setup->as_it_is ? 0 : SQLITE_OPEN_CREATE);
-    int code = sqlite3_open_v2(setup->path, &b->db, flags, vfs_count_name(b->vfs));
+                (b->read_only || b->as_it_is ? 0 : SQLITE_OPEN_CREATE);
+    int code = sqlite3_open_v2(b->path, &b->db, flags, vfs_count_name(b->vfs));
     if (code != SQLITE_OK) {
         if (made && vfs_count_errno(b->vfs) == ENOENT) {
             vfs_count_errno_set(b->vfs, made);
         }
         return sql_error(b, b->db ? sqlite3_extended_errcode(b->db) : code, "opening", why);
     }
-    if (!setup->read_only && sqlite3_db_readonly(b->db, "main") == 1) {
+    if (!b->read_only && sqlite3_db_readonly(b->db, "main") == 1) {
         return sql_error(b, SQLITE_READONLY, "opening", why);
     }
     (void)sqlite3_extended_result_codes(b->db, 1); /* can't fail */
@@ -268,22 +213,43 @@ static enum err connect(struct buffer *b, const struct buffer_setup *setup, stru
     return ERR_OK;
 }
 
+enum err buffer_start_log(struct buffer *b, struct why *why)
+{
+    (void)sqlite3_db_config(b->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    (void)sqlite3_wal_hook(b->db, on_commit, b);
+    bool restarts = !(b->weak & WEAK_OLD_LOG);
+    enum err e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
+    bool is_short = b->log_missing;
+    b->log_missing = is_short && sql_number(b, "SELECT v FROM meta WHERE k='open'", 0) == 1;
+    /* From the moment it says so, the log has its full size for ever, but for damage. */
+    e = e ? e : boot_commit(b, !is_short, why);
+    e = e || !restarts ? e : sql_restart(b, why);
+    e = e ? e : settings_warm_wal(b, why);
+    return e || !is_short ? e : sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
+}
+
+/* Something that was acknowledged is lost with the end of the log: which sequences were used is not
+ * known. */
+static void note_lost_log(struct buffer *b)
+{
+    if (b->log_missing || b->log_damaged) {
+        log_error("buffer", "the log of %s %s: what was stored last is lost", b->path,
+                  b->log_missing ? "is gone" : "is damaged");
+        b->damage.logs++;
+        damage_raise_all(b);
+    }
+}
+
 static enum err recover(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
-    enum err e = ERR_OK;
-    if (!setup->read_only) {
-        (void)sqlite3_db_config(b->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-        (void)sqlite3_wal_hook(b->db, on_commit, b);
-        bool restarts = !(b->weak & WEAK_OLD_LOG);
-        e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
-        e = e ? e : boot_commit(b, setup, why);
-        e = e || !restarts ? e : sql_restart(b, why);
-        e = e ? e : settings_warm_wal(b, why);
-    }
+    enum err e = setup->read_only ? ERR_OK : buffer_start_log(b, why);
     e = e ? e : sql_prepare_all(b, why);
     e = e ? e : state_read(b, setup_pairs(setup), why);
     e = e ? e : tail_replay(b, why);
     e = e ? e : load_stream_names(b, why);
+    if (!e && !setup->read_only) {
+        e = damage_look(b, why);
+    }
     b->incarnation = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='incarnation'", 0);
     b->boot = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='boot'", 0);
     return e ? e : quota_measure(b, why);
@@ -332,6 +298,64 @@ static enum err take_cap(struct buffer *b, bool is_new, struct why *why)
     return ERR_OK;
 }
 
+static enum err open_layer(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+{
+    (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* both: longer is refused */
+    (void)snprintf(b->vfs_name, sizeof b->vfs_name, "%s", setup->vfs ? setup->vfs : "");
+    if (strlen(setup->path) >= BUFFER_PATH_SIZE) {
+        why_set(why, "%s: the path is too long: at most %d bytes", setup->path,
+                BUFFER_PATH_SIZE - 1);
+        return ERR_CONFIG;
+    }
+    if (vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW)) {
+        why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+static enum err open_file(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+{
+    bool is_new = false;
+    enum err e = setup->read_only ? ERR_OK : damage_check_header(b, why);
+    e = e || setup->read_only ? e : log_check(b, why);
+    e = e ? e : buffer_connect(b, why);
+    e = e ? e : settings_check_file(b, &is_new, why);
+    b->keys_are_known = is_new;
+    if (!e && !is_new) {
+        e = keys_check(b, why);
+        b->key_is_wrong = e == ERR_CORRUPT && sqlite3_errcode(b->db) == SQLITE_OK;
+    }
+    if (!e && setup->as_it_is) {
+        e = take_cap(b, is_new, why);
+    }
+    e = e ? e : settings_apply(b, is_new, why);
+    e = e ? e : recover(b, setup, why);
+    if (!e && !setup->read_only) {
+        note_lost_log(b);
+        e = salvage_resume(b, why);
+    }
+    return e;
+}
+
+static enum err open_or_replace(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+{
+    if (setup->read_only || setup->as_it_is) {
+        return open_file(b, setup, why);
+    }
+    struct why reason = {""};
+    enum err e = damage_settle(b, &reason);
+    e = e ? e : open_file(b, setup, &reason);
+    int pending = e ? 0 : damage_pending(b);
+    if (pending || (e == ERR_CORRUPT && !b->key_is_wrong && damage_is_ours(b))) {
+        e = damage_replace_at_open(b, setup, pending, &reason);
+    }
+    if (e && why) {
+        *why = reason;
+    }
+    return e;
+}
+
 enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, struct why *why)
 {
     (void)sqlite3_initialize(); /* the library is built without automatic initialisation; repeated
@@ -340,23 +364,19 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     if (!b) {
         return ERR_NOMEM;
     }
-    bool is_new = false;
-    (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* for texts: cut is fine */
+    (void)snprintf(b->agent_id, sizeof b->agent_id, "%s", setup->agent_id ? setup->agent_id : "");
+    b->keep_damaged = setup->keep_damaged;
     b->read_only = setup->read_only;
     b->weak = setup->weak;
+    b->as_it_is = setup->as_it_is;
     b->setup_key = setup->key;
     b->setup_old_key = setup->old_key;
     set_cap(b, setup->size_max, setup->as_it_is ? EVENT_SIZE_LIMIT : setup->event_size_max);
     enum err e = setup->as_it_is ? ERR_OK : check_setup(b, setup, why);
-    e = e ? e : memory_open(b, setup);
-    e = e ? e : connect(b, setup, why);
-    e = e ? e : settings_check_file(b, &is_new, why);
-    e = e || is_new ? e : keys_check(b, why);
-    if (!e && setup->as_it_is) {
-        e = take_cap(b, is_new, why);
-    }
-    e = e ? e : settings_apply(b, is_new, why);
-    e = e ? e : recover(b, setup, why);
+    e = e ? e : thin_memory_open(b, setup);
+    e = e ? e : buffer_memory_open(b);
+    e = e ? e : open_layer(b, setup, why);
+    e = e ? e : open_or_replace(b, setup, why);
     e = e ? e : setup->as_it_is ? join_as_it_is(b, why) : join_setup(b, setup, why);
     if (e) {
         buffer_close(b);
@@ -366,6 +386,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     b->setup_old_key = NULL;
     b->file_pages = setup->read_only ? 0 : vfs_count_grow(b->db, 0);
     quota_rooms(b);
+    b->joined_all = !setup->read_only;
     *ret = b;
     return ERR_OK;
 }
@@ -375,10 +396,16 @@ void buffer_close(struct buffer *buffer)
     if (!buffer) {
         return;
     }
+    if (buffer->joined_all && buffer->db && !buffer->broken) {
+        enum err e = sql_exec(buffer, "UPDATE meta SET v=0 WHERE k='open'", NULL);
+        (void)e; /* then the log is needed at the next opening, and is there */
+    }
+    salvage_close(buffer);
     sql_finalize_all(buffer);
     (void)sqlite3_close(buffer->db); /* all statements are finalized */
     vfs_count_close(buffer->vfs);
     memory_close(buffer);
+    free(buffer->first_page);
     free(buffer);
 }
 
@@ -390,10 +417,11 @@ enum err buffer_check_keys(const struct buffer_setup *setup, struct why *why)
         return ERR_NOMEM;
     }
     bool is_new = false;
-    (void)snprintf(b->path, sizeof b->path, "%s", setup->path); /* for texts: cut is fine */
+    b->read_only = setup->read_only;
     b->setup_key = setup->key;
     b->setup_old_key = setup->old_key;
-    enum err e = connect(b, setup, why);
+    enum err e = open_layer(b, setup, why);
+    e = e ? e : buffer_connect(b, why);
     e = e ? e : settings_check_file(b, &is_new, why);
     e = e || is_new ? e : keys_check(b, why);
     buffer_close(b);

@@ -120,6 +120,10 @@ enum buffer_weakness {
     WEAK_RETRY = 16,      /* a failed commit is tried again at once */
 };
 
+/* What xFileControl() of a file system layer other than SQLite's own is asked, to give the file this
+ * name (a const char *). */
+#define BUFFER_FCNTL_RENAME 0x77656972
+
 struct buffer_setup {
     const char *path;
     const char *vfs; /* NULL: SQLite's own; tests: the crash VFS */
@@ -131,6 +135,7 @@ struct buffer_setup {
     struct buffer_uplink uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
     struct buffer_thinner thinner; /* with a stream that has FULL_THIN */
+    bool keep_damaged;             /* a damaged file that was salvaged is not removed */
     bool read_only; /* tools, with the agent stopped: nothing is created or changed */
     bool as_it_is;  /* tools, with the agent stopped: streams, uplinks and the cap are the file's
                        own; nobody joins or leaves */
@@ -147,7 +152,8 @@ struct buffer_setup {
  * stream or uplink with owed rows is missing in the setup (*why names it and the count), or the file
  * is encrypted with a key that was not given; ERR_AUTH,
  * ERR_CLOSED, ERR_IO, ERR_NOSPACE, ERR_READONLY: the file system's reasons; ERR_FULL: locked by
- * another process; ERR_CORRUPT: damaged. */
+ * another process; ERR_CORRUPT: damaged, and not ours beyond doubt, or opened read_only. A damaged
+ * file of ours is moved aside and replaced, and salvaged by buffer_care(): salvage.h. */
 enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup,
                      struct why *why) MUST_USE;
 /* Closes; the WAL is checkpointed if that works. NULL is allowed. */
@@ -331,7 +337,7 @@ struct gap {
     uint16_t uplink;    /* 0: for all */
     uint8_t reason;     /* enum gap_reason */
     struct range range; /* hull of what was lost */
-    uint64_t count;     /* exact */
+    uint64_t count;     /* exact; DAMAGED: 0 when it is not known */
 };
 
 struct stream_state {
@@ -354,6 +360,15 @@ struct buffer_wear {
 };
 void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
 
+/* Damage, since the process started. */
+struct buffer_damage {
+    uint64_t replaced; /* files */
+    uint64_t logs;     /* write-ahead logs whose end was lost */
+    bool salvages;     /* is under way */
+    uint64_t found;    /* events of the last salvaged file that came over */
+    uint64_t lost;     /* that were wanted and could not be read */
+};
+
 /* After a commit: what changed, by value; memory of the buffer, valid until the next commit. */
 struct buffer_changes {
     const struct owed *owed; /* entries that changed; after buffer_open all: see buffer_state() */
@@ -374,13 +389,14 @@ struct buffer_changes {
     int64_t age_due_us;
     uint64_t aside_count;
     uint64_t unsaved; /* buffer_keep() was called so often since the last commit */
+    struct buffer_damage damage;
     struct buffer_wear wear;
 };
 
 /* ERR_NOSPACE (cap or disk), ERR_IO, ERR_READONLY, ERR_NOMEM: nothing of it is stored, everything
  * may be offered again, unchanged or with more; the rule "after a failed commit roll back,
- * checkpoint until it succeeds, only then commit again" is kept inside. ERR_CORRUPT: the database
- * is damaged. ret_changes may be NULL. */
+ * checkpoint until it succeeds, only then commit again" is kept inside. A damaged database is
+ * replaced within the call. ret_changes may be NULL. */
 enum err buffer_commit(struct buffer *buffer, const struct buffer_write *write,
                        struct buffer_changes *ret_changes, struct why *why) MUST_USE;
 
@@ -427,7 +443,8 @@ struct rows {
 
 /* Reads events of a stream from range.first on, up to range.last, to `size_max` bytes of datums (at
  * least one event), to the room in `rows`, or to a change of schema. Damaged rows are skipped,
- * counted and reported as a gap by the next commit. */
+ * counted and reported as a gap by the next commit. ERR_AGAIN: a commit, or buffer_care(), has to
+ * come first: so many damaged rows were found, or the file is damaged as a whole. */
 enum err buffer_read(struct buffer *buffer, uint16_t stream, struct range range, size_t size_max,
                      struct rows *ret, struct why *why) MUST_USE;
 

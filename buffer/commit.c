@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "buffer/internal.h"
+#include "buffer/damage.h"
 #include "ports/lib/crc32c.h"
 
 /* --- set-aside events: rows of a table of their own, at most 5 % of the cap --- */
@@ -48,11 +48,10 @@ struct aside aside_stored(struct buffer *b, const struct aside *aside)
     return a;
 }
 
-static enum err aside_insert(struct buffer *b, const struct aside *aside, int64_t *size,
-                             struct why *why)
+enum err aside_insert(struct buffer *b, const struct aside *stored, int64_t *size, struct why *why)
 {
     sqlite3_stmt *s = b->statements[SQL_ASIDE_INSERT];
-    const struct aside a = aside_stored(b, aside);
+    const struct aside a = *stored;
     int64_t columns[6];
     aside_columns(&a, columns);
     *size += (int64_t)a.body.size + ASIDE_MORE;
@@ -127,7 +126,8 @@ static enum err commit_asides(struct buffer *b, const struct buffer_write *w,
     }
     enum err e = aside_make_room(b, most, &gone_count, &gone_size, why);
     for (size_t i = 0; !e && i < w->aside_count; i++) {
-        e = aside_insert(b, &w->asides[i], &size, why);
+        const struct aside stored = aside_stored(b, &w->asides[i]);
+        e = aside_insert(b, &stored, &size, why);
     }
     record_put_aside(record, (int64_t)w->aside_count - gone_count, size - gone_size,
                      (uint64_t)gone_count);
@@ -208,6 +208,10 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     if (e) {
         return e;
     }
+    e = b->salvage_due ? salvage_step(b, &writer, why) : ERR_OK; /* applies what it restores */
+    if (e) {
+        return e;
+    }
     size_t before = b->record.size;
     e = commit_asides(b, w, &writer, why);
     struct slice aside = {b->record.data + before, b->record.size - before};
@@ -258,6 +262,10 @@ static void take_over(struct buffer *b, const struct buffer_write *write, bool s
     b->unsaved = 0;
     for (size_t i = 0; i < write->parcel_count; i++) {
         reads_recorded(b, write->parcels[i]);
+    }
+    if (b->salvage_due) {
+        b->salvage_due = false;
+        salvage_took(b);
     }
     if (sealed) {
         b->tail_size = 0;
@@ -371,12 +379,14 @@ void buffer_state(struct buffer *b, struct buffer_changes *ret)
         .disk_full = b->disk_full,
         .aside_count = b->state->aside_count,
         .unsaved = b->unsaved,
+        .damage = b->damage,
     };
+    ret->damage.salvages = b->salvage;
     buffer_wear(b, &ret->wear);
 }
 
-enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
-                       struct buffer_changes *ret_changes, struct why *why)
+static enum err commit_once(struct buffer *b, const struct buffer_write *write,
+                            struct buffer_changes *ret_changes, struct why *why)
 {
     bool sealed = false;
     struct slice sections = {NULL, 0};
@@ -408,6 +418,22 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
         buffer_state(b, ret_changes);
     }
     return ERR_OK;
+}
+
+enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
+                       struct buffer_changes *ret_changes, struct why *why)
+{
+    struct why reason = {""};
+    enum err e = b->file_damaged ? ERR_CORRUPT : commit_once(b, write, ret_changes, &reason);
+    if (e == ERR_CORRUPT && !b->read_only) {
+        b->file_damaged = true;
+        e = damage_replace(b, &reason);
+        e = e ? e : commit_once(b, write, ret_changes, &reason);
+    }
+    if (e && why) {
+        *why = reason;
+    }
+    return e;
 }
 
 void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret)

@@ -64,6 +64,11 @@ static enum err make_new(const struct buffer *b, const char *path, struct why *w
 static enum err copy_into(struct buffer *b, const char *path, struct why *why)
 {
     sqlite3_stmt *s = NULL;
+    /* The new file has no log, and does not miss one. */
+    enum err e = sql_exec(b, "UPDATE meta SET v=0 WHERE k='open'", why);
+    if (e) {
+        return e;
+    }
     int code = sqlite3_prepare_v2(b->db, "VACUUM INTO ?", -1, &s, NULL);
     if (code == SQLITE_OK) {
         sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC);
@@ -131,6 +136,7 @@ enum err buffer_compact(struct buffer *b, uint64_t *ret_before, uint64_t *ret_af
         return e;
     }
     (void)sqlite3_db_config(b->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    b->joined_all = false; /* closing writes nothing more */
     *ret_before = (uint64_t)is.st_size;
     *ret_after = after;
     return file_sync_folder(b->path, why);

@@ -12,6 +12,8 @@
 #include "ports/lib/zstd.h"
 
 #define PAGE_SIZE 4096
+#define BUFFER_PATH_SIZE 1024
+#define FILE_NAME_SIZE (BUFFER_PATH_SIZE + 64) /* with what is added to it for files beside */
 #define TAIL_BLOB_SIZE (160 * 1024)
 #define TAIL_SECTION_MAX 4096
 #define CHECKPOINT_PAGES 250
@@ -76,8 +78,13 @@ struct read_kept {
     size_t count;
 };
 
-/* A key that the file's content may be under, by what was given at opening. */
-enum key_slot { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
+/* A key that the file's content may be under: which of those that were given at opening. */
+enum key_owner { SLOT_EMPTY, SLOT_KEY, SLOT_OLD_KEY, SLOT_FOREIGN };
+
+struct key_slot {
+    enum key_owner owner;
+    uint8_t proof[KEY_PROOF_SIZE];
+};
 
 enum low_row { LOW_UNKNOWN, LOW_NONE, LOW_KNOWN };
 
@@ -109,6 +116,7 @@ enum statement {
     SQL_COMMIT,
     SQL_ROLLBACK,
     SQL_ROW_INSERT,
+    SQL_ROW_BRING,
     SQL_ROW_DELETE,
     SQL_ROW_SEEK,
     SQL_ROW_AT,
@@ -127,12 +135,32 @@ enum statement {
     SQL_COUNT
 };
 
+struct salvage;
+
 struct buffer {
-    sqlite3 *db;
+    sqlite3 *db; /* NULL: a damaged file is being replaced */
     struct vfs_count *vfs;
     sqlite3_stmt *statements[SQL_COUNT];
-    char path[4096];
+    char path[BUFFER_PATH_SIZE + 16]; /* of a damaged file: PATH.bad-N */
+    char vfs_name[64];                /* "": SQLite's own */
     bool read_only;
+    bool keep_damaged;
+    char agent_id[128];      /* "": none was given */
+    bool as_it_is;           /* of buffer_setup */
+    bool joined_all;         /* opened, to write */
+    bool log_missing;        /* at opening */
+    bool log_damaged;        /* and something that was acknowledged is lost with it */
+    uint8_t *first_page;     /* of a damaged file: in place of its own; NULL: its own can be read */
+    bool swapped;            /* the database has its log's name, and the other way round */
+    bool tail_hurt;          /* of a damaged file: not all of the tail can be read */
+    bool file_damaged;       /* found when reading: replaced before the next commit */
+    bool moved_aside;        /* the damaged file is; the fresh one is not ready yet */
+    bool salvage_due;        /* this commit is a turn of the salvage */
+    int64_t salvage_pages;   /* that the turn has used so far */
+    struct salvage *salvage; /* under way; NULL: nothing to salvage */
+    struct buffer_damage damage;
+    uint16_t check_stream; /* the next row that is checked in the background */
+    uint64_t check_from;
     unsigned weak;       /* enum buffer_weakness */
     bool broken;         /* a commit or checkpoint failed: nothing is committed before a RESTART has
                        succeeded */
@@ -171,7 +199,9 @@ struct buffer {
     struct out cipher;        /* content on its way through `crypt`; no memory without it */
     const uint8_t *setup_key; /* the caller's: while the buffer is opened */
     const uint8_t *setup_old_key;
-    enum key_slot key_slots[KEY_SLOT_COUNT];
+    struct key_slot key_slots[KEY_SLOT_COUNT];
+    bool key_is_wrong;   /* or it can't be told: nothing is touched */
+    bool keys_are_known; /* the file has said under which keys it is, or is new */
     struct out thin_raw; /* a row that becomes smaller; data NULL: no stream does that */
     struct buffer_thinner thinner;
     struct gap
@@ -200,10 +230,32 @@ enum err sql_wrote(struct buffer *b, enum err e);
 /* wal_checkpoint(RESTART); ERR_OK only when everything is checkpointed. */
 enum err sql_restart(struct buffer *b, struct why *why) MUST_USE;
 
+/* --- buffer.c --- */
+enum err buffer_memory_open(struct buffer *b) MUST_USE;
+enum err buffer_connect(struct buffer *b, struct why *why) MUST_USE;
+/* The checkpoints and the commit with which every opening begins. */
+enum err buffer_start_log(struct buffer *b, struct why *why) MUST_USE;
+/* `pairs`: that may join when it is loaded. */
+enum err state_load(struct buffer *b, size_t pairs, struct slice snapshot, bool found) MUST_USE;
+enum err state_read(struct buffer *b, size_t pairs, struct why *why) MUST_USE;
+
+/* --- tail.c --- */
+/* The next record, decrypted in the tail's copy. ERR_CLOSED: there is none. */
+enum err tail_record(struct buffer *b, struct record *ret) MUST_USE;
+enum err tail_replay(struct buffer *b, struct why *why) MUST_USE;
+/* Where a later record of this generation stands, behind `from`; TAIL_BLOB_SIZE: nowhere. */
+size_t tail_find_record(const struct buffer *b, size_t from, uint64_t *ret_commit);
+/* Does what looks like the next record's head stand at the end? */
+bool tail_has_head(const struct buffer *b);
+
 /* --- settings.c --- */
 enum err settings_apply(struct buffer *b, bool is_new, struct why *why) MUST_USE;
+extern const char settings_tables[]; /* the statements that make them, in a transaction */
 enum err settings_warm_wal(struct buffer *b, struct why *why) MUST_USE;
 enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why) MUST_USE;
+
+/* Can its tables be named? */
+bool settings_has_tables(struct buffer *b);
 
 /* --- join.c --- */
 enum err load_stream_names(struct buffer *b, struct why *why) MUST_USE;
@@ -218,7 +270,9 @@ enum err join_as_it_is(struct buffer *b, struct why *why) MUST_USE;
 /* --- keys.c --- */
 /* Before anything is written: are the keys that were given those of the file? ERR_CONFIG: no. */
 enum err keys_check(struct buffer *b, struct why *why) MUST_USE;
-/* In a transaction: from now on the file's content may be under `key`. */
+/* In a transaction, as long as the setup is there: from now on the file's content may be under
+ * `key`. Where the file was too damaged to say under which keys it is, under both. A fresh file in
+ * its place gets the same; for that this may be called later, too. */
 enum err keys_join(struct buffer *b, struct why *why) MUST_USE;
 /* In a transaction: nothing is under `old_key` any more. */
 enum err keys_leave(struct buffer *b, struct why *why) MUST_USE;
@@ -237,6 +291,13 @@ struct slice row_beside(char table, int64_t id, const int64_t columns[6],
 /* --- rows.c --- */
 uint32_t row_crc(int64_t id, const int64_t columns[6], struct slice body);
 int64_t row_id(uint16_t stream, uint64_t first);
+struct row_bytes {
+    int64_t id;
+    int64_t columns[6]; /* last, n, schema, t0, t1, raw */
+    struct slice body;
+};
+enum err row_insert(struct buffer *b, enum statement how, const struct row_bytes *row,
+                    struct why *why) MUST_USE;
 /* The first row of a stream that begins at `from` or above. Its end is believed only as far as the
  * next row and the stream allow. ERR_CLOSED: there is none. */
 enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_place *ret,
@@ -305,6 +366,9 @@ struct aside aside_stored(struct buffer *b, const struct aside *aside);
 /* Nothing of the transaction is there. Nothing is committed again before a RESTART has succeeded:
  * SETTINGS.md, "After a failed commit". */
 void commit_undo(struct buffer *b);
+/* As it is stored; its size in the table is added. */
+enum err aside_insert(struct buffer *b, const struct aside *stored, int64_t *size,
+                      struct why *why) MUST_USE;
 /* In a transaction, which ends with it: seals, with nothing new; the state as it is becomes the
  * snapshot. */
 enum err commit_state(struct buffer *b, struct why *why) MUST_USE;
@@ -319,6 +383,8 @@ enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old) 
 /* --- apply.c --- */
 /* The sections of a record, applied to a state. */
 enum err apply_sections(struct state *state, struct slice sections) MUST_USE;
+/* The same where records before it are lost. */
+void apply_what_fits(struct state *state, struct slice sections);
 /* Memory for as many more changed cursors as these sections have. Before a commit, because taking
  * it over can't fail. */
 enum err keep_reserve(struct buffer *b, size_t cursor_count) MUST_USE;
@@ -328,6 +394,15 @@ size_t sections_count(struct slice sections, enum section_kind kind);
 /* What the buffer itself remembers of a record that is in the tail now: where its events are, its
  * cursors. `offset`: of the sections in the tail. */
 void keep_sections(struct buffer *b, struct slice sections, size_t offset);
+
+/* --- read.c --- */
+/* Reads and checks one more row; what is damaged is noted, and reported by the next commit. */
+enum err row_check_next(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- tables.c --- */
+/* The row of a statement with the columns id, t, stream, seq, source, uplink, kind, schema, reason,
+ * size, body, crc. False: it does not pass its checksum. */
+bool aside_take(sqlite3_stmt *s, struct aside *ret) MUST_USE;
 
 /* --- vfs_count.c --- */
 struct vfs_count;
@@ -341,6 +416,8 @@ void vfs_count_errno_set(struct vfs_count *vfs, int number);
 /* Lengthens the database's file to `pages`, by zeros; nothing if it is as long already. Returns how
  * many it has: fewer when the disk is full. */
 int64_t vfs_count_grow(sqlite3 *db, int64_t pages);
+/* Databases are read with this as their first page; the caller keeps it. NULL: with their own. */
+void vfs_count_first_page_set(struct vfs_count *vfs, const uint8_t *page);
 void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret);
 
 #endif

@@ -264,7 +264,7 @@ static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup
             continue;
         }
         uint64_t count = owed_event_count(owed);
-        if (count > 0 && !b->streams[owed->stream].is_own) {
+        if (count > 0 && !b->streams[owed->stream].is_own && !b->salvage) {
             char name[UPLINK_NAME_SIZE];
             uplink_name(b, owed->uplink, name);
             why_set(why,

@@ -9,13 +9,13 @@
 #define SLOT_SIZE (KEY_PROOF_SIZE + 4) /* the proof, and its checksum */
 
 /* What is in `meta` of the keys that the file's content may be under: at most two. */
-static const char *const slots[] = {"key1", "key2"};
-static_assert(ARRAY_COUNT(slots) == KEY_SLOT_COUNT, "a place for each name");
+static const char *const slot_names[] = {"key1", "key2"};
+static_assert(ARRAY_COUNT(slot_names) == KEY_SLOT_COUNT, "a place for each name");
 
 /* --- which keys --- */
 
 /* False: damaged. */
-static bool proof_take(struct slice value, uint8_t ret[KEY_PROOF_SIZE])
+static bool slot_value_take(struct slice value, struct key_slot *ret)
 {
     struct slice rest = value;
     struct slice proof;
@@ -24,39 +24,38 @@ static bool proof_take(struct slice value, uint8_t ret[KEY_PROOF_SIZE])
         rest.size > 0 || crc32c(0, proof) != crc) {
         return false;
     }
-    memcpy(ret, proof.data, KEY_PROOF_SIZE);
+    memcpy(ret->proof, proof.data, KEY_PROOF_SIZE);
     return true;
 }
 
-/* *ret: which one it is of. */
-static enum err slot_match(const struct buffer *b, const uint8_t proof[KEY_PROOF_SIZE],
-                           enum key_slot *ret)
+/* Which of the keys that were given is it of? */
+static enum err slot_match(const struct buffer *b, struct key_slot *slot)
 {
     bool proves = false;
-    enum err e = crypt_proves(b->setup_key, proof, &proves);
+    enum err e = crypt_proves(b->setup_key, slot->proof, &proves);
     if (!e && proves) {
-        *ret = SLOT_KEY;
+        slot->owner = SLOT_KEY;
         return ERR_OK;
     }
-    e = e ? e : crypt_proves(b->setup_old_key, proof, &proves);
-    *ret = !e && proves ? SLOT_OLD_KEY : SLOT_FOREIGN;
+    e = e ? e : crypt_proves(b->setup_old_key, slot->proof, &proves);
+    slot->owner = !e && proves ? SLOT_OLD_KEY : SLOT_FOREIGN;
     return e;
 }
 
-static enum err slot_read(struct buffer *b, size_t slot, struct why *why)
+static enum err slot_read(struct buffer *b, size_t index, struct why *why)
 {
     sqlite3_stmt *s = NULL;
-    uint8_t proof[KEY_PROOF_SIZE];
-    b->key_slots[slot] = SLOT_EMPTY;
+    struct key_slot *slot = &b->key_slots[index];
+    slot->owner = SLOT_EMPTY;
     if (sqlite3_prepare_v2(b->db, "SELECT v FROM meta WHERE k=?", -1, &s, NULL) != SQLITE_OK) {
         return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
     }
-    sqlite3_bind_text(s, 1, slots[slot], -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 1, slot_names[index], -1, SQLITE_STATIC);
     int code = sqlite3_step(s);
     enum err e = ERR_OK;
     if (code == SQLITE_ROW) {
         struct slice value = {sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
-        e = proof_take(value, proof) ? slot_match(b, proof, &b->key_slots[slot]) : ERR_CORRUPT;
+        e = slot_value_take(value, slot) ? slot_match(b, slot) : ERR_CORRUPT;
         if (e == ERR_CORRUPT) {
             why_set(why, "%s is damaged: what it says of its key", b->path);
         }
@@ -67,12 +66,21 @@ static enum err slot_read(struct buffer *b, size_t slot, struct why *why)
     return e;
 }
 
-enum err keys_check(struct buffer *b, struct why *why)
+static enum err slots_read(struct buffer *b, struct why *why)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; !e && i < KEY_SLOT_COUNT; i++) {
         e = slot_read(b, i, why);
-        if (e || b->key_slots[i] != SLOT_FOREIGN) {
+    }
+    return e;
+}
+
+enum err keys_check(struct buffer *b, struct why *why)
+{
+    enum err e = slots_read(b, why);
+    b->keys_are_known = e == ERR_OK;
+    for (size_t i = 0; !e && i < KEY_SLOT_COUNT; i++) {
+        if (b->key_slots[i].owner != SLOT_FOREIGN) {
             continue;
         }
         if (b->setup_key || b->setup_old_key) {
@@ -91,40 +99,54 @@ enum err keys_check(struct buffer *b, struct why *why)
     return e;
 }
 
-static enum err slot_write(struct buffer *b, size_t slot, struct why *why)
+/* `key` gets a place, unless it has one, or there is none: then both are taken by keys that were
+ * given, so by this one too. */
+static enum err slot_take(struct buffer *b, const uint8_t *key, enum key_owner owner)
+{
+    struct key_slot *empty = NULL;
+    for (size_t i = 0; i < KEY_SLOT_COUNT; i++) {
+        if (b->key_slots[i].owner == owner) {
+            return ERR_OK;
+        }
+        empty = b->key_slots[i].owner == SLOT_EMPTY ? &b->key_slots[i] : empty;
+    }
+    if (!key || !empty) {
+        return ERR_OK;
+    }
+    enum err e = crypt_prove(key, empty->proof);
+    empty->owner = e ? SLOT_EMPTY : owner;
+    return e;
+}
+
+static enum err slot_write(struct buffer *b, size_t index, struct why *why)
 {
     uint8_t value[SLOT_SIZE];
+    struct out o = out_over(value, sizeof value);
+    struct slice proof = {b->key_slots[index].proof, KEY_PROOF_SIZE};
     sqlite3_stmt *s = NULL;
-    enum err e = crypt_prove(b->setup_key, value);
-    if (e) {
-        return e;
-    }
-    struct out crc = out_over(value + KEY_PROOF_SIZE, 4);
-    out_put_u32_le(&crc, crc32c(0, (struct slice){value, KEY_PROOF_SIZE}));
-    if (sqlite3_prepare_v2(b->db, "INSERT INTO meta(k,v) VALUES(?,?)", -1, &s, NULL) == SQLITE_OK) {
-        sqlite3_bind_text(s, 1, slots[slot], -1, SQLITE_STATIC);
+    out_put_slice(&o, proof);
+    out_put_u32_le(&o, crc32c(0, proof));
+    if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta(k,v) VALUES(?,?)", -1, &s, NULL) ==
+        SQLITE_OK) {
+        sqlite3_bind_text(s, 1, slot_names[index], -1, SQLITE_STATIC);
         sqlite3_bind_blob(s, 2, value, sizeof value, SQLITE_STATIC);
         (void)sqlite3_step(s); /* finalize repeats its error */
     }
-    e = sqlite3_finalize(s) == SQLITE_OK && sqlite3_errcode(b->db) == SQLITE_OK
-            ? ERR_OK
-            : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
-    b->key_slots[slot] = e ? SLOT_EMPTY : SLOT_KEY;
-    return e;
+    return sqlite3_finalize(s) == SQLITE_OK && sqlite3_errcode(b->db) == SQLITE_OK
+               ? ERR_OK
+               : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
 }
 
 enum err keys_join(struct buffer *b, struct why *why)
 {
-    size_t empty = KEY_SLOT_COUNT;
-    for (size_t i = 0; i < KEY_SLOT_COUNT; i++) {
-        if (b->key_slots[i] == SLOT_KEY) {
-            return ERR_OK;
-        }
-        empty = b->key_slots[i] == SLOT_EMPTY ? i : empty;
+    enum err e = slot_take(b, b->setup_key, SLOT_KEY);
+    if (!e && !b->keys_are_known) {
+        e = slot_take(b, b->setup_old_key, SLOT_OLD_KEY);
     }
-    /* Both are taken by keys that were given, so by this one too: but for a file that has one key
-     * twice. */
-    return b->setup_key && empty < KEY_SLOT_COUNT ? slot_write(b, empty, why) : ERR_OK;
+    for (size_t i = 0; !e && i < KEY_SLOT_COUNT; i++) {
+        e = b->key_slots[i].owner == SLOT_EMPTY ? ERR_OK : slot_write(b, i, why);
+    }
+    return e;
 }
 
 enum err keys_leave(struct buffer *b, struct why *why)
@@ -132,8 +154,9 @@ enum err keys_leave(struct buffer *b, struct why *why)
     enum err e = ERR_OK;
     for (size_t i = 0; !e && i < KEY_SLOT_COUNT; i++) {
         char sql[64];
-        if (b->key_slots[i] == SLOT_OLD_KEY) {
-            (void)snprintf(sql, sizeof sql, "DELETE FROM meta WHERE k='%s'", slots[i]); /* fits */
+        if (b->key_slots[i].owner == SLOT_OLD_KEY) {
+            (void)snprintf(sql, sizeof sql, "DELETE FROM meta WHERE k='%s'",
+                           slot_names[i]); /* fits */
             e = sql_exec(b, sql, why);
         }
     }

@@ -1,6 +1,6 @@
 /* The cap: how much room there is, and how much each stream may still add. Who gives way:
  * evict.c. */
-#include "buffer/internal.h"
+#include "buffer/damage.h"
 
 #define GROW_STEP 64 /* pages the file grows by, beyond GROW_AHEAD */
 /* Pages that the file has beyond what the next commit may take: on a disk that others have filled a
@@ -46,7 +46,7 @@ int64_t quota_seal_pages(const struct buffer *b, size_t raw_size)
 int64_t quota_write_pages(const struct buffer *b, const struct buffer_write *write)
 {
     size_t raw = b->tail_size;
-    int64_t pages = 0;
+    int64_t pages = b->salvage_due ? SALVAGE_PAGES_MAX : 0;
     for (size_t i = 0; i < write->event_count; i++) {
         raw += write->events[i].datum.size + 16;
     }
@@ -99,7 +99,7 @@ void buffer_look(struct buffer *b, struct buffer_changes *ret_changes)
 {
     int64_t most =
         b->file_pages + GROW_STEP < b->page_max ? b->file_pages + GROW_STEP : b->page_max;
-    if (b->disk_full && sql_mend(b, NULL) == ERR_OK) {
+    if (b->db && b->disk_full && sql_mend(b, NULL) == ERR_OK) {
         int64_t pages = vfs_count_grow(b->db, most);
         b->disk_full = pages < most;
         if (pages > b->file_pages && file_pages_set(b, pages, NULL)) {

@@ -186,7 +186,12 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
     ret->arena.overflow = false;
     ret->schema_changed = false;
     vfs_count_errno_set(b->vfs, 0);
-    enum err e = read_rows(b, &r, stream, why);
+    enum err e = b->db ? read_rows(b, &r, stream, why) : ERR_CORRUPT;
+    if (e == ERR_CORRUPT && !b->read_only) {
+        b->file_damaged = true; /* replaced with the next commit, or by buffer_care() */
+        why_set(why, "%s is damaged, and will be replaced", b->path);
+        return ERR_AGAIN;
+    }
     if (e) {
         return e;
     }
@@ -204,4 +209,41 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
         return ERR_FULL;
     }
     return ERR_OK;
+}
+
+/* The row behind the one that was checked last, stream after stream; false: this stream has no
+ * more. */
+static enum err check_row_of(struct buffer *b, uint16_t stream, bool *ret_found, struct why *why)
+{
+    sqlite3_stmt *s = b->statements[SQL_ROW_FROM];
+    struct row row;
+    enum err e = ERR_OK;
+    sqlite3_bind_int64(s, 1, row_id(stream, b->check_from));
+    sqlite3_bind_int64(s, 2, row_id((uint16_t)(stream + 1), 0) - 1);
+    int code = sqlite3_step(s);
+    *ret_found = code == SQLITE_ROW;
+    if (*ret_found) {
+        e = row_take(b, s, 0, &row);
+        b->check_from = (uint64_t)row.id & ((UINT64_C(1) << 48) - 1);
+        e = e == ERR_CORRUPT ? note_damaged(b, stream, b->check_from, why) : e;
+    } else if (code != SQLITE_DONE) {
+        e = sql_error(b, sqlite3_extended_errcode(b->db), "checking", why);
+    }
+    sql_reset(b, SQL_ROW_FROM);
+    return e;
+}
+
+enum err row_check_next(struct buffer *b, struct why *why)
+{
+    bool found = false;
+    enum err e = ERR_OK;
+    for (unsigned i = 0; !e && !found && i <= STREAM_COUNT_MAX; i++) {
+        bool used = b->check_stream > 0 && b->state->streams[b->check_stream].sequence_next > 1;
+        e = used ? check_row_of(b, b->check_stream, &found, why) : ERR_OK;
+        if (!found) {
+            b->check_stream = (uint16_t)(b->check_stream % STREAM_COUNT_MAX + 1);
+            b->check_from = 0;
+        }
+    }
+    return e;
 }

@@ -182,21 +182,17 @@ size_t content_size(const struct buffer *b, size_t size)
     return size + (crypt_writes(b->crypt) ? CRYPT_MORE : 0);
 }
 
-static enum err row_insert(struct buffer *b, int64_t id, const int64_t columns[6],
-                           struct slice body, struct why *why)
+enum err row_insert(struct buffer *b, enum statement how, const struct row_bytes *row,
+                    struct why *why)
 {
-    sqlite3_stmt *s = b->statements[SQL_ROW_INSERT];
-    uint8_t beside[ROW_BESIDE_SIZE];
-    if (crypt_writes(b->crypt)) {
-        body = content_write(b, row_beside('B', id, columns, beside), body);
-    }
-    sqlite3_bind_int64(s, 1, id);
+    sqlite3_stmt *s = b->statements[how];
+    sqlite3_bind_int64(s, 1, row->id);
     for (int i = 0; i < 6; i++) {
-        sqlite3_bind_int64(s, 2 + i, columns[i]);
+        sqlite3_bind_int64(s, 2 + i, row->columns[i]);
     }
-    sqlite3_bind_int64(s, 8, row_crc(id, columns, body));
-    sqlite3_bind_blob64(s, 9, body.data, body.size, SQLITE_STATIC);
-    return sql_run(b, SQL_ROW_INSERT, why);
+    sqlite3_bind_int64(s, 8, row_crc(row->id, row->columns, row->body));
+    sqlite3_bind_blob64(s, 9, row->body.data, row->body.size, SQLITE_STATIC);
+    return sql_run(b, how, why);
 }
 
 static enum err row_finish(struct row_builder *r)
@@ -212,9 +208,15 @@ static enum err row_finish(struct row_builder *r)
         why_set(r->why, "sealing %s: no memory to compress", b->path);
         return ERR_NOMEM;
     }
-    const int64_t columns[6] = {(int64_t)r->last, (int64_t)r->count, r->schema,
-                                r->oldest,        r->newest,         (int64_t)b->scratch.size};
-    e = row_insert(b, row_id(r->stream, r->first), columns, out_slice(&b->packed), r->why);
+    struct row_bytes row = {.id = row_id(r->stream, r->first),
+                            .columns = {(int64_t)r->last, (int64_t)r->count, r->schema, r->oldest,
+                                        r->newest, (int64_t)b->scratch.size},
+                            .body = out_slice(&b->packed)};
+    if (crypt_writes(b->crypt)) {
+        uint8_t beside[ROW_BESIDE_SIZE];
+        row.body = content_write(b, row_beside('B', row.id, row.columns, beside), row.body);
+    }
+    e = row_insert(b, SQL_ROW_INSERT, &row, r->why);
     if (b->streams[r->stream].low == LOW_NONE) {
         b->streams[r->stream].low = LOW_UNKNOWN;
     }

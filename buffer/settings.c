@@ -8,7 +8,7 @@
 #define APPLICATION_ID 0x77656972 /* 'weir' */
 #define WARM_STEP (64 * 1024)     /* zeros that are written at once */
 
-static const char create_tables[] =
+const char settings_tables[] =
     "BEGIN IMMEDIATE;"
     "PRAGMA application_id=0x77656972; PRAGMA user_version=1;"
     "CREATE TABLE meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;"
@@ -29,8 +29,17 @@ static const char create_tables[] =
     "CREATE TABLE aside(id INTEGER PRIMARY KEY AUTOINCREMENT, t INT, stream INT, seq INT, source "
     "TEXT, uplink INT, kind INT, schema INT,"
     " reason TEXT, size INT, crc INT, body BLOB);"
+    "CREATE INDEX schema_text ON schema(stream,json,fp);"
     "INSERT INTO tail VALUES(1, zeroblob(163840));"
     "COMMIT";
+
+bool settings_has_tables(struct buffer *b)
+{
+    return sql_number(b,
+                      "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name IN "
+                      "('batch','tail','state','cursor','aside','remote')",
+                      0) == 6;
+}
 
 enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why)
 {
@@ -55,9 +64,19 @@ enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why
     if (*ret_is_new) {
         return ERR_OK;
     }
+    if (application != APPLICATION_ID && settings_has_tables(b)) {
+        why_set(why, "%s: the mark of its owner is damaged", b->path);
+        return ERR_CORRUPT;
+    }
     if (application != APPLICATION_ID) {
         why_set(why, "%s is a database of another program; it is left alone", b->path);
         return ERR_VERSION;
+    }
+    /* It is said twice: a newer program changes both. */
+    if (version != BUFFER_FORMAT_VERSION &&
+        sql_number(b, "SELECT v FROM meta WHERE k='format'", version) == BUFFER_FORMAT_VERSION) {
+        why_set(why, "%s: its format number is damaged", b->path);
+        return ERR_CORRUPT;
     }
     if (version != BUFFER_FORMAT_VERSION) {
         why_set(why,
@@ -124,7 +143,7 @@ enum err settings_apply(struct buffer *b, bool is_new, struct why *why)
                             NULL); /* a safety net; the file is checked anyway */
     (void)sqlite3_file_control(b->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     if (is_new && !b->read_only) {
-        e = sql_exec(b, create_tables, why);
+        e = sql_exec(b, settings_tables, why);
     }
     (void)snprintf(cap, sizeof cap, "PRAGMA max_page_count=%lld",
                    (long long)b->page_max); /* fits */

@@ -12,6 +12,8 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_ROW_INSERT] =
         "INSERT INTO batch(id,last,n,schema,t0,t1,raw,crc,body) VALUES(?,?,?,?,?,?,?,?,?)",
+    [SQL_ROW_BRING] = "INSERT OR IGNORE INTO batch(id,last,n,schema,t0,t1,raw,crc,body) "
+                      "VALUES(?,?,?,?,?,?,?,?,?)",
     [SQL_ROW_DELETE] = "DELETE FROM batch WHERE id=?",
     [SQL_ROW_SEEK] =
         "SELECT id,last,length(body),n FROM batch WHERE id>=? AND id<? ORDER BY id LIMIT 2",
@@ -65,6 +67,12 @@ static const struct meaning meanings[] = {
     {SQLITE_NOMEM, ERR_NOMEM, "no memory"},
     {SQLITE_READONLY, ERR_READONLY, "it can only be read"},
     {SQLITE_CORRUPT, ERR_CORRUPT, "the database is damaged"},
+    /* The statements are always the same: only a damaged file can make them wrong. */
+    {SQLITE_ERROR, ERR_CORRUPT, "its tables are not what they were made as"},
+    {SQLITE_CONSTRAINT, ERR_CORRUPT, "its tables contradict each other"},
+    {SQLITE_MISMATCH, ERR_CORRUPT, "its tables hold what they can't"},
+    {SQLITE_TOOBIG, ERR_CORRUPT, "its tables hold what they can't"},
+    {SQLITE_FORMAT, ERR_CORRUPT, "the database is damaged"},
     {SQLITE_NOTADB, ERR_CORRUPT, "the file is not a database"},
     {SQLITE_BUSY, ERR_FULL, "another process has it open: is the agent running already?"},
     {SQLITE_CANTOPEN, ERR_CLOSED, "can't be opened: check the path and the rights"},

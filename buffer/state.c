@@ -84,6 +84,12 @@ static bool range_meets(struct range a, struct range b)
     return a.first <= b.last && b.first <= a.last;
 }
 
+static void range_hull(struct range *hull, struct range other)
+{
+    hull->first = other.first < hull->first ? other.first : hull->first;
+    hull->last = other.last > hull->last ? other.last : hull->last;
+}
+
 void owed_add(struct owed *owed, struct range range)
 {
     assert(range.first >= 1 && range.first <= range.last);
@@ -391,12 +397,6 @@ void state_gap_told(struct state *state, uint32_t number)
     }
 }
 
-static void range_hull(struct range *hull, struct range other)
-{
-    hull->first = other.first < hull->first ? other.first : hull->first;
-    hull->last = other.last > hull->last ? other.last : hull->last;
-}
-
 static bool gap_grow(struct state *state, const struct gap *gap, bool adjacent_only)
 {
     for (uint32_t i = state->gap_count; i-- > 0;) {
@@ -469,15 +469,8 @@ static void cut_owed(struct state *state, const struct gap *gap)
     }
 }
 
-void state_drop(struct state *state, const struct gap *gap)
+static void gap_add(struct state *state, const struct gap *gap)
 {
-    assert(gap->reason > 0 && gap->reason < GAP_REASON_COUNT);
-    if (gap->reason != GAP_THIN && gap->reason != GAP_DROP_NEWEST) {
-        cut_owed(state, gap);
-    }
-    if (gap->count == 0) {
-        return; /* nothing was there any more */
-    }
     state->streams[gap->stream].dropped[gap->reason] += gap->count;
     if (gap_grow(state, gap, true)) {
         return;
@@ -491,6 +484,17 @@ void state_drop(struct state *state, const struct gap *gap)
     state->gaps[state->gap_count] = *gap;
     state->gaps[state->gap_count].number = state->gap_number_next++;
     state->gap_count++;
+}
+
+void state_drop(struct state *state, const struct gap *gap)
+{
+    assert(gap->reason > 0 && gap->reason < GAP_REASON_COUNT);
+    if (gap->reason != GAP_THIN && gap->reason != GAP_DROP_NEWEST) {
+        cut_owed(state, gap);
+    }
+    if (gap->count > 0) { /* else nothing was there any more */
+        gap_add(state, gap);
+    }
 }
 
 void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes)
@@ -527,4 +531,18 @@ const char *gap_reason_name(uint8_t reason)
                                                         [GAP_AGE] = "age",
                                                         [GAP_BY_HAND] = "by_hand"};
     return reason > 0 && reason < GAP_REASON_COUNT ? names[reason] : "unknown";
+}
+
+void state_raise(struct state *state, uint16_t stream, uint64_t by, uint64_t count)
+{
+    struct state_stream *s = &state->streams[stream];
+    struct gap gap = {.stream = stream,
+                      .reason = GAP_DAMAGED,
+                      .range = {s->sequence_next, s->sequence_next + by - 1},
+                      .count = count};
+    assert(s->sequence_next > 0 && by > 0);
+    /* The mean size of an event stays. */
+    s->raw_total += s->sequence_next > 1 ? s->raw_total / (s->sequence_next - 1) * by : 0;
+    s->sequence_next += by;
+    gap_add(state, &gap);
 }

@@ -98,6 +98,9 @@ uint64_t state_backlog(const struct state *state, uint16_t stream);
 /* Events first..first+count-1 were stored. */
 void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t count,
                   uint64_t raw_size);
+/* The next `by` sequences are not used; `count` events are known to be lost with them (0: it is not
+ * known), which is noted as a gap. */
+void state_raise(struct state *state, uint16_t stream, uint64_t by, uint64_t count);
 void state_part_done(struct state *state, const struct part_done *done);
 void state_owed_end(struct state *state, const struct owed_end *end);
 /* The events are owed (again). How many of them were not; 0 too when the uplink does not carry the

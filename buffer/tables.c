@@ -12,6 +12,10 @@ static struct slice column_slice(sqlite3_stmt *s, int column)
 
 static enum err prepare(struct buffer *b, sqlite3_stmt **ret, const char *sql, struct why *why)
 {
+    if (!b->db) {
+        why_set(why, "%s is damaged, and is being replaced", b->path);
+        return ERR_AGAIN;
+    }
     vfs_count_errno_set(b->vfs, 0);
     int code = sqlite3_prepare_v2(b->db, sql, -1, ret, NULL);
     return code == SQLITE_OK ? ERR_OK
@@ -46,7 +50,11 @@ enum err buffer_schema_add(struct buffer *b, uint16_t stream, struct slice json,
         return e;
     }
     e = sql_mend(b, why);
-    e = e ? e : prepare(b, &s, "INSERT INTO schema(stream,fp,json) VALUES(?,?,?)", why);
+    e = e ? e
+          : prepare(b, &s,
+                    "INSERT INTO schema SELECT max(coalesce(max(id),0),coalesce((SELECT v FROM "
+                    "meta WHERE k='schema_floor'),0))+1,?,?,? FROM schema",
+                    why);
     if (e) {
         return e;
     }
@@ -239,6 +247,15 @@ void aside_of(sqlite3_stmt *s, struct aside *ret)
         .size = (uint64_t)sqlite3_column_int64(s, 9),
         .body = column_slice(s, 10),
     };
+}
+
+bool aside_take(sqlite3_stmt *s, struct aside *ret)
+{
+    int64_t columns[6];
+    aside_of(s, ret);
+    aside_columns(ret, columns);
+    return ret->body.size <= 3 * ASIDE_BODY_SIZE_MAX &&
+           row_crc(ret->time_us, columns, ret->body) == (uint32_t)sqlite3_column_int64(s, 11);
 }
 
 enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old)

@@ -16,8 +16,9 @@ struct vfs_count {
     sqlite3_vfs *below;
     char name[40];
     struct buffer_wear wear;
-    int hidden;     /* device characteristics that are not passed on */
-    int last_errno; /* of the last operation that failed; 0: the system gave none */
+    int hidden;                /* device characteristics that are not passed on */
+    int last_errno;            /* of the last operation that failed; 0: the system gave none */
+    const uint8_t *first_page; /* instead of the database's own; NULL: its own */
 };
 
 struct counted_file {
@@ -26,7 +27,8 @@ struct counted_file {
     uint32_t dirty[DIRTY_MAX]; /* block numbers since the last sync */
     size_t dirty_count;
     bool keeps_size;
-    bool reads_only;     /* was to be opened for writing, which the file system refused */
+    bool reads_only; /* was to be opened for writing, which the file system refused */
+    bool is_database;
     sqlite3_file *below; /* behind this struct */
 };
 
@@ -71,8 +73,14 @@ static int count_close(sqlite3_file *file)
 static int count_read(sqlite3_file *file, void *data, int size, sqlite3_int64 offset)
 {
     errno = 0;
-    return keep_reason(counted(file)->owner,
-                       under(file)->pMethods->xRead(under(file), data, size, offset));
+    int code = keep_reason(counted(file)->owner,
+                           under(file)->pMethods->xRead(under(file), data, size, offset));
+    const uint8_t *first_page =
+        counted(file)->is_database ? counted(file)->owner->first_page : NULL;
+    if (code == SQLITE_OK && first_page && offset + size <= PAGE_SIZE) {
+        memcpy(data, first_page + offset, (size_t)size);
+    }
+    return code;
 }
 
 static int count_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 offset)
@@ -177,6 +185,7 @@ static int count_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     memset(c, 0, sizeof *c);
     c->owner = owner_of(vfs);
     c->below = (sqlite3_file *)(void *)(c + 1);
+    c->is_database = flags & SQLITE_OPEN_MAIN_DB;
     memset(c->below, 0, (size_t)c->owner->below->szOsFile);
     errno = 0;
     int code = keep_reason(
@@ -307,6 +316,11 @@ int64_t vfs_count_grow(sqlite3 *db, int64_t pages)
         size += step;
     }
     return size / PAGE_SIZE;
+}
+
+void vfs_count_first_page_set(struct vfs_count *vfs, const uint8_t *page)
+{
+    vfs->first_page = page;
 }
 
 void vfs_count_get(const struct vfs_count *vfs, struct buffer_wear *ret)

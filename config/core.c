@@ -130,6 +130,12 @@ const struct option buffer_options_table[] = {
      .max = 1024 * 1024,
      .initial = "64 KiB",
      .help = "Larger events are set aside."},
+    {.name = "keep_damaged",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct buffer_options, keep_damaged),
+     .help = "A damaged database file is moved aside and salvaged. This keeps it afterwards, as "
+             "`.bad-kept` beside the buffer (the latest one; it does not count for `size_max`), "
+             "for whoever wants to look at it."},
     {.name = "commit_interval",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct buffer_options, commit_interval_ms),

@@ -40,6 +40,7 @@ struct buffer_options {
     int64_t size_max;
     int64_t event_size_max;
     int64_t commit_interval_ms;
+    bool keep_damaged;
     int64_t wear_max_per_day; /* bytes; 0: no bound */
     struct buffer_medium medium;
     struct buffer_encryption encryption;

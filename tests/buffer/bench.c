@@ -235,6 +235,12 @@ void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part
 
 /* --- looking --- */
 
+bool bench_is_right(const struct bench *b, const struct stored_event *event)
+{
+    uint8_t memory[BENCH_DATUM_MAX];
+    return slice_equal(event->datum, datum_of(b, event->stream, event->sequence, memory));
+}
+
 const struct owed *bench_owed(struct bench *b, uint16_t uplink, uint16_t stream)
 {
     for (size_t i = 0; i < b->changes.owed_count; i++) {

@@ -65,6 +65,9 @@ struct parcel bench_parcel(uint16_t uplink, uint16_t stream, uint64_t first, uin
 void bench_parcel_put(struct bench *b, const struct parcel *parcel);
 void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part);
 
+/* Is the datum that of the event, as bench_append() makes it? */
+bool bench_is_right(const struct bench *b, const struct stored_event *event);
+
 const struct owed *bench_owed(struct bench *b, uint16_t uplink, uint16_t stream);
 /* Every event of first..last is there, as it was stored. */
 void bench_check(struct bench *b, uint16_t stream, uint64_t first, uint64_t last);

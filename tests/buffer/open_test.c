@@ -36,17 +36,29 @@ static void check_left_alone(struct bench *b, enum err expected, const char *tex
 static void test_a_newer_format_is_refused(void **state)
 {
     struct bench *b = *state;
-    uint64_t size;
     assert_int_equal(bench_append(b, 1, 12), ERR_OK);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    uint8_t *file = crash_vfs_file(b->vfs, BENCH_PATH, &size);
-    assert_int_equal(file[63], BUFFER_FORMAT_VERSION);
-    file[63] = BUFFER_FORMAT_VERSION + 1;
+    assert_int_equal(bench_sql_closed(b, "PRAGMA user_version=2; UPDATE meta SET v=2 WHERE "
+                                         "k='format'"),
+                     ERR_VERSION);
     check_left_alone(b, ERR_VERSION, "newer version");
-    file[63] = BUFFER_FORMAT_VERSION;
-    bench_reopen(b);
+    bench_sql(b, "PRAGMA user_version=1; UPDATE meta SET v=1 WHERE k='format'");
     bench_check(b, 1, 1, 12);
+    assert_int_equal(b->changes.damage.replaced, 0);
+}
+
+/* A newer program says its format twice, a damaged bit once. */
+static void test_a_damaged_mark_is_no_other_format(void **state)
+{
+    struct bench *b = *state;
+    static const char *const marks[] = {"PRAGMA user_version=3", "PRAGMA application_id=7"};
+    for (size_t i = 0; i < 2; i++) {
+        bench_begin(b);
+        assert_int_equal(bench_append(b, 1, 12), ERR_OK);
+        bench_sql(b, marks[i]);
+        assert_int_equal(b->changes.damage.replaced, 1);
+        bench_check(b, 1, 1, 12);
+        assert_int_equal(bench_append(b, 1, 12), ERR_OK);
+    }
 }
 
 static void plain_database(const char *sql)
@@ -351,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_newer_format_is_refused),
+        TEST(test_a_damaged_mark_is_no_other_format),
         TEST(test_files_of_others_are_left_alone),
         TEST(test_a_buffer_in_use_is_refused),
         TEST(test_a_cap_that_is_too_small),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "buffer/buffer.h"
 #include "tests/sim/crash_disk.h"
 
 #define HANDLE_MAX 64
@@ -283,6 +284,22 @@ static int crash_reserved(sqlite3_file *file, int *ret)
     return SQLITE_OK;
 }
 
+/* At once on the medium, as behind a sync of the folder. */
+static int rename_to(struct crash_file *f, const char *name)
+{
+    struct crash_vfs *v = f->vfs;
+    if (is_dead(f) || begin(v, CRASH_OP_DELETE) == FAIL || strlen(name) >= DISK_NAME_SIZE) {
+        return SQLITE_IOERR;
+    }
+    struct disk_file *there = disk_find(&v->disk, name);
+    if (there) {
+        disk_delete(&v->disk, there);
+    }
+    disk_sync_names(&v->disk);
+    (void)snprintf(f->file->name, sizeof f->file->name, "%s", name); /* fits */
+    return SQLITE_OK;
+}
+
 static int crash_control(sqlite3_file *file, int op, void *argument)
 {
     struct crash_file *f = file_of(file);
@@ -291,6 +308,9 @@ static int crash_control(sqlite3_file *file, int op, void *argument)
         f->persist_wal = *number >= 0 ? *number : f->persist_wal;
         *number = f->persist_wal;
         return SQLITE_OK;
+    }
+    if (op == BUFFER_FCNTL_RENAME) {
+        return rename_to(f, argument);
     }
     return SQLITE_NOTFOUND;
 }
@@ -583,4 +603,27 @@ uint8_t *crash_vfs_file(struct crash_vfs *v, const char *name, uint64_t *ret_siz
     struct disk_file *file = disk_find(&v->disk, name);
     *ret_size = file ? file->now_size : 0;
     return file ? file->now : NULL;
+}
+
+bool crash_vfs_file_put(struct crash_vfs *v, const char *name, const uint8_t *data, uint64_t size)
+{
+    struct disk_file *file = disk_find(&v->disk, name);
+    file = file ? file : disk_create(&v->disk, name);
+    bool done = file && disk_truncate(&v->disk, file, 0) &&
+                (size == 0 || disk_write(&v->disk, file, data, size, 0));
+    if (file) {
+        disk_sync(&v->disk, file);
+    }
+    measure(v);
+    return done;
+}
+
+void crash_vfs_file_remove(struct crash_vfs *v, const char *name)
+{
+    struct disk_file *file = disk_find(&v->disk, name);
+    if (file) {
+        disk_delete(&v->disk, file);
+        disk_sync_names(&v->disk);
+    }
+    measure(v);
 }

@@ -1,0 +1,604 @@
+/* Replacing a damaged file: moved aside, a fresh one in its place, and into that what is needed
+ * before the first event: names and numbers, the state, where each stream stands. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+#include "ports/lib/crc32c.h"
+#include "ports/log.h"
+
+/* --- files --- */
+
+static void bad_name(const struct buffer *b, int number, char ret[FILE_NAME_SIZE])
+{
+    (void)snprintf(ret, FILE_NAME_SIZE, "%s.bad-%d", b->path, number); /* has room for it */
+}
+
+enum err damage_settle(struct buffer *b, struct why *why)
+{
+    char bad[FILE_NAME_SIZE];
+    char log[FILE_NAME_SIZE];
+    enum err e = ERR_OK;
+    for (int i = 1; !e && i <= SALVAGE_FILE_MAX; i++) {
+        bad_name(b, i, bad);
+        log_name(log, bad);
+        if (file_there(b, log) && !file_there(b, bad) && file_there(b, b->path)) {
+            e = file_move(b, b->path, bad, why);
+        }
+    }
+    return e;
+}
+
+int damage_pending(struct buffer *b)
+{
+    char bad[FILE_NAME_SIZE];
+    char sql[80];
+    for (int i = 1; i <= SALVAGE_FILE_MAX; i++) {
+        bad_name(b, i, bad);
+        (void)snprintf(sql, sizeof sql, "SELECT n FROM salvage WHERE n=%d", i); /* fits */
+        if (file_there(b, bad) && sql_number(b, sql, 0) == 0 &&
+            sql_number(b, "SELECT count(*) FROM state", 1) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* The log first: without it the file says that it is missing. */
+static enum err move_aside(struct buffer *b, int *ret_number, struct why *why)
+{
+    char bad[FILE_NAME_SIZE];
+    char log[FILE_NAME_SIZE];
+    char bad_log[FILE_NAME_SIZE];
+    int number = 1;
+    bad_name(b, number, bad);
+    while (number < SALVAGE_FILE_MAX && file_there(b, bad)) {
+        bad_name(b, ++number, bad);
+    }
+    log_name(log, b->path);
+    log_name(bad_log, bad);
+    file_remove(b, bad_log);
+    enum err e = file_there(b, log) ? file_move(b, log, b->swapped ? bad : bad_log, why) : ERR_OK;
+    e = e ? e : file_move(b, b->path, b->swapped ? bad_log : bad, why);
+    b->swapped = false;
+    *ret_number = number;
+    return e;
+}
+
+static bool has_text(const uint8_t *page, size_t size, const char *text)
+{
+    size_t length = strlen(text);
+    for (size_t i = 0; i + length <= size; i++) {
+        if (memcmp(page + i, text, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is constant in the first bytes of every file of ours; damage there can make SQLite read it
+ * otherwise, or not write to it. */
+enum err damage_check_header(const struct buffer *b, struct why *why)
+{
+    static const struct {
+        size_t at;
+        size_t size;
+        const char *bytes;
+    } parts[] = {{16, 2, "\x10\x00"}, {20, 4, "\x00\x40\x20\x20"}, {52, 4, "\0\0\0\0"}};
+    uint8_t head[100];
+    struct raw_file *file = raw_open(b, b->path, false);
+    size_t size = file ? raw_read(file, 0, head, sizeof head) : 0;
+    raw_close(file);
+    if (size < sizeof head || memcmp(head + 68, "weir", 4) != 0) {
+        return ERR_OK; /* a new one; another's; or SQLite says what it is */
+    }
+    bool good = head[18] <= 2 && head[19] <= 2;
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        good = good && memcmp(head + parts[i].at, parts[i].bytes, parts[i].size) == 0;
+    }
+    if (!good) {
+        why_set(why, "%s: its header is damaged", b->path);
+    }
+    return good ? ERR_OK : ERR_CORRUPT;
+}
+
+/* Its first page says so; or, where that is destroyed, the pages of the tail, which a new file has
+ * always in the same place, each with the number of the next in front. */
+static bool is_ours(const struct buffer *b, const char *name)
+{
+    uint8_t page[PAGE_SIZE];
+    unsigned chained = 0;
+    struct raw_file *file = raw_open(b, name, false);
+    if (!file) {
+        return false;
+    }
+    size_t size = raw_read(file, 0, page, sizeof page);
+    bool has_magic = memcmp(page, "SQLite format 3", size < 16 ? size : 16) == 0;
+    bool has_tables = size == sizeof page && (page[100] == 5 || page[103] || page[104]);
+    bool ours = size >= 72 && memcmp(page + 68, "weir", 4) == 0;
+    ours = ours || has_text(page, size, "TABLE tail(id INTEGER");
+    bool is_other = has_magic && has_tables && !ours;
+    ours = ours || (has_magic && size < sizeof page); /* so short that it is nobody's any more */
+    for (uint32_t i = 2; !ours && i < 128; i++) {
+        uint32_t next = i + 1;
+        const uint8_t wanted[4] = {0, 0, (uint8_t)(next >> 8), (uint8_t)next};
+        size = raw_read(file, (uint64_t)(i - 1) * PAGE_SIZE, page, 4);
+        chained += size == 4 && memcmp(page, wanted, 4) == 0;
+    }
+    raw_close(file);
+    return ours || (!is_other && chained >= 20);
+}
+
+bool damage_is_ours(struct buffer *b)
+{
+    char log[FILE_NAME_SIZE];
+    uint8_t magic[4] = {0};
+    log_name(log, b->path);
+    struct raw_file *file = raw_open(b, b->path, false);
+    size_t size = file ? raw_read(file, 0, magic, sizeof magic) : 0;
+    raw_close(file);
+    b->swapped = size == 4 && memcmp(magic, "\x37\x7f\x06", 3) == 0 && is_ours(b, log);
+    return b->swapped || is_ours(b, b->path);
+}
+
+/* --- the connection --- */
+
+static void disconnect(struct buffer *b)
+{
+    sql_finalize_all(b);
+    if (b->db) {
+        (void)sqlite3_db_config(b->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_close(b->db); /* all statements are finalized */
+        b->db = NULL;
+    }
+}
+
+/* --- the state --- */
+
+/* Sequences from here on are in memory, with their events. */
+uint64_t tail_first(const struct buffer *b, uint16_t stream)
+{
+    uint64_t first = b->state->streams[stream].sequence_next;
+    for (size_t i = 0; i < b->section_count; i++) {
+        bool lower = b->sections[i].stream == stream && b->sections[i].first < first;
+        first = lower ? b->sections[i].first : first;
+    }
+    return first;
+}
+
+/* What stays owed is what is in memory, and what the open parcels have; the rest is wanted of the
+ * damaged file. */
+static void split_owed(struct buffer *b, struct state *wanted)
+{
+    struct state *state = b->state;
+    state->aside_count = 0; /* they come over one by one */
+    state->aside_size = 0;
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        state->streams[s].row_events = 0;
+        state->streams[s].row_bytes = 0;
+    }
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        struct owed *owed = &state->owed[i];
+        uint64_t first = tail_first(b, owed->stream);
+        bool cut = !owed_cut(&wanted->owed[i], (struct range){first, UINT64_MAX - 1}) ||
+                   (first > 1 && !owed_cut(owed, (struct range){1, first - 1}));
+        (void)cut; /* cutting off an end makes no further range */
+    }
+    for (uint32_t i = 0; i < state->parcel_count; i++) {
+        const struct parcel *p = &state->parcels[i];
+        struct owed *owed = state_owed(state, p->uplink, p->stream);
+        struct owed *of_wanted = state_owed(wanted, p->uplink, p->stream);
+        if (owed && of_wanted && owed_cut(of_wanted, p->range)) {
+            owed_insert(owed, p->range);
+        }
+    }
+}
+
+void damage_raise_all(struct buffer *b)
+{
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        if (b->state->streams[s].sequence_next > 0) {
+            state_raise(b->state, s, SEQUENCE_JUMP, 0);
+        }
+    }
+    b->joined = true; /* the snapshot has to say so */
+}
+
+/* The highest row of a stream that can be found, by halving steps: no page of the way there is
+ * needed twice. */
+static struct range rows_hull(struct salvage *w, uint16_t stream)
+{
+    struct range hull = {0, 0};
+    int64_t id;
+    for (uint64_t step = UINT64_C(1) << 47; step > 0; step /= 2) {
+        uint64_t at = hull.last;
+        while (at + step < UINT64_C(1) << 48 &&
+               salvage_seek(w, stream, at + step - 1, &id) == SQLITE_ROW) {
+            hull.last = (uint64_t)id & ((UINT64_C(1) << 48) - 1);
+            at = hull.last;
+        }
+    }
+    for (uint64_t step = 64, at = 0; hull.last && !hull.first && at < hull.last; step *= 2) {
+        bool found = salvage_seek(w, stream, at, &id) == SQLITE_ROW;
+        hull.first = found ? (uint64_t)id & ((UINT64_C(1) << 48) - 1) : 0;
+        at += step;
+    }
+    return hull;
+}
+
+/* Without a state: what the rows say, for everyone. */
+static void want_all_rows(struct buffer *b, struct salvage *w)
+{
+    w->everyone = true;
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        struct range hull = rows_hull(w, s);
+        if (hull.last == 0 || w->wanted->owed_count == w->wanted->owed_max) {
+            continue;
+        }
+        struct owed *owed = &w->wanted->owed[w->wanted->owed_count++];
+        *owed = (struct owed){.stream = s};
+        hull.first = hull.first ? hull.first : hull.last;
+        hull.last = salvage_row_end(w, s, hull.last);
+        owed_add(owed, hull);
+        b->state->streams[s].sequence_next = hull.last + 1;
+        state_raise(b->state, s, SEQUENCE_JUMP, 0);
+    }
+}
+
+/* --- what comes over at once --- */
+
+struct copy {
+    const char *columns;
+    const char *table;
+    const char *by_index; /* says all of it once more; NULL: no index does */
+    const char *where;
+    const char *order;
+    int column_count;
+};
+
+static const struct copy copies[] = {
+    {"id,name", "stream", "sqlite_autoindex_stream_1",
+     "typeof(name)='text' AND id BETWEEN 1 AND 256 AND length(name) BETWEEN 1 AND 63", "id", 2},
+    {"id,name", "uplink", "sqlite_autoindex_uplink_1",
+     "typeof(name)='text' AND id BETWEEN 1 AND 65535", "id", 2},
+    {"id,name", "driver", "sqlite_autoindex_driver_1",
+     "typeof(name)='text' AND id BETWEEN 1 AND 65535", "id", 2},
+    {"id,stream,fp,json", "schema", "schema_text",
+     "typeof(json)='text' AND typeof(fp)='blob' AND id BETWEEN 1 AND 4000000000", "id", 4},
+    {"uplink,schema,id", "remote", NULL, "typeof(id)='blob'", "uplink", 3},
+    {"driver,k,crc,v", "cursor", NULL, "typeof(v)='blob'", "driver", 4},
+    {"n,file,crc,wanted,everyone,stream,low,seek,probe,step,high,aside,found,lost", "salvage", NULL,
+     "n>0", "n", 14},
+};
+enum { COPY_STREAM, COPY_UPLINK, COPY_DRIVER, COPY_SCHEMA };
+
+enum copy_way { COPY_UP, COPY_DOWN, COPY_INDEX, COPY_WAYS };
+
+static void copy_texts(const struct copy *c, enum copy_way way, char select[400], char insert[400])
+{
+    char order[80];
+    static const char marks[] = "?,?,?,?,?,?,?,?,?,?,?,?,?,?";
+    (void)snprintf(order, sizeof order, "ORDER BY %s%s", c->order, way == COPY_DOWN ? " DESC" : "");
+    (void)snprintf(select, 400, "SELECT %s FROM %s %s %s WHERE %s %s", c->columns, c->table,
+                   way == COPY_INDEX ? "INDEXED BY" : "", way == COPY_INDEX ? c->by_index : "",
+                   c->where, way == COPY_INDEX ? "" : order); /* all of these fit */
+    (void)snprintf(insert, 400, "INSERT OR IGNORE INTO %s(%s) VALUES(%.*s)", c->table, c->columns,
+                   2 * c->column_count - 1, marks);
+}
+
+/* *ret_whole: the last row was reached. */
+static enum err copy_rows(struct buffer *b, sqlite3 *from, const struct copy *c, enum copy_way way,
+                          bool *ret_whole, struct why *why)
+{
+    char select[400];
+    char insert[400];
+    sqlite3_stmt *read = NULL;
+    sqlite3_stmt *write = NULL;
+    copy_texts(c, way, select, insert);
+    *ret_whole = false;
+    if (!from || sqlite3_prepare_v2(from, select, -1, &read, NULL) != SQLITE_OK) {
+        return ERR_OK;
+    }
+    int code = sqlite3_prepare_v2(b->db, insert, -1, &write, NULL);
+    enum err e = code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+    code = SQLITE_DONE;
+    while (!e && (code = sqlite3_step(read)) == SQLITE_ROW) {
+        for (int i = 0; i < c->column_count; i++) {
+            (void)sqlite3_bind_value(write, 1 + i, sqlite3_column_value(read, i));
+        }
+        (void)sqlite3_step(write);
+        code = sqlite3_reset(write);
+        e = code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+    }
+    *ret_whole = code == SQLITE_DONE;
+    (void)sqlite3_finalize(read);
+    (void)sqlite3_finalize(write);
+    return e;
+}
+
+/* From both ends, and from the index, as far as can be read. */
+static enum err copy_table(struct buffer *b, sqlite3 *from, const struct copy *c, bool *ret_whole,
+                           struct why *why)
+{
+    enum err e = ERR_OK;
+    *ret_whole = false;
+    for (enum copy_way way = COPY_UP; !e && !*ret_whole && way < COPY_WAYS; way++) {
+        if (way != COPY_INDEX || c->by_index) {
+            e = copy_rows(b, from, c, way, ret_whole, why);
+        }
+    }
+    return e;
+}
+
+/* Numbers that may have been used and are not known any more are not used again. */
+static enum err reserve_numbers(struct buffer *b, const bool whole[], struct why *why)
+{
+    char sql[160];
+    enum err e = ERR_OK;
+    for (uint16_t s = 1; !e && !whole[COPY_STREAM] && s <= STREAM_COUNT_MAX; s++) {
+        if (b->state->streams[s].sequence_next > 0) {
+            (void)snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO stream VALUES(%u,'(lost %u)')",
+                           s, s); /* fits */
+            e = sql_exec(b, sql, why);
+        }
+    }
+    const char *const tables[] = {"uplink", "driver"};
+    for (size_t i = 0; !e && i < ARRAY_COUNT(tables); i++) {
+        if (!whole[COPY_UPLINK + i]) {
+            (void)snprintf(sql, sizeof sql,
+                           "INSERT INTO %s(id,name) SELECT coalesce(max(id),0)+1000,'(lost)' FROM "
+                           "%s; DELETE FROM %s WHERE name='(lost)'",
+                           tables[i], tables[i], tables[i]); /* fits */
+            e = sql_exec(b, sql, why);
+        }
+    }
+    if (!e && !whole[COPY_SCHEMA]) {
+        e = sql_exec(b,
+                     "INSERT OR REPLACE INTO meta SELECT 'schema_floor',coalesce(max(id),0)+65536 "
+                     "FROM schema",
+                     why);
+    }
+    return e;
+}
+
+static enum err put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
+                         struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(b->db, sql, -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, id);
+        sqlite3_bind_text(s, 2, name, -1, SQLITE_STATIC);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+        code = sqlite3_finalize(s);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+}
+
+/* The names that are in memory, if the buffer was running. */
+static enum err put_names(struct buffer *b, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
+        if (b->streams[s].name[0]) {
+            e = put_name(b, "INSERT OR REPLACE INTO stream VALUES(?,?)", s, b->streams[s].name,
+                         why);
+        }
+    }
+    for (size_t i = 0; !e && i < b->uplink_count; i++) {
+        e = put_name(b, "INSERT OR REPLACE INTO uplink VALUES(?,?)", b->uplinks[i].number,
+                     b->uplinks[i].name, why);
+    }
+    return e;
+}
+
+static enum err put_identity(struct buffer *b, struct why *why)
+{
+    char sql[200];
+    (void)snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('boot',%" PRIu32 ")",
+                   b->boot); /* fits */
+    enum err e = sql_exec(b, sql, why);
+    if (e || b->incarnation == 0) {
+        return e; /* the new one that the file was made with */
+    }
+    (void)snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('incarnation',%" PRIu32 ")",
+                   b->incarnation); /* fits */
+    return sql_exec(b, sql, why);
+}
+
+/* One transaction: the fresh file has it all, or nothing. */
+static enum err take_over(struct buffer *b, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    sqlite3 *from = w->source ? w->source->db : NULL;
+    bool whole[ARRAY_COUNT(copies)];
+    enum err e = sql_run(b, SQL_BEGIN, why);
+    e = e ? e : sql_exec(b, salvage_table, why);
+    e = e ? e : put_identity(b, why);
+    e = e ? e : put_names(b, why);
+    for (size_t i = 0; !e && i < ARRAY_COUNT(copies); i++) {
+        e = copy_table(b, from, &copies[i], &whole[i], why);
+    }
+    e = e ? e : reserve_numbers(b, whole, why);
+    w->everyone = w->everyone || (!e && !whole[COPY_UPLINK] && b->uplink_count == 0);
+    e = e ? e : salvage_parcels(b, why);
+    e = e ? e : salvage_put(b, why);
+    return e ? e : commit_state(b, why);
+}
+
+/* A fresh file; what an earlier try has left goes first. */
+static enum err fresh_make(struct buffer *b, struct why *why)
+{
+    char log[FILE_NAME_SIZE];
+    bool is_new = false;
+    log_name(log, b->path);
+    file_remove(b, b->path);
+    file_remove(b, log);
+    b->broken = false;
+    b->log_missing = true; /* it is made now */
+    b->wal_frames = 0;
+    b->disk_full = false;
+    for (size_t s = 0; s <= STREAM_COUNT_MAX; s++) {
+        b->streams[s].low = LOW_UNKNOWN;
+    }
+    enum err e = buffer_connect(b, why);
+    e = e ? e : settings_check_file(b, &is_new, why);
+    e = e ? e : settings_apply(b, is_new, why);
+    e = e ? e : buffer_start_log(b, why);
+    e = e ? e : sql_prepare_all(b, why);
+    e = e ? e : take_over(b, why);
+    b->file_pages = e ? 0 : vfs_count_grow(b->db, 0);
+    return e ? e : quota_measure(b, why);
+}
+
+/* --- while it runs --- */
+
+static enum err begin_running(struct buffer *b, struct why *why)
+{
+    char bad[FILE_NAME_SIZE];
+    int number = 0;
+    log_error("buffer", "%s; it is replaced by a fresh one, and salvaged", why->text);
+    disconnect(b);
+    salvage_close(b); /* of a file before: its place is in the table, which comes over */
+    enum err e = move_aside(b, &number, why);
+    if (e) {
+        return e;
+    }
+    bad_name(b, number, bad);
+    e = salvage_open(b, number, bad, why);
+    if (e) {
+        return e;
+    }
+    state_copy(b->salvage->wanted, b->state);
+    split_owed(b, b->salvage->wanted);
+    b->moved_aside = true;
+    return ERR_OK;
+}
+
+enum err damage_replace(struct buffer *b, struct why *why)
+{
+    struct why reason = {"the database is damaged"};
+    if (why && why->text[0]) {
+        reason = *why;
+    }
+    enum err e = b->moved_aside ? ERR_OK : begin_running(b, &reason);
+    e = e ? e : fresh_make(b, &reason);
+    if (e) {
+        disconnect(b);
+        why_set(why, "replacing the damaged %s: %s", b->path, reason.text);
+        return e == ERR_CORRUPT ? ERR_IO : e;
+    }
+    b->moved_aside = false;
+    b->file_damaged = false;
+    b->damage.replaced++;
+    quota_rooms(b);
+    return ERR_OK;
+}
+
+/* --- at opening --- */
+
+static void swap_memory(struct buffer *b, struct buffer *source)
+{
+    struct buffer was = *b;
+    b->state = source->state;
+    b->next = source->next;
+    b->tail_memory = source->tail_memory;
+    b->tail_size = source->tail_size;
+    b->sections = source->sections;
+    b->section_count = source->section_count;
+    b->changed = source->changed;
+    b->changed_count = source->changed_count;
+    source->state = was.state;
+    source->next = was.next;
+    source->tail_memory = was.tail_memory;
+    source->sections = was.sections;
+    source->changed = was.changed;
+}
+
+/* Nothing of the state can be read: the sequences that were used are not known, so that they begin
+ * anew, under another incarnation. */
+static void begin_anew(struct buffer *b)
+{
+    b->incarnation = 0;
+    want_all_rows(b, b->salvage);
+}
+
+enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
+                                struct why *why)
+{
+    char bad[FILE_NAME_SIZE];
+    bool has_state = false;
+    enum err e = ERR_OK;
+    log_error("buffer", "%s; it is replaced by a fresh one, and salvaged",
+              number ? "the damaged buffer was moved aside before the power went" : why->text);
+    disconnect(b);
+    memset(b->streams, 0, sizeof b->streams);
+    e = number ? ERR_OK : move_aside(b, &number, why);
+    if (e) {
+        return e;
+    }
+    bad_name(b, number, bad);
+    struct buffer *source = NULL;
+    e = source_open(&source, b, bad, setup_pairs(setup), &has_state, why);
+    if (e) {
+        return e;
+    }
+    swap_memory(b, source);
+    b->incarnation = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
+    b->boot = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='boot'", 0) + 1;
+    bool tail_hurt = source->tail_hurt;
+    e = salvage_open_with(b, number, bad, source, why);
+    if (e) {
+        return e;
+    }
+    if (has_state) {
+        state_copy(b->salvage->wanted, b->state);
+        split_owed(b, b->salvage->wanted);
+        if (tail_hurt || b->log_damaged) {
+            damage_raise_all(b);
+        }
+    } else {
+        begin_anew(b);
+    }
+    b->log_damaged = false;
+    b->damage.replaced++;
+    e = fresh_make(b, why);
+    e = e ? e : load_stream_names(b, why);
+    b->incarnation = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='incarnation'", 0);
+    b->boot = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='boot'", 0);
+    return e;
+}
+
+/* --- a look at what will be needed --- */
+
+enum err damage_look(struct buffer *b, struct why *why)
+{
+    static const char *const all_of[] = {
+        "SELECT total(fp='')+total(json='') FROM schema NOT INDEXED",
+        "SELECT total(fp='')+total(json='') FROM schema INDEXED BY schema_text",
+        "SELECT total(name='') FROM stream NOT INDEXED",
+        "SELECT total(name='') FROM stream INDEXED BY sqlite_autoindex_stream_1",
+        "SELECT total(name='') FROM uplink NOT INDEXED",
+        "SELECT total(name='') FROM uplink INDEXED BY sqlite_autoindex_uplink_1",
+        "SELECT total(name='') FROM driver NOT INDEXED",
+        "SELECT total(name='') FROM driver INDEXED BY sqlite_autoindex_driver_1",
+        "SELECT total(id='') FROM remote",
+        "SELECT total(v='') FROM cursor",
+        "SELECT total(seq) FROM sqlite_sequence",
+        "SELECT count(*) FROM aside WHERE id<0",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(all_of); i++) {
+        if (sql_number(b, all_of[i], -1) < 0 && (sqlite3_errcode(b->db) & 0xff) != SQLITE_ERROR) {
+            return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
+        }
+    }
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        struct row_place row;
+        enum err e = b->state->streams[s].sequence_next > 1 ? row_lowest(b, s, &row, why) : ERR_OK;
+        if (e && e != ERR_CLOSED) {
+            return e;
+        }
+    }
+    return ERR_OK;
+}

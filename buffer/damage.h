@@ -1,0 +1,123 @@
+/* Inside of the buffer: damaged files, moved aside, replaced and salvaged. */
+#ifndef WEIR_BUFFER_DAMAGE_H
+#define WEIR_BUFFER_DAMAGE_H
+
+#include "buffer/internal.h"
+#include "buffer/salvage.h"
+
+#define SALVAGE_FILE_MAX 4    /* PATH.bad-1, ... */
+#define SALVAGE_PAGES_MAX 400 /* of one turn: the largest row fits */
+#define SALVAGE_ROW_MAX 64
+#define SALVAGE_BYTES_MAX (256 * 1024)
+#define SALVAGE_US_MAX 20000
+#define SEQUENCE_JUMP (UINT64_C(1) << 20) /* beyond what may have been used */
+#define SEQUENCE_MAX ((UINT64_C(1) << 48) - 1)
+#define STREAM_END (STREAM_COUNT_MAX + 2) /* behind the streams and the set-aside events */
+
+/* Where the salvage of a file is: in the table `salvage`, changed with each turn's commit. Streams
+ * in order of their numbers; of a stream the rows rise; where a page can't be read, it skips ahead
+ * until a row is found, then comes back from there as far as it can. */
+struct salvage_at {
+    uint16_t stream; /* STREAM_COUNT_MAX + 1: set-aside events; + 2: the end */
+    uint64_t low;    /* up to here all is accounted for: restored, or lost */
+    uint64_t seek;   /* rows above are looked for */
+    uint64_t probe;  /* skipping: the last place that was tried */
+    uint64_t step;   /* 0: not skipping */
+    uint64_t high;   /* coming back: from here on all is accounted for; 0: not coming back */
+    uint64_t aside;  /* the last id */
+    uint64_t found;  /* events restored */
+    uint64_t lost;
+};
+
+struct salvage {
+    int64_t
+        number; /* of the row in the table, and of the file; from 100 on: a file of the user's */
+    char file[FILE_NAME_SIZE];
+    struct buffer *source; /* NULL: nothing of it can be read */
+    sqlite3_stmt *above;
+    sqlite3_stmt *below;
+    sqlite3_stmt *asides;
+    struct state *wanted; /* what was owed and is not here yet */
+    bool everyone;        /* who was owed what is not known: all of a stream's uplinks are */
+    struct salvage_at at;
+    struct salvage_at next; /* in the transaction */
+    bool waits;             /* for room */
+    bool parcels_told;      /* what the open parcels lost is noted */
+};
+
+/* --- files.c: through SQLite's file system layer, so that tests may have another disk --- */
+bool file_there(const struct buffer *b, const char *name);
+enum err file_move(struct buffer *b, const char *from, const char *to, struct why *why) MUST_USE;
+void file_remove(const struct buffer *b, const char *name);
+
+struct raw_file;
+/* NULL: can't be opened. */
+struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log);
+/* Bytes read: fewer at the end of the file, or when it can't be read. */
+size_t raw_read(struct raw_file *file, uint64_t offset, uint8_t *ret, size_t size);
+/* Written, and synced. */
+enum err raw_write(struct raw_file *file, uint64_t offset, const uint8_t *data,
+                   size_t size) MUST_USE;
+uint64_t raw_size(struct raw_file *file);
+void raw_close(struct raw_file *file);
+/* NAME, and its log: NAME-wal. */
+void log_name(char ret[FILE_NAME_SIZE], const char *name);
+
+/* --- log.c --- */
+/* Before SQLite opens the file. A damaged log that the database does not need is made void; sets
+ * b->log_damaged when something stands behind the damage that is lost. */
+enum err log_check(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- source.c: a damaged buffer, as far as it can be read --- */
+/* b->path is the file. Never fails but for memory: what can't be read is not there. */
+enum err source_open(struct buffer **ret, const struct buffer *like, const char *file, size_t pairs,
+                     bool *ret_has_state, struct why *why) MUST_USE;
+
+/* --- damage.c --- */
+/* Ends a move that the power cut short. */
+enum err damage_settle(struct buffer *b, struct why *why) MUST_USE;
+/* A file that was moved aside waits for a buffer to come over to; 0: none. */
+int damage_pending(struct buffer *b);
+/* Before SQLite opens it. ERR_CORRUPT. */
+enum err damage_check_header(const struct buffer *b, struct why *why) MUST_USE;
+/* Is it ours, so that it may be moved aside? */
+bool damage_is_ours(struct buffer *b);
+/* At opening. `number`: of the file that was moved aside already, or 0. */
+enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
+                                struct why *why) MUST_USE;
+/* While it runs: what is in memory goes on in a fresh file. */
+enum err damage_replace(struct buffer *b, struct why *why) MUST_USE;
+/* The events of a stream from here on are in memory. */
+uint64_t tail_first(const struct buffer *b, uint16_t stream);
+/* Every stream goes on beyond what may have been used. */
+void damage_raise_all(struct buffer *b);
+/* Reads what opening and the first commits will need. ERR_CORRUPT. */
+enum err damage_look(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- salvage.c --- */
+extern const char salvage_table[]; /* the statement that makes it */
+/* Takes over the source, also when it fails. */
+enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
+                           struct buffer *source, struct why *why) MUST_USE;
+enum err salvage_resume(struct buffer *b, struct why *why) MUST_USE;
+enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct why *why) MUST_USE;
+void salvage_close(struct buffer *b);
+/* In the transaction: the salvage as it is now into the table. */
+enum err salvage_put(struct buffer *b, struct why *why) MUST_USE;
+/* In the transaction of a turn. */
+enum err salvage_step(struct buffer *b, struct record_writer *w, struct why *why) MUST_USE;
+/* After COMMIT. */
+void salvage_took(struct buffer *b);
+
+/* --- salvage_rows.c --- */
+/* The first row of a stream that begins above a sequence; SQLITE_ROW, SQLITE_DONE, or an error. */
+int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id);
+/* The last sequence of the row that begins there, if it can be believed; else its first. */
+uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first);
+/* What the open parcels have, at once: they are sent again as they were. */
+enum err salvage_parcels(struct buffer *b, struct why *why) MUST_USE;
+/* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait. */
+enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
+enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
+
+#endif

@@ -1,0 +1,119 @@
+/* Whole files: there, moved, removed, read as they are; through SQLite's file system layer, so that
+ * tests may have another disk. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buffer/damage.h"
+#include "ports/file.h"
+
+struct raw_file {
+    sqlite3_file *file;
+    char *name; /* as SQLite's layer wants it: with what may follow a name behind */
+};
+
+static sqlite3_vfs *layer(const struct buffer *b)
+{
+    return sqlite3_vfs_find(b->vfs_name[0] ? b->vfs_name : NULL);
+}
+
+void log_name(char ret[FILE_NAME_SIZE], const char *name)
+{
+    (void)snprintf(ret, FILE_NAME_SIZE, "%s-wal", name); /* FILE_NAME_SIZE has room for it */
+}
+
+bool file_there(const struct buffer *b, const char *name)
+{
+    int there = 0;
+    sqlite3_vfs *vfs = layer(b);
+    return vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK && there;
+}
+
+void file_remove(const struct buffer *b, const char *name)
+{
+    sqlite3_vfs *vfs = layer(b);
+    (void)vfs->xDelete(vfs, name, 1); /* what stays is removed another time */
+}
+
+struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log)
+{
+    sqlite3_vfs *vfs = layer(b);
+    struct raw_file *raw = calloc(1, sizeof *raw + (size_t)vfs->szOsFile);
+    int flags = SQLITE_OPEN_READWRITE | (is_log ? SQLITE_OPEN_WAL : SQLITE_OPEN_MAIN_DB);
+    if (!raw) {
+        return NULL;
+    }
+    raw->file = (sqlite3_file *)(void *)(raw + 1);
+    raw->name = (char *)(uintptr_t)sqlite3_create_filename(name, "", "", 0, NULL);
+    if (!raw->name || !file_there(b, name) ||
+        vfs->xOpen(vfs, raw->name, raw->file, flags, NULL) != SQLITE_OK) {
+        sqlite3_free_filename(raw->name);
+        free(raw);
+        return NULL;
+    }
+    return raw;
+}
+
+size_t raw_read(struct raw_file *raw, uint64_t offset, uint8_t *ret, size_t size)
+{
+    sqlite3_int64 end = 0;
+    if (raw->file->pMethods->xFileSize(raw->file, &end) != SQLITE_OK || offset >= (uint64_t)end) {
+        return 0;
+    }
+    uint64_t there = (uint64_t)end - offset;
+    size = there < size ? (size_t)there : size;
+    return raw->file->pMethods->xRead(raw->file, ret, (int)size, (sqlite3_int64)offset) == SQLITE_OK
+               ? size
+               : 0;
+}
+
+enum err raw_write(struct raw_file *raw, uint64_t offset, const uint8_t *data, size_t size)
+{
+    const sqlite3_io_methods *of = raw->file->pMethods;
+    int code = of->xWrite(raw->file, data, (int)size, (sqlite3_int64)offset);
+    code = code == SQLITE_OK ? of->xSync(raw->file, SQLITE_SYNC_NORMAL) : code;
+    return code == SQLITE_OK ? ERR_OK : ERR_IO;
+}
+
+uint64_t raw_size(struct raw_file *raw)
+{
+    sqlite3_int64 size = 0;
+    return raw->file->pMethods->xFileSize(raw->file, &size) == SQLITE_OK ? (uint64_t)size : 0;
+}
+
+void raw_close(struct raw_file *raw)
+{
+    if (raw) {
+        (void)raw->file->pMethods->xClose(raw->file); /* was read only */
+        sqlite3_free_filename(raw->name);
+        free(raw);
+    }
+}
+
+static enum err move_elsewhere(struct buffer *b, const char *from, const char *to)
+{
+    struct raw_file *raw = raw_open(b, from, false);
+    int code = raw ? raw->file->pMethods->xFileControl(raw->file, BUFFER_FCNTL_RENAME,
+                                                       (void *)(uintptr_t)to)
+                   : SQLITE_CANTOPEN;
+    raw_close(raw);
+    return code == SQLITE_OK ? ERR_OK : ERR_IO;
+}
+
+enum err file_move(struct buffer *b, const char *from, const char *to, struct why *why)
+{
+    enum err e = ERR_OK;
+    if (b->vfs_name[0]) {
+        e = move_elsewhere(b, from, to);
+    } else if (rename(from, to)) {
+        e = err_of_errno(errno);
+    } else {
+        return file_sync_folder(to, why);
+    }
+    if (e) {
+        why_set(why, "moving %s to %s: %s", from, to, err_name(e));
+    }
+    return e;
+}

@@ -1,0 +1,94 @@
+/* The write-ahead log before SQLite sees it: is something lost that was acknowledged? */
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+#include "buffer/wal_look.h"
+#include "ports/lib/crc32c.h"
+#include "ports/log.h"
+
+struct log_reader {
+    struct raw_file *log;
+    struct raw_file *database;
+    struct wal_look look;
+    uint8_t frame[WAL_FRAME_SIZE];
+};
+
+/* A frame of another log is not read: its head is enough. */
+static bool is_other(const struct log_reader *r)
+{
+    const uint8_t *salt = r->frame + 8;
+    uint32_t first =
+        (uint32_t)salt[0] << 24 | (uint32_t)salt[1] << 16 | (uint32_t)salt[2] << 8 | salt[3];
+    return !r->look.has_header || first != r->look.salt[0];
+}
+
+static void read_log(struct log_reader *r)
+{
+    uint8_t header[WAL_HEADER_SIZE];
+    size_t size = raw_read(r->log, 0, header, sizeof header);
+    wal_look_begin(&r->look, (struct slice){header, size});
+    for (uint64_t at = WAL_HEADER_SIZE;; at += WAL_FRAME_SIZE) {
+        size_t head = raw_read(r->log, at, r->frame, WAL_FRAME_HEAD_SIZE);
+        if (head == WAL_FRAME_HEAD_SIZE && !is_other(r)) {
+            size = raw_read(r->log, at, r->frame, WAL_FRAME_SIZE);
+        } else {
+            size = head == WAL_FRAME_HEAD_SIZE ? WAL_FRAME_SIZE : 0;
+        }
+        if (!wal_look_frame(&r->look, (struct slice){r->frame, size})) {
+            return;
+        }
+    }
+}
+
+static bool page_crc(void *context, uint32_t page, uint32_t *ret)
+{
+    struct log_reader *r = context;
+    uint64_t at = (uint64_t)(page - 1) * PAGE_SIZE;
+    if (!r->database || raw_read(r->database, at, r->frame, PAGE_SIZE) != PAGE_SIZE) {
+        return false;
+    }
+    *ret = crc32c(0, (struct slice){r->frame, PAGE_SIZE});
+    return true;
+}
+
+/* Without its header SQLite does not use it; the file keeps its size. */
+static enum err forget(struct raw_file *log, const char *name, struct why *why)
+{
+    static const uint8_t nothing[WAL_HEADER_SIZE];
+    enum err e = raw_write(log, 0, nothing, sizeof nothing);
+    if (e) {
+        why_set(why, "%s is damaged, and can't be written", name);
+    }
+    return e;
+}
+
+enum err log_check(struct buffer *b, struct why *why)
+{
+    char log[FILE_NAME_SIZE];
+    struct log_reader *r = calloc(1, sizeof *r);
+    if (!r) {
+        return ERR_NOMEM;
+    }
+    log_name(log, b->path);
+    r->log = raw_open(b, log, true);
+    b->log_missing = !r->log || raw_size(r->log) < WAL_WARM_SIZE;
+    enum wal_verdict verdict = WAL_WHOLE;
+    bool redundant = false;
+    if (r->log) {
+        read_log(r);
+        verdict = wal_look_end(&r->look);
+        r->database = verdict == WAL_WHOLE ? NULL : raw_open(b, b->path, false);
+        redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_crc, r);
+    }
+    b->log_damaged = verdict == WAL_DAMAGED && !redundant;
+    enum err e = ERR_OK;
+    if (redundant) {
+        log_warn("buffer", "%s is damaged; the database has all of it, nothing is lost", log);
+        e = forget(r->log, log, why);
+    }
+    raw_close(r->database);
+    raw_close(r->log);
+    free(r);
+    return e;
+}

@@ -1,0 +1,346 @@
+/* What passes its checksum comes over from a damaged file, a little with each turn. */
+#include "buffer/salvage.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+#include "ports/clock.h"
+#include "ports/lib/crc32c.h"
+#include "ports/log.h"
+
+#define RECORD_ROOM 4096 /* what one row adds to the record, at most */
+#define NUMBER_OF_USER 100
+
+const char salvage_table[] = "CREATE TABLE IF NOT EXISTS salvage(n INTEGER PRIMARY KEY, file TEXT, "
+                             "crc INT, wanted BLOB, everyone INT, stream INT, low INT, seek INT, "
+                             "probe INT, step INT, high INT, aside INT, found INT, lost INT)";
+
+static const char above_sql[] = "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE id>? "
+                                "AND id<? ORDER BY id LIMIT 1";
+static const char below_sql[] = "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch WHERE id>? "
+                                "AND id<? ORDER BY id DESC LIMIT 1";
+static const char aside_sql[] = "SELECT id,t,stream,seq,source,uplink,kind,schema,reason,size,body,"
+                                "crc FROM aside WHERE id>? ORDER BY id LIMIT 1";
+
+/* --- opening and closing --- */
+
+void salvage_close(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    if (!w) {
+        return;
+    }
+    (void)sqlite3_finalize(w->above); /* read only; NULL is allowed */
+    (void)sqlite3_finalize(w->below);
+    (void)sqlite3_finalize(w->asides);
+    buffer_close(w->source);
+    state_close(w->wanted);
+    free(w);
+    b->salvage = NULL;
+}
+
+enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
+                           struct buffer *source, struct why *why)
+{
+    struct salvage *w = calloc(1, sizeof *w);
+    if (!w || state_open(&w->wanted, b->state ? b->state->owed_max : 1)) {
+        free(w);
+        buffer_close(source);
+        why_set(why, "no memory");
+        return ERR_NOMEM;
+    }
+    b->salvage = w;
+    w->number = number;
+    w->source = source;
+    w->at.stream = 1;
+    (void)snprintf(w->file, sizeof w->file, "%s", file); /* made in a place of that size */
+    if (source->db) {                                    /* what can't be prepared can't be read */
+        (void)sqlite3_prepare_v2(source->db, above_sql, -1, &w->above, NULL);
+        (void)sqlite3_prepare_v2(source->db, below_sql, -1, &w->below, NULL);
+        (void)sqlite3_prepare_v2(source->db, aside_sql, -1, &w->asides, NULL);
+    }
+    return ERR_OK;
+}
+
+enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct why *why)
+{
+    struct buffer *source = NULL;
+    bool has_state;
+    enum err e = source_open(&source, b, file, 1, &has_state, why);
+    return e ? e : salvage_open_with(b, number, file, source, why);
+}
+
+static enum err wanted_decode(struct salvage *w, struct slice blob)
+{
+    enum err e = ERR_FULL;
+    for (size_t most = 16; e == ERR_FULL; most *= 2) {
+        state_close(w->wanted);
+        w->wanted = NULL;
+        e = state_open(&w->wanted, most);
+        e = e ? e : state_decode(w->wanted, most, blob);
+    }
+    return e;
+}
+
+static void at_of(sqlite3_stmt *s, struct salvage_at *at)
+{
+    uint64_t n[9];
+    for (int i = 0; i < 9; i++) {
+        n[i] = (uint64_t)sqlite3_column_int64(s, 5 + i);
+    }
+    *at = (struct salvage_at){.stream = (uint16_t)(n[0] < STREAM_END ? n[0] : STREAM_END),
+                              .low = n[1],
+                              .seek = n[2],
+                              .probe = n[3],
+                              .step = n[4],
+                              .high = n[5],
+                              .aside = n[6],
+                              .found = n[7],
+                              .lost = n[8]};
+}
+
+/* A salvage that was under way; the first of them. */
+enum err salvage_resume(struct buffer *b, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    if (sqlite3_prepare_v2(b->db,
+                           "SELECT n,file,crc,wanted,everyone,stream,low,seek,probe,step,high,"
+                           "aside,found,lost FROM salvage ORDER BY n LIMIT 1",
+                           -1, &s, NULL) != SQLITE_OK ||
+        sqlite3_step(s) != SQLITE_ROW) {
+        (void)sqlite3_finalize(s); /* there is none: the table may not be there */
+        return ERR_OK;
+    }
+    struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
+    enum err e =
+        salvage_open(b, sqlite3_column_int64(s, 0), (const char *)sqlite3_column_text(s, 1), why);
+    if (!e) {
+        b->salvage->everyone = sqlite3_column_int(s, 4);
+        at_of(s, &b->salvage->at);
+        e = wanted_decode(b->salvage, wanted);
+        if (e == ERR_CORRUPT || crc32c(0, wanted) != (uint32_t)sqlite3_column_int64(s, 2)) {
+            why_set(why, "%s: what was to be salvaged is damaged", b->path);
+            e = ERR_CORRUPT;
+        }
+    }
+    (void)sqlite3_finalize(s);
+    return e;
+}
+
+/* --- the table --- */
+
+enum err salvage_put(struct buffer *b, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    sqlite3_stmt *s = NULL;
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    w->wanted->parcel_count = 0;
+    w->wanted->gap_count = 0;
+    w->wanted->boot_count = 0;
+    state_encode(w->wanted, &b->scratch);
+    assert(!b->scratch.overflow);
+    int code = sqlite3_prepare_v2(
+        b->db, "INSERT OR REPLACE INTO salvage VALUES(?,?,?,?,?,1,0,0,0,0,0,0,0,0)", -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, w->number);
+        sqlite3_bind_text(s, 2, w->file, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(s, 3, crc32c(0, out_slice(&b->scratch)));
+        sqlite3_bind_blob64(s, 4, b->scratch.data, b->scratch.size, SQLITE_STATIC);
+        sqlite3_bind_int(s, 5, w->everyone);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+        code = sqlite3_finalize(s);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+}
+
+static enum err at_put(struct buffer *b, struct why *why)
+{
+    const struct salvage_at *at = &b->salvage->next;
+    const uint64_t n[9] = {at->stream, at->low,   at->seek,  at->probe, at->step,
+                           at->high,   at->aside, at->found, at->lost};
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(b->db,
+                                  "UPDATE salvage SET stream=?,low=?,seek=?,probe=?,step=?,high=?,"
+                                  "aside=?,found=?,lost=? WHERE n=?",
+                                  -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        for (int i = 0; i < 9; i++) {
+            sqlite3_bind_int64(s, 1 + i, (int64_t)n[i]);
+        }
+        sqlite3_bind_int64(s, 10, b->salvage->number);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+        code = sqlite3_finalize(s);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+}
+
+/* --- a turn --- */
+
+enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    uint64_t until = clock_monotonic_us() + SALVAGE_US_MAX;
+    enum err e = ERR_OK;
+    w->next = w->at;
+    w->waits = false;
+    b->salvage_pages = 0;
+    for (unsigned i = 0;
+         !e && i < SALVAGE_ROW_MAX && w->next.stream < STREAM_END &&
+         b->salvage_pages < SALVAGE_PAGES_MAX / 4 &&
+         rec->out->size_max - rec->out->size > 4 * RECORD_ROOM && clock_monotonic_us() < until;
+         i++) {
+        e = w->next.stream <= STREAM_COUNT_MAX ? salvage_step_stream(b, rec, why)
+                                               : salvage_step_aside(b, rec, why);
+    }
+    (void)sqlite3_reset(w->above); /* nothing of the file is held between two turns */
+    (void)sqlite3_reset(w->below);
+    (void)sqlite3_reset(w->asides);
+    w->waits = e == ERR_FULL;
+    e = e == ERR_FULL ? ERR_OK : e;
+    if (!e && w->next.stream == STREAM_END) {
+        char sql[80];
+        (void)snprintf(sql, sizeof sql, "DELETE FROM salvage WHERE n=%lld",
+                       (long long)w->number); /* fits */
+        return sql_exec(b, sql, why);
+    }
+    return e ? e : at_put(b, why);
+}
+
+/* The file is not needed any more. */
+static void file_done(struct buffer *b, const char *file)
+{
+    char log[FILE_NAME_SIZE];
+    char kept[FILE_NAME_SIZE];
+    char kept_log[FILE_NAME_SIZE];
+    struct why why = {""};
+    log_name(log, file);
+    if (!b->keep_damaged) {
+        file_remove(b, log);
+        file_remove(b, file);
+        return;
+    }
+    (void)snprintf(kept, sizeof kept, "%s.bad-kept", b->path); /* fits, as FILE_NAME_SIZE says */
+    log_name(kept_log, kept);
+    file_remove(b, kept_log);
+    file_remove(b, kept);
+    enum err e = file_there(b, log) ? file_move(b, log, kept_log, &why) : ERR_OK;
+    e = e ? e : file_move(b, file, kept, &why);
+    if (e) {
+        log_warn("buffer", "%s", why.text);
+    }
+}
+
+void salvage_took(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    struct why why = {""};
+    w->at = w->next;
+    b->damage.found = w->at.found;
+    b->damage.lost = w->at.lost;
+    if (w->at.stream < STREAM_END) {
+        return;
+    }
+    char file[FILE_NAME_SIZE];
+    bool is_ours = w->number < NUMBER_OF_USER;
+    memcpy(file, w->file, sizeof file);
+    log_info("buffer", "%s is salvaged: %llu events came over, %llu are lost", file,
+             (unsigned long long)w->at.found, (unsigned long long)w->at.lost);
+    salvage_close(b);
+    if (is_ours) {
+        file_done(b, file);
+    }
+    if (salvage_resume(b, &why)) {
+        log_warn("buffer", "%s", why.text); /* tried again at the next start */
+        salvage_close(b);
+    }
+}
+
+/* --- in the background --- */
+
+static enum err care_salvage(struct buffer *b, struct why *why)
+{
+    const struct buffer_write nothing = {.event_count = 0};
+    b->salvage_due = true;
+    enum err e = buffer_commit(b, &nothing, NULL, why);
+    b->salvage_due = false;
+    return e;
+}
+
+enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struct why *why)
+{
+    enum err e = ERR_OK;
+    if (b->read_only) {
+        return ERR_CLOSED;
+    }
+    if (b->file_damaged) {
+        e = damage_replace(b, why);
+    } else if (b->salvage) {
+        e = care_salvage(b, why);
+    } else {
+        e = sql_mend(b, why);
+        e = e ? e : row_check_next(b, why);
+    }
+    b->file_damaged = b->file_damaged || e == ERR_CORRUPT;
+    if (e && e != ERR_CORRUPT) {
+        return e;
+    }
+    if (ret_changes) {
+        buffer_state(b, ret_changes);
+    }
+    return b->file_damaged     ? ERR_OK /* the next turn replaces it */
+           : !b->salvage       ? ERR_CLOSED
+           : b->salvage->waits ? ERR_FULL
+                               : ERR_OK;
+}
+
+/* --- a file of the user's --- */
+
+enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *why)
+{
+    struct buffer *source = NULL;
+    bool has_state = false;
+    if (b->salvage || b->read_only) {
+        why_set(why, "%s: a salvage is under way", b->path);
+        return ERR_FULL;
+    }
+    if (strlen(file) >= BUFFER_PATH_SIZE || !file_there(b, file)) {
+        why_set(why, "%s: there is no such file", file);
+        return ERR_CLOSED;
+    }
+    enum err e = source_open(&source, b, file, b->state->owed_max, &has_state, why);
+    if (e) {
+        return e;
+    }
+    uint32_t incarnation =
+        (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
+    if (!has_state || incarnation != b->incarnation) {
+        why_set(why, "%s: %s", file,
+                has_state ? "of another buffer: its incarnation is not that of this one"
+                          : "what it was to deliver can't be read");
+        buffer_close(source);
+        return has_state ? ERR_CONFIG : ERR_CORRUPT;
+    }
+    struct state *wanted = source->state;
+    for (uint32_t i = 0; i < wanted->owed_count; i++) {
+        uint64_t first = tail_first(source, wanted->owed[i].stream);
+        bool cut = owed_cut(&wanted->owed[i], (struct range){first, UINT64_MAX - 1});
+        (void)cut; /* cutting off an end makes no further range */
+    }
+    source->state = NULL;
+    e = salvage_open_with(b, NUMBER_OF_USER, file, source, why);
+    if (e) {
+        state_close(wanted);
+        return e;
+    }
+    state_close(b->salvage->wanted);
+    b->salvage->wanted = wanted;
+    e = sql_exec(b, salvage_table, why);
+    e = e ? e : salvage_put(b, why);
+    if (e) {
+        salvage_close(b);
+    }
+    return sql_wrote(b, e);
+}

@@ -1,0 +1,419 @@
+/* The rows of a damaged file: looked for, checked, brought over, one step at a time. */
+#include <assert.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+
+static uint64_t sequence_of(int64_t id)
+{
+    return (uint64_t)id & SEQUENCE_MAX;
+}
+
+/* --- looking into the file --- */
+
+/* Within (above, under); anything else is the tree's damage. The statement stands on the row. */
+static int seek(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t under, int64_t *ret_id)
+{
+    if (!s) {
+        return SQLITE_CORRUPT;
+    }
+    int64_t low = row_id(stream, above);
+    int64_t high = under > SEQUENCE_MAX ? row_id((uint16_t)(stream + 1), 0) : row_id(stream, under);
+    (void)sqlite3_reset(s); /* repeats the error of the row before */
+    sqlite3_bind_int64(s, 1, low);
+    sqlite3_bind_int64(s, 2, high);
+    int code = sqlite3_step(s);
+    if (code == SQLITE_ROW) {
+        *ret_id = sqlite3_column_int64(s, 0);
+        code = *ret_id > low && *ret_id < high ? SQLITE_ROW : SQLITE_CORRUPT;
+    }
+    return code;
+}
+
+int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id)
+{
+    return seek(w->above, stream, above, UINT64_MAX, ret_id);
+}
+
+struct found_row {
+    struct row_bytes bytes;
+    struct range range;
+};
+
+/* False: it does not pass its checksum. */
+static bool found_take(sqlite3_stmt *s, struct found_row *ret)
+{
+    struct row_bytes *row = &ret->bytes;
+    row->id = sqlite3_column_int64(s, 0);
+    for (int i = 0; i < 6; i++) {
+        row->columns[i] = sqlite3_column_int64(s, 1 + i);
+    }
+    row->body = (struct slice){sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
+    ret->range = (struct range){sequence_of(row->id), (uint64_t)row->columns[0]};
+    return ret->range.last >= ret->range.first && ret->range.last <= SEQUENCE_MAX &&
+           (row->body.data || row->body.size == 0) &&
+           row_crc(row->id, row->columns, row->body) == (uint32_t)sqlite3_column_int64(s, 7);
+}
+
+uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first)
+{
+    int64_t id;
+    struct found_row row;
+    return salvage_seek(w, stream, first - 1, &id) == SQLITE_ROW && sequence_of(id) == first &&
+                   found_take(w->above, &row)
+               ? row.range.last
+               : first;
+}
+
+/* --- what is done with it --- */
+
+static enum err row_bring(struct buffer *b, const struct found_row *row, struct why *why)
+{
+    b->streams[row->bytes.id >> 48].low = LOW_UNKNOWN;
+    return row_insert(b, SQL_ROW_BRING, &row->bytes, why);
+}
+
+static bool range_common(struct range a, struct range b, struct range *ret)
+{
+    ret->first = a.first > b.first ? a.first : b.first;
+    ret->last = a.last < b.last ? a.last : b.last;
+    return ret->first <= ret->last;
+}
+
+/* What is wanted of these sequences, from its first to its last; counted. */
+static uint64_t wanted_in(const struct salvage *w, uint16_t stream, struct range *range)
+{
+    struct range hull = {UINT64_MAX, 0};
+    struct range common;
+    for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
+        const struct owed *owed = &w->wanted->owed[i];
+        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
+            if (range_common(owed->ranges[r], *range, &common)) {
+                hull.first = common.first < hull.first ? common.first : hull.first;
+                hull.last = common.last > hull.last ? common.last : hull.last;
+            }
+        }
+    }
+    if (hull.first > hull.last) {
+        return 0;
+    }
+    *range = hull;
+    return state_backlog_in(w->wanted, stream, hull);
+}
+
+/* Nothing is left of first..last: what is wanted of it is lost. */
+static void hole(struct buffer *b, struct record_writer *rec, uint64_t first, uint64_t last)
+{
+    struct salvage *w = b->salvage;
+    struct range range = {first, last};
+    uint64_t count = first <= last ? wanted_in(w, w->next.stream, &range) : 0;
+    if (count > 0) {
+        struct gap gap = {
+            .stream = w->next.stream, .reason = GAP_DAMAGED, .range = range, .count = count};
+        state_drop(b->next, &gap);
+        record_put_drop(rec, &gap);
+        w->next.lost += count;
+    }
+}
+
+/* One more range for one uplink. Where its list is full, the range below grows up to it, over what
+ * is lost, if both were one; else it has to wait. */
+static bool owed_room(const struct owed *owed, struct range within, struct range *range)
+{
+    const struct range *below = NULL;
+    for (size_t i = 0; i < owed->range_count; i++) {
+        below = owed->ranges[i].last < range->first ? &owed->ranges[i] : below;
+        if (owed->ranges[i].first <= range->last + 1 && range->first <= owed->ranges[i].last + 1) {
+            return true;
+        }
+    }
+    if (owed->range_count < OWED_RANGE_MAX - 1) { /* the last place is for what comes */
+        return true;
+    }
+    if (!below || below->first < within.first) {
+        return false;
+    }
+    range->first = below->last + 1;
+    return true;
+}
+
+/* Owes this part of what `want` wants to whom it is wanted by. */
+static bool owe_part(struct buffer *b, struct record_writer *rec, const struct owed *want,
+                     struct range within, struct range part)
+{
+    const struct salvage *w = b->salvage;
+    bool fits = true;
+    for (uint32_t i = 0; i < b->next->owed_count; i++) {
+        struct owed *owed = &b->next->owed[i];
+        struct range grown = part;
+        if (owed->stream != want->stream || (owed->uplink != want->uplink && !w->everyone)) {
+            continue;
+        }
+        fits = owed_room(owed, within, &grown) && fits;
+        if (rec) {
+            struct owed_end again = {owed->uplink, owed->stream, grown};
+            owed_insert(owed, grown);
+            record_put_again(rec, &again);
+        }
+    }
+    return fits;
+}
+
+/* Owes `range` of a row to everybody who wants it; `rec` NULL: is there room for it? */
+static bool owe(struct buffer *b, struct record_writer *rec, struct range range)
+{
+    struct salvage *w = b->salvage;
+    bool fits = true;
+    for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
+        const struct owed *want = &w->wanted->owed[i];
+        for (size_t r = 0; want->stream == w->next.stream && r < want->range_count; r++) {
+            struct range part;
+            if (range_common(want->ranges[r], range, &part)) {
+                fits = owe_part(b, rec, want, want->ranges[r], part) && fits;
+            }
+        }
+    }
+    return fits;
+}
+
+/* Does any uplink of the configuration carry the stream? Its name may be lost. */
+static bool has_takers(const struct state *state, uint16_t stream)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < state->owed_count && !found; i++) {
+        found = state->owed[i].stream == stream;
+    }
+    return found;
+}
+
+/* ERR_FULL: it has to wait. */
+static enum err row_restore(struct buffer *b, struct record_writer *rec,
+                            const struct found_row *row, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    struct range wanted = row->range;
+    uint64_t count = wanted_in(w, w->next.stream, &wanted);
+    if (count == 0) {
+        return ERR_OK;
+    }
+    if (!has_takers(b->next, w->next.stream)) {
+        hole(b, rec, row->range.first, row->range.last);
+        return ERR_OK;
+    }
+    int64_t pages = (int64_t)(row->bytes.body.size / (PAGE_SIZE - 100)) + 3;
+    int64_t kept = RESERVE_PAGES + 2 * quota_seal_pages(b, WRITE_SIZE_MAX) + b->page_max / 20;
+    int64_t used = b->salvage_pages;
+    if (quota_free_pages(b) - used < pages + kept || !owe(b, NULL, row->range)) {
+        return ERR_FULL;
+    }
+    enum err e = row_bring(b, row, why);
+    if (!e) {
+        bool fits = owe(b, rec, row->range);
+        assert(fits);
+        w->next.found += count;
+        b->next->streams[w->next.stream].row_events += row->range.last - row->range.first + 1;
+        b->next->streams[w->next.stream].row_bytes += row->bytes.body.size;
+        b->salvage_pages += pages;
+    }
+    return e;
+}
+
+/* --- one step of a stream --- */
+
+static uint64_t wanted_last(const struct salvage *w, uint16_t stream)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
+        const struct owed *owed = &w->wanted->owed[i];
+        if (owed->stream == stream && owed->range_count > 0 &&
+            owed->ranges[owed->range_count - 1].last > last) {
+            last = owed->ranges[owed->range_count - 1].last;
+        }
+    }
+    return last;
+}
+
+static enum err step_up(struct buffer *b, struct record_writer *rec, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    struct salvage_at *at = &w->next;
+    struct found_row row;
+    int64_t id;
+    int code = seek(w->above, at->stream, at->seek, UINT64_MAX, &id);
+    if (code == SQLITE_DONE) {
+        hole(b, rec, at->low + 1, SEQUENCE_MAX);
+        at->low = SEQUENCE_MAX;
+        return ERR_OK;
+    }
+    if (code != SQLITE_ROW) {
+        at->step = 64;
+        at->probe = at->seek;
+        return ERR_OK;
+    }
+    if (!found_take(w->above, &row)) {
+        at->seek = sequence_of(id);
+        return ERR_OK; /* the next row says where its events end */
+    }
+    enum err e = row_restore(b, rec, &row, why);
+    if (!e) {
+        hole(b, rec, at->low + 1, row.range.first - 1);
+        at->low = row.range.last > at->low ? row.range.last : at->low;
+        at->seek = row.range.first;
+    }
+    return e;
+}
+
+static enum err step_skip(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    struct salvage_at *at = &w->next;
+    int64_t id;
+    uint64_t last = wanted_last(w, at->stream);
+    at->probe += at->step;
+    at->step *= 2;
+    int code =
+        at->probe < last ? seek(w->above, at->stream, at->probe, UINT64_MAX, &id) : SQLITE_DONE;
+    if (code == SQLITE_ROW) {
+        at->high = sequence_of(id);
+    } else if (code == SQLITE_DONE) {
+        at->high = SEQUENCE_MAX + 1;
+    }
+    return ERR_OK;
+}
+
+static enum err step_down(struct buffer *b, struct record_writer *rec, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    struct salvage_at *at = &w->next;
+    struct found_row row;
+    int64_t id;
+    int code = seek(w->below, at->stream, at->seek, at->high, &id);
+    if (code != SQLITE_ROW) {
+        hole(b, rec, at->low + 1, at->high - 1);
+        at->low = at->high - 1 > at->low ? at->high - 1 : at->low;
+        at->seek = at->high - 1;
+        at->high = 0;
+        at->step = 0;
+        return ERR_OK;
+    }
+    if (!found_take(w->below, &row) || row.range.last >= at->high) {
+        hole(b, rec, sequence_of(id), at->high - 1);
+        at->high = sequence_of(id);
+        return ERR_OK;
+    }
+    enum err e = row_restore(b, rec, &row, why);
+    if (!e) {
+        hole(b, rec, row.range.last + 1, at->high - 1);
+        at->high = row.range.first;
+    }
+    return e;
+}
+
+enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why)
+{
+    struct salvage_at *at = &b->salvage->next;
+    if (at->low >= wanted_last(b->salvage, at->stream)) {
+        *at = (struct salvage_at){.stream = (uint16_t)(at->stream + 1),
+                                  .aside = at->aside,
+                                  .found = at->found,
+                                  .lost = at->lost};
+        return ERR_OK;
+    }
+    return at->step == 0 ? step_up(b, rec, why) : at->high ? step_down(b, rec, why) : step_skip(b);
+}
+
+/* --- set-aside events --- */
+
+enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    struct salvage_at *at = &w->next;
+    struct aside aside;
+    int code = SQLITE_CORRUPT;
+    if (w->asides) {
+        (void)sqlite3_reset(w->asides); /* repeats the error of the row before */
+        sqlite3_bind_int64(w->asides, 1, (int64_t)(at->aside + at->step));
+        code = sqlite3_step(w->asides);
+    }
+    uint64_t id = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(w->asides, 0) : 0;
+    if (code == SQLITE_DONE || at->step > UINT32_MAX ||
+        (code == SQLITE_ROW && id <= at->aside + at->step)) {
+        at->stream = STREAM_END;
+        return ERR_OK;
+    }
+    if (code != SQLITE_ROW) {
+        at->step = at->step ? at->step * 2 : 1;
+        return ERR_OK;
+    }
+    at->aside = id;
+    at->step = 0;
+    if (!aside_take(w->asides, &aside)) {
+        return ERR_OK;
+    }
+    int64_t size = 0;
+    if (b->next->aside_size + aside.body.size + 512 > (uint64_t)b->size_max / 20) {
+        at->stream = STREAM_END; /* newer ones have the room */
+        return ERR_OK;
+    }
+    enum err e = aside_insert(b, &aside, &size, why);
+    b->salvage_pages += size / (PAGE_SIZE - 100) + 2;
+    b->next->aside_count++;
+    b->next->aside_size += (uint64_t)size;
+    record_put_aside(rec, 1, size, 0);
+    return e;
+}
+
+/* --- open parcels --- */
+
+/* Of an open parcel: from here to there nothing can be read. */
+static void parcel_hole(struct buffer *b, const struct parcel *p, uint64_t first, uint64_t last)
+{
+    struct gap gap = {.stream = p->stream,
+                      .uplink = p->uplink,
+                      .reason = GAP_DAMAGED,
+                      .range = {first > p->range.first ? first : p->range.first,
+                                last < p->range.last ? last : p->range.last}};
+    if (gap.range.first <= gap.range.last && !b->salvage->parcels_told) {
+        gap.count = gap.range.last - gap.range.first + 1;
+        state_drop(b->state, &gap);
+    }
+}
+
+static enum err parcel_rows(struct buffer *b, const struct parcel *p, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    uint64_t end = tail_first(b, p->stream); /* from there on its events are in memory */
+    uint64_t next = p->range.first;          /* up to here all is accounted for */
+    uint64_t at = next;
+    struct found_row row;
+    int64_t id;
+    enum err e = ERR_OK;
+    if (next < end && seek(w->below, p->stream, 0, next + 1, &id) == SQLITE_ROW &&
+        found_take(w->below, &row)) {
+        e = row_bring(b, &row, why);
+        next = row.range.last >= next ? row.range.last + 1 : next;
+    }
+    while (!e && seek(w->above, p->stream, at, p->range.last + 1, &id) == SQLITE_ROW) {
+        at = sequence_of(id);
+        if (found_take(w->above, &row)) {
+            e = row_bring(b, &row, why);
+            parcel_hole(b, p, next, row.range.first - 1);
+            next = row.range.last >= next ? row.range.last + 1 : next;
+        }
+    }
+    parcel_hole(b, p, next, end - 1);
+    return e;
+}
+
+enum err salvage_parcels(struct buffer *b, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; !e && i < b->state->parcel_count; i++) {
+        e = parcel_rows(b, &b->state->parcels[i], why);
+    }
+    w->parcels_told = w->parcels_told || !e;
+    (void)sqlite3_reset(w->above); /* nothing is held of the file */
+    (void)sqlite3_reset(w->below);
+    return e;
+}

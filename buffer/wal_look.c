@@ -1,0 +1,143 @@
+#include "buffer/wal_look.h"
+
+#include <string.h>
+
+#include "ports/lib/crc32c.h"
+
+#define SECTOR_SIZE 512
+#define WAL_MAGIC 0x377f0682 /* the lowest bit: checksums over big-endian words */
+
+static uint32_t u32_be(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static uint32_t u32_le(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
+}
+
+/* SQLite's: over pairs of words, chained. */
+static void sum_add(struct wal_look *look, const uint8_t *data, size_t size)
+{
+    uint32_t a = look->sum[0];
+    uint32_t b = look->sum[1];
+    for (size_t i = 0; i + 8 <= size; i += 8) {
+        a += (look->is_big ? u32_be(data + i) : u32_le(data + i)) + b;
+        b += (look->is_big ? u32_be(data + i + 4) : u32_le(data + i + 4)) + a;
+    }
+    look->sum[0] = a;
+    look->sum[1] = b;
+}
+
+void wal_look_begin(struct wal_look *look, struct slice header)
+{
+    memset(look, 0, sizeof *look);
+    if (header.size < WAL_HEADER_SIZE || (u32_be(header.data) & ~UINT32_C(1)) != WAL_MAGIC) {
+        return;
+    }
+    look->is_big = header.data[3] & 1;
+    look->salt[0] = u32_be(header.data + 16);
+    look->salt[1] = u32_be(header.data + 20);
+    sum_add(look, header.data, 24);
+    look->has_header =
+        u32_be(header.data + 24) == look->sum[0] && u32_be(header.data + 28) == look->sum[1];
+}
+
+static bool salt_is(const struct wal_frame *frame, const uint32_t salt[2])
+{
+    return frame->salt[0] == salt[0] && frame->salt[1] == salt[1];
+}
+
+bool wal_look_frame(struct wal_look *look, struct slice frame)
+{
+    if (frame.size < WAL_FRAME_SIZE || look->count == WAL_LOOK_FRAME_MAX) {
+        return false;
+    }
+    struct slice page = {frame.data + WAL_FRAME_HEAD_SIZE, WAL_FRAME_SIZE - WAL_FRAME_HEAD_SIZE};
+    struct wal_frame *f = &look->frames[look->count];
+    *f = (struct wal_frame){.page = u32_be(frame.data),
+                            .commit = u32_be(frame.data + 4),
+                            .salt = {u32_be(frame.data + 8), u32_be(frame.data + 12)},
+                            .crc = crc32c(0, page)};
+    if (look->has_header && look->first_bad == look->count && salt_is(f, look->salt)) {
+        sum_add(look, frame.data, 8);
+        sum_add(look, page.data, page.size);
+        bool good = f->page > 0 && u32_be(frame.data + 16) == look->sum[0] &&
+                    u32_be(frame.data + 20) == look->sum[1];
+        look->first_bad += good;
+        look->broken = !good;
+    }
+    look->count++;
+    return true;
+}
+
+/* A commit is followed by one more copy of its last frame, to fill up the sector. */
+static bool is_copy(const struct wal_look *look, size_t index, bool before_is_copy)
+{
+    if (index == 0 || before_is_copy) {
+        return false;
+    }
+    const struct wal_frame *a = &look->frames[index - 1];
+    const struct wal_frame *b = &look->frames[index];
+    return salt_is(a, look->salt) && a->page == b->page && a->commit == b->commit;
+}
+
+/* Does the head lie in two sectors, so that a cut can leave one half of it old? */
+static bool may_be_torn(size_t index)
+{
+    return (WAL_HEADER_SIZE + index * WAL_FRAME_SIZE) % SECTOR_SIZE > SECTOR_SIZE - 16;
+}
+
+enum wal_verdict wal_look_end(struct wal_look *look)
+{
+    size_t behind = 0;
+    bool copy = false;
+    /* A cut can destroy the header of a log that is being begun: what stands behind it is of earlier
+     * ones. */
+    for (size_t i = 0; i < look->count && look->has_header; i++) {
+        const struct wal_frame *f = &look->frames[i];
+        bool ends = salt_is(f, look->salt) && f->commit > 0;
+        bool is_behind = i > look->first_bad;
+        copy = ends && is_copy(look, i, copy);
+        look->end = ends ? i + 1 : look->end;
+        behind += ends && is_behind && !copy && !may_be_torn(i);
+        look->broken = look->broken || (ends && is_behind);
+    }
+    return !look->broken ? WAL_WHOLE : behind > 1 ? WAL_DAMAGED : WAL_CUT;
+}
+
+/* Frames of this log that say what they mean, as far as that is known: not the one that is bad. */
+static bool counts(const struct wal_look *look, size_t index)
+{
+    return salt_is(&look->frames[index], look->salt) && look->frames[index].page > 0 &&
+           index != look->first_bad;
+}
+
+static bool is_latest(const struct wal_look *look, size_t index)
+{
+    for (size_t i = index + 1; i < look->end; i++) {
+        if (counts(look, i) && look->frames[i].page == look->frames[index].page) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool wal_look_is_redundant(const struct wal_look *look,
+                           bool (*page_crc)(void *context, uint32_t page, uint32_t *ret),
+                           void *context)
+{
+    size_t same = 0;
+    for (size_t i = 0; i < look->end; i++) {
+        uint32_t crc;
+        if (!counts(look, i) || !is_latest(look, i)) {
+            continue;
+        }
+        if (!page_crc(context, look->frames[i].page, &crc) || crc != look->frames[i].crc) {
+            return false;
+        }
+        same++;
+    }
+    return same > 0;
+}
