@@ -12,6 +12,8 @@ struct counted {
     struct progress progress;
     uint64_t events;
     uint64_t left;
+    uint64_t lost;
+    bool is_done;
 };
 
 static uint64_t number_in(const struct json_node *root, const char *name)
@@ -35,7 +37,11 @@ static enum err counted_frame(void *context, enum frame_kind kind, struct slice 
     }
     enum err e = json_tree_open(&tree, payload, why, &offset);
     if (!e) {
-        c->events = number_in(json_tree_root(tree), "events");
+        const struct json_node *done = json_node_find(json_tree_root(tree), "done");
+        c->events =
+            number_in(json_tree_root(tree), "events") + number_in(json_tree_root(tree), "salvaged");
+        c->lost = number_in(json_tree_root(tree), "lost");
+        c->is_done = done && done->kind == JSON_TRUE;
         c->left = number_in(json_tree_root(tree), "left");
         json_tree_close(tree);
     }
@@ -154,6 +160,39 @@ int buffer_compact_command(const struct buffer_arguments *a)
     } else {
         printf("%s: %.1f MiB were %.1f MiB\n", a->buffer_path, (double)after / 1048576,
                (double)before / 1048576);
+    }
+    return command_finish();
+}
+
+int buffer_salvage_command(const struct buffer_arguments *a)
+{
+    struct counted done = {.events = 0};
+    struct buffer_arguments absolute = *a;
+    char *path = a->file ? realpath(a->file, NULL) : NULL;
+    if (!a->file) {
+        return command_misuse(a->word, "name the file: it was moved aside as PATH.bad-...");
+    }
+    bool fits = path && slice_to_text(slice_of_text(path), absolute.request.path,
+                                      sizeof absolute.request.path);
+    if (!fits) {
+        fprintf(stderr, "weir %s: %s: %s\n", a->word, a->file,
+                path ? "the path is too long" : "there is no such file");
+        free(path);
+        return EXIT_USAGE;
+    }
+    free(path);
+    int code = order(&absolute, false, &done);
+    if (code) {
+        return code;
+    }
+    if (a->json) {
+        printf("{\"salvaged\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"done\":%s}\n", done.events,
+               done.lost, done.is_done ? "true" : "false");
+    } else if (done.is_done) {
+        printf("%" PRIu64 " events came over, %" PRIu64 " are lost\n", done.events, done.lost);
+    } else {
+        printf("it has begun; the agent goes on with it (at its next start, if it is stopped), and "
+               "weir status shows how far it is\n");
     }
     return command_finish();
 }

@@ -49,6 +49,8 @@ static const struct word buffer_words[] = {
      TAKES_STREAM | TAKES_FILTER | TAKES_UPLINK | TAKES_YES, TOOL_REPLAY, buffer_replay_command},
     {"drop", "buffer drop", "buffer drop [--uplink U] [--stream S] " FILTERS " [--yes]",
      TAKES_STREAM | TAKES_FILTER | TAKES_UPLINK | TAKES_YES, TOOL_DROP, buffer_drop_command},
+    {"salvage", "buffer salvage", "buffer salvage FILE [--json]", TAKES_FILE, TOOL_SALVAGE,
+     buffer_salvage_command},
     {"compact", "buffer compact", "buffer compact [--json]", 0, TOOL_LS, buffer_compact_command},
     {"rekey", "buffer rekey", "buffer rekey --key FILE | --plain [--old-key FILE] [--json]",
      TAKES_REKEY, TOOL_LS, buffer_rekey_command},

@@ -78,5 +78,6 @@ int buffer_import_command(const struct buffer_arguments *a);
 int buffer_replay_command(const struct buffer_arguments *a);
 int buffer_drop_command(const struct buffer_arguments *a);
 int buffer_compact_command(const struct buffer_arguments *a);
+int buffer_salvage_command(const struct buffer_arguments *a);
 
 #endif

@@ -51,9 +51,8 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \
-    "buffer ls | cat | stats | verify | export | import | replay | drop | compact | rekey | wear " \
-    "... " \
-    "[--buffer PATH] [--socket PATH]"
+    "buffer ls | cat | stats | verify | export | import | replay | drop | salvage | compact | " \
+    "rekey | wear ... [--buffer PATH] [--socket PATH]"
 #define ASIDE_USAGE "aside ls [--json] [--buffer PATH] [--socket PATH]"
 
 #endif

@@ -30,6 +30,7 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "         (again); what it has delivered before arrives twice. Asks, or needs --yes\n" \
     "drop     [--uplink U] [--stream S] FILTERS: is no longer owed, to this uplink or to all;\n" \
     "         counted, and reported as a gap. What is being sent stays. Asks, or needs --yes\n" \
+    "salvage  FILE: what can be read of a damaged file that was kept comes over\n" \
     "compact  gives free pages back to the file system; only with the agent stopped\n" \
     "rekey    writes everything anew under another key; only with the agent stopped\n" \
     "wear     what was written to the flash, and what other intervals would cost\n\n" \

@@ -11,8 +11,9 @@
 
 #define TOOL_STEP_SIZE (64 * 1024) /* raw datums that one step reads */
 #define TOOL_STEP_EVENTS 1024
-#define TOOL_LINE_MAX 1024 /* of a request */
-#define TOOL_ORDER_MAX 64  /* of one step */
+#define TOOL_LINE_MAX 2048 /* of a request */
+#define TOOL_PATH_MAX 256
+#define TOOL_ORDER_MAX 64 /* of one step */
 #define TOOL_IDENTITY_SIZE 144
 
 enum tool_kind {
@@ -24,8 +25,9 @@ enum tool_kind {
     TOOL_ASIDE,
     TOOL_REPLAY,
     TOOL_DROP,
-    TOOL_IMPORT, /* where an import stands, and the stream's schemas; the events come separately:
+    TOOL_IMPORT,  /* where an import stands, and the stream's schemas; the events come separately:
                     agent/import.h */
+    TOOL_SALVAGE, /* in a running agent only begun: it goes on by itself */
     TOOL_KIND_COUNT,
 };
 const char *tool_kind_name(enum tool_kind kind);
@@ -37,8 +39,9 @@ struct tool_request {
     enum tool_kind kind;
     char stream[STREAM_NAME_SIZE_MAX];
     char uplink[STREAM_NAME_SIZE_MAX];
-    char file[65];      /* IMPORT: what tells the file from others, hexadecimal */
-    struct range range; /* sequences */
+    char path[TOOL_PATH_MAX]; /* SALVAGE: absolute */
+    char file[65];            /* IMPORT: what tells the file from others, hexadecimal */
+    struct range range;       /* sequences */
     int64_t
         since_us; /* time of the events; INT64_MIN and INT64_MAX: any, those without a time too */
     int64_t until_us;

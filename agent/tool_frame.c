@@ -6,9 +6,10 @@
 #include "ports/lib/json_tree.h"
 
 static const char *const names[TOOL_KIND_COUNT] = {
-    [TOOL_LS] = "ls",         [TOOL_CAT] = "cat",       [TOOL_EXPORT] = "export",
-    [TOOL_STATS] = "stats",   [TOOL_VERIFY] = "verify", [TOOL_ASIDE] = "aside",
-    [TOOL_REPLAY] = "replay", [TOOL_DROP] = "drop",     [TOOL_IMPORT] = "import",
+    [TOOL_LS] = "ls",           [TOOL_CAT] = "cat",       [TOOL_EXPORT] = "export",
+    [TOOL_STATS] = "stats",     [TOOL_VERIFY] = "verify", [TOOL_ASIDE] = "aside",
+    [TOOL_REPLAY] = "replay",   [TOOL_DROP] = "drop",     [TOOL_IMPORT] = "import",
+    [TOOL_SALVAGE] = "salvage",
 };
 
 const char *tool_kind_name(enum tool_kind kind)
@@ -19,7 +20,8 @@ const char *tool_kind_name(enum tool_kind kind)
 
 bool tool_is_trusted(enum tool_kind kind)
 {
-    return kind == TOOL_EXPORT || kind == TOOL_REPLAY || kind == TOOL_DROP || kind == TOOL_IMPORT;
+    return kind == TOOL_EXPORT || kind == TOOL_REPLAY || kind == TOOL_DROP || kind == TOOL_IMPORT ||
+           kind == TOOL_SALVAGE;
 }
 
 /* --- requests --- */
@@ -47,6 +49,7 @@ void tool_request_put(const struct tool_request *r, struct out *o)
     put_text(o, "stream", r->stream);
     put_text(o, "uplink", r->uplink);
     put_text(o, "file", r->file);
+    put_text(o, "path", r->path);
     out_put_format(o, ",\"first\":%" PRIu64 ",\"last\":%" PRIu64 ",\"count\":%" PRIu64,
                    r->range.first, r->range.last, r->count);
     if (r->since_us != INT64_MIN) {
@@ -82,6 +85,7 @@ static bool take_members(const struct json_node *root, struct tool_request *r)
     bool good = take_text(root, "stream", r->stream, sizeof r->stream) &&
                 take_text(root, "uplink", r->uplink, sizeof r->uplink) &&
                 take_text(root, "file", r->file, sizeof r->file) &&
+                take_text(root, "path", r->path, sizeof r->path) &&
                 take_number(root, "first", 1, &first) && take_number(root, "last", 0, &last) &&
                 take_number(root, "count", 0, &count) &&
                 take_number(root, "since", INT64_MIN, &r->since_us) &&

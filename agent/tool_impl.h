@@ -42,6 +42,7 @@ struct tool {
     struct import_place place;
     uint32_t place_key;
     uint16_t place_driver;
+    bool salvages; /* it has begun */
     bool is_end;
 };
 
@@ -53,6 +54,7 @@ enum err tool_verify_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_aside_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_order_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_import_step(struct tool *tool, struct why *why) MUST_USE;
+enum err tool_salvage_step(struct tool *tool, struct why *why) MUST_USE;
 
 /* The next stream of the request, with its stored range, into tool->stream and range. ERR_CLOSED:
  * there is none; ERR_REJECTED: the one that is asked for does not exist. */

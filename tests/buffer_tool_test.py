@@ -555,6 +555,43 @@ def test_encrypted():
     check("and all is there", t.json("verify", "--key", key)["bad"] == 0 and len(t.cat("copy", "--key", key)) == 5000)
 
 
+def test_salvage():
+    """A file that was kept: what it says is owed comes over, with the agent stopped or running."""
+    agent = Agent(site("salvage")).start()
+    t = Tool(agent.buffer)
+    fill(agent, 6000)
+    agent.stop()
+    kept = path_of("salvage", "buffer.db.bad-kept")
+    shutil.copy(agent.buffer, kept)
+    shutil.copy(agent.buffer + "-wal", kept + "-wal")
+    sealed = t.json("stats")["rows"]["events"]
+    t.refuses(2, "name the file", "salvage")
+    t.refuses(2, "there is no such file", "salvage", path_of("salvage", "none"))
+    t.refuses(3, "", "salvage", write("nonsense", "this is no database" * 1000))
+    other = Agent(site("salvage-other"), "other.json").start()
+    other.stop()
+    t.refuses(2, "of another buffer", "salvage", other.buffer)
+    for life in ("stopped", "running"):
+        t.fine("drop", "--stream", "measured", "--yes")
+        agent.start()
+        for n in range(10): # commits, which delete the rows
+            agent.post("/raw", str(n))
+        check(f"nothing is left ({life})", t.stream("measured")["owed"]["cloud"] == 0 and len(t.cat("measured")) < 6000)
+        if life == "stopped":
+            agent.stop()
+        r = t.json("salvage", kept)
+        if life == "stopped":
+            check("it comes over", r["done"] and r["salvaged"] >= sealed - 2000 and r["lost"] == 0, f"{r} {sealed}")
+        else:
+            agent.post("/raw", "1")
+            check("the agent goes on with it", wait_until(lambda: t.stream("measured")["owed"]["cloud"] > 0 and not agent.status()["buffer"]["damage"]["salvages"], 90), str(agent.status()["buffer"]))
+        owed = t.stream("measured")["owed"]["cloud"]
+        got = [e["event"]["n"] for e in t.cat("measured", "--to-seq", str(owed))]
+        check(f"as it was ({life})", owed >= sealed - 2000 and got == list(range(owed)), f"{len(got)} {owed} {sealed}")
+    agent.stop()
+    check("the kept file is still there", os.path.exists(kept))
+
+
 def test_compact():
     agent = Agent(site("compact")).start()
     t = Tool(agent.buffer)
@@ -648,6 +685,7 @@ test_replay()
 test_damage()
 test_thinned()
 test_encrypted()
+test_salvage()
 test_compact()
 test_a_slow_reader_and_many_that_leave()
 test_rights()
