@@ -30,6 +30,7 @@ void ledger_close(struct ledger *ledger)
     free(ledger->events);
     free(ledger->numbers);
     free(ledger->noted);
+    state_close(ledger->memory);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         free(ledger->streams[s].events);
     }
@@ -251,7 +252,9 @@ static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stre
     SIM_EXPECT(sequence >= 1 && sequence <= s->count && s->events[sequence - 1] == number);
     if (event->arrived[uplink]++) {
         ledger->twice++;
-        if (sequence >= ledger->again_below[uplink][stream]) {
+        if (event->again[uplink] > 0) {
+            event->again[uplink]--;
+        } else {
             arrived_twice(ledger, uplink, stream);
         }
         return;
@@ -333,7 +336,8 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
 void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last)
 {
     struct ledger_event *event = ledger_event(ledger, number);
-    if (event->arrived[uplink] && event->sequence < ledger->again_below[uplink][event->stream]) {
+    if (event->arrived[uplink] && event->again[uplink] > 0) {
+        event->again[uplink]--;
         ledger->twice++;
         return;
     }
@@ -348,16 +352,90 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
 
 void ledger_unsaved_is_lost(struct ledger *ledger)
 {
+    SIM_EXPECT(ledger->memory != NULL);
     ledger->unsaved++;
-    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
-        for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
-            ledger->again_below[u][s] = ledger->streams[s].count + 1;
+    ledger->memory_is_lost = true;
+}
+
+static bool has_same_numbers(const struct parcel *a, const struct parcel *b)
+{
+    bool same = a->range.first == b->range.first && a->range.last == b->range.last &&
+                a->part_count == b->part_count;
+    for (uint32_t i = 0; same && i < a->part_count; i++) {
+        const struct part *x = &a->parts[i];
+        const struct part *y = &b->parts[i];
+        same = x->partition == y->partition && x->first == y->first && x->last == y->last &&
+               x->assigned == y->assigned && x->producer_id == y->producer_id &&
+               x->producer_epoch == y->producer_epoch && x->base_sequence == y->base_sequence &&
+               x->record_count == y->record_count;
+    }
+    return same;
+}
+
+/* Of what is owed now: was it delivered, or being sent under other numbers, by what only the memory
+ * knew that is lost? */
+static bool was_sent(struct ledger *ledger, struct state *now, const struct owed *owed,
+                     uint64_t sequence)
+{
+    struct range one = {sequence, sequence};
+    const struct owed *then = state_owed(ledger->memory, owed->uplink, owed->stream);
+    if (!then || !owed_meets(owed, one)) {
+        return false;
+    }
+    if (!owed_meets(then, one)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < ledger->memory->parcel_count; i++) {
+        const struct parcel *p = &ledger->memory->parcels[i];
+        bool has = p->uplink == owed->uplink && p->stream == owed->stream &&
+                   p->range.first <= sequence && sequence <= p->range.last;
+        const struct parcel *known = has ? state_parcel(now, p->uplink, p->stream, p->lane) : NULL;
+        if (has && (!known || !has_same_numbers(p, known))) {
+            return true;
         }
     }
+    return false;
+}
+
+/* It was refused, and is sent again behind others, which are sent again behind it. */
+static void allow_late(struct ledger *ledger, unsigned u, const struct ledger_event *event)
+{
+    for (size_t p = 0; p < BROKER_PARTITION_MAX; p++) {
+        uint64_t *last = &ledger->last[u][event->stream][p][event->key];
+        *last = *last < event->sequence ? *last : event->sequence - 1;
+    }
+}
+
+/* A life begins with what the disk has, after one whose memory knew more. */
+static void allow_again(struct ledger *ledger, struct buffer *buffer)
+{
+    for (uint32_t i = 0; i < buffer->state->owed_count; i++) {
+        const struct owed *owed = &buffer->state->owed[i];
+        unsigned u = uplink_index(buffer, owed->uplink);
+        for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+            const struct ledger_stream *stream = &ledger->streams[s];
+            for (size_t k = 0; stream->number == owed->stream && k < stream->count; k++) {
+                struct ledger_event *event = ledger_event(ledger, stream->events[k]);
+                if (was_sent(ledger, buffer->state, owed, k + 1)) {
+                    event->again[u]++;
+                    event->was_again[u] = true;
+                    if (event->arrived[u] == 0) {
+                        allow_late(ledger, u, event);
+                    }
+                }
+            }
+        }
+    }
+    ledger->memory_is_lost = false;
 }
 
 void ledger_note_carried(struct ledger *ledger, const struct buffer *buffer)
 {
+    state_close(ledger->memory);
+    ledger->memory = NULL;
+    enum err e = state_open(&ledger->memory, buffer->state->owed_max);
+    SIM_EXPECT(!e);
+    state_copy(ledger->memory, buffer->state);
     ledger->noted_commit = buffer->state->commit - buffer->unsaved;
     ledger->noted_size = 0;
 }
@@ -403,6 +481,9 @@ void ledger_recovered(struct ledger *ledger, struct buffer *buffer)
             event->sequence = 0;
             ledger->vanished++;
         }
+    }
+    if (ledger->memory_is_lost) {
+        allow_again(ledger, buffer);
     }
     ledger->knows_asides = false;
     asides_read(ledger, buffer, false);
@@ -479,7 +560,7 @@ static uint64_t missing_count(struct ledger *ledger, unsigned s, unsigned u, boo
         SIM_EXPECT(event->aside[u] <= 1 || event->aside_in_doubt);
         /* A batch in doubt that was stored may have been refused when it was sent again. */
         SIM_EXPECT(!there || event->aside[u] == 0 || ledger->in_doubt[u] > 0 ||
-                   event->sequence < ledger->again_below[u][s]);
+                   event->was_again[u]);
         if (owed && !there && event->aside[u] == 0) {
             SIM_EXPECT(!told || is_in_a_gap(ledger, s, u, i + 1));
             missing++;
@@ -489,14 +570,14 @@ static uint64_t missing_count(struct ledger *ledger, unsigned s, unsigned u, boo
 }
 
 /* Events that were sent while nothing could be written, owed again because the life ended before it
- * could, and then perhaps dropped: these have arrived, and may be told as lost. */
+ * could, and have not arrived again since: dropped, perhaps, and then told as lost. */
 static uint64_t told_and_there(struct ledger *ledger, unsigned s, unsigned u)
 {
     const struct ledger_stream *stream = &ledger->streams[s];
     uint64_t count = 0;
-    for (size_t i = 0; i < stream->count && i + 1 < ledger->again_below[u][s]; i++) {
-        count += ledger_event(ledger, stream->events[i])->arrived[u] > 0 &&
-                 is_in_a_gap(ledger, s, u, i + 1);
+    for (size_t i = 0; i < stream->count; i++) {
+        const struct ledger_event *event = ledger_event(ledger, stream->events[i]);
+        count += event->arrived[u] > 0 && event->again[u] > 0 && is_in_a_gap(ledger, s, u, i + 1);
     }
     return count;
 }

@@ -34,6 +34,10 @@ struct ledger_event {
     uint8_t aside[LEDGER_UPLINKS];
     uint8_t aside_payload;
     bool aside_in_doubt; /* by the policy of some uplink */
+    /* It was sent by a life that could not note it, and the disk says that it is owed: so often it
+     * may arrive once more. */
+    uint8_t again[LEDGER_UPLINKS];
+    bool was_again[LEDGER_UPLINKS];
 };
 
 struct ledger_stream {
@@ -62,9 +66,8 @@ struct ledger {
     uint8_t *noted;      /* the state of the last commit of a life that has ended */
     size_t noted_size;
     uint64_t noted_commit;
-    /* Sent while nothing could be written, and the life ended before it could: events below may
-     * arrive again. */
-    uint64_t again_below[LEDGER_UPLINKS][LEDGER_STREAMS];
+    struct state *memory; /* at the end of the last life that had not written all of it */
+    bool memory_is_lost;
     uint64_t commit; /* of the buffer, when its parcels were looked at last */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
     bool events_seen[LEDGER_TOLD_MAX];       /* of weir.events, by sequence, at the first uplink */
@@ -109,7 +112,8 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
 void ledger_note(struct ledger *ledger, const struct buffer *buffer);
 /* The same, and what is in memory only is handed to the next one. */
 void ledger_note_carried(struct ledger *ledger, const struct buffer *buffer);
-/* What was on record in memory only is gone with its process: it may arrive again. */
+/* What was on record in memory only is gone with its process: what the life after it is still owed
+ * may arrive again. */
 void ledger_unsaved_is_lost(struct ledger *ledger);
 /* A life has begun: what was acknowledged is there, what is not there is forgotten. */
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
