@@ -26,16 +26,23 @@ static const char aside_sql[] = "SELECT id,t,stream,seq,source,uplink,kind,schem
 
 /* --- opening and closing --- */
 
+static void source_close(struct salvage *w)
+{
+    (void)sqlite3_finalize(w->above); /* read only; NULL is allowed */
+    (void)sqlite3_finalize(w->below);
+    (void)sqlite3_finalize(w->asides);
+    w->above = w->below = w->asides = NULL;
+    buffer_close(w->source);
+    w->source = NULL;
+}
+
 void salvage_close(struct buffer *b)
 {
     struct salvage *w = b->salvage;
     if (!w) {
         return;
     }
-    (void)sqlite3_finalize(w->above); /* read only; NULL is allowed */
-    (void)sqlite3_finalize(w->below);
-    (void)sqlite3_finalize(w->asides);
-    buffer_close(w->source);
+    source_close(w);
     state_close(w->wanted);
     free(w);
     b->salvage = NULL;
@@ -179,36 +186,6 @@ static enum err at_put(struct buffer *b, struct why *why)
 
 /* --- a turn --- */
 
-enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *why)
-{
-    struct salvage *w = b->salvage;
-    uint64_t until = clock_monotonic_us() + SALVAGE_US_MAX;
-    enum err e = ERR_OK;
-    w->next = w->at;
-    w->waits = false;
-    b->salvage_pages = 0;
-    for (unsigned i = 0;
-         !e && i < SALVAGE_ROW_MAX && w->next.stream < STREAM_END &&
-         b->salvage_pages < SALVAGE_PAGES_MAX / 4 &&
-         rec->out->size_max - rec->out->size > 4 * RECORD_ROOM && clock_monotonic_us() < until;
-         i++) {
-        e = w->next.stream <= STREAM_COUNT_MAX ? salvage_step_stream(b, rec, why)
-                                               : salvage_step_aside(b, rec, why);
-    }
-    (void)sqlite3_reset(w->above); /* nothing of the file is held between two turns */
-    (void)sqlite3_reset(w->below);
-    (void)sqlite3_reset(w->asides);
-    w->waits = e == ERR_FULL;
-    e = e == ERR_FULL ? ERR_OK : e;
-    if (!e && w->next.stream == STREAM_END) {
-        char sql[80];
-        (void)snprintf(sql, sizeof sql, "DELETE FROM salvage WHERE n=%lld",
-                       (long long)w->number); /* fits */
-        return sql_exec(b, sql, why);
-    }
-    return e ? e : at_put(b, why);
-}
-
 /* The file is not needed any more. */
 static void file_done(struct buffer *b, const char *file)
 {
@@ -233,25 +210,64 @@ static void file_done(struct buffer *b, const char *file)
     }
 }
 
+/* It had come to its end before this turn: the file goes first, so that none is left behind when
+ * the power goes between. */
+static enum err step_last(struct buffer *b, struct why *why)
+{
+    char sql[80];
+    if (b->salvage->number < NUMBER_OF_USER) {
+        file_done(b, b->salvage->file);
+    }
+    (void)snprintf(sql, sizeof sql, "DELETE FROM salvage WHERE n=%lld",
+                   (long long)b->salvage->number); /* fits */
+    return sql_exec(b, sql, why);
+}
+
+enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    uint64_t until = clock_monotonic_us() + SALVAGE_US_MAX;
+    enum err e = ERR_OK;
+    w->next = w->at;
+    w->waits = false;
+    b->salvage_pages = 0;
+    if (w->at.stream == STREAM_END) {
+        return step_last(b, why);
+    }
+    for (unsigned i = 0;
+         !e && i < SALVAGE_ROW_MAX && w->next.stream < STREAM_END &&
+         b->salvage_pages < SALVAGE_PAGES_MAX / 4 &&
+         rec->out->size_max - rec->out->size > 4 * RECORD_ROOM && clock_monotonic_us() < until;
+         i++) {
+        e = w->next.stream <= STREAM_COUNT_MAX ? salvage_step_stream(b, rec, why)
+                                               : salvage_step_aside(b, rec, why);
+    }
+    (void)sqlite3_reset(w->above); /* nothing of the file is held between two turns */
+    (void)sqlite3_reset(w->below);
+    (void)sqlite3_reset(w->asides);
+    w->waits = e == ERR_FULL;
+    e = e == ERR_FULL ? ERR_OK : e;
+    return e ? e : at_put(b, why);
+}
+
 void salvage_took(struct buffer *b)
 {
     struct salvage *w = b->salvage;
     struct why why = {""};
+    bool was_at_end = w->at.stream == STREAM_END;
     w->at = w->next;
     b->damage.found = w->at.found;
     b->damage.lost = w->at.lost;
     if (w->at.stream < STREAM_END) {
         return;
     }
-    char file[FILE_NAME_SIZE];
-    bool is_ours = w->number < NUMBER_OF_USER;
-    memcpy(file, w->file, sizeof file);
-    log_info("buffer", "%s is salvaged: %llu events came over, %llu are lost", file,
-             (unsigned long long)w->at.found, (unsigned long long)w->at.lost);
-    salvage_close(b);
-    if (is_ours) {
-        file_done(b, file);
+    source_close(w);
+    if (!was_at_end) {
+        log_info("buffer", "%s is salvaged: %llu events came over, %llu are lost", w->file,
+                 (unsigned long long)w->at.found, (unsigned long long)w->at.lost);
+        return; /* the next turn clears up */
     }
+    salvage_close(b);
     if (salvage_resume(b, &why)) {
         log_warn("buffer", "%s", why.text); /* tried again at the next start */
         salvage_close(b);

@@ -1,6 +1,6 @@
 #include "tests/buffer/power_phase.h"
 
-#include "buffer/internal.h"
+#include "buffer/damage.h"
 
 struct watch_state {
     struct crash_vfs *vfs;
@@ -20,7 +20,8 @@ const char *power_phase_name(enum power_phase phase)
     static const char *const names[PHASE_COUNT] = {
         [PHASE_APPEND] = "append",         [PHASE_SEAL] = "seal",
         [PHASE_DELETE] = "delete",         [PHASE_EVICT] = "evict",
-        [PHASE_CHECKPOINT] = "checkpoint", [PHASE_RECOVERY] = "recovery"};
+        [PHASE_CHECKPOINT] = "checkpoint", [PHASE_RECOVERY] = "recovery",
+        [PHASE_SALVAGE] = "salvage"};
     return names[phase];
 }
 
@@ -81,9 +82,38 @@ enum err __wrap_buffer_commit(struct buffer *b, const struct buffer_write *write
 enum err __wrap_buffer_commit(struct buffer *b, const struct buffer_write *write,
                               struct buffer_changes *ret_changes, struct why *why)
 {
-    phase_set(1u << PHASE_APPEND);
+    unsigned before = watched()->now;
+    phase_set(before | 1u << PHASE_APPEND);
     enum err e = __real_buffer_commit(b, write, ret_changes, why);
-    phase_set(0);
+    phase_set(before);
+    return e;
+}
+
+enum err __real_damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup,
+                                       int number, struct why *why);
+enum err __wrap_damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup,
+                                       int number, struct why *why);
+enum err __wrap_damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup,
+                                       int number, struct why *why)
+{
+    unsigned before = watched()->now;
+    phase_add(PHASE_SALVAGE);
+    enum err e = __real_damage_replace_at_open(b, setup, number, why);
+    phase_set(before);
+    return e;
+}
+
+/* Only while there is something to salvage: else it looks at a row. */
+enum err __real_buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struct why *why);
+enum err __wrap_buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struct why *why);
+enum err __wrap_buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struct why *why)
+{
+    unsigned before = watched()->now;
+    if (b->salvage || b->file_damaged) {
+        phase_add(PHASE_SALVAGE);
+    }
+    enum err e = __real_buffer_care(b, ret_changes, why);
+    phase_set(before);
     return e;
 }
 

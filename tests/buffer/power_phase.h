@@ -11,6 +11,7 @@ enum power_phase {
     PHASE_EVICT,      /* that drops what is owed */
     PHASE_CHECKPOINT, /* of the log, after a commit or before the next one */
     PHASE_RECOVERY,   /* opening */
+    PHASE_SALVAGE,    /* of a damaged file: replaced, or its rows brought over */
     PHASE_COUNT
 };
 

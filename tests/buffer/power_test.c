@@ -1,7 +1,8 @@
 /* Power cuts, at random moments of long lives and at every write and sync of a short one: what the
  * disk may hold then is opened by the real buffer, and has to be what was acknowledged, whole. Half
  * of the cuts are followed by another one while the buffer recovers. The controls leave out one rule
- * each, and have to lose something.
+ * each, and have to lose something. Cuts while a damaged file is salvaged: the damage is one that
+ * loses nothing, so that all of it has to come over, once.
  *
  * WEIR_CUTS: how many (10000), of the images that are not all, nothing, or a plain prefix. WEIR_LONG:
  * the short life is cut with every kind of image at every operation. */
@@ -14,7 +15,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
+#include "buffer/salvage.h"
 #include "buffer/wal_look.h"
 #include "ports/lib/crc32c.h"
 #include "tests/buffer/power_phase.h"
@@ -259,7 +262,7 @@ static void test_nothing_acknowledged_is_lost(void **state)
     for (size_t i = 0; i < CRASH_ANY; i++) {
         assert_true(tally.images[i] > most / 40);
     }
-    for (size_t p = 0; p < PHASE_COUNT; p++) {
+    for (size_t p = 0; p < PHASE_SALVAGE; p++) {
         assert_true(tally.phases[p] > most / 200);
     }
     print_message("  logs that end in a broken frame: %u, taken for damaged: %u\n", tally.logs,
@@ -328,6 +331,138 @@ static void test_every_operation_of_a_short_life(void **state)
     assert_in_range(full, 100, 5000);
     print_tally(&tally, ", at every operation");
     assert_true(tally.phases[PHASE_EVICT] > 0 && tally.phases[PHASE_CHECKPOINT] > 0);
+}
+
+/* --- while a damaged file is salvaged --- */
+
+#define SALVAGE_TURNS_MAX 3000
+
+/* So many bytes of it become junk, on the medium. */
+static void change_file(struct world *w, const char *name, uint64_t at, uint64_t count)
+{
+    uint64_t size;
+    const uint8_t *bytes = crash_vfs_file(w->vfs, name, &size);
+    assert_true(bytes && at < size);
+    uint8_t *copy = malloc(size);
+    memcpy(copy, bytes, size);
+    memset(copy + at, (int)world_below(w, 256), count < size - at ? count : size - at);
+    assert_true(crash_vfs_file_put(w->vfs, name, copy, size));
+    free(copy);
+}
+
+/* Destroys a page whose contents are once more elsewhere. */
+static void destroy_an_index(struct world *w)
+{
+    static const char *const indexes[] = {"sqlite_autoindex_stream_1", "sqlite_autoindex_driver_1",
+                                          "schema_text"};
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    world_buffer_close(w);
+    assert_int_equal(sqlite3_open_v2(WORLD_PATH, &db, SQLITE_OPEN_READWRITE, "power"), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL),
+                     SQLITE_OK);
+    int yes = 1; /* the log stays */
+    assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &yes), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_master WHERE name=?", -1, &s, NULL),
+        SQLITE_OK);
+    sqlite3_bind_text(s, 1, indexes[world_below(w, 3)], -1, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    uint64_t page = (uint64_t)sqlite3_column_int64(s, 0);
+    assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    /* The log may have the page once more. */
+    change_file(w, WORLD_PATH "-wal", 0, UINT64_MAX);
+    change_file(w, WORLD_PATH, (page - 1) * 4096, 4096);
+}
+
+/* Turns, and commits between them, to the end of the salvage or to the cut. */
+static const char *salvage_on(struct world *w, bool *ret_done)
+{
+    *ret_done = false;
+    for (unsigned i = 0; i < SALVAGE_TURNS_MAX && !crash_vfs_is_frozen(w->vfs); i++) {
+        enum err e = buffer_care(w->buffer, &w->changes, &w->why);
+        if (crash_vfs_is_frozen(w->vfs)) {
+            break;
+        }
+        if (e == ERR_CLOSED) {
+            *ret_done = true;
+            return NULL;
+        }
+        if (!e && world_below(w, 4) == 0) {
+            e = world_step(w);
+        }
+        if (e && e != ERR_FULL && !crash_vfs_is_frozen(w->vfs)) {
+            return problem(w, w->why.text);
+        }
+    }
+    return crash_vfs_is_frozen(w->vfs) ? NULL : problem(w, "the salvage does not end");
+}
+
+/* One opening, up to the cut or the end of the salvage. */
+static const char *salvage_once(struct world *w, struct tally *tally, bool *ret_done)
+{
+    *ret_done = false;
+    static const uint32_t limits[] = {60, 600, 6000}; /* to replace it may take a thousand */
+    crash_vfs_freeze_after(w->vfs, 1 + world_below(w, limits[world_below(w, 3)]));
+    enum err e = world_buffer_open(w);
+    if (e && !crash_vfs_is_frozen(w->vfs)) {
+        return problem(w, w->why.text);
+    }
+    const char *wrong = e ? NULL : world_check_commit(w);
+    if (crash_vfs_is_frozen(w->vfs)) {
+        wrong = NULL; /* what a dead disk says */
+    }
+    if (!e && !wrong) {
+        wrong = salvage_on(w, ret_done);
+    }
+    if (!wrong && !*ret_done) {
+        cut(w, tally);
+    }
+    return wrong;
+}
+
+/* Not so long that the buffer is full and drops something. */
+static const char *salvage_life(struct world *w, uint64_t seed, struct tally *tally)
+{
+    world_reset(w, seed);
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    w->drains = seed % 3 == 1;
+    w->orders = false;
+    const char *wrong = NULL;
+    for (unsigned i = 20 + world_below(w, 100); i > 0 && !wrong; i--) {
+        wrong = commit_once(w, false);
+    }
+    wrong = wrong ? wrong : world_check(w);
+    destroy_an_index(w);
+    w->takes_only = true;
+    for (bool done = false; !wrong && !done;) {
+        wrong = salvage_once(w, tally, &done);
+    }
+    crash_vfs_freeze_after(w->vfs, 0);
+    wrong = wrong ? wrong : world_check(w);
+    uint64_t size;
+    if (!wrong && crash_vfs_file(w->vfs, WORLD_PATH ".bad-1", &size)) {
+        wrong = problem(w, "the damaged file stays");
+    }
+    return wrong;
+}
+
+static void test_salvage_may_be_cut(void **state)
+{
+    static const unsigned seeds[] = {0, 2, 6}; /* of eight: no age, nothing held; two encrypt */
+    struct world *w = *state;
+    struct tally tally = {0};
+    unsigned most = number_of("WEIR_CUTS", 10000) / 20;
+    uint64_t seed = number_of("WEIR_SEED", 1);
+    for (; tally.cuts < most; seed++) {
+        const char *wrong = salvage_life(w, seed / 3 * 8 + seeds[seed % 3], &tally);
+        if (wrong) {
+            fail_msg("WEIR_SEED=%llu: %s", (unsigned long long)seed, wrong);
+        }
+    }
+    print_tally(&tally, ", during salvage");
+    assert_true(tally.phases[PHASE_SALVAGE] > most / 4);
 }
 
 /* Power cuts while the buffer is made: it is made anew, or goes on, and never refuses its own
@@ -402,6 +537,7 @@ int main(void)
                                         close_world),
         cmocka_unit_test_setup_teardown(test_every_operation_of_a_short_life, open_world,
                                         close_world),
+        cmocka_unit_test_setup_teardown(test_salvage_may_be_cut, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_the_first_opening_may_be_cut, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_controls_lose, open_world, close_world),
     };

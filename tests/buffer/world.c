@@ -130,6 +130,7 @@ void world_reset(struct world *w, uint64_t seed)
     w->incarnation = 0;
     w->prepared = false;
     w->under_way = false;
+    w->takes_only = false;
 }
 
 /* Schemas and a driver: durable at the first opening, and the same ever after. */
@@ -632,7 +633,9 @@ static void make_step(struct world *w)
     while (step->write.cursor_count < STEP_CURSORS && world_below(w, 2)) {
         make_cursor(w, 1 + world_below(w, WORLD_KEYS - 1), world_below(w, 4) > 0);
     }
-    make_deliveries(w);
+    if (!w->takes_only) {
+        make_deliveries(w);
+    }
     make_rare(w);
     make_order(w);
 }

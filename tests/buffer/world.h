@@ -89,6 +89,7 @@ struct world {
     bool drains;        /* deliveries keep up, else the buffer fills */
     bool orders;        /* a person drops events, or wants some again; not with world_keep() */
     bool quiet;         /* no events */
+    bool takes_only;    /* no deliveries: while what is owed comes over from a damaged file */
     size_t datum_extra; /* bytes that every datum is longer by; constant between resets */
     bool encrypts; /* by the seed: there is a key, and what is new is mostly encrypted with it */
     struct step *step;
@@ -112,6 +113,8 @@ enum err world_buffer_open(struct world *w) MUST_USE;
 void world_buffer_close(struct world *w);
 /* After opening: which commit stands, and is it all there? */
 const char *world_check(struct world *w) MUST_USE;
+/* Which commit stands? The model becomes that one; what is owed is not looked at. */
+const char *world_check_commit(struct world *w) MUST_USE;
 /* Are there sequences left for many more commits? */
 bool world_has_room(const struct world *w);
 /* A random commit, offered once; its error. The model follows when it is ERR_OK. */

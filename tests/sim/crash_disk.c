@@ -359,7 +359,8 @@ static void crash_grown_junk(struct crash_disk *disk)
     for (size_t i = 0; i < DISK_FILE_MAX; i++) {
         struct disk_file *file = &disk->files[i];
         if (file->is_safe && file->now_size > file->safe_size) {
-            uint64_t end = file->now_size - below(disk, 2) * below(disk, DISK_BLOCK);
+            uint64_t cut = (uint64_t)below(disk, 2) * below(disk, DISK_BLOCK);
+            uint64_t end = cut < file->now_size ? file->now_size - cut : 0;
             if (end > file->safe_size) {
                 junk(disk, file, file->safe_size, end);
             }

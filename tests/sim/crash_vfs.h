@@ -103,12 +103,12 @@ void crash_vfs_high_reset(struct crash_vfs *vfs);
 
 /* --- looking at files, and damaging them --- */
 
-/* The bytes of a file as the agent sees them; NULL: there is none. They may be changed, which is
- * as if the medium had. */
 /* Makes the file what is given, synced; closed files only. False: too large. */
 bool crash_vfs_file_put(struct crash_vfs *vfs, const char *name, const uint8_t *data,
                         uint64_t size);
 void crash_vfs_file_remove(struct crash_vfs *vfs, const char *name);
+/* The bytes of a file as the agent sees them; NULL: there is none. They may be changed, which is
+ * as if the medium had. */
 uint8_t *crash_vfs_file(struct crash_vfs *vfs, const char *name, uint64_t *ret_size);
 
 #endif
