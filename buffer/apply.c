@@ -68,7 +68,7 @@ static bool apply_skip(struct state *state, struct slice payload)
     return true;
 }
 
-static bool apply_rows(struct state *state, struct slice payload)
+static bool apply_rows(struct state *state, enum section_kind kind, struct slice payload)
 {
     uint16_t stream;
     uint64_t events;
@@ -76,7 +76,11 @@ static bool apply_rows(struct state *state, struct slice payload)
     if (!section_rows_take(payload, &stream, &events, &bytes)) {
         return false;
     }
-    state_rows_gone(state, stream, events, bytes);
+    if (kind == SECTION_ROWS) {
+        state_rows_gone(state, stream, events, bytes);
+    } else {
+        state_rows_came(state, stream, events, bytes);
+    }
     return true;
 }
 
@@ -122,7 +126,8 @@ static bool apply_section(struct state *state, const struct section *section)
     case SECTION_SKIP:
         return apply_skip(state, section->payload);
     case SECTION_ROWS:
-        return apply_rows(state, section->payload);
+    case SECTION_CAME:
+        return apply_rows(state, section->kind, section->payload);
     case SECTION_BOOT:
         if (!section_boot_take(section->payload, &boot)) {
             return false;

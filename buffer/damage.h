@@ -6,6 +6,7 @@
 #include "buffer/salvage.h"
 
 #define SALVAGE_FILE_MAX 4    /* PATH.bad-1, ... */
+#define NUMBER_OF_USER 100    /* of a file that a person names */
 #define SALVAGE_PAGES_MAX 400 /* of one turn: the largest row fits */
 #define SALVAGE_ROW_MAX 64
 #define SALVAGE_BYTES_MAX (256 * 1024)
@@ -47,6 +48,8 @@ struct salvage {
 
 /* --- files.c: through SQLite's file system layer, so that tests may have another disk --- */
 bool file_there(const struct buffer *b, const char *name);
+/* Is it the buffer's own file, by whatever name? */
+bool file_is_same(const struct buffer *b, const char *name);
 enum err file_move(struct buffer *b, const char *from, const char *to, struct why *why) MUST_USE;
 void file_remove(const struct buffer *b, const char *name);
 

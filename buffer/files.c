@@ -31,6 +31,15 @@ bool file_there(const struct buffer *b, const char *name)
     return vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK && there;
 }
 
+bool file_is_same(const struct buffer *b, const char *name)
+{
+    struct file_place own;
+    struct file_place other;
+    return strcmp(name, b->path) == 0 ||
+           (!b->vfs_name[0] && !file_place_of(b->path, &own) && !file_place_of(name, &other) &&
+            own.device == other.device && own.number == other.number);
+}
+
 void file_remove(const struct buffer *b, const char *name)
 {
     sqlite3_vfs *vfs = layer(b);

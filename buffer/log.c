@@ -83,8 +83,10 @@ enum err log_check(struct buffer *b, struct why *why)
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;
     enum err e = ERR_OK;
-    if (redundant) {
+    if (redundant && verdict == WAL_DAMAGED) {
         log_warn("buffer", "%s is damaged; the database has all of it, nothing is lost", log);
+    }
+    if (redundant || (verdict != WAL_DAMAGED && wal_look_is_stale(&r->look))) {
         e = forget(r->log, log, why);
     }
     raw_close(r->database);

@@ -254,6 +254,11 @@ void record_put_rows_gone(struct record_writer *w, uint16_t stream, uint64_t eve
     put_numbers(w, SECTION_ROWS, (uint64_t[]){stream, events, bytes}, 3);
 }
 
+void record_put_rows_came(struct record_writer *w, uint16_t stream, uint64_t events, uint64_t bytes)
+{
+    put_numbers(w, SECTION_CAME, (uint64_t[]){stream, events, bytes}, 3);
+}
+
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped)
 {
     uint8_t memory[32];
@@ -366,7 +371,7 @@ enum err section_next(struct slice *sections, struct section *ret)
         !slice_take(sections, (size_t)size, &ret->payload)) {
         return ERR_CORRUPT;
     }
-    if (!strchr("EKAOFDBGNWXR", kind) || kind == 0) {
+    if (!strchr("EKAOFDBGNWXRH", kind) || kind == 0) {
         return ERR_VERSION;
     }
     ret->kind = (enum section_kind)kind;

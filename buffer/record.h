@@ -26,6 +26,7 @@ enum section_kind {
                              arrival */
     SECTION_ROWS = 'W',   /* uvarint stream, events, bytes: of rows that were deleted or became
                              smaller */
+    SECTION_CAME = 'H',   /* as W: of rows that came over from a damaged file */
     SECTION_BOOT = 'B',   /* uvarint boot, varint offset, u8 1: an estimate */
     SECTION_TOLD = 'G',   /* uvarint gap number */
     SECTION_AGAIN = 'R',  /* as O: is owed again */
@@ -78,6 +79,8 @@ void record_put_drop(struct record_writer *w, const struct gap *gap);
 void record_put_done(struct record_writer *w, const struct part_done *done);
 void record_put_again(struct record_writer *w, const struct owed_end *again);
 void record_put_rows_gone(struct record_writer *w, uint16_t stream, uint64_t events,
+                          uint64_t bytes);
+void record_put_rows_came(struct record_writer *w, uint16_t stream, uint64_t events,
                           uint64_t bytes);
 void record_put_aside(struct record_writer *w, int64_t count, int64_t size, uint64_t dropped);
 /* Sets size and checksum. Nothing is valid when out->overflow is set. */

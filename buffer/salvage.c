@@ -11,7 +11,6 @@
 #include "ports/log.h"
 
 #define RECORD_ROOM 4096 /* what one row adds to the record, at most */
-#define NUMBER_OF_USER 100
 
 const char salvage_table[] = "CREATE TABLE IF NOT EXISTS salvage(n INTEGER PRIMARY KEY, file TEXT, "
                              "crc INT, wanted BLOB, everyone INT, stream INT, low INT, seek INT, "
@@ -321,6 +320,10 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
     if (b->salvage || b->read_only) {
         why_set(why, "%s: a salvage is under way", b->path);
         return ERR_FULL;
+    }
+    if (file_is_same(b, file)) {
+        why_set(why, "%s: it is the buffer itself; name the file that was moved aside", file);
+        return ERR_CONFIG;
     }
     if (strlen(file) >= BUFFER_PATH_SIZE || !file_there(b, file)) {
         why_set(why, "%s: there is no such file", file);

@@ -67,10 +67,23 @@ uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first)
 
 /* --- what is done with it --- */
 
-static enum err row_bring(struct buffer *b, const struct found_row *row, struct why *why)
+/* Inserted unless it is there already: with an open parcel, or because the file was salvaged before.
+ * `rec` NULL: the state is written whole. */
+static enum err row_bring(struct buffer *b, struct state *state, struct record_writer *rec,
+                          const struct found_row *row, struct why *why)
 {
-    b->streams[row->bytes.id >> 48].low = LOW_UNKNOWN;
-    return row_insert(b, SQL_ROW_BRING, &row->bytes, why);
+    uint16_t stream = (uint16_t)(row->bytes.id >> 48);
+    int64_t n = row->bytes.columns[1];
+    b->streams[stream].low = LOW_UNKNOWN;
+    enum err e = row_insert(b, SQL_ROW_BRING, &row->bytes, why);
+    if (!e && sqlite3_changes(b->db) > 0) {
+        uint64_t events = (uint64_t)(n < 0 ? -(n + 1) + 1 : n);
+        state_rows_came(state, stream, events, row->bytes.body.size);
+        if (rec) {
+            record_put_rows_came(rec, stream, events, row->bytes.body.size);
+        }
+    }
+    return e;
 }
 
 static bool range_common(struct range a, struct range b, struct range *ret)
@@ -101,7 +114,8 @@ static uint64_t wanted_in(const struct salvage *w, uint16_t stream, struct range
     return state_backlog_in(w->wanted, stream, hull);
 }
 
-/* Nothing is left of first..last: what is wanted of it is lost. */
+/* Nothing is left of first..last: what is wanted of it is lost. Of a file that a person names that
+ * was told when it was damaged; or it was delivered since, or is here. */
 static void hole(struct buffer *b, struct record_writer *rec, uint64_t first, uint64_t last)
 {
     struct salvage *w = b->salvage;
@@ -110,9 +124,11 @@ static void hole(struct buffer *b, struct record_writer *rec, uint64_t first, ui
     if (count > 0) {
         struct gap gap = {
             .stream = w->next.stream, .reason = GAP_DAMAGED, .range = range, .count = count};
-        state_drop(b->next, &gap);
-        record_put_drop(rec, &gap);
         w->next.lost += count;
+        if (w->number < NUMBER_OF_USER) {
+            state_drop(b->next, &gap);
+            record_put_drop(rec, &gap);
+        }
     }
 }
 
@@ -206,13 +222,11 @@ static enum err row_restore(struct buffer *b, struct record_writer *rec,
     if (quota_free_pages(b) - used < pages + kept || !owe(b, NULL, row->range)) {
         return ERR_FULL;
     }
-    enum err e = row_bring(b, row, why);
+    enum err e = row_bring(b, b->next, rec, row, why);
     if (!e) {
         bool fits = owe(b, rec, row->range);
         assert(fits);
         w->next.found += count;
-        b->next->streams[w->next.stream].row_events += row->range.last - row->range.first + 1;
-        b->next->streams[w->next.stream].row_bytes += row->bytes.body.size;
         b->salvage_pages += pages;
     }
     return e;
@@ -390,13 +404,13 @@ static enum err parcel_rows(struct buffer *b, const struct parcel *p, struct why
     enum err e = ERR_OK;
     if (next < end && seek(w->below, p->stream, 0, next + 1, &id) == SQLITE_ROW &&
         found_take(w->below, &row)) {
-        e = row_bring(b, &row, why);
+        e = row_bring(b, b->state, NULL, &row, why);
         next = row.range.last >= next ? row.range.last + 1 : next;
     }
     while (!e && seek(w->above, p->stream, at, p->range.last + 1, &id) == SQLITE_ROW) {
         at = sequence_of(id);
         if (found_take(w->above, &row)) {
-            e = row_bring(b, &row, why);
+            e = row_bring(b, b->state, NULL, &row, why);
             parcel_hole(b, p, next, row.range.first - 1);
             next = row.range.last >= next ? row.range.last + 1 : next;
         }
@@ -409,6 +423,10 @@ enum err salvage_parcels(struct buffer *b, struct why *why)
 {
     struct salvage *w = b->salvage;
     enum err e = ERR_OK;
+    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        b->state->streams[s].row_events = 0; /* a try before may have failed */
+        b->state->streams[s].row_bytes = 0;
+    }
     for (uint32_t i = 0; !e && i < b->state->parcel_count; i++) {
         e = parcel_rows(b, &b->state->parcels[i], why);
     }

@@ -504,6 +504,12 @@ void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint
     s->row_bytes -= bytes < s->row_bytes ? bytes : s->row_bytes;
 }
 
+void state_rows_came(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes)
+{
+    state->streams[stream].row_events += events;
+    state->streams[stream].row_bytes += bytes;
+}
+
 uint64_t state_mean_size(const struct state *state, uint16_t stream)
 {
     const struct state_stream *s = &state->streams[stream];

@@ -111,6 +111,8 @@ bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_US
 void state_boot(struct state *state, const struct boot_offset *boot);
 /* Events and bytes of a stream's rows that were deleted or became smaller. */
 void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes);
+/* Of rows that came over from a damaged file. */
+void state_rows_came(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes);
 /* Raw bytes of an event, about; 0: there was none. */
 uint64_t state_mean_size(const struct state *state, uint16_t stream);
 uint64_t state_dropped(const struct state *state, uint16_t stream);

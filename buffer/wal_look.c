@@ -101,10 +101,17 @@ enum wal_verdict wal_look_end(struct wal_look *look)
         bool is_behind = i > look->first_bad;
         copy = ends && is_copy(look, i, copy);
         look->end = ends ? i + 1 : look->end;
+        look->whole = ends && i < look->first_bad ? i + 1 : look->whole;
+        look->has_frames = look->has_frames || salt_is(f, look->salt);
         behind += ends && is_behind && !copy && !may_be_torn(i);
         look->broken = look->broken || (ends && is_behind);
     }
     return !look->broken ? WAL_WHOLE : behind > 1 ? WAL_DAMAGED : WAL_CUT;
+}
+
+bool wal_look_is_stale(const struct wal_look *look)
+{
+    return look->has_frames && look->whole == 0;
 }
 
 /* Frames of this log that say what they mean, as far as that is known: not the one that is bad. */

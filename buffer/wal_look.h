@@ -32,6 +32,8 @@ struct wal_look {
     size_t count;
     size_t first_bad; /* the frames before it are good */
     size_t end;       /* behind the last commit of this log */
+    size_t whole;     /* behind the last commit before first_bad: what SQLite uses */
+    bool has_frames;  /* of this log */
     struct wal_frame frames[WAL_LOOK_FRAME_MAX];
 };
 
@@ -47,6 +49,10 @@ void wal_look_begin(struct wal_look *look, struct slice header);
 bool wal_look_frame(struct wal_look *look, struct slice frame);
 /* All frames were given. */
 enum wal_verdict wal_look_end(struct wal_look *look);
+/* There are frames, and SQLite will use none of them. It goes on with the same salt, so that what the
+ * next transaction does not overwrite passes for a part of it: two power cuts together look like
+ * damage. Such a log is made void. */
+bool wal_look_is_stale(const struct wal_look *look);
 /* Has the database everything that the log says, so that the log is not needed? `page_crc` gives
  * the CRC-32C of a page of the database; false: it has no such page. */
 bool wal_look_is_redundant(const struct wal_look *look,

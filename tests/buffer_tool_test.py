@@ -590,6 +590,13 @@ def test_salvage():
         got = [e["event"]["n"] for e in t.cat("measured", "--to-seq", str(owed))]
         check(f"as it was ({life})", owed >= sealed - 2000 and got == list(range(owed)), f"{len(got)} {owed} {sealed}")
     agent.stop()
+    before = t.json("stats")
+    r = t.json("salvage", kept)
+    after = t.json("stats")
+    check("once more: nothing is twice, nothing is told lost", r["done"] and after["rows"] == before["rows"] and after["dropped"] == before["dropped"], f"{before} {after}")
+    stream = t.stream("measured")
+    check("and what is counted is there", stream["events"] == stream["owed"]["cloud"] > 0, str(stream))
+    t.refuses(2, "the buffer itself", "salvage", agent.buffer)
     check("the kept file is still there", os.path.exists(kept))
 
 

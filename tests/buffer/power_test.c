@@ -17,7 +17,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "buffer/salvage.h"
+#include "buffer/damage.h"
 #include "buffer/wal_look.h"
 #include "ports/lib/crc32c.h"
 #include "tests/buffer/power_phase.h"
@@ -422,6 +422,23 @@ static const char *salvage_once(struct world *w, struct tally *tally, bool *ret_
     return wrong;
 }
 
+/* Does the state count the rows that are there? */
+static const char *check_row_counts(struct world *w)
+{
+    for (uint16_t s = 1; s <= WORLD_STREAMS; s++) {
+        char sql[120];
+        const struct state_stream *counted = &w->buffer->state->streams[s];
+        (void)snprintf(sql, sizeof sql, "SELECT total(abs(n)) FROM batch WHERE id>>48=%u", s);
+        uint64_t events = (uint64_t)sql_number(w->buffer, sql, -1);
+        (void)snprintf(sql, sizeof sql, "SELECT total(length(body)) FROM batch WHERE id>>48=%u", s);
+        uint64_t bytes = (uint64_t)sql_number(w->buffer, sql, -1);
+        if (events != counted->row_events || bytes != counted->row_bytes) {
+            return problem(w, "the rows are counted wrong");
+        }
+    }
+    return NULL;
+}
+
 /* Not so long that the buffer is full and drops something. */
 static const char *salvage_life(struct world *w, uint64_t seed, struct tally *tally)
 {
@@ -441,6 +458,7 @@ static const char *salvage_life(struct world *w, uint64_t seed, struct tally *ta
     }
     crash_vfs_freeze_after(w->vfs, 0);
     wrong = wrong ? wrong : world_check(w);
+    wrong = wrong ? wrong : check_row_counts(w);
     uint64_t size;
     if (!wrong && crash_vfs_file(w->vfs, WORLD_PATH ".bad-1", &size)) {
         wrong = problem(w, "the damaged file stays");
