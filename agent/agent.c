@@ -238,11 +238,7 @@ void agent_close(struct agent *agent)
 void agent_close_for_another(struct agent *agent, struct carry **ret)
 {
     close_workers(agent);
-    *ret = NULL;
-    if (store_unsaved(agent->store) > 0 && store_has_refused(agent->store)) {
-        log_warn("buffer", "what was sent while it could not be written is sent again: with it, "
-                           "events were refused that are not on the disk yet");
-    } else if (carry_take(ret, agent->buffer)) {
+    if (carry_take(ret, agent->buffer)) {
         log_warn("buffer", "no memory: what was sent while it could not be written is sent again");
     }
     close_parts(agent);

@@ -43,8 +43,7 @@ void agent_close(struct agent *agent);
 /* Has the disk of the buffer changed so that another agent should be opened in its place: it can be
  * written now, or there is another file where the buffer was? Asked from time to time. */
 bool agent_wants_another(const struct agent *agent);
-/* Closes, and hands over what only this one knew; NULL: there is nothing, or a destination has
- * refused an event that could not be set aside yet: then all of it is sent again. */
+/* Closes, and hands over what only this one knew; NULL: there is nothing. */
 void agent_close_for_another(struct agent *agent, struct carry **ret);
 
 /* The whole status as one JSON object. */

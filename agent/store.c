@@ -319,7 +319,8 @@ static void aside_move(struct batch_memory *to, const struct aside *aside)
     }
 }
 
-bool store_lend_asides(struct batch_memory *to, struct batch_memory *from)
+/* Events that a destination refused, of the open batch. False: they stay where they are. */
+static bool store_lend_asides(struct batch_memory *to, struct batch_memory *from)
 {
     size_t count = 0;
     size_t size = 0;
@@ -340,7 +341,6 @@ bool store_lend_asides(struct batch_memory *to, struct batch_memory *from)
         }
     }
     from->write.aside_count = kept;
-    from->aside_size = kept ? from->aside_size : 0;
     return true;
 }
 
@@ -512,16 +512,6 @@ bool store_is_idle(const struct store *store)
 uint64_t store_unsaved(const struct store *store)
 {
     return store->state.unsaved;
-}
-
-bool store_has_refused(const struct store *store)
-{
-    for (size_t i = 0; store->busy && i < store->busy->write.aside_count; i++) {
-        if (store->busy->asides[i].kind == ASIDE_DATUM) {
-            return true;
-        }
-    }
-    return false;
 }
 
 const char *store_trouble(const struct store *store)

@@ -121,9 +121,6 @@ uint64_t store_last_put(const struct store *store);
 bool store_is_idle(const struct store *store);
 /* How often deliveries were put on record in memory only, since the last commit. */
 uint64_t store_unsaved(const struct store *store);
-/* Does the commit that is tried again have events that a destination refused? With store_unsaved()
- * the word that these are set aside is in memory, and they are not on the disk. */
-bool store_has_refused(const struct store *store);
 /* Why sources have to wait or soon may: commits fail, the disk is full. "": all is well. */
 const char *store_trouble(const struct store *store);
 

@@ -131,9 +131,6 @@ static inline bool store_may_begin(const struct store *store)
 {
     return !store->busy && !store_is_working(store);
 }
-/* Set-aside events that a destination refused go along with a batch that has failed. False: it has
- * no place for them, they stay where they are. */
-bool store_lend_asides(struct batch_memory *to, struct batch_memory *from);
 void store_take_state(struct store *store);
 void store_say_recorded(struct store *store, uint64_t mark);
 

@@ -43,6 +43,17 @@ static bool has_deliveries(const struct batch_memory *b)
     return b->write.done_count + b->write.end_count + b->write.parcel_count > 0;
 }
 
+/* A set-aside event goes with the word that its range has ended, or neither does. */
+static bool may_be_kept(const struct batch_memory *b)
+{
+    for (size_t i = 0; i < b->write.aside_count; i++) {
+        if (b->asides[i].kind == ASIDE_DATUM) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Out of the batch, as if it had never been there. */
 static void take_deliveries(struct keep_memory *keep, struct batch_memory *from)
 {
@@ -89,13 +100,12 @@ static void keep_done(struct job *job)
     store_keep_soon(store);
 }
 
-/* What a batch has for it. The one that failed comes first: with it what is kept gets to the disk, so
- * events that were set aside have to be in it before the word that their range has ended is kept. */
+/* What a batch has for it. The one that failed comes first. */
 static bool keep_fill(struct store *store)
 {
     struct keep_memory *keep = store->keep;
     struct batch_memory *from = has_deliveries(store->busy) ? store->busy : store->open;
-    if (!has_deliveries(from) || (from == store->open && !store_lend_asides(store->busy, from))) {
+    if (!has_deliveries(from) || !may_be_kept(store->busy) || !may_be_kept(from)) {
         return false;
     }
     take_deliveries(keep, from);

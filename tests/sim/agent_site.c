@@ -304,12 +304,8 @@ static void life_renew(struct site *site)
 {
     SIM_EXPECT(!site->carry);
     counters_take(site);
-    bool is_unsaved = site->agent->buffer->unsaved > 0;
     ledger_note_carried(&site->ledger, site->agent->buffer);
     agent_close_for_another(site->agent, &site->carry);
-    if (is_unsaved && !site->carry) { /* a refused event is not on the disk */
-        ledger_unsaved_is_lost(&site->ledger);
-    }
     site->agent = NULL;
     loop_close(site->loop);
     sim_life_end();
