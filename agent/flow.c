@@ -194,12 +194,16 @@ static enum flow_task flow_mending(const struct flow *flow, uint32_t *ret_index)
     return task;
 }
 
-/* A refused part is halved or set aside when nothing of the parcel is lent: the parts move. */
+/* A refused part is halved or set aside when nothing of the parcel is lent: the parts move. Their
+ * numbers then go to other events, which the disk has to know: else the next life sends the part under
+ * them again, and what it is told of them is about the others. */
 static bool flow_mend_refused(struct flow *flow)
 {
     uint32_t index = 0;
     enum flow_task task = flow_mending(flow, &index);
-    if (task != TASK_NONE && flow->lent_count == 0) {
+    if (task != TASK_NONE && store_is_failing(flow_store(flow))) {
+        flow_hold(flow, FLOW_DISK_MS);
+    } else if (task != TASK_NONE && flow->lent_count == 0) {
         flow_want(flow, task, index);
     }
     return task != TASK_NONE;

@@ -14,6 +14,7 @@
 
 #define FLOW_PENDING_MAX 8 /* ended ranges whose commit is still to come */
 #define FLOW_PARK_MS 60000
+#define FLOW_DISK_MS 2000 /* what waits for the disk */
 #define FLOW_CLOCK_MS 2000
 #define HOST_TOLD_MAX 16
 #define FLOW_ALIKE_MAX 3 /* single events refused in a row with one code: a wrong setting */

@@ -132,6 +132,9 @@ void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_rep
 bool flow_aside_row(struct flow *flow, const struct stored_event *row, const char *reason)
 {
     uint64_t commit;
+    if (store_is_failing(flow_store(flow))) {
+        return false; /* it would keep all deliveries from being kept in memory */
+    }
     struct aside aside = {.time_us = clock_wall_us(),
                           .stream = row->stream,
                           .sequence = row->sequence,

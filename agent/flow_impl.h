@@ -33,7 +33,7 @@ size_t flow_raw_size_max(const struct flow *flow);
 void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
 
 /* --- flow_answer.c --- */
-/* Sets one row aside. False: the store has no room for it now. */
+/* Sets one row aside. False: the store has no room for it now, or the disk takes nothing. */
 bool flow_aside_row(struct flow *flow, const struct stored_event *row, const char *reason) MUST_USE;
 void flow_worked_aside(struct flow *flow, const struct pack_task *task);
 void flow_worked_halve(struct flow *flow, const struct pack_task *task);

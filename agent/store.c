@@ -514,6 +514,11 @@ uint64_t store_unsaved(const struct store *store)
     return store->state.unsaved;
 }
 
+bool store_is_failing(const struct store *store)
+{
+    return store->failing;
+}
+
 const char *store_trouble(const struct store *store)
 {
     return store->failing ? store->trouble.text : store->state.disk_full ? STORE_DISK_FULL : "";

@@ -121,6 +121,8 @@ uint64_t store_last_put(const struct store *store);
 bool store_is_idle(const struct store *store);
 /* How often deliveries were put on record in memory only, since the last commit. */
 uint64_t store_unsaved(const struct store *store);
+/* Do commits fail, or is the buffer open for reading only? */
+bool store_is_failing(const struct store *store);
 /* Why sources have to wait or soon may: commits fail, the disk is full. "": all is well. */
 const char *store_trouble(const struct store *store);
 

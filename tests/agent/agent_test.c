@@ -443,6 +443,56 @@ static void a_disk_that_can_only_be_read_from_the_start(void **state)
     assert_in_range(scene->script.arrived_count - before, 0, 4); /* starts of agents */
 }
 
+static void refuse_the_seventh(struct double_script *script, const struct double_sent *sent,
+                               struct send_report *report)
+{
+    bool is_in = sent->stream == buffer_stream_number(*script->buffer, "lines") &&
+                 sent->first <= 7 && sent->last >= 7;
+    report->result = is_in ? SEND_REJECTED : SEND_OK;
+}
+
+static void count_aside(void *context, int64_t id, const struct aside *aside)
+{
+    (void)id;
+    assert_int_equal(aside->kind, ASIDE_DATUM);
+    assert_int_equal(aside->sequence, 7);
+    *(unsigned *)context += 1;
+}
+
+/* What is refused while nothing can be written waits for the disk, and with it its stream: its
+ * numbers, which the disk has on record, would go to other events. Other streams go on. */
+static void a_refused_event_waits_for_the_disk(void **state)
+{
+    struct scene *scene = *state;
+    struct why why;
+    unsigned asides = 0;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    offer(scene, "x", 40);
+    offer(scene, "a", 6);
+    sim_run_for(10000);
+    crash_vfs_read_only_set(scene->disk, true);
+    offer(scene, "x", 1);
+    sim_run_for(20000);
+    scene->script.judge = refuse_the_seventh;
+    scene->script.holds = false;
+    while (double_lent(&scene->script) > 0) {
+        double_answer(&scene->script, SEND_RETRY, 0);
+    }
+    sim_run_for(60000);
+    assert_int_equal(arrived_of(scene, "alarms", 6), 6);
+    assert_true(store_unsaved(scene->agent->store) > 0);
+    assert_int_equal(arrived_of(scene, "lines", 40), 0);
+    life_close(scene); /* without a word to the disk */
+    crash_vfs_read_only_set(scene->disk, false);
+    assert_int_equal(life_open(scene), ERR_OK);
+    sim_run_for(60000);
+    assert_int_equal(arrived_of(scene, "lines", 40), 39);
+    assert_int_equal(buffer_aside_each(scene->buffer, 0, 10, count_aside, &asides, &why), ERR_OK);
+    assert_int_equal(asides, 1);
+    assert_int_equal(store_state(scene->agent->store)->streams[1].event_count, 0);
+}
+
 /* What the buffer does not know can't be sent from a disk that can only be read. */
 static void a_disk_that_can_only_be_read_and_has_nothing(void **state)
 {
@@ -690,6 +740,7 @@ int main(void)
         TEST(a_stop_ends_when_nothing_can_be_stored),
         TEST(a_backlog_leaves_a_disk_that_can_only_be_read),
         TEST(a_disk_that_can_only_be_read_from_the_start),
+        TEST(a_refused_event_waits_for_the_disk),
         TEST(a_disk_that_can_only_be_read_and_has_nothing),
         TEST(opening_waits_for_a_disk_that_fails),
         TEST(a_stop_waits_for_an_answer_as_long_as_its_grace),

@@ -397,15 +397,6 @@ static bool was_sent(struct ledger *ledger, struct state *now, const struct owed
     return false;
 }
 
-/* It was refused, and is sent again behind others, which are sent again behind it. */
-static void allow_late(struct ledger *ledger, unsigned u, const struct ledger_event *event)
-{
-    for (size_t p = 0; p < BROKER_PARTITION_MAX; p++) {
-        uint64_t *last = &ledger->last[u][event->stream][p][event->key];
-        *last = *last < event->sequence ? *last : event->sequence - 1;
-    }
-}
-
 /* A life begins with what the disk has, after one whose memory knew more. */
 static void allow_again(struct ledger *ledger, struct buffer *buffer)
 {
@@ -419,9 +410,6 @@ static void allow_again(struct ledger *ledger, struct buffer *buffer)
                 if (was_sent(ledger, buffer->state, owed, k + 1)) {
                     event->again[u]++;
                     event->was_again[u] = true;
-                    if (event->arrived[u] == 0) {
-                        allow_late(ledger, u, event);
-                    }
                 }
             }
         }
