@@ -23,8 +23,8 @@ struct salvage_at {
     uint64_t low;    /* up to here all is accounted for: restored, or lost */
     uint64_t seek;   /* rows above are looked for */
     uint64_t probe;  /* skipping: the last place that was tried */
-    uint64_t step;   /* 0: not skipping */
-    uint64_t high;   /* coming back: from here on all is accounted for; 0: not coming back */
+    uint64_t step;   /* 0: not skipping; coming back: the row that was found */
+    uint64_t high;   /* coming back: from here to there all is accounted for; 0: not coming back */
     uint64_t aside;  /* the last id */
     uint64_t found;  /* events restored */
     uint64_t lost;

@@ -185,7 +185,8 @@ static enum err at_put(struct buffer *b, struct why *why)
 
 /* --- a turn --- */
 
-/* The file is not needed any more. */
+/* The file is not needed any more. May be done again after it was cut short: what was kept before
+ * goes only while the file is still where it was. */
 static void file_done(struct buffer *b, const char *file)
 {
     char log[FILE_NAME_SIZE];
@@ -200,10 +201,13 @@ static void file_done(struct buffer *b, const char *file)
     }
     (void)snprintf(kept, sizeof kept, "%s.bad-kept", b->path); /* fits, as FILE_NAME_SIZE says */
     log_name(kept_log, kept);
-    file_remove(b, kept_log);
-    file_remove(b, kept);
-    enum err e = file_there(b, log) ? file_move(b, log, kept_log, &why) : ERR_OK;
-    e = e ? e : file_move(b, file, kept, &why);
+    enum err e = ERR_OK;
+    if (file_there(b, file)) {
+        file_remove(b, kept_log);
+        file_remove(b, kept);
+        e = file_move(b, file, kept, &why);
+    }
+    e = e || !file_there(b, log) ? e : file_move(b, log, kept_log, &why);
     if (e) {
         log_warn("buffer", "%s", why.text);
     }
@@ -313,6 +317,17 @@ enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struc
 
 /* --- a file of the user's --- */
 
+/* Has it sequences that the buffer has still to use? Then an older file was put back in its place. */
+static bool is_newer(const struct buffer *b, const struct state *wanted)
+{
+    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        if (wanted->streams[s].sequence_next > b->state->streams[s].sequence_next) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *why)
 {
     struct buffer *source = NULL;
@@ -329,7 +344,8 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
         why_set(why, "%s: there is no such file", file);
         return ERR_CLOSED;
     }
-    enum err e = source_open(&source, b, file, b->state->owed_max, &has_state, why);
+    enum err e = sql_mend(b, why);
+    e = e ? e : source_open(&source, b, file, b->state->owed_max, &has_state, why);
     if (e) {
         return e;
     }
@@ -343,6 +359,11 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
         return has_state ? ERR_CONFIG : ERR_CORRUPT;
     }
     struct state *wanted = source->state;
+    if (is_newer(b, wanted)) {
+        why_set(why, "%s: it is newer than the buffer: an older one stands in its place", file);
+        buffer_close(source);
+        return ERR_CONFIG;
+    }
     for (uint32_t i = 0; i < wanted->owed_count; i++) {
         uint64_t first = tail_first(source, wanted->owed[i].stream);
         bool cut = owed_cut(&wanted->owed[i], (struct range){first, UINT64_MAX - 1});

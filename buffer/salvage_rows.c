@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/evict.h"
 
 static uint64_t sequence_of(int64_t id)
 {
@@ -120,15 +121,15 @@ static void hole(struct buffer *b, struct record_writer *rec, uint64_t first, ui
 {
     struct salvage *w = b->salvage;
     struct range range = {first, last};
-    uint64_t count = first <= last ? wanted_in(w, w->next.stream, &range) : 0;
-    if (count > 0) {
-        struct gap gap = {
-            .stream = w->next.stream, .reason = GAP_DAMAGED, .range = range, .count = count};
-        w->next.lost += count;
-        if (w->number < NUMBER_OF_USER) {
-            state_drop(b->next, &gap);
-            record_put_drop(rec, &gap);
-        }
+    struct loss loss;
+    if (first > last || wanted_in(w, w->next.stream, &range) == 0) {
+        return;
+    }
+    loss_begin(&loss, w->wanted, w->next.stream, GAP_DAMAGED, 0);
+    loss_add(&loss, range);
+    w->next.lost += loss.count;
+    if (w->number < NUMBER_OF_USER) {
+        loss_put(&loss, range, b->next, rec);
     }
 }
 
@@ -153,40 +154,40 @@ static bool owed_room(const struct owed *owed, struct range within, struct range
     return true;
 }
 
-/* Owes this part of what `want` wants to whom it is wanted by. */
-static bool owe_part(struct buffer *b, struct record_writer *rec, const struct owed *want,
-                     struct range within, struct range part)
+/* Owes to one uplink what it wants of a row. False: its list is full. */
+static bool owe_one(const struct salvage *w, struct owed *owed, struct record_writer *rec,
+                    struct range row)
 {
-    const struct salvage *w = b->salvage;
-    bool fits = true;
-    for (uint32_t i = 0; i < b->next->owed_count; i++) {
-        struct owed *owed = &b->next->owed[i];
-        struct range grown = part;
-        if (owed->stream != want->stream || (owed->uplink != want->uplink && !w->everyone)) {
-            continue;
-        }
-        fits = owed_room(owed, within, &grown) && fits;
-        if (rec) {
-            struct owed_end again = {owed->uplink, owed->stream, grown};
-            owed_insert(owed, grown);
-            record_put_again(rec, &again);
-        }
-    }
-    return fits;
-}
-
-/* Owes `range` of a row to everybody who wants it; `rec` NULL: is there room for it? */
-static bool owe(struct buffer *b, struct record_writer *rec, struct range range)
-{
-    struct salvage *w = b->salvage;
-    bool fits = true;
     for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
         const struct owed *want = &w->wanted->owed[i];
-        for (size_t r = 0; want->stream == w->next.stream && r < want->range_count; r++) {
+        bool concerns =
+            want->stream == owed->stream && (want->uplink == owed->uplink || w->everyone);
+        for (size_t r = 0; concerns && r < want->range_count; r++) {
             struct range part;
-            if (range_common(want->ranges[r], range, &part)) {
-                fits = owe_part(b, rec, want, want->ranges[r], part) && fits;
+            if (!range_common(want->ranges[r], row, &part)) {
+                continue;
             }
+            if (!owed_room(owed, want->ranges[r], &part)) {
+                return false;
+            }
+            owed_insert(owed, part);
+            if (rec) {
+                struct owed_end again = {owed->uplink, owed->stream, part};
+                record_put_again(rec, &again);
+            }
+        }
+    }
+    return true;
+}
+
+/* Owes a row to everybody who wants it; `rec` NULL: only looks whether there is room for it. */
+static bool owe(struct buffer *b, struct record_writer *rec, struct range row)
+{
+    bool fits = true;
+    for (uint32_t i = 0; i < b->next->owed_count && fits; i++) {
+        struct owed copy = b->next->owed[i];
+        if (copy.stream == b->salvage->next.stream) {
+            fits = owe_one(b->salvage, rec ? &b->next->owed[i] : &copy, rec, row);
         }
     }
     return fits;
@@ -287,10 +288,9 @@ static enum err step_skip(struct buffer *b)
     at->step *= 2;
     int code =
         at->probe < last ? seek(w->above, at->stream, at->probe, UINT64_MAX, &id) : SQLITE_DONE;
-    if (code == SQLITE_ROW) {
-        at->high = sequence_of(id);
-    } else if (code == SQLITE_DONE) {
-        at->high = SEQUENCE_MAX + 1;
+    if (code == SQLITE_ROW || code == SQLITE_DONE) {
+        at->high = code == SQLITE_ROW ? sequence_of(id) : SEQUENCE_MAX + 1;
+        at->step = at->high;
     }
     return ERR_OK;
 }
@@ -304,8 +304,9 @@ static enum err step_down(struct buffer *b, struct record_writer *rec, struct wh
     int code = seek(w->below, at->stream, at->seek, at->high, &id);
     if (code != SQLITE_ROW) {
         hole(b, rec, at->low + 1, at->high - 1);
-        at->low = at->high - 1 > at->low ? at->high - 1 : at->low;
-        at->seek = at->high - 1;
+        at->low = at->step - 1; /* up again from where the way down began: from a place that could
+                                   be read, because beside that row the damage may begin */
+        at->seek = at->probe;
         at->high = 0;
         at->step = 0;
         return ERR_OK;
