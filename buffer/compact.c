@@ -64,8 +64,16 @@ static enum err make_new(const struct buffer *b, const char *path, struct why *w
 static enum err copy_into(struct buffer *b, const char *path, struct why *why)
 {
     sqlite3_stmt *s = NULL;
-    /* The new file has no log, and does not miss one. */
-    enum err e = sql_exec(b, "UPDATE meta SET v=0 WHERE k='open'", why);
+    if (b->salvage) {
+        why_set(why, "%s: a damaged file is being salvaged; compact it when that is done", b->path);
+        return ERR_CONFIG;
+    }
+    /* The new file has no log, and does not miss one. Its tables have the places that a new one's
+     * have: where a first page is destroyed, another's stands in for it. */
+    enum err e = sql_exec(b,
+                          "UPDATE meta SET v=0 WHERE k='open';"
+                          "DROP TABLE IF EXISTS salvage",
+                          why);
     if (e) {
         return e;
     }

@@ -427,6 +427,22 @@ static enum err take_over(struct buffer *b, struct why *why)
     return e ? e : commit_state(b, why);
 }
 
+/* The one transaction may have been larger than the log ever is else. SQLite cuts it off with the
+ * first commit after a restart, and at closing to nothing: so the limit holds for that commit only. */
+static enum err shrink_log(struct buffer *b, struct why *why)
+{
+    if (b->wal_frames <= WAL_FRAME_MAX) {
+        return ERR_OK;
+    }
+    char sql[64];
+    (void)snprintf(sql, sizeof sql, "PRAGMA journal_size_limit=%d", WAL_WARM_SIZE); /* fits */
+    enum err e = sql_restart(b, why);
+    e = e ? e : sql_exec(b, sql, why);
+    e = e ? e : sql_run(b, SQL_BEGIN, why);
+    e = e ? e : commit_state(b, why);
+    return e ? e : sql_exec(b, "PRAGMA journal_size_limit=-1", why);
+}
+
 /* A fresh file; what an earlier try has left goes first. */
 static enum err fresh_make(struct buffer *b, struct why *why)
 {
@@ -448,6 +464,7 @@ static enum err fresh_make(struct buffer *b, struct why *why)
     e = e ? e : buffer_start_log(b, why);
     e = e ? e : sql_prepare_all(b, why);
     e = e ? e : take_over(b, why);
+    e = e ? e : shrink_log(b, why);
     b->file_pages = e ? 0 : vfs_count_grow(b->db, 0);
     return e ? e : quota_measure(b, why);
 }
@@ -547,6 +564,10 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     swap_memory(b, source);
     b->incarnation = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
     b->boot = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='boot'", 0) + 1;
+    for (uint32_t i = 0; i < b->state->boot_count; i++) { /* whichever can be read */
+        uint32_t known = b->state->boots[i].boot;
+        b->boot = known >= b->boot ? known + 1 : b->boot;
+    }
     bool tail_hurt = source->tail_hurt;
     e = salvage_open_with(b, number, bad, source, why);
     if (e) {

@@ -43,6 +43,7 @@ struct salvage {
     struct salvage_at at;
     struct salvage_at next; /* in the transaction */
     bool waits;             /* for room */
+    uint64_t waits_since;   /* the commit that found none */
     bool parcels_told;      /* what the open parcels lost is noted */
 };
 

@@ -259,6 +259,7 @@ void salvage_took(struct buffer *b)
     struct why why = {""};
     bool was_at_end = w->at.stream == STREAM_END;
     w->at = w->next;
+    w->waits_since = b->state->commit;
     b->damage.found = w->at.found;
     b->damage.lost = w->at.lost;
     if (w->at.stream < STREAM_END) {
@@ -296,6 +297,8 @@ enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struc
     }
     if (b->file_damaged) {
         e = damage_replace(b, why);
+    } else if (b->salvage && b->salvage->waits && b->salvage->waits_since == b->state->commit) {
+        e = ERR_OK; /* nothing has changed: it waits on */
     } else if (b->salvage) {
         e = care_salvage(b, why);
     } else {

@@ -283,6 +283,53 @@ static void test_a_kept_file_stays_kept(void **state)
     }
 }
 
+/* The rows of open parcels come over in one transaction, larger than the log may be for long. */
+static void test_the_log_has_its_size_again(void **state)
+{
+    struct bench *b = *state;
+    uint64_t size;
+    b->datum_size = 500;
+    bench_fill(b, 2, 200, 7000);
+    struct parcel parcel = bench_parcel(1, 2, 1, 6000, 1);
+    bench_parcel_put(b, &parcel);
+    crash_vfs_high_reset(b->vfs);
+    find_damage(b);
+    struct crash_counts counts;
+    crash_vfs_counts(b->vfs, &counts);
+    assert_true(counts.wal_high > WAL_WARM_SIZE);
+    assert_non_null(crash_vfs_file(b->vfs, LOG, &size));
+    assert_int_equal(size, WAL_WARM_SIZE);
+    turns_to_the_end(b);
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.logs, 0);
+    bench_check(b, 2, 1, 7000);
+}
+
+/* Without room nothing is written until something has changed. */
+static void test_a_waiting_salvage_rests(void **state)
+{
+    struct bench *b = *state;
+    bench_fill(b, 2, 60, 6000);
+    find_damage(b);
+    for (unsigned i = 0; i < 7; i++) { /* the list of ranges is full */
+        uint64_t first = b->next[2];
+        assert_int_equal(bench_append(b, 2, 10), ERR_OK);
+        bench_end(b, 1, 2, first, first + 1);
+    }
+    enum err e = ERR_OK;
+    for (unsigned turns = 0; e != ERR_FULL; turns++) {
+        assert_true(turns < 200);
+        e = buffer_care(b->buffer, &b->changes, &b->why);
+        assert_true(e == ERR_OK || e == ERR_FULL);
+    }
+    uint64_t commit = b->buffer->state->commit;
+    assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
+    assert_int_equal(b->buffer->state->commit, commit);
+    bench_idle(b);
+    assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
+    assert_int_equal(b->buffer->state->commit, commit + 2);
+}
+
 /* A file of the user's: of later than an older one that was put back, and the buffer's own. */
 static void test_files_that_are_refused(void **state)
 {
@@ -319,6 +366,8 @@ int main(void)
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_who_had_it_loses_nothing, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_kept_file_stays_kept, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_the_log_has_its_size_again, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_waiting_salvage_rests, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_files_that_are_refused, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
