@@ -136,7 +136,7 @@ enum err state_read(struct buffer *b, size_t pairs, struct why *why)
 /* --- the boot commit --- */
 
 /* One transaction: what the database is made with, if a cut left it without, and the counter. */
-static enum err boot_commit(struct buffer *b, bool open, struct why *why)
+static enum err boot_commit(struct buffer *b, enum open_mark open, struct why *why)
 {
     char sql[320];
     (void)snprintf(sql, sizeof sql,
@@ -220,22 +220,21 @@ enum err buffer_start_log(struct buffer *b, struct why *why)
     bool restarts = !(b->weak & WEAK_OLD_LOG);
     enum err e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
     bool is_short = b->log_missing;
-    b->log_missing = is_short && sql_number(b, "SELECT v FROM meta WHERE k='open'", 0) == 1;
+    int64_t mark = sql_number(b, "SELECT v FROM meta WHERE k='open'", OPEN_NOT);
+    b->log_missing = (is_short && mark == OPEN_WITH_LOG) || mark == OPEN_LOG_LOST;
+    bool is_lost = b->log_missing || b->log_damaged; /* until join_commit() */
     /* From the moment it says so, the log has its full size for ever, but for damage. */
-    e = e ? e : boot_commit(b, !is_short, why);
+    e = e ? e : boot_commit(b, is_lost ? OPEN_LOG_LOST : is_short ? OPEN_NOT : OPEN_WITH_LOG, why);
     e = e || !restarts ? e : sql_restart(b, why);
     e = e ? e : settings_warm_wal(b, why);
-    return e || !is_short ? e : sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
+    return e || is_lost || !is_short ? e : sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
 }
 
-/* Something that was acknowledged is lost with the end of the log: which sequences were used is not
- * known. */
+/* Which sequences were used is not known. */
 static void note_lost_log(struct buffer *b)
 {
     if (b->log_missing || b->log_damaged) {
-        log_error("buffer", "the log of %s %s: what was stored last is lost", b->path,
-                  b->log_missing ? "is gone" : "is damaged");
-        b->damage.logs++;
+        damage_log_lost(b);
         damage_raise_all(b);
     }
 }
@@ -318,7 +317,7 @@ static enum err open_file(struct buffer *b, const struct buffer_setup *setup, st
 {
     bool is_new = false;
     enum err e = setup->read_only ? ERR_OK : damage_check_header(b, why);
-    e = e || setup->read_only ? e : log_check(b, why);
+    e = e || setup->read_only ? e : log_check(b, b->path, why);
     e = e ? e : buffer_connect(b, why);
     e = e ? e : settings_check_file(b, &is_new, why);
     b->keys_are_known = is_new;

@@ -195,6 +195,13 @@ static void split_owed(struct buffer *b, struct state *wanted)
     }
 }
 
+void damage_log_lost(struct buffer *b)
+{
+    log_error("buffer", "the log of %s %s: what was stored last is lost", b->path,
+              b->log_damaged ? "is damaged" : "is gone");
+    b->damage.logs++;
+}
+
 void damage_raise_all(struct buffer *b)
 {
     for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
@@ -541,6 +548,24 @@ static void begin_anew(struct buffer *b)
     want_all_rows(b, b->salvage);
 }
 
+/* The log of the file that was moved aside. What was seen of it before SQLite began it anew counts,
+ * too. */
+static enum err look_at_log(struct buffer *b, const char *file, bool is_known, struct why *why)
+{
+    bool was_damaged = is_known && b->log_damaged;
+    enum err e = log_check(b, file, why);
+    b->log_damaged = b->log_damaged || was_damaged;
+    return e;
+}
+
+/* Is the log lost that the source had when it was last written? Where the file does not say whether
+ * it should have one, it is. */
+static bool source_lost_log(const struct buffer *b, struct buffer *source)
+{
+    int64_t mark = sql_number(source, "SELECT v FROM meta WHERE k='open'", OPEN_WITH_LOG);
+    return b->log_damaged || mark == OPEN_LOG_LOST || (b->log_missing && mark == OPEN_WITH_LOG);
+}
+
 enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
                                 struct why *why)
 {
@@ -551,11 +576,16 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
               number ? "the damaged buffer was moved aside before the power went" : why->text);
     disconnect(b);
     memset(b->streams, 0, sizeof b->streams);
-    e = number ? ERR_OK : move_aside(b, &number, why);
+    bool is_known = number == 0; /* the log of this file was looked at */
+    e = is_known ? move_aside(b, &number, why) : ERR_OK;
     if (e) {
         return e;
     }
     bad_name(b, number, bad);
+    e = look_at_log(b, bad, is_known, why);
+    if (e) {
+        return e;
+    }
     struct buffer *source = NULL;
     e = source_open(&source, b, bad, setup_pairs(setup), &has_state, why);
     if (e) {
@@ -569,6 +599,7 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
         b->boot = known >= b->boot ? known + 1 : b->boot;
     }
     bool tail_hurt = source->tail_hurt;
+    bool log_lost = source_lost_log(b, source);
     e = salvage_open_with(b, number, bad, source, why);
     if (e) {
         return e;
@@ -576,11 +607,14 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     if (has_state) {
         state_copy(b->salvage->wanted, b->state);
         split_owed(b, b->salvage->wanted);
-        if (tail_hurt || b->log_damaged) {
+        if (tail_hurt || log_lost) {
             damage_raise_all(b);
         }
     } else {
         begin_anew(b);
+    }
+    if (log_lost) {
+        damage_log_lost(b);
     }
     b->log_damaged = false;
     b->damage.replaced++;

@@ -69,8 +69,9 @@ void log_name(char ret[FILE_NAME_SIZE], const char *name);
 
 /* --- log.c --- */
 /* Before SQLite opens the file. A damaged log that the database does not need is made void; sets
- * b->log_damaged when something stands behind the damage that is lost. */
-enum err log_check(struct buffer *b, struct why *why) MUST_USE;
+ * b->log_damaged when something stands behind the damage that is lost, b->log_missing when it is
+ * shorter than the log of a file that is open ever is. */
+enum err log_check(struct buffer *b, const char *file, struct why *why) MUST_USE;
 
 /* --- source.c: a damaged buffer, as far as it can be read --- */
 /* b->path is the file. Never fails but for memory: what can't be read is not there. */
@@ -93,6 +94,8 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
 enum err damage_replace(struct buffer *b, struct why *why) MUST_USE;
 /* The events of a stream from here on are in memory. */
 uint64_t tail_first(const struct buffer *b, uint16_t stream);
+/* Something that was acknowledged is lost with the end of the log: says and counts it. */
+void damage_log_lost(struct buffer *b);
 /* Every stream goes on beyond what may have been used. */
 void damage_raise_all(struct buffer *b);
 /* Reads what opening and the first commits will need. ERR_CORRUPT. */

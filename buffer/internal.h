@@ -135,6 +135,13 @@ enum statement {
     SQL_COUNT
 };
 
+/* In `meta`, under 'open'. */
+enum open_mark {
+    OPEN_NOT,      /* closed in order, or the log has not its full size yet: none is missed */
+    OPEN_WITH_LOG, /* the log has its full size, but for damage */
+    OPEN_LOG_LOST, /* a log was lost, and the sequences are not raised yet */
+};
+
 struct salvage;
 
 struct buffer {
@@ -148,8 +155,8 @@ struct buffer {
     char agent_id[128];      /* "": none was given */
     bool as_it_is;           /* of buffer_setup */
     bool joined_all;         /* opened, to write */
-    bool log_missing;        /* at opening */
-    bool log_damaged;        /* and something that was acknowledged is lost with it */
+    bool log_missing;        /* at opening, until what is lost with it is told */
+    bool log_damaged;        /* the same, and something that was acknowledged is lost with it */
     uint8_t *first_page;     /* of a damaged file: in place of its own; NULL: its own can be read */
     bool swapped;            /* the database has its log's name, and the other way round */
     bool tail_hurt;          /* of a damaged file: not all of the tail can be read */

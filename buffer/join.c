@@ -309,6 +309,20 @@ static enum err join_all(struct buffer *b, const struct buffer_setup *setup, str
     return e;
 }
 
+/* The tail's records do not say who joined or left, nor that sequences were raised. From this commit
+ * on a lost log is told. */
+static enum err join_commit(struct buffer *b, struct why *why)
+{
+    enum err e = ERR_OK;
+    if (b->log_missing || b->log_damaged) {
+        e = sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
+    }
+    e = e ? e : b->joined ? commit_state(b, why) : sql_run(b, SQL_COMMIT, why);
+    b->log_missing = b->log_missing && e;
+    b->log_damaged = b->log_damaged && e;
+    return e;
+}
+
 /* One transaction: a configuration that is refused has left nothing behind. */
 enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
@@ -321,8 +335,7 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
     if (e) {
         return e; /* closing rolls back */
     }
-    /* The tail's records do not say who joined or left. */
-    return b->joined ? commit_state(b, why) : sql_run(b, SQL_COMMIT, why);
+    return join_commit(b, why);
 }
 
 /* The uplink is in the list, or comes there. */
@@ -354,5 +367,9 @@ enum err join_as_it_is(struct buffer *b, struct why *why)
     for (uint32_t i = 0; !e && i < b->state->owed_count; i++) {
         e = uplink_as_it_is(b, b->state->owed[i].uplink, why);
     }
-    return e;
+    if (e || b->read_only || !b->joined) {
+        return e;
+    }
+    e = sql_run(b, SQL_BEGIN, why);
+    return e ? e : join_commit(b, why);
 }

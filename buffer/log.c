@@ -63,14 +63,14 @@ static enum err forget(struct raw_file *log, const char *name, struct why *why)
     return e;
 }
 
-enum err log_check(struct buffer *b, struct why *why)
+enum err log_check(struct buffer *b, const char *file, struct why *why)
 {
     char log[FILE_NAME_SIZE];
     struct log_reader *r = calloc(1, sizeof *r);
     if (!r) {
         return ERR_NOMEM;
     }
-    log_name(log, b->path);
+    log_name(log, file);
     r->log = raw_open(b, log, true);
     b->log_missing = !r->log || raw_size(r->log) < WAL_WARM_SIZE;
     enum wal_verdict verdict = WAL_WHOLE;
@@ -78,7 +78,7 @@ enum err log_check(struct buffer *b, struct why *why)
     if (r->log) {
         read_log(r);
         verdict = wal_look_end(&r->look);
-        r->database = verdict == WAL_WHOLE ? NULL : raw_open(b, b->path, false);
+        r->database = verdict == WAL_WHOLE ? NULL : raw_open(b, file, false);
         redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_crc, r);
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;

@@ -1,0 +1,218 @@
+/* A write-ahead log that is gone or damaged: what was acknowledged last is lost with it, so no
+ * sequence is used twice and a gap says so, whoever opens the file first and whatever else is
+ * damaged. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/salvage.h"
+#include "tests/buffer/bench.h"
+
+#define LOG BENCH_PATH "-wal"
+#define BAD BENCH_PATH ".bad-1"
+#define BAD_LOG BENCH_PATH ".bad-1-wal"
+#define EVENTS 6000
+
+/* The power goes; the file is as it was at the last checkpoint, the log has the rest. */
+static uint64_t cut(struct bench *b)
+{
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(bench_append(b, 1, 50), ERR_OK);
+    }
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    return b->next[1] - 1;
+}
+
+static bool is_told(const struct bench *b, uint64_t sequence)
+{
+    for (size_t i = 0; i < b->changes.gap_count; i++) {
+        const struct gap *gap = &b->changes.gaps[i];
+        if (gap->stream == 1 && gap->reason == GAP_DAMAGED && gap->range.first <= sequence &&
+            gap->range.last >= sequence) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* No sequence is used twice, and the last one that was acknowledged is told to be lost. */
+static void check_told(struct bench *b, uint64_t last)
+{
+    assert_true(b->changes.streams[1].sequence_next > last);
+    assert_true(is_told(b, last));
+}
+
+/* The first page says what can't be. */
+static void spoil_header(struct bench *b, const char *name)
+{
+    uint64_t size;
+    uint8_t *bytes = crash_vfs_file(b->vfs, name, &size);
+    memset(bytes + 16, 0xaa, 2);
+}
+
+/* The checksum of a frame near the begin: transactions stand behind it. */
+static void spoil_log(struct bench *b, const char *name)
+{
+    uint64_t size;
+    uint8_t *bytes = crash_vfs_file(b->vfs, name, &size);
+    memset(bytes + 32 + 100, 0xaa, 64);
+}
+
+static void move(struct bench *b, const char *from, const char *to)
+{
+    uint64_t size;
+    const uint8_t *bytes = crash_vfs_file(b->vfs, from, &size);
+    uint8_t *copy = malloc(size);
+    memcpy(copy, bytes, size);
+    assert_true(crash_vfs_file_put(b->vfs, to, copy, size));
+    crash_vfs_file_remove(b->vfs, from);
+    free(copy);
+}
+
+/* --- a tool comes first --- */
+
+static void test_a_tool_finds_it(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = cut(b);
+    crash_vfs_file_remove(b->vfs, LOG);
+    struct buffer_setup agent = *b->setup;
+    b->setup->as_it_is = true;
+    b->setup->stream_count = 0;
+    b->setup->uplink_count = 0;
+    bench_reopen(b);
+    *b->setup = agent;
+    bench_reopen(b);
+    check_told(b, last);
+}
+
+/* --- the file is damaged, too --- */
+
+static void check_replaced(struct bench *b, uint64_t last)
+{
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    assert_int_equal(b->changes.damage.logs, 1);
+    check_told(b, last);
+    bench_reopen(b);
+    check_told(b, last);
+}
+
+static void test_a_damaged_file_without_its_log(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = cut(b);
+    crash_vfs_file_remove(b->vfs, LOG);
+    spoil_header(b, BENCH_PATH);
+    check_replaced(b, last);
+}
+
+static void test_a_damaged_file_with_a_damaged_log(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = cut(b);
+    spoil_log(b, LOG);
+    spoil_header(b, BENCH_PATH);
+    check_replaced(b, last);
+}
+
+static void test_a_file_that_was_moved_without_its_log(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = cut(b);
+    spoil_header(b, BENCH_PATH);
+    crash_vfs_file_remove(b->vfs, LOG);
+    move(b, BENCH_PATH, BAD);
+    check_replaced(b, last);
+}
+
+static void test_a_file_that_was_moved_with_a_damaged_log(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = cut(b);
+    spoil_header(b, BENCH_PATH);
+    spoil_log(b, LOG);
+    move(b, BENCH_PATH, BAD);
+    move(b, LOG, BAD_LOG);
+    check_replaced(b, last);
+}
+
+/* Closed in order it has no log, and misses none. */
+static void test_a_closed_file_misses_no_log(void **state)
+{
+    struct bench *b = *state;
+    bench_fill(b, 1, 50, EVENTS);
+    uint64_t next = b->next[1];
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    crash_vfs_file_remove(b->vfs, LOG);
+    spoil_header(b, BENCH_PATH);
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    assert_int_equal(b->changes.damage.logs, 0);
+    assert_int_equal(b->changes.streams[1].sequence_next, next);
+    assert_int_equal(b->changes.gap_count, 0);
+}
+
+/* --- the opening that finds it does not come to its end --- */
+
+/* The power goes at each moment of it. */
+static void test_the_power_goes_while_it_is_found(void **state)
+{
+    struct bench *b = *state;
+    bool whole = false;
+    uint64_t operations = 0;
+    for (uint64_t n = 1; !whole; n++) {
+        uint64_t last = cut(b);
+        crash_vfs_file_remove(b->vfs, LOG);
+        crash_vfs_freeze_after(b->vfs, n);
+        whole = bench_try_open(b) == ERR_OK && !crash_vfs_is_frozen(b->vfs);
+        crash_vfs_freeze(b->vfs);
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+        (void)crash_vfs_crash(b->vfs, n % 2 ? CRASH_ALL : CRASH_NOTHING, n);
+        bench_reopen(b);
+        check_told(b, last);
+        assert_int_equal(b->changes.gap_count, 2); /* one of each stream, not raised twice */
+        assert_true(b->changes.streams[1].sequence_next <= last + 1 + (1 << 20));
+        operations = n;
+    }
+    assert_in_range(operations, 10, 1000);
+}
+
+/* A configuration that is refused has not used it up. */
+static void test_the_setup_is_refused(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = cut(b);
+    crash_vfs_file_remove(b->vfs, LOG);
+    b->setup->uplinks[0].name = "another";
+    assert_int_equal(bench_try_open(b), ERR_CONFIG);
+    b->setup->uplinks[0].name = "cloud";
+    bench_reopen(b);
+    check_told(b, last);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_tool_finds_it, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_damaged_file_without_its_log, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_a_damaged_file_with_a_damaged_log, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_a_file_that_was_moved_without_its_log, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_a_file_that_was_moved_with_a_damaged_log, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_a_closed_file_misses_no_log, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_the_power_goes_while_it_is_found, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_the_setup_is_refused, bench_open, bench_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
