@@ -15,55 +15,94 @@ static void bad_name(const struct buffer *b, int number, char ret[FILE_NAME_SIZE
     (void)snprintf(ret, FILE_NAME_SIZE, "%s.bad-%d", b->path, number); /* has room for it */
 }
 
+/* The log goes first: without it, a file that was used is one that was to follow it. */
+static enum err settle_log(struct buffer *b, const char *bad, const char *bad_log, struct why *why)
+{
+    char log[FILE_NAME_SIZE];
+    log_name(log, b->path);
+    struct raw_file *file = raw_open(b, b->path, false);
+    uint64_t size = file ? raw_size(file) : 0;
+    raw_close(file);
+    if (!file) {
+        return ERR_OK; /* SQLite says why */
+    }
+    if (!file_there(b, log) && size > TAIL_BLOB_SIZE) {
+        return file_move(b, b->path, bad, why);
+    }
+    log_warn("buffer", "%s belongs to no file any more: it is removed", bad_log);
+    file_remove(b, bad_log);
+    return ERR_OK;
+}
+
 enum err damage_settle(struct buffer *b, struct why *why)
 {
     char bad[FILE_NAME_SIZE];
     char log[FILE_NAME_SIZE];
     enum err e = ERR_OK;
-    for (int i = 1; !e && i <= SALVAGE_FILE_MAX; i++) {
+    for (int i = SALVAGE_FILE_MAX; !e && i > 0; i--) {
         bad_name(b, i, bad);
         log_name(log, bad);
         if (file_there(b, log) && !file_there(b, bad) && file_there(b, b->path)) {
-            e = file_move(b, b->path, bad, why);
+            e = settle_log(b, bad, log, why);
         }
     }
     return e;
 }
 
-int damage_pending(struct buffer *b)
+/* The newest that is there, or whose log is; 0: none. */
+static int number_highest(const struct buffer *b, bool or_log)
 {
     char bad[FILE_NAME_SIZE];
-    char sql[80];
-    for (int i = 1; i <= SALVAGE_FILE_MAX; i++) {
+    char log[FILE_NAME_SIZE];
+    for (int i = SALVAGE_FILE_MAX; i > 0; i--) {
         bad_name(b, i, bad);
-        (void)snprintf(sql, sizeof sql, "SELECT n FROM salvage WHERE n=%d", i); /* fits */
-        if (file_there(b, bad) && sql_number(b, sql, 0) == 0 &&
-            sql_number(b, "SELECT count(*) FROM state", 1) == 0) {
+        log_name(log, bad);
+        if (file_there(b, bad) || (or_log && file_there(b, log))) {
             return i;
         }
     }
     return 0;
 }
 
-/* The log first: without it the file says that it is missing. */
-static enum err move_aside(struct buffer *b, int *ret_number, struct why *why)
+int damage_pending(struct buffer *b)
+{
+    char sql[80];
+    if (sql_number(b, "SELECT count(*) FROM state", 1) != 0) {
+        return 0;
+    }
+    int number = number_highest(b, false);
+    (void)snprintf(sql, sizeof sql, "SELECT n FROM salvage WHERE n=%d", number); /* fits */
+    return sql_number(b, sql, 0) == 0 ? number : 0;
+}
+
+/* The file's next name, which stays the same until it is replaced: a move that fails half way goes
+ * on with it. Above all that are there, so that the highest is the newest. */
+static enum err choose_number(struct buffer *b, struct why *why)
+{
+    int number = b->move_number > 0 ? b->move_number : number_highest(b, true) + 1;
+    if (number > SALVAGE_FILE_MAX) {
+        why_set(why,
+                "%s is damaged, and %s.bad-%d is there: move all that are called so to another "
+                "folder; weir buffer salvage brings over later what is in them",
+                b->path, b->path, SALVAGE_FILE_MAX);
+        return ERR_NOSPACE;
+    }
+    b->move_number = number;
+    return ERR_OK;
+}
+
+/* The log first: without it the file says that it is missing. What an earlier try has moved is not
+ * moved again. */
+static enum err move_aside(struct buffer *b, struct why *why)
 {
     char bad[FILE_NAME_SIZE];
     char log[FILE_NAME_SIZE];
     char bad_log[FILE_NAME_SIZE];
-    int number = 1;
-    bad_name(b, number, bad);
-    while (number < SALVAGE_FILE_MAX && file_there(b, bad)) {
-        bad_name(b, ++number, bad);
-    }
+    bad_name(b, b->move_number, bad);
     log_name(log, b->path);
     log_name(bad_log, bad);
-    file_remove(b, bad_log);
     enum err e = file_there(b, log) ? file_move(b, log, b->swapped ? bad : bad_log, why) : ERR_OK;
-    e = e ? e : file_move(b, b->path, b->swapped ? bad_log : bad, why);
-    b->swapped = false;
-    *ret_number = number;
-    return e;
+    return e ? e : file_move(b, b->path, b->swapped ? bad_log : bad, why);
 }
 
 static bool has_text(const uint8_t *page, size_t size, const char *text)
@@ -430,6 +469,8 @@ static enum err take_over(struct buffer *b, struct why *why)
     e = e ? e : reserve_numbers(b, whole, why);
     w->everyone = w->everyone || (!e && !whole[COPY_UPLINK] && b->uplink_count == 0);
     e = e ? e : salvage_parcels(b, why);
+    int64_t known = sql_number(b, "SELECT max(n) FROM salvage WHERE n<99", 0);
+    w->number = w->number > known ? w->number : known + 1; /* its file may be gone */
     e = e ? e : salvage_put(b, why);
     return e ? e : commit_state(b, why);
 }
@@ -481,16 +522,19 @@ static enum err fresh_make(struct buffer *b, struct why *why)
 static enum err begin_running(struct buffer *b, struct why *why)
 {
     char bad[FILE_NAME_SIZE];
-    int number = 0;
     log_error("buffer", "%s; it is replaced by a fresh one, and salvaged", why->text);
-    disconnect(b);
-    salvage_close(b); /* of a file before: its place is in the table, which comes over */
-    enum err e = move_aside(b, &number, why);
+    enum err e = choose_number(b, why);
     if (e) {
         return e;
     }
-    bad_name(b, number, bad);
-    e = salvage_open(b, number, bad, why);
+    disconnect(b);
+    salvage_close(b); /* of a file before: its place is in the table, which comes over */
+    e = move_aside(b, why);
+    if (e) {
+        return e;
+    }
+    bad_name(b, b->move_number, bad);
+    e = salvage_open(b, b->move_number, bad, why);
     if (e) {
         return e;
     }
@@ -514,6 +558,7 @@ enum err damage_replace(struct buffer *b, struct why *why)
         return e == ERR_CORRUPT ? ERR_IO : e;
     }
     b->moved_aside = false;
+    b->move_number = 0;
     b->file_damaged = false;
     b->damage.replaced++;
     quota_rooms(b);
@@ -574,13 +619,21 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     enum err e = ERR_OK;
     log_error("buffer", "%s; it is replaced by a fresh one, and salvaged",
               number ? "the damaged buffer was moved aside before the power went" : why->text);
-    disconnect(b);
-    memset(b->streams, 0, sizeof b->streams);
-    bool is_known = number == 0; /* the log of this file was looked at */
-    e = is_known ? move_aside(b, &number, why) : ERR_OK;
+    b->move_number = number;
+    e = choose_number(b, why);
     if (e) {
         return e;
     }
+    disconnect(b);
+    memset(b->streams, 0, sizeof b->streams);
+    bool is_known = number == 0; /* the log of this file was looked at */
+    e = is_known ? move_aside(b, why) : ERR_OK;
+    if (e) {
+        return e;
+    }
+    b->swapped = false;
+    number = b->move_number;
+    b->move_number = 0;
     bad_name(b, number, bad);
     e = look_at_log(b, bad, is_known, why);
     if (e) {

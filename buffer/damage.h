@@ -5,7 +5,7 @@
 #include "buffer/internal.h"
 #include "buffer/salvage.h"
 
-#define SALVAGE_FILE_MAX 4    /* PATH.bad-1, ... */
+#define SALVAGE_FILE_MAX 9    /* PATH.bad-1, ...; the highest is the newest */
 #define NUMBER_OF_USER 100    /* of a file that a person names */
 #define SALVAGE_PAGES_MAX 400 /* of one turn: the largest row fits */
 #define SALVAGE_ROW_MAX 64
@@ -51,6 +51,7 @@ struct salvage {
 bool file_there(const struct buffer *b, const char *name);
 /* Is it the buffer's own file, by whatever name? */
 bool file_is_same(const struct buffer *b, const char *name);
+/* Does nothing more where an earlier try has moved it, but its folder was not synced. */
 enum err file_move(struct buffer *b, const char *from, const char *to, struct why *why) MUST_USE;
 void file_remove(const struct buffer *b, const char *name);
 
@@ -79,7 +80,7 @@ enum err source_open(struct buffer **ret, const struct buffer *like, const char 
                      bool *ret_has_state, struct why *why) MUST_USE;
 
 /* --- damage.c --- */
-/* Ends a move that the power cut short. */
+/* Ends a move that the power cut short. A log that belongs to no file any more is removed. */
 enum err damage_settle(struct buffer *b, struct why *why) MUST_USE;
 /* A file that was moved aside waits for a buffer to come over to; 0: none. */
 int damage_pending(struct buffer *b);

@@ -114,9 +114,13 @@ static enum err move_elsewhere(struct buffer *b, const char *from, const char *t
 enum err file_move(struct buffer *b, const char *from, const char *to, struct why *why)
 {
     enum err e = ERR_OK;
+    bool is_moved = !file_there(b, from) && file_there(b, to);
+    if (is_moved && b->vfs_name[0]) {
+        return ERR_OK;
+    }
     if (b->vfs_name[0]) {
         e = move_elsewhere(b, from, to);
-    } else if (rename(from, to)) {
+    } else if (!is_moved && rename(from, to)) {
         e = err_of_errno(errno);
     } else {
         return file_sync_folder(to, why);

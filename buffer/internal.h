@@ -162,6 +162,7 @@ struct buffer {
     bool tail_hurt;          /* of a damaged file: not all of the tail can be read */
     bool file_damaged;       /* found when reading: replaced before the next commit */
     bool moved_aside;        /* the damaged file is; the fresh one is not ready yet */
+    int move_number;         /* of the name it gets; 0: none is chosen */
     bool salvage_due;        /* this commit is a turn of the salvage */
     int64_t salvage_pages;   /* that the turn has used so far */
     struct salvage *salvage; /* under way; NULL: nothing to salvage */

@@ -1,0 +1,222 @@
+/* A damaged file is moved aside and replaced: names, logs, tries that fail half way, files that
+ * others hold. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+#include "tests/buffer/bench.h"
+
+#define LOG BENCH_PATH "-wal"
+#define BAD(n) BENCH_PATH ".bad-" #n
+#define BAD_LOG(n) BENCH_PATH ".bad-" #n "-wal"
+
+static bool is_there(struct bench *b, const char *name)
+{
+    uint64_t size = 0;
+    return crash_vfs_file(b->vfs, name, &size) && size > 0;
+}
+
+/* `to` becomes a copy of `from`. */
+static void copy(struct bench *b, const char *from, const char *to)
+{
+    uint64_t size = 0;
+    uint8_t *data = crash_vfs_file(b->vfs, from, &size);
+    assert_non_null(data);
+    uint8_t *again = malloc(size);
+    memcpy(again, data, size);
+    assert_true(crash_vfs_file_put(b->vfs, to, again, size));
+    free(again);
+}
+
+static void move(struct bench *b, const char *from, const char *to)
+{
+    copy(b, from, to);
+    crash_vfs_file_remove(b->vfs, from);
+}
+
+/* The process is killed: what it would have done when closing is not done. */
+static void kill_it(struct bench *b)
+{
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+}
+
+/* A constant of the header is wrong: damaged for sure, and all of it can be read. */
+static void harm(struct bench *b)
+{
+    uint64_t size = 0;
+    uint8_t *data = crash_vfs_file(b->vfs, BENCH_PATH, &size);
+    assert_non_null(data);
+    data[21] ^= 0xff;
+}
+
+static void care(struct bench *b)
+{
+    enum err e = ERR_OK;
+    for (unsigned i = 0; e != ERR_CLOSED; i++) {
+        e = buffer_care(b->buffer, &b->changes, &b->why);
+        assert_true(i < 1000 && (e == ERR_OK || e == ERR_CLOSED));
+    }
+}
+
+static void add(struct bench *b, size_t count)
+{
+    b->next[1] = b->changes.streams[1].sequence_next;
+    while (count > 0) {
+        size_t part = count < 50 ? count : 50;
+        assert_int_equal(bench_append(b, 1, part), ERR_OK);
+        count -= part;
+    }
+}
+
+static uint64_t owed_to(struct bench *b)
+{
+    uint64_t count = 0;
+    const struct owed *owed = bench_owed(b, 1, 1);
+    for (size_t i = 0; i < owed->range_count; i++) {
+        count += owed->ranges[i].last - owed->ranges[i].first + 1;
+    }
+    return count;
+}
+
+/* --- names --- */
+
+static void test_a_stray_log_moves_nothing(void **state)
+{
+    struct bench *b = *state;
+    add(b, 500);
+    copy(b, LOG, BAD_LOG(2)); /* an old one: of a file that somebody has removed */
+    add(b, 1000);
+    bench_reopen(b);
+    assert_int_equal(b->changes.streams[1].sequence_next, 1501);
+    assert_int_equal(b->changes.damage.replaced, 0);
+    assert_false(is_there(b, BAD(2)));
+    assert_false(is_there(b, BAD_LOG(2)));
+    bench_check(b, 1, 1, 1500);
+}
+
+/* The log was moved, then the power went: the file follows it, and has its last commits. */
+static void test_a_log_that_was_moved_is_followed(void **state)
+{
+    struct bench *b = *state;
+    add(b, 700);
+    kill_it(b);
+    harm(b);
+    move(b, LOG, BAD_LOG(1));
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    assert_int_equal(b->changes.streams[1].sequence_next, 701);
+    care(b);
+    assert_int_equal(owed_to(b), 700);
+    bench_check(b, 1, 1, 700);
+}
+
+static void test_the_newest_of_two_goes_on(void **state)
+{
+    struct bench *b = *state;
+    add(b, 400);
+    kill_it(b);
+    harm(b);
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    assert_true(is_there(b, BAD(1)));
+    add(b, 600);
+    kill_it(b);
+    harm(b); /* again, and the power goes before the fresh file is made */
+    move(b, LOG, BAD_LOG(2));
+    move(b, BENCH_PATH, BAD(2));
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    assert_int_equal(b->changes.streams[1].sequence_next, 1001);
+    care(b);
+    assert_int_equal(owed_to(b), 1000);
+    bench_check(b, 1, 1, 1000);
+    assert_false(is_there(b, BAD(1)));
+    assert_false(is_there(b, BAD(2)));
+}
+
+static void test_no_name_is_used_twice(void **state)
+{
+    struct bench *b = *state;
+    uint64_t size = 0;
+    add(b, 200);
+    kill_it(b);
+    copy(b, BENCH_PATH, BAD(7)); /* kept by somebody: it is not overwritten, and not the newest */
+    for (unsigned i = 0; i < 2; i++) {
+        harm(b);
+        assert_int_equal(bench_try_open(b), ERR_OK);
+        add(b, 10);
+        kill_it(b);
+    }
+    assert_true(is_there(b, BAD(8)) && is_there(b, BAD(9)));
+    harm(b);
+    assert_int_equal(bench_try_open(b), ERR_NOSPACE);
+    assert_non_null(strstr(b->why.text, "bad-9 is there"));
+    assert_non_null(crash_vfs_file(b->vfs, BENCH_PATH, &size)); /* nothing was touched */
+    crash_vfs_file_remove(b->vfs, BAD(9));
+    crash_vfs_file_remove(b->vfs, BAD_LOG(9));
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    care(b);
+    assert_int_equal(owed_to(b), 20);
+    bench_check(b, 1, 201, 220);
+    assert_int_equal(b->changes.gap_count, 1); /* of what was in the file that somebody removed */
+    assert_int_equal(b->changes.gaps[0].range.first, 1);
+    assert_int_equal(b->changes.gaps[0].range.last, 200);
+    assert_true(is_there(b, BAD(7)));
+    assert_false(is_there(b, BAD(8)) || is_there(b, BAD(9)));
+}
+
+/* --- moves that fail half way, while it runs --- */
+
+static void test_a_move_goes_on_where_it_failed(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_write nothing = {.event_count = 0};
+    struct crash_fault second = {.op = CRASH_OP_DELETE, .nth = 2};
+    add(b, 700);
+    b->buffer->file_damaged = true;
+    crash_vfs_fault_set(b->vfs, &second, 1);
+    assert_int_equal(buffer_commit(b->buffer, &nothing, &b->changes, &b->why), ERR_IO);
+    assert_true(is_there(b, BAD_LOG(1))); /* moved, but not the file */
+    assert_true(is_there(b, BENCH_PATH));
+    crash_vfs_fault_clear(b->vfs);
+    assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    care(b);
+    assert_int_equal(owed_to(b), 700);
+    bench_check(b, 1, 1, 700);
+}
+
+/* The file was moved, and then its folder could not be synced. */
+static void test_a_move_that_was_made_is_not_made_again(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_write nothing = {.event_count = 0};
+    struct crash_fault second = {.op = CRASH_OP_DELETE, .nth = 2};
+    add(b, 700);
+    b->buffer->file_damaged = true;
+    crash_vfs_fault_set(b->vfs, &second, 1);
+    assert_int_equal(buffer_commit(b->buffer, &nothing, &b->changes, &b->why), ERR_IO);
+    crash_vfs_fault_clear(b->vfs);
+    move(b, BENCH_PATH, BAD(1));
+    assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+    care(b);
+    assert_int_equal(owed_to(b), 700);
+    bench_check(b, 1, 1, 700);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_stray_log_moves_nothing),
+        TEST(test_a_log_that_was_moved_is_followed),
+        TEST(test_the_newest_of_two_goes_on),
+        TEST(test_no_name_is_used_twice),
+        TEST(test_a_move_goes_on_where_it_failed),
+        TEST(test_a_move_that_was_made_is_not_made_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
