@@ -77,7 +77,7 @@ static void memory_close(struct buffer *b)
     free(b->scratch.data);
     free(b->packed.data);
     free(b->cipher.data);
-    crypt_close(b->crypt);
+    crypt_close(b->crypt_is_lent ? NULL : b->crypt);
     free(b->thin_raw.data);
     zstd_encoder_close(b->encoder);
     zstd_decoder_close(b->decoder);

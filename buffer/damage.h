@@ -102,6 +102,18 @@ void damage_raise_all(struct buffer *b);
 /* Reads what opening and the first commits will need. ERR_CORRUPT. */
 enum err damage_look(struct buffer *b, struct why *why) MUST_USE;
 
+enum err damage_put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
+                         struct why *why) MUST_USE;
+
+/* --- names.c: of the configuration, into the fresh file, in its transaction --- */
+/* Those that the damaged file has, under the numbers that the state uses. */
+enum err names_keep(struct buffer *b, sqlite3 *from, const struct buffer_setup *setup,
+                    struct why *why) MUST_USE;
+/* Where one number has lost its name, and one name its number, they belong together.
+ * *ret_all_known: each number of an uplink that is in use has a name. */
+enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *ret_all_known,
+                     struct why *why) MUST_USE;
+
 /* --- salvage.c --- */
 extern const char salvage_table[]; /* the statement that makes it */
 /* Takes over the source, also when it fails. */
@@ -122,6 +134,8 @@ void salvage_took(struct buffer *b);
 int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id);
 /* The last sequence of the row that begins there, if it can be believed; else its first. */
 uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first);
+/* Can what it has be decrypted? By its first row. */
+bool salvage_has_key(struct buffer *b) MUST_USE;
 /* What the open parcels have, at once: they are sent again as they were. */
 enum err salvage_parcels(struct buffer *b, struct why *why) MUST_USE;
 /* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait. */

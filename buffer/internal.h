@@ -204,9 +204,12 @@ struct buffer {
     struct out scratch; /* sections, raw rows */
     struct out packed;
     struct crypt *crypt;      /* NULL: no key is known */
+    bool crypt_is_lent;       /* of another buffer, which stays open longer */
     struct out cipher;        /* content on its way through `crypt`; no memory without it */
     const uint8_t *setup_key; /* the caller's: while the buffer is opened */
     const uint8_t *setup_old_key;
+    const struct buffer_setup
+        *setup; /* the caller's: while a damaged file is replaced at opening */
     struct key_slot key_slots[KEY_SLOT_COUNT];
     bool key_is_wrong;   /* or it can't be told: nothing is touched */
     bool keys_are_known; /* the file has said under which keys it is, or is new */

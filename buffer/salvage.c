@@ -380,6 +380,11 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
     }
     state_close(b->salvage->wanted);
     b->salvage->wanted = wanted;
+    if (!salvage_has_key(b)) {
+        salvage_close(b);
+        why_set(why, "%s is encrypted with a key that is not given (buffer.encryption)", file);
+        return ERR_CONFIG;
+    }
     e = sql_exec(b, salvage_table, why);
     e = e ? e : salvage_put(b, why);
     if (e) {

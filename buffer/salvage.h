@@ -23,8 +23,9 @@ enum err buffer_care(struct buffer *buffer, struct buffer_changes *ret_changes,
  * and what of it can be read, becomes owed; buffer_care() does the work, restarts included. The
  * file is read only, and stays. Events that were salvaged and delivered before are delivered again;
  * what can't be read makes no gap, because the first salvage told it.
- * ERR_CONFIG: of another incarnation than this buffer, newer than it, or its own file; ERR_CLOSED:
- * there is no such file; ERR_CORRUPT: nothing of it can be read; ERR_FULL: a salvage is under way. */
+ * ERR_CONFIG: of another incarnation than this buffer, newer than it, its own file, or under a key
+ * that it does not have; ERR_CLOSED: there is no such file; ERR_CORRUPT: nothing of it can be read;
+ * ERR_FULL: a salvage is under way. */
 enum err buffer_salvage_begin(struct buffer *buffer, const char *file, struct why *why) MUST_USE;
 
 #endif

@@ -378,6 +378,30 @@ enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct 
     return e;
 }
 
+/* --- keys --- */
+
+bool salvage_has_key(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    struct found_row row;
+    uint8_t beside[ROW_BESIDE_SIZE];
+    struct slice plain;
+    enum err e = ERR_OK;
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        int64_t id;
+        uint64_t from = state_owed_behind(w->wanted, s, 0).first;
+        if (from == UINT64_MAX || salvage_seek(w, s, from - 1, &id) != SQLITE_ROW ||
+            !found_take(w->above, &row) || !crypt_is_encrypted(row.bytes.body)) {
+            continue;
+        }
+        e = content_read(b, row_beside('B', row.bytes.id, row.bytes.columns, beside),
+                         row.bytes.body, &plain, NULL);
+        break;
+    }
+    (void)sqlite3_reset(w->above); /* nothing is held of the file */
+    return e != ERR_CORRUPT;
+}
+
 /* --- open parcels --- */
 
 /* Of an open parcel: from here to there nothing can be read. */

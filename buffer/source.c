@@ -163,14 +163,14 @@ enum err source_open(struct buffer **ret, const struct buffer *like, const char 
     (void)snprintf(s->path, sizeof s->path, "%s", file); /* was opened by this name */
     (void)snprintf(s->vfs_name, sizeof s->vfs_name, "%s", like->vfs_name); /* of the same size */
     s->read_only = true;
-    s->setup_key = like->setup_key;
-    s->setup_old_key = like->setup_old_key;
     s->event_size_max = like->event_size_max;
     enum err e = buffer_memory_open(s);
     if (e) {
         buffer_close(s);
         return e;
     }
+    s->crypt = like->crypt; /* of no file: the other one closes it */
+    s->crypt_is_lent = true;
     if (vfs_count_open(&s->vfs, s->vfs_name[0] ? s->vfs_name : NULL, false)) {
         buffer_close(s);
         return ERR_NOMEM;

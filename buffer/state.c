@@ -252,8 +252,7 @@ uint64_t state_lowest_owed(const struct state *state, uint16_t stream)
     return lowest;
 }
 
-/* The first range of what any uplink is owed behind `at`; first UINT64_MAX: there is none. */
-static struct range state_owed_behind(const struct state *state, uint16_t stream, uint64_t at)
+struct range state_owed_behind(const struct state *state, uint16_t stream, uint64_t at)
 {
     struct range next = {UINT64_MAX, 0};
     for (uint32_t i = 0; i < state->owed_count; i++) {

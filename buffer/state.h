@@ -87,6 +87,8 @@ uint64_t state_in_flight(const struct state *state, uint16_t uplink, uint16_t st
                          struct range range);
 /* The highest sequence of the owed ranges that have any of them; 0: nobody is owed any. */
 uint64_t state_owed_end_of(const struct state *state, uint16_t stream, struct range range);
+/* The first range of what any uplink is owed behind `at`; first UINT64_MAX: there is none. */
+struct range state_owed_behind(const struct state *state, uint16_t stream, uint64_t at);
 /* The lowest sequence that is owed to anybody; sequence_next when none is. */
 uint64_t state_lowest_owed(const struct state *state, uint16_t stream);
 /* Events of a range that are owed to anybody, each counted once. */
