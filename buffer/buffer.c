@@ -318,6 +318,10 @@ static enum err open_file(struct buffer *b, const struct buffer_setup *setup, st
     bool is_new = false;
     enum err e = setup->read_only ? ERR_OK : damage_check_header(b, why);
     e = e || setup->read_only ? e : log_check(b, b->path, why);
+    if (!e && b->file_short) {
+        why_set(why, "%s is shorter than it was", b->path);
+        e = ERR_CORRUPT;
+    }
     e = e ? e : buffer_connect(b, why);
     e = e ? e : settings_check_file(b, &is_new, why);
     b->keys_are_known = is_new;

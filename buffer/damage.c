@@ -408,7 +408,7 @@ static enum err reserve_numbers(struct buffer *b, const bool whole[], struct why
     return e;
 }
 
-static enum err put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
+enum err damage_put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
                          struct why *why)
 {
     sqlite3_stmt *s = NULL;
@@ -428,13 +428,13 @@ static enum err put_names(struct buffer *b, struct why *why)
     enum err e = ERR_OK;
     for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
         if (b->streams[s].name[0]) {
-            e = put_name(b, "INSERT OR REPLACE INTO stream VALUES(?,?)", s, b->streams[s].name,
-                         why);
+            e = damage_put_name(b, "INSERT OR REPLACE INTO stream VALUES(?,?)", s,
+                                b->streams[s].name, why);
         }
     }
     for (size_t i = 0; !e && i < b->uplink_count; i++) {
-        e = put_name(b, "INSERT OR REPLACE INTO uplink VALUES(?,?)", b->uplinks[i].number,
-                     b->uplinks[i].name, why);
+        e = damage_put_name(b, "INSERT OR REPLACE INTO uplink VALUES(?,?)", b->uplinks[i].number,
+                            b->uplinks[i].name, why);
     }
     return e;
 }
@@ -459,15 +459,18 @@ static enum err take_over(struct buffer *b, struct why *why)
     struct salvage *w = b->salvage;
     sqlite3 *from = w->source ? w->source->db : NULL;
     bool whole[ARRAY_COUNT(copies)];
+    bool all_known = true;
     enum err e = sql_run(b, SQL_BEGIN, why);
     e = e ? e : sql_exec(b, salvage_table, why);
     e = e ? e : put_identity(b, why);
     e = e ? e : put_names(b, why);
+    e = e || !b->setup ? e : names_keep(b, from, b->setup, why);
     for (size_t i = 0; !e && i < ARRAY_COUNT(copies); i++) {
         e = copy_table(b, from, &copies[i], &whole[i], why);
     }
+    e = e || !b->setup ? e : names_adopt(b, b->setup, &all_known, why);
     e = e ? e : reserve_numbers(b, whole, why);
-    w->everyone = w->everyone || (!e && !whole[COPY_UPLINK] && b->uplink_count == 0);
+    w->everyone = w->everyone || !all_known;
     e = e ? e : salvage_parcels(b, why);
     int64_t known = sql_number(b, "SELECT max(n) FROM salvage WHERE n<99", 0);
     w->number = w->number > known ? w->number : known + 1; /* its file may be gone */
@@ -671,7 +674,9 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     }
     b->log_damaged = false;
     b->damage.replaced++;
+    b->setup = setup;
     e = fresh_make(b, why);
+    b->setup = NULL;
     e = e ? e : load_stream_names(b, why);
     b->incarnation = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='incarnation'", 0);
     b->boot = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='boot'", 0);
@@ -679,6 +684,27 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
 }
 
 /* --- a look at what will be needed --- */
+
+/* A name and its number stand in the table and in its index: do both say the same? */
+static enum err look_at_names(struct buffer *b, struct why *why)
+{
+    static const char *const tables[] = {"stream", "uplink", "driver"};
+    char sql[320];
+    for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
+        const char *t = tables[i];
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT (SELECT count(*) FROM %s AS t NOT INDEXED LEFT JOIN %s AS i INDEXED "
+                       "BY sqlite_autoindex_%s_1 ON i.name=t.name WHERE i.id IS NOT t.id)"
+                       "+(SELECT count(*) FROM %s AS i INDEXED BY sqlite_autoindex_%s_1 WHERE "
+                       "i.name NOT IN (SELECT name FROM %s NOT INDEXED))",
+                       t, t, t, t, t, t); /* fits */
+        if (sql_number(b, sql, 0) != 0) {
+            why_set(why, "%s: a name in the table %s is damaged", b->path, t);
+            return ERR_CORRUPT;
+        }
+    }
+    return ERR_OK;
+}
 
 enum err damage_look(struct buffer *b, struct why *why)
 {
@@ -701,12 +727,11 @@ enum err damage_look(struct buffer *b, struct why *why)
             return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
         }
     }
-    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+    enum err e = look_at_names(b, why);
+    for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
         struct row_place row;
-        enum err e = b->state->streams[s].sequence_next > 1 ? row_lowest(b, s, &row, why) : ERR_OK;
-        if (e && e != ERR_CLOSED) {
-            return e;
-        }
+        e = b->state->streams[s].sequence_next > 1 ? row_lowest(b, s, &row, why) : ERR_OK;
+        e = e == ERR_CLOSED ? ERR_OK : e;
     }
-    return ERR_OK;
+    return e;
 }

@@ -71,7 +71,8 @@ void log_name(char ret[FILE_NAME_SIZE], const char *name);
 /* --- log.c --- */
 /* Before SQLite opens the file. A damaged log that the database does not need is made void; sets
  * b->log_damaged when something stands behind the damage that is lost, b->log_missing when it is
- * shorter than the log of a file that is open ever is. */
+ * shorter than the log of a file that is open ever is, b->file_short when pages of the file are
+ * missing. */
 enum err log_check(struct buffer *b, const char *file, struct why *why) MUST_USE;
 
 /* --- source.c: a damaged buffer, as far as it can be read --- */

@@ -157,6 +157,7 @@ struct buffer {
     bool joined_all;         /* opened, to write */
     bool log_missing;        /* at opening, until what is lost with it is told */
     bool log_damaged;        /* the same, and something that was acknowledged is lost with it */
+    bool file_short;         /* at opening: neither it nor the log has all of its pages */
     uint8_t *first_page;     /* of a damaged file: in place of its own; NULL: its own can be read */
     bool swapped;            /* the database has its log's name, and the other way round */
     bool tail_hurt;          /* of a damaged file: not all of the tail can be read */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "buffer/internal.h"
+#include "buffer/damage.h"
 
 #define UPLINK_NAME_SIZE 64
 
@@ -253,6 +253,51 @@ static void owed_let_go(struct state *state, const struct owed *owed)
     }
 }
 
+/* After damage whose it was may not be known any more. What the uplink would have got is told. */
+static void owed_tell(struct state *state, const struct owed *owed)
+{
+    struct owed lost = *owed;
+    for (size_t r = 0; r < lost.range_count; r++) {
+        struct gap gap = {.stream = lost.stream,
+                          .uplink = lost.uplink,
+                          .reason = GAP_DAMAGED,
+                          .range = lost.ranges[r],
+                          .count = lost.ranges[r].last - lost.ranges[r].first + 1};
+        state_drop(state, &gap);
+    }
+}
+
+/* Whose it was is not known any more: all uplinks that carry the stream get it. */
+static void owed_share(const struct buffer *b, const struct buffer_setup *setup,
+                       const struct owed *from)
+{
+    for (uint32_t i = 0; i < b->state->owed_count; i++) {
+        struct owed *owed = &b->state->owed[i];
+        for (size_t r = 0;
+             owed->stream == from->stream && setup_carries(b, setup, owed) && r < from->range_count;
+             r++) {
+            owed_insert(owed, from->ranges[r]);
+        }
+    }
+}
+
+/* What was to be salvaged for nobody. */
+static enum err wanted_let_go(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+{
+    struct state *wanted = b->salvage->wanted;
+    bool changed = false;
+    for (uint32_t i = 0; i < wanted->owed_count && !b->salvage->everyone; i++) {
+        struct owed *owed = &wanted->owed[i];
+        if (owed->range_count > 0 && !setup_carries(b, setup, owed)) {
+            owed_tell(b->state, owed);
+            owed->range_count = 0;
+            changed = true;
+        }
+    }
+    b->joined = b->joined || changed;
+    return changed ? salvage_put(b, why) : ERR_OK;
+}
+
 /* What is owed, and nobody in the configuration would deliver it. */
 static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
@@ -277,11 +322,16 @@ static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup
             return ERR_CONFIG;
         }
         b->joined = true;
+        if (b->salvage && b->salvage->everyone) {
+            owed_share(b, setup, owed);
+        } else if (b->salvage) {
+            owed_tell(state, owed);
+        }
         owed_let_go(state, owed);
         state->owed_count--;
         memmove(owed, owed + 1, (state->owed_count - i) * sizeof *owed);
     }
-    return ERR_OK;
+    return b->salvage ? wanted_let_go(b, setup, why) : ERR_OK;
 }
 
 /* --- all of it --- */

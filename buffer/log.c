@@ -63,6 +63,38 @@ static enum err forget(struct raw_file *log, const char *name, struct why *why)
     return e;
 }
 
+#define LACKING_MAX 4
+
+/* Pages that the file has to have, by its header or the log's last transaction, and that stand
+ * neither in it nor in the log. SQLite would read zeros, and might find nothing wrong with them. A
+ * few that were free from the start may never have been written. */
+static bool lacks_pages(struct log_reader *r)
+{
+    uint8_t head[72];
+    uint64_t pages = raw_size(r->database) / PAGE_SIZE;
+    if (raw_read(r->database, 0, head, sizeof head) < sizeof head ||
+        memcmp(head + 68, "weir", 4) != 0) {
+        return false; /* a new one; another's; or SQLite says what it is */
+    }
+    uint64_t wanted =
+        (uint64_t)head[28] << 24 | (uint64_t)head[29] << 16 | (uint64_t)head[30] << 8 | head[31];
+    const struct wal_look *look = &r->look;
+    size_t end = look->first_bad;
+    while (end > 0 && look->frames[end - 1].commit == 0) {
+        end--;
+    }
+    wanted = end > 0 ? look->frames[end - 1].commit : wanted;
+    unsigned lacking = 0;
+    for (uint64_t page = pages + 1; page <= wanted && lacking <= LACKING_MAX; page++) {
+        bool found = false;
+        for (size_t i = 0; i < end && !found; i++) {
+            found = look->frames[i].page == page;
+        }
+        lacking += !found;
+    }
+    return lacking > LACKING_MAX;
+}
+
 enum err log_check(struct buffer *b, const char *file, struct why *why)
 {
     char log[FILE_NAME_SIZE];
@@ -73,15 +105,16 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
     log_name(log, file);
     r->log = raw_open(b, log, true);
     b->log_missing = !r->log || raw_size(r->log) < WAL_WARM_SIZE;
+    r->database = raw_open(b, file, false);
     enum wal_verdict verdict = WAL_WHOLE;
     bool redundant = false;
     if (r->log) {
         read_log(r);
         verdict = wal_look_end(&r->look);
-        r->database = verdict == WAL_WHOLE ? NULL : raw_open(b, file, false);
         redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_crc, r);
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;
+    b->file_short = r->database && lacks_pages(r);
     enum err e = ERR_OK;
     if (redundant && verdict == WAL_DAMAGED) {
         log_warn("buffer", "%s is damaged; the database has all of it, nothing is lost", log);

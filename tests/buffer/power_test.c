@@ -182,6 +182,10 @@ static const char *recover(struct world *w, struct tally *tally)
     if (world_buffer_open(w)) {
         return problem(w, w->why.text);
     }
+    /* Only the controls lose something that looks like damage. */
+    if (w->changes.damage.replaced > 0 && !w->setup.weak) {
+        return problem(w, "a power cut was taken for damage");
+    }
     return world_check(w);
 }
 

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "buffer/salvage.h"
-#include "tests/buffer/bench.h"
+#include "tests/buffer/salvage_image.h"
 
-#define LOG BENCH_PATH "-wal"
 #define BAD BENCH_PATH ".bad-1"
+#define KEPT BENCH_PATH ".bad-kept"
 #define SEQUENCE_END (1 << 15)
 #define STREAMS 2
 #define UPLINKS 2
@@ -56,22 +56,6 @@ static void book_begin(struct bench *b, struct book *book)
     for (size_t s = 1; s <= STREAMS; s++) {
         book->last[s] = b->next[s] - 1;
     }
-}
-
-/* Turns until nothing is left to do; how many. */
-static unsigned care(struct bench *b)
-{
-    for (unsigned turns = 1; turns < 3000; turns++) {
-        enum err e = buffer_care(b->buffer, &b->changes, &b->why);
-        if (e == ERR_CLOSED) {
-            return turns;
-        }
-        if (e && e != ERR_FULL) {
-            fail_msg("%s: %s", err_name(e), b->why.text);
-        }
-    }
-    fail_msg("goes on for ever");
-    return 0;
 }
 
 /* Reads what is owed to one uplink of one stream. False: damage was found, to be cared for first. */
@@ -128,12 +112,17 @@ static bool is_told(const struct bench *b, uint16_t uplink, uint16_t stream, uin
 static void book_end(struct bench *b, struct book *book)
 {
     struct buffer_write nothing = {.event_count = 0};
-    for (unsigned tries = 0; !look_at_all(b, book); tries++) {
-        assert_true(tries < 20);
-        assert_int_equal(bench_commit(b, &nothing), ERR_OK);
-        care(b);
+    bool good = false;
+    for (unsigned tries = 0; !good; tries++) {
+        assert_true(tries < 60);
+        good = look_at_all(b, book);
+        /* Reports what was found when reading; it may find more. */
+        if (bench_commit(b, &nothing)) {
+            fail_msg("%s", b->why.text);
+        }
+        good = good && !b->changes.damage.salvages;
+        salvage_all(b);
     }
-    assert_int_equal(bench_commit(b, &nothing), ERR_OK); /* reports what was found when reading */
     for (uint16_t u = 1; u <= UPLINKS; u++) {
         for (uint16_t s = 1; s <= STREAMS; s++) {
             for (uint64_t n = 1; n <= book->last[s]; n++) {
@@ -149,50 +138,6 @@ static void book_end(struct bench *b, struct book *book)
 }
 
 /* --- a buffer with something of everything --- */
-
-struct image {
-    uint8_t *database;
-    uint64_t database_size;
-    uint8_t *log;
-    uint64_t log_size;
-};
-
-static void take_file(struct bench *b, const char *name, uint8_t **ret, uint64_t *ret_size)
-{
-    const uint8_t *bytes = crash_vfs_file(b->vfs, name, ret_size);
-    *ret = malloc(*ret_size + 1);
-    memcpy(*ret, bytes, *ret_size);
-}
-
-/* The files as they are; the buffer is closed by a power cut, or in order. */
-static void image_take(struct bench *b, bool in_order, struct image *ret)
-{
-    if (!in_order) {
-        crash_vfs_freeze(b->vfs);
-    }
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    if (!in_order) {
-        (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
-    }
-    take_file(b, BENCH_PATH, &ret->database, &ret->database_size);
-    take_file(b, LOG, &ret->log, &ret->log_size);
-}
-
-static void image_put(struct bench *b, const struct image *image)
-{
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    crash_vfs_reset(b->vfs);
-    assert_true(crash_vfs_file_put(b->vfs, BENCH_PATH, image->database, image->database_size));
-    assert_true(crash_vfs_file_put(b->vfs, LOG, image->log, image->log_size));
-}
-
-static void image_free(struct image *image)
-{
-    free(image->database);
-    free(image->log);
-}
 
 static void put_asides(struct bench *b)
 {
@@ -265,13 +210,6 @@ static void collect(struct bench *b, const struct book *book)
 
 static struct book book;
 
-static void junk_page(struct bench *b, struct image *image, uint64_t page)
-{
-    for (size_t i = 0; i < 4096; i++) {
-        image->database[(page - 1) * 4096 + i] = (uint8_t)bench_below(b, 256);
-    }
-}
-
 static void test_a_destroyed_first_page(void **state)
 {
     struct bench *b = *state;
@@ -284,7 +222,7 @@ static void test_a_destroyed_first_page(void **state)
     image_put(b, &image);
     collect(b, &book);
     assert_int_equal(b->changes.damage.replaced, 1);
-    care(b);
+    salvage_all(b);
     book_end(b, &book);
     uint64_t size;
     assert_null(crash_vfs_file(b->vfs, BAD, &size)); /* gone when it is salvaged */
@@ -305,10 +243,10 @@ static void test_a_destroyed_page_of_the_tree(void **state)
     memcpy(whole, image.database, image.database_size);
     for (uint64_t page = 2; page <= image.database_size / 4096; page++) {
         struct book one = book;
-        junk_page(b, &image, page);
+        image_junk_page(b, &image, page);
         image_put(b, &image);
         collect(b, &one);
-        care(b);
+        salvage_all(b);
         replaced += b->changes.damage.replaced > 0;
         book_end(b, &one);
         if (one.untold || one.again) {
@@ -324,6 +262,90 @@ static void test_a_destroyed_page_of_the_tree(void **state)
     assert_true(replaced > 3);
     free(whole);
     image_free(&image);
+}
+
+/* Each place where the name of a stream or an uplink stands. */
+static void test_a_name_is_damaged(void **state)
+{
+    struct bench *b = *state;
+    static const char *const names[] = {"cloud", "files", "low", "alarm"};
+    static struct book one;
+    struct image image;
+    unsigned places = 0;
+    unsigned replaced = 0;
+    fill(b, 6000);
+    book_begin(b, &book);
+    image_take(b, true, &image);
+    memset(image.log, 0, image.log_size); /* else it has some of the pages once more */
+    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+        size_t size = strlen(names[n]);
+        for (uint64_t at = 4096; at + size <= image.database_size; at++) {
+            if (memcmp(image.database + at, names[n], size) != 0) {
+                continue;
+            }
+            one = book;
+            (void)snprintf(one.what, sizeof one.what, "%s at %u", names[n], (unsigned)at);
+            image.database[at + 1] ^= 4;
+            image_put(b, &image);
+            collect(b, &one);
+            salvage_all(b);
+            book_end(b, &one);
+            assert_int_equal(one.missing + one.again, 0);
+            places++;
+            replaced += b->changes.damage.replaced > 0;
+            image.database[at + 1] ^= 4;
+        }
+    }
+    image_free(&image);
+    assert_true(places >= 8); /* each in its table and in the index */
+    assert_true(replaced >= 8);
+}
+
+/* Each page where an uplink's name stands is destroyed. */
+static void lose_names(struct bench *b, struct book *one)
+{
+    struct image image;
+    struct image harmed;
+    image_take(b, true, &image);
+    memset(image.log, 0, image.log_size); /* else it has some of the pages once more */
+    image_copy(&image, &harmed);
+    for (uint64_t at = 4096; at + 5 <= image.database_size; at++) {
+        if (memcmp(image.database + at, "cloud", 5) == 0) {
+            image_junk_page(b, &harmed, at / 4096 + 1);
+        }
+    }
+    image_put(b, &harmed);
+    image_free(&harmed);
+    image_free(&image);
+    collect(b, one);
+    salvage_all(b);
+    book_end(b, one);
+    assert_int_equal(one->missing, 0);
+    assert_int_equal(b->changes.damage.replaced, 1);
+}
+
+/* Whose it was is not known any more: all get it, rather than one too few. */
+static void test_names_are_lost(void **state)
+{
+    struct bench *b = *state;
+    fill(b, 6000);
+    book_begin(b, &book);
+    lose_names(b, &book);
+    assert_true(book.again > 0);
+}
+
+/* The one name that has no number has the one number that has no name. */
+static void test_the_only_name_is_lost(void **state)
+{
+    struct bench *b = *state;
+    b->setup->uplink_count = 1;
+    b->setup->streams[0].uplinks = 1;
+    bench_begin(b);
+    bench_fill(b, 1, 50, 5000);
+    bench_end(b, 1, 1, 1, 1500);
+    book_begin(b, &book);
+    lose_names(b, &book);
+    assert_int_equal(book.again, 0);
 }
 
 /* Nobody reads it: the check in the background finds the row, and no other. */
@@ -472,22 +494,121 @@ static void harm_running(struct bench *b, enum damage kind)
     }
 }
 
-static void image_copy(const struct image *from, struct image *ret)
+/* --- encrypted files, and files that were kept --- */
+
+static const uint8_t key_a[32] = "this is the first key, 32 bytes.";
+static const uint8_t key_b[32] = "another one of the same length..";
+
+/* Under its key everything comes over, at rest and while it runs, and the fresh file knows whose it
+ * is. */
+static void test_an_encrypted_file(void **state)
 {
-    *ret = *from;
-    ret->database = malloc(from->database_size);
-    ret->log = malloc(from->log_size);
-    memcpy(ret->database, from->database, from->database_size);
-    memcpy(ret->log, from->log, from->log_size);
+    struct bench *b = *state;
+    struct image image;
+    b->setup->key = key_a;
+    bench_begin(b);
+    fill(b, 6000);
+    book_begin(b, &book);
+    image_take(b, true, &image);
+    memset(image.database, 0, 4096);
+    memset(image.log, 0, image.log_size);
+    image_put(b, &image);
+    image_free(&image);
+    collect(b, &book);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    salvage_all(b);
+    book_end(b, &book);
+    assert_int_equal(book.missing + book.again, 0);
+    unsigned replaced = 0;
+    for (unsigned i = 0; i < 4; i++) { /* the disk in memory has room for so many files */
+        fill(b, b->next[1] + 1000);
+        book_begin(b, &book);
+        harm_running(b, DAMAGE_RUNNING_JUNK);
+        assert_int_equal(bench_append(b, 1, 40), ERR_OK);
+        salvage_all(b);
+        book_end(b, &book);
+        assert_int_equal(book.untold + book.again, 0);
+        replaced += b->changes.damage.replaced > 0;
+        b->setup->key = i % 2 ? key_a : NULL;
+        b->setup->old_key = i % 2 ? NULL : key_a;
+        bench_reopen(b);
+        b->setup->key = key_b;
+        b->setup->old_key = NULL;
+        assert_int_equal(bench_try_open(b), ERR_CONFIG);
+        b->setup->key = key_a;
+        bench_reopen(b);
+    }
+    assert_true(replaced > 0);
 }
 
-static void check_image(struct bench *b, const struct image *good, enum damage kind,
+/* A file that was kept is brought over by hand: what it says is owed is owed again. */
+static void check_kept(struct bench *b, const uint8_t *key)
+{
+    struct image image;
+    uint64_t size = 0;
+    b->setup->keep_damaged = true;
+    b->setup->key = key;
+    bench_begin(b);
+    fill(b, 6000);
+    book_begin(b, &book);
+    image_take(b, true, &image);
+    memset(image.database, 0, 4096);
+    memset(image.log, 0, image.log_size);
+    image_put(b, &image);
+    image_free(&image);
+    collect(b, &book);
+    salvage_all(b);
+    assert_non_null(crash_vfs_file(b->vfs, KEPT, &size));
+    uint64_t first = 5001; /* behind it there is what was not sealed then */
+    bench_end(b, 1, 1, 1, first - 1);
+    assert_int_equal(bench_owed(b, 1, 1)->ranges[0].first, first);
+    assert_int_equal(buffer_salvage_begin(b->buffer, "nothing.db", &b->why), ERR_CLOSED);
+    assert_int_equal(buffer_salvage_begin(b->buffer, KEPT, &b->why), ERR_OK);
+    assert_int_equal(buffer_salvage_begin(b->buffer, KEPT, &b->why), ERR_FULL);
+    bench_reopen(b); /* goes on */
+    assert_true(b->changes.damage.salvages);
+    salvage_all(b);
+    book_end(b, &book);
+    assert_int_equal(book.missing + book.again, 0);
+    assert_non_null(crash_vfs_file(b->vfs, KEPT, &size));
+}
+
+static void test_a_file_that_was_kept(void **state)
+{
+    struct bench *b = *state;
+    uint64_t size = 0;
+    check_kept(b, NULL);
+    check_kept(b, key_a);
+    /* Under another key than the buffer's; of another buffer; nothing that can be read. */
+    b->setup->key = key_b;
+    b->setup->old_key = key_a;
+    bench_reopen(b);
+    assert_int_equal(buffer_salvage_begin(b->buffer, KEPT, &b->why), ERR_OK);
+    salvage_all(b);
+    uint8_t *kept = crash_vfs_file(b->vfs, KEPT, &size);
+    uint8_t *copy = malloc(size);
+    memcpy(copy, kept, size);
+    bench_begin(b);
+    assert_true(crash_vfs_file_put(b->vfs, KEPT, copy, size));
+    assert_int_equal(buffer_salvage_begin(b->buffer, KEPT, &b->why), ERR_CONFIG);
+    memset(copy, 0x55, size);
+    assert_true(crash_vfs_file_put(b->vfs, KEPT, copy, size));
+    assert_int_equal(buffer_salvage_begin(b->buffer, KEPT, &b->why), ERR_CORRUPT);
+    free(copy);
+    assert_int_equal(bench_append(b, 1, 5), ERR_OK);
+}
+
+/* `number` makes the damage: with WEIR_SEED=number it is the first one. */
+static void check_image(struct bench *b, const struct image *good, uint64_t number,
                         struct tally *tally)
 {
+    enum damage kind = (enum damage)(number % DAMAGE_COUNT);
     static struct book one;
     struct image image;
     one = book;
-    (void)snprintf(one.what, sizeof one.what, "%s, image %u", damage_names[kind], tally->images);
+    b->chance = number * 2654435761u + number;
+    (void)snprintf(one.what, sizeof one.what, "WEIR_SEED=%llu, %s", (unsigned long long)number,
+                   damage_names[kind]);
     image_copy(good, &image);
     harm(b, &image, kind);
     image_put(b, &image);
@@ -497,17 +618,17 @@ static void check_image(struct bench *b, const struct image *good, enum damage k
         harm_running(b, kind);
         assert_int_equal(bench_append(b, 1, 40), ERR_OK);
     }
-    care(b);
+    salvage_all(b);
     book_end(b, &one);
     bool anew = buffer_incarnation(b->buffer) != one.incarnation;
     bool jumped = b->changes.streams[1].sequence_next > one.last[1] + (1 << 19);
     if (one.untold && !anew) {
-        fail_msg("%s: %llu of %llu missing, of %llu nothing is told", damage_names[kind],
+        fail_msg("%s: %llu of %llu missing, of %llu nothing is told", one.what,
                  (unsigned long long)one.missing, (unsigned long long)one.wanted,
                  (unsigned long long)one.untold);
     }
     if (one.again && !anew && !jumped) {
-        fail_msg("%s: %llu events again", damage_names[kind], (unsigned long long)one.again);
+        fail_msg("%s: %llu events again", one.what, (unsigned long long)one.again);
     }
     tally->images++;
     tally->replaced += b->changes.damage.replaced > 0;
@@ -531,9 +652,7 @@ static void test_damaged_images(void **state)
         image_take(b, base, &image);
         for (unsigned i = 0; i < count / 2; i++) {
             uint64_t number = (seed ? strtoull(seed, NULL, 10) : 1) + i;
-            b->chance = number;
-            b->chance = b->chance * 2654435761u + number;
-            check_image(b, &image, (enum damage)(i % DAMAGE_COUNT), &tallies[i % DAMAGE_COUNT]);
+            check_image(b, &image, number, &tallies[number % DAMAGE_COUNT]);
         }
         image_free(&image);
     }
@@ -545,99 +664,16 @@ static void test_damaged_images(void **state)
     }
 }
 
-/* --- how much of it is found --- */
-
-static uint64_t owed_count(const struct owed *owed)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < owed->range_count; i++) {
-        count += owed->ranges[i].last - owed->ranges[i].first + 1;
-    }
-    return count;
-}
-
-#define RATE_PAGES 764
-#define RATE_BAD 16
-
-static void rate_streams(struct bench *b, uint16_t streams)
-{
-    static const char *const names[BENCH_STREAMS] = {"a", "b", "c", "d", "e", "f",
-                                                     "g", "h", "i", "j", "k", "l"};
-    for (uint16_t i = 0; i < streams; i++) {
-        b->setup->streams[i] = (struct buffer_stream){
-            .name = names[i], .priority = 1, .when_full = FULL_BLOCK, .uplinks = 1};
-    }
-    b->setup->stream_count = streams;
-    b->setup->uplink_count = 1;
-    b->datum_size = 40;
-    bench_begin(b);
-}
-
-/* 764 pages, 16 of them destroyed: millionths of the events that are found. */
-static uint64_t rate_once(struct bench *b, const struct image *good, uint64_t wanted)
-{
-    struct image image;
-    image_copy(good, &image);
-    for (unsigned i = 0; i < RATE_BAD; i++) {
-        junk_page(b, &image, 1 + bench_below(b, RATE_PAGES));
-    }
-    image_put(b, &image);
-    image_free(&image);
-    bench_reopen(b);
-    care(b);
-    uint64_t found = 0;
-    for (size_t i = 0; i < b->changes.owed_count; i++) {
-        found += owed_count(&b->changes.owed[i]);
-    }
-    return found * 1000000 / wanted;
-}
-
-static uint64_t rate_of(struct bench *b, uint16_t streams, unsigned images)
-{
-    struct image image;
-    uint64_t sum = 0;
-    uint64_t wanted = 0;
-    rate_streams(b, streams);
-    while (b->changes.file_size < (RATE_PAGES + 512) * 4096) { /* the log is 512 of them */
-        for (uint16_t s = 1; s <= streams; s++) {
-            assert_int_equal(bench_append(b, s, 10), ERR_OK);
-        }
-    }
-    for (uint16_t s = 1; s <= streams; s++) {
-        wanted += b->next[s] - 1;
-    }
-    image_take(b, true, &image);
-    memset(image.log, 0, image.log_size); /* it has some of the pages once more */
-    for (unsigned i = 0; i < images; i++) {
-        sum += rate_once(b, &image, wanted);
-    }
-    image_free(&image);
-    return sum / images;
-}
-
-static void test_the_rate(void **state)
-{
-    struct bench *b = *state;
-    unsigned images = getenv("WEIR_LONG") ? 200 : 12;
-    uint64_t twelve = rate_of(b, 12, images);
-    uint64_t three = rate_of(b, 3, images);
-    print_message(
-        "salvaged with 16 of 764 pages destroyed: %.2f%% in rows of 3 pages (12 streams), "
-        "%.2f%% in rows of 11 pages (3 streams)\n",
-        (double)twelve / 10000, (double)three / 10000);
-    assert_true(twelve >= 950000);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_destroyed_first_page),
-        TEST(test_a_destroyed_page_of_the_tree),
-        TEST(test_rows_are_checked),
+        TEST(test_a_destroyed_first_page), TEST(test_a_destroyed_page_of_the_tree),
+        TEST(test_a_name_is_damaged),      TEST(test_names_are_lost),
+        TEST(test_the_only_name_is_lost),  TEST(test_rows_are_checked),
+        TEST(test_an_encrypted_file),      TEST(test_a_file_that_was_kept),
         TEST(test_damaged_images),
-        TEST(test_the_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
