@@ -282,8 +282,10 @@ enum err join_as_it_is(struct buffer *b, struct why *why) MUST_USE;
 /* --- keys.c --- */
 /* Before anything is written: are the keys that were given those of the file? ERR_CONFIG: no. */
 enum err keys_check(struct buffer *b, struct why *why) MUST_USE;
+/* With the agent stopped. ERR_CONFIG: a salvage is under way. */
+enum err keys_may_change(struct buffer *b, struct why *why) MUST_USE;
 /* In a transaction, as long as the setup is there: from now on the file's content may be under
- * `key`. Where the file was too damaged to say under which keys it is, under both. A fresh file in
+ * `key`; for a tool only if keys_may_change(). Where the file was too damaged to say under which keys it is, under both. A fresh file in
  * its place gets the same; for that this may be called later, too. */
 enum err keys_join(struct buffer *b, struct why *why) MUST_USE;
 /* In a transaction: nothing is under `old_key` any more. */

@@ -137,9 +137,26 @@ static enum err slot_write(struct buffer *b, size_t index, struct why *why)
                : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
 }
 
+/* What comes over from a damaged file is under the keys that it had. */
+enum err keys_may_change(struct buffer *b, struct why *why)
+{
+    if (sql_number(b, "SELECT count(*) FROM salvage", 0) == 0) {
+        return ERR_OK;
+    }
+    why_set(
+        why,
+        "%s: a damaged file is still being salvaged, under the keys it had: run the agent until "
+        "that has ended, then change the key",
+        b->path);
+    return ERR_CONFIG;
+}
+
 enum err keys_join(struct buffer *b, struct why *why)
 {
-    enum err e = slot_take(b, b->setup_key, SLOT_KEY);
+    bool is_new =
+        b->setup_key && b->key_slots[0].owner != SLOT_KEY && b->key_slots[1].owner != SLOT_KEY;
+    enum err e = b->as_it_is && is_new ? keys_may_change(b, why) : ERR_OK;
+    e = e ? e : slot_take(b, b->setup_key, SLOT_KEY);
     if (!e && !b->keys_are_known) {
         e = slot_take(b, b->setup_old_key, SLOT_OLD_KEY);
     }

@@ -284,7 +284,8 @@ static enum err step_log(struct buffer *b, struct buffer_rekey *rekey, struct wh
 enum err buffer_rekey_step(struct buffer *b, struct buffer_rekey *rekey, struct why *why)
 {
     assert(!rekey->finished);
-    enum err e = sql_mend(b, why);
+    enum err e = keys_may_change(b, why);
+    e = e ? e : sql_mend(b, why);
     if (!e && b->wal_frames > 0) {
         e = sql_restart(b, why);
     }

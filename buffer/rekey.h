@@ -19,7 +19,8 @@ struct buffer_rekey {
     bool finished;
 };
 
-/* One step; again until `finished`. An error leaves what the last step made. */
+/* One step; again until `finished`. An error leaves what the last step made. ERR_CONFIG: a damaged
+ * file is still being salvaged; what comes over from it is under the keys it had. */
 enum err buffer_rekey_step(struct buffer *buffer, struct buffer_rekey *rekey,
                            struct why *why) MUST_USE;
 

@@ -9,6 +9,7 @@
 
 #include "buffer/internal.h"
 #include "buffer/rekey.h"
+#include "buffer/salvage.h"
 #include "ports/lib/crc32c.h"
 #include "ports/lib/hash.h"
 #include "tests/buffer/bench.h"
@@ -651,6 +652,42 @@ static void test_rekey_passes_over_damage(void **state)
     b->datum_size = 0;
 }
 
+/* What comes over from a damaged file is under its own key: until it has, the key stays. */
+static void test_no_rekey_during_a_salvage(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_rekey done;
+    struct buffer_write nothing = {.event_count = 0};
+    begin(b, key_a, NULL);
+    bench_fill(b, 1, 50, 2500);
+    uint64_t last = b->next[1] - 1;
+    b->buffer->file_damaged = true;
+    assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+    struct buffer_setup agent = *b->setup;
+    b->setup->as_it_is = true;
+    b->setup->stream_count = 0;
+    b->setup->uplink_count = 0;
+    set_keys(b, key_b, key_a);
+    assert_int_equal(bench_try_open(b), ERR_CONFIG);
+    assert_non_null(strstr(b->why.text, "salvaged"));
+    set_keys(b, NULL, key_a);
+    bench_reopen(b);
+    assert_int_equal(rekey(b, &done), ERR_CONFIG);
+    assert_non_null(strstr(b->why.text, "salvaged"));
+    *b->setup = agent;
+    bench_reopen(b); /* under the one key */
+    for (unsigned i = 0; i < 1000 && b->changes.damage.salvages; i++) {
+        assert_true(buffer_care(b->buffer, &b->changes, &b->why) != ERR_CONFIG);
+    }
+    assert_int_equal(bench_read(b, 1, 1, last), last);
+    set_keys(b, key_b, key_a);
+    bench_reopen(b);
+    assert_int_equal(rekey(b, &done), ERR_OK);
+    set_keys(b, key_b, NULL);
+    bench_reopen(b);
+    assert_int_equal(bench_read(b, 1, 1, last), last);
+}
+
 /* The power goes at each operation: then the file opens with both keys, and the change goes on. */
 static void test_rekey_is_cut_anywhere(void **state)
 {
@@ -731,6 +768,7 @@ int main(void)
         TEST(test_no_nonce_comes_twice),
         TEST(test_rekey),
         TEST(test_rekey_of_a_full_buffer),
+        TEST(test_no_rekey_during_a_salvage),
         TEST(test_rekey_passes_over_damage),
         TEST(test_rekey_is_cut_anywhere),
         TEST(test_rekey_on_a_failing_disk),
