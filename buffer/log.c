@@ -58,7 +58,7 @@ static enum err forget(struct raw_file *log, const char *name, struct why *why)
     static const uint8_t nothing[WAL_HEADER_SIZE];
     enum err e = raw_write(log, 0, nothing, sizeof nothing);
     if (e) {
-        why_set(why, "%s is damaged, and can't be written", name);
+        why_set(why, "writing %s: it can't be made void, and has to be", name);
     }
     return e;
 }
