@@ -384,8 +384,9 @@ static enum err reserve_numbers(struct buffer *b, const bool whole[], struct why
     enum err e = ERR_OK;
     for (uint16_t s = 1; !e && !whole[COPY_STREAM] && s <= STREAM_COUNT_MAX; s++) {
         if (b->state->streams[s].sequence_next > 0) {
-            (void)snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO stream VALUES(%u,'(lost %u)')",
-                           s, s); /* fits */
+            (void)snprintf(sql, sizeof sql,
+                           "INSERT OR IGNORE INTO stream VALUES(%u,'" LOST_STREAM_NAME "')", s,
+                           s); /* fits */
             e = sql_exec(b, sql, why);
         }
     }

@@ -5,9 +5,10 @@
 #include "buffer/internal.h"
 #include "buffer/salvage.h"
 
-#define SALVAGE_FILE_MAX 9    /* PATH.bad-1, ...; the highest is the newest */
-#define NUMBER_OF_USER 100    /* of a file that a person names */
-#define SALVAGE_PAGES_MAX 400 /* of one turn: the largest row fits */
+#define SALVAGE_FILE_MAX 9           /* PATH.bad-1, ...; the highest is the newest */
+#define LOST_STREAM_NAME "(lost %u)" /* and its number */
+#define NUMBER_OF_USER 100           /* of a file that a person names */
+#define SALVAGE_PAGES_MAX 400        /* of one turn: the largest row fits */
 #define SALVAGE_ROW_MAX 64
 #define SALVAGE_BYTES_MAX (256 * 1024)
 #define SALVAGE_US_MAX 20000

@@ -253,6 +253,48 @@ static void owed_let_go(struct state *state, const struct owed *owed)
     }
 }
 
+/* Was one of the names lost with a damaged file? Then no configuration can bring it back. While the
+ * file is being replaced, a name that nobody has may be one that the damage has changed. */
+static bool is_nameless(struct buffer *b, const struct owed *owed)
+{
+    if (!b->salvage || b->damage.replaced > 0) {
+        return b->salvage;
+    }
+    char lost[STREAM_NAME_SIZE_MAX];
+    char sql[80];
+    (void)snprintf(lost, sizeof lost, LOST_STREAM_NAME, owed->stream); /* fits */
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM uplink WHERE id=%u",
+                   owed->uplink); /* fits */
+    return strcmp(b->streams[owed->stream].name, lost) == 0 || sql_number(b, sql, 1) == 0;
+}
+
+static enum err orphan_refused(struct buffer *b, const struct owed *owed, struct why *why)
+{
+    const char *stream = b->streams[owed->stream].name;
+    char name[UPLINK_NAME_SIZE];
+    uplink_name(b, owed->uplink, name);
+    why_set(why,
+            "%s still has %" PRIu64 " events of stream %s for uplink %s, which the "
+            "configuration does not carry any more: bring them back until they are "
+            "delivered, say renamed_from when they have another name now, or let them go: "
+            "weir buffer drop --uplink %s --stream %s",
+            b->path, owed_event_count(owed), stream, name, name, stream);
+    return ERR_CONFIG;
+}
+
+/* The same of what is still to come over from a damaged file. */
+static enum err wanted_refused(struct buffer *b, const struct owed *owed, struct why *why)
+{
+    char name[UPLINK_NAME_SIZE];
+    uplink_name(b, owed->uplink, name);
+    why_set(why,
+            "%s: up to %" PRIu64 " events of stream %s for uplink %s are still being salvaged from "
+            "a damaged file, and the configuration does not carry them any more: bring them back "
+            "until that has ended, or say renamed_from when they have another name now",
+            b->path, owed_event_count(owed), b->streams[owed->stream].name, name);
+    return ERR_CONFIG;
+}
+
 /* After damage whose it was may not be known any more. What the uplink would have got is told. */
 static void owed_tell(struct state *state, const struct owed *owed)
 {
@@ -281,18 +323,25 @@ static void owed_share(const struct buffer *b, const struct buffer_setup *setup,
     }
 }
 
-/* What was to be salvaged for nobody. */
+/* What is to be salvaged, and nobody in the configuration would deliver it. Of a file that a person
+ * names, which may know uplinks that left long ago, it is let go. */
 static enum err wanted_let_go(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
     struct state *wanted = b->salvage->wanted;
     bool changed = false;
     for (uint32_t i = 0; i < wanted->owed_count && !b->salvage->everyone; i++) {
         struct owed *owed = &wanted->owed[i];
-        if (owed->range_count > 0 && !setup_carries(b, setup, owed)) {
-            owed_tell(b->state, owed);
-            owed->range_count = 0;
-            changed = true;
+        if (owed->range_count == 0 || owed->stream < b->salvage->at.stream ||
+            setup_carries(b, setup, owed)) {
+            continue;
         }
+        if (b->salvage->number < NUMBER_OF_USER && !b->streams[owed->stream].is_own &&
+            !is_nameless(b, owed)) {
+            return wanted_refused(b, owed, why);
+        }
+        owed_tell(b->state, owed);
+        owed->range_count = 0;
+        changed = true;
     }
     b->joined = b->joined || changed;
     return changed ? salvage_put(b, why) : ERR_OK;
@@ -308,18 +357,8 @@ static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup
             i++;
             continue;
         }
-        uint64_t count = owed_event_count(owed);
-        if (count > 0 && !b->streams[owed->stream].is_own && !b->salvage) {
-            char name[UPLINK_NAME_SIZE];
-            uplink_name(b, owed->uplink, name);
-            why_set(why,
-                    "%s still has %" PRIu64 " events of stream %s for uplink %s, which the "
-                    "configuration does not carry any more: bring them back until they are "
-                    "delivered, say renamed_from when they have another name now, or let them go: "
-                    "weir buffer drop --uplink %s --stream %s",
-                    b->path, count, b->streams[owed->stream].name, name, name,
-                    b->streams[owed->stream].name);
-            return ERR_CONFIG;
+        if (owed->range_count > 0 && !b->streams[owed->stream].is_own && !is_nameless(b, owed)) {
+            return orphan_refused(b, owed, why);
         }
         b->joined = true;
         if (b->salvage && b->salvage->everyone) {
