@@ -327,7 +327,8 @@ static enum err open_file(struct buffer *b, const struct buffer_setup *setup, st
     b->keys_are_known = is_new;
     if (!e && !is_new) {
         e = keys_check(b, why);
-        b->key_is_wrong = e == ERR_CORRUPT && sqlite3_errcode(b->db) == SQLITE_OK;
+        b->key_is_wrong =
+            e == ERR_CORRUPT && (b->proof_damaged || sqlite3_errcode(b->db) == SQLITE_OK);
     }
     if (!e && setup->as_it_is) {
         e = take_cap(b, is_new, why);

@@ -213,6 +213,7 @@ struct buffer {
         *setup; /* the caller's: while a damaged file is replaced at opening */
     struct key_slot key_slots[KEY_SLOT_COUNT];
     bool key_is_wrong;   /* or it can't be told: nothing is touched */
+    bool proof_damaged;  /* of one of the keys of the file */
     bool keys_are_known; /* the file has said under which keys it is, or is new */
     struct out thin_raw; /* a row that becomes smaller; data NULL: no stream does that */
     struct buffer_thinner thinner;

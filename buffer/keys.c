@@ -55,10 +55,9 @@ static enum err slot_read(struct buffer *b, size_t index, struct why *why)
     enum err e = ERR_OK;
     if (code == SQLITE_ROW) {
         struct slice value = {sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
-        e = slot_value_take(value, slot) ? slot_match(b, slot) : ERR_CORRUPT;
-        if (e == ERR_CORRUPT) {
-            why_set(why, "%s is damaged: what it says of its key", b->path);
-        }
+        bool is_whole = slot_value_take(value, slot);
+        b->proof_damaged = b->proof_damaged || !is_whole;
+        e = is_whole ? slot_match(b, slot) : ERR_OK; /* else its place is empty */
     } else if (code != SQLITE_DONE) {
         e = sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
     }
@@ -75,10 +74,42 @@ static enum err slots_read(struct buffer *b, struct why *why)
     return e;
 }
 
+/* Does a key that was given open any of the first rows? */
+static bool opens_rows(struct buffer *b)
+{
+    sqlite3_stmt *s = NULL;
+    bool opens = false;
+    int code = sqlite3_prepare_v2(b->db,
+                                  "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch ORDER BY "
+                                  "id LIMIT 16",
+                                  -1, &s, NULL);
+    while (code == SQLITE_OK && !opens && sqlite3_step(s) == SQLITE_ROW) {
+        int64_t columns[6];
+        uint8_t beside[ROW_BESIDE_SIZE];
+        int64_t id = sqlite3_column_int64(s, 0);
+        struct slice body = {sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
+        for (int i = 0; i < 6; i++) {
+            columns[i] = sqlite3_column_int64(s, 1 + i);
+        }
+        opens = crypt_is_encrypted(body) &&
+                content_read(b, row_beside('B', id, columns, beside), body, &body, NULL) == ERR_OK;
+    }
+    (void)sqlite3_finalize(s); /* what can't be read opens nothing */
+    return opens;
+}
+
 enum err keys_check(struct buffer *b, struct why *why)
 {
+    b->proof_damaged = false;
     enum err e = slots_read(b, why);
-    b->keys_are_known = e == ERR_OK;
+    b->keys_are_known = e == ERR_OK && !b->proof_damaged;
+    if (!e && b->proof_damaged && !opens_rows(b)) {
+        why_set(why,
+                "%s is damaged: what it says of its key; and the key that is given (buffer."
+                "encryption) opens none of its rows: give the right one, or take the file away",
+                b->path);
+        e = ERR_CORRUPT;
+    }
     for (size_t i = 0; !e && i < KEY_SLOT_COUNT; i++) {
         if (b->key_slots[i].owner != SLOT_FOREIGN) {
             continue;

@@ -438,18 +438,38 @@ static void test_flipped_bits_are_seen(void **state)
     crypt_close(crypt);
 }
 
+#define SPOIL_PROOFS "UPDATE meta SET v=CAST(x'00'||substr(v,2) AS BLOB) WHERE k='key1' OR k='key2'"
+
+/* Who has the key does not need the proof, if there is something to try it on. */
 static void test_damaged_proofs(void **state)
 {
     struct bench *b = *state;
     begin(b, key_a, NULL);
     fill_words(b, 20);
-    assert_int_equal(bench_sql_closed(b, "UPDATE meta SET v=CAST(x'00'||substr(v,2) AS BLOB) WHERE "
-                                         "k='key1' OR k='key2'"),
-                     ERR_CORRUPT);
+    assert_int_equal(bench_sql_closed(b, SPOIL_PROOFS), ERR_CORRUPT);
     assert_non_null(strstr(b->why.text, "key"));
     assert_int_equal(bench_sql_closed(b, "DELETE FROM meta WHERE k='key1' OR k='key2'"), ERR_OK);
-    check_words(b); /* who has the key does not need the proof */
+    check_words(b);
     check_refused(b, NULL, NULL, "is encrypted");
+}
+
+static void test_a_damaged_proof_is_no_wrong_key(void **state)
+{
+    struct bench *b = *state;
+    begin(b, key_a, NULL);
+    bench_fill(b, 1, 50, 5000);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    set_keys(b, key_b, NULL);
+    assert_int_equal(bench_sql_closed(b, SPOIL_PROOFS), ERR_CORRUPT);
+    assert_non_null(strstr(b->why.text, "opens none of its rows"));
+    set_keys(b, NULL, NULL);
+    assert_int_equal(bench_try_open(b), ERR_CORRUPT);
+    set_keys(b, key_a, NULL);
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.replaced, 0);
+    bench_check(b, 1, 1, 5000);
+    check_refused(b, key_b, NULL, "another key"); /* the proof is written anew */
 }
 
 /* --- nonces --- */
@@ -765,6 +785,7 @@ int main(void)
         TEST(test_changed_rows_are_seen),
         TEST(test_flipped_bits_are_seen),
         TEST(test_damaged_proofs),
+        TEST(test_a_damaged_proof_is_no_wrong_key),
         TEST(test_no_nonce_comes_twice),
         TEST(test_rekey),
         TEST(test_rekey_of_a_full_buffer),
