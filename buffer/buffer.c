@@ -337,7 +337,7 @@ static enum err open_file(struct buffer *b, const struct buffer_setup *setup, st
     e = e ? e : recover(b, setup, why);
     if (!e && !setup->read_only) {
         note_lost_log(b);
-        e = salvage_resume(b, why);
+        e = salvage_resume_or_tell(b, why);
     }
     return e;
 }

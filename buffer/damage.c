@@ -317,7 +317,7 @@ static const struct copy copies[] = {
     {"n,file,crc,wanted,everyone,stream,low,seek,probe,step,high,aside,found,lost", "salvage", NULL,
      "n>0", "n", 14},
 };
-enum { COPY_STREAM, COPY_UPLINK, COPY_DRIVER, COPY_SCHEMA };
+enum { COPY_STREAM, COPY_UPLINK, COPY_DRIVER, COPY_SCHEMA, COPY_SALVAGE = 6 };
 
 enum copy_way { COPY_UP, COPY_DOWN, COPY_INDEX, COPY_WAYS };
 
@@ -469,6 +469,7 @@ static enum err take_over(struct buffer *b, struct why *why)
     for (size_t i = 0; !e && i < ARRAY_COUNT(copies); i++) {
         e = copy_table(b, from, &copies[i], &whole[i], why);
     }
+    e = e ? e : salvage_put_before(b, whole[COPY_SALVAGE], why);
     e = e || !b->setup ? e : names_adopt(b, b->setup, &all_known, why);
     e = e ? e : reserve_numbers(b, whole, why);
     w->everyone = w->everyone || !all_known;
@@ -532,7 +533,6 @@ static enum err begin_running(struct buffer *b, struct why *why)
         return e;
     }
     disconnect(b);
-    salvage_close(b); /* of a file before: its place is in the table, which comes over */
     e = move_aside(b, why);
     if (e) {
         return e;

@@ -46,6 +46,9 @@ struct salvage {
     bool waits;             /* for room */
     uint64_t waits_since;   /* the commit that found none */
     bool parcels_told;      /* what the open parcels lost is noted */
+    bool rows_told;         /* the same of the table */
+    struct salvage
+        *before; /* was under way when this file was damaged, too; its source is closed */
 };
 
 /* --- files.c: through SQLite's file system layer, so that tests may have another disk --- */
@@ -118,14 +121,20 @@ enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *r
 
 /* --- salvage.c --- */
 extern const char salvage_table[]; /* the statement that makes it */
-/* Takes over the source, also when it fails. */
+/* Takes over the source, also when it fails. A salvage that is under way becomes the one before. */
 enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
                            struct buffer *source, struct why *why) MUST_USE;
+/* A salvage that was under way; the first of them. ERR_REJECTED: what it is to bring is damaged. */
 enum err salvage_resume(struct buffer *b, struct why *why) MUST_USE;
+/* At opening: the same; those that are damaged are given up, which is told as gaps. */
+enum err salvage_resume_or_tell(struct buffer *b, struct why *why) MUST_USE;
 enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct why *why) MUST_USE;
 void salvage_close(struct buffer *b);
 /* In the transaction: the salvage as it is now into the table. */
 enum err salvage_put(struct buffer *b, struct why *why) MUST_USE;
+/* The same of those that were under way before it, as far as they are in memory. Else they come over
+ * with their table: where not all of it could be copied, what is lost with it is told as gaps. */
+enum err salvage_put_before(struct buffer *b, bool copied, struct why *why) MUST_USE;
 /* In the transaction of a turn. */
 enum err salvage_step(struct buffer *b, struct record_writer *w, struct why *why) MUST_USE;
 /* After COMMIT. */

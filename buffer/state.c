@@ -551,3 +551,9 @@ void state_raise(struct state *state, uint16_t stream, uint64_t by, uint64_t cou
     s->sequence_next += by;
     gap_add(state, &gap);
 }
+
+void state_lost(struct state *state, uint16_t stream, struct range range)
+{
+    const struct gap gap = {.stream = stream, .reason = GAP_DAMAGED, .range = range};
+    gap_add(state, &gap);
+}

@@ -103,6 +103,9 @@ void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t
 /* The next `by` sequences are not used; `count` events are known to be lost with them (0: it is not
  * known), which is noted as a gap. */
 void state_raise(struct state *state, uint16_t stream, uint64_t by, uint64_t count);
+/* Events of these sequences are lost, it is not known which: noted as a gap whose count is not known.
+ * What is owed stays. */
+void state_lost(struct state *state, uint16_t stream, struct range range);
 void state_part_done(struct state *state, const struct part_done *done);
 void state_owed_end(struct state *state, const struct owed_end *end);
 /* The events are owed (again). How many of them were not; 0 too when the uplink does not carry the
