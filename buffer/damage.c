@@ -559,7 +559,8 @@ enum err damage_replace(struct buffer *b, struct why *why)
     if (e) {
         disconnect(b);
         why_set(why, "replacing the damaged %s: %s", b->path, reason.text);
-        return e == ERR_CORRUPT ? ERR_IO : e;
+        /* FULL, for one, would say that there is no room: tried again as when the disk fails. */
+        return e == ERR_NOMEM || e == ERR_NOSPACE || e == ERR_READONLY ? e : ERR_IO;
     }
     b->moved_aside = false;
     b->move_number = 0;
@@ -644,7 +645,7 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
         return e;
     }
     struct buffer *source = NULL;
-    e = source_open(&source, b, bad, setup_pairs(setup), &has_state, why);
+    e = damaged_open(&source, b, bad, setup_pairs(setup), &has_state, why);
     if (e) {
         return e;
     }

@@ -35,7 +35,7 @@ struct salvage {
     int64_t
         number; /* of the row in the table, and of the file; from 100 on: a file of the user's */
     char file[FILE_NAME_SIZE];
-    struct buffer *source; /* NULL: nothing of it can be read */
+    struct buffer *source; /* NULL: it could not be opened yet; or it is at its end */
     sqlite3_stmt *above;
     sqlite3_stmt *below;
     sqlite3_stmt *asides;
@@ -43,8 +43,9 @@ struct salvage {
     bool everyone;        /* who was owed what is not known: all of a stream's uplinks are */
     struct salvage_at at;
     struct salvage_at next; /* in the transaction */
-    bool waits;             /* for room */
-    uint64_t waits_since;   /* the commit that found none */
+    bool waits;             /* for room; or until the file can be read */
+    bool is_unread;         /* that; it is tried again without a commit between */
+    uint64_t waits_since;   /* the commit that found no room */
     bool parcels_told;      /* what the open parcels lost is noted */
     bool rows_told;         /* the same of the table */
     struct salvage
@@ -80,9 +81,13 @@ void log_name(char ret[FILE_NAME_SIZE], const char *name);
 enum err log_check(struct buffer *b, const char *file, struct why *why) MUST_USE;
 
 /* --- source.c: a damaged buffer, as far as it can be read --- */
-/* b->path is the file. Never fails but for memory: what can't be read is not there. */
-enum err source_open(struct buffer **ret, const struct buffer *like, const char *file, size_t pairs,
-                     bool *ret_has_state, struct why *why) MUST_USE;
+/* Did reading fail for another reason than damage: no memory, another process has the file, no
+ * rights, the disk, unless it fails for seconds? Then that; else ERR_OK: what can't be read is not
+ * there. */
+enum err damaged_trouble(struct buffer *source, int code, struct why *why) MUST_USE;
+/* b->path is the file. What can't be read is not there; fails where that is not sure. */
+enum err damaged_open(struct buffer **ret, const struct buffer *like, const char *file,
+                      size_t pairs, bool *ret_has_state, struct why *why) MUST_USE;
 
 /* --- damage.c --- */
 /* Ends a move that the power cut short. A log that belongs to no file any more is removed. */
@@ -149,7 +154,8 @@ uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first);
 bool salvage_has_key(struct buffer *b) MUST_USE;
 /* What the open parcels have, at once: they are sent again as they were. */
 enum err salvage_parcels(struct buffer *b, struct why *why) MUST_USE;
-/* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait. */
+/* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait;
+ * ERR_AGAIN: the file can't be read for the moment, nothing was done. */
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
 enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
 

@@ -161,6 +161,9 @@ struct buffer {
     uint8_t *first_page;     /* of a damaged file: in place of its own; NULL: its own can be read */
     bool swapped;            /* the database has its log's name, and the other way round */
     bool tail_hurt;          /* of a damaged file: not all of the tail can be read */
+    bool is_reached;         /* of a damaged file: it was opened, and is locked */
+    unsigned io_tries;       /* of a damaged file: reading failed so often, seconds apart */
+    uint64_t io_us;          /* the last time */
     bool file_damaged;       /* found when reading: replaced before the next commit */
     bool moved_aside;        /* the damaged file is; the fresh one is not ready yet */
     int move_number;         /* of the name it gets; 0: none is chosen */

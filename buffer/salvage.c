@@ -46,6 +46,23 @@ void salvage_close(struct buffer *b)
     }
 }
 
+/* What can't be prepared can't be read. */
+static enum err source_take(struct salvage *w, struct buffer *source, struct why *why)
+{
+    static const char *const texts[] = {above_sql, below_sql, aside_sql};
+    sqlite3_stmt **const all[] = {&w->above, &w->below, &w->asides};
+    enum err e = ERR_OK;
+    w->source = source;
+    for (size_t i = 0; !e && source && source->db && i < ARRAY_COUNT(all); i++) {
+        int code = sqlite3_prepare_v2(source->db, texts[i], -1, all[i], NULL);
+        e = damaged_trouble(source, code, why);
+    }
+    if (e) {
+        source_close(w);
+    }
+    return e;
+}
+
 enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
                            struct buffer *source, struct why *why)
 {
@@ -56,20 +73,20 @@ enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
         why_set(why, "no memory");
         return ERR_NOMEM;
     }
+    enum err e = source_take(w, source, why);
+    if (e) {
+        state_close(w->wanted);
+        free(w);
+        return e;
+    }
     if (b->salvage) {
         source_close(b->salvage);
     }
     w->before = b->salvage;
     b->salvage = w;
     w->number = number;
-    w->source = source;
     w->at.stream = 1;
     (void)snprintf(w->file, sizeof w->file, "%s", file); /* made in a place of that size */
-    if (source->db) {                                    /* what can't be prepared can't be read */
-        (void)sqlite3_prepare_v2(source->db, above_sql, -1, &w->above, NULL);
-        (void)sqlite3_prepare_v2(source->db, below_sql, -1, &w->below, NULL);
-        (void)sqlite3_prepare_v2(source->db, aside_sql, -1, &w->asides, NULL);
-    }
     return ERR_OK;
 }
 
@@ -77,8 +94,31 @@ enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct
 {
     struct buffer *source = NULL;
     bool has_state;
-    enum err e = source_open(&source, b, file, 1, &has_state, why);
+    enum err e = damaged_open(&source, b, file, 1, &has_state, why);
     return e ? e : salvage_open_with(b, number, file, source, why);
+}
+
+/* Reads it as soon as that can be. Until then it waits, and so does the file: what it has is not
+ * lost. */
+static enum err salvage_open_later(struct buffer *b, int64_t number, const char *file,
+                                   struct why *why)
+{
+    struct why reason = {""};
+    if (!salvage_open(b, number, file, &reason)) {
+        return ERR_OK;
+    }
+    log_warn("buffer", "its salvage waits: %s", reason.text);
+    return salvage_open_with(b, number, file, NULL, why);
+}
+
+static enum err source_retry(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    struct buffer *source = NULL;
+    struct why why = {""};
+    bool has_state;
+    enum err e = damaged_open(&source, b, w->file, 1, &has_state, &why);
+    return e ? e : source_take(w, source, &why);
 }
 
 static enum err wanted_decode(struct salvage *w, struct slice blob)
@@ -145,7 +185,7 @@ static enum err row_resume(struct buffer *b, sqlite3_stmt *s, struct why *why)
     const char *file = (const char *)sqlite3_column_text(s, 1);
     bool good = file && strlen(file) < FILE_NAME_SIZE &&
                 crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2);
-    enum err e = good ? salvage_open(b, sqlite3_column_int64(s, 0), file, why) : ERR_CORRUPT;
+    enum err e = good ? salvage_open_later(b, sqlite3_column_int64(s, 0), file, why) : ERR_CORRUPT;
     if (!e) {
         b->salvage->everyone = sqlite3_column_int(s, 4);
         at_of(s, &b->salvage->at);
@@ -346,8 +386,9 @@ enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *w
     (void)sqlite3_reset(w->above); /* nothing of the file is held between two turns */
     (void)sqlite3_reset(w->below);
     (void)sqlite3_reset(w->asides);
-    w->waits = e == ERR_FULL;
-    e = e == ERR_FULL ? ERR_OK : e;
+    w->waits = e == ERR_FULL || e == ERR_AGAIN;
+    w->is_unread = e == ERR_AGAIN;
+    e = w->waits ? ERR_OK : e;
     return e ? e : at_put(b, why);
 }
 
@@ -357,7 +398,7 @@ void salvage_took(struct buffer *b)
     struct why why = {""};
     bool was_at_end = w->at.stream == STREAM_END;
     w->at = w->next;
-    w->waits_since = b->state->commit;
+    w->waits_since = w->is_unread ? 0 : b->state->commit;
     b->damage.found = w->at.found;
     b->damage.lost = w->at.lost;
     if (w->at.stream < STREAM_END) {
@@ -387,6 +428,17 @@ static enum err care_salvage(struct buffer *b, struct why *why)
     return e;
 }
 
+/* For room, where nothing has changed; or for its file. */
+static bool care_waits(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    if (!w->source && w->at.stream < STREAM_END) {
+        w->waits = source_retry(b) != ERR_OK;
+        return w->waits;
+    }
+    return w->waits && w->waits_since == b->state->commit;
+}
+
 enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struct why *why)
 {
     enum err e = ERR_OK;
@@ -395,10 +447,8 @@ enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struc
     }
     if (b->file_damaged) {
         e = damage_replace(b, why);
-    } else if (b->salvage && b->salvage->waits && b->salvage->waits_since == b->state->commit) {
-        e = ERR_OK; /* nothing has changed: it waits on */
     } else if (b->salvage) {
-        e = care_salvage(b, why);
+        e = care_waits(b) ? ERR_OK : care_salvage(b, why);
     } else {
         e = sql_mend(b, why);
         e = e ? e : row_check_next(b, why);
@@ -446,7 +496,7 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
         return ERR_CLOSED;
     }
     enum err e = sql_mend(b, why);
-    e = e ? e : source_open(&source, b, file, b->state->owed_max, &has_state, why);
+    e = e ? e : damaged_open(&source, b, file, b->state->owed_max, &has_state, why);
     if (e) {
         return e;
     }

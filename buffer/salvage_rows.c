@@ -4,6 +4,7 @@
 
 #include "buffer/damage.h"
 #include "buffer/evict.h"
+#include "ports/log.h"
 
 static uint64_t sequence_of(int64_t id)
 {
@@ -34,6 +35,17 @@ static int seek(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t under
 int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id)
 {
     return seek(w->above, stream, above, UINT64_MAX, ret_id);
+}
+
+/* ERR_AGAIN: the file can't be read for the moment; ERR_OK: it is damaged there. */
+static enum err check_read(struct salvage *w, int code)
+{
+    struct why why = {""};
+    enum err e = damaged_trouble(w->source, code, &why);
+    if (e) {
+        log_warn("buffer", "its salvage waits: %s", why.text);
+    }
+    return e ? ERR_AGAIN : ERR_OK;
 }
 
 struct found_row {
@@ -261,6 +273,9 @@ static enum err step_up(struct buffer *b, struct record_writer *rec, struct why 
         return ERR_OK;
     }
     if (code != SQLITE_ROW) {
+        if (check_read(w, code)) {
+            return ERR_AGAIN;
+        }
         at->step = 64;
         at->probe = at->seek;
         return ERR_OK;
@@ -284,10 +299,13 @@ static enum err step_skip(struct buffer *b)
     struct salvage_at *at = &w->next;
     int64_t id;
     uint64_t last = wanted_last(w, at->stream);
-    at->probe += at->step;
+    uint64_t probe = at->probe + at->step;
+    int code = probe < last ? seek(w->above, at->stream, probe, UINT64_MAX, &id) : SQLITE_DONE;
+    if (check_read(w, code)) {
+        return ERR_AGAIN;
+    }
+    at->probe = probe;
     at->step *= 2;
-    int code =
-        at->probe < last ? seek(w->above, at->stream, at->probe, UINT64_MAX, &id) : SQLITE_DONE;
     if (code == SQLITE_ROW || code == SQLITE_DONE) {
         at->high = code == SQLITE_ROW ? sequence_of(id) : SEQUENCE_MAX + 1;
         at->step = at->high;
@@ -303,6 +321,9 @@ static enum err step_down(struct buffer *b, struct record_writer *rec, struct wh
     int64_t id;
     int code = seek(w->below, at->stream, at->seek, at->high, &id);
     if (code != SQLITE_ROW) {
+        if (check_read(w, code)) {
+            return ERR_AGAIN;
+        }
         hole(b, rec, at->low + 1, at->high - 1);
         at->low = at->step - 1; /* up again from where the way down began: from a place that could
                                    be read, because beside that row the damage may begin */
@@ -357,6 +378,9 @@ enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct 
         return ERR_OK;
     }
     if (code != SQLITE_ROW) {
+        if (check_read(w, code)) {
+            return ERR_AGAIN;
+        }
         at->step = at->step ? at->step * 2 : 1;
         return ERR_OK;
     }
@@ -427,12 +451,13 @@ static enum err parcel_rows(struct buffer *b, const struct parcel *p, struct why
     struct found_row row;
     int64_t id;
     enum err e = ERR_OK;
-    if (next < end && seek(w->below, p->stream, 0, next + 1, &id) == SQLITE_ROW &&
-        found_take(w->below, &row)) {
+    int code = next < end ? seek(w->below, p->stream, 0, next + 1, &id) : SQLITE_DONE;
+    if (code == SQLITE_ROW && found_take(w->below, &row)) {
         e = row_bring(b, b->state, NULL, &row, why);
         next = row.range.last >= next ? row.range.last + 1 : next;
     }
-    while (!e && seek(w->above, p->stream, at, p->range.last + 1, &id) == SQLITE_ROW) {
+    e = e ? e : damaged_trouble(w->source, code, why);
+    while (!e && (code = seek(w->above, p->stream, at, p->range.last + 1, &id)) == SQLITE_ROW) {
         at = sequence_of(id);
         if (found_take(w->above, &row)) {
             e = row_bring(b, b->state, NULL, &row, why);
@@ -440,7 +465,10 @@ static enum err parcel_rows(struct buffer *b, const struct parcel *p, struct why
             next = row.range.last >= next ? row.range.last + 1 : next;
         }
     }
-    parcel_hole(b, p, next, end - 1);
+    e = e ? e : damaged_trouble(w->source, code, why);
+    if (!e) {
+        parcel_hole(b, p, next, end - 1);
+    }
     return e;
 }
 

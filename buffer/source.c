@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "ports/clock.h"
+
+#define IO_TRIES 3 /* a second apart at least: then what can't be read is damaged */
+#define IO_PAUSE_MS 1001
 
 /* What SQLite refuses by default on a damaged file, and need not: a file that is too short, tables
  * whose definition can't be understood. */
@@ -19,15 +23,49 @@ static void source_close(struct buffer *s)
     }
 }
 
-static void source_connect(struct buffer *s)
+enum err damaged_trouble(struct buffer *s, int code, struct why *why)
+{
+    uint64_t now_us = clock_monotonic_us();
+    bool is_io = (code & 0xff) == SQLITE_IOERR && code != SQLITE_IOERR_NOMEM;
+    code = code == SQLITE_IOERR_SHORT_READ ? SQLITE_CORRUPT : code; /* it ends before */
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+    case SQLITE_ERROR:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return ERR_OK;
+    default:
+        break;
+    }
+    if (is_io && s->io_tries >= IO_TRIES) {
+        return ERR_OK;
+    }
+    if (is_io && (s->io_tries == 0 || now_us - s->io_us >= 1000000)) {
+        s->io_tries++;
+        s->io_us = now_us;
+    }
+    enum err e = sql_error(s, code, "reading", why);
+    return is_io ? ERR_IO : e == ERR_CORRUPT ? ERR_FULL : e;
+}
+
+/* Its lock is kept from here on. */
+static enum err source_connect(struct buffer *s, struct why *why)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(s->path, &s->db, flags, vfs_count_name(s->vfs)) != SQLITE_OK) {
-        return;
+    int code = sqlite3_open_v2(s->path, &s->db, flags, vfs_count_name(s->vfs));
+    if (code == SQLITE_OK) {
+        (void)sqlite3_extended_result_codes(s->db, 1);
+        (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_exec(s->db, settings, NULL, NULL, NULL); /* what fails shows when read */
+        (void)sqlite3_exec(s->db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+        code = sqlite3_extended_errcode(s->db);
     }
-    (void)sqlite3_extended_result_codes(s->db, 1);
-    (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    (void)sqlite3_exec(s->db, settings, NULL, NULL, NULL); /* what fails shows when it is read */
+    return damaged_trouble(s, code, why);
 }
 
 /* A database is made beside, and its first page is read. False: that does not work. */
@@ -66,23 +104,29 @@ static void first_page_mend(struct buffer *s)
 
 /* The first page, which says where the tables are, is destroyed: but every file of this format was
  * made the same way, and has them in the same places. */
-static void source_replace_first_page(struct buffer *s)
+static enum err source_replace_first_page(struct buffer *s, struct why *why)
 {
     char name[FILE_NAME_SIZE];
     (void)snprintf(name, sizeof name, "%s-first", s->path); /* fits, as FILE_NAME_SIZE says */
-    s->first_page = malloc(PAGE_SIZE);
+    s->first_page = s->first_page ? s->first_page : malloc(PAGE_SIZE);
+    if (!s->first_page) {
+        return ERR_NOMEM;
+    }
     source_close(s);
     file_remove(s, name);
-    if (s->first_page && first_page_read(s, name)) {
-        first_page_mend(s);
-        vfs_count_first_page_set(s->vfs, s->first_page);
-    }
+    bool is_made = first_page_read(s, name);
     file_remove(s, name);
-    source_connect(s);
+    if (!is_made) {
+        why_set(why, "%s can't be made: is there room on the disk?", name);
+        return ERR_IO;
+    }
+    first_page_mend(s);
+    vfs_count_first_page_set(s->vfs, s->first_page);
+    return source_connect(s, why);
 }
 
 /* Are its tables what they were made as? */
-static bool source_has_tables(struct buffer *s)
+static enum err source_has_tables(struct buffer *s, bool *ret, struct why *why)
 {
     static const char *const all[] = {
         "SELECT k,v FROM meta",
@@ -97,36 +141,33 @@ static bool source_has_tables(struct buffer *s)
         "SELECT id,last,n,schema,t0,t1,raw,crc,body FROM batch",
         "SELECT id,t,stream,seq,source,uplink,kind,schema,reason,size,crc,body FROM aside",
     };
-    bool good = true;
-    for (size_t i = 0; i < ARRAY_COUNT(all) && good; i++) {
+    int code = SQLITE_OK;
+    for (size_t i = 0; i < ARRAY_COUNT(all) && code == SQLITE_OK; i++) {
         sqlite3_stmt *statement = NULL;
-        good = sqlite3_prepare_v2(s->db, all[i], -1, &statement, NULL) == SQLITE_OK;
+        code = sqlite3_prepare_v2(s->db, all[i], -1, &statement, NULL);
         (void)sqlite3_finalize(statement); /* was not run */
     }
-    return good;
+    *ret = code == SQLITE_OK;
+    return damaged_trouble(s, code, why);
 }
 
 /* The blob as far as its pages hang together; the rest is zeros. */
-static void source_tail(struct buffer *s)
+static enum err source_tail(struct buffer *s, struct why *why)
 {
     sqlite3_blob *blob = NULL;
     memset(s->tail_memory, 0, TAIL_BLOB_SIZE);
-    if (sqlite3_blob_open(s->db, "main", "tail", "body", 1, 0, &blob) == SQLITE_OK) {
-        int size = sqlite3_blob_bytes(blob);
-        s->tail_hurt = size != TAIL_BLOB_SIZE;
-        for (int at = 0; at + 512 <= size && at + 512 <= TAIL_BLOB_SIZE; at += 512) {
-            if (sqlite3_blob_read(blob, s->tail_memory + at, 512, at) != SQLITE_OK) {
-                s->tail_hurt = true;
-                break;
-            }
-        }
-    } else {
-        s->tail_hurt = true;
+    int code = sqlite3_blob_open(s->db, "main", "tail", "body", 1, 0, &blob);
+    int size = code == SQLITE_OK ? sqlite3_blob_bytes(blob) : 0;
+    for (int at = 0; code == SQLITE_OK && at + 512 <= size && at + 512 <= TAIL_BLOB_SIZE;
+         at += 512) {
+        code = sqlite3_blob_read(blob, s->tail_memory + at, 512, at);
     }
-    (void)sqlite3_blob_close(blob);
+    (void)sqlite3_blob_close(blob); /* was read only; NULL is allowed */
+    s->tail_hurt = code != SQLITE_OK || size != TAIL_BLOB_SIZE;
+    return damaged_trouble(s, code, why);
 }
 
-static void source_replay(struct buffer *s)
+static enum err source_replay(struct buffer *s)
 {
     while (s->tail_size < TAIL_BLOB_SIZE) {
         struct record record;
@@ -135,28 +176,86 @@ static void source_replay(struct buffer *s)
             size_t next = tail_find_record(s, s->tail_size, &commit);
             s->tail_hurt = s->tail_hurt || next < TAIL_BLOB_SIZE || tail_has_head(s);
             if (next == TAIL_BLOB_SIZE) {
-                return;
+                return ERR_OK;
             }
             s->tail_size = next;
             s->state->commit = commit - 1;
             continue;
         }
-        if (keep_reserve(s, sections_count(record.sections, SECTION_CURSOR)) ||
-            !keep_fits(s, record.sections)) {
-            return; /* no memory for more */
+        if (keep_reserve(s, sections_count(record.sections, SECTION_CURSOR))) {
+            return ERR_NOMEM;
+        }
+        if (!keep_fits(s, record.sections)) {
+            s->tail_hurt = true;
+            return ERR_OK; /* more than any file of ours has */
         }
         apply_what_fits(s->state, record.sections);
         s->state->commit++;
         keep_sections(s, record.sections, (size_t)(record.sections.data - s->tail_memory));
         s->tail_size += record.size;
     }
+    return ERR_OK;
 }
 
-enum err source_open(struct buffer **ret, const struct buffer *like, const char *file, size_t pairs,
-                     bool *ret_has_state, struct why *why)
+static void source_state_close(struct buffer *s)
+{
+    state_close(s->state);
+    state_close(s->next);
+    s->state = NULL;
+    s->next = NULL;
+}
+
+static enum err source_state(struct buffer *s, size_t pairs, bool *ret_has_state, struct why *why)
+{
+    enum err e = s->db ? state_read(s, pairs, why) : ERR_CORRUPT;
+    if (e == ERR_IO) {
+        e = damaged_trouble(s, SQLITE_IOERR, why);
+        e = e ? e : ERR_CORRUPT;
+    }
+    if (e && e != ERR_CORRUPT && e != ERR_VERSION) {
+        return e;
+    }
+    *ret_has_state = !e && s->state->generation > 0;
+    if (*ret_has_state) {
+        return ERR_OK;
+    }
+    s->tail_hurt = true;
+    source_state_close(s);
+    return state_load(s, pairs, (struct slice){NULL, 0}, false);
+}
+
+static enum err source_read(struct buffer *s, size_t pairs, bool *ret_has_state, struct why *why)
+{
+    bool has_tables = false;
+    enum err e = ERR_OK;
+    if (file_there(s, s->path)) { /* else nothing of it can be read, ever */
+        e = source_connect(s, why);
+        s->is_reached = !e;
+        e = e ? e : source_has_tables(s, &has_tables, why);
+        e = e || has_tables ? e : source_replace_first_page(s, why);
+    }
+    e = e ? e : source_state(s, pairs, ret_has_state, why);
+    if (!e && *ret_has_state) {
+        e = source_tail(s, why);
+        e = e ? e : source_replay(s);
+    }
+    return e;
+}
+
+/* So that it can be read again. */
+static void source_forget(struct buffer *s)
+{
+    source_close(s);
+    source_state_close(s);
+    s->tail_size = 0;
+    s->section_count = 0;
+    s->changed_count = 0;
+    s->tail_hurt = false;
+}
+
+static enum err source_make(struct buffer **ret, const struct buffer *like, const char *file)
 {
     struct buffer *s = calloc(1, sizeof *s);
-    *ret_has_state = false;
     if (!s) {
         return ERR_NOMEM;
     }
@@ -165,41 +264,40 @@ enum err source_open(struct buffer **ret, const struct buffer *like, const char 
     s->read_only = true;
     s->event_size_max = like->event_size_max;
     enum err e = buffer_memory_open(s);
+    if (!e && vfs_count_open(&s->vfs, s->vfs_name[0] ? s->vfs_name : NULL, false)) {
+        e = ERR_NOMEM;
+    }
     if (e) {
         buffer_close(s);
         return e;
     }
     s->crypt = like->crypt; /* of no file: the other one closes it */
     s->crypt_is_lent = true;
-    if (vfs_count_open(&s->vfs, s->vfs_name[0] ? s->vfs_name : NULL, false)) {
-        buffer_close(s);
-        return ERR_NOMEM;
-    }
-    source_connect(s);
-    if (!s->db || !source_has_tables(s)) {
-        source_replace_first_page(s);
-    }
     *ret = s;
-    if (!s->db) {
-        s->tail_hurt = true;
-        return state_load(s, pairs, (struct slice){NULL, 0}, false);
-    }
-    e = state_read(s, pairs, why);
-    if (e == ERR_NOMEM) {
-        buffer_close(s);
-        *ret = NULL;
+    return ERR_OK;
+}
+
+enum err damaged_open(struct buffer **ret, const struct buffer *like, const char *file,
+                      size_t pairs, bool *ret_has_state, struct why *why)
+{
+    struct buffer *s = NULL;
+    *ret_has_state = false;
+    enum err e = source_make(&s, like, file);
+    if (e) {
         return e;
     }
-    if (e || s->state->generation == 0) {
-        s->tail_hurt = true;
-        state_close(s->state);
-        state_close(s->next);
-        s->state = NULL;
-        s->next = NULL;
-        return state_load(s, pairs, (struct slice){NULL, 0}, false);
+    e = source_read(s, pairs, ret_has_state, why);
+    for (unsigned i = 0; e == ERR_IO && s->is_reached && i < IO_TRIES; i++) {
+        source_forget(s);
+        *ret_has_state = false;
+        s->is_reached = false;
+        clock_pause(IO_PAUSE_MS);
+        e = source_read(s, pairs, ret_has_state, why);
     }
-    *ret_has_state = true;
-    source_tail(s);
-    source_replay(s);
+    if (e) {
+        buffer_close(s);
+        return e;
+    }
+    *ret = s;
     return ERR_OK;
 }

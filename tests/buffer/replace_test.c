@@ -206,6 +206,97 @@ static void test_a_move_that_was_made_is_not_made_again(void **state)
     bench_check(b, 1, 1, 700);
 }
 
+/* --- files that can't be read for the moment --- */
+
+/* As a shell that has the file open: it may be read, not written. */
+static sqlite3_file *hold(const char *name)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find("bench");
+    sqlite3_file *file = calloc(1, (size_t)vfs->szOsFile);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_DB;
+    const char *text = sqlite3_create_filename(name, "", "", 0, NULL);
+    assert_int_equal(vfs->xOpen(vfs, text, file, flags, NULL), SQLITE_OK);
+    sqlite3_free_filename(text);
+    assert_int_equal(file->pMethods->xLock(file, SQLITE_LOCK_SHARED), SQLITE_OK);
+    return file;
+}
+
+static void let_go(sqlite3_file *file)
+{
+    assert_int_equal(file->pMethods->xClose(file), SQLITE_OK);
+    free(file);
+}
+
+/* The damaged file is in use when it is to be replaced: that is tried again, nothing is given up. */
+static void test_a_file_in_use_is_not_lost(void **state)
+{
+    struct bench *b = *state;
+    add(b, 3000);
+    uint32_t incarnation = buffer_incarnation(b->buffer);
+    kill_it(b);
+    harm(b);
+    sqlite3_file *shell = hold(BENCH_PATH);
+    assert_int_equal(bench_try_open(b), ERR_FULL);
+    assert_int_equal(bench_try_open(b), ERR_FULL);
+    assert_non_null(strstr(b->why.text, "another process"));
+    let_go(shell);
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    assert_int_equal(buffer_incarnation(b->buffer), incarnation);
+    assert_int_equal(b->changes.streams[1].sequence_next, 3001);
+    care(b);
+    assert_int_equal(owed_to(b), 3000);
+    bench_check(b, 1, 1, 3000);
+}
+
+/* It is in use when its salvage is to go on: it collects, and the salvage waits. */
+static void test_a_salvage_waits_for_its_file(void **state)
+{
+    struct bench *b = *state;
+    add(b, 3000);
+    kill_it(b);
+    harm(b);
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    kill_it(b);
+    sqlite3_file *shell = hold(BAD(1));
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
+        add(b, 1);
+    }
+    assert_int_equal(b->changes.damage.lost, 0);
+    assert_true(is_there(b, BAD(1)));
+    let_go(shell);
+    care(b);
+    assert_int_equal(owed_to(b), 3010);
+    bench_check(b, 1, 1, 3010);
+    assert_false(is_there(b, BAD(1)));
+}
+
+/* One read fails, any of them, while the file is replaced: either that is tried again, or the
+ * opening fails and the next one has all of it. */
+static void test_a_read_that_fails_once_loses_nothing(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned nth = 1; nth < 800; nth += 11) {
+        struct crash_fault fault = {.op = CRASH_OP_READ, .nth = nth};
+        bench_begin(b);
+        add(b, 700);
+        uint32_t incarnation = buffer_incarnation(b->buffer);
+        kill_it(b);
+        harm(b);
+        crash_vfs_fault_set(b->vfs, &fault, 1);
+        enum err e = bench_try_open(b);
+        crash_vfs_fault_clear(b->vfs);
+        assert_true(e == ERR_OK || e == ERR_IO);
+        assert_int_equal(e ? bench_try_open(b) : ERR_OK, ERR_OK);
+        assert_int_equal(buffer_incarnation(b->buffer), incarnation);
+        assert_int_equal(b->changes.streams[1].sequence_next, 701);
+        care(b);
+        assert_int_equal(owed_to(b), 700);
+        bench_check(b, 1, 1, 700);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
@@ -217,6 +308,9 @@ int main(void)
         TEST(test_no_name_is_used_twice),
         TEST(test_a_move_goes_on_where_it_failed),
         TEST(test_a_move_that_was_made_is_not_made_again),
+        TEST(test_a_file_in_use_is_not_lost),
+        TEST(test_a_salvage_waits_for_its_file),
+        TEST(test_a_read_that_fails_once_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
