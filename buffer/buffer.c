@@ -313,17 +313,43 @@ static enum err open_layer(struct buffer *b, const struct buffer_setup *setup, s
     return ERR_OK;
 }
 
-static enum err open_file(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+/* Before SQLite opens it, under its lock: files are moved, and a log is made void, that nobody else
+ * uses. *ret_is_looked: not where it can't be locked; then SQLite says why. */
+static enum err look_first(struct buffer *b, const struct buffer_setup *setup, bool *ret_is_looked,
+                           struct why *why)
 {
-    bool is_new = false;
-    enum err e = setup->read_only ? ERR_OK : damage_check_header(b, why);
-    e = e || setup->read_only ? e : log_check(b, b->path, why);
+    struct raw_file *own = NULL;
+    *ret_is_looked = true;
+    if (setup->read_only) {
+        return ERR_OK;
+    }
+    enum err e = file_lock(b, b->path, &own, why);
+    *ret_is_looked = own || !file_there(b, b->path);
+    if (e || !*ret_is_looked) {
+        return e;
+    }
+    e = setup->as_it_is ? ERR_OK : damage_settle(b, why);
+    e = e ? e : damage_check_header(b, why);
+    e = e ? e : log_check(b, b->path, why);
+    raw_close(own);
     if (!e && b->file_short) {
         why_set(why, "%s is shorter than it was", b->path);
         e = ERR_CORRUPT;
     }
+    return e;
+}
+
+static enum err open_file(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+{
+    bool is_new = false;
+    bool is_looked = false;
+    enum err e = look_first(b, setup, &is_looked, why);
     e = e ? e : buffer_connect(b, why);
     e = e ? e : settings_check_file(b, &is_new, why);
+    if (!e && !is_looked) {
+        why_set(why, "%s could not be locked: try again", b->path);
+        e = ERR_IO;
+    }
     b->keys_are_known = is_new;
     if (!e && !is_new) {
         e = keys_check(b, why);
@@ -348,8 +374,7 @@ static enum err open_or_replace(struct buffer *b, const struct buffer_setup *set
         return open_file(b, setup, why);
     }
     struct why reason = {""};
-    enum err e = damage_settle(b, &reason);
-    e = e ? e : open_file(b, setup, &reason);
+    enum err e = open_file(b, setup, &reason);
     int pending = e ? 0 : damage_pending(b);
     if (pending || (e == ERR_CORRUPT && !b->key_is_wrong && damage_is_ours(b))) {
         e = damage_replace_at_open(b, setup, pending, &reason);

@@ -92,7 +92,7 @@ static enum err choose_number(struct buffer *b, struct why *why)
 }
 
 /* The log first: without it the file says that it is missing. What an earlier try has moved is not
- * moved again. */
+ * moved again; nor what another process uses. */
 static enum err move_aside(struct buffer *b, struct why *why)
 {
     char bad[FILE_NAME_SIZE];
@@ -101,8 +101,18 @@ static enum err move_aside(struct buffer *b, struct why *why)
     bad_name(b, b->move_number, bad);
     log_name(log, b->path);
     log_name(bad_log, bad);
-    enum err e = file_there(b, log) ? file_move(b, log, b->swapped ? bad : bad_log, why) : ERR_OK;
-    return e ? e : file_move(b, b->path, b->swapped ? bad_log : bad, why);
+    struct raw_file *own = NULL;
+    enum err e = file_lock(b, b->path, &own, why);
+    if (!e && !own && file_there(b, b->path)) {
+        why_set(why, "%s can't be locked, and is not moved", b->path);
+        e = ERR_IO;
+    }
+    if (!e && file_there(b, log)) {
+        e = file_move(b, log, b->swapped ? bad : bad_log, why);
+    }
+    e = e ? e : file_move(b, b->path, b->swapped ? bad_log : bad, why);
+    raw_close(own);
+    return e;
 }
 
 static bool has_text(const uint8_t *page, size_t size, const char *text)

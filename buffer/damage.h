@@ -70,6 +70,11 @@ enum err raw_write(struct raw_file *file, uint64_t offset, const uint8_t *data,
                    size_t size) MUST_USE;
 uint64_t raw_size(struct raw_file *file);
 void raw_close(struct raw_file *file);
+/* As SQLite locks it when it writes; raw_close() gives that up, and has to, before SQLite opens it.
+ * ERR_FULL: another process, or another buffer, has it open. *ret NULL: it is not there, or can't
+ * be locked now. */
+enum err file_lock(const struct buffer *b, const char *name, struct raw_file **ret,
+                   struct why *why) MUST_USE;
 /* NAME, and its log: NAME-wal. */
 void log_name(char ret[FILE_NAME_SIZE], const char *name);
 

@@ -101,6 +101,26 @@ void raw_close(struct raw_file *raw)
     }
 }
 
+enum err file_lock(const struct buffer *b, const char *name, struct raw_file **ret, struct why *why)
+{
+    struct raw_file *raw = raw_open(b, name, false);
+    int code = SQLITE_CANTOPEN;
+    if (raw) {
+        code = raw->file->pMethods->xLock(raw->file, SQLITE_LOCK_SHARED);
+        code = code ? code : raw->file->pMethods->xLock(raw->file, SQLITE_LOCK_EXCLUSIVE);
+    }
+    *ret = code == SQLITE_OK ? raw : NULL;
+    if (code != SQLITE_OK) {
+        raw_close(raw);
+    }
+    if (code == SQLITE_BUSY) {
+        why_set(why, "opening %s: another process has it open: is the agent running already?",
+                name);
+        return ERR_FULL;
+    }
+    return ERR_OK;
+}
+
 static enum err move_elsewhere(struct buffer *b, const char *from, const char *to)
 {
     struct raw_file *raw = raw_open(b, from, false);

@@ -297,6 +297,58 @@ static void test_a_read_that_fails_once_loses_nothing(void **state)
     }
 }
 
+/* --- a second opening --- */
+
+/* What is damaged on the disk, the agent that runs does not know yet. Another opening of the file
+ * touches nothing of it. */
+static void test_what_another_has_open_is_not_touched(void **state)
+{
+    struct bench *b = *state;
+    struct buffer *second = NULL;
+    struct why why;
+    uint64_t size = 0;
+    add(b, 700);
+    crash_vfs_file_put(b->vfs, BAD_LOG(1), (const uint8_t *)"old", 3);
+    harm(b);
+    for (unsigned as_it_is = 0; as_it_is < 2; as_it_is++) {
+        struct buffer_setup setup = *b->setup;
+        setup.as_it_is = as_it_is;
+        assert_int_equal(buffer_open(&second, &setup, &why), ERR_FULL);
+        assert_non_null(strstr(why.text, "another process"));
+    }
+    assert_false(is_there(b, BAD(1)));
+    assert_true(is_there(b, BAD_LOG(1)));
+    assert_true(is_there(b, BENCH_PATH));
+    assert_true(is_there(b, LOG));
+    crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff; /* it is good again */
+    add(b, 300);
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.replaced, 0);
+    bench_check(b, 1, 1, 1000);
+}
+
+/* Its log is damaged where the database has all of it: made void, but not while it is in use. */
+static void test_a_log_in_use_is_not_made_void(void **state)
+{
+    struct bench *b = *state;
+    struct buffer *second = NULL;
+    struct why why;
+    uint64_t size = 0;
+    add(b, 700);
+    bench_reopen(b);
+    uint8_t *log = crash_vfs_file(b->vfs, LOG, &size);
+    assert_true(size > 100000);
+    uint8_t *before = malloc(size);
+    for (uint64_t at = 64; at < size; at += 4096) { /* in any frame, one after the other */
+        log[at] ^= 1;
+        memcpy(before, log, size);
+        assert_int_equal(buffer_open(&second, b->setup, &why), ERR_FULL);
+        assert_memory_equal(crash_vfs_file(b->vfs, LOG, &size), before, size);
+        log[at] ^= 1;
+    }
+    free(before);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
@@ -311,6 +363,8 @@ int main(void)
         TEST(test_a_file_in_use_is_not_lost),
         TEST(test_a_salvage_waits_for_its_file),
         TEST(test_a_read_that_fails_once_loses_nothing),
+        TEST(test_what_another_has_open_is_not_touched),
+        TEST(test_a_log_in_use_is_not_made_void),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
