@@ -427,7 +427,7 @@ enum err buffer_commit(struct buffer *b, const struct buffer_write *write,
     enum err e = b->file_damaged ? ERR_CORRUPT : commit_once(b, write, ret_changes, &reason);
     if (e == ERR_CORRUPT && !b->read_only) {
         b->file_damaged = true;
-        e = damage_replace(b, &reason);
+        e = damage_replace(b, write, &reason);
         e = e ? e : commit_once(b, write, ret_changes, &reason);
     }
     if (e && why) {

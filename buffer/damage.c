@@ -216,6 +216,15 @@ uint64_t tail_first(const struct buffer *b, uint16_t stream)
     return first;
 }
 
+static void keep_parcel(struct state *state, struct state *wanted, const struct parcel *p)
+{
+    struct owed *owed = state_owed(state, p->uplink, p->stream);
+    struct owed *of_wanted = state_owed(wanted, p->uplink, p->stream);
+    if (owed && of_wanted && owed_cut(of_wanted, p->range)) {
+        owed_insert(owed, p->range);
+    }
+}
+
 /* What stays owed is what is in memory, and what the open parcels have; the rest is wanted of the
  * damaged file. */
 static void split_owed(struct buffer *b, struct state *wanted)
@@ -235,12 +244,23 @@ static void split_owed(struct buffer *b, struct state *wanted)
         (void)cut; /* cutting off an end makes no further range */
     }
     for (uint32_t i = 0; i < state->parcel_count; i++) {
-        const struct parcel *p = &state->parcels[i];
-        struct owed *owed = state_owed(state, p->uplink, p->stream);
-        struct owed *of_wanted = state_owed(wanted, p->uplink, p->stream);
-        if (owed && of_wanted && owed_cut(of_wanted, p->range)) {
-            owed_insert(owed, p->range);
-        }
+        keep_parcel(state, wanted, &state->parcels[i]);
+    }
+}
+
+/* The same of the commit that found the damage. Once more when it is tried again, perhaps with
+ * more. */
+static void split_write(struct buffer *b, const struct buffer_write *write)
+{
+    struct state *wanted = b->salvage->wanted;
+    for (size_t i = 0; i < write->end_count; i++) {
+        const struct owed_end *end = &write->ends[i];
+        struct owed *owed = state_owed(wanted, end->uplink, end->stream);
+        bool cut = owed && owed_cut(owed, end->range);
+        (void)cut; /* without room for one more range it arrives again */
+    }
+    for (size_t i = 0; i < write->parcel_count; i++) {
+        keep_parcel(b->state, wanted, write->parcels[i]);
     }
 }
 
@@ -465,7 +485,7 @@ static enum err put_identity(struct buffer *b, struct why *why)
 }
 
 /* One transaction: the fresh file has it all, or nothing. */
-static enum err take_over(struct buffer *b, struct why *why)
+static enum err take_over(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
     struct salvage *w = b->salvage;
     sqlite3 *from = w->source ? w->source->db : NULL;
@@ -483,7 +503,7 @@ static enum err take_over(struct buffer *b, struct why *why)
     e = e || !b->setup ? e : names_adopt(b, b->setup, &all_known, why);
     e = e ? e : reserve_numbers(b, whole, why);
     w->everyone = w->everyone || !all_known;
-    e = e ? e : salvage_parcels(b, why);
+    e = e ? e : salvage_parcels(b, write, why);
     int64_t known = sql_number(b, "SELECT max(n) FROM salvage WHERE n<99", 0);
     w->number = w->number > known ? w->number : known + 1; /* its file may be gone */
     e = e ? e : salvage_put(b, why);
@@ -507,7 +527,7 @@ static enum err shrink_log(struct buffer *b, struct why *why)
 }
 
 /* A fresh file; what an earlier try has left goes first. */
-static enum err fresh_make(struct buffer *b, struct why *why)
+static enum err fresh_make(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
     char log[FILE_NAME_SIZE];
     bool is_new = false;
@@ -526,7 +546,7 @@ static enum err fresh_make(struct buffer *b, struct why *why)
     e = e ? e : settings_apply(b, is_new, why);
     e = e ? e : buffer_start_log(b, why);
     e = e ? e : sql_prepare_all(b, why);
-    e = e ? e : take_over(b, why);
+    e = e ? e : take_over(b, write, why);
     e = e ? e : shrink_log(b, why);
     b->file_pages = e ? 0 : vfs_count_grow(b->db, 0);
     return e ? e : quota_measure(b, why);
@@ -558,14 +578,17 @@ static enum err begin_running(struct buffer *b, struct why *why)
     return ERR_OK;
 }
 
-enum err damage_replace(struct buffer *b, struct why *why)
+enum err damage_replace(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
     struct why reason = {"the database is damaged"};
     if (why && why->text[0]) {
         reason = *why;
     }
     enum err e = b->moved_aside ? ERR_OK : begin_running(b, &reason);
-    e = e ? e : fresh_make(b, &reason);
+    if (!e) {
+        split_write(b, write);
+        e = fresh_make(b, write, &reason);
+    }
     if (e) {
         disconnect(b);
         why_set(why, "replacing the damaged %s: %s", b->path, reason.text);
@@ -687,7 +710,7 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     b->log_damaged = false;
     b->damage.replaced++;
     b->setup = setup;
-    e = fresh_make(b, why);
+    e = fresh_make(b, &(const struct buffer_write){0}, why);
     b->setup = NULL;
     e = e ? e : load_stream_names(b, why);
     b->incarnation = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='incarnation'", 0);

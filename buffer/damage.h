@@ -106,8 +106,10 @@ bool damage_is_ours(struct buffer *b);
 /* At opening. `number`: of the file that was moved aside already, or 0. */
 enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
                                 struct why *why) MUST_USE;
-/* While it runs: what is in memory goes on in a fresh file. */
-enum err damage_replace(struct buffer *b, struct why *why) MUST_USE;
+/* While it runs: what is in memory goes on in a fresh file. `write`: of the commit that found the
+ * damage, and is made again after it: what it ends does not come over, its parcels are open ones. */
+enum err damage_replace(struct buffer *b, const struct buffer_write *write,
+                        struct why *why) MUST_USE;
 /* The events of a stream from here on are in memory. */
 uint64_t tail_first(const struct buffer *b, uint16_t stream);
 /* Something that was acknowledged is lost with the end of the log: says and counts it. */
@@ -158,7 +160,8 @@ uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first);
 /* Can what it has be decrypted? By its first row. */
 bool salvage_has_key(struct buffer *b) MUST_USE;
 /* What the open parcels have, at once: they are sent again as they were. */
-enum err salvage_parcels(struct buffer *b, struct why *why) MUST_USE;
+enum err salvage_parcels(struct buffer *b, const struct buffer_write *write,
+                         struct why *why) MUST_USE;
 /* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait;
  * ERR_AGAIN: the file can't be read for the moment, nothing was done. */
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;

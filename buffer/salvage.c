@@ -446,7 +446,7 @@ enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struc
         return ERR_CLOSED;
     }
     if (b->file_damaged) {
-        e = damage_replace(b, why);
+        e = damage_replace(b, &(const struct buffer_write){0}, why);
     } else if (b->salvage) {
         e = care_waits(b) ? ERR_OK : care_salvage(b, why);
     } else {

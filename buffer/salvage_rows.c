@@ -472,7 +472,7 @@ static enum err parcel_rows(struct buffer *b, const struct parcel *p, struct why
     return e;
 }
 
-enum err salvage_parcels(struct buffer *b, struct why *why)
+enum err salvage_parcels(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
     struct salvage *w = b->salvage;
     enum err e = ERR_OK;
@@ -482,6 +482,9 @@ enum err salvage_parcels(struct buffer *b, struct why *why)
     }
     for (uint32_t i = 0; !e && i < b->state->parcel_count; i++) {
         e = parcel_rows(b, &b->state->parcels[i], why);
+    }
+    for (size_t i = 0; !e && i < write->parcel_count; i++) {
+        e = parcel_rows(b, write->parcels[i], why);
     }
     w->parcels_told = w->parcels_told || !e;
     (void)sqlite3_reset(w->above); /* nothing is held of the file */

@@ -1,0 +1,116 @@
+/* The commit that finds the damage: what it ends and begins to send does not arrive twice. */
+#include <string.h>
+
+#include "buffer/internal.h"
+#include "buffer/salvage.h"
+#include "tests/buffer/bench.h"
+
+#define EVENTS 3000
+
+static void care(struct bench *b)
+{
+    enum err e = ERR_OK;
+    for (unsigned i = 0; i < 1000 && e == ERR_OK; i++) {
+        e = buffer_care(b->buffer, &b->changes, &b->why);
+    }
+    assert_int_equal(e, ERR_CLOSED);
+}
+
+/* Sealed rows; the next commit finds the damage. */
+static void begin(struct bench *b)
+{
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    b->buffer->file_damaged = true;
+}
+
+/* The first uplink is owed all from there on, the second one all. */
+static void check_from(struct bench *b, uint64_t first)
+{
+    uint64_t last = b->next[1] - 1;
+    const struct owed *owed = bench_owed(b, 1, 1);
+    assert_int_equal(owed->range_count, 1);
+    assert_int_equal(owed->ranges[0].first, first);
+    assert_int_equal(owed->ranges[0].last, last);
+    owed = bench_owed(b, 2, 1);
+    assert_int_equal(owed->range_count, 1);
+    assert_int_equal(owed->ranges[0].first, 1);
+    assert_int_equal(owed->ranges[0].last, last);
+    bench_check(b, 1, 1, last);
+    assert_int_equal(b->changes.gap_count, 0);
+}
+
+static void test_a_parcel(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    const struct parcel parcel = bench_parcel(1, 1, 1, 100, 1);
+    bench_parcel_put(b, &parcel);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    bench_check(b, 1, 1, 100); /* sent again as it is, if need be */
+    bench_done(b, 1, 1, 0);
+    care(b);
+    check_from(b, 101);
+}
+
+static void test_a_parcel_that_follows_another(void **state)
+{
+    struct bench *b = *state;
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    const struct parcel first = bench_parcel(1, 1, 1, 100, 1);
+    bench_parcel_put(b, &first);
+    b->buffer->file_damaged = true;
+    const struct parcel second = bench_parcel(1, 1, 101, 200, 2);
+    const struct parcel *parcels[] = {&second};
+    const struct part_done done = {.uplink = 1, .stream = 1, .lane = second.lane};
+    const struct buffer_write write = {
+        .dones = &done, .done_count = 1, .parcels = parcels, .parcel_count = 1};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    bench_done(b, 1, 1, 0);
+    bench_done(b, 1, 1, 1);
+    care(b);
+    check_from(b, 201);
+}
+
+static void test_an_end(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    bench_end(b, 1, 1, 1, 300);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    care(b);
+    check_from(b, 301);
+}
+
+/* No room for the fresh file at first; the commit is tried again. */
+static void test_an_end_that_is_tried_again(void **state)
+{
+    struct bench *b = *state;
+    struct crash_counts counts;
+    begin(b);
+    crash_vfs_counts(b->vfs, &counts);
+    crash_vfs_disk_size_set(b->vfs, counts.size + 100000);
+    const struct owed_end end = {.uplink = 1, .stream = 1, .range = {1, 300}};
+    const struct buffer_write write = {.ends = &end, .end_count = 1};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(bench_commit(b, &write), ERR_NOSPACE);
+    }
+    crash_vfs_disk_size_set(b->vfs, UINT64_MAX);
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    care(b);
+    check_from(b, 301);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_parcel, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_parcel_that_follows_another, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_an_end, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_an_end_that_is_tried_again, bench_open, bench_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
