@@ -123,6 +123,7 @@ enum buffer_weakness {
 /* What xFileControl() of a file system layer other than SQLite's own is asked, to give the file this
  * name (a const char *). */
 #define BUFFER_FCNTL_RENAME 0x77656972
+#define BUFFER_FCNTL_ROOM 0x77656973 /* bytes that are free, into a uint64_t */
 
 struct buffer_setup {
     const char *path;

@@ -578,8 +578,29 @@ static enum err begin_running(struct buffer *b, struct why *why)
     return ERR_OK;
 }
 
+static enum err replace_failed(struct buffer *b, enum err e, const struct why *reason,
+                               struct why *why)
+{
+    struct why text = {""};
+    disconnect(b);
+    why_set(&text, "replacing the damaged %s: %s", b->path, reason->text);
+    if (e == ERR_NOSPACE && b->moved_aside) {
+        room_missed(b);
+        why_add(&text, "%s takes the room until it is salvaged; free some on this disk",
+                b->salvage->file);
+        b->disk_why = text;
+    }
+    why_set(why, "%s", text.text);
+    /* FULL, for one, would say that there is no room: tried again as when the disk fails. */
+    return e == ERR_NOMEM || e == ERR_NOSPACE || e == ERR_READONLY ? e : ERR_IO;
+}
+
 enum err damage_replace(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
+    if (b->moved_aside && room_is_missing(b)) {
+        why_set(why, "%s", b->disk_why.text);
+        return ERR_NOSPACE;
+    }
     struct why reason = {"the database is damaged"};
     if (why && why->text[0]) {
         reason = *why;
@@ -590,11 +611,9 @@ enum err damage_replace(struct buffer *b, const struct buffer_write *write, stru
         e = fresh_make(b, write, &reason);
     }
     if (e) {
-        disconnect(b);
-        why_set(why, "replacing the damaged %s: %s", b->path, reason.text);
-        /* FULL, for one, would say that there is no room: tried again as when the disk fails. */
-        return e == ERR_NOMEM || e == ERR_NOSPACE || e == ERR_READONLY ? e : ERR_IO;
+        return replace_failed(b, e, &reason, why);
     }
+    b->room_needed = 0;
     b->moved_aside = false;
     b->move_number = 0;
     b->file_damaged = false;

@@ -59,6 +59,10 @@ bool file_is_same(const struct buffer *b, const char *name);
 /* Does nothing more where an earlier try has moved it, but its folder was not synced. */
 enum err file_move(struct buffer *b, const char *from, const char *to, struct why *why) MUST_USE;
 void file_remove(const struct buffer *b, const char *name);
+/* A try to make the fresh file has failed for lack of room, and what it wrote is still there. The
+ * next one has to wait for more: else each would write the same again, for nothing. */
+void room_missed(struct buffer *b);
+bool room_is_missing(const struct buffer *b);
 
 struct raw_file;
 /* NULL: can't be opened. */

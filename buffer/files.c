@@ -7,7 +7,12 @@
 #include <unistd.h>
 
 #include "buffer/damage.h"
+#include "ports/clock.h"
 #include "ports/file.h"
+
+#define ROOM_STEP (256 * 1024)
+#define ROOM_ENOUGH (16 << 20)                /* for a fresh file, its log, and open parcels */
+#define ROOM_WAIT_US (600 * INT64_C(1000000)) /* what is free may have been measured too late */
 
 struct raw_file {
     sqlite3_file *file;
@@ -44,6 +49,35 @@ void file_remove(const struct buffer *b, const char *name)
 {
     sqlite3_vfs *vfs = layer(b);
     (void)vfs->xDelete(vfs, name, 1); /* what stays is removed another time */
+}
+
+/* A file that is there, and held open: on a real disk it is looked at by its name, because closing
+ * it would give up SQLite's locks. */
+static bool room_of(const struct buffer *b, const char *name, uint64_t *ret)
+{
+    if (!b->vfs_name[0]) {
+        return file_room(name, ret);
+    }
+    struct raw_file *raw = raw_open(b, name, false);
+    bool done =
+        raw && raw->file->pMethods->xFileControl(raw->file, BUFFER_FCNTL_ROOM, ret) == SQLITE_OK;
+    raw_close(raw);
+    return done;
+}
+
+void room_missed(struct buffer *b)
+{
+    uint64_t room = 0;
+    bool is_small = room_of(b, b->salvage->file, &room) && room < ROOM_ENOUGH;
+    b->room_needed = is_small ? room + ROOM_STEP : 0;
+    b->room_again_us = clock_monotonic_us() + ROOM_WAIT_US;
+}
+
+bool room_is_missing(const struct buffer *b)
+{
+    uint64_t room = 0;
+    return b->room_needed > 0 && clock_monotonic_us() < b->room_again_us &&
+           room_of(b, b->salvage->file, &room) && room < b->room_needed;
 }
 
 struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log)

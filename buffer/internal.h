@@ -167,6 +167,8 @@ struct buffer {
     bool file_damaged;       /* found when reading: replaced before the next commit */
     bool moved_aside;        /* the damaged file is; the fresh one is not ready yet */
     int move_number;         /* of the name it gets; 0: none is chosen */
+    uint64_t room_again_us;  /* then it is tried in any case; monotonic */
+    uint64_t room_needed;    /* free on the disk, before the next try to make one; 0: any */
     bool salvage_due;        /* this commit is a turn of the salvage */
     int64_t salvage_pages;   /* that the turn has used so far */
     struct salvage *salvage; /* under way; NULL: nothing to salvage */

@@ -30,6 +30,8 @@ struct file_place {
 enum err file_place_of(const char *path, struct file_place *ret) MUST_USE;
 /* Can the file be written, and does its file system have so many bytes left? Looks only. */
 bool file_may_write(const char *path, uint64_t room);
+/* Bytes that the file system has left for this file. False: it does not say. */
+bool file_room(const char *path, uint64_t *ret) MUST_USE;
 /* All bytes at the current position, or an error. */
 enum err file_write_all(int fd, struct slice data) MUST_USE;
 

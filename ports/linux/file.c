@@ -253,6 +253,16 @@ enum err file_place_of(const char *path, struct file_place *ret)
     return ERR_OK;
 }
 
+bool file_room(const char *path, uint64_t *ret)
+{
+    struct statvfs s;
+    if (statvfs(path, &s)) {
+        return false;
+    }
+    *ret = (uint64_t)s.f_bavail * s.f_frsize;
+    return true;
+}
+
 bool file_may_write(const char *path, uint64_t room)
 {
     struct statvfs s;

@@ -94,9 +94,16 @@ static void test_an_end_that_is_tried_again(void **state)
     crash_vfs_disk_size_set(b->vfs, counts.size + 100000);
     const struct owed_end end = {.uplink = 1, .stream = 1, .range = {1, 300}};
     const struct buffer_write write = {.ends = &end, .end_count = 1};
-    for (unsigned i = 0; i < 3; i++) {
+    assert_int_equal(bench_commit(b, &write), ERR_NOSPACE);
+    crash_vfs_counts(b->vfs, &counts);
+    uint64_t written = counts.bytes_written;
+    for (unsigned i = 0; i < 20; i++) { /* waits for more, and wears nothing out */
         assert_int_equal(bench_commit(b, &write), ERR_NOSPACE);
+        assert_non_null(strstr(b->why.text, BENCH_PATH ".bad-1"));
+        assert_non_null(strstr(buffer_disk_trouble(b->buffer), BENCH_PATH ".bad-1"));
     }
+    crash_vfs_counts(b->vfs, &counts);
+    assert_int_equal(counts.bytes_written, written);
     crash_vfs_disk_size_set(b->vfs, UINT64_MAX);
     assert_int_equal(bench_commit(b, &write), ERR_OK);
     care(b);

@@ -312,6 +312,12 @@ static int crash_control(sqlite3_file *file, int op, void *argument)
     if (op == BUFFER_FCNTL_RENAME) {
         return rename_to(f, argument);
     }
+    if (op == BUFFER_FCNTL_ROOM) {
+        const struct crash_vfs *v = f->vfs;
+        *(uint64_t *)argument =
+            v->counts.size < v->disk_size ? v->disk_size - v->counts.size : UINT64_C(0);
+        return SQLITE_OK;
+    }
     return SQLITE_NOTFOUND;
 }
 
