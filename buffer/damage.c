@@ -642,6 +642,16 @@ static void swap_memory(struct buffer *b, struct buffer *source)
     source->changed = was.changed;
 }
 
+static void take_numbers(struct buffer *b, struct buffer *source)
+{
+    b->incarnation = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
+    b->boot = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='boot'", 0) + 1;
+    for (uint32_t i = 0; i < b->state->boot_count; i++) { /* whichever can be read */
+        uint32_t known = b->state->boots[i].boot;
+        b->boot = known >= b->boot ? known + 1 : b->boot;
+    }
+}
+
 /* Nothing of the state can be read: the sequences that were used are not known, so that they begin
  * anew, under another incarnation. */
 static void begin_anew(struct buffer *b)
@@ -702,12 +712,7 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
         return e;
     }
     swap_memory(b, source);
-    b->incarnation = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
-    b->boot = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='boot'", 0) + 1;
-    for (uint32_t i = 0; i < b->state->boot_count; i++) { /* whichever can be read */
-        uint32_t known = b->state->boots[i].boot;
-        b->boot = known >= b->boot ? known + 1 : b->boot;
-    }
+    take_numbers(b, source);
     bool tail_hurt = source->tail_hurt;
     bool log_lost = source_lost_log(b, source);
     e = salvage_open_with(b, number, bad, source, why);
