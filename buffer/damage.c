@@ -64,6 +64,17 @@ static int number_highest(const struct buffer *b, bool or_log)
     return 0;
 }
 
+bool damage_has_others(const struct buffer *b, const char *file)
+{
+    char bad[FILE_NAME_SIZE];
+    bool found = false;
+    for (int i = 1; !found && i <= SALVAGE_FILE_MAX; i++) {
+        bad_name(b, i, bad);
+        found = strcmp(bad, file) != 0 && file_there(b, bad);
+    }
+    return found;
+}
+
 int damage_pending(struct buffer *b)
 {
     char sql[80];

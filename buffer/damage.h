@@ -101,6 +101,8 @@ enum err damaged_open(struct buffer **ret, const struct buffer *like, const char
 /* --- damage.c --- */
 /* Ends a move that the power cut short. A log that belongs to no file any more is removed. */
 enum err damage_settle(struct buffer *b, struct why *why) MUST_USE;
+/* Is another file there that was moved aside? */
+bool damage_has_others(const struct buffer *b, const char *file);
 /* A file that was moved aside waits for a buffer to come over to; 0: none. */
 int damage_pending(struct buffer *b);
 /* Before SQLite opens it. ERR_CORRUPT. */

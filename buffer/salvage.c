@@ -326,6 +326,9 @@ enum err salvage_put_before(struct buffer *b, bool copied, struct why *why)
     bool had_table =
         now->source && now->source->db &&
         sql_number(now->source, "SELECT count(*) FROM sqlite_master WHERE name='salvage'", 0) > 0;
+    /* The page that stands in for a first one that is destroyed does not name the table. */
+    had_table =
+        had_table || (now->source && now->source->first_page && damage_has_others(b, now->file));
     if (!e && !copied && had_table && !now->before && !now->rows_told) {
         tell_unknown(b, "files that were damaged before");
         now->rows_told = true;
