@@ -157,8 +157,11 @@ void quota_rooms(struct buffer *b)
         if (!slot->configured) {
             continue;
         }
-        int64_t pages = quota_free_pages(b) - RESERVE_PAGES - seal -
-                        (shares - quota_share_left(b, b->state, s)) -
+        int64_t kept = shares - quota_share_left(b, b->state, s);
+        if (b->disk_full && b->file_pages < b->page_max) {
+            kept = kept * b->file_pages / b->page_max; /* shares of what there is */
+        }
+        int64_t pages = quota_free_pages(b) - RESERVE_PAGES - seal - kept -
                         (slot->priority >= PRIORITY_AT_ONCE ? 0 : low_reserve);
         int64_t room = pages > 0 ? pages * (PAGE_SIZE - 100) / 2 : 0;
         bool gives_way = evictable[slot->priority] ||

@@ -1,4 +1,5 @@
 /* The cap: nothing goes beyond it, who gives way when it is reached, and what is counted. */
+#include "buffer/internal.h"
 #include "tests/buffer/bench.h"
 
 #include <stdio.h>
@@ -284,6 +285,30 @@ static void test_share_min_is_kept(void **state)
     assert_in_range(b->changes.streams[1].event_count * 500, 8 * MIB * 3 / 20, 8 * MIB / 4);
 }
 
+/* On a disk that others have filled a share is one of what there is: streams without one go on too. */
+static void test_a_share_on_a_full_disk(void **state)
+{
+    struct bench *b = *state;
+    struct crash_counts counts;
+    three_streams(b);
+    b->setup->streams[0].share_min = 200000;
+    begin(b, 64 * MIB);
+    assert_int_equal(bench_append(b, 3, 20), ERR_OK);
+    crash_vfs_counts(b->vfs, &counts);
+    crash_vfs_disk_size_set(b->vfs, counts.size);
+    for (unsigned i = 0; i < 400 && !b->buffer->disk_full; i++) {
+        assert_int_equal(bench_append(b, 3, 20), ERR_OK);
+    }
+    assert_true(b->buffer->disk_full);
+    for (unsigned i = 0; i < 100; i++) { /* what is delivered makes room */
+        if (b->changes.room[3] < 20 * 500) {
+            fail_msg("after %u commits: no room", i);
+        }
+        assert_int_equal(bench_append(b, 3, 20), ERR_OK);
+        bench_end(b, 1, 3, 1, b->next[3] - 1);
+    }
+}
+
 /* Streams below priority 7 leave 5 % to those above, who then need not wait. */
 static void test_a_reserve_for_high_priorities(void **state)
 {
@@ -376,6 +401,7 @@ int main(void)
         TEST(test_small_rows_give_way_in_numbers),
         TEST(test_streams_give_way_in_the_order_of_priority),
         TEST(test_share_min_is_kept),
+        TEST(test_a_share_on_a_full_disk),
         TEST(test_a_reserve_for_high_priorities),
         TEST(test_gaps_merge_and_stay_exact),
         TEST(test_set_aside_events_are_bounded_and_counted),
