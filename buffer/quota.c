@@ -136,9 +136,16 @@ int64_t quota_share_left(const struct buffer *b, const struct state *state, uint
     return left > 0 ? left : 0;
 }
 
+/* Pages that are kept back: the same part of a file that can't grow. */
+static int64_t of_what_there_is(const struct buffer *b, int64_t pages)
+{
+    return b->disk_full && b->file_pages < b->page_max ? pages * b->file_pages / b->page_max
+                                                       : pages;
+}
+
 void quota_rooms(struct buffer *b)
 {
-    int64_t low_reserve = (b->disk_full ? b->file_pages : b->page_max) / 20;
+    int64_t low_reserve = of_what_there_is(b, b->page_max / 20);
     int64_t seal = quota_seal_pages(b, b->tail_size);
     int64_t seal_full = quota_seal_pages(b, b->tail_size + WRITE_SIZE_MAX);
     int64_t shares = 0;
@@ -157,11 +164,8 @@ void quota_rooms(struct buffer *b)
         if (!slot->configured) {
             continue;
         }
-        int64_t kept = shares - quota_share_left(b, b->state, s);
-        if (b->disk_full && b->file_pages < b->page_max) {
-            kept = kept * b->file_pages / b->page_max; /* shares of what there is */
-        }
-        int64_t pages = quota_free_pages(b) - RESERVE_PAGES - seal - kept -
+        int64_t pages = quota_free_pages(b) - RESERVE_PAGES - seal -
+                        of_what_there_is(b, shares - quota_share_left(b, b->state, s)) -
                         (slot->priority >= PRIORITY_AT_ONCE ? 0 : low_reserve);
         int64_t room = pages > 0 ? pages * (PAGE_SIZE - 100) / 2 : 0;
         bool gives_way = evictable[slot->priority] ||
