@@ -364,7 +364,7 @@ def test_drop():
 
 def test_dropped_while_it_is_sent():
     """Each event is delivered or counted as lost, never both, never neither."""
-    c = site("both", {"files": {"type": "file", "path": path_of("both-out"), "time_max": "1 s", "linger": "0 s", "batch_size_max": "8 KiB"}})
+    c = site("both", {"files": {"type": "file", "path": path_of("both-out"), "time_max": "1 s", "linger": "50 ms", "batch_size_max": "8 KiB"}})
     agent = Agent(c, "both.json").start()
     t = Tool(agent.buffer)
     dropped = 0
