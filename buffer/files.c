@@ -80,23 +80,42 @@ bool room_is_missing(const struct buffer *b)
            room_of(b, b->salvage->file, &room) && room < b->room_needed;
 }
 
-struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log)
+enum err raw_try(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
+                 struct why *why)
 {
     sqlite3_vfs *vfs = layer(b);
     struct raw_file *raw = calloc(1, sizeof *raw + (size_t)vfs->szOsFile);
     int flags = SQLITE_OPEN_READWRITE | (is_log ? SQLITE_OPEN_WAL : SQLITE_OPEN_MAIN_DB);
-    if (!raw) {
-        return NULL;
+    int code = SQLITE_NOMEM;
+    *ret = NULL;
+    if (raw) {
+        raw->file = (sqlite3_file *)(void *)(raw + 1);
+        raw->name = (char *)(uintptr_t)sqlite3_create_filename(name, "", "", 0, NULL);
     }
-    raw->file = (sqlite3_file *)(void *)(raw + 1);
-    raw->name = (char *)(uintptr_t)sqlite3_create_filename(name, "", "", 0, NULL);
-    if (!raw->name || !file_there(b, name) ||
-        vfs->xOpen(vfs, raw->name, raw->file, flags, NULL) != SQLITE_OK) {
+    if (raw && raw->name) {
+        code = file_there(b, name) ? vfs->xOpen(vfs, raw->name, raw->file, flags, NULL)
+                                   : SQLITE_CANTOPEN;
+    }
+    if (code == SQLITE_OK) {
+        *ret = raw;
+        return ERR_OK;
+    }
+    if (raw) {
         sqlite3_free_filename(raw->name);
         free(raw);
-        return NULL;
     }
-    return raw;
+    if ((code & 0xff) == SQLITE_NOMEM) {
+        why_set(why, "opening %s: no memory", name);
+        return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
+struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log)
+{
+    struct raw_file *raw = NULL;
+    enum err e = raw_try(b, name, is_log, &raw, NULL);
+    return e ? NULL : raw;
 }
 
 size_t raw_read(struct raw_file *raw, uint64_t offset, uint8_t *ret, size_t size)
@@ -137,8 +156,9 @@ void raw_close(struct raw_file *raw)
 
 enum err file_lock(const struct buffer *b, const char *name, struct raw_file **ret, struct why *why)
 {
-    struct raw_file *raw = raw_open(b, name, false);
+    struct raw_file *raw = NULL;
     int code = SQLITE_CANTOPEN;
+    enum err e = raw_try(b, name, false, &raw, why);
     if (raw) {
         code = raw->file->pMethods->xLock(raw->file, SQLITE_LOCK_SHARED);
         code = code ? code : raw->file->pMethods->xLock(raw->file, SQLITE_LOCK_EXCLUSIVE);
@@ -152,7 +172,7 @@ enum err file_lock(const struct buffer *b, const char *name, struct raw_file **r
                 name);
         return ERR_FULL;
     }
-    return ERR_OK;
+    return e;
 }
 
 static enum err move_elsewhere(struct buffer *b, const char *from, const char *to)

@@ -103,9 +103,14 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
         return ERR_NOMEM;
     }
     log_name(log, file);
-    r->log = raw_open(b, log, true);
+    enum err e = raw_try(b, log, true, &r->log, why);
+    e = e ? e : raw_try(b, file, false, &r->database, why);
+    if (e) { /* no memory: that says nothing of the log */
+        raw_close(r->log);
+        free(r);
+        return e;
+    }
     b->log_missing = !r->log || raw_size(r->log) < WAL_WARM_SIZE;
-    r->database = raw_open(b, file, false);
     enum wal_verdict verdict = WAL_WHOLE;
     bool redundant = false;
     if (r->log) {
@@ -115,7 +120,6 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;
     b->file_short = r->database && lacks_pages(r);
-    enum err e = ERR_OK;
     if (redundant && verdict == WAL_DAMAGED) {
         log_warn("buffer", "%s is damaged; the database has all of it, nothing is lost", log);
     }
