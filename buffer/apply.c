@@ -84,11 +84,24 @@ static bool apply_rows(struct state *state, enum section_kind kind, struct slice
     return true;
 }
 
+static bool apply_owed(struct state *state, enum section_kind kind, struct slice payload)
+{
+    struct owed_end end;
+    if (!section_end_take(payload, &end)) {
+        return false;
+    }
+    if (kind == SECTION_END) {
+        state_owed_end(state, &end);
+    } else {
+        (void)state_owed_again(state, &end); /* counted when it was new */
+    }
+    return true;
+}
+
 static bool apply_section(struct state *state, const struct section *section)
 {
     struct cursor_change cursor;
     struct part_done done;
-    struct owed_end end;
     struct gap gap;
     struct boot_offset boot;
     uint32_t number;
@@ -104,17 +117,8 @@ static bool apply_section(struct state *state, const struct section *section)
         state_part_done(state, &done);
         return true;
     case SECTION_END:
-        if (!section_end_take(section->payload, &end)) {
-            return false;
-        }
-        state_owed_end(state, &end);
-        return true;
     case SECTION_AGAIN:
-        if (!section_end_take(section->payload, &end)) {
-            return false;
-        }
-        (void)state_owed_again(state, &end); /* counted when it was new */
-        return true;
+        return apply_owed(state, section->kind, section->payload);
     case SECTION_PARCEL:
         return apply_parcel(state, section->payload);
     case SECTION_DROP:

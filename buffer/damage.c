@@ -8,200 +8,6 @@
 #include "ports/lib/crc32c.h"
 #include "ports/log.h"
 
-/* --- files --- */
-
-static void bad_name(const struct buffer *b, int number, char ret[FILE_NAME_SIZE])
-{
-    (void)snprintf(ret, FILE_NAME_SIZE, "%s.bad-%d", b->path, number); /* has room for it */
-}
-
-/* The log goes first: without it, a file that was used is one that was to follow it. */
-static enum err settle_log(struct buffer *b, const char *bad, const char *bad_log, struct why *why)
-{
-    char log[FILE_NAME_SIZE];
-    log_name(log, b->path);
-    struct raw_file *file = raw_open(b, b->path, false);
-    uint64_t size = file ? raw_size(file) : 0;
-    raw_close(file);
-    if (!file) {
-        return ERR_OK; /* SQLite says why */
-    }
-    if (!file_there(b, log) && size > TAIL_BLOB_SIZE) {
-        return file_move(b, b->path, bad, why);
-    }
-    log_warn("buffer", "%s belongs to no file any more: it is removed", bad_log);
-    file_remove(b, bad_log);
-    return ERR_OK;
-}
-
-enum err damage_settle(struct buffer *b, struct why *why)
-{
-    char bad[FILE_NAME_SIZE];
-    char log[FILE_NAME_SIZE];
-    enum err e = ERR_OK;
-    for (int i = SALVAGE_FILE_MAX; !e && i > 0; i--) {
-        bad_name(b, i, bad);
-        log_name(log, bad);
-        if (file_there(b, log) && !file_there(b, bad) && file_there(b, b->path)) {
-            e = settle_log(b, bad, log, why);
-        }
-    }
-    return e;
-}
-
-/* The newest that is there, or whose log is; 0: none. */
-static int number_highest(const struct buffer *b, bool or_log)
-{
-    char bad[FILE_NAME_SIZE];
-    char log[FILE_NAME_SIZE];
-    for (int i = SALVAGE_FILE_MAX; i > 0; i--) {
-        bad_name(b, i, bad);
-        log_name(log, bad);
-        if (file_there(b, bad) || (or_log && file_there(b, log))) {
-            return i;
-        }
-    }
-    return 0;
-}
-
-bool damage_has_others(const struct buffer *b, const char *file)
-{
-    char bad[FILE_NAME_SIZE];
-    bool found = false;
-    for (int i = 1; !found && i <= SALVAGE_FILE_MAX; i++) {
-        bad_name(b, i, bad);
-        found = strcmp(bad, file) != 0 && file_there(b, bad);
-    }
-    return found;
-}
-
-int damage_pending(struct buffer *b)
-{
-    char sql[80];
-    if (sql_number(b, "SELECT count(*) FROM state", 1) != 0) {
-        return 0;
-    }
-    int number = number_highest(b, false);
-    (void)snprintf(sql, sizeof sql, "SELECT n FROM salvage WHERE n=%d", number); /* fits */
-    return sql_number(b, sql, 0) == 0 ? number : 0;
-}
-
-/* The file's next name, which stays the same until it is replaced: a move that fails half way goes
- * on with it. Above all that are there, so that the highest is the newest. */
-static enum err choose_number(struct buffer *b, struct why *why)
-{
-    int number = b->move_number > 0 ? b->move_number : number_highest(b, true) + 1;
-    if (number > SALVAGE_FILE_MAX) {
-        why_set(why,
-                "%s is damaged, and %s.bad-%d is there: move all that are called so to another "
-                "folder; weir buffer salvage brings over later what is in them",
-                b->path, b->path, SALVAGE_FILE_MAX);
-        return ERR_NOSPACE;
-    }
-    b->move_number = number;
-    return ERR_OK;
-}
-
-/* The log first: without it the file says that it is missing. What an earlier try has moved is not
- * moved again; nor what another process uses. */
-static enum err move_aside(struct buffer *b, struct why *why)
-{
-    char bad[FILE_NAME_SIZE];
-    char log[FILE_NAME_SIZE];
-    char bad_log[FILE_NAME_SIZE];
-    bad_name(b, b->move_number, bad);
-    log_name(log, b->path);
-    log_name(bad_log, bad);
-    struct raw_file *own = NULL;
-    enum err e = file_lock(b, b->path, &own, why);
-    if (!e && !own && file_there(b, b->path)) {
-        why_set(why, "%s can't be locked, and is not moved", b->path);
-        e = ERR_IO;
-    }
-    if (!e && file_there(b, log)) {
-        e = file_move(b, log, b->swapped ? bad : bad_log, why);
-    }
-    e = e ? e : file_move(b, b->path, b->swapped ? bad_log : bad, why);
-    raw_close(own);
-    return e;
-}
-
-static bool has_text(const uint8_t *page, size_t size, const char *text)
-{
-    size_t length = strlen(text);
-    for (size_t i = 0; i + length <= size; i++) {
-        if (memcmp(page + i, text, length) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What is constant in the first bytes of every file of ours; damage there can make SQLite read it
- * otherwise, or not write to it. */
-enum err damage_check_header(const struct buffer *b, struct why *why)
-{
-    static const struct {
-        size_t at;
-        size_t size;
-        const char *bytes;
-    } parts[] = {{16, 2, "\x10\x00"}, {20, 4, "\x00\x40\x20\x20"}, {52, 4, "\0\0\0\0"}};
-    uint8_t head[100];
-    struct raw_file *file = raw_open(b, b->path, false);
-    size_t size = file ? raw_read(file, 0, head, sizeof head) : 0;
-    raw_close(file);
-    if (size < sizeof head || memcmp(head + 68, "weir", 4) != 0) {
-        return ERR_OK; /* a new one; another's; or SQLite says what it is */
-    }
-    bool good = head[18] <= 2 && head[19] <= 2;
-    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        good = good && memcmp(head + parts[i].at, parts[i].bytes, parts[i].size) == 0;
-    }
-    if (!good) {
-        why_set(why, "%s: its header is damaged", b->path);
-    }
-    return good ? ERR_OK : ERR_CORRUPT;
-}
-
-/* Its first page says so; or, where that is destroyed, the pages of the tail, which a new file has
- * always in the same place, each with the number of the next in front. */
-static bool is_ours(const struct buffer *b, const char *name)
-{
-    uint8_t page[PAGE_SIZE];
-    unsigned chained = 0;
-    struct raw_file *file = raw_open(b, name, false);
-    if (!file) {
-        return false;
-    }
-    size_t size = raw_read(file, 0, page, sizeof page);
-    bool has_magic = memcmp(page, "SQLite format 3", size < 16 ? size : 16) == 0;
-    bool has_tables = size == sizeof page && (page[100] == 5 || page[103] || page[104]);
-    bool ours = size >= 72 && memcmp(page + 68, "weir", 4) == 0;
-    ours = ours || has_text(page, size, "TABLE tail(id INTEGER");
-    bool is_other = has_magic && has_tables && !ours;
-    ours = ours || (has_magic && size < sizeof page); /* so short that it is nobody's any more */
-    for (uint32_t i = 2; !ours && i < 128; i++) {
-        uint32_t next = i + 1;
-        const uint8_t wanted[4] = {0, 0, (uint8_t)(next >> 8), (uint8_t)next};
-        size = raw_read(file, (uint64_t)(i - 1) * PAGE_SIZE, page, 4);
-        chained += size == 4 && memcmp(page, wanted, 4) == 0;
-    }
-    raw_close(file);
-    return ours || (!is_other && chained >= 20);
-}
-
-bool damage_is_ours(struct buffer *b)
-{
-    char log[FILE_NAME_SIZE];
-    uint8_t magic[4] = {0};
-    log_name(log, b->path);
-    struct raw_file *file = raw_open(b, b->path, false);
-    size_t size = file ? raw_read(file, 0, magic, sizeof magic) : 0;
-    raw_close(file);
-    b->swapped = size == 4 && memcmp(magic, "\x37\x7f\x06", 3) == 0 && is_ours(b, log);
-    return b->swapped || is_ours(b, b->path);
-}
-
 /* --- the connection --- */
 
 static void disconnect(struct buffer *b)
@@ -333,193 +139,7 @@ static void want_all_rows(struct buffer *b, struct salvage *w)
     }
 }
 
-/* --- what comes over at once --- */
-
-struct copy {
-    const char *columns;
-    const char *table;
-    const char *by_index; /* says all of it once more; NULL: no index does */
-    const char *where;
-    const char *order;
-    int column_count;
-};
-
-static const struct copy copies[] = {
-    {"id,name", "stream", "sqlite_autoindex_stream_1",
-     "typeof(name)='text' AND id BETWEEN 1 AND 256 AND length(name) BETWEEN 1 AND 63", "id", 2},
-    {"id,name", "uplink", "sqlite_autoindex_uplink_1",
-     "typeof(name)='text' AND id BETWEEN 1 AND 65535", "id", 2},
-    {"id,name", "driver", "sqlite_autoindex_driver_1",
-     "typeof(name)='text' AND id BETWEEN 1 AND 65535", "id", 2},
-    {"id,stream,fp,json", "schema", "schema_text",
-     "typeof(json)='text' AND typeof(fp)='blob' AND id BETWEEN 1 AND 4000000000", "id", 4},
-    {"uplink,schema,id", "remote", NULL, "typeof(id)='blob'", "uplink", 3},
-    {"driver,k,crc,v", "cursor", NULL, "typeof(v)='blob'", "driver", 4},
-    {"n,file,crc,wanted,everyone,stream,low,seek,probe,step,high,aside,found,lost", "salvage", NULL,
-     "n>0", "n", 14},
-};
-enum { COPY_STREAM, COPY_UPLINK, COPY_DRIVER, COPY_SCHEMA, COPY_SALVAGE = 6 };
-
-enum copy_way { COPY_UP, COPY_DOWN, COPY_INDEX, COPY_WAYS };
-
-static void copy_texts(const struct copy *c, enum copy_way way, char select[400], char insert[400])
-{
-    char order[80];
-    static const char marks[] = "?,?,?,?,?,?,?,?,?,?,?,?,?,?";
-    (void)snprintf(order, sizeof order, "ORDER BY %s%s", c->order, way == COPY_DOWN ? " DESC" : "");
-    (void)snprintf(select, 400, "SELECT %s FROM %s %s %s WHERE %s %s", c->columns, c->table,
-                   way == COPY_INDEX ? "INDEXED BY" : "", way == COPY_INDEX ? c->by_index : "",
-                   c->where, way == COPY_INDEX ? "" : order); /* all of these fit */
-    (void)snprintf(insert, 400, "INSERT OR IGNORE INTO %s(%s) VALUES(%.*s)", c->table, c->columns,
-                   2 * c->column_count - 1, marks);
-}
-
-/* *ret_whole: the last row was reached. */
-static enum err copy_rows(struct buffer *b, sqlite3 *from, const struct copy *c, enum copy_way way,
-                          bool *ret_whole, struct why *why)
-{
-    char select[400];
-    char insert[400];
-    sqlite3_stmt *read = NULL;
-    sqlite3_stmt *write = NULL;
-    copy_texts(c, way, select, insert);
-    *ret_whole = false;
-    if (!from || sqlite3_prepare_v2(from, select, -1, &read, NULL) != SQLITE_OK) {
-        return ERR_OK;
-    }
-    int code = sqlite3_prepare_v2(b->db, insert, -1, &write, NULL);
-    enum err e = code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
-    code = SQLITE_DONE;
-    while (!e && (code = sqlite3_step(read)) == SQLITE_ROW) {
-        for (int i = 0; i < c->column_count; i++) {
-            (void)sqlite3_bind_value(write, 1 + i, sqlite3_column_value(read, i));
-        }
-        (void)sqlite3_step(write);
-        code = sqlite3_reset(write);
-        e = code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
-    }
-    *ret_whole = code == SQLITE_DONE;
-    (void)sqlite3_finalize(read);
-    (void)sqlite3_finalize(write);
-    return e;
-}
-
-/* From both ends, and from the index, as far as can be read. */
-static enum err copy_table(struct buffer *b, sqlite3 *from, const struct copy *c, bool *ret_whole,
-                           struct why *why)
-{
-    enum err e = ERR_OK;
-    *ret_whole = false;
-    for (enum copy_way way = COPY_UP; !e && !*ret_whole && way < COPY_WAYS; way++) {
-        if (way != COPY_INDEX || c->by_index) {
-            e = copy_rows(b, from, c, way, ret_whole, why);
-        }
-    }
-    return e;
-}
-
-/* Numbers that may have been used and are not known any more are not used again. */
-static enum err reserve_numbers(struct buffer *b, const bool whole[], struct why *why)
-{
-    char sql[160];
-    enum err e = ERR_OK;
-    for (uint16_t s = 1; !e && !whole[COPY_STREAM] && s <= STREAM_COUNT_MAX; s++) {
-        if (b->state->streams[s].sequence_next > 0) {
-            (void)snprintf(sql, sizeof sql,
-                           "INSERT OR IGNORE INTO stream VALUES(%u,'" LOST_STREAM_NAME "')", s,
-                           s); /* fits */
-            e = sql_exec(b, sql, why);
-        }
-    }
-    const char *const tables[] = {"uplink", "driver"};
-    for (size_t i = 0; !e && i < ARRAY_COUNT(tables); i++) {
-        if (!whole[COPY_UPLINK + i]) {
-            (void)snprintf(sql, sizeof sql,
-                           "INSERT INTO %s(id,name) SELECT coalesce(max(id),0)+1000,'(lost)' FROM "
-                           "%s; DELETE FROM %s WHERE name='(lost)'",
-                           tables[i], tables[i], tables[i]); /* fits */
-            e = sql_exec(b, sql, why);
-        }
-    }
-    if (!e && !whole[COPY_SCHEMA]) {
-        e = sql_exec(b,
-                     "INSERT OR REPLACE INTO meta SELECT 'schema_floor',coalesce(max(id),0)+65536 "
-                     "FROM schema",
-                     why);
-    }
-    return e;
-}
-
-enum err damage_put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
-                         struct why *why)
-{
-    sqlite3_stmt *s = NULL;
-    int code = sqlite3_prepare_v2(b->db, sql, -1, &s, NULL);
-    if (code == SQLITE_OK) {
-        sqlite3_bind_int64(s, 1, id);
-        sqlite3_bind_text(s, 2, name, -1, SQLITE_STATIC);
-        (void)sqlite3_step(s); /* finalize repeats its error */
-        code = sqlite3_finalize(s);
-    }
-    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
-}
-
-/* The names that are in memory, if the buffer was running. */
-static enum err put_names(struct buffer *b, struct why *why)
-{
-    enum err e = ERR_OK;
-    for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
-        if (b->streams[s].name[0]) {
-            e = damage_put_name(b, "INSERT OR REPLACE INTO stream VALUES(?,?)", s,
-                                b->streams[s].name, why);
-        }
-    }
-    for (size_t i = 0; !e && i < b->uplink_count; i++) {
-        e = damage_put_name(b, "INSERT OR REPLACE INTO uplink VALUES(?,?)", b->uplinks[i].number,
-                            b->uplinks[i].name, why);
-    }
-    return e;
-}
-
-static enum err put_identity(struct buffer *b, struct why *why)
-{
-    char sql[200];
-    (void)snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('boot',%" PRIu32 ")",
-                   b->boot); /* fits */
-    enum err e = sql_exec(b, sql, why);
-    if (e || b->incarnation == 0) {
-        return e; /* the new one that the file was made with */
-    }
-    (void)snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('incarnation',%" PRIu32 ")",
-                   b->incarnation); /* fits */
-    return sql_exec(b, sql, why);
-}
-
-/* One transaction: the fresh file has it all, or nothing. */
-static enum err take_over(struct buffer *b, const struct buffer_write *write, struct why *why)
-{
-    struct salvage *w = b->salvage;
-    sqlite3 *from = w->source ? w->source->db : NULL;
-    bool whole[ARRAY_COUNT(copies)];
-    bool all_known = true;
-    enum err e = sql_run(b, SQL_BEGIN, why);
-    e = e ? e : sql_exec(b, salvage_table, why);
-    e = e ? e : put_identity(b, why);
-    e = e ? e : put_names(b, why);
-    e = e || !b->setup ? e : names_keep(b, from, b->setup, why);
-    for (size_t i = 0; !e && i < ARRAY_COUNT(copies); i++) {
-        e = copy_table(b, from, &copies[i], &whole[i], why);
-    }
-    e = e ? e : salvage_put_before(b, whole[COPY_SALVAGE], why);
-    e = e || !b->setup ? e : names_adopt(b, b->setup, &all_known, why);
-    e = e ? e : reserve_numbers(b, whole, why);
-    w->everyone = w->everyone || !all_known;
-    e = e ? e : salvage_parcels(b, write, why);
-    int64_t known = sql_number(b, "SELECT max(n) FROM salvage WHERE n<99", 0);
-    w->number = w->number > known ? w->number : known + 1; /* its file may be gone */
-    e = e ? e : salvage_put(b, why);
-    return e ? e : commit_state(b, why);
-}
+/* --- a fresh file --- */
 
 /* The one transaction may have been larger than the log ever is else. SQLite cuts it off with the
  * first commit after a restart, and at closing to nothing: so the limit holds for that commit only. */
@@ -557,7 +177,7 @@ static enum err fresh_make(struct buffer *b, const struct buffer_write *write, s
     e = e ? e : settings_apply(b, is_new, why);
     e = e ? e : buffer_start_log(b, why);
     e = e ? e : sql_prepare_all(b, why);
-    e = e ? e : take_over(b, write, why);
+    e = e ? e : damage_take_over(b, write, why);
     e = e ? e : shrink_log(b, why);
     b->file_pages = e ? 0 : vfs_count_grow(b->db, 0);
     return e ? e : quota_measure(b, why);
@@ -569,12 +189,12 @@ static enum err begin_running(struct buffer *b, struct why *why)
 {
     char bad[FILE_NAME_SIZE];
     log_error("buffer", "%s; it is replaced by a fresh one, and salvaged", why->text);
-    enum err e = choose_number(b, why);
+    enum err e = damage_choose_number(b, why);
     if (e) {
         return e;
     }
     disconnect(b);
-    e = move_aside(b, why);
+    e = damage_move_aside(b, why);
     if (e) {
         return e;
     }
@@ -689,6 +309,29 @@ static bool source_lost_log(const struct buffer *b, struct buffer *source)
     return b->log_damaged || mark == OPEN_LOG_LOST || (b->log_missing && mark == OPEN_WITH_LOG);
 }
 
+/* Moved aside, unless it was before the power went; its log is looked at. */
+static enum err aside_at_open(struct buffer *b, int *number, char ret_bad[FILE_NAME_SIZE],
+                              struct why *why)
+{
+    bool is_known = *number == 0; /* the log of this file was looked at */
+    b->move_number = *number;
+    enum err e = damage_choose_number(b, why);
+    if (e) {
+        return e;
+    }
+    disconnect(b);
+    memset(b->streams, 0, sizeof b->streams);
+    e = is_known ? damage_move_aside(b, why) : ERR_OK;
+    if (e) {
+        return e;
+    }
+    b->swapped = false;
+    *number = b->move_number;
+    b->move_number = 0;
+    bad_name(b, *number, ret_bad);
+    return look_at_log(b, ret_bad, is_known, why);
+}
+
 enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
                                 struct why *why)
 {
@@ -697,23 +340,7 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     enum err e = ERR_OK;
     log_error("buffer", "%s; it is replaced by a fresh one, and salvaged",
               number ? "the damaged buffer was moved aside before the power went" : why->text);
-    b->move_number = number;
-    e = choose_number(b, why);
-    if (e) {
-        return e;
-    }
-    disconnect(b);
-    memset(b->streams, 0, sizeof b->streams);
-    bool is_known = number == 0; /* the log of this file was looked at */
-    e = is_known ? move_aside(b, why) : ERR_OK;
-    if (e) {
-        return e;
-    }
-    b->swapped = false;
-    number = b->move_number;
-    b->move_number = 0;
-    bad_name(b, number, bad);
-    e = look_at_log(b, bad, is_known, why);
+    e = aside_at_open(b, &number, bad, why);
     if (e) {
         return e;
     }

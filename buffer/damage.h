@@ -101,7 +101,15 @@ enum err damaged_trouble(struct buffer *source, int code, struct why *why) MUST_
 enum err damaged_open(struct buffer **ret, const struct buffer *like, const char *file,
                       size_t pairs, bool *ret_has_state, struct why *why) MUST_USE;
 
-/* --- damage.c --- */
+/* --- bad_file.c --- */
+/* PATH.bad-NUMBER. */
+void bad_name(const struct buffer *b, int number, char ret[FILE_NAME_SIZE]);
+/* The file's next name, which stays the same until it is replaced: a move that fails half way goes
+ * on with it. Above all that are there, so that the highest is the newest. */
+enum err damage_choose_number(struct buffer *b, struct why *why) MUST_USE;
+/* The log first: without it the file says that it is missing. What an earlier try has moved is not
+ * moved again; nor what another process uses. */
+enum err damage_move_aside(struct buffer *b, struct why *why) MUST_USE;
 /* Ends a move that the power cut short. A log that belongs to no file any more is removed. */
 enum err damage_settle(struct buffer *b, struct why *why) MUST_USE;
 /* Is another file there that was moved aside? */
@@ -112,6 +120,15 @@ int damage_pending(struct buffer *b);
 enum err damage_check_header(const struct buffer *b, struct why *why) MUST_USE;
 /* Is it ours, so that it may be moved aside? */
 bool damage_is_ours(struct buffer *b);
+
+/* --- take_over.c --- */
+/* One transaction: the fresh file has it all, or nothing. */
+enum err damage_take_over(struct buffer *b, const struct buffer_write *write,
+                          struct why *why) MUST_USE;
+enum err damage_put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
+                         struct why *why) MUST_USE;
+
+/* --- damage.c --- */
 /* At opening. `number`: of the file that was moved aside already, or 0. */
 enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
                                 struct why *why) MUST_USE;
@@ -127,9 +144,6 @@ void damage_log_lost(struct buffer *b);
 void damage_raise_all(struct buffer *b);
 /* Reads what opening and the first commits will need. ERR_CORRUPT. */
 enum err damage_look(struct buffer *b, struct why *why) MUST_USE;
-
-enum err damage_put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
-                         struct why *why) MUST_USE;
 
 /* --- names.c: of the configuration, into the fresh file, in its transaction --- */
 /* Those that the damaged file has, under the numbers that the state uses. */

@@ -231,11 +231,6 @@ static void tell_unknown(struct buffer *b, const char *file)
     }
 }
 
-static void name_of_number(const struct buffer *b, int64_t number, char ret[FILE_NAME_SIZE])
-{
-    (void)snprintf(ret, FILE_NAME_SIZE, "%s.bad-%lld", b->path, (long long)number); /* fits */
-}
-
 /* The first row is damaged: it and its file go, in one transaction with the gaps. */
 static enum err row_give_up(struct buffer *b, struct why *why)
 {
@@ -246,7 +241,7 @@ static enum err row_give_up(struct buffer *b, struct why *why)
                                  "SELECT substr(file,-1) FROM salvage WHERE file LIKE '%.bad-_' "
                                  "AND n=(SELECT min(n) FROM salvage)",
                                  0); /* 0: not readable, so that the file stays */
-    name_of_number(b, of_file, file);
+    bad_name(b, (int)of_file, file);
     (void)snprintf(sql, sizeof sql, "DELETE FROM salvage WHERE n=%lld",
                    (long long)number); /* fits */
     enum err e = sql_run(b, SQL_BEGIN, why);
@@ -482,10 +477,8 @@ static bool is_newer(const struct buffer *b, const struct state *wanted)
     return false;
 }
 
-enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *why)
+static enum err may_begin(const struct buffer *b, const char *file, struct why *why)
 {
-    struct buffer *source = NULL;
-    bool has_state = false;
     if (b->salvage || b->read_only) {
         why_set(why, "%s: a salvage is under way", b->path);
         return ERR_FULL;
@@ -498,7 +491,15 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
         why_set(why, "%s: there is no such file", file);
         return ERR_CLOSED;
     }
-    enum err e = sql_mend(b, why);
+    return ERR_OK;
+}
+
+enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *why)
+{
+    struct buffer *source = NULL;
+    bool has_state = false;
+    enum err e = may_begin(b, file, why);
+    e = e ? e : sql_mend(b, why);
     e = e ? e : damaged_open(&source, b, file, b->state->owed_max, &has_state, why);
     if (e) {
         return e;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer/salvage.h"
+
 #define ARENA_SIZE (4 << 20)
 
 uint32_t bench_below(struct bench *b, uint32_t limit)
@@ -234,6 +236,27 @@ void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part
 }
 
 /* --- looking --- */
+
+void bench_care(struct bench *b)
+{
+    enum err e = ERR_OK;
+    for (unsigned i = 0; i < 200 && e == ERR_OK; i++) {
+        e = buffer_care(b->buffer, &b->changes, &b->why);
+    }
+    assert_int_equal(e, ERR_CLOSED);
+}
+
+bool bench_is_told(const struct bench *b, uint16_t stream, uint64_t sequence)
+{
+    for (size_t i = 0; i < b->changes.gap_count; i++) {
+        const struct gap *gap = &b->changes.gaps[i];
+        if (gap->stream == stream && gap->reason == GAP_DAMAGED && gap->range.first <= sequence &&
+            gap->range.last >= sequence) {
+            return true;
+        }
+    }
+    return false;
+}
 
 bool bench_is_right(const struct bench *b, const struct stored_event *event)
 {

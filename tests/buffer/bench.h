@@ -65,6 +65,11 @@ struct parcel bench_parcel(uint16_t uplink, uint16_t stream, uint64_t first, uin
 void bench_parcel_put(struct bench *b, const struct parcel *parcel);
 void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part);
 
+/* Turns of buffer_care() until nothing is left to do; none may fail. */
+void bench_care(struct bench *b);
+/* Does a gap tell that the event is lost by damage? */
+bool bench_is_told(const struct bench *b, uint16_t stream, uint64_t sequence);
+
 /* Is the datum that of the event, as bench_append() makes it? */
 bool bench_is_right(const struct bench *b, const struct stored_event *event);
 

@@ -7,15 +7,6 @@
 
 #define EVENTS 3000
 
-static void care(struct bench *b)
-{
-    enum err e = ERR_OK;
-    for (unsigned i = 0; i < 1000 && e == ERR_OK; i++) {
-        e = buffer_care(b->buffer, &b->changes, &b->why);
-    }
-    assert_int_equal(e, ERR_CLOSED);
-}
-
 /* Sealed rows; the next commit finds the damage. */
 static void begin(struct bench *b)
 {
@@ -49,7 +40,7 @@ static void test_a_parcel(void **state)
     assert_int_equal(b->changes.damage.replaced, 1);
     bench_check(b, 1, 1, 100); /* sent again as it is, if need be */
     bench_done(b, 1, 1, 0);
-    care(b);
+    bench_care(b);
     check_from(b, 101);
 }
 
@@ -70,7 +61,7 @@ static void test_a_parcel_that_follows_another(void **state)
     assert_int_equal(b->changes.damage.replaced, 1);
     bench_done(b, 1, 1, 0);
     bench_done(b, 1, 1, 1);
-    care(b);
+    bench_care(b);
     check_from(b, 201);
 }
 
@@ -80,7 +71,7 @@ static void test_an_end(void **state)
     begin(b);
     bench_end(b, 1, 1, 1, 300);
     assert_int_equal(b->changes.damage.replaced, 1);
-    care(b);
+    bench_care(b);
     check_from(b, 301);
 }
 
@@ -106,7 +97,7 @@ static void test_an_end_that_is_tried_again(void **state)
     assert_int_equal(counts.bytes_written, written);
     crash_vfs_disk_size_set(b->vfs, UINT64_MAX);
     assert_int_equal(bench_commit(b, &write), ERR_OK);
-    care(b);
+    bench_care(b);
     check_from(b, 301);
 }
 

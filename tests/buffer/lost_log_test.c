@@ -27,23 +27,11 @@ static uint64_t cut(struct bench *b)
     return b->next[1] - 1;
 }
 
-static bool is_told(const struct bench *b, uint64_t sequence)
-{
-    for (size_t i = 0; i < b->changes.gap_count; i++) {
-        const struct gap *gap = &b->changes.gaps[i];
-        if (gap->stream == 1 && gap->reason == GAP_DAMAGED && gap->range.first <= sequence &&
-            gap->range.last >= sequence) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* No sequence is used twice, and the last one that was acknowledged is told to be lost. */
 static void check_told(struct bench *b, uint64_t last)
 {
     assert_true(b->changes.streams[1].sequence_next > last);
-    assert_true(is_told(b, last));
+    assert_true(bench_is_told(b, 1, last));
 }
 
 /* The first page says what can't be. */

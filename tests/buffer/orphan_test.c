@@ -20,19 +20,10 @@ static void begin(struct bench *b)
     assert_true(b->changes.damage.salvages);
 }
 
-static void care(struct bench *b)
-{
-    enum err e = ERR_OK;
-    for (unsigned i = 0; i < 1000 && e == ERR_OK; i++) {
-        e = buffer_care(b->buffer, &b->changes, &b->why);
-    }
-    assert_int_equal(e, ERR_CLOSED);
-}
-
 static void check_whole(struct bench *b)
 {
     uint64_t last = b->next[1] - 1;
-    care(b);
+    bench_care(b);
     for (uint16_t u = 1; u <= 2; u++) {
         const struct owed *owed = bench_owed(b, u, 1);
         assert_int_equal(owed->range_count, 1);
@@ -72,7 +63,7 @@ static void test_another_uplink_for_what_is_to_come(void **state)
     assert_non_null(strstr(b->why.text, "for uplink cloud"));
     b->setup->uplinks[0].name = "cloud";
     bench_reopen(b);
-    care(b);
+    bench_care(b);
     assert_true(bench_owed(b, 1, 1)->range_count > 0);
     assert_int_equal(bench_owed(b, 1, 1)->ranges[0].first, 1);
 }
@@ -94,7 +85,7 @@ static void test_a_lost_name(void **state)
     begin(b);
     uint64_t last = b->next[1] - 1;
     bench_sql(b, "UPDATE uplink SET id=id+1000");
-    care(b);
+    bench_care(b);
     uint64_t told = 0;
     for (size_t i = 0; i < b->changes.gap_count; i++) {
         told += b->changes.gaps[i].uplink == 1 ? b->changes.gaps[i].count : 0;

@@ -53,15 +53,6 @@ static void harm(struct bench *b)
     data[21] ^= 0xff;
 }
 
-static void care(struct bench *b)
-{
-    enum err e = ERR_OK;
-    for (unsigned i = 0; e != ERR_CLOSED; i++) {
-        e = buffer_care(b->buffer, &b->changes, &b->why);
-        assert_true(i < 1000 && (e == ERR_OK || e == ERR_CLOSED));
-    }
-}
-
 static void add(struct bench *b, size_t count)
 {
     b->next[1] = b->changes.streams[1].sequence_next;
@@ -109,7 +100,7 @@ static void test_a_log_that_was_moved_is_followed(void **state)
     assert_int_equal(bench_try_open(b), ERR_OK);
     assert_int_equal(b->changes.damage.replaced, 1);
     assert_int_equal(b->changes.streams[1].sequence_next, 701);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 700);
     bench_check(b, 1, 1, 700);
 }
@@ -129,7 +120,7 @@ static void test_the_newest_of_two_goes_on(void **state)
     move(b, BENCH_PATH, BAD(2));
     assert_int_equal(bench_try_open(b), ERR_OK);
     assert_int_equal(b->changes.streams[1].sequence_next, 1001);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 1000);
     bench_check(b, 1, 1, 1000);
     assert_false(is_there(b, BAD(1)));
@@ -152,7 +143,7 @@ static void test_an_older_file_that_is_forgotten_is_told(void **state)
     uint8_t *log = crash_vfs_file(b->vfs, LOG, &size);
     memset(log, 0, size);
     assert_int_equal(bench_try_open(b), ERR_OK);
-    care(b);
+    bench_care(b);
     assert_true(is_there(b, BAD(1)));
     assert_false(is_there(b, BAD(2)));
     bool told = false;
@@ -184,7 +175,7 @@ static void test_no_name_is_used_twice(void **state)
     crash_vfs_file_remove(b->vfs, BAD(9));
     crash_vfs_file_remove(b->vfs, BAD_LOG(9));
     assert_int_equal(bench_try_open(b), ERR_OK);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 20);
     bench_check(b, 1, 201, 220);
     uint64_t counted = 0; /* of what was in the file that somebody removed */
@@ -212,7 +203,7 @@ static void test_a_move_goes_on_where_it_failed(void **state)
     crash_vfs_fault_clear(b->vfs);
     assert_int_equal(bench_commit(b, &nothing), ERR_OK);
     assert_int_equal(b->changes.damage.replaced, 1);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 700);
     bench_check(b, 1, 1, 700);
 }
@@ -230,7 +221,7 @@ static void test_a_move_that_was_made_is_not_made_again(void **state)
     crash_vfs_fault_clear(b->vfs);
     move(b, BENCH_PATH, BAD(1));
     assert_int_equal(bench_commit(b, &nothing), ERR_OK);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 700);
     bench_check(b, 1, 1, 700);
 }
@@ -272,7 +263,7 @@ static void test_a_file_in_use_is_not_lost(void **state)
     assert_int_equal(bench_try_open(b), ERR_OK);
     assert_int_equal(buffer_incarnation(b->buffer), incarnation);
     assert_int_equal(b->changes.streams[1].sequence_next, 3001);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 3000);
     bench_check(b, 1, 1, 3000);
 }
@@ -295,7 +286,7 @@ static void test_a_salvage_waits_for_its_file(void **state)
     assert_int_equal(b->changes.damage.lost, 0);
     assert_true(is_there(b, BAD(1)));
     let_go(shell);
-    care(b);
+    bench_care(b);
     assert_int_equal(owed_to(b), 3010);
     bench_check(b, 1, 1, 3010);
     assert_false(is_there(b, BAD(1)));
@@ -320,7 +311,7 @@ static void test_a_read_that_fails_once_loses_nothing(void **state)
         assert_int_equal(e ? bench_try_open(b) : ERR_OK, ERR_OK);
         assert_int_equal(buffer_incarnation(b->buffer), incarnation);
         assert_int_equal(b->changes.streams[1].sequence_next, 701);
-        care(b);
+        bench_care(b);
         assert_int_equal(owed_to(b), 700);
         bench_check(b, 1, 1, 700);
     }

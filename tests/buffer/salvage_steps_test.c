@@ -145,16 +145,6 @@ static void test_rows_of_one_event(void **state)
 
 /* --- to whom --- */
 
-static void turns_to_the_end(struct bench *b)
-{
-    enum err e = ERR_OK;
-    for (unsigned turns = 0; e != ERR_CLOSED; turns++) {
-        assert_true(turns < 200);
-        e = buffer_care(b->buffer, &b->changes, &b->why);
-        assert_true(e == ERR_OK || e == ERR_CLOSED);
-    }
-}
-
 /* As when a read or a commit has found it. */
 static void find_damage(struct bench *b)
 {
@@ -237,7 +227,7 @@ static void test_who_had_it_loses_nothing(void **state)
                      SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_int_equal(bench_try_open(b), ERR_OK);
-    turns_to_the_end(b);
+    bench_care(b);
     assert_int_equal(b->changes.gap_count, 1);
     assert_int_equal(b->changes.gaps[0].uplink, 2);
     assert_int_equal(b->changes.gaps[0].count, row.last - row.first + 1);
@@ -273,7 +263,7 @@ static void test_a_kept_file_stays_kept(void **state)
         if (bench_try_open(b)) {
             fail_msg("cut at operation %llu: %s", (unsigned long long)n, b->why.text);
         }
-        turns_to_the_end(b);
+        bench_care(b);
         assert_non_null(crash_vfs_file(b->vfs, KEPT, &size));
         assert_null(crash_vfs_file(b->vfs, BAD, &size));
         if (done) {
@@ -299,7 +289,7 @@ static void test_the_log_has_its_size_again(void **state)
     assert_true(counts.wal_high > WAL_WARM_SIZE);
     assert_non_null(crash_vfs_file(b->vfs, LOG, &size));
     assert_int_equal(size, WAL_WARM_SIZE);
-    turns_to_the_end(b);
+    bench_care(b);
     bench_reopen(b);
     assert_int_equal(b->changes.damage.logs, 0);
     bench_check(b, 2, 1, 7000);

@@ -26,27 +26,6 @@ static void begin(struct bench *b)
     damage_found(b);
 }
 
-static void care(struct bench *b)
-{
-    enum err e = ERR_OK;
-    for (unsigned i = 0; i < 1000 && e == ERR_OK; i++) {
-        e = buffer_care(b->buffer, &b->changes, &b->why);
-    }
-    assert_int_equal(e, ERR_CLOSED);
-}
-
-static bool is_told(const struct bench *b, uint64_t sequence)
-{
-    for (size_t i = 0; i < b->changes.gap_count; i++) {
-        const struct gap *gap = &b->changes.gaps[i];
-        if (gap->stream == 1 && gap->reason == GAP_DAMAGED && gap->range.first <= sequence &&
-            gap->range.last >= sequence) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void run(struct bench *b, const char *sql)
 {
     assert_int_equal(sqlite3_exec(b->buffer->db, sql, NULL, NULL, NULL), SQLITE_OK);
@@ -65,7 +44,7 @@ static void test_a_damaged_row(void **state)
         bench_sql(b, ways[i]);
         assert_int_equal(b->changes.damage.replaced, 0);
         assert_false(b->changes.damage.salvages);
-        assert_true(is_told(b, 1));
+        assert_true(bench_is_told(b, 1, 1));
         assert_null(crash_vfs_file(b->vfs, BAD, &size));
         assert_int_equal(bench_append(b, 1, 50), ERR_OK);
         size_t gaps = b->changes.gap_count;
@@ -81,8 +60,8 @@ static void test_a_damaged_table(void **state)
     begin(b);
     bench_sql(b, "ALTER TABLE salvage RENAME COLUMN wanted TO other");
     assert_int_equal(b->changes.damage.replaced, 1);
-    assert_true(is_told(b, 1));
-    care(b);
+    assert_true(bench_is_told(b, 1, 1));
+    bench_care(b);
     bench_reopen(b);
     assert_int_equal(b->changes.damage.replaced, 0);
 }
@@ -103,7 +82,7 @@ static void test_a_second_damage_takes_the_table(void **state)
     bench_fill(b, 1, 50, 2 * EVENTS);
     run(b, "DELETE FROM salvage");
     damage_found(b);
-    care(b);
+    bench_care(b);
     uint64_t last = b->next[1] - 1;
     assert_int_equal(b->changes.gap_count, 0);
     owed = bench_owed(b, 1, 1);
