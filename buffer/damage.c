@@ -382,7 +382,20 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
 
 /* --- a look at what will be needed --- */
 
-/* A name and its number stand in the table and in its index: do both say the same? */
+/* The number that a query gives, in which every page that it needs was read; a table or an index that
+ * an older file does not have gives 0. */
+static enum err look_number(struct buffer *b, const char *sql, int64_t *ret, struct why *why)
+{
+    *ret = sql_number(b, sql, -1);
+    if (*ret < 0 && (sqlite3_errcode(b->db) & 0xff) != SQLITE_ERROR) {
+        return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
+    }
+    *ret = *ret < 0 ? 0 : *ret;
+    return ERR_OK;
+}
+
+/* A name and its number stand in the table and in its index: can both be read, and do they say the
+ * same? */
 static enum err look_at_names(struct buffer *b, struct why *why)
 {
     static const char *const tables[] = {"stream", "uplink", "driver"};
@@ -395,7 +408,12 @@ static enum err look_at_names(struct buffer *b, struct why *why)
                        "+(SELECT count(*) FROM %s AS i INDEXED BY sqlite_autoindex_%s_1 WHERE "
                        "i.name NOT IN (SELECT name FROM %s NOT INDEXED))",
                        t, t, t, t, t, t); /* fits */
-        if (sql_number(b, sql, 0) != 0) {
+        int64_t count = 0;
+        enum err e = look_number(b, sql, &count, why);
+        if (e) {
+            return e;
+        }
+        if (count != 0) {
             why_set(why, "%s: a name in the table %s is damaged", b->path, t);
             return ERR_CORRUPT;
         }
@@ -408,23 +426,17 @@ enum err damage_look(struct buffer *b, struct why *why)
     static const char *const all_of[] = {
         "SELECT total(fp='')+total(json='') FROM schema NOT INDEXED",
         "SELECT total(fp='')+total(json='') FROM schema INDEXED BY schema_text",
-        "SELECT total(name='') FROM stream NOT INDEXED",
-        "SELECT total(name='') FROM stream INDEXED BY sqlite_autoindex_stream_1",
-        "SELECT total(name='') FROM uplink NOT INDEXED",
-        "SELECT total(name='') FROM uplink INDEXED BY sqlite_autoindex_uplink_1",
-        "SELECT total(name='') FROM driver NOT INDEXED",
-        "SELECT total(name='') FROM driver INDEXED BY sqlite_autoindex_driver_1",
         "SELECT total(id='') FROM remote",
         "SELECT total(v='') FROM cursor",
         "SELECT total(seq) FROM sqlite_sequence",
         "SELECT count(*) FROM aside WHERE id<0",
     };
-    for (size_t i = 0; i < ARRAY_COUNT(all_of); i++) {
-        if (sql_number(b, all_of[i], -1) < 0 && (sqlite3_errcode(b->db) & 0xff) != SQLITE_ERROR) {
-            return sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
-        }
+    enum err e = ERR_OK;
+    int64_t number;
+    for (size_t i = 0; !e && i < ARRAY_COUNT(all_of); i++) {
+        e = look_number(b, all_of[i], &number, why);
     }
-    enum err e = look_at_names(b, why);
+    e = e ? e : look_at_names(b, why);
     for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
         struct row_place row;
         e = b->state->streams[s].sequence_next > 1 ? row_lowest(b, s, &row, why) : ERR_OK;
