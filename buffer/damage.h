@@ -155,25 +155,32 @@ enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *r
                      struct why *why) MUST_USE;
 
 /* --- salvage.c --- */
-extern const char salvage_table[]; /* the statement that makes it */
 /* Takes over the source, also when it fails. A salvage that is under way becomes the one before. */
 enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
                            struct buffer *source, struct why *why) MUST_USE;
+enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct why *why) MUST_USE;
+void salvage_close(struct buffer *b);
+/* The file is not needed any more: it goes, or is kept. May be done again after it was cut short:
+ * what was kept before goes only while the file is still where it was. */
+void salvage_file_done(struct buffer *b, const char *file);
+/* In the transaction of a turn. */
+enum err salvage_step(struct buffer *b, struct record_writer *w, struct why *why) MUST_USE;
+/* After COMMIT. */
+void salvage_took(struct buffer *b);
+
+/* --- salvage_table.c: what is still to come over, and how far that is, as rows of `salvage` --- */
+extern const char salvage_table[]; /* the statement that makes it */
 /* A salvage that was under way; the first of them. ERR_REJECTED: what it is to bring is damaged. */
 enum err salvage_resume(struct buffer *b, struct why *why) MUST_USE;
 /* At opening: the same; those that are damaged are given up, which is told as gaps. */
 enum err salvage_resume_or_tell(struct buffer *b, struct why *why) MUST_USE;
-enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct why *why) MUST_USE;
-void salvage_close(struct buffer *b);
 /* In the transaction: the salvage as it is now into the table. */
 enum err salvage_put(struct buffer *b, struct why *why) MUST_USE;
 /* The same of those that were under way before it, as far as they are in memory. Else they come over
  * with their table: where not all of it could be copied, what is lost with it is told as gaps. */
 enum err salvage_put_before(struct buffer *b, bool copied, struct why *why) MUST_USE;
-/* In the transaction of a turn. */
-enum err salvage_step(struct buffer *b, struct record_writer *w, struct why *why) MUST_USE;
-/* After COMMIT. */
-void salvage_took(struct buffer *b);
+/* The same of its place only, as it is after this turn. */
+enum err salvage_put_place(struct buffer *b, struct why *why) MUST_USE;
 
 /* --- salvage_rows.c --- */
 /* The first row of a stream that begins above a sequence; SQLITE_ROW, SQLITE_DONE, or an error. */

@@ -1,0 +1,224 @@
+/* The table `salvage`: what is still to come over from damaged files, and how far each of them is. */
+#include <assert.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+#include "ports/lib/crc32c.h"
+#include "ports/log.h"
+
+const char salvage_table[] = "CREATE TABLE IF NOT EXISTS salvage(n INTEGER PRIMARY KEY, file TEXT, "
+                             "crc INT, wanted BLOB, everyone INT, stream INT, low INT, seek INT, "
+                             "probe INT, step INT, high INT, aside INT, found INT, lost INT)";
+
+/* --- out of the table --- */
+
+/* Reads it as soon as that can be. Until then it waits, and so does the file: what it has is not
+ * lost. */
+static enum err salvage_open_later(struct buffer *b, int64_t number, const char *file,
+                                   struct why *why)
+{
+    struct why reason = {""};
+    if (!salvage_open(b, number, file, &reason)) {
+        return ERR_OK;
+    }
+    log_warn("buffer", "its salvage waits: %s", reason.text);
+    return salvage_open_with(b, number, file, NULL, why);
+}
+
+static enum err wanted_decode(struct salvage *w, struct slice blob)
+{
+    enum err e = ERR_FULL;
+    for (size_t most = 16; e == ERR_FULL; most *= 2) {
+        state_close(w->wanted);
+        w->wanted = NULL;
+        e = state_open(&w->wanted, most);
+        e = e ? e : state_decode(w->wanted, most, blob);
+    }
+    return e;
+}
+
+static void at_of(sqlite3_stmt *s, struct salvage_at *at)
+{
+    uint64_t n[9];
+    for (int i = 0; i < 9; i++) {
+        n[i] = (uint64_t)sqlite3_column_int64(s, 5 + i);
+    }
+    *at = (struct salvage_at){.stream = (uint16_t)(n[0] < STREAM_END ? n[0] : STREAM_END),
+                              .low = n[1],
+                              .seek = n[2],
+                              .probe = n[3],
+                              .step = n[4],
+                              .high = n[5],
+                              .aside = n[6],
+                              .found = n[7],
+                              .lost = n[8]};
+}
+
+/* The row that the statement stands on. */
+static enum err row_resume(struct buffer *b, sqlite3_stmt *s, struct why *why)
+{
+    struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
+    const char *file = (const char *)sqlite3_column_text(s, 1);
+    bool good = file && strlen(file) < FILE_NAME_SIZE &&
+                crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2);
+    enum err e = good ? salvage_open_later(b, sqlite3_column_int64(s, 0), file, why) : ERR_CORRUPT;
+    if (!e) {
+        b->salvage->everyone = sqlite3_column_int(s, 4);
+        at_of(s, &b->salvage->at);
+        e = wanted_decode(b->salvage, wanted);
+    }
+    if (e) {
+        salvage_close(b);
+    }
+    if (e == ERR_CORRUPT) {
+        why_set(why, "%s: what was still to be salvaged is damaged", b->path);
+        e = ERR_REJECTED;
+    }
+    return e;
+}
+
+enum err salvage_resume(struct buffer *b, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    if (sql_number(b, "SELECT count(*) FROM sqlite_master WHERE name='salvage'", 1) == 0) {
+        return ERR_OK;
+    }
+    int code = sqlite3_prepare_v2(b->db,
+                                  "SELECT n,file,crc,wanted,everyone,stream,low,seek,probe,step,"
+                                  "high,aside,found,lost FROM salvage ORDER BY n LIMIT 1",
+                                  -1, &s, NULL);
+    code = code == SQLITE_OK ? sqlite3_step(s) : code;
+    enum err e = code == SQLITE_ROW    ? row_resume(b, s, why)
+                 : code == SQLITE_DONE ? ERR_OK
+                                       : sql_error(b, code, "opening", why);
+    (void)sqlite3_finalize(s); /* step() gave its error */
+    return e;
+}
+
+/* What was to come over from a file is not known any more. */
+static void tell_unknown(struct buffer *b, const char *file)
+{
+    log_error("buffer", "%s: what was still to be salvaged from %s is not known any more", b->path,
+              file);
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        if (b->state->streams[s].sequence_next > 1) {
+            state_lost(b->state, s, (struct range){1, b->state->streams[s].sequence_next - 1});
+        }
+    }
+}
+
+/* The first row is damaged: it and its file go, in one transaction with the gaps. */
+static enum err row_give_up(struct buffer *b, struct why *why)
+{
+    char file[FILE_NAME_SIZE];
+    char sql[80];
+    int64_t number = sql_number(b, "SELECT min(n) FROM salvage", 0);
+    int64_t of_file = sql_number(b,
+                                 "SELECT substr(file,-1) FROM salvage WHERE file LIKE '%.bad-_' "
+                                 "AND n=(SELECT min(n) FROM salvage)",
+                                 0); /* 0: not readable, so that the file stays */
+    bad_name(b, (int)of_file, file);
+    (void)snprintf(sql, sizeof sql, "DELETE FROM salvage WHERE n=%lld",
+                   (long long)number); /* fits */
+    enum err e = sql_run(b, SQL_BEGIN, why);
+    e = e ? e : sql_exec(b, sql, why);
+    if (e) {
+        commit_undo(b);
+        return e;
+    }
+    if (number < NUMBER_OF_USER) {
+        tell_unknown(b, file);
+    }
+    e = commit_state(b, why);
+    if (!e && number < NUMBER_OF_USER && of_file > 0) {
+        salvage_file_done(b, file);
+    }
+    return e;
+}
+
+enum err salvage_resume_or_tell(struct buffer *b, struct why *why)
+{
+    enum err e = salvage_resume(b, why);
+    while (e == ERR_REJECTED) { /* one row fewer each time */
+        e = row_give_up(b, why);
+        e = e ? e : salvage_resume(b, why);
+    }
+    return e;
+}
+
+/* --- into the table --- */
+
+static void at_bind(sqlite3_stmt *s, int first, const struct salvage_at *at)
+{
+    const uint64_t n[9] = {at->stream, at->low,   at->seek,  at->probe, at->step,
+                           at->high,   at->aside, at->found, at->lost};
+    for (int i = 0; i < 9; i++) {
+        sqlite3_bind_int64(s, first + i, (int64_t)n[i]);
+    }
+}
+
+static enum err put_one(struct buffer *b, struct salvage *w, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    w->wanted->parcel_count = 0;
+    w->wanted->gap_count = 0;
+    w->wanted->boot_count = 0;
+    state_encode(w->wanted, &b->scratch);
+    assert(!b->scratch.overflow);
+    int code = sqlite3_prepare_v2(
+        b->db, "INSERT OR REPLACE INTO salvage VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)", -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, w->number);
+        sqlite3_bind_text(s, 2, w->file, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(s, 3, crc32c(0, out_slice(&b->scratch)));
+        sqlite3_bind_blob64(s, 4, b->scratch.data, b->scratch.size, SQLITE_STATIC);
+        sqlite3_bind_int(s, 5, w->everyone);
+        at_bind(s, 6, &w->at);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+        code = sqlite3_finalize(s);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+}
+
+enum err salvage_put(struct buffer *b, struct why *why)
+{
+    return put_one(b, b->salvage, why);
+}
+
+enum err salvage_put_before(struct buffer *b, bool copied, struct why *why)
+{
+    struct salvage *now = b->salvage;
+    enum err e = ERR_OK;
+    for (struct salvage *w = now->before; w && !e; w = w->before) {
+        e = put_one(b, w, why);
+    }
+    bool had_table =
+        now->source && now->source->db &&
+        sql_number(now->source, "SELECT count(*) FROM sqlite_master WHERE name='salvage'", 0) > 0;
+    /* The page that stands in for a first one that is destroyed does not name the table. */
+    had_table =
+        had_table || (now->source && now->source->first_page && damage_has_others(b, now->file));
+    if (!e && !copied && had_table && !now->before && !now->rows_told) {
+        tell_unknown(b, "files that were damaged before");
+        now->rows_told = true;
+    }
+    return e;
+}
+
+enum err salvage_put_place(struct buffer *b, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(b->db,
+                                  "UPDATE salvage SET stream=?,low=?,seek=?,probe=?,step=?,high=?,"
+                                  "aside=?,found=?,lost=? WHERE n=?",
+                                  -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        at_bind(s, 1, &b->salvage->next);
+        sqlite3_bind_int64(s, 10, b->salvage->number);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+        code = sqlite3_finalize(s);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+}
