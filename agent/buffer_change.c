@@ -29,10 +29,7 @@ static enum err counted_frame(void *context, enum frame_kind kind, struct slice 
     struct counted *c = context;
     struct json_tree *tree = NULL;
     size_t offset;
-    if (kind == FRAME_PROGRESS) {
-        progress_show(&c->progress, payload);
-    }
-    if (kind != FRAME_JSON) {
+    if (progress_frame(&c->progress, kind, payload) || kind != FRAME_JSON) {
         return ERR_OK;
     }
     enum err e = json_tree_open(&tree, payload, why, &offset);

@@ -350,6 +350,22 @@ void progress_show(struct progress *progress, struct slice frame)
     (void)fflush(stderr); /* a terminal */
 }
 
+bool progress_frame(struct progress *progress, enum frame_kind kind, struct slice payload)
+{
+    struct slice place;
+    struct slice text;
+    if (kind == FRAME_PROGRESS) {
+        progress_show(progress, payload);
+    } else if (kind == FRAME_BAD && frame_take_text(&payload, &place) &&
+               frame_take_text(&payload, &text)) {
+        progress_end(progress);
+        progress->has_bad = true;
+        fprintf(stderr, "weir %s: %.*s: %.*s\n", progress->word, (int)place.size,
+                (const char *)place.data, (int)text.size, (const char *)text.data);
+    }
+    return kind == FRAME_PROGRESS || kind == FRAME_BAD;
+}
+
 void progress_end(struct progress *progress)
 {
     if (progress->is_shown && progress->shown_ms) {

@@ -218,8 +218,7 @@ static enum err export_frame(void *context, enum frame_kind kind, struct slice p
                              struct why *why)
 {
     struct export *x = context;
-    if (kind == FRAME_PROGRESS) {
-        progress_show(&x->progress, payload);
+    if (progress_frame(&x->progress, kind, payload)) {
         return ERR_OK;
     }
     if (x->lines) {
@@ -331,7 +330,8 @@ int buffer_export_command(const struct buffer_arguments *a)
     if (!e) {
         tell(x, x->lines ? event_lines_count(x->lines) : x->events);
     }
+    code = x->progress.has_bad ? EXIT_NEGATIVE : EXIT_FINE;
     export_close(x);
     free(x);
-    return e ? buffer_failed(a->word, e, &why) : EXIT_FINE;
+    return e ? buffer_failed(a->word, e, &why) : code;
 }

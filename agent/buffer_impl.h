@@ -37,11 +37,14 @@ int buffer_failed(const char *word, enum err e, const struct why *why);
 /* On a terminal only, and only where nothing else is printed there. */
 struct progress {
     bool is_shown;
+    bool has_bad; /* something damaged was told */
     const char *word;
     uint64_t shown_ms;
 };
 void progress_init(struct progress *ret, const char *word, bool is_quiet);
 void progress_show(struct progress *progress, struct slice frame);
+/* Takes FRAME_PROGRESS, and FRAME_BAD, which is told on stderr. False: it is neither. */
+bool progress_frame(struct progress *progress, enum frame_kind kind, struct slice payload);
 /* Clears the line. */
 void progress_end(struct progress *progress);
 

@@ -166,11 +166,9 @@ static enum err cat_frame(void *context, enum frame_kind kind, struct slice payl
                           struct why *why)
 {
     struct cat *cat = context;
-    if (kind == FRAME_PROGRESS) {
-        progress_show(&cat->progress, payload);
-        return ERR_OK;
-    }
-    return event_lines_frame(cat->lines, kind, payload, why);
+    return progress_frame(&cat->progress, kind, payload)
+               ? ERR_OK
+               : event_lines_frame(cat->lines, kind, payload, why);
 }
 
 int buffer_cat_command(const struct buffer_arguments *a)
@@ -191,7 +189,8 @@ int buffer_cat_command(const struct buffer_arguments *a)
     progress_end(&cat.progress);
     tool_source_close(source);
     event_lines_close(cat.lines);
-    return e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : command_finish();
+    code = e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : command_finish();
+    return code == EXIT_FINE && cat.progress.has_bad ? EXIT_NEGATIVE : code;
 }
 
 /* --- streams --- */

@@ -59,6 +59,22 @@ struct slice tool_out(const struct tool *tool)
     return out_slice(&tool->out);
 }
 
+void tool_put_progress(struct tool *tool)
+{
+    size_t at = frame_begin(&tool->out, FRAME_PROGRESS);
+    out_put_uvarint(&tool->out, tool->done);
+    out_put_uvarint(&tool->out, tool->total);
+    frame_end(&tool->out, at);
+}
+
+void tool_put_bad(struct tool *tool, const char *place, const char *text)
+{
+    size_t at = frame_begin(&tool->out, FRAME_BAD);
+    frame_put_text(&tool->out, slice_of_text(place));
+    frame_put_text(&tool->out, slice_of_text(text));
+    frame_end(&tool->out, at);
+}
+
 /* --- streams and their events --- */
 
 static bool is_asked_for(const struct tool *tool, uint16_t stream)
@@ -182,11 +198,12 @@ enum err tool_read(struct tool *tool, struct why *why)
         e = buffer_read(buffer, tool->stream, tool->range, TOOL_STEP_SIZE, &tool->rows, why);
         tool->range.first = e ? tool->range.first : tool->rows.covered.last + 1;
     }
-    if (e == ERR_AGAIN) {
-        why_set(why, "stream %s has damaged rows: weir buffer verify lists them",
-                buffer_stream_name(buffer, tool->stream));
-        e = ERR_CORRUPT;
+    if (!e && tool->rows.has_damaged && tool->damaged_stream != tool->stream) {
+        tool->damaged_stream = tool->stream;
+        tool_put_bad(tool, buffer_stream_name(buffer, tool->stream),
+                     "events of damaged rows are left out: weir buffer verify names them");
     }
+    e = e == ERR_AGAIN ? ERR_CORRUPT : e; /* the file, as a whole */
     tool->done += tool->range.first - from;
     return e;
 }
@@ -252,14 +269,6 @@ static enum err put_events(struct tool *tool, struct why *why)
     }
     frame_end(&tool->out, at);
     return ERR_OK;
-}
-
-void tool_put_progress(struct tool *tool)
-{
-    size_t at = frame_begin(&tool->out, FRAME_PROGRESS);
-    out_put_uvarint(&tool->out, tool->done);
-    out_put_uvarint(&tool->out, tool->total);
-    frame_end(&tool->out, at);
 }
 
 enum err tool_events_step(struct tool *tool, struct why *why)

@@ -68,7 +68,7 @@ enum frame_kind {
                              size; uvarint kind, sequence, size */
     FRAME_JSON = 'J',   /* an object or array */
     FRAME_PROGRESS = 'P', /* uvarint done, uvarint of how many */
-    FRAME_BAD = 'B',      /* VERIFY: place and text, each behind its uvarint size */
+    FRAME_BAD = 'B',      /* what was found damaged: place and text, each behind its uvarint size */
     FRAME_ERROR = 'X',    /* u8 enum err, text: it ends here */
     FRAME_END = 'Z',      /* it ends here, in order */
 };

@@ -18,8 +18,9 @@ struct tool {
     struct range range; /* of it, what is still to be looked at */
     uint32_t schema;    /* of the last FRAME_SCHEMA */
     uint16_t schema_stream;
-    uint64_t left; /* events that may still be given */
-    uint64_t done; /* for the progress */
+    uint16_t damaged_stream; /* the last one of which damaged rows were told */
+    uint64_t left;           /* events that may still be given */
+    uint64_t done;           /* for the progress */
     uint64_t total;
     int64_t aside_after;
     struct buffer_verify verify;
@@ -70,5 +71,7 @@ bool tool_has_times(const struct tool *tool);
 enum err tool_put_schema(struct tool *tool, uint16_t stream, uint32_t schema,
                          struct why *why) MUST_USE;
 void tool_put_progress(struct tool *tool);
+/* A FRAME_BAD. */
+void tool_put_bad(struct tool *tool, const char *place, const char *text);
 
 #endif

@@ -177,11 +177,7 @@ enum err tool_stats_step(struct tool *tool, struct why *why)
 
 static void put_bad(void *context, const char *place, const char *text)
 {
-    struct tool *tool = context;
-    size_t at = frame_begin(&tool->out, FRAME_BAD);
-    frame_put_text(&tool->out, slice_of_text(place));
-    frame_put_text(&tool->out, slice_of_text(text));
-    frame_end(&tool->out, at);
+    tool_put_bad(context, place, text);
 }
 
 enum err tool_verify_step(struct tool *tool, struct why *why)

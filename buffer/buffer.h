@@ -440,12 +440,13 @@ struct rows {
                              Empty: last < first */
     bool schema_changed;  /* stopped because the next event has another schema */
     bool is_look;         /* set by the caller: not for sending, keeps nothing from being evicted */
+    bool has_damaged;     /* damaged rows were skipped */
 };
 
 /* Reads events of a stream from range.first on, up to range.last, to `size_max` bytes of datums (at
  * least one event), to the room in `rows`, or to a change of schema. Damaged rows are skipped,
  * counted and reported as a gap by the next commit. ERR_AGAIN: a commit, or buffer_care(), has to
- * come first: so many damaged rows were found, or the file is damaged as a whole. */
+ * come first: so many damaged rows were found (not of a look), or the file is damaged as a whole. */
 enum err buffer_read(struct buffer *buffer, uint16_t stream, struct range range, size_t size_max,
                      struct rows *ret, struct why *why) MUST_USE;
 

@@ -85,19 +85,27 @@ static bool take_events(struct reading *r, struct event_run run)
     return e != ERR_CORRUPT;
 }
 
+static enum err skip_damaged(struct buffer *b, struct reading *r, uint16_t stream, uint64_t first,
+                             struct why *why)
+{
+    r->rows->has_damaged = true;
+    enum err e = note_damaged(b, stream, first, why);
+    return e == ERR_AGAIN && r->rows->is_look ? ERR_OK : e; /* no commit waits for a look */
+}
+
 static enum err read_row(struct buffer *b, struct reading *r, uint16_t stream, sqlite3_stmt *s,
                          struct why *why)
 {
     struct row row;
     enum err e = row_take(b, s, r->next, &row);
     if (e) {
-        return e == ERR_CORRUPT ? note_damaged(b, stream, row.events.next, why) : e;
+        return e == ERR_CORRUPT ? skip_damaged(b, r, stream, row.events.next, why) : e;
     }
     if (row.last < r->next || row.events.next > r->range.last) {
         return ERR_OK;
     }
     uint64_t first = row.events.next;
-    return take_events(r, row.events) ? ERR_OK : note_damaged(b, stream, first, why);
+    return take_events(r, row.events) ? ERR_OK : skip_damaged(b, r, stream, first, why);
 }
 
 static enum err read_rows(struct buffer *b, struct reading *r, uint16_t stream, struct why *why)
@@ -185,6 +193,7 @@ enum err buffer_read(struct buffer *b, uint16_t stream, struct range range, size
     ret->arena.size = 0;
     ret->arena.overflow = false;
     ret->schema_changed = false;
+    ret->has_damaged = false;
     vfs_count_errno_set(b->vfs, 0);
     enum err e = b->db ? read_rows(b, &r, stream, why) : ERR_CORRUPT;
     if (e == ERR_CORRUPT && !b->read_only) {

@@ -109,6 +109,7 @@ static void test_all_rows_are_damaged(void **state)
     uint64_t first = 1;
     unsigned commits = 0;
     uint64_t found = 0;
+    b->rows->is_look = false; /* which would pass over them, noted or not */
     while (first <= last) {
         enum err e =
             buffer_read(b->buffer, 1, (struct range){first, last}, 1 << 20, b->rows, &b->why);
