@@ -149,15 +149,13 @@ static void flow_assign(struct flow *flow, const uint32_t *parts, size_t count)
         }
         return; /* recorded when the answer comes: flow_part_end() */
     }
-    if (store_parcel_put(flow_store(flow), &flow->parcel, &flow->commit)) {
+    if (flow_parcel_put(flow, &flow->commit)) {
         flow->commit = 0; /* no room for it now: the numbers are given back, and asked for again */
         for (size_t i = 0; i < count; i++) {
             flow->parcel.parts[parts[i]].assigned = false;
         }
         flow_hold(flow, BACKOFF_FIRST_MS);
-        return;
     }
-    flow->moved = false;
 }
 
 /* What was answered while a commit was under way. */

@@ -23,6 +23,8 @@ bool owed_holds(const struct owed *owed, struct range range);
 /* A range has ended, as commit `commit` will say. */
 void flow_range_ended(struct flow *flow, struct range range, uint64_t commit);
 void flow_pending_clear(struct flow *flow, uint64_t commit);
+/* The parcel as it is now. ERR_FULL: asked again after the store's commit. */
+enum err flow_parcel_put(struct flow *flow, uint64_t *ret_mark) MUST_USE;
 /* The part at `index` needs no sending any more. False: the store has no room for the word; asked
  * again after its commit. */
 bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;

@@ -224,8 +224,15 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
     backoff_clear(&flow->backoff);
 }
 
-/* The part at `index` needs no sending any more. False: the store has no room for the word; asked
- * again after its commit. */
+enum err flow_parcel_put(struct flow *flow, uint64_t *ret_mark)
+{
+    struct store *store = flow_store(flow);
+    enum err e = flow->moved ? store_parcel_put_halved(store, &flow->parcel, ret_mark)
+                             : store_parcel_put(store, &flow->parcel, ret_mark);
+    flow->moved = flow->moved && e;
+    return e;
+}
+
 bool flow_part_end(struct flow *flow, uint32_t index)
 {
     uint64_t commit = 0;
@@ -234,11 +241,9 @@ bool flow_part_end(struct flow *flow, uint32_t index)
                              .lane = flow->parcel.lane,
                              .part = index};
     bool said_early = fault_planted("range-early") && flow->batches[index];
-    if (flow->moved) { /* else `index` is that of another part to the buffer */
-        if (store_parcel_put(flow_store(flow), &flow->parcel, &commit)) {
-            return false;
-        }
-        flow->moved = false;
+    /* Else `index` is that of another part to the buffer. */
+    if (flow->moved && flow_parcel_put(flow, &commit)) {
+        return false;
     }
     if (fault_planted("record-late") && !flow->recorded) {
         if (store_parcel_put(flow_store(flow), &flow->parcel, &commit)) {

@@ -192,13 +192,17 @@ static const struct owed *changes_find(const struct buffer_changes *changes, uin
 static void forward_recorded(void *context, uint64_t mark, const struct buffer_changes *changes)
 {
     struct forward *forward = context;
+    const struct store *store = forward->setup.store;
+    bool in_memory = store_unsaved(store) > 0;
     forward_gather(forward);
     for (size_t h = 0; h < forward->host_count; h++) {
         struct uplink_host *host = &forward->hosts[h];
         for (size_t i = 0; i < host->flow_count; i++) {
             struct flow *flow = &host->flows[i];
-            flow_committed(flow, mark,
-                           changes_find(changes, host->setup.number, flow->stream->info.number));
+            uint16_t stream = flow->stream->info.number;
+            bool waits = in_memory && store_needs_disk(store, host->setup.number, stream);
+            flow_committed(flow, waits ? 0 : mark,
+                           changes_find(changes, host->setup.number, stream));
         }
     }
     for (size_t h = 0; h < forward->host_count; h++) {

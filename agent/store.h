@@ -8,7 +8,8 @@
  *
  * What the forward side puts of deliveries (done, end, parcel) gets a mark instead. `recorded()` with
  * a mark m means that all up to and including m are on record: durable, or, while commits have been
- * failing for long, in the buffer's memory (store_unsaved()). */
+ * failing for long, in the buffer's memory (store_unsaved()), but for what needs the disk
+ * (store_needs_disk()). */
 #ifndef WEIR_AGENT_STORE_H
 #define WEIR_AGENT_STORE_H
 
@@ -82,6 +83,10 @@ enum err store_end_put(struct store *store, const struct owed_end *end,
 /* At once. */
 enum err store_parcel_put(struct store *store, const struct parcel *parcel,
                           uint64_t *ret_mark) MUST_USE;
+/* The same of a parcel whose parts were halved: their numbers may be those that a part on the disk has,
+ * which the next life would send under them. It is never on record in memory only. */
+enum err store_parcel_put_halved(struct store *store, const struct parcel *parcel,
+                                 uint64_t *ret_mark) MUST_USE;
 /* Takes a parcel that was put out of the open batch, as if it had not been: within committed()
  * or recorded() every parcel that is not on record yet is there. */
 void store_parcel_withdraw(struct store *store, const struct parcel *parcel);
@@ -121,6 +126,10 @@ uint64_t store_last_put(const struct store *store);
 bool store_is_idle(const struct store *store);
 /* How often deliveries were put on record in memory only, since the last commit. */
 uint64_t store_unsaved(const struct store *store);
+/* Is something of this uplink and stream put and not durable that is not to be on record in memory
+ * only: an event that the uplink refused, halves? Then nothing of the two is, until a commit
+ * succeeds. */
+bool store_needs_disk(const struct store *store, uint16_t uplink, uint16_t stream);
 /* Do commits fail, or is the buffer open for reading only? */
 bool store_is_failing(const struct store *store);
 /* Why sources have to wait or soon may: commits fail, the disk is full. "": all is well. */

@@ -61,6 +61,7 @@ struct batch_memory {
     struct owed_end ends[END_MAX];
     struct parcel parcels[PARCEL_MAX];
     const struct parcel *parcel_pointers[PARCEL_MAX];
+    bool parcel_halved[PARCEL_MAX]; /* not to be on record in memory only */
     struct aside asides[ASIDE_MAX];
     uint8_t aside_bytes[ASIDE_BYTES_MAX];
     size_t aside_size;
@@ -142,6 +143,8 @@ void store_keep_close(struct store *store);
 bool store_keeps(const struct store *store);
 /* As if commits had been failing for long. */
 void store_keep_begin(struct store *store, const struct why *why);
+/* Bytes of the record, at most. */
+size_t parcel_record_size(const struct parcel *parcel);
 /* There may be something to keep. */
 void store_keep_soon(struct store *store);
 

@@ -38,40 +38,111 @@ void store_keep_begin(struct store *store, const struct why *why)
     store->trouble = *why;
 }
 
-static bool has_deliveries(const struct batch_memory *b)
-{
-    return b->write.done_count + b->write.end_count + b->write.parcel_count > 0;
-}
+/* --- what may be kept --- */
 
-/* A set-aside event goes with the word that its range has ended, or neither does. */
-static bool may_be_kept(const struct batch_memory *b)
+/* An event that was refused goes with the word that its range has ended, or neither does; and what
+ * its numbers, or those of halves, are now has to be on the disk before they are used. */
+static bool batch_needs_disk(const struct batch_memory *b, uint16_t uplink, uint16_t stream)
 {
     for (size_t i = 0; i < b->write.aside_count; i++) {
-        if (b->asides[i].kind == ASIDE_DATUM) {
-            return false;
+        const struct aside *a = &b->asides[i];
+        if (a->kind == ASIDE_DATUM && a->uplink == uplink && a->stream == stream) {
+            return true;
         }
     }
-    return true;
+    for (size_t i = 0; i < b->write.parcel_count; i++) {
+        const struct parcel *p = &b->parcels[i];
+        if (b->parcel_halved[i] && p->uplink == uplink && p->stream == stream) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool store_needs_disk(const struct store *store, uint16_t uplink, uint16_t stream)
+{
+    return (store->busy && batch_needs_disk(store->busy, uplink, stream)) ||
+           batch_needs_disk(store->open, uplink, stream);
+}
+
+static bool has_deliveries(const struct store *store, const struct batch_memory *b)
+{
+    const struct buffer_write *w = &b->write;
+    bool found = false;
+    for (size_t i = 0; i < w->done_count && !found; i++) {
+        found = !store_needs_disk(store, b->dones[i].uplink, b->dones[i].stream);
+    }
+    for (size_t i = 0; i < w->end_count && !found; i++) {
+        found = !store_needs_disk(store, b->ends[i].uplink, b->ends[i].stream);
+    }
+    for (size_t i = 0; i < w->parcel_count && !found; i++) {
+        found = !store_needs_disk(store, b->parcels[i].uplink, b->parcels[i].stream);
+    }
+    return found;
+}
+
+static void take_dones(struct store *store, struct batch_memory *from)
+{
+    struct buffer_write *to = &store->keep->write;
+    size_t left = 0;
+    for (size_t i = 0; i < from->write.done_count; i++) {
+        const struct part_done done = from->dones[i];
+        if (store_needs_disk(store, done.uplink, done.stream)) {
+            from->dones[left++] = done;
+        } else {
+            store->keep->dones[to->done_count++] = done;
+            from->forward_size -= DONE_SIZE;
+        }
+    }
+    from->write.done_count = left;
+}
+
+static void take_ends(struct store *store, struct batch_memory *from)
+{
+    struct buffer_write *to = &store->keep->write;
+    size_t left = 0;
+    for (size_t i = 0; i < from->write.end_count; i++) {
+        const struct owed_end end = from->ends[i];
+        if (store_needs_disk(store, end.uplink, end.stream)) {
+            from->ends[left++] = end;
+        } else {
+            store->keep->ends[to->end_count++] = end;
+            from->forward_size -= END_SIZE;
+        }
+    }
+    from->write.end_count = left;
+}
+
+/* Those that need the disk stay: which ones these are does not change while others are taken. */
+static void take_parcels(struct store *store, struct batch_memory *from)
+{
+    struct buffer_write *to = &store->keep->write;
+    size_t left = 0;
+    for (size_t i = 0; i < from->write.parcel_count; i++) {
+        const struct parcel *p = &from->parcels[i];
+        if (!store_needs_disk(store, p->uplink, p->stream)) {
+            from->forward_size -= parcel_record_size(p);
+            store->keep->parcels[to->parcel_count++] = *p;
+        } else if (left++ != i) {
+            from->parcels[left - 1] = *p;
+            from->parcel_halved[left - 1] = from->parcel_halved[i];
+        }
+    }
+    from->write.parcel_count = left;
 }
 
 /* Out of the batch, as if it had never been there. */
-static void take_deliveries(struct keep_memory *keep, struct batch_memory *from)
+static void take_deliveries(struct store *store, struct batch_memory *from)
 {
-    struct buffer_write *w = &from->write;
-    memcpy(keep->dones, from->dones, w->done_count * sizeof from->dones[0]);
-    memcpy(keep->ends, from->ends, w->end_count * sizeof from->ends[0]);
-    memcpy(keep->parcels, from->parcels, w->parcel_count * sizeof from->parcels[0]);
-    keep->write = (struct buffer_write){.dones = keep->dones,
-                                        .done_count = w->done_count,
-                                        .ends = keep->ends,
-                                        .end_count = w->end_count,
-                                        .parcels = keep->parcel_pointers,
-                                        .parcel_count = w->parcel_count};
-    w->done_count = 0;
-    w->end_count = 0;
-    w->parcel_count = 0;
-    from->forward_size = 0;
+    struct keep_memory *keep = store->keep;
+    keep->write = (struct buffer_write){
+        .dones = keep->dones, .ends = keep->ends, .parcels = keep->parcel_pointers};
+    take_dones(store, from);
+    take_ends(store, from);
+    take_parcels(store, from);
 }
+
+/* --- keeping it --- */
 
 static void keep_work(struct job *job)
 {
@@ -104,13 +175,14 @@ static void keep_done(struct job *job)
 static bool keep_fill(struct store *store)
 {
     struct keep_memory *keep = store->keep;
-    struct batch_memory *from = has_deliveries(store->busy) ? store->busy : store->open;
-    if (!has_deliveries(from) || !may_be_kept(store->busy) || !may_be_kept(from)) {
+    struct batch_memory *from = has_deliveries(store, store->busy) ? store->busy : store->open;
+    if (!has_deliveries(store, from)) {
         return false;
     }
-    take_deliveries(keep, from);
+    take_deliveries(store, from);
     keep->mark = from->mark;
-    if (!has_deliveries(store->open)) { /* some of what it had may have been lent to the other */
+    if (!has_deliveries(store,
+                        store->open)) { /* some of what it had may have been lent to the other */
         keep->mark = store->open->mark;
         store->open->mark = ++store->marks; /* what is put from now on is not in it */
     }

@@ -245,10 +245,16 @@ enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t
     return ERR_OK;
 }
 
-enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint64_t *ret_mark)
+size_t parcel_record_size(const struct parcel *parcel)
 {
-    size_t size = PARCEL_SIZE + strlen(parcel->target) + strlen(parcel->cluster_id) +
-                  PART_SIZE * (size_t)parcel->part_count;
+    return PARCEL_SIZE + strlen(parcel->target) + strlen(parcel->cluster_id) +
+           PART_SIZE * (size_t)parcel->part_count;
+}
+
+static enum err parcel_put(struct store *store, const struct parcel *parcel, bool is_halved,
+                           uint64_t *ret_mark)
+{
+    size_t size = parcel_record_size(parcel);
     bool fits = store->open->write.parcel_count < PARCEL_MAX &&
                 batch_has_room_for_forward(store->open, size);
     if (!store_place(store, fits)) {
@@ -259,10 +265,22 @@ enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint
     size_t index = b->write.parcel_count++;
     b->parcels[index] = *parcel;
     b->parcel_pointers[index] = &b->parcels[index];
+    b->parcel_halved[index] = is_halved;
     store_set_due(store, 0);
     *ret_mark = b->mark;
     store_keep_soon(store);
     return ERR_OK;
+}
+
+enum err store_parcel_put(struct store *store, const struct parcel *parcel, uint64_t *ret_mark)
+{
+    return parcel_put(store, parcel, false, ret_mark);
+}
+
+enum err store_parcel_put_halved(struct store *store, const struct parcel *parcel,
+                                 uint64_t *ret_mark)
+{
+    return parcel_put(store, parcel, true, ret_mark);
 }
 
 void store_parcel_withdraw(struct store *store, const struct parcel *parcel)
@@ -275,6 +293,8 @@ void store_parcel_withdraw(struct store *store, const struct parcel *parcel)
             b->write.parcel_count--;
             memmove(&b->parcels[i], &b->parcels[i + 1],
                     (b->write.parcel_count - i) * sizeof b->parcels[0]);
+            memmove(&b->parcel_halved[i], &b->parcel_halved[i + 1],
+                    (b->write.parcel_count - i) * sizeof b->parcel_halved[0]);
             return;
         }
     }

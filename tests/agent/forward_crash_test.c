@@ -162,6 +162,87 @@ static void a_part_set_aside_beside_halves_is_that_part(void **state)
     scene_expect_once(scene, 0, LOW, 1, 5);
 }
 
+/* --- refused by the far side, and by the disk at the same time --- */
+
+/* The alarms are not reached until the disk takes nothing, which is when the other stream is refused. */
+static void judge_both(struct double_script *script, const struct double_sent *sent,
+                       struct send_report *report)
+{
+    struct site *site = script->context;
+    bool is_failing = site->fail_count > 0;
+    if (sent->stream == ALARM) {
+        report->result = is_failing ? SEND_OK : SEND_RETRY;
+    } else if (sent->event_count > 5 || sent->last == 1) {
+        report->result = sent->event_count > 5 ? SEND_TOO_LARGE : SEND_REJECTED;
+        site->fail_count = 1000;
+    }
+}
+
+/* Both streams are on their way, the lower one with `count` events, when the disk ends. What is
+ * delivered later of others is remembered. */
+static struct double_script *refuse_without_a_disk(struct scene *scene, size_t count)
+{
+    struct double_script *script = &scene->scripts[0];
+    script->judge = judge_both;
+    script->context = scene->site;
+    script->reuses_numbers = true;
+    scene->site->fail_with = ERR_IO;
+    scene_begin(scene);
+    scene_put(scene, ALARM, 3);
+    scene_put(scene, LOW, count);
+    sim_run_for(100);
+    assert_true(scene->site->fail_count > 0);
+    sim_run_for(10 * SITE_RETRY_MS);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+    assert_true(store_unsaved(scene->site->store) > 0);
+    assert_int_equal(scene_owed(scene, 0, LOW), count);
+    return script;
+}
+
+/* The numbers of the batch go to its halves, which the disk does not know: none of them is sent
+ * before it does, or the next life takes the whole for delivered. */
+static void halves_of_a_commit_that_fails_wait_for_the_disk(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = refuse_without_a_disk(scene, 8);
+    for (size_t i = 0; i < script->sent_count; i++) {
+        assert_true(script->sent[i].stream == ALARM || script->sent[i].event_count == 8);
+    }
+    scene->site->fail_count = 0;
+    scene_crash(scene);
+    script->judge = NULL;
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_expect_once(scene, 0, LOW, 1, 8);
+}
+
+static void halves_go_when_the_disk_is_back(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = refuse_without_a_disk(scene, 8);
+    scene->site->fail_count = 0;
+    sim_run_for(SITE_RETRY_MS + 1000);
+    script->judge = NULL;
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_expect_once(scene, 0, LOW, 1, 8);
+    scene_expect_once(scene, 0, ALARM, 1, 3);
+    scene_crash(scene);
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+}
+
+static void a_refusal_in_a_commit_that_fails_stops_its_own_stream_only(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = refuse_without_a_disk(scene, 1);
+    scene->site->fail_count = 0;
+    sim_run_for(SITE_RETRY_MS + 1000);
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_crash(scene);
+    scene_expect_once(scene, 0, LOW, 1, 1);
+    scene_expect_once(scene, 0, ALARM, 1, 3);
+    assert_int_equal(scene->aside[LOW][1], 1);
+    assert_int_equal(script->arrived_count, 3);
+}
+
 /* --- anything at any time --- */
 
 static void judge_chance(struct double_script *script, const struct double_sent *sent,
@@ -268,6 +349,9 @@ int main(void)
         TEST(parts_that_are_done_stay_done),
         TEST(a_cut_among_halves_loses_nothing),
         TEST(a_part_set_aside_beside_halves_is_that_part),
+        TEST(halves_of_a_commit_that_fails_wait_for_the_disk),
+        TEST(halves_go_when_the_disk_is_back),
+        TEST(a_refusal_in_a_commit_that_fails_stops_its_own_stream_only),
         cmocka_unit_test(whatever_happens_each_event_arrives_once),
     };
     return cmocka_run_group_tests_name("agent/forward, crashes", tests, NULL, NULL);

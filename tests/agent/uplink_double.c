@@ -59,6 +59,11 @@ static void answer(struct double_uplink *u, size_t index, const struct send_repo
     SIM_EXPECT(!u->sending);
     sent->answered = true;
     sent->result = report->result;
+    bool is_refused = report->result == SEND_REJECTED || report->result == SEND_TOO_LARGE;
+    if (is_refused && script->reuses_numbers &&
+        script->base_next == sent->base + batch->part->record_count) {
+        script->base_next = sent->base;
+    }
     u->lent_count--;
     memmove(&u->lent[index], &u->lent[index + 1], (u->lent_count - index) * sizeof u->lent[0]);
     uplink_done(script->host, batch, report);

@@ -51,6 +51,7 @@ struct double_script {
     bool holds;          /* batches stay lent until the test answers */
     int64_t answer_ms;   /* else answered after this, */
     int64_t rate;        /* and after the time that its bytes take, at so many a second; 0: none */
+    bool reuses_numbers; /* of what it refused, as Kafka's producers do */
     bool drops_numbers;  /* keeps nothing of what it has: a duplicate is a mistake of the agent */
     double_judge *judge; /* NULL: all is well */
     void *context;
