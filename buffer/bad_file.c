@@ -10,6 +10,30 @@ void bad_name(const struct buffer *b, int number, char ret[FILE_NAME_SIZE])
     (void)snprintf(ret, FILE_NAME_SIZE, "%s.bad-%d", b->path, number); /* has room for it */
 }
 
+/* The newest that is there, or whose log is; 0: none. */
+static int number_highest(const struct buffer *b, bool or_log)
+{
+    char bad[FILE_NAME_SIZE];
+    char log[FILE_NAME_SIZE];
+    for (int i = SALVAGE_FILE_MAX; i > 0; i--) {
+        bad_name(b, i, bad);
+        log_name(log, bad);
+        if (file_there(b, bad) || (or_log && file_there(b, log))) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static bool is_log(const struct buffer *b, const char *name)
+{
+    uint8_t magic[4] = {0};
+    struct raw_file *file = raw_open(b, name, false);
+    size_t size = file ? raw_read(file, 0, magic, sizeof magic) : 0;
+    raw_close(file);
+    return size == 4 && memcmp(magic, "\x37\x7f\x06", 3) == 0;
+}
+
 /* The log goes first: without it, a file that was used is one that was to follow it. */
 static enum err settle_log(struct buffer *b, const char *bad, const char *bad_log, struct why *why)
 {
@@ -29,11 +53,27 @@ static enum err settle_log(struct buffer *b, const char *bad, const char *bad_lo
     return ERR_OK;
 }
 
+/* Of a pair with each other's names it was the file that went first: what is left is its log. */
+static enum err settle_swapped(struct buffer *b, struct why *why)
+{
+    char bad[FILE_NAME_SIZE];
+    char bad_log[FILE_NAME_SIZE];
+    char log[FILE_NAME_SIZE];
+    log_name(log, b->path);
+    if (file_there(b, log) || !is_log(b, b->path)) {
+        return ERR_OK;
+    }
+    bad_name(b, number_highest(b, true), bad);
+    log_name(bad_log, bad);
+    return file_there(b, bad) && !file_there(b, bad_log) ? file_move(b, b->path, bad_log, why)
+                                                         : ERR_OK;
+}
+
 enum err damage_settle(struct buffer *b, struct why *why)
 {
     char bad[FILE_NAME_SIZE];
     char log[FILE_NAME_SIZE];
-    enum err e = ERR_OK;
+    enum err e = settle_swapped(b, why);
     for (int i = SALVAGE_FILE_MAX; !e && i > 0; i--) {
         bad_name(b, i, bad);
         log_name(log, bad);
@@ -42,21 +82,6 @@ enum err damage_settle(struct buffer *b, struct why *why)
         }
     }
     return e;
-}
-
-/* The newest that is there, or whose log is; 0: none. */
-static int number_highest(const struct buffer *b, bool or_log)
-{
-    char bad[FILE_NAME_SIZE];
-    char log[FILE_NAME_SIZE];
-    for (int i = SALVAGE_FILE_MAX; i > 0; i--) {
-        bad_name(b, i, bad);
-        log_name(log, bad);
-        if (file_there(b, bad) || (or_log && file_there(b, log))) {
-            return i;
-        }
-    }
-    return 0;
 }
 
 bool damage_has_others(const struct buffer *b, const char *file)
@@ -184,11 +209,7 @@ static bool is_ours(const struct buffer *b, const char *name)
 bool damage_is_ours(struct buffer *b)
 {
     char log[FILE_NAME_SIZE];
-    uint8_t magic[4] = {0};
     log_name(log, b->path);
-    struct raw_file *file = raw_open(b, b->path, false);
-    size_t size = file ? raw_read(file, 0, magic, sizeof magic) : 0;
-    raw_close(file);
-    b->swapped = size == 4 && memcmp(magic, "\x37\x7f\x06", 3) == 0 && is_ours(b, log);
+    b->swapped = is_log(b, b->path) && is_ours(b, log);
     return b->swapped || is_ours(b, b->path);
 }

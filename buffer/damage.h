@@ -161,7 +161,7 @@ enum err salvage_open_with(struct buffer *b, int64_t number, const char *file,
 enum err salvage_open(struct buffer *b, int64_t number, const char *file, struct why *why) MUST_USE;
 void salvage_close(struct buffer *b);
 /* The file is not needed any more: it goes, or is kept. May be done again after it was cut short:
- * what was kept before goes only while the file is still where it was. */
+ * its log goes first, so that one beside no file is its own; what was kept before goes as a whole. */
 void salvage_file_done(struct buffer *b, const char *file);
 /* In the transaction of a turn. */
 enum err salvage_step(struct buffer *b, struct record_writer *w, struct why *why) MUST_USE;

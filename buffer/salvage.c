@@ -118,13 +118,12 @@ void salvage_file_done(struct buffer *b, const char *file)
     }
     (void)snprintf(kept, sizeof kept, "%s.bad-kept", b->path); /* fits, as FILE_NAME_SIZE says */
     log_name(kept_log, kept);
-    enum err e = ERR_OK;
-    if (file_there(b, file)) {
+    if (file_there(b, file) && file_there(b, kept)) {
         file_remove(b, kept_log);
         file_remove(b, kept);
-        e = file_move(b, file, kept, &why);
     }
-    e = e || !file_there(b, log) ? e : file_move(b, log, kept_log, &why);
+    enum err e = file_there(b, log) ? file_move(b, log, kept_log, &why) : ERR_OK;
+    e = e || !file_there(b, file) ? e : file_move(b, file, kept, &why);
     if (e) {
         log_warn("buffer", "%s", why.text);
     }

@@ -13,15 +13,17 @@ const char salvage_table[] = "CREATE TABLE IF NOT EXISTS salvage(n INTEGER PRIMA
 /* --- out of the table --- */
 
 /* Reads it as soon as that can be. Until then it waits, and so does the file: what it has is not
- * lost. */
-static enum err salvage_open_later(struct buffer *b, int64_t number, const char *file,
+ * lost. At its end nothing of it is opened: SQLite would make a log where it was moved. */
+static enum err salvage_open_later(struct buffer *b, int64_t number, const char *file, bool at_end,
                                    struct why *why)
 {
     struct why reason = {""};
-    if (!salvage_open(b, number, file, &reason)) {
-        return ERR_OK;
+    if (!at_end) {
+        if (!salvage_open(b, number, file, &reason)) {
+            return ERR_OK;
+        }
+        log_warn("buffer", "its salvage waits: %s", reason.text);
     }
-    log_warn("buffer", "its salvage waits: %s", reason.text);
     return salvage_open_with(b, number, file, NULL, why);
 }
 
@@ -61,10 +63,14 @@ static enum err row_resume(struct buffer *b, sqlite3_stmt *s, struct why *why)
     const char *file = (const char *)sqlite3_column_text(s, 1);
     bool good = file && strlen(file) < FILE_NAME_SIZE &&
                 crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2);
-    enum err e = good ? salvage_open_later(b, sqlite3_column_int64(s, 0), file, why) : ERR_CORRUPT;
+    struct salvage_at at;
+    at_of(s, &at);
+    enum err e =
+        good ? salvage_open_later(b, sqlite3_column_int64(s, 0), file, at.stream == STREAM_END, why)
+             : ERR_CORRUPT;
     if (!e) {
         b->salvage->everyone = sqlite3_column_int(s, 4);
-        at_of(s, &b->salvage->at);
+        b->salvage->at = at;
         e = wanted_decode(b->salvage, wanted);
     }
     if (e) {

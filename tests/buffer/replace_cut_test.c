@@ -1,0 +1,168 @@
+/* The power goes at each moment while a damaged file is replaced at opening, and while its kept copy
+ * gets its name: the next opening is never refused, and has all that could be read. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer/damage.h"
+#include "tests/buffer/bench.h"
+
+#define LOG BENCH_PATH "-wal"
+#define BAD BENCH_PATH ".bad-1"
+#define BAD_LOG BENCH_PATH ".bad-1-wal"
+#define KEPT BENCH_PATH ".bad-kept"
+#define KEPT_LOG BENCH_PATH ".bad-kept-wal"
+#define EVENTS 3000
+
+enum kind { WITH_LOG, WITHOUT_LOG, SWAPPED, KINDS };
+
+static bool is_there(struct bench *b, const char *name)
+{
+    uint64_t size = 0;
+    return crash_vfs_file(b->vfs, name, &size) != NULL;
+}
+
+static void move(struct bench *b, const char *from, const char *to)
+{
+    uint64_t size = 0;
+    uint8_t *data = crash_vfs_file(b->vfs, from, &size);
+    uint8_t *again = malloc(size);
+    memcpy(again, data, size);
+    assert_true(crash_vfs_file_put(b->vfs, to, again, size));
+    crash_vfs_file_remove(b->vfs, from);
+    free(again);
+}
+
+static void cut(struct bench *b, enum crash_image image, uint64_t seed)
+{
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, image, seed);
+}
+
+/* A file whose damage shows at once, and of which all can be read. */
+static void damaged(struct bench *b, enum kind kind)
+{
+    uint64_t size = 0;
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    assert_int_equal(b->next[1], EVENTS + 1);
+    if (kind == WITHOUT_LOG) {
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+        crash_vfs_file_remove(b->vfs, LOG);
+    } else {
+        cut(b, CRASH_ALL, 1);
+    }
+    if (kind == SWAPPED) {
+        move(b, LOG, "other");
+        move(b, BENCH_PATH, LOG);
+        move(b, "other", BENCH_PATH);
+    } else {
+        crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff;
+    }
+}
+
+static void check_whole(struct bench *b)
+{
+    assert_int_equal(b->changes.streams[1].sequence_next, EVENTS + 1);
+    bench_care(b);
+    assert_int_equal(b->changes.gap_count, 0);
+    for (uint16_t u = 1; u <= 2; u++) {
+        const struct owed *owed = bench_owed(b, u, 1);
+        assert_int_equal(owed->range_count, 1);
+        assert_int_equal(owed->ranges[0].first, 1);
+        assert_int_equal(owed->ranges[0].last, EVENTS);
+    }
+    bench_check(b, 1, 1, EVENTS);
+    assert_false(is_there(b, BAD) || is_there(b, BAD_LOG));
+}
+
+static void test_the_power_goes_while_it_is_replaced(void **state)
+{
+    struct bench *b = *state;
+    uint64_t images = 0;
+    for (enum kind kind = WITH_LOG; kind < KINDS; kind++) {
+        bool whole = false;
+        for (uint64_t n = 1; !whole; n++) {
+            damaged(b, kind);
+            crash_vfs_freeze_after(b->vfs, n);
+            whole = bench_try_open(b) == ERR_OK && !crash_vfs_is_frozen(b->vfs);
+            cut(b, n % 3 == 0 ? CRASH_ALL : n % 3 == 1 ? CRASH_NOTHING : CRASH_ANY, n);
+            bench_reopen(b);
+            check_whole(b);
+            images++;
+        }
+    }
+    assert_in_range(images, 100, 3000);
+}
+
+/* What any order of the moves and any part of the fresh file can leave. */
+static void test_what_a_cut_can_leave(void **state)
+{
+    struct bench *b = *state;
+    for (enum kind kind = WITH_LOG; kind < KINDS; kind++) {
+        for (unsigned moved = 0; moved <= 2; moved++) {
+            damaged(b, kind);
+            if (moved > 0 && kind != WITHOUT_LOG) {
+                move(b, LOG, kind == SWAPPED ? BAD : BAD_LOG);
+            }
+            if (moved > 1) {
+                move(b, BENCH_PATH, kind == SWAPPED ? BAD_LOG : BAD);
+                crash_vfs_file_put(b->vfs, BENCH_PATH, (const uint8_t *)"", 0);
+            }
+            bench_reopen(b);
+            assert_int_equal(b->changes.damage.replaced, 1);
+            check_whole(b);
+        }
+    }
+}
+
+/* --- the file that is kept --- */
+
+static bool is_at_end(const struct bench *b)
+{
+    return b->buffer->salvage && b->buffer->salvage->at.stream == STREAM_END;
+}
+
+/* Neither the file nor its log is lost, and it is not kept beside another's log. */
+static void test_the_power_goes_while_it_is_kept(void **state)
+{
+    struct bench *b = *state;
+    bool whole = false;
+    b->setup->keep_damaged = true;
+    for (uint64_t n = 1; !whole; n++) {
+        uint64_t sizes[2] = {0, 0};
+        uint64_t kept[2] = {0, 0};
+        damaged(b, WITH_LOG);
+        crash_vfs_file_put(b->vfs, KEPT, (const uint8_t *)"old", 3);
+        crash_vfs_file_put(b->vfs, KEPT_LOG, (const uint8_t *)"old", 3);
+        bench_reopen(b);
+        while (!is_at_end(b)) {
+            assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_OK);
+        }
+        (void)crash_vfs_file(b->vfs, BAD, &sizes[0]);
+        (void)crash_vfs_file(b->vfs, BAD_LOG, &sizes[1]);
+        crash_vfs_freeze_after(b->vfs, n);
+        whole = buffer_care(b->buffer, &b->changes, &b->why) == ERR_CLOSED;
+        cut(b, n % 2 ? CRASH_ALL : CRASH_NOTHING, n);
+        bench_reopen(b);
+        check_whole(b);
+        (void)crash_vfs_file(b->vfs, KEPT, &kept[0]);
+        (void)crash_vfs_file(b->vfs, KEPT_LOG, &kept[1]);
+        assert_int_equal(kept[0], sizes[0]);
+        assert_int_equal(kept[1], sizes[1]);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_the_power_goes_while_it_is_replaced),
+        TEST(test_what_a_cut_can_leave),
+        TEST(test_the_power_goes_while_it_is_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
