@@ -90,6 +90,9 @@ void record_encrypt(struct crypt *crypt, struct slice record, struct out *ret);
 
 /* --- reading --- */
 
+/* Takes an unsigned varint off the front. False: there is none, or it is above `max`. */
+bool record_take_uvarint(struct slice *data, uint64_t max, uint64_t *ret) MUST_USE;
+
 struct section {
     enum section_kind kind;
     struct slice payload;
