@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "ports/clock.h"
 #include "ports/lib/crc32c.h"
 #include "ports/log.h"
 
@@ -98,45 +99,68 @@ void damage_raise_all(struct buffer *b)
     b->joined = true; /* the snapshot has to say so */
 }
 
-/* The highest row of a stream that can be found, by halving steps: no page of the way there is
- * needed twice. */
-static struct range rows_hull(struct salvage *w, uint16_t stream)
+/* As salvage_seek(). *ret_hurt: the tree is damaged there. */
+static enum err look_for(struct salvage *w, uint16_t stream, uint64_t above, uint64_t *ret,
+                         bool *ret_hurt, struct why *why)
 {
-    struct range hull = {0, 0};
-    int64_t id;
-    for (uint64_t step = UINT64_C(1) << 47; step > 0; step /= 2) {
-        uint64_t at = hull.last;
-        while (at + step < UINT64_C(1) << 48 &&
-               salvage_seek(w, stream, at + step - 1, &id) == SQLITE_ROW) {
-            hull.last = (uint64_t)id & ((UINT64_C(1) << 48) - 1);
-            at = hull.last;
+    enum err e = ERR_IO;
+    while (e == ERR_IO) { /* that is damage before long: damaged_trouble() */
+        int64_t id = 0;
+        int code = salvage_seek(w, stream, above, &id);
+        e = damaged_trouble(w->source, code, why);
+        *ret = !e && code == SQLITE_ROW ? (uint64_t)id & SEQUENCE_MAX : 0;
+        *ret_hurt = *ret_hurt || (code != SQLITE_ROW && code != SQLITE_DONE);
+        if (e == ERR_IO) {
+            clock_pause(IO_PAUSE_MS);
         }
     }
-    for (uint64_t step = 64, at = 0; hull.last && !hull.first && at < hull.last; step *= 2) {
-        bool found = salvage_seek(w, stream, at, &id) == SQLITE_ROW;
-        hull.first = found ? (uint64_t)id & ((UINT64_C(1) << 48) - 1) : 0;
-        at += step;
-    }
-    return hull;
+    return e;
 }
 
-/* Without a state: what the rows say, for everyone. */
-static void want_all_rows(struct buffer *b, struct salvage *w)
+/* The lowest and the highest row of a stream that the tree gives, the highest by halving steps: no
+ * page of the way there is needed twice. */
+static enum err rows_hull(struct salvage *w, uint16_t stream, struct range *ret, bool *ret_hurt,
+                          struct why *why)
 {
+    struct range hull = {0, 0};
+    uint64_t found = 0;
+    enum err e = look_for(w, stream, 0, &hull.first, ret_hurt, why);
+    for (uint64_t step = UINT64_C(1) << 47; !e && step > 0;) {
+        uint64_t at = hull.last + step - 1;
+        found = 0;
+        e = at <= SEQUENCE_MAX ? look_for(w, stream, at, &found, ret_hurt, why) : ERR_OK;
+        hull.last = found ? found : hull.last;
+        step = found ? step : step / 2;
+    }
+    hull.first = hull.first ? hull.first : hull.last;
+    *ret = e ? *ret : hull;
+    return e;
+}
+
+/* Without a state: what the rows say, for everyone. Where the tree does not give all of them, by a
+ * look at each page: what is stored from now on has to come behind the last of them. */
+static enum err want_all_rows(struct buffer *b, struct salvage *w, struct why *why)
+{
+    struct range hulls[STREAM_COUNT_MAX + 1] = {{0, 0}};
+    bool hurt = false;
+    enum err e = ERR_OK;
     w->everyone = true;
-    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        struct range hull = rows_hull(w, s);
-        if (hull.last == 0 || w->wanted->owed_count == w->wanted->owed_max) {
+    for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
+        e = rows_hull(w, s, &hulls[s], &hurt, why);
+        hulls[s].last = hulls[s].last ? salvage_row_end(w, s, hulls[s].last) : 0;
+    }
+    e = e || !hurt ? e : salvage_scan_hulls(w, hulls, why);
+    for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
+        if (hulls[s].last == 0 || w->wanted->owed_count == w->wanted->owed_max) {
             continue;
         }
         struct owed *owed = &w->wanted->owed[w->wanted->owed_count++];
         *owed = (struct owed){.stream = s};
-        hull.first = hull.first ? hull.first : hull.last;
-        hull.last = salvage_row_end(w, s, hull.last);
-        owed_add(owed, hull);
-        b->state->streams[s].sequence_next = hull.last + 1;
+        owed_add(owed, hulls[s]);
+        b->state->streams[s].sequence_next = hulls[s].last + 1;
         state_raise(b->state, s, SEQUENCE_JUMP, 0);
     }
+    return e;
 }
 
 /* --- a fresh file --- */
@@ -285,10 +309,10 @@ static void take_numbers(struct buffer *b, struct buffer *source)
 
 /* Nothing of the state can be read: the sequences that were used are not known, so that they begin
  * anew, under another incarnation. */
-static void begin_anew(struct buffer *b)
+static enum err begin_anew(struct buffer *b, struct why *why)
 {
     b->incarnation = 0;
-    want_all_rows(b, b->salvage);
+    return want_all_rows(b, b->salvage, why);
 }
 
 /* The log of the file that was moved aside. What was seen of it before SQLite began it anew counts,
@@ -364,7 +388,10 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
             damage_raise_all(b);
         }
     } else {
-        begin_anew(b);
+        e = begin_anew(b, why);
+    }
+    if (e) {
+        return e;
     }
     if (log_lost) {
         damage_log_lost(b);

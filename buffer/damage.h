@@ -4,6 +4,7 @@
 
 #include "buffer/internal.h"
 #include "buffer/salvage.h"
+#include "buffer/wal_look.h"
 
 #define SALVAGE_FILE_MAX 9           /* PATH.bad-1, ...; the highest is the newest */
 #define LOST_STREAM_NAME "(lost %u)" /* and its number */
@@ -12,24 +13,24 @@
 #define SALVAGE_ROW_MAX 64
 #define SALVAGE_BYTES_MAX (256 * 1024)
 #define SALVAGE_US_MAX 20000
+#define IO_PAUSE_MS 1001                  /* before a read that the disk refused is tried again */
 #define SEQUENCE_JUMP (UINT64_C(1) << 20) /* beyond what may have been used */
 #define SEQUENCE_MAX ((UINT64_C(1) << 48) - 1)
 #define STREAM_END (STREAM_COUNT_MAX + 2) /* behind the streams and the set-aside events */
 
 /* Where the salvage of a file is: in the table `salvage`, changed with each turn's commit. Streams
- * in order of their numbers; of a stream the rows rise; where a page can't be read, it skips ahead
- * until a row is found, then comes back from there as far as it can. */
+ * in order of their numbers; of a stream the rows rise. */
 struct salvage_at {
     uint16_t stream; /* STREAM_COUNT_MAX + 1: set-aside events; + 2: the end */
     uint64_t low;    /* up to here all is accounted for: restored, or lost */
     uint64_t seek;   /* rows above are looked for */
-    uint64_t probe;  /* skipping: the last place that was tried */
-    uint64_t step;   /* 0: not skipping; coming back: the row that was found */
-    uint64_t high;   /* coming back: from here to there all is accounted for; 0: not coming back */
+    uint64_t step;   /* set-aside events that can't be read are skipped by so many */
     uint64_t aside;  /* the last id */
     uint64_t found;  /* events restored */
     uint64_t lost;
 };
+
+struct page_scan;
 
 struct salvage {
     int64_t
@@ -46,6 +47,10 @@ struct salvage {
     bool waits;             /* for room; or until the file can be read */
     bool is_unread;         /* that; it is tried again without a commit between */
     uint64_t waits_since;   /* the commit that found no room */
+    bool scan_due;          /* the tree does not give all: the pages are to be looked at */
+    bool scan_begun;        /* they are being looked at */
+    struct page_scan *scan; /* what they have; NULL: the tree has given all so far */
+    bool parcel_hurt;       /* of the open parcel at hand not all came over */
     bool parcels_told;      /* what the open parcels lost is noted */
     bool rows_told;         /* the same of the table */
     struct salvage
@@ -72,6 +77,8 @@ enum err raw_try(const struct buffer *b, const char *name, bool is_log, struct r
 struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log);
 /* Bytes read: fewer at the end of the file, or when it can't be read. */
 size_t raw_read(struct raw_file *file, uint64_t offset, uint8_t *ret, size_t size);
+/* Why that was: SQLite's code, SQLITE_IOERR_SHORT_READ at the end. */
+int raw_code(const struct raw_file *file);
 /* Written, and synced. */
 enum err raw_write(struct raw_file *file, uint64_t offset, const uint8_t *data,
                    size_t size) MUST_USE;
@@ -91,6 +98,9 @@ void log_name(char ret[FILE_NAME_SIZE], const char *name);
  * shorter than the log of a file that is open ever is, b->file_short when pages of the file are
  * missing. */
 enum err log_check(struct buffer *b, const char *file, struct why *why) MUST_USE;
+
+/* The whole log, frame by frame. */
+enum wal_verdict log_look(struct raw_file *log, struct wal_look *ret);
 
 /* --- source.c: a damaged buffer, as far as it can be read --- */
 /* Did reading fail for another reason than damage: no memory, another process has the file, no
@@ -183,18 +193,44 @@ enum err salvage_put_before(struct buffer *b, bool copied, struct why *why) MUST
 enum err salvage_put_place(struct buffer *b, struct why *why) MUST_USE;
 
 /* --- salvage_rows.c --- */
+struct found_row {
+    struct row_bytes bytes;
+    struct range range;
+};
+
 /* The first row of a stream that begins above a sequence; SQLITE_ROW, SQLITE_DONE, or an error. */
 int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id);
+/* The row that begins there; the same. */
+int salvage_seek_one(struct salvage *w, uint16_t stream, uint64_t first);
+/* The row that the statement stands on. False: it does not pass its checksum. */
+bool found_take(sqlite3_stmt *s, struct found_row *ret) MUST_USE;
+/* Its bytes are right; gives the range. False: that can't be. */
+bool found_check(struct found_row *row) MUST_USE;
 /* The last sequence of the row that begins there, if it can be believed; else its first. */
 uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first);
+/* Is any of these sequences wanted? */
+bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range);
 /* Can what it has be decrypted? By its first row. */
 bool salvage_has_key(struct buffer *b) MUST_USE;
-/* What the open parcels have, at once: they are sent again as they were. */
+/* What the open parcels have, at once: they are sent again as they were. At opening one that the tree
+ * does not give all of is open no more, and its rows come over as the others. */
 enum err salvage_parcels(struct buffer *b, const struct buffer_write *write,
                          struct why *why) MUST_USE;
 /* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait;
  * ERR_AGAIN: the file can't be read for the moment, nothing was done. */
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
 enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
+
+/* --- salvage_scan.c: rows that the tree does not lead to --- */
+/* The pages are to be looked at, for what lies behind the place of this turn. */
+void salvage_scan_ask(struct salvage *w);
+/* Some of them, outside of any commit. ERR_AGAIN: they can't be read for the moment. */
+enum err salvage_scan_turn(struct salvage *w) MUST_USE;
+/* The next row of the stream that stands in a page. ERR_REJECTED: that one does not count, or the
+ * pages are to be looked at once more; ERR_CLOSED: there is none; ERR_AGAIN. */
+enum err salvage_scan_next(struct salvage *w, struct found_row *ret) MUST_USE;
+/* From the first to the last row of each stream that is anywhere in the file: all of it at once.
+ * `hulls` is by the stream's number, 0 where none is known, and grows. */
+enum err salvage_scan_hulls(struct salvage *w, struct range *hulls, struct why *why) MUST_USE;
 
 #endif

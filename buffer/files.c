@@ -17,6 +17,7 @@
 struct raw_file {
     sqlite3_file *file;
     char *name; /* as SQLite's layer wants it: with what may follow a name behind */
+    int code;   /* of the last read */
 };
 
 static sqlite3_vfs *layer(const struct buffer *b)
@@ -120,15 +121,29 @@ struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log)
 
 size_t raw_read(struct raw_file *raw, uint64_t offset, uint8_t *ret, size_t size)
 {
+    const sqlite3_io_methods *of = raw->file->pMethods;
     sqlite3_int64 end = 0;
-    if (raw->file->pMethods->xFileSize(raw->file, &end) != SQLITE_OK || offset >= (uint64_t)end) {
+    size_t asked = size;
+    raw->code = of->xFileSize(raw->file, &end);
+    if (raw->code == SQLITE_OK && offset >= (uint64_t)end) {
+        raw->code = SQLITE_IOERR_SHORT_READ;
+    }
+    if (raw->code != SQLITE_OK) {
         return 0;
     }
     uint64_t there = (uint64_t)end - offset;
     size = there < size ? (size_t)there : size;
-    return raw->file->pMethods->xRead(raw->file, ret, (int)size, (sqlite3_int64)offset) == SQLITE_OK
-               ? size
-               : 0;
+    raw->code = of->xRead(raw->file, ret, (int)size, (sqlite3_int64)offset);
+    if (raw->code != SQLITE_OK) {
+        return 0;
+    }
+    raw->code = size < asked ? SQLITE_IOERR_SHORT_READ : SQLITE_OK;
+    return size;
+}
+
+int raw_code(const struct raw_file *raw)
+{
+    return raw->code;
 }
 
 enum err raw_write(struct raw_file *raw, uint64_t offset, const uint8_t *data, size_t size)

@@ -11,32 +11,33 @@ struct log_reader {
     struct raw_file *log;
     struct raw_file *database;
     struct wal_look look;
-    uint8_t frame[WAL_FRAME_SIZE];
+    uint8_t page[PAGE_SIZE];
 };
 
 /* A frame of another log is not read: its head is enough. */
-static bool is_other(const struct log_reader *r)
+static bool is_other(const struct wal_look *look, const uint8_t *frame)
 {
-    const uint8_t *salt = r->frame + 8;
+    const uint8_t *salt = frame + 8;
     uint32_t first =
         (uint32_t)salt[0] << 24 | (uint32_t)salt[1] << 16 | (uint32_t)salt[2] << 8 | salt[3];
-    return !r->look.has_header || first != r->look.salt[0];
+    return !look->has_header || first != look->salt[0];
 }
 
-static void read_log(struct log_reader *r)
+enum wal_verdict log_look(struct raw_file *log, struct wal_look *ret)
 {
     uint8_t header[WAL_HEADER_SIZE];
-    size_t size = raw_read(r->log, 0, header, sizeof header);
-    wal_look_begin(&r->look, (struct slice){header, size});
+    uint8_t frame[WAL_FRAME_SIZE] = {0};
+    size_t size = raw_read(log, 0, header, sizeof header);
+    wal_look_begin(ret, (struct slice){header, size});
     for (uint64_t at = WAL_HEADER_SIZE;; at += WAL_FRAME_SIZE) {
-        size_t head = raw_read(r->log, at, r->frame, WAL_FRAME_HEAD_SIZE);
-        if (head == WAL_FRAME_HEAD_SIZE && !is_other(r)) {
-            size = raw_read(r->log, at, r->frame, WAL_FRAME_SIZE);
+        size_t head = raw_read(log, at, frame, WAL_FRAME_HEAD_SIZE);
+        if (head == WAL_FRAME_HEAD_SIZE && !is_other(ret, frame)) {
+            size = raw_read(log, at, frame, WAL_FRAME_SIZE);
         } else {
             size = head == WAL_FRAME_HEAD_SIZE ? WAL_FRAME_SIZE : 0;
         }
-        if (!wal_look_frame(&r->look, (struct slice){r->frame, size})) {
-            return;
+        if (!wal_look_frame(ret, (struct slice){frame, size})) {
+            return wal_look_end(ret);
         }
     }
 }
@@ -45,10 +46,10 @@ static bool page_crc(void *context, uint32_t page, uint32_t *ret)
 {
     struct log_reader *r = context;
     uint64_t at = (uint64_t)(page - 1) * PAGE_SIZE;
-    if (!r->database || raw_read(r->database, at, r->frame, PAGE_SIZE) != PAGE_SIZE) {
+    if (!r->database || raw_read(r->database, at, r->page, PAGE_SIZE) != PAGE_SIZE) {
         return false;
     }
-    *ret = crc32c(0, (struct slice){r->frame, PAGE_SIZE});
+    *ret = crc32c(0, (struct slice){r->page, PAGE_SIZE});
     return true;
 }
 
@@ -114,8 +115,7 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
     enum wal_verdict verdict = WAL_WHOLE;
     bool redundant = false;
     if (r->log) {
-        read_log(r);
-        verdict = wal_look_end(&r->look);
+        verdict = log_look(r->log, &r->look);
         redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_crc, r);
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/page_scan.h"
 #include "ports/clock.h"
 #include "ports/log.h"
 
@@ -27,6 +28,9 @@ static void source_close(struct salvage *w)
     (void)sqlite3_finalize(w->below);
     (void)sqlite3_finalize(w->asides);
     w->above = w->below = w->asides = NULL;
+    page_scan_close(w->scan);
+    w->scan = NULL;
+    w->scan_due = w->scan_begun = false;
     buffer_close(w->source);
     w->source = NULL;
 }
@@ -156,7 +160,7 @@ enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *w
         return step_last(b, why);
     }
     for (unsigned i = 0;
-         !e && i < SALVAGE_ROW_MAX && w->next.stream < STREAM_END &&
+         !e && !w->scan_due && i < SALVAGE_ROW_MAX && w->next.stream < STREAM_END &&
          b->salvage_pages < SALVAGE_PAGES_MAX / 4 &&
          rec->out->size_max - rec->out->size > 4 * RECORD_ROOM && clock_monotonic_us() < until;
          i++) {
@@ -208,6 +212,16 @@ static enum err care_salvage(struct buffer *b, struct why *why)
     return e;
 }
 
+/* The pages are looked at: nothing changes. */
+static enum err care_scan(struct buffer *b)
+{
+    struct salvage *w = b->salvage;
+    w->waits = salvage_scan_turn(w) != ERR_OK;
+    w->is_unread = w->waits;
+    w->waits_since = 0;
+    return ERR_OK;
+}
+
 /* For room, where nothing has changed; or for its file. */
 static bool care_waits(struct buffer *b)
 {
@@ -228,7 +242,7 @@ enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struc
     if (b->file_damaged) {
         e = damage_replace(b, &(const struct buffer_write){0}, why);
     } else if (b->salvage) {
-        e = care_waits(b) ? ERR_OK : care_salvage(b, why);
+        e = care_waits(b) ? ERR_OK : b->salvage->scan_due ? care_scan(b) : care_salvage(b, why);
     } else {
         e = sql_mend(b, why);
         e = e ? e : row_check_next(b, why);

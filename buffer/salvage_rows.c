@@ -37,6 +37,12 @@ int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *re
     return seek(w->above, stream, above, UINT64_MAX, ret_id);
 }
 
+int salvage_seek_one(struct salvage *w, uint16_t stream, uint64_t first)
+{
+    int64_t id;
+    return seek(w->above, stream, first - 1, first + 1, &id);
+}
+
 /* ERR_AGAIN: the file can't be read for the moment; ERR_OK: it is damaged there. */
 static enum err check_read(struct salvage *w, int code)
 {
@@ -48,13 +54,13 @@ static enum err check_read(struct salvage *w, int code)
     return e ? ERR_AGAIN : ERR_OK;
 }
 
-struct found_row {
-    struct row_bytes bytes;
-    struct range range;
-};
+bool found_check(struct found_row *row)
+{
+    row->range = (struct range){sequence_of(row->bytes.id), (uint64_t)row->bytes.columns[0]};
+    return row->range.last >= row->range.first && row->range.last <= SEQUENCE_MAX;
+}
 
-/* False: it does not pass its checksum. */
-static bool found_take(sqlite3_stmt *s, struct found_row *ret)
+bool found_take(sqlite3_stmt *s, struct found_row *ret)
 {
     struct row_bytes *row = &ret->bytes;
     row->id = sqlite3_column_int64(s, 0);
@@ -62,9 +68,7 @@ static bool found_take(sqlite3_stmt *s, struct found_row *ret)
         row->columns[i] = sqlite3_column_int64(s, 1 + i);
     }
     row->body = (struct slice){sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
-    ret->range = (struct range){sequence_of(row->id), (uint64_t)row->columns[0]};
-    return ret->range.last >= ret->range.first && ret->range.last <= SEQUENCE_MAX &&
-           (row->body.data || row->body.size == 0) &&
+    return found_check(ret) && (row->body.data || row->body.size == 0) &&
            row_crc(row->id, row->columns, row->body) == (uint32_t)sqlite3_column_int64(s, 7);
 }
 
@@ -125,6 +129,11 @@ static uint64_t wanted_in(const struct salvage *w, uint16_t stream, struct range
     }
     *range = hull;
     return state_backlog_in(w->wanted, stream, hull);
+}
+
+bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range)
+{
+    return range.first <= range.last && wanted_in(w, stream, &range) > 0;
 }
 
 /* Nothing is left of first..last: what is wanted of it is lost. Of a file that a person names that
@@ -260,89 +269,66 @@ static uint64_t wanted_last(const struct salvage *w, uint16_t stream)
     return last;
 }
 
-static enum err step_up(struct buffer *b, struct record_writer *rec, struct why *why)
+/* The row comes over; what lies before it is lost. */
+static enum err step_to(struct buffer *b, struct record_writer *rec, const struct found_row *row,
+                        struct why *why)
+{
+    struct salvage_at *at = &b->salvage->next;
+    enum err e = row_restore(b, rec, row, why);
+    if (!e) {
+        hole(b, rec, at->low + 1, row->range.first - 1);
+        at->low = row->range.last > at->low ? row->range.last : at->low;
+        at->seek = row->range.first;
+    }
+    return e;
+}
+
+static void step_end(struct buffer *b, struct record_writer *rec)
+{
+    struct salvage_at *at = &b->salvage->next;
+    hole(b, rec, at->low + 1, SEQUENCE_MAX);
+    at->low = SEQUENCE_MAX;
+}
+
+/* By the tree, as long as it gives all that is wanted. */
+static enum err step_tree(struct buffer *b, struct record_writer *rec, struct why *why)
 {
     struct salvage *w = b->salvage;
     struct salvage_at *at = &w->next;
     struct found_row row;
     int64_t id;
-    int code = seek(w->above, at->stream, at->seek, UINT64_MAX, &id);
-    if (code == SQLITE_DONE) {
-        hole(b, rec, at->low + 1, SEQUENCE_MAX);
-        at->low = SEQUENCE_MAX;
-        return ERR_OK;
+    int code = salvage_seek(w, at->stream, at->seek, &id);
+    bool has_row = code == SQLITE_ROW;
+    if (!has_row && check_read(w, code)) {
+        return ERR_AGAIN;
     }
-    if (code != SQLITE_ROW) {
-        if (check_read(w, code)) {
-            return ERR_AGAIN;
-        }
-        at->step = 64;
-        at->probe = at->seek;
-        return ERR_OK;
-    }
-    if (!found_take(w->above, &row)) {
+    if (has_row && !found_take(w->above, &row)) {
         at->seek = sequence_of(id);
         return ERR_OK; /* the next row says where its events end */
     }
-    enum err e = row_restore(b, rec, &row, why);
-    if (!e) {
-        hole(b, rec, at->low + 1, row.range.first - 1);
-        at->low = row.range.last > at->low ? row.range.last : at->low;
-        at->seek = row.range.first;
+    uint64_t before = has_row ? row.range.first - 1 : SEQUENCE_MAX;
+    if ((!has_row && code != SQLITE_DONE) ||
+        salvage_wants(w, at->stream, (struct range){at->low + 1, before})) {
+        salvage_scan_ask(w);
+        return ERR_OK;
     }
-    return e;
+    if (!has_row) {
+        step_end(b, rec);
+        return ERR_OK;
+    }
+    return step_to(b, rec, &row, why);
 }
 
-static enum err step_skip(struct buffer *b)
+/* By what the pages have. */
+static enum err step_pages(struct buffer *b, struct record_writer *rec, struct why *why)
 {
-    struct salvage *w = b->salvage;
-    struct salvage_at *at = &w->next;
-    int64_t id;
-    uint64_t last = wanted_last(w, at->stream);
-    uint64_t probe = at->probe + at->step;
-    int code = probe < last ? seek(w->above, at->stream, probe, UINT64_MAX, &id) : SQLITE_DONE;
-    if (check_read(w, code)) {
-        return ERR_AGAIN;
-    }
-    at->probe = probe;
-    at->step *= 2;
-    if (code == SQLITE_ROW || code == SQLITE_DONE) {
-        at->high = code == SQLITE_ROW ? sequence_of(id) : SEQUENCE_MAX + 1;
-        at->step = at->high;
-    }
-    return ERR_OK;
-}
-
-static enum err step_down(struct buffer *b, struct record_writer *rec, struct why *why)
-{
-    struct salvage *w = b->salvage;
-    struct salvage_at *at = &w->next;
     struct found_row row;
-    int64_t id;
-    int code = seek(w->below, at->stream, at->seek, at->high, &id);
-    if (code != SQLITE_ROW) {
-        if (check_read(w, code)) {
-            return ERR_AGAIN;
-        }
-        hole(b, rec, at->low + 1, at->high - 1);
-        at->low = at->step - 1; /* up again from where the way down began: from a place that could
-                                   be read, because beside that row the damage may begin */
-        at->seek = at->probe;
-        at->high = 0;
-        at->step = 0;
+    enum err e = salvage_scan_next(b->salvage, &row);
+    if (e == ERR_CLOSED) {
+        step_end(b, rec);
         return ERR_OK;
     }
-    if (!found_take(w->below, &row) || row.range.last >= at->high) {
-        hole(b, rec, sequence_of(id), at->high - 1);
-        at->high = sequence_of(id);
-        return ERR_OK;
-    }
-    enum err e = row_restore(b, rec, &row, why);
-    if (!e) {
-        hole(b, rec, row.range.last + 1, at->high - 1);
-        at->high = row.range.first;
-    }
-    return e;
+    return e == ERR_REJECTED ? ERR_OK : e ? e : step_to(b, rec, &row, why);
 }
 
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why)
@@ -355,7 +341,7 @@ enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct
                                   .lost = at->lost};
         return ERR_OK;
     }
-    return at->step == 0 ? step_up(b, rec, why) : at->high ? step_down(b, rec, why) : step_skip(b);
+    return b->salvage->scan ? step_pages(b, rec, why) : step_tree(b, rec, why);
 }
 
 /* --- set-aside events --- */
@@ -428,7 +414,9 @@ bool salvage_has_key(struct buffer *b)
 
 /* --- open parcels --- */
 
-/* Of an open parcel: from here to there nothing can be read. */
+/* Of an open parcel: from here to there the tree gives nothing. At opening it is looked for as the rest,
+ * but where its uplink's list of ranges is full; while the buffer runs the parcel is under way, and
+ * what it has would be ended with it: it is lost. */
 static void parcel_hole(struct buffer *b, const struct parcel *p, uint64_t first, uint64_t last)
 {
     struct gap gap = {.stream = p->stream,
@@ -436,7 +424,16 @@ static void parcel_hole(struct buffer *b, const struct parcel *p, uint64_t first
                       .reason = GAP_DAMAGED,
                       .range = {first > p->range.first ? first : p->range.first,
                                 last < p->range.last ? last : p->range.last}};
-    if (gap.range.first <= gap.range.last && !b->salvage->parcels_told) {
+    struct owed *owed = state_owed(b->state, p->uplink, p->stream);
+    struct owed *wanted = state_owed(b->salvage->wanted, p->uplink, p->stream);
+    if (gap.range.first > gap.range.last) {
+        return;
+    }
+    b->salvage->parcel_hurt = true;
+    if (b->setup && owed && wanted && wanted->range_count < OWED_RANGE_MAX - 1 &&
+        owed_cut(owed, gap.range)) {
+        owed_insert(wanted, gap.range);
+    } else if (!b->salvage->parcels_told) {
         gap.count = gap.range.last - gap.range.first + 1;
         state_drop(b->state, &gap);
     }
@@ -480,8 +477,14 @@ enum err salvage_parcels(struct buffer *b, const struct buffer_write *write, str
         b->state->streams[s].row_events = 0; /* a try before may have failed */
         b->state->streams[s].row_bytes = 0;
     }
-    for (uint32_t i = 0; !e && i < b->state->parcel_count; i++) {
+    for (uint32_t i = 0; !e && i < b->state->parcel_count;) {
+        w->parcel_hurt = false;
         e = parcel_rows(b, &b->state->parcels[i], why);
+        if (!e && w->parcel_hurt && b->setup) { /* can't be sent again as it was */
+            state_parcel_forget(b->state, &b->state->parcels[i]);
+        } else {
+            i++;
+        }
     }
     for (size_t i = 0; !e && i < write->parcel_count; i++) {
         e = parcel_rows(b, write->parcels[i], why);

@@ -6,9 +6,12 @@
 #include "ports/lib/crc32c.h"
 #include "ports/log.h"
 
+#define PLACE_COLUMNS 7
+#define COLUMNS "n,file,crc,wanted,everyone,stream,low,seek,step,aside,found,lost"
+
 const char salvage_table[] = "CREATE TABLE IF NOT EXISTS salvage(n INTEGER PRIMARY KEY, file TEXT, "
                              "crc INT, wanted BLOB, everyone INT, stream INT, low INT, seek INT, "
-                             "probe INT, step INT, high INT, aside INT, found INT, lost INT)";
+                             "step INT, aside INT, found INT, lost INT)";
 
 /* --- out of the table --- */
 
@@ -41,19 +44,17 @@ static enum err wanted_decode(struct salvage *w, struct slice blob)
 
 static void at_of(sqlite3_stmt *s, struct salvage_at *at)
 {
-    uint64_t n[9];
-    for (int i = 0; i < 9; i++) {
+    uint64_t n[PLACE_COLUMNS];
+    for (int i = 0; i < PLACE_COLUMNS; i++) {
         n[i] = (uint64_t)sqlite3_column_int64(s, 5 + i);
     }
     *at = (struct salvage_at){.stream = (uint16_t)(n[0] < STREAM_END ? n[0] : STREAM_END),
                               .low = n[1],
                               .seek = n[2],
-                              .probe = n[3],
-                              .step = n[4],
-                              .high = n[5],
-                              .aside = n[6],
-                              .found = n[7],
-                              .lost = n[8]};
+                              .step = n[3],
+                              .aside = n[4],
+                              .found = n[5],
+                              .lost = n[6]};
 }
 
 /* The row that the statement stands on. */
@@ -89,10 +90,8 @@ enum err salvage_resume(struct buffer *b, struct why *why)
     if (sql_number(b, "SELECT count(*) FROM sqlite_master WHERE name='salvage'", 1) == 0) {
         return ERR_OK;
     }
-    int code = sqlite3_prepare_v2(b->db,
-                                  "SELECT n,file,crc,wanted,everyone,stream,low,seek,probe,step,"
-                                  "high,aside,found,lost FROM salvage ORDER BY n LIMIT 1",
-                                  -1, &s, NULL);
+    int code = sqlite3_prepare_v2(b->db, "SELECT " COLUMNS " FROM salvage ORDER BY n LIMIT 1", -1,
+                                  &s, NULL);
     code = code == SQLITE_OK ? sqlite3_step(s) : code;
     enum err e = code == SQLITE_ROW    ? row_resume(b, s, why)
                  : code == SQLITE_DONE ? ERR_OK
@@ -156,9 +155,9 @@ enum err salvage_resume_or_tell(struct buffer *b, struct why *why)
 
 static void at_bind(sqlite3_stmt *s, int first, const struct salvage_at *at)
 {
-    const uint64_t n[9] = {at->stream, at->low,   at->seek,  at->probe, at->step,
-                           at->high,   at->aside, at->found, at->lost};
-    for (int i = 0; i < 9; i++) {
+    const uint64_t n[PLACE_COLUMNS] = {at->stream, at->low,   at->seek, at->step,
+                                       at->aside,  at->found, at->lost};
+    for (int i = 0; i < PLACE_COLUMNS; i++) {
         sqlite3_bind_int64(s, first + i, (int64_t)n[i]);
     }
 }
@@ -174,7 +173,8 @@ static enum err put_one(struct buffer *b, struct salvage *w, struct why *why)
     state_encode(w->wanted, &b->scratch);
     assert(!b->scratch.overflow);
     int code = sqlite3_prepare_v2(
-        b->db, "INSERT OR REPLACE INTO salvage VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)", -1, &s, NULL);
+        b->db, "INSERT OR REPLACE INTO salvage(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", -1,
+        &s, NULL);
     if (code == SQLITE_OK) {
         sqlite3_bind_int64(s, 1, w->number);
         sqlite3_bind_text(s, 2, w->file, -1, SQLITE_STATIC);
@@ -217,12 +217,12 @@ enum err salvage_put_place(struct buffer *b, struct why *why)
 {
     sqlite3_stmt *s = NULL;
     int code = sqlite3_prepare_v2(b->db,
-                                  "UPDATE salvage SET stream=?,low=?,seek=?,probe=?,step=?,high=?,"
+                                  "UPDATE salvage SET stream=?,low=?,seek=?,step=?,"
                                   "aside=?,found=?,lost=? WHERE n=?",
                                   -1, &s, NULL);
     if (code == SQLITE_OK) {
         at_bind(s, 1, &b->salvage->next);
-        sqlite3_bind_int64(s, 10, b->salvage->number);
+        sqlite3_bind_int64(s, 1 + PLACE_COLUMNS, b->salvage->number);
         (void)sqlite3_step(s); /* finalize repeats its error */
         code = sqlite3_finalize(s);
     }

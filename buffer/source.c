@@ -7,7 +7,6 @@
 #include "ports/clock.h"
 
 #define IO_TRIES 3 /* a second apart at least: then what can't be read is damaged */
-#define IO_PAUSE_MS 1001
 
 /* What SQLite refuses by default on a damaged file, and need not: a file that is too short, tables
  * whose definition can't be understood. */

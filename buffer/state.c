@@ -93,7 +93,7 @@ void state_append(struct state *state, uint16_t stream, uint64_t first, uint64_t
     }
 }
 
-static void parcel_remove(struct state *state, struct parcel *parcel)
+void state_parcel_forget(struct state *state, struct parcel *parcel)
 {
     size_t index = (size_t)(parcel - state->parcels);
     state->parcel_count--;
@@ -113,7 +113,7 @@ void state_part_done(struct state *state, const struct part_done *done)
         }
     }
     struct owed_end end = {done->uplink, done->stream, parcel->range};
-    parcel_remove(state, parcel);
+    state_parcel_forget(state, parcel);
     state_owed_end(state, &end);
 }
 

@@ -113,6 +113,8 @@ void state_owed_end(struct state *state, const struct owed_end *end);
 uint64_t state_owed_again(struct state *state, const struct owed_end *again);
 /* False: BUFFER_PARCEL_MAX are open. */
 bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_USE;
+/* One of its open parcels is open no more. What it has stays owed, and is sent anew. */
+void state_parcel_forget(struct state *state, struct parcel *parcel);
 void state_boot(struct state *state, const struct boot_offset *boot);
 /* Events and bytes of a stream's rows that were deleted or became smaller. */
 void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes);

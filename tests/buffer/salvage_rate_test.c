@@ -213,8 +213,9 @@ static void test_the_rate(void **state)
     struct rate three = rate_of(b, 3, images);
     rate_print(twelve, "3 pages (12 streams)");
     rate_print(three, "11 pages (3 streams)");
-    assert_true(twelve.found >= twelve.whole / 100 * 95);
-    assert_true(three.found >= three.whole / 100 * 95);
+    assert_true(twelve.found >= twelve.whole / 1000 * 998); /* now and then the tail is hit */
+    assert_true(three.found >= three.whole / 1000 * 998);
+    assert_int_equal(twelve.without_tree + three.without_tree, 0);
 }
 
 int main(void)
