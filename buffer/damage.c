@@ -333,6 +333,34 @@ static bool source_lost_log(const struct buffer *b, struct buffer *source)
     return b->log_damaged || mark == OPEN_LOG_LOST || (b->log_missing && mark == OPEN_WITH_LOG);
 }
 
+/* Before anything is moved; of a file that was moved before the power went, before anything comes of
+ * it. */
+static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup, int number,
+                              struct why *why)
+{
+    char file[FILE_NAME_SIZE];
+    char log[FILE_NAME_SIZE];
+    struct buffer *source = NULL;
+    bool has_state = false;
+    (void)snprintf(file, sizeof file, "%s", b->path); /* longer than that */
+    if (number) {
+        bad_name(b, number, file);
+    }
+    log_name(log, file);
+    disconnect(b);
+    bool has_log = file_there(b, log);
+    enum err e = damaged_open(&source, b, file, setup_pairs(setup), &has_state, why);
+    if (e) {
+        return e;
+    }
+    e = has_state ? orphans_check_damaged(source, setup, why) : ERR_OK;
+    buffer_close(source);
+    if (!has_log) {
+        file_remove(b, log); /* made by looking */
+    }
+    return e;
+}
+
 /* Moved aside, unless it was before the power went; its log is looked at. */
 static enum err aside_at_open(struct buffer *b, int *number, char ret_bad[FILE_NAME_SIZE],
                               struct why *why)
@@ -361,7 +389,10 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
 {
     char bad[FILE_NAME_SIZE];
     bool has_state = false;
-    enum err e = ERR_OK;
+    enum err e = check_orphans(b, setup, number, why);
+    if (e) {
+        return e;
+    }
     log_error("buffer", "%s; it is replaced by a fresh one, and salvaged",
               number ? "the damaged buffer was moved aside before the power went" : why->text);
     e = aside_at_open(b, &number, bad, why);

@@ -155,6 +155,11 @@ void damage_raise_all(struct buffer *b);
 /* Reads what opening and the first commits will need. ERR_CORRUPT. */
 enum err damage_look(struct buffer *b, struct why *why) MUST_USE;
 
+/* --- orphan.c --- */
+/* Of a damaged file, of which nothing was moved yet: as orphans_check(), where the names can be read. */
+enum err orphans_check_damaged(struct buffer *source, const struct buffer_setup *setup,
+                               struct why *why) MUST_USE;
+
 /* --- names.c: of the configuration, into the fresh file, in its transaction --- */
 /* Those that the damaged file has, under the numbers that the state uses. */
 enum err names_keep(struct buffer *b, sqlite3 *from, const struct buffer_setup *setup,
@@ -163,6 +168,13 @@ enum err names_keep(struct buffer *b, sqlite3 *from, const struct buffer_setup *
  * *ret_all_known: each number of an uplink that is in use has a name. */
 enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *ret_all_known,
                      struct why *why) MUST_USE;
+
+/* The name that both copies of it give to the number. False: there is none, or they differ. */
+bool names_read(struct buffer *source, const char *table, uint16_t number,
+                char ret[UPLINK_NAME_SIZE]);
+/* The number that either copy gives to the name, or else to the one before; 0: none. */
+int64_t names_number(struct buffer *source, const char *table, const char *name,
+                     const char *renamed_from);
 
 /* --- salvage.c --- */
 /* Takes over the source, also when it fails. A salvage that is under way becomes the one before. */
@@ -186,6 +198,11 @@ enum err salvage_resume(struct buffer *b, struct why *why) MUST_USE;
 enum err salvage_resume_or_tell(struct buffer *b, struct why *why) MUST_USE;
 /* In the transaction: the salvage as it is now into the table. */
 enum err salvage_put(struct buffer *b, struct why *why) MUST_USE;
+/* Each of those that are in the table, but for a person's: number, place, and what is wanted. What
+ * can't be read is passed over; it is found when its turn comes. */
+enum err salvage_wanted_each(struct buffer *b,
+                             enum err (*each)(void *context, const struct salvage *w),
+                             void *context) MUST_USE;
 /* The same of those that were under way before it, as far as they are in memory. Else they come over
  * with their table: where not all of it could be copied, what is lost with it is told as gaps. */
 enum err salvage_put_before(struct buffer *b, bool copied, struct why *why) MUST_USE;

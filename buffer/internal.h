@@ -277,6 +277,9 @@ bool settings_has_tables(struct buffer *b);
 
 /* --- join.c --- */
 enum err load_stream_names(struct buffer *b, struct why *why) MUST_USE;
+#define UPLINK_NAME_SIZE 64
+/* "number N" when it has none. */
+void join_uplink_name(struct buffer *b, uint16_t number, char ret[UPLINK_NAME_SIZE]);
 /* Pairs of a stream and an uplink that carries it. */
 size_t setup_pairs(const struct buffer_setup *setup);
 /* After recovery: who is new gets a number, who left is let go when nothing is owed. */
@@ -284,6 +287,12 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
 /* For tools: the streams are those that the file names, the uplinks those that are owed or carry
  * something. None gives way to another. */
 enum err join_as_it_is(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- orphan.c --- */
+/* Is something owed, or still to be salvaged, that nobody in the configuration would deliver?
+ * ERR_CONFIG; where damage has taken a name it is told. In a transaction. */
+enum err orphans_check(struct buffer *b, const struct buffer_setup *setup,
+                       struct why *why) MUST_USE;
 
 /* --- keys.c --- */
 /* Before anything is written: are the keys that were given those of the file? ERR_CONFIG: no. */

@@ -5,8 +5,6 @@
 
 #include "buffer/damage.h"
 
-#define UPLINK_NAME_SIZE 64
-
 /* --- numbers of names --- */
 
 /* Runs a statement with a name, and a number if there is one. */
@@ -41,7 +39,7 @@ static enum err uplink_find(struct buffer *b, const char *name, int64_t *ret, st
                : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
 }
 
-static void uplink_name(struct buffer *b, uint16_t number, char ret[UPLINK_NAME_SIZE])
+void join_uplink_name(struct buffer *b, uint16_t number, char ret[UPLINK_NAME_SIZE])
 {
     sqlite3_stmt *s = NULL;
     (void)snprintf(ret, UPLINK_NAME_SIZE, "number %u", number); /* fits */
@@ -226,153 +224,6 @@ static enum err uplink_join(struct buffer *b, const struct buffer_setup *setup, 
     return e;
 }
 
-/* --- leaving --- */
-
-static bool setup_carries(const struct buffer *b, const struct buffer_setup *setup,
-                          const struct owed *owed)
-{
-    for (size_t u = 0; u < setup->uplink_count; u++) {
-        for (size_t i = 0; b->uplinks[u].number == owed->uplink && i < setup->stream_count; i++) {
-            bool carried = setup->streams[i].uplinks >> u & 1;
-            if (carried && buffer_stream_number(b, setup->streams[i].name) == owed->stream) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Nobody wants it any more: its open parcel, if there is one, goes with it. */
-static void owed_let_go(struct state *state, const struct owed *owed)
-{
-    struct part_done done = {.uplink = owed->uplink, .stream = owed->stream, .lane = LANE_FRESH};
-    const struct parcel *parcel = state_parcel(state, owed->uplink, owed->stream, LANE_FRESH);
-    for (uint32_t left = parcel ? parcel->part_count : 0; left > 0; left--) {
-        done.part = left - 1;
-        state_part_done(state, &done); /* the last one closes the parcel */
-    }
-}
-
-/* Was one of the names lost with a damaged file? Then no configuration can bring it back. While the
- * file is being replaced, a name that nobody has may be one that the damage has changed. */
-static bool is_nameless(struct buffer *b, const struct owed *owed)
-{
-    if (!b->salvage || b->damage.replaced > 0) {
-        return b->salvage;
-    }
-    char lost[STREAM_NAME_SIZE_MAX];
-    char sql[80];
-    (void)snprintf(lost, sizeof lost, LOST_STREAM_NAME, owed->stream); /* fits */
-    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM uplink WHERE id=%u",
-                   owed->uplink); /* fits */
-    return strcmp(b->streams[owed->stream].name, lost) == 0 || sql_number(b, sql, 1) == 0;
-}
-
-static enum err orphan_refused(struct buffer *b, const struct owed *owed, struct why *why)
-{
-    const char *stream = b->streams[owed->stream].name;
-    char name[UPLINK_NAME_SIZE];
-    uplink_name(b, owed->uplink, name);
-    why_set(why,
-            "%s still has %" PRIu64 " events of stream %s for uplink %s, which the "
-            "configuration does not carry any more: bring them back until they are "
-            "delivered, say renamed_from when they have another name now, or let them go: "
-            "weir buffer drop --uplink %s --stream %s",
-            b->path, owed_event_count(owed), stream, name, name, stream);
-    return ERR_CONFIG;
-}
-
-/* The same of what is still to come over from a damaged file. */
-static enum err wanted_refused(struct buffer *b, const struct owed *owed, struct why *why)
-{
-    char name[UPLINK_NAME_SIZE];
-    uplink_name(b, owed->uplink, name);
-    why_set(why,
-            "%s: up to %" PRIu64 " events of stream %s for uplink %s are still being salvaged from "
-            "a damaged file, and the configuration does not carry them any more: bring them back "
-            "until that has ended, or say renamed_from when they have another name now",
-            b->path, owed_event_count(owed), b->streams[owed->stream].name, name);
-    return ERR_CONFIG;
-}
-
-/* After damage whose it was may not be known any more. What the uplink would have got is told. */
-static void owed_tell(struct state *state, const struct owed *owed)
-{
-    struct owed lost = *owed;
-    for (size_t r = 0; r < lost.range_count; r++) {
-        struct gap gap = {.stream = lost.stream,
-                          .uplink = lost.uplink,
-                          .reason = GAP_DAMAGED,
-                          .range = lost.ranges[r],
-                          .count = lost.ranges[r].last - lost.ranges[r].first + 1};
-        state_drop(state, &gap);
-    }
-}
-
-/* Whose it was is not known any more: all uplinks that carry the stream get it. */
-static void owed_share(const struct buffer *b, const struct buffer_setup *setup,
-                       const struct owed *from)
-{
-    for (uint32_t i = 0; i < b->state->owed_count; i++) {
-        struct owed *owed = &b->state->owed[i];
-        for (size_t r = 0;
-             owed->stream == from->stream && setup_carries(b, setup, owed) && r < from->range_count;
-             r++) {
-            owed_insert(owed, from->ranges[r]);
-        }
-    }
-}
-
-/* What is to be salvaged, and nobody in the configuration would deliver it. Of a file that a person
- * names, which may know uplinks that left long ago, it is let go. */
-static enum err wanted_let_go(struct buffer *b, const struct buffer_setup *setup, struct why *why)
-{
-    struct state *wanted = b->salvage->wanted;
-    bool changed = false;
-    for (uint32_t i = 0; i < wanted->owed_count && !b->salvage->everyone; i++) {
-        struct owed *owed = &wanted->owed[i];
-        if (owed->range_count == 0 || owed->stream < b->salvage->at.stream ||
-            setup_carries(b, setup, owed)) {
-            continue;
-        }
-        if (b->salvage->number < NUMBER_OF_USER && !b->streams[owed->stream].is_own &&
-            !is_nameless(b, owed)) {
-            return wanted_refused(b, owed, why);
-        }
-        owed_tell(b->state, owed);
-        owed->range_count = 0;
-        changed = true;
-    }
-    b->joined = b->joined || changed;
-    return changed ? salvage_put(b, why) : ERR_OK;
-}
-
-/* What is owed, and nobody in the configuration would deliver it. */
-static enum err check_orphans(struct buffer *b, const struct buffer_setup *setup, struct why *why)
-{
-    struct state *state = b->state;
-    for (uint32_t i = 0; i < state->owed_count;) {
-        struct owed *owed = &state->owed[i];
-        if (setup_carries(b, setup, owed)) {
-            i++;
-            continue;
-        }
-        if (owed->range_count > 0 && !b->streams[owed->stream].is_own && !is_nameless(b, owed)) {
-            return orphan_refused(b, owed, why);
-        }
-        b->joined = true;
-        if (b->salvage && b->salvage->everyone) {
-            owed_share(b, setup, owed);
-        } else if (b->salvage) {
-            owed_tell(state, owed);
-        }
-        owed_let_go(state, owed);
-        state->owed_count--;
-        memmove(owed, owed + 1, (state->owed_count - i) * sizeof *owed);
-    }
-    return b->salvage ? wanted_let_go(b, setup, why) : ERR_OK;
-}
-
 /* --- all of it --- */
 
 size_t setup_pairs(const struct buffer_setup *setup)
@@ -420,7 +271,7 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
     }
     enum err e = sql_run(b, SQL_BEGIN, why);
     e = e ? e : join_all(b, setup, why);
-    e = e ? e : check_orphans(b, setup, why);
+    e = e ? e : orphans_check(b, setup, why);
     if (e) {
         return e; /* closing rolls back */
     }
@@ -442,7 +293,7 @@ static enum err uplink_as_it_is(struct buffer *b, uint16_t number, struct why *w
     struct buffer_uplink_slot *slot = &b->uplinks[b->uplink_count++];
     slot->number = number;
     slot->hold_max = 1000000;
-    uplink_name(b, number, slot->name);
+    join_uplink_name(b, number, slot->name);
     return ERR_OK;
 }
 

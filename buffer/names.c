@@ -138,3 +138,36 @@ enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *r
     }
     return e;
 }
+
+bool names_read(struct buffer *source, const char *table, uint16_t number,
+                char ret[UPLINK_NAME_SIZE])
+{
+    char by_index[80];
+    char sql[80];
+    sqlite3_stmt *s = NULL;
+    bool found = false;
+    (void)snprintf(by_index, sizeof by_index, "INDEXED BY sqlite_autoindex_%s_1", table);
+    (void)snprintf(sql, sizeof sql, "SELECT name FROM %s WHERE id=%u", table, number); /* fit */
+    if (sqlite3_prepare_v2(source->db, sql, -1, &s, NULL) == SQLITE_OK &&
+        sqlite3_step(s) == SQLITE_ROW) {
+        struct slice name = {sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
+        found = name.size > 0 && slice_to_text(name, ret, UPLINK_NAME_SIZE) &&
+                name_find(source->db, table, by_index, ret) == number;
+    }
+    (void)sqlite3_finalize(s); /* what can't be read is not there */
+    return found;
+}
+
+int64_t names_number(struct buffer *source, const char *table, const char *name,
+                     const char *renamed_from)
+{
+    char by_index[80];
+    (void)snprintf(by_index, sizeof by_index, "INDEXED BY sqlite_autoindex_%s_1", table); /* fits */
+    const char *const names[] = {name, renamed_from};
+    int64_t number = 0;
+    for (size_t i = 0; number == 0 && i < ARRAY_COUNT(names); i++) {
+        number = name_find(source->db, table, "NOT INDEXED", names[i]);
+        number = number ? number : name_find(source->db, table, by_index, names[i]);
+    }
+    return number;
+}

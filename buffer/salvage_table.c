@@ -100,6 +100,30 @@ enum err salvage_resume(struct buffer *b, struct why *why)
     return e;
 }
 
+enum err salvage_wanted_each(struct buffer *b,
+                             enum err (*each)(void *context, const struct salvage *w),
+                             void *context)
+{
+    sqlite3_stmt *s = NULL;
+    enum err e = ERR_OK;
+    int code = sqlite3_prepare_v2(b->db, "SELECT " COLUMNS " FROM salvage WHERE n<? ORDER BY n", -1,
+                                  &s, NULL);
+    code = code == SQLITE_OK ? sqlite3_bind_int(s, 1, NUMBER_OF_USER) : code;
+    while (!e && code == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
+        struct salvage w = {.number = sqlite3_column_int64(s, 0),
+                            .everyone = sqlite3_column_int(s, 4)};
+        struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
+        at_of(s, &w.at);
+        if (crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2)) {
+            e = wanted_decode(&w, wanted);
+            e = e == ERR_NOMEM ? e : e ? ERR_OK : each(context, &w);
+        }
+        state_close(w.wanted);
+    }
+    (void)sqlite3_finalize(s); /* read only */
+    return e;
+}
+
 /* What was to come over from a file is not known any more. */
 static void tell_unknown(struct buffer *b, const char *file)
 {

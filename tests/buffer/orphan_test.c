@@ -93,9 +93,138 @@ static void test_a_lost_name(void **state)
     assert_int_equal(told, last);
 }
 
+/* --- at the start that finds the damage --- */
+
+#define BAD BENCH_PATH ".bad-1"
+
+static bool is_there(struct bench *b, const char *name)
+{
+    uint64_t size = 0;
+    return crash_vfs_file(b->vfs, name, &size) != NULL;
+}
+
+/* Stopped by a power cut, and a constant of the header is wrong. */
+static void damage_at_rest(struct bench *b)
+{
+    uint64_t size = 0;
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff;
+}
+
+static void check_refused(struct bench *b, const char *text)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(bench_try_open(b), ERR_CONFIG);
+        assert_non_null(strstr(b->why.text, text));
+        assert_non_null(strstr(b->why.text, "renamed_from"));
+    }
+}
+
+static void test_the_start_that_finds_damage_refuses_as_any(void **state)
+{
+    struct bench *b = *state;
+    damage_at_rest(b);
+    b->setup->uplinks[1].name = "flies";
+    check_refused(b, "stream low for uplink files");
+    assert_false(is_there(b, BAD) || is_there(b, BAD "-wal"));
+    b->setup->uplinks[1].name = "files";
+    b->setup->streams[0].name = "lwo";
+    check_refused(b, "stream low for uplink cloud");
+    b->setup->streams[0].name = "low";
+    b->setup->streams[0].uplinks = 2; /* not to the first */
+    check_refused(b, "stream low for uplink cloud");
+    b->setup->streams[0].uplinks = 3;
+    assert_false(is_there(b, BAD) || is_there(b, BAD "-wal"));
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    check_whole(b);
+}
+
+static void test_renamed_at_the_start_that_finds_damage(void **state)
+{
+    struct bench *b = *state;
+    damage_at_rest(b);
+    b->setup->uplinks[0].name = "another";
+    b->setup->uplinks[0].renamed_from = "cloud";
+    b->setup->streams[0].name = "lower";
+    b->setup->streams[0].renamed_from = "low";
+    bench_reopen(b);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    check_whole(b);
+}
+
+/* It was moved, then the power went. */
+static void test_what_was_moved_is_refused_as_well(void **state)
+{
+    struct bench *b = *state;
+    bool moved = false;
+    for (uint64_t n = 1; !moved; n++) {
+        damage_at_rest(b);
+        crash_vfs_freeze_after(b->vfs, n);
+        (void)bench_try_open(b);
+        crash_vfs_freeze(b->vfs);
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+        (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+        moved = is_there(b, BAD);
+    }
+    b->setup->uplinks[1].name = "flies";
+    check_refused(b, "stream low for uplink files");
+    b->setup->uplinks[1].name = "files";
+    bench_reopen(b);
+    check_whole(b);
+}
+
+/* --- several files are still to be salvaged --- */
+
+static void deliver(struct bench *b, uint16_t uplink)
+{
+    for (size_t i = 0; i < b->changes.owed_count; i++) {
+        const struct owed owed = b->changes.owed[i];
+        for (size_t r = 0; r < owed.range_count && owed.uplink == uplink; r++) {
+            bench_end(b, uplink, owed.stream, owed.ranges[r].first, owed.ranges[r].last);
+        }
+    }
+}
+
+/* Of the first there is nothing for the uplink, of the second there is. */
+static void test_what_comes_over_later_counts(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_write nothing = {.event_count = 0};
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    deliver(b, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        b->buffer->file_damaged = true;
+        assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+        bench_fill(b, 1, 50, (2 + i) * EVENTS);
+    }
+    deliver(b, 1); /* all that is in the file itself */
+    b->setup->uplinks[0].name = "cluod";
+    check_refused(b, "for uplink cloud");
+    b->setup->uplinks[0].name = "cloud";
+    bench_reopen(b);
+    bench_care(b);
+    assert_int_equal(bench_owed(b, 1, 1)->ranges[0].first, EVENTS + 1);
+    assert_int_equal(b->changes.gap_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_start_that_finds_damage_refuses_as_any, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_renamed_at_the_start_that_finds_damage, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_what_was_moved_is_refused_as_well, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_what_comes_over_later_counts, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_another_uplink, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_another_uplink_for_what_is_to_come, bench_open,
                                         bench_close),
