@@ -157,6 +157,7 @@ static enum err want_all_rows(struct buffer *b, struct salvage *w, struct why *w
         struct owed *owed = &w->wanted->owed[w->wanted->owed_count++];
         *owed = (struct owed){.stream = s};
         owed_add(owed, hulls[s]);
+        w->wanted->streams[s].sequence_next = hulls[s].last + 1; /* else it can't be read again */
         b->state->streams[s].sequence_next = hulls[s].last + 1;
         state_raise(b->state, s, SEQUENCE_JUMP, 0);
     }
