@@ -181,13 +181,15 @@ enum err damage_check_header(const struct buffer *b, struct why *why)
 
 /* Its first page says so; or, where that is destroyed, the pages of the tail, which a new file has
  * always in the same place, each with the number of the next in front. */
-static bool is_ours(const struct buffer *b, const char *name)
+static enum err is_ours(const struct buffer *b, const char *name, bool *ret, struct why *why)
 {
     uint8_t page[PAGE_SIZE];
     unsigned chained = 0;
-    struct raw_file *file = raw_open(b, name, false);
+    struct raw_file *file = NULL;
+    enum err e = raw_try(b, name, false, &file, why);
+    *ret = false;
     if (!file) {
-        return false;
+        return e;
     }
     size_t size = raw_read(file, 0, page, sizeof page);
     bool has_magic = memcmp(page, "SQLite format 3", size < 16 ? size : 16) == 0;
@@ -203,13 +205,15 @@ static bool is_ours(const struct buffer *b, const char *name)
         chained += size == 4 && memcmp(page, wanted, 4) == 0;
     }
     raw_close(file);
-    return ours || (!is_other && chained >= 20);
+    *ret = ours || (!is_other && chained >= 20);
+    return ERR_OK;
 }
 
-bool damage_is_ours(struct buffer *b)
+enum err damage_is_ours(struct buffer *b, bool *ret, struct why *why)
 {
     char log[FILE_NAME_SIZE];
     log_name(log, b->path);
-    b->swapped = is_log(b, b->path) && is_ours(b, log);
-    return b->swapped || is_ours(b, b->path);
+    enum err e = is_log(b, b->path) ? is_ours(b, log, &b->swapped, why) : ERR_OK;
+    *ret = b->swapped;
+    return e || b->swapped ? e : is_ours(b, b->path, ret, why);
 }

@@ -121,8 +121,10 @@ enum err state_read(struct buffer *b, size_t pairs, struct why *why)
         e = crc32c(0, snapshot) == (uint32_t)sqlite3_column_int64(s, 0) ? ERR_OK : ERR_CORRUPT;
     } else if (code != SQLITE_DONE) {
         e = sql_error(b, sqlite3_extended_errcode(b->db), "opening", why);
-    } else if (sql_number(b, "SELECT count(*) FROM stream", 1) > 0) {
-        e = ERR_CORRUPT; /* streams and the first snapshot came together */
+    } else {
+        int64_t streams = 0;
+        e = sql_look(b, "SELECT count(*) FROM stream", 0, &streams, why);
+        e = e || streams == 0 ? e : ERR_CORRUPT; /* they and the first snapshot came together */
     }
     e = e ? e : state_load(b, pairs, snapshot, found);
     if (e == ERR_CORRUPT || e == ERR_VERSION) {
@@ -220,11 +222,15 @@ enum err buffer_start_log(struct buffer *b, struct why *why)
     bool restarts = !(b->weak & WEAK_OLD_LOG);
     enum err e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
     bool is_short = b->log_missing;
-    int64_t mark = sql_number(b, "SELECT v FROM meta WHERE k='open'", OPEN_NOT);
+    int64_t mark = OPEN_NOT;
+    e = e ? e : sql_look(b, "SELECT v FROM meta WHERE k='open'", OPEN_NOT, &mark, why);
+    if (e) {
+        return e;
+    }
     b->log_missing = (is_short && mark == OPEN_WITH_LOG) || mark == OPEN_LOG_LOST;
     bool is_lost = b->log_missing || b->log_damaged; /* until join_commit() */
     /* From the moment it says so, the log has its full size for ever, but for damage. */
-    e = e ? e : boot_commit(b, is_lost ? OPEN_LOG_LOST : is_short ? OPEN_NOT : OPEN_WITH_LOG, why);
+    e = boot_commit(b, is_lost ? OPEN_LOG_LOST : is_short ? OPEN_NOT : OPEN_WITH_LOG, why);
     e = e || !restarts ? e : sql_restart(b, why);
     e = e ? e : settings_warm_wal(b, why);
     return e || is_lost || !is_short ? e : sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
@@ -239,6 +245,17 @@ static void note_lost_log(struct buffer *b)
     }
 }
 
+enum err buffer_read_identity(struct buffer *b, struct why *why)
+{
+    int64_t incarnation = 0;
+    int64_t boot = 0;
+    enum err e = sql_look(b, "SELECT v FROM meta WHERE k='incarnation'", 0, &incarnation, why);
+    e = e ? e : sql_look(b, "SELECT v FROM meta WHERE k='boot'", 0, &boot, why);
+    b->incarnation = (uint32_t)incarnation;
+    b->boot = (uint32_t)boot;
+    return e;
+}
+
 static enum err recover(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
     enum err e = setup->read_only ? ERR_OK : buffer_start_log(b, why);
@@ -249,8 +266,7 @@ static enum err recover(struct buffer *b, const struct buffer_setup *setup, stru
     if (!e && !setup->read_only) {
         e = damage_look(b, why);
     }
-    b->incarnation = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='incarnation'", 0);
-    b->boot = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='boot'", 0);
+    e = e ? e : buffer_read_identity(b, why);
     return e ? e : quota_measure(b, why);
 }
 
@@ -306,11 +322,13 @@ static enum err open_layer(struct buffer *b, const struct buffer_setup *setup, s
                 BUFFER_PATH_SIZE - 1);
         return ERR_CONFIG;
     }
-    if (vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW)) {
+    enum err e = vfs_count_open(&b->vfs, setup->vfs, b->weak & WEAK_PSOW);
+    if (e == ERR_CONFIG) {
         why_set(why, "no file system layer \"%s\"", setup->vfs ? setup->vfs : "default");
-        return ERR_CONFIG;
+    } else if (e) {
+        why_set(why, "opening %s: no memory", b->path);
     }
-    return ERR_OK;
+    return e;
 }
 
 /* Before SQLite opens it, under its lock: files are moved, and a log is made void, that nobody else
@@ -376,7 +394,14 @@ static enum err open_or_replace(struct buffer *b, const struct buffer_setup *set
     struct why reason = {""};
     enum err e = open_file(b, setup, &reason);
     int pending = e ? 0 : damage_pending(b);
-    if (pending || (e == ERR_CORRUPT && !b->key_is_wrong && damage_is_ours(b))) {
+    bool replaces = pending;
+    if (e == ERR_CORRUPT && !b->key_is_wrong) {
+        struct why other = {""};
+        enum err of_look = damage_is_ours(b, &replaces, &other);
+        e = of_look ? of_look : e;
+        reason = of_look ? other : reason;
+    }
+    if (replaces) {
         e = damage_replace_at_open(b, setup, pending, &reason);
     }
     if (e && why) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "buffer/damage.h"
-#include "ports/clock.h"
 #include "ports/lib/crc32c.h"
 #include "ports/log.h"
 
@@ -103,17 +102,15 @@ void damage_raise_all(struct buffer *b)
 static enum err look_for(struct salvage *w, uint16_t stream, uint64_t above, uint64_t *ret,
                          bool *ret_hurt, struct why *why)
 {
-    enum err e = ERR_IO;
-    while (e == ERR_IO) { /* that is damage before long: damaged_trouble() */
-        int64_t id = 0;
-        int code = salvage_seek(w, stream, above, &id);
-        e = damaged_trouble(w->source, code, why);
-        *ret = !e && code == SQLITE_ROW ? (uint64_t)id & SEQUENCE_MAX : 0;
-        *ret_hurt = *ret_hurt || (code != SQLITE_ROW && code != SQLITE_DONE);
-        if (e == ERR_IO) {
-            clock_pause(IO_PAUSE_MS);
-        }
+    int code = SQLITE_OK;
+    int64_t id = 0;
+    enum err e = ERR_OK;
+    for (bool again = true; !e && again;) {
+        code = salvage_seek(w, stream, above, &id);
+        e = damaged_wait(w->source, code, &again, why);
     }
+    *ret = code == SQLITE_ROW ? (uint64_t)id & SEQUENCE_MAX : 0;
+    *ret_hurt = *ret_hurt || (code != SQLITE_ROW && code != SQLITE_DONE);
     return e;
 }
 
@@ -147,7 +144,7 @@ static enum err want_all_rows(struct buffer *b, struct salvage *w, struct why *w
     w->everyone = true;
     for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
         e = rows_hull(w, s, &hulls[s], &hurt, why);
-        hulls[s].last = hulls[s].last ? salvage_row_end(w, s, hulls[s].last) : 0;
+        e = e || hulls[s].last == 0 ? e : salvage_row_end(w, s, hulls[s].last, &hulls[s].last, why);
     }
     e = e || !hurt ? e : salvage_scan_hulls(w, hulls, why);
     for (uint16_t s = 1; !e && s <= STREAM_COUNT_MAX; s++) {
@@ -298,14 +295,20 @@ static void swap_memory(struct buffer *b, struct buffer *source)
     source->changed = was.changed;
 }
 
-static void take_numbers(struct buffer *b, struct buffer *source)
+static enum err take_numbers(struct buffer *b, struct buffer *source, struct why *why)
 {
-    b->incarnation = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
-    b->boot = (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='boot'", 0) + 1;
+    int64_t incarnation = 0;
+    int64_t boot = 0;
+    enum err e =
+        damaged_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0, &incarnation, why);
+    e = e ? e : damaged_number(source, "SELECT v FROM meta WHERE k='boot'", 0, &boot, why);
+    b->incarnation = (uint32_t)incarnation;
+    b->boot = (uint32_t)boot + 1;
     for (uint32_t i = 0; i < b->state->boot_count; i++) { /* whichever can be read */
         uint32_t known = b->state->boots[i].boot;
         b->boot = known >= b->boot ? known + 1 : b->boot;
     }
+    return e;
 }
 
 /* Nothing of the state can be read: the sequences that were used are not known, so that they begin
@@ -328,10 +331,13 @@ static enum err look_at_log(struct buffer *b, const char *file, bool is_known, s
 
 /* Is the log lost that the source had when it was last written? Where the file does not say whether
  * it should have one, it is. */
-static bool source_lost_log(const struct buffer *b, struct buffer *source)
+static enum err source_lost_log(const struct buffer *b, struct buffer *source, bool *ret,
+                                struct why *why)
 {
-    int64_t mark = sql_number(source, "SELECT v FROM meta WHERE k='open'", OPEN_WITH_LOG);
-    return b->log_damaged || mark == OPEN_LOG_LOST || (b->log_missing && mark == OPEN_WITH_LOG);
+    int64_t mark = OPEN_WITH_LOG;
+    enum err e = damaged_number(source, "SELECT v FROM meta WHERE k='open'", mark, &mark, why);
+    *ret = b->log_damaged || mark == OPEN_LOG_LOST || (b->log_missing && mark == OPEN_WITH_LOG);
+    return e;
 }
 
 /* Before anything is moved; of a file that was moved before the power went, before anything comes of
@@ -406,9 +412,14 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
         return e;
     }
     swap_memory(b, source);
-    take_numbers(b, source);
     bool tail_hurt = source->tail_hurt;
-    bool log_lost = source_lost_log(b, source);
+    bool log_lost = false;
+    e = take_numbers(b, source, why);
+    e = e ? e : source_lost_log(b, source, &log_lost, why);
+    if (e) {
+        buffer_close(source);
+        return e;
+    }
     e = salvage_open_with(b, number, bad, source, why);
     if (e) {
         return e;
@@ -434,9 +445,7 @@ enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *set
     e = fresh_make(b, &(const struct buffer_write){0}, why);
     b->setup = NULL;
     e = e ? e : load_stream_names(b, why);
-    b->incarnation = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='incarnation'", 0);
-    b->boot = (uint32_t)sql_number(b, "SELECT v FROM meta WHERE k='boot'", 0);
-    return e;
+    return e ? e : buffer_read_identity(b, why);
 }
 
 /* --- a look at what will be needed --- */

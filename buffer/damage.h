@@ -107,6 +107,12 @@ enum wal_verdict log_look(struct raw_file *log, struct wal_look *ret);
  * rights, the disk, unless it fails for seconds? Then that; else ERR_OK: what can't be read is not
  * there. */
 enum err damaged_trouble(struct buffer *source, int code, struct why *why) MUST_USE;
+/* The same where nothing can wait but here: a read that the disk refuses is to be made *ret_again,
+ * after a pause, until it is damage. */
+enum err damaged_wait(struct buffer *source, int code, bool *ret_again, struct why *why) MUST_USE;
+/* The number that a query gives; `otherwise`: there is none, or it can't be read. */
+enum err damaged_number(struct buffer *source, const char *sql, int64_t otherwise, int64_t *ret,
+                        struct why *why) MUST_USE;
 /* b->path is the file. What can't be read is not there; fails where that is not sure. */
 enum err damaged_open(struct buffer **ret, const struct buffer *like, const char *file,
                       size_t pairs, bool *ret_has_state, struct why *why) MUST_USE;
@@ -129,7 +135,7 @@ int damage_pending(struct buffer *b);
 /* Before SQLite opens it. ERR_CORRUPT. */
 enum err damage_check_header(const struct buffer *b, struct why *why) MUST_USE;
 /* Is it ours, so that it may be moved aside? */
-bool damage_is_ours(struct buffer *b);
+enum err damage_is_ours(struct buffer *b, bool *ret, struct why *why) MUST_USE;
 
 /* --- take_over.c --- */
 /* One transaction: the fresh file has it all, or nothing. */
@@ -160,21 +166,20 @@ enum err damage_look(struct buffer *b, struct why *why) MUST_USE;
 enum err orphans_check_damaged(struct buffer *source, const struct buffer_setup *setup,
                                struct why *why) MUST_USE;
 
-/* --- names.c: of the configuration, into the fresh file, in its transaction --- */
+/* --- names.c: of the configuration (b->setup), into the fresh file, in its transaction --- */
 /* Those that the damaged file has, under the numbers that the state uses. */
-enum err names_keep(struct buffer *b, sqlite3 *from, const struct buffer_setup *setup,
-                    struct why *why) MUST_USE;
+enum err names_keep(struct buffer *b, struct why *why) MUST_USE;
 /* Where one number has lost its name, and one name its number, they belong together.
  * *ret_all_known: each number of an uplink that is in use has a name. */
-enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *ret_all_known,
-                     struct why *why) MUST_USE;
+enum err names_adopt(struct buffer *b, bool *ret_all_known, struct why *why) MUST_USE;
 
-/* The name that both copies of it give to the number. False: there is none, or they differ. */
-bool names_read(struct buffer *source, const char *table, uint16_t number,
-                char ret[UPLINK_NAME_SIZE]);
-/* The number that either copy gives to the name, or else to the one before; 0: none. */
-int64_t names_number(struct buffer *source, const char *table, const char *name,
-                     const char *renamed_from);
+/* The name that both copies of it give to the number; "": there is none, or they differ. */
+enum err names_read(struct buffer *source, const char *table, uint16_t number,
+                    char ret[UPLINK_NAME_SIZE], struct why *why) MUST_USE;
+/* The number that either copy gives to the first name, or else to the second, which may be NULL; 0:
+ * none. */
+enum err names_number(struct buffer *source, const char *table, const char *const names[2],
+                      int64_t *ret, struct why *why) MUST_USE;
 
 /* --- salvage.c --- */
 /* Takes over the source, also when it fails. A salvage that is under way becomes the one before. */
@@ -224,11 +229,12 @@ bool found_take(sqlite3_stmt *s, struct found_row *ret) MUST_USE;
 /* Its bytes are right; gives the range. False: that can't be. */
 bool found_check(struct found_row *row) MUST_USE;
 /* The last sequence of the row that begins there, if it can be believed; else its first. */
-uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first);
+enum err salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first, uint64_t *ret,
+                         struct why *why) MUST_USE;
 /* Is any of these sequences wanted? */
 bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range);
-/* Can what it has be decrypted? By its first row. */
-bool salvage_has_key(struct buffer *b) MUST_USE;
+/* Can what it has be decrypted? By the first row that the tree gives. ERR_CONFIG: no. */
+enum err salvage_check_key(struct buffer *b, struct why *why) MUST_USE;
 /* What the open parcels have, at once: they are sent again as they were. At opening one that the tree
  * does not give all of is open no more, and its rows come over as the others. */
 enum err salvage_parcels(struct buffer *b, const struct buffer_write *write,

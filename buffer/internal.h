@@ -239,6 +239,9 @@ enum err sql_exec(struct buffer *b, const char *sql, struct why *why) MUST_USE;
 enum err sql_run(struct buffer *b, enum statement which, struct why *why) MUST_USE;
 void sql_reset(struct buffer *b, enum statement which);
 int64_t sql_number(struct buffer *b, const char *sql, int64_t otherwise);
+/* The same where a read that fails must not pass for a row that is not there. */
+enum err sql_look(struct buffer *b, const char *sql, int64_t otherwise, int64_t *ret,
+                  struct why *why) MUST_USE;
 enum err sql_prepare_all(struct buffer *b, struct why *why) MUST_USE;
 void sql_finalize_all(struct buffer *b);
 /* After a failed commit or checkpoint: RESTART, before anything is written again. */
@@ -253,6 +256,8 @@ enum err buffer_memory_open(struct buffer *b) MUST_USE;
 enum err buffer_connect(struct buffer *b, struct why *why) MUST_USE;
 /* The checkpoints and the commit with which every opening begins. */
 enum err buffer_start_log(struct buffer *b, struct why *why) MUST_USE;
+/* Incarnation and boot, as the file has them. */
+enum err buffer_read_identity(struct buffer *b, struct why *why) MUST_USE;
 /* `pairs`: that may join when it is loaded. */
 enum err state_load(struct buffer *b, size_t pairs, struct slice snapshot, bool found) MUST_USE;
 enum err state_read(struct buffer *b, size_t pairs, struct why *why) MUST_USE;

@@ -40,94 +40,145 @@ static const char *setup_name(const struct buffer_setup *setup, size_t kind, siz
                                 : setup->uplinks[i].name;
 }
 
-/* 0: it is not there, or can't be read. `how`: NOT INDEXED, or INDEXED BY ...; "": either. */
-static int64_t name_find(sqlite3 *db, const char *table, const char *how, const char *name)
+/* SQLite's code; *ret 0: it is not there, or can't be read. `how`: NOT INDEXED, or INDEXED BY ...; "":
+ * either. */
+static int name_find(sqlite3 *db, const char *table, const char *how, const char *name,
+                     int64_t *ret)
 {
     char sql[160];
     sqlite3_stmt *s = NULL;
-    int64_t number = 0;
-    (void)snprintf(sql, sizeof sql, "SELECT id FROM %s %s WHERE name=?", table, how); /* fits */
-    if (name && db && sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK) {
-        sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-        number = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    *ret = 0;
+    if (!name || !db) {
+        return SQLITE_DONE;
     }
-    (void)sqlite3_finalize(s); /* what can't be read is not there */
-    return number;
+    (void)snprintf(sql, sizeof sql, "SELECT id FROM %s %s WHERE name=?", table, how); /* fits */
+    int code = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+        code = sqlite3_step(s);
+        *ret = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    }
+    (void)sqlite3_finalize(s); /* step() gave its error */
+    return code;
 }
 
-static enum err name_keep(struct buffer *b, sqlite3 *from, const struct named *n, const char *name,
+struct names_in {
+    struct buffer *source; /* the damaged file; NULL: it can't be opened */
+    const char *table;
+    struct why *why;
+};
+
+/* 0: it is not there, or the file is damaged there. */
+static enum err name_look(const struct names_in *in, bool by_index, const char *name, int64_t *ret)
+{
+    char how[80] = "NOT INDEXED";
+    enum err e = ERR_OK;
+    if (by_index) {
+        (void)snprintf(how, sizeof how, "INDEXED BY sqlite_autoindex_%s_1", in->table); /* fits */
+    }
+    *ret = 0;
+    for (bool again = in->source; !e && again;) {
+        int code = name_find(in->source->db, in->table, how, name, ret);
+        e = damaged_wait(in->source, code, &again, in->why);
+    }
+    return e;
+}
+
+static enum err name_keep(struct buffer *b, const struct named *n, const char *name,
                           struct why *why)
 {
-    char by_index[80];
     char sql[80];
-    (void)snprintf(by_index, sizeof by_index, "INDEXED BY sqlite_autoindex_%s_1", n->table);
-    (void)snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO %s VALUES(?,?)", n->table); /* fit */
-    const int64_t numbers[] = {name_find(from, n->table, "NOT INDEXED", name),
-                               name_find(from, n->table, by_index, name)};
-    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
-        if (n->is_used(b, numbers[i])) {
-            return damage_put_name(b, sql, numbers[i], name, why);
+    const struct names_in in = {b->salvage->source, n->table, why};
+    (void)snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO %s VALUES(?,?)", n->table); /* fits */
+    for (unsigned by_index = 0; by_index < 2; by_index++) {
+        int64_t number = 0;
+        enum err e = name_look(&in, by_index, name, &number);
+        if (e || n->is_used(b, number)) {
+            return e ? e : damage_put_name(b, sql, number, name, why);
         }
     }
     return ERR_OK;
 }
 
-enum err names_keep(struct buffer *b, sqlite3 *from, const struct buffer_setup *setup,
-                    struct why *why)
+enum err names_keep(struct buffer *b, struct why *why)
 {
+    const struct buffer_setup *setup = b->setup;
     enum err e = ERR_OK;
     for (size_t kind = 0; kind < ARRAY_COUNT(all_named); kind++) {
         for (size_t i = 0; !e && i < setup_count(setup, kind); i++) {
-            e = name_keep(b, from, &all_named[kind], setup_name(setup, kind, i, false), why);
-            e = e ? e : name_keep(b, from, &all_named[kind], setup_name(setup, kind, i, true), why);
+            e = name_keep(b, &all_named[kind], setup_name(setup, kind, i, false), why);
+            e = e ? e : name_keep(b, &all_named[kind], setup_name(setup, kind, i, true), why);
         }
     }
     return e;
 }
 
 /* How many numbers are in use that have no name any more; one of them. */
-static unsigned numbers_without_name(struct buffer *b, const struct named *n, int64_t *ret)
+static enum err numbers_without_name(struct buffer *b, const struct named *n, unsigned *ret_count,
+                                     int64_t *ret, struct why *why)
 {
     char sql[80];
-    unsigned count = 0;
-    for (int64_t number = 1; number <= UINT16_MAX; number++) {
+    enum err e = ERR_OK;
+    *ret_count = 0;
+    for (int64_t number = 1; !e && number <= UINT16_MAX; number++) {
         if (n->is_used(b, number)) {
+            int64_t names = 0;
             (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM %s WHERE id=%lld", n->table,
                            (long long)number); /* fits */
-            bool has_name = sql_number(b, sql, 0) > 0;
-            *ret = has_name ? *ret : number;
-            count += !has_name;
+            e = sql_look(b, sql, 0, &names, why);
+            *ret = names > 0 ? *ret : number;
+            *ret_count += names == 0;
         }
     }
-    return count;
+    return e;
+}
+
+/* Has the fresh file a number for this name, or the one before it? */
+static enum err name_is_known(struct buffer *b, size_t kind, size_t i, bool *ret, struct why *why)
+{
+    *ret = false;
+    for (unsigned before = 0; !*ret && before < 2; before++) {
+        int64_t number = 0;
+        const char *name = setup_name(b->setup, kind, i, before);
+        int code = name_find(b->db, all_named[kind].table, "", name, &number);
+        if (code != SQLITE_ROW && code != SQLITE_DONE) {
+            return sql_error(b, code, "reading", why);
+        }
+        *ret = number > 0;
+    }
+    return ERR_OK;
 }
 
 /* How many names of the configuration have no number any more; one of them. */
-static unsigned names_without_number(struct buffer *b, const struct buffer_setup *setup,
-                                     size_t kind, const char **ret)
+static enum err names_without_number(struct buffer *b, size_t kind, const char **ret,
+                                     unsigned *ret_count, struct why *why)
 {
-    const char *table = all_named[kind].table;
-    unsigned count = 0;
-    for (size_t i = 0; i < setup_count(setup, kind); i++) {
-        const char *name = setup_name(setup, kind, i, false);
-        bool known = name_find(b->db, table, "", name) ||
-                     name_find(b->db, table, "", setup_name(setup, kind, i, true));
-        *ret = known ? *ret : name;
-        count += !known;
+    const struct buffer_setup *setup = b->setup;
+    enum err e = ERR_OK;
+    *ret_count = 0;
+    for (size_t i = 0; !e && i < setup_count(setup, kind); i++) {
+        bool known = false;
+        e = name_is_known(b, kind, i, &known, why);
+        *ret = known ? *ret : setup_name(setup, kind, i, false);
+        *ret_count += !known;
     }
-    return count;
+    return e;
 }
 
-enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *ret_all_known,
-                     struct why *why)
+enum err names_adopt(struct buffer *b, bool *ret_all_known, struct why *why)
 {
     enum err e = ERR_OK;
     for (size_t kind = 0; !e && kind < ARRAY_COUNT(all_named); kind++) {
         const struct named *n = &all_named[kind];
         const char *name = NULL;
         int64_t number = 0;
-        unsigned names = names_without_number(b, setup, kind, &name);
-        unsigned numbers = numbers_without_name(b, n, &number);
+        unsigned names = 0;
+        unsigned numbers = 0;
+        e = names_without_number(b, kind, &name, &names, why);
+        e = e ? e : numbers_without_name(b, n, &numbers, &number, why);
+        if (e) {
+            return e;
+        }
         if (names == 1 && numbers == 1) {
             char sql[80];
             (void)snprintf(sql, sizeof sql, "INSERT INTO %s VALUES(?,?)", n->table); /* fits */
@@ -139,35 +190,40 @@ enum err names_adopt(struct buffer *b, const struct buffer_setup *setup, bool *r
     return e;
 }
 
-bool names_read(struct buffer *source, const char *table, uint16_t number,
-                char ret[UPLINK_NAME_SIZE])
+enum err names_read(struct buffer *source, const char *table, uint16_t number,
+                    char ret[UPLINK_NAME_SIZE], struct why *why)
 {
-    char by_index[80];
     char sql[80];
-    sqlite3_stmt *s = NULL;
-    bool found = false;
-    (void)snprintf(by_index, sizeof by_index, "INDEXED BY sqlite_autoindex_%s_1", table);
-    (void)snprintf(sql, sizeof sql, "SELECT name FROM %s WHERE id=%u", table, number); /* fit */
-    if (sqlite3_prepare_v2(source->db, sql, -1, &s, NULL) == SQLITE_OK &&
-        sqlite3_step(s) == SQLITE_ROW) {
-        struct slice name = {sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
-        found = name.size > 0 && slice_to_text(name, ret, UPLINK_NAME_SIZE) &&
-                name_find(source->db, table, by_index, ret) == number;
+    int64_t by_index = 0;
+    enum err e = ERR_OK;
+    const struct names_in in = {source, table, why};
+    ret[0] = '\0';
+    (void)snprintf(sql, sizeof sql, "SELECT name FROM %s WHERE id=%u", table, number); /* fits */
+    for (bool again = true; !e && again;) {
+        sqlite3_stmt *s = NULL;
+        int code = sqlite3_prepare_v2(source->db, sql, -1, &s, NULL);
+        code = code == SQLITE_OK ? sqlite3_step(s) : code;
+        if (code == SQLITE_ROW) {
+            struct slice name = {sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
+            bool fits = slice_to_text(name, ret, UPLINK_NAME_SIZE);
+            (void)fits; /* else it is "" */
+        }
+        (void)sqlite3_finalize(s); /* step() gave its error */
+        e = damaged_wait(source, code, &again, why);
     }
-    (void)sqlite3_finalize(s); /* what can't be read is not there */
-    return found;
+    e = e || !ret[0] ? e : name_look(&in, true, ret, &by_index);
+    ret[0] = by_index == number ? ret[0] : '\0';
+    return e;
 }
 
-int64_t names_number(struct buffer *source, const char *table, const char *name,
-                     const char *renamed_from)
+enum err names_number(struct buffer *source, const char *table, const char *const names[2],
+                      int64_t *ret, struct why *why)
 {
-    char by_index[80];
-    (void)snprintf(by_index, sizeof by_index, "INDEXED BY sqlite_autoindex_%s_1", table); /* fits */
-    const char *const names[] = {name, renamed_from};
-    int64_t number = 0;
-    for (size_t i = 0; number == 0 && i < ARRAY_COUNT(names); i++) {
-        number = name_find(source->db, table, "NOT INDEXED", names[i]);
-        number = number ? number : name_find(source->db, table, by_index, names[i]);
+    const struct names_in in = {source, table, why};
+    enum err e = ERR_OK;
+    *ret = 0;
+    for (size_t i = 0; !e && *ret == 0 && i < 4; i++) {
+        e = name_look(&in, i % 2, names[i / 2], ret);
     }
-    return number;
+    return e;
 }

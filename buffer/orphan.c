@@ -200,9 +200,13 @@ static enum err damaged_owed(struct checking *c, const struct owed *owed)
     for (size_t u = 0; carried && u < c->setup->uplink_count; u++) {
         is_carried = is_carried || (c->uplinks[u] == owed->uplink && carried->uplinks >> u & 1);
     }
-    if (owed->range_count == 0 || is_carried || !names_read(c->b, "stream", owed->stream, stream) ||
-        !names_read(c->b, "uplink", owed->uplink, uplink)) {
+    if (owed->range_count == 0 || is_carried) {
         return ERR_OK;
+    }
+    enum err e = names_read(c->b, "stream", owed->stream, stream, c->why);
+    e = e ? e : names_read(c->b, "uplink", owed->uplink, uplink, c->why);
+    if (e || !stream[0] || !uplink[0]) {
+        return e;
     }
     why_set(c->why,
             "%s is damaged, and was to deliver %" PRIu64
@@ -228,13 +232,13 @@ enum err orphans_check_damaged(struct buffer *source, const struct buffer_setup 
 {
     struct checking c = {.b = source, .setup = setup, .why = why};
     enum err e = ERR_OK;
-    for (size_t i = 0; i < setup->stream_count; i++) {
-        c.streams[i] =
-            names_number(source, "stream", setup->streams[i].name, setup->streams[i].renamed_from);
+    for (size_t i = 0; !e && i < setup->stream_count; i++) {
+        const char *const names[] = {setup->streams[i].name, setup->streams[i].renamed_from};
+        e = names_number(source, "stream", names, &c.streams[i], why);
     }
-    for (size_t i = 0; i < setup->uplink_count; i++) {
-        c.uplinks[i] =
-            names_number(source, "uplink", setup->uplinks[i].name, setup->uplinks[i].renamed_from);
+    for (size_t i = 0; !e && i < setup->uplink_count; i++) {
+        const char *const names[] = {setup->uplinks[i].name, setup->uplinks[i].renamed_from};
+        e = names_number(source, "uplink", names, &c.uplinks[i], why);
     }
     for (uint32_t i = 0; !e && i < source->state->owed_count; i++) {
         e = damaged_owed(&c, &source->state->owed[i]);

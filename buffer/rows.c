@@ -48,7 +48,7 @@ enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_p
     }
     sql_reset(b, SQL_ROW_SEEK);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+        return sql_error(b, code, "reading", why);
     }
     if (found && (ret->range.last < ret->range.first || ret->range.last >= end)) {
         ret->range.last = end > ret->range.first ? end - 1 : ret->range.first;
@@ -70,7 +70,7 @@ enum err row_at(struct buffer *b, uint16_t stream, uint64_t sequence, struct row
     uint64_t first = code == SQLITE_ROW ? sequence_of(sqlite3_column_int64(s, 0)) : sequence;
     sql_reset(b, SQL_ROW_AT);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+        return sql_error(b, code, "reading", why);
     }
     enum err e = row_seek(b, stream, first, ret, why);
     return !e && ret->range.last < sequence ? row_seek(b, stream, sequence, ret, why) : e;
@@ -154,7 +154,7 @@ enum err row_read(struct buffer *b, uint16_t stream, uint64_t first, struct row 
     enum err e = code == SQLITE_ROW ? row_take(b, s, first, ret) : ERR_CLOSED;
     sql_reset(b, SQL_ROW_BEFORE);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+        return sql_error(b, code, "reading", why);
     }
     if (e == ERR_NOMEM) {
         why_set(why, "reading %s: no memory", b->path);

@@ -300,9 +300,13 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
     if (e) {
         return e;
     }
-    uint32_t incarnation =
-        (uint32_t)sql_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0);
-    if (!has_state || incarnation != b->incarnation) {
+    int64_t incarnation = 0;
+    e = damaged_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0, &incarnation, why);
+    if (e) {
+        buffer_close(source);
+        return e;
+    }
+    if (!has_state || (uint32_t)incarnation != b->incarnation) {
         why_set(why, "%s: %s", file,
                 has_state ? "of another buffer: its incarnation is not that of this one"
                           : "what it was to deliver can't be read");
@@ -328,10 +332,10 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
     }
     state_close(b->salvage->wanted);
     b->salvage->wanted = wanted;
-    if (!salvage_has_key(b)) {
+    e = salvage_check_key(b, why);
+    if (e) {
         salvage_close(b);
-        why_set(why, "%s is encrypted with a key that is not given (buffer.encryption)", file);
-        return ERR_CONFIG;
+        return e;
     }
     e = sql_exec(b, salvage_table, why);
     e = e ? e : salvage_put(b, why);

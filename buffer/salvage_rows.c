@@ -72,14 +72,18 @@ bool found_take(sqlite3_stmt *s, struct found_row *ret)
            row_crc(row->id, row->columns, row->body) == (uint32_t)sqlite3_column_int64(s, 7);
 }
 
-uint64_t salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first)
+enum err salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first, uint64_t *ret,
+                         struct why *why)
 {
-    int64_t id;
     struct found_row row;
-    return salvage_seek(w, stream, first - 1, &id) == SQLITE_ROW && sequence_of(id) == first &&
-                   found_take(w->above, &row)
-               ? row.range.last
-               : first;
+    int code = SQLITE_OK;
+    enum err e = ERR_OK;
+    for (bool again = true; !e && again;) {
+        code = salvage_seek_one(w, stream, first);
+        e = damaged_wait(w->source, code, &again, why);
+    }
+    *ret = code == SQLITE_ROW && found_take(w->above, &row) ? row.range.last : first;
+    return e;
 }
 
 /* --- what is done with it --- */
@@ -390,26 +394,44 @@ enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct 
 
 /* --- keys --- */
 
-bool salvage_has_key(struct buffer *b)
+/* The first row of a stream that is wanted, if the tree gives it, and it is encrypted. */
+static enum err check_key_of(struct buffer *b, uint16_t stream, bool *ret_checked, struct why *why)
 {
     struct salvage *w = b->salvage;
     struct found_row row;
     uint8_t beside[ROW_BESIDE_SIZE];
     struct slice plain;
+    int code = SQLITE_DONE;
+    int64_t id;
     enum err e = ERR_OK;
-    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        int64_t id;
-        uint64_t from = state_owed_behind(w->wanted, s, 0).first;
-        if (from == UINT64_MAX || salvage_seek(w, s, from - 1, &id) != SQLITE_ROW ||
-            !found_take(w->above, &row) || !crypt_is_encrypted(row.bytes.body)) {
-            continue;
-        }
-        e = content_read(b, row_beside('B', row.bytes.id, row.bytes.columns, beside),
-                         row.bytes.body, &plain, NULL);
-        break;
+    uint64_t from = state_owed_behind(w->wanted, stream, 0).first;
+    for (bool again = from != UINT64_MAX; !e && again;) {
+        code = salvage_seek(w, stream, from - 1, &id);
+        e = damaged_wait(w->source, code, &again, why);
+    }
+    if (e || code != SQLITE_ROW || !found_take(w->above, &row) ||
+        !crypt_is_encrypted(row.bytes.body)) {
+        return e;
+    }
+    *ret_checked = true;
+    return content_read(b, row_beside('B', row.bytes.id, row.bytes.columns, beside), row.bytes.body,
+                        &plain, NULL);
+}
+
+enum err salvage_check_key(struct buffer *b, struct why *why)
+{
+    struct salvage *w = b->salvage;
+    bool checked = false;
+    enum err e = ERR_OK;
+    for (uint16_t s = 1; !e && !checked && s <= STREAM_COUNT_MAX; s++) {
+        e = check_key_of(b, s, &checked, why);
     }
     (void)sqlite3_reset(w->above); /* nothing is held of the file */
-    return e != ERR_CORRUPT;
+    if (e == ERR_CORRUPT) {
+        why_set(why, "%s is encrypted with a key that is not given (buffer.encryption)", w->file);
+        return ERR_CONFIG;
+    }
+    return e;
 }
 
 /* --- open parcels --- */

@@ -141,15 +141,21 @@ static enum err row_give_up(struct buffer *b, struct why *why)
 {
     char file[FILE_NAME_SIZE];
     char sql[80];
-    int64_t number = sql_number(b, "SELECT min(n) FROM salvage", 0);
-    int64_t of_file = sql_number(b,
-                                 "SELECT substr(file,-1) FROM salvage WHERE file LIKE '%.bad-_' "
-                                 "AND n=(SELECT min(n) FROM salvage)",
-                                 0); /* 0: not readable, so that the file stays */
+    int64_t number = 0;
+    int64_t of_file = 0; /* not readable, so that the file stays */
+    enum err e = sql_look(b, "SELECT min(n) FROM salvage", 0, &number, why);
+    e = e ? e
+          : sql_look(b,
+                     "SELECT substr(file,-1) FROM salvage WHERE file LIKE '%.bad-_' "
+                     "AND n=(SELECT min(n) FROM salvage)",
+                     0, &of_file, why);
+    if (e) {
+        return e;
+    }
     bad_name(b, (int)of_file, file);
     (void)snprintf(sql, sizeof sql, "DELETE FROM salvage WHERE n=%lld",
                    (long long)number); /* fits */
-    enum err e = sql_run(b, SQL_BEGIN, why);
+    e = sql_run(b, SQL_BEGIN, why);
     e = e ? e : sql_exec(b, sql, why);
     if (e) {
         commit_undo(b);
@@ -220,13 +226,16 @@ enum err salvage_put(struct buffer *b, struct why *why)
 enum err salvage_put_before(struct buffer *b, bool copied, struct why *why)
 {
     struct salvage *now = b->salvage;
-    enum err e = ERR_OK;
+    int64_t tables = 0;
+    enum err e = now->source ? damaged_number(now->source,
+                                              "SELECT count(*) FROM sqlite_master "
+                                              "WHERE name='salvage'",
+                                              0, &tables, why)
+                             : ERR_OK;
     for (struct salvage *w = now->before; w && !e; w = w->before) {
         e = put_one(b, w, why);
     }
-    bool had_table =
-        now->source && now->source->db &&
-        sql_number(now->source, "SELECT count(*) FROM sqlite_master WHERE name='salvage'", 0) > 0;
+    bool had_table = tables > 0;
     /* The page that stands in for a first one that is destroyed does not name the table. */
     had_table =
         had_table || (now->source && now->source->first_page && damage_has_others(b, now->file));

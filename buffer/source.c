@@ -52,6 +52,32 @@ enum err damaged_trouble(struct buffer *s, int code, struct why *why)
     return is_io ? ERR_IO : e == ERR_CORRUPT ? ERR_FULL : e;
 }
 
+enum err damaged_wait(struct buffer *s, int code, bool *ret_again, struct why *why)
+{
+    enum err e = damaged_trouble(s, code, why);
+    *ret_again = e == ERR_IO;
+    if (e == ERR_IO) {
+        clock_pause(IO_PAUSE_MS);
+    }
+    return e == ERR_IO ? ERR_OK : e;
+}
+
+enum err damaged_number(struct buffer *s, const char *sql, int64_t otherwise, int64_t *ret,
+                        struct why *why)
+{
+    enum err e = ERR_OK;
+    *ret = otherwise;
+    for (bool again = s->db; !e && again;) {
+        sqlite3_stmt *statement = NULL;
+        int code = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
+        code = code == SQLITE_OK ? sqlite3_step(statement) : code;
+        *ret = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : otherwise;
+        (void)sqlite3_finalize(statement); /* step() gave its error */
+        e = damaged_wait(s, code, &again, why);
+    }
+    return e;
+}
+
 /* Its lock is kept from here on. */
 static enum err source_connect(struct buffer *s, struct why *why)
 {

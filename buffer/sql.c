@@ -165,13 +165,28 @@ int64_t sql_number(struct buffer *b, const char *sql, int64_t otherwise)
     return value;
 }
 
+enum err sql_look(struct buffer *b, const char *sql, int64_t otherwise, int64_t *ret,
+                  struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(b->db, sql, -1, &s, NULL);
+    code = code == SQLITE_OK ? sqlite3_step(s) : code;
+    int64_t value = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : otherwise;
+    (void)sqlite3_finalize(s); /* step() gave its error */
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        return sql_error(b, code, "reading", why);
+    }
+    *ret = value;
+    return ERR_OK;
+}
+
 enum err sql_prepare_all(struct buffer *b, struct why *why)
 {
     for (size_t i = 0; i < SQL_COUNT; i++) {
         int code = sqlite3_prepare_v3(b->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                       &b->statements[i], NULL);
         if (code != SQLITE_OK) {
-            return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+            return sql_error(b, code, "reading", why);
         }
     }
     return ERR_OK;

@@ -18,16 +18,14 @@ static enum err prepare(struct buffer *b, sqlite3_stmt **ret, const char *sql, s
     }
     vfs_count_errno_set(b->vfs, 0);
     int code = sqlite3_prepare_v2(b->db, sql, -1, ret, NULL);
-    return code == SQLITE_OK ? ERR_OK
-                             : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "reading", why);
 }
 
 /* A loop over rows ended with this code. */
 static enum err finish(struct buffer *b, sqlite3_stmt *s, int code, struct why *why)
 {
-    enum err e = code == SQLITE_DONE || code == SQLITE_ROW
-                     ? ERR_OK
-                     : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    enum err e =
+        code == SQLITE_DONE || code == SQLITE_ROW ? ERR_OK : sql_error(b, code, "reading", why);
     (void)sqlite3_finalize(s);
     return e;
 }

@@ -44,39 +44,52 @@ static void copy_texts(const struct copy *c, enum copy_way way, char select[400]
                    2 * c->column_count - 1, marks);
 }
 
-/* *ret_whole: the last row was reached. */
-static enum err copy_rows(struct buffer *b, sqlite3 *from, const struct copy *c, enum copy_way way,
-                          bool *ret_whole, struct why *why)
+/* Every row that the statement gives; its end, or its error, in *ret_code. */
+static enum err copy_each(struct buffer *b, sqlite3_stmt *read, const char *insert, int *ret_code,
+                          struct why *why)
 {
-    char select[400];
-    char insert[400];
-    sqlite3_stmt *read = NULL;
     sqlite3_stmt *write = NULL;
-    copy_texts(c, way, select, insert);
-    *ret_whole = false;
-    if (!from || sqlite3_prepare_v2(from, select, -1, &read, NULL) != SQLITE_OK) {
-        return ERR_OK;
-    }
+    int columns = sqlite3_column_count(read);
     int code = sqlite3_prepare_v2(b->db, insert, -1, &write, NULL);
     enum err e = code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
-    code = SQLITE_DONE;
-    while (!e && (code = sqlite3_step(read)) == SQLITE_ROW) {
-        for (int i = 0; i < c->column_count; i++) {
-            (void)sqlite3_bind_value(write, 1 + i, sqlite3_column_value(read, i));
+    while (!e && (*ret_code = sqlite3_step(read)) == SQLITE_ROW) {
+        code = SQLITE_OK;
+        for (int i = 0; i < columns && code == SQLITE_OK; i++) {
+            code = sqlite3_bind_value(write, 1 + i, sqlite3_column_value(read, i));
         }
+        int bound = code;
         (void)sqlite3_step(write);
         code = sqlite3_reset(write);
+        code = bound == SQLITE_OK ? code : bound;
         e = code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
     }
-    *ret_whole = code == SQLITE_DONE;
-    (void)sqlite3_finalize(read);
     (void)sqlite3_finalize(write);
     return e;
 }
 
+/* *ret_whole: the last row was reached. */
+static enum err copy_rows(struct buffer *b, struct buffer *from, const struct copy *c,
+                          enum copy_way way, bool *ret_whole, struct why *why)
+{
+    char select[400];
+    char insert[400];
+    enum err e = ERR_OK;
+    copy_texts(c, way, select, insert);
+    *ret_whole = false;
+    for (bool again = from && from->db; !e && again;) { /* what is there already stays */
+        sqlite3_stmt *read = NULL;
+        int code = sqlite3_prepare_v2(from->db, select, -1, &read, NULL);
+        e = code == SQLITE_OK ? copy_each(b, read, insert, &code, why) : ERR_OK;
+        (void)sqlite3_finalize(read);
+        *ret_whole = code == SQLITE_DONE;
+        e = e ? e : damaged_wait(from, code, &again, why);
+    }
+    return e;
+}
+
 /* From both ends, and from the index, as far as can be read. */
-static enum err copy_table(struct buffer *b, sqlite3 *from, const struct copy *c, bool *ret_whole,
-                           struct why *why)
+static enum err copy_table(struct buffer *b, struct buffer *from, const struct copy *c,
+                           bool *ret_whole, struct why *why)
 {
     enum err e = ERR_OK;
     *ret_whole = false;
@@ -168,23 +181,23 @@ static enum err put_identity(struct buffer *b, struct why *why)
 enum err damage_take_over(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
     struct salvage *w = b->salvage;
-    sqlite3 *from = w->source ? w->source->db : NULL;
+    int64_t known = 0;
     bool whole[ARRAY_COUNT(copies)];
     bool all_known = true;
     enum err e = sql_run(b, SQL_BEGIN, why);
     e = e ? e : sql_exec(b, salvage_table, why);
     e = e ? e : put_identity(b, why);
     e = e ? e : put_names(b, why);
-    e = e || !b->setup ? e : names_keep(b, from, b->setup, why);
+    e = e || !b->setup ? e : names_keep(b, why);
     for (size_t i = 0; !e && i < ARRAY_COUNT(copies); i++) {
-        e = copy_table(b, from, &copies[i], &whole[i], why);
+        e = copy_table(b, w->source, &copies[i], &whole[i], why);
     }
     e = e ? e : salvage_put_before(b, whole[COPY_SALVAGE], why);
-    e = e || !b->setup ? e : names_adopt(b, b->setup, &all_known, why);
+    e = e || !b->setup ? e : names_adopt(b, &all_known, why);
     e = e ? e : reserve_numbers(b, whole, why);
     w->everyone = w->everyone || !all_known;
     e = e ? e : salvage_parcels(b, write, why);
-    int64_t known = sql_number(b, "SELECT max(n) FROM salvage WHERE n<99", 0);
+    e = e ? e : sql_look(b, "SELECT max(n) FROM salvage WHERE n<99", 0, &known, why);
     w->number = w->number > known ? w->number : known + 1; /* its file may be gone */
     e = e ? e : salvage_put(b, why);
     return e ? e : commit_state(b, why);
