@@ -221,6 +221,7 @@ enum err buffer_start_log(struct buffer *b, struct why *why)
     (void)sqlite3_wal_hook(b->db, on_commit, b);
     bool restarts = !(b->weak & WEAK_OLD_LOG);
     enum err e = restarts && !(b->weak & WEAK_BOOT_FIRST) ? sql_restart(b, why) : ERR_OK;
+    e = e || !b->log_damaged ? e : settings_shorten_wal(b, why);
     bool is_short = b->log_missing;
     int64_t mark = OPEN_NOT;
     e = e ? e : sql_look(b, "SELECT v FROM meta WHERE k='open'", OPEN_NOT, &mark, why);

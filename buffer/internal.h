@@ -275,6 +275,9 @@ bool tail_has_head(const struct buffer *b);
 enum err settings_apply(struct buffer *b, bool is_new, struct why *why) MUST_USE;
 extern const char settings_tables[]; /* the statements that make them, in a transaction */
 enum err settings_warm_wal(struct buffer *b, struct why *why) MUST_USE;
+/* Before a damaged log is begun anew, with all of it that counts in the database: shorter than it ever
+ * is, it says that something of it is lost, until it is warm again. */
+enum err settings_shorten_wal(struct buffer *b, struct why *why) MUST_USE;
 enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why) MUST_USE;
 
 /* Can its tables be named? */

@@ -151,19 +151,36 @@ enum err settings_apply(struct buffer *b, bool is_new, struct why *why)
     return e;
 }
 
+/* NULL: a VFS without it. */
+static sqlite3_file *wal_file(struct buffer *b)
+{
+    sqlite3_file *wal = NULL;
+    int code = sqlite3_file_control(b->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    return code == SQLITE_OK && wal && wal->pMethods ? wal : NULL;
+}
+
+enum err settings_shorten_wal(struct buffer *b, struct why *why)
+{
+    sqlite3_file *wal = wal_file(b);
+    sqlite3_int64 size = 0;
+    int code = wal ? wal->pMethods->xFileSize(wal, &size) : SQLITE_OK;
+    if (code == SQLITE_OK && size >= WAL_WARM_SIZE) {
+        code = wal->pMethods->xTruncate(wal, WAL_WARM_SIZE - PAGE_SIZE);
+        code = code ? code : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "preparing the log of", why);
+}
+
 /* The log's file has its full size from the start: later commits change no metadata, and work when
  * the disk is full. */
 enum err settings_warm_wal(struct buffer *b, struct why *why)
 {
-    sqlite3_file *wal = NULL;
+    sqlite3_file *wal = wal_file(b);
     sqlite3_int64 size = 0;
-    int code = sqlite3_file_control(b->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-    if (code == SQLITE_OK && wal && wal->pMethods) {
-        code = wal->pMethods->xFileSize(wal, &size);
+    if (!wal) {
+        return ERR_OK; /* the log grows as it is used */
     }
-    if (!wal || !wal->pMethods) {
-        return ERR_OK; /* a VFS without it: the log grows as it is used */
-    }
+    int code = wal->pMethods->xFileSize(wal, &size);
     bool grows = size < WAL_WARM_SIZE;
     assert(b->scratch.size_max >= WARM_STEP); /* nothing is in it while the buffer is opened */
     if (grows) {

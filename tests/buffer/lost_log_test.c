@@ -172,6 +172,38 @@ static void test_the_power_goes_while_it_is_found(void **state)
     assert_in_range(operations, 10, 1000);
 }
 
+/* The same of a log that is damaged. It is begun anew, and a cut between the new header and the first
+ * commit behind it leaves nothing of the old one but its length. */
+static void test_the_power_goes_while_a_damaged_one_is_found(void **state)
+{
+    struct bench *b = *state;
+    uint64_t images = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        bool whole = false;
+        for (uint64_t n = 1; !whole; n++) {
+            uint64_t last = cut(b);
+            spoil_log(b, LOG);
+            move(b, LOG, "spoilt"); /* what is put is on the medium */
+            move(b, "spoilt", LOG);
+            crash_vfs_freeze_after(b->vfs, n);
+            whole = bench_try_open(b) == ERR_OK && !crash_vfs_is_frozen(b->vfs);
+            crash_vfs_freeze(b->vfs);
+            buffer_close(b->buffer);
+            b->buffer = NULL;
+            (void)crash_vfs_crash(b->vfs,
+                                  i == 0   ? CRASH_ALL
+                                  : i == 1 ? CRASH_NOTHING
+                                           : CRASH_ANY,
+                                  n);
+            bench_reopen(b);
+            check_told(b, last);
+            assert_int_equal(b->changes.gap_count, 2); /* one of each stream, not raised twice */
+            images++;
+        }
+    }
+    assert_in_range(images, 60, 1000);
+}
+
 /* A configuration that is refused has not used it up. */
 static void test_the_setup_is_refused(void **state)
 {
@@ -200,6 +232,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_closed_file_misses_no_log, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_power_goes_while_it_is_found, bench_open,
                                         bench_close),
+        cmocka_unit_test_setup_teardown(test_the_power_goes_while_a_damaged_one_is_found,
+                                        bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_setup_is_refused, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
