@@ -199,6 +199,10 @@ enum err damage_take_over(struct buffer *b, const struct buffer_write *write, st
     e = e ? e : salvage_parcels(b, write, why);
     e = e ? e : sql_look(b, "SELECT max(n) FROM salvage WHERE n<99", 0, &known, why);
     w->number = w->number > known ? w->number : known + 1; /* its file may be gone */
+    /* Then its name may be this one's now. */
+    e = e ? e
+          : damage_put_name(b, "UPDATE salvage SET file=file||'-gone' WHERE n<>? AND file=?",
+                            w->number, w->file, why);
     e = e ? e : salvage_put(b, why);
     return e ? e : commit_state(b, why);
 }

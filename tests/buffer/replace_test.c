@@ -187,6 +187,33 @@ static void test_no_name_is_used_twice(void **state)
     assert_false(is_there(b, BAD(8)) || is_there(b, BAD(9)));
 }
 
+/* Somebody removes the newest file while it waits to be salvaged. The next one gets its name, and is
+ * not taken for it: what comes over from it does not go with the older one. */
+static void test_a_name_of_one_that_is_gone(void **state)
+{
+    struct bench *b = *state;
+    b->datum_size = 500; /* rows, beyond what the tail has */
+    add(b, 1500);
+    kill_it(b);
+    harm(b);
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    uint64_t first = b->changes.streams[1].sequence_next;
+    add(b, 1500);
+    kill_it(b);
+    crash_vfs_file_remove(b->vfs, BAD(1));
+    crash_vfs_file_remove(b->vfs, BAD_LOG(1));
+    harm(b);
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    bench_reopen(b); /* now the oldest comes first */
+    bench_care(b);
+    assert_int_equal(bench_owed(b, 1, 1)->range_count, 1);
+    assert_true(bench_owed(b, 1, 1)->ranges[0].first <= first);
+    bench_check(b, 1, first, first + 1499);
+    assert_true(bench_is_told(b, 1, 1));
+    assert_false(bench_is_told(b, 1, first));
+    assert_false(is_there(b, BAD(1)));
+}
+
 /* --- moves that fail half way, while it runs --- */
 
 static void test_a_move_goes_on_where_it_failed(void **state)
@@ -379,6 +406,7 @@ int main(void)
         TEST(test_the_newest_of_two_goes_on),
         TEST(test_an_older_file_that_is_forgotten_is_told),
         TEST(test_no_name_is_used_twice),
+        TEST(test_a_name_of_one_that_is_gone),
         TEST(test_a_move_goes_on_where_it_failed),
         TEST(test_a_move_that_was_made_is_not_made_again),
         TEST(test_a_file_in_use_is_not_lost),
