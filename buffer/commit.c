@@ -204,6 +204,7 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
         return ERR_FULL;
     }
     e = orders_apply(b, w, &writer, why);
+    e = e ? e : salvage_drop(b, w, &writer, false, why);
     e = e ? e : quota_make_room(b, w, &writer, why); /* applies what it drops */
     if (e) {
         return e;
@@ -263,6 +264,7 @@ static void take_over(struct buffer *b, const struct buffer_write *write, bool s
     for (size_t i = 0; i < write->parcel_count; i++) {
         reads_recorded(b, write->parcels[i]);
     }
+    salvage_dropped(b, write);
     if (b->salvage_due) {
         b->salvage_due = false;
         salvage_took(b);

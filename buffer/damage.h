@@ -214,6 +214,19 @@ enum err salvage_put_before(struct buffer *b, bool copied, struct why *why) MUST
 /* The same of its place only, as it is after this turn. */
 enum err salvage_put_place(struct buffer *b, struct why *why) MUST_USE;
 
+/* In the transaction of a commit: `change` may change what is wanted of each file, and says whether it
+ * has. Only number, place, wanted and everyone are set. */
+enum err salvage_change_each(struct buffer *b, bool (*change)(void *context, struct salvage *w),
+                             void *context, struct why *why) MUST_USE;
+
+/* --- salvage_drop.c: what a person drops of what is still to come over --- */
+/* In the transaction, behind orders_apply(): cut out of the table; adds to the orders' counts.
+ * `only_counts`: without a transaction, for a look at what it would come to. */
+enum err salvage_drop(struct buffer *b, const struct buffer_write *write, struct record_writer *rec,
+                      bool only_counts, struct why *why) MUST_USE;
+/* After COMMIT: the same in memory. */
+void salvage_dropped(struct buffer *b, const struct buffer_write *write);
+
 /* --- salvage_rows.c --- */
 struct found_row {
     struct row_bytes bytes;

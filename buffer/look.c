@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "buffer/internal.h"
+#include "buffer/damage.h"
 
 /* --- names --- */
 
@@ -65,7 +65,8 @@ enum err buffer_orders_look(struct buffer *b, struct buffer_order *const *orders
     b->record.size = 0;
     b->record.overflow = false;
     record_begin(&writer, &b->record, b->state->generation, b->next->commit, false);
-    return orders_apply(b, &write, &writer, why);
+    enum err e = orders_apply(b, &write, &writer, why);
+    return e ? e : salvage_drop(b, &write, &writer, true, why);
 }
 
 enum err buffer_schema_text(struct buffer *b, uint32_t schema, struct out *ret, struct why *why)

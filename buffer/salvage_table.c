@@ -100,6 +100,67 @@ enum err salvage_resume(struct buffer *b, struct why *why)
     return e;
 }
 
+static enum err wanted_put(struct buffer *b, const struct salvage *w, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    b->scratch.size = 0;
+    b->scratch.overflow = false;
+    state_encode(w->wanted, &b->scratch);
+    assert(!b->scratch.overflow);
+    int code =
+        sqlite3_prepare_v2(b->db, "UPDATE salvage SET crc=?,wanted=? WHERE n=?", -1, &s, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, crc32c(0, out_slice(&b->scratch)));
+        sqlite3_bind_blob64(s, 2, b->scratch.data, b->scratch.size, SQLITE_STATIC);
+        sqlite3_bind_int64(s, 3, w->number);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+        code = sqlite3_finalize(s);
+    }
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
+}
+
+/* The row that the statement stands on. One that is damaged stays as it is, and is given up when its
+ * turn comes. */
+static enum err change_row(struct buffer *b, sqlite3_stmt *s,
+                           bool (*change)(void *context, struct salvage *w), void *context,
+                           struct why *why)
+{
+    struct salvage w = {.number = sqlite3_column_int64(s, 0), .everyone = sqlite3_column_int(s, 4)};
+    struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
+    bool good = crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2);
+    at_of(s, &w.at);
+    enum err e = good ? wanted_decode(&w, wanted) : ERR_CORRUPT;
+    if (!e) {
+        e = change(context, &w) ? wanted_put(b, &w, why) : ERR_OK;
+    } else if (e == ERR_NOMEM) {
+        why_set(why, "no memory");
+    } else {
+        e = ERR_OK;
+    }
+    state_close(w.wanted);
+    return e;
+}
+
+enum err salvage_change_each(struct buffer *b, bool (*change)(void *context, struct salvage *w),
+                             void *context, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    int64_t tables = 0;
+    enum err e =
+        sql_look(b, "SELECT count(*) FROM sqlite_master WHERE name='salvage'", 0, &tables, why);
+    if (e || tables == 0) {
+        return e;
+    }
+    int code =
+        sqlite3_prepare_v2(b->db, "SELECT " COLUMNS " FROM salvage ORDER BY n", -1, &s, NULL);
+    while (!e && code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        e = change_row(b, s, change, context, why);
+        code = SQLITE_OK;
+    }
+    (void)sqlite3_finalize(s); /* step() gave its error */
+    return e || code == SQLITE_DONE ? e : sql_error(b, code, "reading", why);
+}
+
 enum err salvage_wanted_each(struct buffer *b,
                              enum err (*each)(void *context, const struct salvage *w),
                              void *context)
