@@ -17,6 +17,7 @@ struct agent_setup {
     const struct config *config; /* lives longer than the agent */
     const char *vfs;             /* SQLite's file system layer; NULL: the system's */
     bool *ret_may_wait;          /* see agent_open(); may be NULL */
+    struct buffer_room *room;    /* of buffer_setup; or NULL */
     const struct carry *carry;   /* of the agent before, see agent_close_for_another(); or NULL */
 };
 

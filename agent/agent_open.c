@@ -150,6 +150,7 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
     b->size_max = config->buffer.size_max;
     b->event_size_max = config->buffer.event_size_max;
     b->keep_damaged = config->buffer.keep_damaged;
+    b->room = agent->setup.room;
     for (size_t i = 0; i < config->stream_count; i++) {
         const struct config_stream *s = &config->streams[i];
         b->streams[i] = (struct buffer_stream){.name = s->name,

@@ -18,6 +18,7 @@ struct running {
     const struct config *config;
     struct agent *agent;     /* NULL: its disk does not let it open yet */
     struct carry *carry;     /* of the agent before */
+    struct buffer_room room; /* that its buffer lacked */
     struct control *waiting; /* tells of a disk that is waited for; NULL: it is not, or can't be */
     struct timer retry;
     struct why why;         /* that was logged last */
@@ -146,6 +147,7 @@ static enum err open_agent(struct running *running)
     struct agent_setup setup = {.loop = running->loop,
                                 .config = running->config,
                                 .ret_may_wait = &waits,
+                                .room = &running->room,
                                 .carry = running->carry};
     enum err e = ERR_IO;
     if (is_away) {

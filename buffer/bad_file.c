@@ -95,6 +95,13 @@ bool damage_has_others(const struct buffer *b, const char *file)
     return found;
 }
 
+bool damage_newest(const struct buffer *b, char ret[FILE_NAME_SIZE])
+{
+    int number = number_highest(b, false);
+    bad_name(b, number, ret);
+    return number > 0;
+}
+
 int damage_pending(struct buffer *b)
 {
     char sql[80];

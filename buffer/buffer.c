@@ -387,13 +387,47 @@ static enum err open_file(struct buffer *b, const struct buffer_setup *setup, st
     return e;
 }
 
+/* Was there no room for a fresh file at the last opening, and is there none now? */
+static enum err check_room(struct buffer *b, const struct buffer_setup *setup, struct why *why)
+{
+    char bad[FILE_NAME_SIZE];
+    b->disk_room = setup->room ? *setup->room : b->disk_room;
+    if (!damage_newest(b, bad) || !room_is_missing(b, bad)) {
+        return ERR_OK;
+    }
+    why_set(
+        why,
+        "opening %s: %s is damaged, and there is no room for a fresh file beside it: free some on "
+        "its disk, or of its quota; that is looked for every ten minutes",
+        b->path, bad);
+    return ERR_NOSPACE;
+}
+
+static void keep_room(struct buffer *b, const struct buffer_setup *setup, enum err e)
+{
+    char bad[FILE_NAME_SIZE];
+    b->disk_room.needed = e ? b->disk_room.needed : 0;
+    bool is_short = (e == ERR_NOSPACE && b->damage.replaced > 0) ||
+                    ((e == ERR_NOSPACE || e == ERR_IO) && b->disk_room.needed > 0);
+    if (is_short && damage_newest(b, bad)) {
+        room_missed(b, bad);
+    }
+    if (setup->room) {
+        *setup->room = b->disk_room;
+    }
+}
+
 static enum err open_or_replace(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
     if (setup->read_only || setup->as_it_is) {
         return open_file(b, setup, why);
     }
     struct why reason = {""};
-    enum err e = open_file(b, setup, &reason);
+    enum err e = check_room(b, setup, why);
+    if (e) {
+        return e;
+    }
+    e = open_file(b, setup, &reason);
     int pending = e ? 0 : damage_pending(b);
     bool replaces = pending;
     if (e == ERR_CORRUPT && !b->key_is_wrong) {
@@ -405,6 +439,7 @@ static enum err open_or_replace(struct buffer *b, const struct buffer_setup *set
     if (replaces) {
         e = damage_replace_at_open(b, setup, pending, &reason);
     }
+    keep_room(b, setup, e);
     if (e && why) {
         *why = reason;
     }

@@ -125,6 +125,13 @@ enum buffer_weakness {
 #define BUFFER_FCNTL_RENAME 0x77656972
 #define BUFFER_FCNTL_ROOM 0x77656973 /* bytes that are free, into a uint64_t */
 
+/* What the last try to replace a damaged file found of the room for a fresh one. Zeros at first. */
+struct buffer_room {
+    uint64_t needed; /* free on the disk, before the next try; 0: any; UINT64_MAX: it had room, and
+                          took nothing all the same */
+    uint64_t again_us; /* then it is tried in any case; monotonic */
+};
+
 struct buffer_setup {
     const char *path;
     const char *vfs; /* NULL: SQLite's own; tests: the crash VFS */
@@ -145,7 +152,9 @@ struct buffer_setup {
      * is in the file under another key is refused. */
     const uint8_t *key;
     const uint8_t *old_key;
-    unsigned weak; /* tests: enum buffer_weakness; else 0 */
+    struct buffer_room *room; /* kept from one opening to the next, which else writes the same in
+                                 vain; NULL: there is no other */
+    unsigned weak;            /* tests: enum buffer_weakness; else 0 */
 };
 
 /* Opens, recovers, and makes durable what opening needs. Stream and uplink numbers:

@@ -238,7 +238,7 @@ static enum err replace_failed(struct buffer *b, enum err e, const struct why *r
     disconnect(b);
     why_set(&text, "replacing the damaged %s: %s", b->path, reason->text);
     if (e == ERR_NOSPACE && b->moved_aside) {
-        room_missed(b);
+        room_missed(b, b->salvage->file);
         why_add(&text, "%s takes the room until it is salvaged; free some on this disk",
                 b->salvage->file);
         b->disk_why = text;
@@ -250,7 +250,7 @@ static enum err replace_failed(struct buffer *b, enum err e, const struct why *r
 
 enum err damage_replace(struct buffer *b, const struct buffer_write *write, struct why *why)
 {
-    if (b->moved_aside && room_is_missing(b)) {
+    if (b->moved_aside && room_is_missing(b, b->salvage->file)) {
         why_set(why, "%s", b->disk_why.text);
         return ERR_NOSPACE;
     }
@@ -266,7 +266,7 @@ enum err damage_replace(struct buffer *b, const struct buffer_write *write, stru
     if (e) {
         return replace_failed(b, e, &reason, why);
     }
-    b->room_needed = 0;
+    b->disk_room.needed = 0;
     b->moved_aside = false;
     b->move_number = 0;
     b->file_damaged = false;

@@ -66,8 +66,8 @@ enum err file_move(struct buffer *b, const char *from, const char *to, struct wh
 void file_remove(const struct buffer *b, const char *name);
 /* A try to make the fresh file has failed for lack of room, and what it wrote is still there. The
  * next one has to wait for more: else each would write the same again, for nothing. */
-void room_missed(struct buffer *b);
-bool room_is_missing(const struct buffer *b);
+void room_missed(struct buffer *b, const char *bad);
+bool room_is_missing(const struct buffer *b, const char *bad);
 
 struct raw_file;
 /* *ret NULL: can't be opened. Only ERR_NOMEM is an error: that says nothing of the file. */
@@ -130,6 +130,8 @@ enum err damage_move_aside(struct buffer *b, struct why *why) MUST_USE;
 enum err damage_settle(struct buffer *b, struct why *why) MUST_USE;
 /* Is another file there that was moved aside? */
 bool damage_has_others(const struct buffer *b, const char *file);
+/* The newest that was moved aside. False: there is none. */
+bool damage_newest(const struct buffer *b, char ret[FILE_NAME_SIZE]);
 /* A file that was moved aside waits for a buffer to come over to; 0: none. */
 int damage_pending(struct buffer *b);
 /* Before SQLite opens it. ERR_CORRUPT. */

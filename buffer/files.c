@@ -66,19 +66,21 @@ static bool room_of(const struct buffer *b, const char *name, uint64_t *ret)
     return done;
 }
 
-void room_missed(struct buffer *b)
+/* Where there was room enough it is a quota that is full, of which no more can be seen. */
+void room_missed(struct buffer *b, const char *bad)
 {
     uint64_t room = 0;
-    bool is_small = room_of(b, b->salvage->file, &room) && room < ROOM_ENOUGH;
-    b->room_needed = is_small ? room + ROOM_STEP : 0;
-    b->room_again_us = clock_monotonic_us() + ROOM_WAIT_US;
+    bool is_small = room_of(b, bad, &room) && room < ROOM_ENOUGH;
+    b->disk_room.needed = is_small ? room + ROOM_STEP : UINT64_MAX;
+    b->disk_room.again_us = clock_monotonic_us() + ROOM_WAIT_US;
 }
 
-bool room_is_missing(const struct buffer *b)
+bool room_is_missing(const struct buffer *b, const char *bad)
 {
     uint64_t room = 0;
-    return b->room_needed > 0 && clock_monotonic_us() < b->room_again_us &&
-           room_of(b, b->salvage->file, &room) && room < b->room_needed;
+    return b->disk_room.needed > 0 && clock_monotonic_us() < b->disk_room.again_us &&
+           (b->disk_room.needed == UINT64_MAX ||
+            (room_of(b, bad, &room) && room < b->disk_room.needed));
 }
 
 enum err raw_try(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,

@@ -152,26 +152,25 @@ struct buffer {
     char vfs_name[64];                /* "": SQLite's own */
     bool read_only;
     bool keep_damaged;
-    char agent_id[128];      /* "": none was given */
-    bool as_it_is;           /* of buffer_setup */
-    bool joined_all;         /* opened, to write */
-    bool log_missing;        /* at opening, until what is lost with it is told */
-    bool log_damaged;        /* the same, and something that was acknowledged is lost with it */
-    bool file_short;         /* at opening: neither it nor the log has all of its pages */
-    uint8_t *first_page;     /* of a damaged file: in place of its own; NULL: its own can be read */
-    bool swapped;            /* the database has its log's name, and the other way round */
-    bool tail_hurt;          /* of a damaged file: not all of the tail can be read */
-    bool is_reached;         /* of a damaged file: it was opened, and is locked */
-    unsigned io_tries;       /* of a damaged file: reading failed so often, seconds apart */
-    uint64_t io_us;          /* the last time */
-    bool file_damaged;       /* found when reading: replaced before the next commit */
-    bool moved_aside;        /* the damaged file is; the fresh one is not ready yet */
-    int move_number;         /* of the name it gets; 0: none is chosen */
-    uint64_t room_again_us;  /* then it is tried in any case; monotonic */
-    uint64_t room_needed;    /* free on the disk, before the next try to make one; 0: any */
-    bool salvage_due;        /* this commit is a turn of the salvage */
-    int64_t salvage_pages;   /* that the turn has used so far */
-    struct salvage *salvage; /* under way; NULL: nothing to salvage */
+    char agent_id[128];  /* "": none was given */
+    bool as_it_is;       /* of buffer_setup */
+    bool joined_all;     /* opened, to write */
+    bool log_missing;    /* at opening, until what is lost with it is told */
+    bool log_damaged;    /* the same, and something that was acknowledged is lost with it */
+    bool file_short;     /* at opening: neither it nor the log has all of its pages */
+    uint8_t *first_page; /* of a damaged file: in place of its own; NULL: its own can be read */
+    bool swapped;        /* the database has its log's name, and the other way round */
+    bool tail_hurt;      /* of a damaged file: not all of the tail can be read */
+    bool is_reached;     /* of a damaged file: it was opened, and is locked */
+    unsigned io_tries;   /* of a damaged file: reading failed so often, seconds apart */
+    uint64_t io_us;      /* the last time */
+    bool file_damaged;   /* found when reading: replaced before the next commit */
+    bool moved_aside;    /* the damaged file is; the fresh one is not ready yet */
+    int move_number;     /* of the name it gets; 0: none is chosen */
+    struct buffer_room disk_room; /* for a fresh file */
+    bool salvage_due;             /* this commit is a turn of the salvage */
+    int64_t salvage_pages;        /* that the turn has used so far */
+    struct salvage *salvage;      /* under way; NULL: nothing to salvage */
     struct buffer_damage damage;
     uint16_t check_stream; /* the next row that is checked in the background */
     uint64_t check_from;

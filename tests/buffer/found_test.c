@@ -1,4 +1,5 @@
 /* The commit that finds the damage: what it ends and begins to send does not arrive twice. */
+#include <errno.h>
 #include <string.h>
 
 #include "buffer/internal.h"
@@ -101,6 +102,74 @@ static void test_an_end_that_is_tried_again(void **state)
     check_from(b, 301);
 }
 
+/* --- a quota is what is full: the disk says that it has room --- */
+
+static uint64_t written(struct bench *b)
+{
+    struct crash_counts counts;
+    crash_vfs_counts(b->vfs, &counts);
+    return counts.ops[CRASH_OP_WRITE];
+}
+
+static void fill_quota(struct bench *b)
+{
+    struct crash_fault fault = {
+        .op = CRASH_OP_WRITE, .nth = 30, .repeat = UINT64_MAX, .is_full = true, .error = EDQUOT};
+    crash_vfs_fault_set(b->vfs, &fault, 1);
+}
+
+static void test_a_full_quota(void **state)
+{
+    struct bench *b = *state;
+    const struct owed_end end = {.uplink = 1, .stream = 1, .range = {1, 300}};
+    const struct buffer_write write = {.ends = &end, .end_count = 1};
+    begin(b);
+    fill_quota(b);
+    assert_int_equal(bench_commit(b, &write), ERR_NOSPACE);
+    uint64_t before = written(b);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(bench_commit(b, &write), ERR_NOSPACE);
+        assert_non_null(strstr(b->why.text, BENCH_PATH ".bad-1"));
+    }
+    assert_int_equal(written(b), before);
+    crash_vfs_fault_clear(b->vfs);
+    b->buffer->disk_room.again_us = 1; /* ten minutes later */
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    bench_care(b);
+    check_from(b, 301);
+}
+
+static void test_a_full_quota_at_a_start(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_room room = {0};
+    uint64_t size = 0;
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff; /* a constant of the header */
+    b->setup->room = &room;
+    fill_quota(b);
+    for (unsigned i = 0; i < 15; i++) {
+        uint64_t before = written(b);
+        enum err e = bench_try_open(b);
+        assert_true(e == ERR_NOSPACE || (e == ERR_IO && i % 5 == 0));
+        assert_true(i % 5 == 0 || strstr(b->why.text, BENCH_PATH ".bad-1 is damaged"));
+        assert_true(i % 5 == 0 || written(b) == before);
+        room.again_us = i % 5 == 4 ? 1 : room.again_us; /* ten minutes later: one more try */
+    }
+    crash_vfs_fault_clear(b->vfs);
+    room.again_us = 1;
+    bench_reopen(b);
+    assert_int_equal(room.needed, 0);
+    bench_care(b);
+    check_from(b, 1);
+    b->setup->room = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +178,8 @@ int main(void)
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_an_end, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_an_end_that_is_tried_again, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_full_quota, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_full_quota_at_a_start, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
