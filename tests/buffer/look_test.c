@@ -102,6 +102,47 @@ static void test_verify(void **state)
     assert_string_equal(f.place, "cursor 3 of driver 1");
 }
 
+static void count_lines(void *context, const char *place, const char *text)
+{
+    unsigned *counts = context; /* findings, of pages, of pages that are lost */
+    assert_null(strchr(text, '\n'));
+    assert_null(strstr(text, "in database"));
+    counts[0]++;
+    counts[1] += strcmp(place, "pages") == 0;
+    counts[2] += strstr(text, "pages can't be reached") != NULL;
+}
+
+/* A page near the root is destroyed: what lay behind it is one finding, however many pages that are,
+ * and what SQLite says of the tree is another. */
+static void test_pages_that_are_lost_are_counted(void **state)
+{
+    struct bench *b = *state;
+    struct buffer_setup tool = {
+        .path = BENCH_PATH, .vfs = "bench", .as_it_is = true, .read_only = true};
+    struct buffer_verify v = {.with_pages = true};
+    unsigned counts[3] = {0};
+    uint64_t size = 0;
+    fill(b, 20000);
+    bench_reopen(b); /* the page is not in the log any more */
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    uint8_t *bytes = crash_vfs_file(b->vfs, BENCH_PATH, &size);
+    uint64_t page = 1;
+    while (bytes[page * 4096] != 5) { /* an inner page of a table: the root of the rows */
+        page++;
+    }
+    memset(bytes + page * 4096, 0xa5, 4096);
+    assert_int_equal(buffer_open(&b->buffer, &tool, &b->why), ERR_OK);
+    enum err e = ERR_OK;
+    while (!e) {
+        e = buffer_verify_step(b->buffer, &v, count_lines, counts, &b->why);
+    }
+    assert_int_equal(e, ERR_CLOSED);
+    assert_int_equal(v.bad, counts[0]);
+    assert_in_range(counts[1], 2, 25);
+    assert_int_equal(counts[2], 1);
+}
+
 static unsigned owners;
 
 static void count_owners(void *context, uint16_t stream, uint32_t schema, struct slice json)
@@ -193,6 +234,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_rows_one_behind_the_other, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_verify, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_pages_that_are_lost_are_counted, bench_open,
+                                        bench_close),
         cmocka_unit_test_setup_teardown(test_the_file_as_it_is, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_tool_keeps_to_the_cap, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_no_file_and_an_empty_one, bench_open, bench_close),
