@@ -192,9 +192,13 @@ enum err file_lock(const struct buffer *b, const char *name, struct raw_file **r
     return e;
 }
 
-static enum err move_elsewhere(struct buffer *b, const char *from, const char *to)
+static enum err move_elsewhere(struct buffer *b, const char *from, const char *to, struct why *why)
 {
-    struct raw_file *raw = raw_open(b, from, false);
+    struct raw_file *raw = NULL;
+    enum err e = raw_try(b, from, false, &raw, why);
+    if (e) {
+        return e;
+    }
     int code = raw ? raw->file->pMethods->xFileControl(raw->file, BUFFER_FCNTL_RENAME,
                                                        (void *)(uintptr_t)to)
                    : SQLITE_CANTOPEN;
@@ -210,7 +214,7 @@ enum err file_move(struct buffer *b, const char *from, const char *to, struct wh
         return ERR_OK;
     }
     if (b->vfs_name[0]) {
-        e = move_elsewhere(b, from, to);
+        e = move_elsewhere(b, from, to, why);
     } else if (!is_moved && rename(from, to)) {
         e = err_of_errno(errno);
     } else {

@@ -7,21 +7,22 @@
  * buffer that is being drained goes on in them. */
 #define GROW_AHEAD 192
 
-static int64_t pages_number(struct buffer *b, enum statement which)
+static enum err pages_number(struct buffer *b, enum statement which, int64_t *ret, struct why *why)
 {
-    int64_t value = sqlite3_step(b->statements[which]) == SQLITE_ROW
-                        ? sqlite3_column_int64(b->statements[which], 0)
-                        : -1;
+    int code = sqlite3_step(b->statements[which]);
+    *ret = code == SQLITE_ROW ? sqlite3_column_int64(b->statements[which], 0) : 0;
     sql_reset(b, which);
-    return value;
+    return code == SQLITE_ROW ? ERR_OK : sql_error(b, code, "reading", why);
 }
 
 enum err quota_measure(struct buffer *b, struct why *why)
 {
-    int64_t pages = pages_number(b, SQL_PAGE_COUNT);
-    int64_t freed = pages_number(b, SQL_FREELIST_COUNT);
-    if (pages < 0 || freed < 0) {
-        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
+    int64_t pages = 0;
+    int64_t freed = 0;
+    enum err e = pages_number(b, SQL_PAGE_COUNT, &pages, why);
+    e = e ? e : pages_number(b, SQL_FREELIST_COUNT, &freed, why);
+    if (e) {
+        return e;
     }
     b->page_count = pages;
     b->freelist_count = freed;
