@@ -234,7 +234,11 @@ enum err buffer_start_log(struct buffer *b, struct why *why)
     e = boot_commit(b, is_lost ? OPEN_LOG_LOST : is_short ? OPEN_NOT : OPEN_WITH_LOG, why);
     e = e || !restarts ? e : sql_restart(b, why);
     e = e ? e : settings_warm_wal(b, why);
-    return e || is_lost || !is_short ? e : sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
+    if (e || is_lost || !is_short) {
+        return e;
+    }
+    e = sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
+    return e || !restarts ? e : sql_restart(b, why); /* in the file, not in the log alone */
 }
 
 /* Which sequences were used is not known. */

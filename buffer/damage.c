@@ -163,17 +163,19 @@ static enum err want_all_rows(struct buffer *b, struct salvage *w, struct why *w
 
 /* --- a fresh file --- */
 
-/* The one transaction may have been larger than the log ever is else. SQLite cuts it off with the
- * first commit after a restart, and at closing to nothing: so the limit holds for that commit only. */
-static enum err shrink_log(struct buffer *b, struct why *why)
+/* What came over outlives the log. The one transaction may have been larger than the log ever is else:
+ * SQLite cuts it off with the first commit after a restart, and at closing to nothing, so the limit
+ * holds for that commit only. */
+static enum err settle_log(struct buffer *b, struct why *why)
 {
-    if (b->wal_frames <= WAL_FRAME_MAX) {
-        return ERR_OK;
-    }
     char sql[64];
-    (void)snprintf(sql, sizeof sql, "PRAGMA journal_size_limit=%d", WAL_WARM_SIZE); /* fits */
+    bool is_large = b->wal_frames > WAL_FRAME_MAX;
     enum err e = sql_restart(b, why);
-    e = e ? e : sql_exec(b, sql, why);
+    if (e || !is_large) {
+        return e;
+    }
+    (void)snprintf(sql, sizeof sql, "PRAGMA journal_size_limit=%d", WAL_WARM_SIZE); /* fits */
+    e = sql_exec(b, sql, why);
     e = e ? e : sql_run(b, SQL_BEGIN, why);
     e = e ? e : commit_state(b, why);
     return e ? e : sql_exec(b, "PRAGMA journal_size_limit=-1", why);
@@ -200,7 +202,7 @@ static enum err fresh_make(struct buffer *b, const struct buffer_write *write, s
     e = e ? e : buffer_start_log(b, why);
     e = e ? e : sql_prepare_all(b, why);
     e = e ? e : damage_take_over(b, write, why);
-    e = e ? e : shrink_log(b, why);
+    e = e ? e : settle_log(b, why);
     b->file_pages = e ? 0 : vfs_count_grow(b->db, 0);
     return e ? e : quota_measure(b, why);
 }

@@ -258,6 +258,10 @@ static enum err join_commit(struct buffer *b, struct why *why)
         e = sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
     }
     e = e ? e : b->joined ? commit_state(b, why) : sql_run(b, SQL_COMMIT, why);
+    if (!e && b->joined && !(b->weak & WEAK_OLD_LOG)) {
+        e = sql_restart(b, why); /* who has which number, and what is passed over of the sequences,
+                                    outlives the log */
+    }
     b->log_missing = b->log_missing && e;
     b->log_damaged = b->log_damaged && e;
     return e;

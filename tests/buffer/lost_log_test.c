@@ -217,6 +217,82 @@ static void test_the_setup_is_refused(void **state)
     check_told(b, last);
 }
 
+/* --- before anything else was written into the file itself --- */
+
+static uint64_t cut_after_a_few(struct bench *b)
+{
+    b->next[1] = b->changes.streams[1].sequence_next;
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(bench_append(b, 1, 5), ERR_OK);
+    }
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    return b->next[1] - 1;
+}
+
+/* What a first opening gives out in numbers does not stand in the log alone. */
+static void test_the_log_of_the_first_life(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned gone = 0; gone < 2; gone++) {
+        bench_begin(b);
+        uint64_t last = cut_after_a_few(b);
+        if (gone) {
+            crash_vfs_file_remove(b->vfs, LOG);
+        } else {
+            spoil_log(b, LOG);
+        }
+        bench_reopen(b);
+        assert_int_equal(b->changes.damage.logs, 1);
+        check_told(b, last);
+    }
+}
+
+/* The sequences that were passed over once are not used when it happens again. */
+static void test_the_log_is_lost_twice(void **state)
+{
+    struct bench *b = *state;
+    (void)cut(b);
+    for (unsigned i = 0; i < 3; i++) {
+        crash_vfs_file_remove(b->vfs, LOG);
+        bench_reopen(b);
+        uint64_t last = cut_after_a_few(b);
+        crash_vfs_file_remove(b->vfs, LOG);
+        bench_reopen(b);
+        check_told(b, last);
+        (void)cut_after_a_few(b);
+    }
+}
+
+/* A fresh file has what came over at once in the file itself. */
+static void test_the_log_of_a_fresh_file(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned running = 0; running < 2; running++) {
+        (void)cut(b);
+        if (running) {
+            bench_reopen(b);
+        }
+        spoil_header(b, BENCH_PATH);
+        if (running) {
+            uint64_t size;
+            uint8_t *bytes = crash_vfs_file(b->vfs, BENCH_PATH, &size);
+            memset(bytes + 4096, 0xaa, size - 4096);
+        } else {
+            bench_reopen(b);
+        }
+        uint64_t last = cut_after_a_few(b);
+        crash_vfs_file_remove(b->vfs, LOG);
+        bench_reopen(b);
+        assert_int_equal(b->changes.damage.replaced, 0);
+        assert_int_equal(b->changes.damage.logs, 1);
+        check_told(b, last);
+        bench_care(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +311,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_power_goes_while_a_damaged_one_is_found,
                                         bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_setup_is_refused, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_the_log_of_the_first_life, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_the_log_is_lost_twice, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_the_log_of_a_fresh_file, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

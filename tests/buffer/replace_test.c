@@ -44,13 +44,25 @@ static void kill_it(struct bench *b)
     (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
 }
 
-/* A constant of the header is wrong: damaged for sure, and all of it can be read. */
-static void harm(struct bench *b)
+static void spoil_header(struct bench *b, size_t at)
 {
     uint64_t size = 0;
     uint8_t *data = crash_vfs_file(b->vfs, BENCH_PATH, &size);
     assert_non_null(data);
-    data[21] ^= 0xff;
+    data[at] ^= 0xff;
+}
+
+/* A constant of the header is wrong: damaged for sure, and all of it can be read, where the log has
+ * the first page. */
+static void harm(struct bench *b)
+{
+    spoil_header(b, 21);
+}
+
+/* No version that is known may write it: all of it can be read without the log. */
+static void harm_version(struct bench *b)
+{
+    spoil_header(b, 18);
 }
 
 static void add(struct bench *b, size_t count)
@@ -110,12 +122,12 @@ static void test_the_newest_of_two_goes_on(void **state)
     struct bench *b = *state;
     add(b, 400);
     kill_it(b);
-    harm(b);
+    harm_version(b);
     assert_int_equal(bench_try_open(b), ERR_OK);
     assert_true(is_there(b, BAD(1)));
     add(b, 600);
     kill_it(b);
-    harm(b); /* again, and the power goes before the fresh file is made */
+    harm_version(b); /* again, and the power goes before the fresh file is made */
     move(b, LOG, BAD_LOG(2));
     move(b, BENCH_PATH, BAD(2));
     assert_int_equal(bench_try_open(b), ERR_OK);
@@ -162,13 +174,13 @@ static void test_no_name_is_used_twice(void **state)
     kill_it(b);
     copy(b, BENCH_PATH, BAD(7)); /* kept by somebody: it is not overwritten, and not the newest */
     for (unsigned i = 0; i < 2; i++) {
-        harm(b);
+        harm_version(b);
         assert_int_equal(bench_try_open(b), ERR_OK);
         add(b, 10);
         kill_it(b);
     }
     assert_true(is_there(b, BAD(8)) && is_there(b, BAD(9)));
-    harm(b);
+    harm_version(b);
     assert_int_equal(bench_try_open(b), ERR_NOSPACE);
     assert_non_null(strstr(b->why.text, "bad-9 is there"));
     assert_non_null(crash_vfs_file(b->vfs, BENCH_PATH, &size)); /* nothing was touched */
