@@ -174,10 +174,13 @@ static void skip_to(struct state *state, struct slice payload)
     }
 }
 
-void apply_what_fits(struct state *state, struct slice sections)
+void apply_what_fits(struct state *state, struct slice sections, bool behind_hole)
 {
     struct section section;
     while (section_next(&sections, &section) == ERR_OK) {
+        if (section.kind == SECTION_TOLD && behind_hole) {
+            continue; /* the number may be that of another gap now: it is told twice, not never */
+        }
         if (section.kind == SECTION_EVENTS) {
             skip_to(state, section.payload);
         }

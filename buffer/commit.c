@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/evict.h"
 #include "ports/lib/crc32c.h"
 
 /* --- set-aside events: rows of a table of their own, at most 5 % of the cap --- */
@@ -180,6 +181,13 @@ static enum err record_too_large(const struct buffer *b, struct why *why)
     return ERR_REJECTED;
 }
 
+/* What stands in the record from there on, applied to the copy of the state. */
+static enum err apply_from(struct buffer *b, size_t from, struct why *why)
+{
+    struct slice sections = {b->record.data + from, b->record.size - from};
+    return b->record.overflow ? record_too_large(b, why) : apply_sections(b->next, sections);
+}
+
 /* The record, with everything the commit does; the copy of the state follows it. */
 static enum err build_record(struct buffer *b, const struct buffer_write *w,
                              struct slice *ret_sections, struct why *why)
@@ -192,18 +200,20 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     record_begin(&writer, &b->record, b->state->generation, b->next->commit,
                  crypt_writes(b->crypt));
     record_put_told(&writer, w);
+    enum err e = apply_from(b, writer.sections, why);
+    if (e) {
+        return e;
+    }
+    loss_of_damaged(b, &writer); /* applied */
+    size_t from = b->record.size;
     record_put_events(&writer, w->events, w->event_count, &b->scratch);
     record_put_write(&writer, w);
-    struct slice sections = {b->record.data + writer.sections, b->record.size - writer.sections};
-    if (b->record.overflow) {
-        return record_too_large(b, why);
-    }
-    enum err e = apply_sections(b->next, sections);
-    if (e) {
+    e = apply_from(b, from, why);
+    if (e && e != ERR_REJECTED) {
         why_set(why, "a parcel can't be opened: %u are open", b->next->parcel_count);
         return ERR_FULL;
     }
-    e = orders_apply(b, w, &writer, why);
+    e = e ? e : orders_apply(b, w, &writer, why);
     e = e ? e : salvage_drop(b, w, &writer, false, why);
     e = e ? e : quota_make_room(b, w, &writer, why); /* applies what it drops */
     if (e) {

@@ -29,18 +29,6 @@ static enum err seek(struct making_room *m, uint16_t stream, uint64_t from, stru
     return from ? row_seek(m->b, stream, from, ret, m->why) : row_lowest(m->b, stream, ret, m->why);
 }
 
-/* Rows found damaged when they were read: all that is owed of them. */
-static void drop_damaged(struct making_room *m)
-{
-    for (size_t i = 0; i < m->b->damaged_count; i++) {
-        struct loss loss;
-        const struct gap *gap = &m->b->damaged[i];
-        loss_begin(&loss, m->b->next, gap->stream, GAP_DAMAGED, 0);
-        loss_add(&loss, gap->range);
-        loss_put(&loss, gap->range, m->b->next, m->w);
-    }
-}
-
 /* --- rows that nobody is owed --- */
 
 static enum err delete_unowed(struct making_room *m, uint16_t stream)
@@ -253,7 +241,6 @@ enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
                             .rewrite_left = REWRITE_PER_COMMIT,
                             .looks_left = LOOKS_PER_COMMIT};
     enum err e = ERR_OK;
-    drop_damaged(&m);
     for (size_t u = 0; !e && u < b->uplink_count; u++) {
         e = keep_hold_max(&m, &b->uplinks[u]);
     }

@@ -56,6 +56,10 @@ void loss_put(const struct loss *loss, struct range range, struct state *state,
 /* The events of a row that lie in the range: all of them, or one by one where it is sparse. */
 enum err loss_add_row(struct loss *loss, struct buffer *b, const struct row_place *row,
                       struct range range, struct why *why) MUST_USE;
+/* Rows found damaged when they were read: all that is owed of them, into b->next and the record.
+ * Before what the same commit ends: whoever read them had nothing to send, and says that they are
+ * done with. */
+void loss_of_damaged(struct buffer *b, struct record_writer *w);
 
 /* All that rows and tail have of the range. */
 enum err loss_add_stored(struct loss *loss, struct buffer *b, struct range range,

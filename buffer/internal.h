@@ -420,7 +420,7 @@ enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old) 
 /* The sections of a record, applied to a state. */
 enum err apply_sections(struct state *state, struct slice sections) MUST_USE;
 /* The same where records before it are lost. */
-void apply_what_fits(struct state *state, struct slice sections);
+void apply_what_fits(struct state *state, struct slice sections, bool behind_hole);
 /* Memory for as many more changed cursors as these sections have. Before a commit, because taking
  * it over can't fail. */
 enum err keep_reserve(struct buffer *b, size_t cursor_count) MUST_USE;

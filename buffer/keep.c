@@ -1,6 +1,6 @@
 /* What is delivered while nothing can be written: remembered in memory, and written as a whole with
  * the next commit that succeeds. */
-#include "buffer/internal.h"
+#include "buffer/evict.h"
 
 enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
                      struct buffer_changes *ret_changes, struct why *why)
@@ -17,8 +17,10 @@ enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
     b->record.size = 0;
     b->record.overflow = false;
     record_begin(&writer, &b->record, b->state->generation, b->next->commit, false);
+    loss_of_damaged(b, &writer);
+    size_t from = b->record.size;
     record_put_write(&writer, &deliveries);
-    struct slice sections = {b->record.data + writer.sections, b->record.size - writer.sections};
+    struct slice sections = {b->record.data + from, b->record.size - from};
     enum err e = b->record.overflow ? ERR_REJECTED : apply_sections(b->next, sections);
     if (e) {
         why_set(why, "what was delivered can't be kept in memory");
@@ -28,6 +30,7 @@ enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
     b->state = b->next;
     b->next = old;
     b->unsaved++;
+    b->damaged_count = 0; /* told with the commit that succeeds, or found again */
     buffer_state(b, ret_changes);
     return ERR_OK;
 }

@@ -3,21 +3,12 @@
 
 #include "buffer/internal.h"
 
-/* A damaged row: up to where the next one begins, whatever it says itself. The next commit reports
- * what is owed of it. ERR_AGAIN: so many are noted that the commit has to come first. */
-static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)
+/* A damaged row: up to where the next one begins, whatever it says itself. */
+static enum err damaged_range(struct buffer *b, uint16_t stream, uint64_t first, struct range *ret,
+                              struct why *why)
 {
     struct row_place next;
     uint64_t end = b->state->streams[stream].sequence_next;
-    for (size_t i = 0; i < b->damaged_count; i++) {
-        if (b->damaged[i].stream == stream && b->damaged[i].range.first == first) {
-            return ERR_OK;
-        }
-    }
-    if (b->damaged_count == DAMAGED_MAX) {
-        why_set(why, "%s: %d damaged rows are to be reported first", b->path, DAMAGED_MAX);
-        return ERR_AGAIN;
-    }
     enum err e = row_seek(b, stream, first + 1, &next, why);
     if (e && e != ERR_CLOSED) {
         return e;
@@ -27,11 +18,30 @@ static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, 
         bool is_nearer = b->sections[i].stream == stream && b->sections[i].first < end;
         end = is_nearer ? b->sections[i].first : end;
     }
-    if (first >= 1 && first < end) {
-        b->damaged[b->damaged_count++] =
-            (struct gap){.stream = stream, .reason = GAP_DAMAGED, .range = {first, end - 1}};
-    }
+    *ret = (struct range){first, end - 1};
     return ERR_OK;
+}
+
+/* The next commit reports what is owed of it. ERR_AGAIN: so many are noted that the commit has to
+ * come first. */
+static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)
+{
+    struct range range;
+    for (size_t i = 0; i < b->damaged_count; i++) {
+        if (b->damaged[i].stream == stream && b->damaged[i].range.first == first) {
+            return ERR_OK;
+        }
+    }
+    if (b->damaged_count == DAMAGED_MAX) {
+        why_set(why, "%s: %d damaged rows are to be reported first", b->path, DAMAGED_MAX);
+        return ERR_AGAIN;
+    }
+    enum err e = damaged_range(b, stream, first, &range, why);
+    if (!e && first >= 1 && range.first <= range.last) {
+        b->damaged[b->damaged_count++] =
+            (struct gap){.stream = stream, .reason = GAP_DAMAGED, .range = range};
+    }
+    return e;
 }
 
 struct reading {
@@ -85,10 +95,31 @@ static bool take_events(struct reading *r, struct event_run run)
     return e != ERR_CORRUPT;
 }
 
+/* While nothing can be written, what is lost with a row can't be told: whoever sends waits there. */
+static enum err wait_at_damaged(struct buffer *b, struct reading *r, uint16_t stream,
+                                uint64_t first, struct why *why)
+{
+    struct range gone;
+    enum err e = damaged_range(b, stream, first, &gone, why);
+    if (e || gone.last < r->next || gone.first > r->range.last) {
+        return e;
+    }
+    if (r->rows->event_count > 0) {
+        r->full = true;
+        r->more = true;
+        return ERR_OK;
+    }
+    why_set(why, "%s: events are damaged, which can be told only when it can be written", b->path);
+    return ERR_AGAIN;
+}
+
 static enum err skip_damaged(struct buffer *b, struct reading *r, uint16_t stream, uint64_t first,
                              struct why *why)
 {
     r->rows->has_damaged = true;
+    if (b->read_only && !r->rows->is_look) {
+        return wait_at_damaged(b, r, stream, first, why);
+    }
     enum err e = note_damaged(b, stream, first, why);
     return e == ERR_AGAIN && r->rows->is_look ? ERR_OK : e; /* no commit waits for a look */
 }

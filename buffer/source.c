@@ -194,6 +194,7 @@ static enum err source_tail(struct buffer *s, struct why *why)
 
 static enum err source_replay(struct buffer *s)
 {
+    bool has_hole = false;
     while (s->tail_size < TAIL_BLOB_SIZE) {
         struct record record;
         uint64_t commit;
@@ -203,6 +204,7 @@ static enum err source_replay(struct buffer *s)
             if (next == TAIL_BLOB_SIZE) {
                 return ERR_OK;
             }
+            has_hole = true;
             s->tail_size = next;
             s->state->commit = commit - 1;
             continue;
@@ -214,7 +216,7 @@ static enum err source_replay(struct buffer *s)
             s->tail_hurt = true;
             return ERR_OK; /* more than any file of ours has */
         }
-        apply_what_fits(s->state, record.sections);
+        apply_what_fits(s->state, record.sections, has_hole);
         s->state->commit++;
         keep_sections(s, record.sections, (size_t)(record.sections.data - s->tail_memory));
         s->tail_size += record.size;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer/internal.h"
 #include "buffer/salvage.h"
 #include "tests/buffer/bench.h"
 
@@ -80,6 +81,84 @@ static void test_a_row_is_damaged(void **state)
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         check_one_row(*state, ways[i]);
     }
+}
+
+/* Whoever read it has nothing to send, and says so: that is in the commit that counts it, or in
+ * memory before. It is counted all the same. */
+static void test_a_damaged_row_is_told_by_what_ends_it(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned kept = 0; kept < 2; kept++) {
+        begin(b);
+        uint64_t last = b->next[1] - 1;
+        bench_sql(b, "UPDATE batch SET crc=crc+1 " THIRD);
+        uint64_t lost = last - bench_read(b, 1, 1, last);
+        const struct owed_end end = {.uplink = 1, .stream = 1, .range = {1, last}};
+        struct buffer_write write = {.ends = &end, .end_count = 1};
+        if (kept) {
+            assert_int_equal(buffer_keep(b->buffer, &write, &b->changes, &b->why), ERR_OK);
+            write.end_count = 0;
+        }
+        assert_int_equal(bench_commit(b, &write), ERR_OK);
+        assert_true(lost > 0);
+        assert_int_equal(damaged_count(b), lost);
+        bench_reopen(b);
+        assert_int_equal(damaged_count(b), lost);
+        assert_int_equal(bench_owed(b, 1, 1)->range_count, 0);
+    }
+}
+
+/* Nothing can be written: it waits until the loss can be told. */
+static void test_a_damaged_row_is_not_passed_over_while_reading_only(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    uint64_t last = b->next[1] - 1;
+    bench_sql(b, "UPDATE batch SET crc=crc+1 " THIRD);
+    b->setup->read_only = true;
+    bench_reopen(b);
+    b->rows->is_look = false; /* to send */
+    struct range range = {1, last};
+    enum err e = ERR_OK;
+    for (unsigned i = 0; !e && i < 100 && range.first <= last; i++) {
+        e = buffer_read(b->buffer, 1, range, SIZE_MAX, b->rows, &b->why);
+        range.first = e ? range.first : b->rows->covered.last + 1;
+    }
+    assert_int_equal(e, ERR_AGAIN);
+    assert_in_range(range.first, 2, 3 * 600); /* what lies before it can be sent */
+    b->rows->is_look = true;
+    assert_true(bench_read(b, 1, 1, last) < last);
+    b->rows->is_look = false;
+    b->setup->read_only = false;
+    bench_reopen(b);
+    assert_true(bench_read(b, 1, 1, last) < last);
+}
+
+/* A record of the tail is lost, and with it a gap; a later one says that the gap is told. What is
+ * lost with the record is a gap of its own, and not yet told. */
+static void test_a_lost_record_is_told(void **state)
+{
+    struct bench *b = *state;
+    char sql[160];
+    const uint32_t told = 1; /* number of the gap */
+    begin(b);
+    assert_int_equal(bench_append(b, 1, 5), ERR_OK); /* seals, or has room */
+    uint64_t lost = b->next[1];
+    size_t at = b->buffer->tail_size;
+    bench_skip(b, 1, 7);
+    assert_int_equal(b->changes.gaps[0].number, told);
+    assert_int_equal(bench_append(b, 1, 5), ERR_OK);
+    struct buffer_write write = {.gaps_told = &told, .gap_told_count = 1};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    assert_int_equal(b->changes.gap_count, 0);
+    assert_true(b->buffer->tail_size > at && at > 0); /* all of it is in the tail */
+    (void)snprintf(sql, sizeof sql,
+                   "UPDATE tail SET body=CAST(substr(body,1,%zu)||x'5555'||substr(body,%zu) AS "
+                   "BLOB)",
+                   at + 20, at + 23);
+    bench_sql(b, sql);
+    assert_int_equal(b->changes.damage.replaced, 1);
+    assert_true(bench_is_told(b, 1, lost));
 }
 
 /* The oldest row says that it never ends: at the cap it goes alone, and at once. */
@@ -189,6 +268,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_row_is_damaged),
+        TEST(test_a_damaged_row_is_told_by_what_ends_it),
+        TEST(test_a_lost_record_is_told),
+        TEST(test_a_damaged_row_is_not_passed_over_while_reading_only),
         TEST(test_a_damaged_end_takes_nothing_else_along),
         TEST(test_all_rows_are_damaged),
         TEST(test_the_state_is_damaged),
