@@ -1,4 +1,4 @@
-#include "tests/sim/agent_ledger.h"
+#include "tests/sim/agent_ledger_impl.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -18,9 +18,11 @@ void ledger_open(struct ledger *ledger)
     *ledger = (struct ledger){.events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->events),
                               .numbers = calloc(LEDGER_NUMBER_MAX, sizeof *ledger->numbers),
                               .noted = calloc(2, STATE_SIZE_MAX)};
-    assert(ledger->events && ledger->numbers && ledger->noted);
+    ledger->damage.seen = calloc(LEDGER_TOLD_MAX, sizeof *ledger->damage.seen);
+    assert(ledger->events && ledger->numbers && ledger->noted && ledger->damage.seen);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         ledger->streams[s].events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->streams[s].events);
+        ledger->streams[s].next = 1;
         assert(ledger->streams[s].events);
     }
 }
@@ -30,6 +32,7 @@ void ledger_close(struct ledger *ledger)
     free(ledger->events);
     free(ledger->numbers);
     free(ledger->noted);
+    free(ledger->damage.seen);
     state_close(ledger->memory);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         free(ledger->streams[s].events);
@@ -60,8 +63,9 @@ void ledger_admitted(struct ledger *ledger, uint32_t number, const char *reason)
         return;
     }
     SIM_EXPECT(stream->count < LEDGER_EVENT_MAX);
+    event->sequence = stream->next++;
+    event->place = (uint32_t)stream->count;
     stream->events[stream->count++] = number;
-    event->sequence = stream->count;
 }
 
 void ledger_told(struct ledger *ledger, const struct buffer *buffer, uint32_t number)
@@ -118,7 +122,7 @@ static bool numbers_find(struct ledger *ledger, uint64_t hash, bool add)
     sim_failed(__FILE__, __LINE__, "the ledger has room for the numbers on record");
 }
 
-static unsigned uplink_index(const struct buffer *buffer, uint16_t number)
+unsigned ledger_uplink_index(const struct buffer *buffer, uint16_t number)
 {
     for (unsigned i = 0; i < LEDGER_UPLINKS; i++) {
         if (buffer->uplinks[i].number == number) {
@@ -133,6 +137,14 @@ struct asides {
     const struct buffer *buffer;
 };
 
+/* A fresh file gets those of the damaged one once more. */
+static void aside_seen(const struct ledger *ledger, uint8_t *count)
+{
+    if (!ledger->damage.is_replaced || *count == 0) {
+        ++*count;
+    }
+}
+
 static void count_aside(void *context, int64_t id, const struct aside *aside)
 {
     struct asides *asides = context;
@@ -140,30 +152,27 @@ static void count_aside(void *context, int64_t id, const struct aside *aside)
     SIM_EXPECT(id > ledger->aside_id);
     ledger->aside_id = id;
     SIM_EXPECT(aside->reason.size > 0);
+    uint32_t number = ledger_number_in(aside->body);
+    if (number == 0) {
+        SIM_EXPECT(aside->kind == ASIDE_DATUM); /* of weir.events */
+        return;
+    }
+    struct ledger_event *event = ledger_event(ledger, number);
     if (aside->kind == ASIDE_PAYLOAD) {
-        struct ledger_event *event = ledger_event(ledger, ledger_number_in(aside->body));
         SIM_EXPECT(event->is_bad);
-        event->aside_payload++;
+        aside_seen(ledger, &event->aside_payload);
         ledger->asides++;
         return;
     }
-    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
-        const struct ledger_stream *stream = &ledger->streams[s];
-        if (stream->number == aside->stream) {
-            SIM_EXPECT(aside->sequence >= 1 && aside->sequence <= stream->count);
-            struct ledger_event *event = ledger_event(ledger, stream->events[aside->sequence - 1]);
-            event->aside[uplink_index(asides->buffer, aside->uplink)]++;
-            event->aside_in_doubt =
-                event->aside_in_doubt ||
-                memmem(aside->reason.data, aside->reason.size, "nobody knows", 12) != NULL;
-            ledger->refused_asides++;
-        }
-    }
+    SIM_EXPECT(ledger->streams[event->stream].number == aside->stream);
+    SIM_EXPECT(event->sequence == aside->sequence);
+    aside_seen(ledger, &event->aside[ledger_uplink_index(asides->buffer, aside->uplink)]);
+    event->aside_in_doubt = event->aside_in_doubt || memmem(aside->reason.data, aside->reason.size,
+                                                            "nobody knows", 12) != NULL;
+    ledger->refused_asides++;
 }
 
-/* New set-aside events: looked at when they come, because old ones give way to new ones. A disk that
- * fails may let that wait. */
-static void asides_read(struct ledger *ledger, struct buffer *buffer, bool has_to)
+void ledger_asides_read(struct ledger *ledger, struct buffer *buffer, bool has_to)
 {
     struct asides asides = {ledger, buffer};
     struct why why = {""};
@@ -178,18 +187,29 @@ static void asides_read(struct ledger *ledger, struct buffer *buffer, bool has_t
     ledger->aside_seen = seen;
 }
 
+void ledger_asides_check(const struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->event_count; i++) {
+        const struct ledger_event *event = &ledger->events[i];
+        bool has_to = event->is_bad && event->told && !ledger->damage.is_replaced;
+        SIM_EXPECT(event->aside_payload <= 1);
+        SIM_EXPECT(!has_to || event->aside_payload == 1);
+    }
+}
+
 void ledger_look(struct ledger *ledger, struct buffer *buffer)
 {
     const struct state *state = buffer->state;
+    ledger_damage_look(ledger, buffer);
     if (state->commit == ledger->commit) {
         return;
     }
     ledger->commit = state->commit;
-    asides_read(ledger, buffer, false);
+    ledger_asides_read(ledger, buffer, false);
     SIM_EXPECT(state->parcel_count <= (LEDGER_STREAMS + 1) * LEDGER_UPLINKS);
     for (uint32_t i = 0; i < state->parcel_count; i++) {
         const struct parcel *parcel = &state->parcels[i];
-        unsigned uplink = uplink_index(buffer, parcel->uplink);
+        unsigned uplink = ledger_uplink_index(buffer, parcel->uplink);
         for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
             if (ledger->streams[s].number == parcel->stream) {
                 ledger->parcels[uplink][s] = parcel->range.first;
@@ -240,6 +260,16 @@ static void arrived_twice(struct ledger *ledger, unsigned uplink, unsigned strea
     SIM_EXPECT(ledger->in_doubt_twice[uplink] <= ledger->in_doubt[uplink]);
 }
 
+/* Events come in order, but for those that a salvage brings late. */
+static void order_check(const struct ledger *ledger, const struct ledger_event *event,
+                        uint64_t *last)
+{
+    if (event->place >= ledger->streams[event->stream].ordered_from) {
+        SIM_EXPECT(event->place + 1 > *last);
+        *last = event->place + 1;
+    }
+}
+
 static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stream,
                            uint32_t partition, const struct broker_record *record)
 {
@@ -247,9 +277,8 @@ static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stre
     struct ledger_event *event = ledger_event(ledger, number);
     uint64_t sequence = sequence_in(record->header);
     const struct ledger_stream *s = &ledger->streams[stream];
-    uint64_t *last = &ledger->last[uplink][stream][partition][event->key];
-    SIM_EXPECT(event->stream == stream && event->sequence == sequence);
-    SIM_EXPECT(sequence >= 1 && sequence <= s->count && s->events[sequence - 1] == number);
+    SIM_EXPECT(event->stream == stream && event->sequence == sequence && sequence >= 1);
+    SIM_EXPECT(event->place < s->count && s->events[event->place] == number);
     if (event->arrived[uplink]++) {
         ledger->twice++;
         if (event->again[uplink] > 0) {
@@ -260,8 +289,7 @@ static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stre
         return;
     }
     ledger->arrived++;
-    SIM_EXPECT(sequence > *last);
-    *last = sequence;
+    order_check(ledger, event, &ledger->last[uplink][stream][partition][event->key]);
 }
 
 static struct slice take_text(struct slice *s)
@@ -279,20 +307,40 @@ static unsigned uplink_of_name(struct slice name)
     return name.size == 0 ? 0 : slice_equal_text(name, "east") ? 1 : 2;
 }
 
+/* Is it the first time that an event of weir.events arrives? */
+static bool is_first(struct ledger *ledger, struct slice header)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < header.size; i++) {
+        hash = (hash ^ header.data[i]) * UINT64_C(1099511628211);
+    }
+    for (size_t i = 0; i < ledger->events_arrived; i++) {
+        if (ledger->events_seen[i] == hash) {
+            return false;
+        }
+    }
+    SIM_EXPECT(ledger->events_arrived < LEDGER_TOLD_MAX);
+    ledger->events_seen[ledger->events_arrived++] = hash;
+    return true;
+}
+
+void ledger_gap_add(struct ledger *ledger, const struct ledger_gap *gap)
+{
+    SIM_EXPECT(ledger->gap_count < LEDGER_TOLD_MAX);
+    ledger->gaps[ledger->gap_count++] = *gap;
+}
+
 /* weir.events tells each gap once. Its datum: time, kind, agent, incarnation, version, stream,
  * uplink, first, last, count, ... behind the ten bytes of Avro's single-object encoding. */
 static void event_arrived(struct ledger *ledger, const struct broker_record *record)
 {
-    uint64_t sequence = sequence_in(record->header);
     struct slice s = {record->body.data + 10, record->body.size - 10};
     struct slice texts[6];
     int64_t numbers[3], time;
-    SIM_EXPECT(sequence < LEDGER_TOLD_MAX && record->body.size > 10);
-    if (ledger->events_seen[sequence]) {
+    SIM_EXPECT(record->body.size > 10);
+    if (!is_first(ledger, record->header)) {
         return; /* in doubt: the numbers on record were checked */
     }
-    ledger->events_seen[sequence] = true;
-    ledger->events_arrived++;
     SIM_EXPECT(slice_take_varint(&s, &time));
     for (size_t i = 0; i < 6; i++) {
         texts[i] = take_text(&s);
@@ -300,15 +348,16 @@ static void event_arrived(struct ledger *ledger, const struct broker_record *rec
     for (size_t i = 0; i < 3; i++) {
         SIM_EXPECT(slice_take_varint(&s, &numbers[i]));
     }
-    for (size_t i = 0; i < LEDGER_STREAMS && slice_equal_text(texts[0], "gap"); i++) {
+    bool is_damage = slice_equal_text(texts[0], "damage");
+    SIM_EXPECT(!is_damage || ledger->damage.is_possible);
+    for (unsigned i = 0; i < LEDGER_STREAMS && (is_damage || slice_equal_text(texts[0], "gap"));
+         i++) {
         if (slice_equal_text(texts[4], ledger_stream_names[i])) {
-            SIM_EXPECT(ledger->gap_count < LEDGER_TOLD_MAX);
-            ledger->gaps[ledger->gap_count++] =
-                (struct ledger_gap){(unsigned)i, uplink_of_name(texts[5]), (uint64_t)numbers[0],
-                                    (uint64_t)numbers[1], (uint64_t)numbers[2]};
+            const struct ledger_gap gap = {i, uplink_of_name(texts[5]), (uint64_t)numbers[0],
+                                           (uint64_t)numbers[1], (uint64_t)numbers[2]};
+            ledger_gap_add(ledger, &gap);
         }
     }
-    SIM_EXPECT(!slice_equal_text(texts[0], "damage"));
 }
 
 void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker *broker,
@@ -341,9 +390,8 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
         ledger->twice++;
         return;
     }
-    SIM_EXPECT(event->sequence > *last);
     SIM_EXPECT(event->arrived[uplink] == 0);
-    *last = event->sequence;
+    order_check(ledger, event, last);
     event->arrived[uplink]++;
     ledger->arrived++;
 }
@@ -402,12 +450,12 @@ static void allow_again(struct ledger *ledger, struct buffer *buffer)
 {
     for (uint32_t i = 0; i < buffer->state->owed_count; i++) {
         const struct owed *owed = &buffer->state->owed[i];
-        unsigned u = uplink_index(buffer, owed->uplink);
+        unsigned u = ledger_uplink_index(buffer, owed->uplink);
         for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
             const struct ledger_stream *stream = &ledger->streams[s];
             for (size_t k = 0; stream->number == owed->stream && k < stream->count; k++) {
                 struct ledger_event *event = ledger_event(ledger, stream->events[k]);
-                if (was_sent(ledger, buffer->state, owed, k + 1)) {
+                if (was_sent(ledger, buffer->state, owed, event->sequence)) {
                     event->again[u]++;
                     event->was_again[u] = true;
                 }
@@ -454,163 +502,47 @@ static void note_check(const struct ledger *ledger, const struct buffer *buffer)
     }
 }
 
+static void stream_recovered(struct ledger *ledger, struct buffer *buffer, unsigned s)
+{
+    struct ledger_stream *stream = &ledger->streams[s];
+    uint64_t next = buffer->state->streams[stream->number].sequence_next;
+    SIM_EXPECT(next >= 1 && next <= stream->next);
+    if (ledger->damage.is_behind) {
+        return;
+    }
+    while (stream->count > stream->told_from) {
+        struct ledger_event *event = ledger_event(ledger, stream->events[stream->count - 1]);
+        if (event->sequence < next) {
+            break;
+        }
+        SIM_EXPECT(!event->told); /* acknowledged, and lost */
+        event->sequence = 0;
+        ledger->vanished++;
+        stream->count--;
+    }
+    stream->ordered_from =
+        stream->ordered_from < stream->count ? stream->ordered_from : stream->count;
+    stream->next = next;
+}
+
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer)
 {
-    note_check(ledger, buffer);
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        ledger->streams[s].number = buffer_stream_number(buffer, ledger_stream_names[s]);
+    }
+    if (!ledger_damage_recovered(ledger, buffer)) {
+        note_check(ledger, buffer);
+    }
     ledger->commit = 0;
     for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
-        struct ledger_stream *stream = &ledger->streams[s];
-        stream->number = buffer_stream_number(buffer, ledger_stream_names[s]);
-        uint64_t next = buffer->state->streams[stream->number].sequence_next;
-        SIM_EXPECT(next >= 1 && next - 1 <= stream->count);
-        while (stream->count > next - 1) {
-            struct ledger_event *event = ledger_event(ledger, stream->events[--stream->count]);
-            SIM_EXPECT(!event->told); /* acknowledged, and lost */
-            event->sequence = 0;
-            ledger->vanished++;
-        }
+        stream_recovered(ledger, buffer, s);
     }
     if (ledger->memory_is_lost) {
         allow_again(ledger, buffer);
     }
     ledger->knows_asides = false;
-    asides_read(ledger, buffer, false);
-    for (size_t i = 0; i < ledger->event_count && ledger->knows_asides; i++) {
-        const struct ledger_event *event = &ledger->events[i];
-        SIM_EXPECT(event->aside_payload <= 1);
-        SIM_EXPECT(!event->is_bad || !event->told || event->aside_payload == 1);
-    }
-}
-
-/* --- the end --- */
-
-bool ledger_is_drained(const struct ledger *ledger, const struct buffer *buffer)
-{
-    (void)ledger;
-    for (uint32_t i = 0; i < buffer->state->owed_count; i++) {
-        if (buffer->state->owed[i].range_count > 0) {
-            return false;
-        }
-    }
-    return buffer->state->parcel_count == 0;
-}
-
-/* Gaps that are not told yet, too. False: not all that was told has arrived, because weir.events
- * itself lost something. */
-static bool gaps_complete(struct ledger *ledger, struct buffer *buffer)
-{
-    const struct state *state = buffer->state;
-    uint16_t events = buffer_stream_number(buffer, CONFIG_EVENTS_STREAM);
-    for (uint32_t i = 0; i < state->gap_count; i++) {
-        const struct gap *gap = &state->gaps[i];
-        for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
-            if (gap->stream == ledger->streams[s].number) {
-                unsigned uplink = gap->uplink ? uplink_index(buffer, gap->uplink) + 1 : 0;
-                SIM_EXPECT(ledger->gap_count < LEDGER_TOLD_MAX);
-                ledger->gaps[ledger->gap_count++] =
-                    (struct ledger_gap){s, uplink, gap->range.first, gap->range.last, gap->count};
-            }
-        }
-    }
-    return ledger->events_arrived >= state->streams[events].sequence_next - 1;
-}
-
-static bool gap_concerns(const struct ledger_gap *gap, unsigned stream, unsigned uplink)
-{
-    return gap->stream == stream && (gap->uplink == 0 || gap->uplink == uplink + 1);
-}
-
-/* Is it told as lost to this uplink? */
-static bool is_in_a_gap(const struct ledger *ledger, unsigned stream, unsigned uplink,
-                        uint64_t sequence)
-{
-    for (size_t i = 0; i < ledger->gap_count; i++) {
-        const struct ledger_gap *gap = &ledger->gaps[i];
-        if (gap_concerns(gap, stream, uplink) && gap->first <= sequence && sequence <= gap->last) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How many of a stream's events an uplink lacks. */
-static uint64_t missing_count(struct ledger *ledger, unsigned s, unsigned u, bool told)
-{
-    const struct ledger_stream *stream = &ledger->streams[s];
-    bool owed = stream->uplinks >> u & 1;
-    uint64_t missing = 0;
-    for (size_t i = 0; i < stream->count; i++) {
-        const struct ledger_event *event = ledger_event(ledger, stream->events[i]);
-        bool there = event->arrived[u] > 0;
-        SIM_EXPECT(owed || !there);
-        /* A batch in doubt may take more than one commit to be set aside, and begins again
-         * after a crash between them. */
-        SIM_EXPECT(event->aside[u] <= 1 || event->aside_in_doubt);
-        /* A batch in doubt that was stored may have been refused when it was sent again. */
-        SIM_EXPECT(!there || event->aside[u] == 0 || ledger->in_doubt[u] > 0 ||
-                   event->was_again[u]);
-        if (owed && !there && event->aside[u] == 0) {
-            SIM_EXPECT(!told || is_in_a_gap(ledger, s, u, i + 1));
-            missing++;
-        }
-    }
-    return missing;
-}
-
-/* Events that were sent while nothing could be written, owed again because the life ended before it
- * could, and have not arrived again since: dropped, perhaps, and then told as lost. */
-static uint64_t told_and_there(struct ledger *ledger, unsigned s, unsigned u)
-{
-    const struct ledger_stream *stream = &ledger->streams[s];
-    uint64_t count = 0;
-    for (size_t i = 0; i < stream->count; i++) {
-        const struct ledger_event *event = ledger_event(ledger, stream->events[i]);
-        count += event->arrived[u] > 0 && event->again[u] > 0 && is_in_a_gap(ledger, s, u, i + 1);
-    }
-    return count;
-}
-
-/* What each uplink lacks of a stream is what is told, and no more than what was counted. */
-static void stream_settle(struct ledger *ledger, struct buffer *buffer, unsigned s, bool told)
-{
-    const struct ledger_stream *stream = &ledger->streams[s];
-    uint64_t dropped = state_dropped(buffer->state, stream->number);
-    uint64_t all = 0;
-    for (size_t i = 0; i < ledger->gap_count; i++) {
-        all += ledger->gaps[i].stream == s ? ledger->gaps[i].count : 0;
-    }
-    SIM_EXPECT(!told || all == dropped);
-    for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
-        uint64_t lost = 0;
-        for (size_t i = 0; i < ledger->gap_count; i++) {
-            lost += gap_concerns(&ledger->gaps[i], s, u) ? ledger->gaps[i].count : 0;
-        }
-        uint64_t missing = missing_count(ledger, s, u, told);
-        sim_trace("stream %s, uplink %u: %zu events, %" PRIu64 " missing, told %" PRIu64
-                  ", dropped %" PRIu64,
-                  ledger_stream_names[s], u, stream->count, missing, lost, dropped);
-        SIM_EXPECT(missing <= dropped);
-        uint64_t both = missing < lost ? told_and_there(ledger, s, u) : 0;
-        SIM_EXPECT(!told || (missing <= lost && lost - missing <= both) ||
-                   !(stream->uplinks >> u & 1));
-        SIM_EXPECT(stream->drops || missing == 0);
-    }
-    for (size_t reason = 1; reason < GAP_REASON_COUNT; reason++) {
-        ledger->dropped[reason] += buffer->state->streams[stream->number].dropped[reason];
-    }
-}
-
-void ledger_settle(struct ledger *ledger, struct buffer *buffer)
-{
-    asides_read(ledger, buffer, true);
-    bool told = gaps_complete(ledger, buffer);
-    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
-        stream_settle(ledger, buffer, s, told);
-    }
-    for (size_t i = 0; i < ledger->event_count; i++) {
-        const struct ledger_event *event = &ledger->events[i];
-        SIM_EXPECT(event->aside_payload <= 1);
-        SIM_EXPECT(!event->is_bad || !event->told || event->aside_payload == 1);
-        SIM_EXPECT(event->is_bad || !event->told || event->sequence > 0);
+    ledger_asides_read(ledger, buffer, false);
+    if (ledger->knows_asides) {
+        ledger_asides_check(ledger);
     }
 }

@@ -30,20 +30,26 @@ struct ledger_event {
     bool is_cursored;  /* stored together with its source's cursor */
     bool told;         /* acknowledged */
     uint64_t sequence; /* 0: not admitted, or what was admitted is gone with a life */
+    uint32_t place;    /* in its stream */
+    bool
+        given_again; /* its source's cursor is lost with a damaged file: it came as another event */
     uint8_t arrived[LEDGER_UPLINKS];
     uint8_t aside[LEDGER_UPLINKS];
     uint8_t aside_payload;
     bool aside_in_doubt; /* by the policy of some uplink */
-    /* It was sent by a life that could not note it, and the disk says that it is owed: so often it
-     * may arrive once more. */
+    /* It was sent by a life that could not note it, and the disk says that it is owed; or that it
+     * was delivered is not known any more, after damage: so often it may arrive once more. */
     uint8_t again[LEDGER_UPLINKS];
     bool was_again[LEDGER_UPLINKS];
 };
 
 struct ledger_stream {
-    uint32_t *events; /* [sequence - 1] */
+    uint32_t *events; /* numbers, in order of admission */
     size_t count;
-    uint16_t number; /* the buffer's */
+    uint64_t next;       /* sequence of what is admitted next */
+    size_t ordered_from; /* what came before may be salvaged, and then arrives late */
+    size_t told_from;    /* what came before may be lost with all that was known of it */
+    uint16_t number;     /* the buffer's */
     bool drops;
     uint32_t uplinks; /* bit i: goes to uplink i */
 };
@@ -53,6 +59,30 @@ struct ledger_gap {
     unsigned stream;
     unsigned uplink; /* 0: all, else index + 1 */
     uint64_t first, last, count;
+};
+
+/* A gap in the buffer's state, as it was seen last. */
+struct ledger_seen {
+    uint32_t number;
+    unsigned epoch; /* of ledger_damage */
+    struct ledger_gap gap;
+};
+
+/* Of a seed whose medium is damaged. What is not known any more may arrive again; what is lost has
+ * to be told. */
+struct ledger_damage {
+    bool is_watched;   /* it may come to that */
+    bool is_possible;  /* it has */
+    bool is_replaced;  /* a file was, since the first life: set-aside events come anew, or don't */
+    bool is_forgetful; /* deliveries, sequences or whose events they were: something is lost */
+    bool cursors_fall; /* since the last life began */
+    bool is_behind;    /* this life is, and can't write */
+    uint32_t incarnation; /* of the last life */
+    unsigned epoch;       /* rises when the numbers of gaps may be used again */
+    uint64_t replaced;    /* by this life */
+    int64_t salvage;      /* number of the last one that was seen; 0: none is under way */
+    size_t seen_count;
+    struct ledger_seen *seen; /* LEDGER_TOLD_MAX */
 };
 
 struct ledger {
@@ -70,8 +100,8 @@ struct ledger {
     bool memory_is_lost;
     uint64_t commit; /* of the buffer, when its parcels were looked at last */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
-    bool events_seen[LEDGER_TOLD_MAX];       /* of weir.events, by sequence, at the first uplink */
-    struct ledger_gap gaps[LEDGER_TOLD_MAX]; /* that were told at the first uplink */
+    uint64_t events_seen[LEDGER_TOLD_MAX]; /* of weir.events, at the first uplink: hashes of ids */
+    struct ledger_gap gaps[LEDGER_TOLD_MAX]; /* that were told there */
     size_t gap_count;
     uint64_t events_arrived;
     uint64_t unsaved; /* lives that ended with deliveries in memory only */
@@ -81,6 +111,7 @@ struct ledger {
     uint64_t in_doubt_twice[LEDGER_UPLINKS]; /* parcels of which something did arrive twice */
     uint64_t parcels[LEDGER_UPLINKS][LEDGER_STREAMS]; /* first sequence of the last one on record */
     uint64_t twice_parcels[LEDGER_UPLINKS][LEDGER_STREAMS]; /* of the last one that came twice */
+    struct ledger_damage damage;
 };
 
 extern const char *const ledger_stream_names[LEDGER_STREAMS];
@@ -105,7 +136,7 @@ void ledger_look(struct ledger *ledger, struct buffer *buffer);
 void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker *broker,
                     const char *topic, uint32_t partition, size_t first, size_t count);
 
-/* The event stands in a file, behind the one with sequence *last. */
+/* The event stands in a file, behind the one at place *last - 1 of its stream. */
 void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last);
 
 /* A life ends: its last commit has to be found again. */
@@ -117,10 +148,14 @@ void ledger_note_carried(struct ledger *ledger, const struct buffer *buffer);
 void ledger_unsaved_is_lost(struct ledger *ledger);
 /* A life has begun: what was acknowledged is there, what is not there is forgotten. */
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
+/* The medium may damage files of the buffer; it has. */
+void ledger_damage_watch(struct ledger *ledger);
+void ledger_damaged(struct ledger *ledger);
 /* Is nothing owed to anybody? */
 bool ledger_is_drained(const struct ledger *ledger, const struct buffer *buffer);
 /* At the end, with everything delivered: each event is where it has to be, and the counts are
- * exact: what an uplink lacks is what the gaps say, to the event. */
+ * exact: what an uplink lacks is what the gaps say, to the event; where damage took the counts, or
+ * what had been delivered, it lies within them. */
 void ledger_settle(struct ledger *ledger, struct buffer *buffer);
 
 #endif

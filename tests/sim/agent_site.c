@@ -52,6 +52,26 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "unsaved",
                                                     "read_from_start",
                                                     "renewed",
+                                                    "bits_flipped",
+                                                    "pages_zeroed",
+                                                    "pages_spoilt",
+                                                    "file_cut",
+                                                    "log_flipped",
+                                                    "log_spoilt",
+                                                    "log_cut",
+                                                    "log_gone",
+                                                    "damage_in_life",
+                                                    "damage_in_salvage",
+                                                    "replaced_at_start",
+                                                    "replaced_in_life",
+                                                    "log_lost",
+                                                    "log_void",
+                                                    "state_lost",
+                                                    "salvaged",
+                                                    "cut_in_salvage",
+                                                    "disk_taken_in_salvage",
+                                                    "rows_lost_in_salvage",
+                                                    "bad_row_only",
                                                     "files",
                                                     "backpressure",
                                                     "resume",
@@ -80,13 +100,26 @@ static void doubts_count(struct site *site)
     }
 }
 
+/* A damaged file is not counted while it is salvaged. */
+static uint64_t buffer_size(const struct site *site)
+{
+    uint64_t size, log_size;
+    struct crash_counts counts;
+    crash_vfs_counts(site->disk, &counts);
+    if (!site->profile.damage) {
+        return counts.size;
+    }
+    (void)crash_vfs_file(site->disk, "/buffer.db", &size);
+    (void)crash_vfs_file(site->disk, "/buffer.db-wal", &log_size);
+    return size + log_size;
+}
+
 static void site_look(struct site *site)
 {
-    struct crash_counts counts;
     doubts_count(site);
     ledger_look(&site->ledger, site->agent->buffer);
-    crash_vfs_counts(site->disk, &counts);
-    SIM_EXPECT(counts.size <= (uint64_t)site->config->buffer.size_max);
+    harm_look(site);
+    SIM_EXPECT(buffer_size(site) <= (uint64_t)site->config->buffer.size_max);
 }
 
 /* It was opened for reading only, and the disk is well again. */
@@ -195,6 +228,8 @@ static bool life_open(struct site *site)
     for (unsigned i = 0; i < SOURCE_COUNT; i++) {
         source_recovered(&site->sources[i], site->agent->buffer);
     }
+    site->ledger.damage.cursors_fall = false;
+    harm_begun(site);
     return true;
 }
 
@@ -260,6 +295,7 @@ static void finished(void *context)
 
 static void life_crash(struct site *site, bool power)
 {
+    site->happened[HAPPENS_CUT_IN_SALVAGE] += site->damage.salvage > 0;
     site->happened[crash_vfs_is_frozen(site->disk) ? HAPPENS_CRASH_IN_COMMIT : HAPPENS_CRASH]++;
     sim_life_crash();
     life_close(site);
@@ -346,6 +382,7 @@ static bool life_run(struct site *site)
         life_crash(site, power);
         clusters_grow(site);
     }
+    harm_at_rest(site);
     sim_run_for(sim_below(60000));
     site->happened[HAPPENS_REBOOT] += power;
     sim_life_begin(power);
@@ -410,7 +447,8 @@ static void profile_choose(struct site *site)
                                           .reconfigures = sim_below(2) == 0,
                                           .all_codes = sim_below(2) == 0,
                                           .events_are_bad = sim_below(3) > 0,
-                                          .in_doubt_is_set_aside = sim_below(8) == 0};
+                                          .in_doubt_is_set_aside = sim_below(8) == 0,
+                                          .damage = harm_is_due(site->seed)};
     site->profile.full = site->profile.full || site->profile.hold_max;
     site->ledger.streams[0].uplinks = 3;
     site->ledger.streams[1].uplinks = 3;
@@ -427,6 +465,7 @@ static void site_open(struct site *site)
     sim_crash_hook_set(freeze, site);
     ledger_open(&site->ledger);
     profile_choose(site);
+    harm_open(site);
     for (unsigned i = 0; i < SOURCE_COUNT; i++) {
         source_open(&site->sources[i], &site->ledger, (uint8_t)i, i == 0 || sim_below(3) == 0);
     }
@@ -480,6 +519,7 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
         life_begin(site, reboot);
         reboot = life_run(site);
     }
+    site->is_last = true;
     life_begin(site, reboot);
     site->life_end_us = site->profile.duration_us;
     while (sim_now_us() < site->life_end_us) {

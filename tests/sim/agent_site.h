@@ -52,6 +52,27 @@ enum happening {
     HAPPENS_UNSAVED,
     HAPPENS_READ_FROM_START,
     HAPPENS_RENEWED,
+    /* damage */
+    HAPPENS_BITS_FLIPPED,
+    HAPPENS_PAGES_ZEROED,
+    HAPPENS_PAGES_SPOILT,
+    HAPPENS_FILE_CUT,
+    HAPPENS_LOG_FLIPPED,
+    HAPPENS_LOG_SPOILT,
+    HAPPENS_LOG_CUT,
+    HAPPENS_LOG_GONE,
+    HAPPENS_DAMAGE_IN_LIFE,
+    HAPPENS_DAMAGE_IN_SALVAGE,
+    HAPPENS_REPLACED_AT_START,
+    HAPPENS_REPLACED_IN_LIFE,
+    HAPPENS_LOG_LOST,
+    HAPPENS_LOG_VOID,
+    HAPPENS_STATE_LOST,
+    HAPPENS_SALVAGED,
+    HAPPENS_CUT_IN_SALVAGE,
+    HAPPENS_DISK_TAKEN_IN_SALVAGE,
+    HAPPENS_ROWS_LOST_IN_SALVAGE,
+    HAPPENS_BAD_ROW_ONLY,
     /* events */
     HAPPENS_FILES,
     HAPPENS_BACKPRESSURE,
@@ -103,9 +124,22 @@ struct site_profile {
     bool all_codes;
     bool events_are_bad;
     bool in_doubt_is_set_aside;
+    bool damage; /* the medium harms the buffer's files */
 };
 
 enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT };
+
+/* What came of damage, as it was seen last. */
+struct site_damage {
+    unsigned left;      /* so often the medium does harm */
+    bool log_is_harmed; /* since the last life, and more than a power cut would */
+    uint32_t incarnation;
+    uint64_t replaced; /* of this life */
+    uint64_t bad_rows; /* events, while no file is salvaged */
+    uint64_t lost;
+    int64_t salvage;     /* number; 0: none is under way */
+    uint64_t failing_us; /* since then commits fail on a disk that is well; 0: they do not */
+};
 
 struct site {
     uint64_t seed;
@@ -121,12 +155,14 @@ struct site {
     struct carry *carry; /* for the next agent of the same process */
     struct timer weather, makes;
     bool is_calm;        /* the weather is over */
+    bool is_last;        /* this life is: the power stays */
     bool brokers_refuse; /* poisoned events */
     bool is_finished;    /* the orderly stop */
     unsigned made;
     unsigned schema;                                                  /* which of two */
     uint64_t link_back_us, names_back_us, disk_back_us, wall_back_us; /* 0: all is well */
     struct crash_fault disk_fault;
+    struct site_damage damage;
     uint64_t life_end_us;
     uint64_t
         freeze_us; /* when the power goes within the next operations of the disk; 0: does not */
@@ -152,6 +188,18 @@ void weather_end(struct site *site);
 void weather_boot(struct site *site);
 /* The file system is mounted read-only, or files of others fill the disk; for a while. */
 void weather_disk_taken(struct site *site);
+
+/* agent_damage.c: the medium harms the buffer's files. */
+bool harm_is_due(uint64_t seed); /* in so many seeds */
+void harm_open(struct site *site);
+/* Between two lives. */
+void harm_at_rest(struct site *site);
+/* Perhaps, while the agent runs. */
+void harm_tick(struct site *site);
+/* A life has begun. */
+void harm_begun(struct site *site);
+/* After each step. */
+void harm_look(struct site *site);
 
 /* agent_clusters.c */
 void clusters_open(struct site *site);

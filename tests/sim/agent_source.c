@@ -285,23 +285,47 @@ static bool item_is_stored(const struct source *source, const struct source_item
     return event->is_bad ? event->aside_payload > 0 : event->sequence > 0;
 }
 
+/* The agent's cursor is lost with a damaged file, or is an older one: what was stored behind it is
+ * given once more, as another event. */
+static void cursor_fell(struct source *source, struct source_place *place)
+{
+    for (size_t i = place->next; i < place->count; i++) {
+        struct source_item *item = &place->items[i];
+        struct ledger_event *event =
+            item->number ? ledger_event(source->ledger, item->number) : NULL;
+        if (event && (event->told || item_is_stored(source, item))) {
+            event->given_again = !event->told;
+            item->number = 0;
+        }
+    }
+    place->stored = place->stored < place->next ? place->stored : place->next;
+}
+
+static void place_recovered(struct source *source, struct source_place *place)
+{
+    bool falls = source->ledger->damage.cursors_fall;
+    if (source->reads_again && falls) {
+        cursor_fell(source, place);
+    }
+    for (size_t i = place->stored; i < place->count; i++) {
+        if (!source->reads_again) {
+            place->items[i].number = 0; /* whatever became of it: it is given anew */
+        }
+    }
+    for (size_t i = 0; i < place->count && source->reads_again; i++) {
+        if (place->items[i].flaw && (falls || !source->ledger->knows_asides)) {
+            continue; /* the disk fails just now, or has lost some */
+        }
+        SIM_EXPECT(item_is_stored(source, &place->items[i]) == (i < place->next));
+    }
+    SIM_EXPECT(place->next >= place->stored);
+    place->stored = place->next;
+}
+
 void source_recovered(struct source *source, const struct buffer *buffer)
 {
     source->buffer = buffer;
     for (size_t p = 0; p < SOURCE_PLACES; p++) {
-        struct source_place *place = &source->places[p];
-        for (size_t i = place->stored; i < place->count; i++) {
-            if (!source->reads_again) {
-                place->items[i].number = 0; /* whatever became of it: it is given anew */
-            }
-        }
-        for (size_t i = 0; i < place->count && source->reads_again; i++) {
-            if (place->items[i].flaw && !source->ledger->knows_asides) {
-                continue; /* the disk fails just now */
-            }
-            SIM_EXPECT(item_is_stored(source, &place->items[i]) == (i < place->next));
-        }
-        SIM_EXPECT(place->next >= place->stored);
-        place->stored = place->next;
+        place_recovered(source, &source->places[p]);
     }
 }

@@ -207,6 +207,7 @@ static void weather_fire(struct timer *timer)
     if (sim_chance(15000 * site->profile.weather)) {
         one_thing(site);
     }
+    harm_tick(site);
     timer_arm(timer, 1 + sim_below(WEATHER_MS_MAX));
 }
 

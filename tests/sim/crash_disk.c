@@ -287,6 +287,30 @@ void disk_sync_drop(struct crash_disk *disk, struct disk_file *file)
     compact(disk);
 }
 
+/* --- the medium fails --- */
+
+static void spoil(uint8_t *to, uint64_t end, uint64_t at, const uint8_t *bytes, uint64_t size)
+{
+    uint64_t there = at < end ? end - at : 0;
+    memcpy(to + at, bytes, there < size ? there : size);
+}
+
+void disk_spoil(struct disk_file *file, uint64_t at, const uint8_t *bytes, uint64_t size)
+{
+    spoil(file->now, file->now_size, at, bytes, size);
+    spoil(file->safe, file->safe_size, at, bytes, size);
+}
+
+void disk_shorten(struct disk_file *file, uint64_t size)
+{
+    if (size < file->now_size) {
+        resize(file->now, &file->now_size, size);
+    }
+    if (size < file->safe_size) {
+        resize(file->safe, &file->safe_size, size);
+    }
+}
+
 /* --- the power cut --- */
 
 /* Names come and go in their order, whatever the image: file systems keep a journal of them. */

@@ -71,6 +71,11 @@ void disk_sync_names(struct crash_disk *disk);
  * forgotten: programs may still see it, no later sync brings it there. */
 void disk_sync_drop(struct crash_disk *disk, struct disk_file *file);
 
+/* The medium fails: bytes of a file change, or its end is gone, on it and as programs see it. What is
+ * written later covers it. */
+void disk_spoil(struct disk_file *file, uint64_t at, const uint8_t *bytes, uint64_t size);
+void disk_shorten(struct disk_file *file, uint64_t size);
+
 /* The medium after a power cut becomes what programs see. `image`: not ANY. */
 void disk_crash(struct crash_disk *disk, enum crash_image image, uint64_t seed);
 

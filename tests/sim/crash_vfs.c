@@ -633,3 +633,21 @@ void crash_vfs_file_remove(struct crash_vfs *v, const char *name)
     }
     measure(v);
 }
+
+void crash_vfs_spoil(struct crash_vfs *v, const char *name, uint64_t at, const uint8_t *bytes,
+                     uint64_t size)
+{
+    struct disk_file *file = disk_find(&v->disk, name);
+    if (file) {
+        disk_spoil(file, at, bytes, size);
+    }
+}
+
+void crash_vfs_shorten(struct crash_vfs *v, const char *name, uint64_t size)
+{
+    struct disk_file *file = disk_find(&v->disk, name);
+    if (file) {
+        disk_shorten(file, size);
+    }
+    measure(v);
+}

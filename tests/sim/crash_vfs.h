@@ -111,4 +111,11 @@ void crash_vfs_file_remove(struct crash_vfs *vfs, const char *name);
  * as if the medium had. */
 uint8_t *crash_vfs_file(struct crash_vfs *vfs, const char *name, uint64_t *ret_size);
 
+/* The medium fails, also under a file that is open: these bytes stand there now; the file has lost
+ * its end. Unlike what is put into crash_vfs_file() it outlives a power cut. Nothing happens where
+ * there is no such file. */
+void crash_vfs_spoil(struct crash_vfs *vfs, const char *name, uint64_t at, const uint8_t *bytes,
+                     uint64_t size);
+void crash_vfs_shorten(struct crash_vfs *vfs, const char *name, uint64_t size);
+
 #endif

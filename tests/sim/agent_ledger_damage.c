@@ -1,0 +1,174 @@
+/* What damage of the medium changes in the rules of the ledger: what it may forget, and has to tell. */
+#include <inttypes.h>
+
+#include "buffer/damage.h"
+#include "buffer/internal.h"
+#include "tests/sim/agent_ledger_impl.h"
+#include "tests/sim/sim.h"
+
+void ledger_damage_watch(struct ledger *ledger)
+{
+    ledger->damage.is_watched = true;
+}
+
+void ledger_damaged(struct ledger *ledger)
+{
+    SIM_EXPECT(ledger->damage.is_watched);
+    ledger->damage.is_possible = true;
+}
+
+/* --- gaps --- */
+
+bool ledger_gap_of(const struct ledger *ledger, const struct buffer *buffer, const struct gap *gap,
+                   struct ledger_gap *ret)
+{
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        if (gap->stream == ledger->streams[s].number) {
+            unsigned uplink = gap->uplink ? ledger_uplink_index(buffer, gap->uplink) + 1 : 0;
+            *ret = (struct ledger_gap){s, uplink, gap->range.first, gap->range.last, gap->count};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void gap_see(struct ledger_damage *damage, uint32_t number, const struct ledger_gap *gap)
+{
+    size_t i = damage->seen_count;
+    while (i > 0 &&
+           (damage->seen[i - 1].number != number || damage->seen[i - 1].epoch != damage->epoch)) {
+        i--;
+    }
+    if (i == 0) {
+        SIM_EXPECT(damage->seen_count < LEDGER_TOLD_MAX);
+        i = ++damage->seen_count;
+    }
+    damage->seen[i - 1] = (struct ledger_seen){number, damage->epoch, *gap};
+}
+
+void ledger_damage_gaps(struct ledger *ledger)
+{
+    ledger->gap_count = 0;
+    for (size_t i = 0; i < ledger->damage.seen_count; i++) {
+        ledger_gap_add(ledger, &ledger->damage.seen[i].gap);
+    }
+}
+
+/* --- while it runs --- */
+
+/* What is in another file now: it may come late; cursors and set-aside events as far as they could
+ * be read. */
+static void replaced(struct ledger *ledger)
+{
+    struct ledger_damage *damage = &ledger->damage;
+    SIM_EXPECT(damage->is_possible);
+    damage->is_replaced = true;
+    damage->cursors_fall = true;
+    ledger->aside_id = 0;
+    ledger->knows_asides = false;
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        ledger->streams[s].ordered_from = ledger->streams[s].count;
+    }
+}
+
+void ledger_damage_look(struct ledger *ledger, struct buffer *buffer)
+{
+    struct ledger_damage *damage = &ledger->damage;
+    const struct state *state = buffer->state;
+    struct ledger_gap gap;
+    if (!damage->is_watched) {
+        return;
+    }
+    if (buffer->damage.replaced > damage->replaced) {
+        damage->replaced = buffer->damage.replaced;
+        replaced(ledger);
+    }
+    damage->salvage = buffer->salvage ? buffer->salvage->number : 0;
+    for (uint32_t i = 0; i < state->gap_count && state->commit != ledger->commit; i++) {
+        if (ledger_gap_of(ledger, buffer, &state->gaps[i], &gap)) {
+            gap_see(damage, state->gaps[i].number, &gap);
+        }
+    }
+}
+
+/* --- a life begins --- */
+
+/* Whatever was or is on its way may come once more. */
+static void forget_deliveries(struct ledger *ledger)
+{
+    ledger->damage.is_forgetful = true;
+    ledger->damage.epoch++;
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        const struct ledger_stream *stream = &ledger->streams[s];
+        for (size_t i = 0; i < stream->count; i++) {
+            struct ledger_event *event = ledger_event(ledger, stream->events[i]);
+            for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
+                event->again[u]++;
+                event->was_again[u] = true;
+            }
+        }
+    }
+}
+
+static bool is_raised(const struct ledger *ledger, const struct buffer *buffer)
+{
+    bool raised = false;
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        const struct ledger_stream *stream = &ledger->streams[s];
+        raised = raised || buffer->state->streams[stream->number].sequence_next > stream->next;
+    }
+    return raised;
+}
+
+static void owed_trace(const char *what, const struct state *state)
+{
+    for (uint32_t i = 0; i < state->owed_count; i++) {
+        const struct owed *owed = &state->owed[i];
+        for (size_t r = 0; r < owed->range_count; r++) {
+            sim_trace("%s: stream %u, uplink %u: %" PRIu64 "..%" PRIu64, what, owed->stream,
+                      owed->uplink, owed->ranges[r].first, owed->ranges[r].last);
+        }
+    }
+}
+
+bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer)
+{
+    struct ledger_damage *damage = &ledger->damage;
+    uint32_t incarnation = buffer_incarnation(buffer);
+    int64_t number = buffer->salvage ? buffer->salvage->number : 0;
+    bool is_first = number && number != damage->salvage; /* the life before did not know of it */
+    bool is_anew = damage->incarnation && incarnation != damage->incarnation;
+    bool raised = is_anew || is_raised(ledger, buffer);
+    /* Opened for reading only it is as it is found: what the log has lost is told by the next life
+     * that can write. */
+    damage->is_behind =
+        buffer->read_only && damage->is_possible && buffer->state->commit < ledger->noted_commit;
+    bool is_other = buffer->damage.replaced > 0 || is_first || raised || damage->is_behind;
+    if (damage->is_possible) {
+        owed_trace("owed", buffer->state);
+    }
+    for (const struct salvage *w = buffer->salvage; w; w = w->before) {
+        sim_trace("salvage %" PRId64 " of %s, stream %u, up to %" PRIu64, w->number, w->file,
+                  w->at.stream, w->at.low);
+        owed_trace("wanted", w->wanted);
+    }
+    damage->incarnation = incarnation;
+    damage->replaced = buffer->damage.replaced;
+    damage->salvage = number;
+    damage->cursors_fall = damage->cursors_fall || is_other;
+    if (!is_other) {
+        return false;
+    }
+    replaced(ledger);
+    if (raised || damage->is_behind || (is_first && buffer->salvage->everyone) ||
+        ledger->memory_is_lost) {
+        forget_deliveries(ledger);
+        ledger->memory_is_lost = false;
+    }
+    for (unsigned s = 0; s < LEDGER_STREAMS && raised; s++) {
+        struct ledger_stream *stream = &ledger->streams[s];
+        stream->next = buffer->state->streams[stream->number].sequence_next;
+        stream->told_from = is_anew ? stream->count : stream->told_from;
+    }
+    return true;
+}

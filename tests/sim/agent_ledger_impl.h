@@ -1,0 +1,27 @@
+/* What the files of the ledger share. */
+#ifndef WEIR_TESTS_SIM_AGENT_LEDGER_IMPL_H
+#define WEIR_TESTS_SIM_AGENT_LEDGER_IMPL_H
+
+#include "tests/sim/agent_ledger.h"
+
+/* agent_ledger.c */
+unsigned ledger_uplink_index(const struct buffer *buffer, uint16_t number);
+/* New set-aside events: looked at when they come, because old ones give way to new ones. A disk that
+ * fails may let that wait, unless it `has_to`. */
+void ledger_asides_read(struct ledger *ledger, struct buffer *buffer, bool has_to);
+void ledger_asides_check(const struct ledger *ledger);
+void ledger_gap_add(struct ledger *ledger, const struct ledger_gap *gap);
+
+/* agent_ledger_damage.c */
+/* Of the buffer's: false: of a stream that is not the ledger's. */
+bool ledger_gap_of(const struct ledger *ledger, const struct buffer *buffer, const struct gap *gap,
+                   struct ledger_gap *ret);
+/* After each step. */
+void ledger_damage_look(struct ledger *ledger, struct buffer *buffer);
+/* A life begins: what has become of the file, and what that allows. True: what the last life had
+ * committed need not be there to the last bit. */
+bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer);
+/* At the end: the gaps that were seen, in place of those that were told. */
+void ledger_damage_gaps(struct ledger *ledger);
+
+#endif
