@@ -212,7 +212,9 @@ enum err names_read(struct buffer *source, const char *table, uint16_t number,
         e = damaged_wait(source, code, &again, why);
     }
     e = e || !ret[0] ? e : name_look(&in, true, ret, &by_index);
-    ret[0] = by_index == number ? ret[0] : '\0';
+    if (by_index != number) {
+        ret[0] = '\0';
+    }
     return e;
 }
 
