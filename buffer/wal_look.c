@@ -18,16 +18,24 @@ static uint32_t u32_le(const uint8_t *bytes)
 }
 
 /* SQLite's: over pairs of words, chained. */
-static void sum_add(struct wal_look *look, const uint8_t *data, size_t size)
+static void sum_add(const struct wal_look *look, uint32_t sum[2], const uint8_t *data, size_t size)
 {
-    uint32_t a = look->sum[0];
-    uint32_t b = look->sum[1];
+    uint32_t a = sum[0];
+    uint32_t b = sum[1];
     for (size_t i = 0; i + 8 <= size; i += 8) {
         a += (look->is_big ? u32_be(data + i) : u32_le(data + i)) + b;
         b += (look->is_big ? u32_be(data + i + 4) : u32_le(data + i + 4)) + a;
     }
-    look->sum[0] = a;
-    look->sum[1] = b;
+    sum[0] = a;
+    sum[1] = b;
+}
+
+/* Goes on from `sum` with a frame. Is that what stands in it? */
+static bool sum_frame(const struct wal_look *look, uint32_t sum[2], const uint8_t *frame)
+{
+    sum_add(look, sum, frame, 8);
+    sum_add(look, sum, frame + WAL_FRAME_HEAD_SIZE, WAL_FRAME_SIZE - WAL_FRAME_HEAD_SIZE);
+    return u32_be(frame + 16) == sum[0] && u32_be(frame + 20) == sum[1];
 }
 
 void wal_look_begin(struct wal_look *look, struct slice header)
@@ -39,7 +47,8 @@ void wal_look_begin(struct wal_look *look, struct slice header)
     look->is_big = header.data[3] & 1;
     look->salt[0] = u32_be(header.data + 16);
     look->salt[1] = u32_be(header.data + 20);
-    sum_add(look, header.data, 24);
+    sum_add(look, look->sum, header.data, 24);
+    memcpy(look->stored, look->sum, sizeof look->stored);
     look->has_header =
         u32_be(header.data + 24) == look->sum[0] && u32_be(header.data + 28) == look->sum[1];
 }
@@ -47,6 +56,24 @@ void wal_look_begin(struct wal_look *look, struct slice header)
 static bool salt_is(const struct wal_frame *frame, const uint32_t salt[2])
 {
     return frame->salt[0] == salt[0] && frame->salt[1] == salt[1];
+}
+
+/* Checksums are chained. Behind a frame that is not as it was written, what stands in that frame may
+ * still be right, or what ought to. */
+static void frame_check(struct wal_look *look, struct wal_frame *f, const uint8_t *frame)
+{
+    uint32_t from_stored[2] = {look->stored[0], look->stored[1]};
+    bool is_next = f->page > 0 && sum_frame(look, look->sum, frame);
+    f->is_genuine = is_next || (f->page > 0 && sum_frame(look, from_stored, frame));
+    if (f->is_genuine && !is_next) {
+        memcpy(look->sum, from_stored, sizeof from_stored);
+    }
+    look->stored[0] = u32_be(frame + 16);
+    look->stored[1] = u32_be(frame + 20);
+    if (look->first_bad == look->count) {
+        look->first_bad += f->is_genuine;
+        look->broken = !f->is_genuine;
+    }
 }
 
 bool wal_look_frame(struct wal_look *look, struct slice frame)
@@ -60,13 +87,8 @@ bool wal_look_frame(struct wal_look *look, struct slice frame)
                             .commit = u32_be(frame.data + 4),
                             .salt = {u32_be(frame.data + 8), u32_be(frame.data + 12)},
                             .crc = crc32c(0, page)};
-    if (look->has_header && look->first_bad == look->count && salt_is(f, look->salt)) {
-        sum_add(look, frame.data, 8);
-        sum_add(look, page.data, page.size);
-        bool good = f->page > 0 && u32_be(frame.data + 16) == look->sum[0] &&
-                    u32_be(frame.data + 20) == look->sum[1];
-        look->first_bad += good;
-        look->broken = !good;
+    if (look->has_header && salt_is(f, look->salt)) {
+        frame_check(look, f, frame.data);
     }
     look->count++;
     return true;
@@ -114,17 +136,11 @@ bool wal_look_is_stale(const struct wal_look *look)
     return look->has_frames && look->whole == 0;
 }
 
-/* Frames of this log that say what they mean, as far as that is known: not the one that is bad. */
-static bool counts(const struct wal_look *look, size_t index)
-{
-    return salt_is(&look->frames[index], look->salt) && look->frames[index].page > 0 &&
-           index != look->first_bad;
-}
-
+/* The last one of this log that has this page: as far as a frame can be believed. */
 static bool is_latest(const struct wal_look *look, size_t index)
 {
     for (size_t i = index + 1; i < look->end; i++) {
-        if (counts(look, i) && look->frames[i].page == look->frames[index].page) {
+        if (look->frames[i].is_genuine && look->frames[i].page == look->frames[index].page) {
             return false;
         }
     }
@@ -138,7 +154,7 @@ bool wal_look_is_redundant(const struct wal_look *look,
     size_t same = 0;
     for (size_t i = 0; i < look->end; i++) {
         uint32_t crc;
-        if (!counts(look, i) || !is_latest(look, i)) {
+        if (!look->frames[i].is_genuine || !is_latest(look, i)) {
             continue;
         }
         if (!page_crc(context, look->frames[i].page, &crc) || crc != look->frames[i].crc) {

@@ -20,15 +20,17 @@ struct wal_frame {
     uint32_t page;
     uint32_t commit; /* the database's pages; 0: not the end of a transaction */
     uint32_t salt[2];
-    uint32_t crc; /* CRC-32C of the page's bytes */
+    uint32_t crc;    /* CRC-32C of the page's bytes */
+    bool is_genuine; /* its checksum is right by itself: as the one before it goes on */
 };
 
 struct wal_look {
     bool has_header; /* with a right checksum */
     bool broken;     /* a frame of this log has a wrong checksum */
     uint32_t salt[2];
-    uint32_t sum[2]; /* the checksum up to here */
-    bool is_big;     /* checksums over big-endian words */
+    uint32_t sum[2];    /* the checksum up to here, as it ought to be */
+    uint32_t stored[2]; /* and as it stands in the last frame */
+    bool is_big;        /* checksums over big-endian words */
     size_t count;
     size_t first_bad; /* the frames before it are good */
     size_t end;       /* behind the last commit of this log */
