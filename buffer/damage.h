@@ -146,10 +146,19 @@ enum err damage_take_over(struct buffer *b, const struct buffer_write *write,
 enum err damage_put_name(struct buffer *b, const char *sql, int64_t id, const char *name,
                          struct why *why) MUST_USE;
 
-/* --- damage.c --- */
+/* --- damage_open.c --- */
 /* At opening. `number`: of the file that was moved aside already, or 0. */
 enum err damage_replace_at_open(struct buffer *b, const struct buffer_setup *setup, int number,
                                 struct why *why) MUST_USE;
+
+/* --- damage.c --- */
+/* Nothing of the file is held; closing changes nothing of it. */
+void damage_disconnect(struct buffer *b);
+/* What stays owed is what is in memory, and what the open parcels have; the rest is wanted of the
+ * damaged file. */
+void damage_split_owed(struct buffer *b, struct state *wanted);
+/* A fresh file; what an earlier try has left goes first. */
+enum err damage_fresh(struct buffer *b, const struct buffer_write *write, struct why *why) MUST_USE;
 /* While it runs: what is in memory goes on in a fresh file. `write`: of the commit that found the
  * damage, and is made again after it: what it ends does not come over, its parcels are open ones. */
 enum err damage_replace(struct buffer *b, const struct buffer_write *write,
@@ -229,12 +238,22 @@ enum err salvage_drop(struct buffer *b, const struct buffer_write *write, struct
 /* After COMMIT: the same in memory. */
 void salvage_dropped(struct buffer *b, const struct buffer_write *write);
 
+/* --- salvage_parcels.c --- */
+/* What the open parcels have, at once: they are sent again as they were. At opening one that the tree
+ * does not give all of is open no more, and its rows come over as the others. */
+enum err salvage_parcels(struct buffer *b, const struct buffer_write *write,
+                         struct why *why) MUST_USE;
+
 /* --- salvage_rows.c --- */
 struct found_row {
     struct row_bytes bytes;
     struct range range;
 };
 
+/* The row of a stream that the statement finds within (above, under); anything else is the tree's
+ * damage. The statement, which may be NULL, stands on the row. */
+int salvage_seek_in(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t under,
+                    int64_t *ret_id);
 /* The first row of a stream that begins above a sequence; SQLITE_ROW, SQLITE_DONE, or an error. */
 int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id);
 /* The row that begins there; the same. */
@@ -246,14 +265,14 @@ bool found_check(struct found_row *row) MUST_USE;
 /* The last sequence of the row that begins there, if it can be believed; else its first. */
 enum err salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first, uint64_t *ret,
                          struct why *why) MUST_USE;
+/* Inserted unless it is there already: with an open parcel, or because the file was salvaged before.
+ * `rec` NULL: the state is written whole. */
+enum err salvage_bring(struct buffer *b, struct state *state, struct record_writer *rec,
+                       const struct found_row *row, struct why *why) MUST_USE;
 /* Is any of these sequences wanted? */
 bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range);
 /* Can what it has be decrypted? By the first row that the tree gives. ERR_CONFIG: no. */
 enum err salvage_check_key(struct buffer *b, struct why *why) MUST_USE;
-/* What the open parcels have, at once: they are sent again as they were. At opening one that the tree
- * does not give all of is open no more, and its rows come over as the others. */
-enum err salvage_parcels(struct buffer *b, const struct buffer_write *write,
-                         struct why *why) MUST_USE;
 /* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait;
  * ERR_AGAIN: the file can't be read for the moment, nothing was done. */
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;

@@ -250,13 +250,21 @@ enum err sql_wrote(struct buffer *b, enum err e);
 /* wal_checkpoint(RESTART); ERR_OK only when everything is checkpointed. */
 enum err sql_restart(struct buffer *b, struct why *why) MUST_USE;
 
-/* --- buffer.c --- */
+/* --- memory.c --- */
+/* All of it, or ERR_NOMEM; then closing it is right, too. */
 enum err buffer_memory_open(struct buffer *b) MUST_USE;
+/* The same for thinning, where a stream asks for it. */
+enum err thin_memory_open(struct buffer *b, const struct buffer_setup *setup) MUST_USE;
+void buffer_memory_close(struct buffer *b);
+
+/* --- connect.c --- */
 enum err buffer_connect(struct buffer *b, struct why *why) MUST_USE;
 /* The checkpoints and the commit with which every opening begins. */
 enum err buffer_start_log(struct buffer *b, struct why *why) MUST_USE;
 /* Incarnation and boot, as the file has them. */
 enum err buffer_read_identity(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- buffer.c --- */
 /* `pairs`: that may join when it is loaded. */
 enum err state_load(struct buffer *b, size_t pairs, struct slice snapshot, bool found) MUST_USE;
 enum err state_read(struct buffer *b, size_t pairs, struct why *why) MUST_USE;

@@ -14,8 +14,8 @@ static uint64_t sequence_of(int64_t id)
 
 /* --- looking into the file --- */
 
-/* Within (above, under); anything else is the tree's damage. The statement stands on the row. */
-static int seek(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t under, int64_t *ret_id)
+int salvage_seek_in(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t under,
+                    int64_t *ret_id)
 {
     if (!s) {
         return SQLITE_CORRUPT;
@@ -35,13 +35,13 @@ static int seek(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t under
 
 int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id)
 {
-    return seek(w->above, stream, above, UINT64_MAX, ret_id);
+    return salvage_seek_in(w->above, stream, above, UINT64_MAX, ret_id);
 }
 
 int salvage_seek_one(struct salvage *w, uint16_t stream, uint64_t first)
 {
     int64_t id;
-    return seek(w->above, stream, first - 1, first + 1, &id);
+    return salvage_seek_in(w->above, stream, first - 1, first + 1, &id);
 }
 
 /* ERR_AGAIN: the file can't be read for the moment; ERR_OK: it is damaged there. */
@@ -89,10 +89,8 @@ enum err salvage_row_end(struct salvage *w, uint16_t stream, uint64_t first, uin
 
 /* --- what is done with it --- */
 
-/* Inserted unless it is there already: with an open parcel, or because the file was salvaged before.
- * `rec` NULL: the state is written whole. */
-static enum err row_bring(struct buffer *b, struct state *state, struct record_writer *rec,
-                          const struct found_row *row, struct why *why)
+enum err salvage_bring(struct buffer *b, struct state *state, struct record_writer *rec,
+                       const struct found_row *row, struct why *why)
 {
     uint16_t stream = (uint16_t)(row->bytes.id >> 48);
     int64_t n = row->bytes.columns[1];
@@ -249,7 +247,7 @@ static enum err row_restore(struct buffer *b, struct record_writer *rec,
     if (quota_free_pages(b) - used < pages + kept || !owe(b, NULL, row->range)) {
         return ERR_FULL;
     }
-    enum err e = row_bring(b, b->next, rec, row, why);
+    enum err e = salvage_bring(b, b->next, rec, row, why);
     if (!e) {
         bool fits = fault_planted("row-unowed") || owe(b, rec, row->range);
         assert(fits);
@@ -432,88 +430,5 @@ enum err salvage_check_key(struct buffer *b, struct why *why)
         why_set(why, "%s is encrypted with a key that is not given (buffer.encryption)", w->file);
         return ERR_CONFIG;
     }
-    return e;
-}
-
-/* --- open parcels --- */
-
-/* Of an open parcel: from here to there the tree gives nothing. At opening it is looked for as the rest,
- * but where its uplink's list of ranges is full; while the buffer runs the parcel is under way, and
- * what it has would be ended with it: it is lost. */
-static void parcel_hole(struct buffer *b, const struct parcel *p, uint64_t first, uint64_t last)
-{
-    struct gap gap = {.stream = p->stream,
-                      .uplink = p->uplink,
-                      .reason = GAP_DAMAGED,
-                      .range = {first > p->range.first ? first : p->range.first,
-                                last < p->range.last ? last : p->range.last}};
-    struct owed *owed = state_owed(b->state, p->uplink, p->stream);
-    struct owed *wanted = state_owed(b->salvage->wanted, p->uplink, p->stream);
-    if (gap.range.first > gap.range.last) {
-        return;
-    }
-    b->salvage->parcel_hurt = true;
-    if (b->setup && owed && wanted && wanted->range_count < OWED_RANGE_MAX - 1 &&
-        owed_cut(owed, gap.range)) {
-        owed_insert(wanted, gap.range);
-    } else if (!b->salvage->parcels_told) {
-        gap.count = gap.range.last - gap.range.first + 1;
-        state_drop(b->state, &gap);
-    }
-}
-
-static enum err parcel_rows(struct buffer *b, const struct parcel *p, struct why *why)
-{
-    struct salvage *w = b->salvage;
-    uint64_t end = tail_first(b, p->stream); /* from there on its events are in memory */
-    uint64_t next = p->range.first;          /* up to here all is accounted for */
-    uint64_t at = next;
-    struct found_row row;
-    int64_t id;
-    enum err e = ERR_OK;
-    int code = next < end ? seek(w->below, p->stream, 0, next + 1, &id) : SQLITE_DONE;
-    if (code == SQLITE_ROW && found_take(w->below, &row)) {
-        e = row_bring(b, b->state, NULL, &row, why);
-        next = row.range.last >= next ? row.range.last + 1 : next;
-    }
-    e = e ? e : damaged_trouble(w->source, code, why);
-    while (!e && (code = seek(w->above, p->stream, at, p->range.last + 1, &id)) == SQLITE_ROW) {
-        at = sequence_of(id);
-        if (found_take(w->above, &row)) {
-            e = row_bring(b, b->state, NULL, &row, why);
-            parcel_hole(b, p, next, row.range.first - 1);
-            next = row.range.last >= next ? row.range.last + 1 : next;
-        }
-    }
-    e = e ? e : damaged_trouble(w->source, code, why);
-    if (!e) {
-        parcel_hole(b, p, next, end - 1);
-    }
-    return e;
-}
-
-enum err salvage_parcels(struct buffer *b, const struct buffer_write *write, struct why *why)
-{
-    struct salvage *w = b->salvage;
-    enum err e = ERR_OK;
-    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        b->state->streams[s].row_events = 0; /* a try before may have failed */
-        b->state->streams[s].row_bytes = 0;
-    }
-    for (uint32_t i = 0; !e && i < b->state->parcel_count;) {
-        w->parcel_hurt = false;
-        e = parcel_rows(b, &b->state->parcels[i], why);
-        if (!e && w->parcel_hurt && b->setup) { /* can't be sent again as it was */
-            state_parcel_forget(b->state, &b->state->parcels[i]);
-        } else {
-            i++;
-        }
-    }
-    for (size_t i = 0; !e && i < write->parcel_count; i++) {
-        e = parcel_rows(b, write->parcels[i], why);
-    }
-    w->parcels_told = w->parcels_told || !e;
-    (void)sqlite3_reset(w->above); /* nothing is held of the file */
-    (void)sqlite3_reset(w->below);
     return e;
 }
