@@ -271,6 +271,10 @@ enum err salvage_bring(struct buffer *b, struct state *state, struct record_writ
                        const struct found_row *row, struct why *why) MUST_USE;
 /* Is any of these sequences wanted? */
 bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range);
+/* The first run within a range that anybody wants, and of which the same ones want all. What is lost is
+ * told run by run, because a gap ends what is owed in all of its range, whoever brings it. False:
+ * nothing is wanted. */
+bool salvage_run(const struct salvage *w, uint16_t stream, struct range within, struct range *ret);
 /* Can what it has be decrypted? By the first row that the tree gives. ERR_CONFIG: no. */
 enum err salvage_check_key(struct buffer *b, struct why *why) MUST_USE;
 /* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait;

@@ -45,28 +45,11 @@ static void cut(struct salvage *w, const struct buffer_order *o, struct range ra
     }
 }
 
-/* Up to where the same ones want what they want of `at`. */
-static uint64_t run_last(const struct salvage *w, uint16_t stream, uint64_t at, uint64_t last)
-{
-    for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
-        const struct owed *owed = &w->wanted->owed[i];
-        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
-            struct range range = owed->ranges[r];
-            uint64_t end = range.first > at   ? range.first - 1
-                           : range.last >= at ? range.last
-                                              : last;
-            last = end < last ? end : last;
-        }
-    }
-    return last;
-}
-
-/* Run by run, because a gap ends what is owed in all of its range. */
 static void tell(const struct dropping *d, const struct salvage *w, struct range range)
 {
     struct buffer_order *o = d->order;
-    while (range.first <= range.last) {
-        struct range run = {range.first, run_last(w, o->stream, range.first, range.last)};
+    struct range run;
+    for (; salvage_run(w, o->stream, range, &run); range.first = run.last + 1) {
         struct loss loss;
         loss_begin(&loss, w->wanted, o->stream, GAP_BY_HAND, o->uplink);
         loss_add(&loss, run);
@@ -74,7 +57,6 @@ static void tell(const struct dropping *d, const struct salvage *w, struct range
             loss_put(&loss, run, d->b->next, d->rec);
             o->count += loss.count;
         }
-        range.first = run.last + 1;
     }
 }
 

@@ -113,48 +113,57 @@ static bool range_common(struct range a, struct range b, struct range *ret)
     return ret->first <= ret->last;
 }
 
-/* What is wanted of these sequences, from its first to its last; counted. */
-static uint64_t wanted_in(const struct salvage *w, uint16_t stream, struct range *range)
+bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range)
 {
-    struct range hull = {UINT64_MAX, 0};
-    struct range common;
+    return range.first <= range.last && state_is_owed(w->wanted, stream, range);
+}
+
+/* Up to where the same ones want what they want of `at`. */
+static uint64_t run_last(const struct salvage *w, uint16_t stream, uint64_t at, uint64_t last)
+{
     for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
         const struct owed *owed = &w->wanted->owed[i];
         for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
-            if (range_common(owed->ranges[r], *range, &common)) {
-                hull.first = common.first < hull.first ? common.first : hull.first;
-                hull.last = common.last > hull.last ? common.last : hull.last;
-            }
+            struct range range = owed->ranges[r];
+            uint64_t end = range.first > at   ? range.first - 1
+                           : range.last >= at ? range.last
+                                              : last;
+            last = end < last ? end : last;
         }
     }
-    if (hull.first > hull.last) {
-        return 0;
-    }
-    *range = hull;
-    return state_backlog_in(w->wanted, stream, hull);
+    return last;
 }
 
-bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range)
+bool salvage_run(const struct salvage *w, uint16_t stream, struct range within, struct range *ret)
 {
-    return range.first <= range.last && wanted_in(w, stream, &range) > 0;
+    ret->first = state_owed_behind(w->wanted, stream, within.first - 1).first;
+    if (ret->first > within.last) {
+        return false;
+    }
+    ret->last = run_last(w, stream, ret->first, within.last);
+    return true;
 }
 
-/* Nothing is left of first..last: what is wanted of it is lost. Of a file that a person names that
- * was told when it was damaged; or it was delivered since, or is here. */
-static void hole(struct buffer *b, struct record_writer *rec, uint64_t first, uint64_t last)
+/* Nothing is left from the place on, up to `last`: what is wanted of it is lost. Of a file that a person
+ * names that was told when it was damaged; or it was delivered since, or is here. One run in a step,
+ * so that the record has room; false: there is more of it. */
+static bool hole(struct buffer *b, struct record_writer *rec, uint64_t last)
 {
     struct salvage *w = b->salvage;
-    struct range range = {first, last};
+    struct range range = {w->next.low + 1, last};
+    struct range run;
     struct loss loss;
-    if (first > last || wanted_in(w, w->next.stream, &range) == 0) {
-        return;
+    if (!salvage_run(w, w->next.stream, range, &run)) {
+        return true;
     }
     loss_begin(&loss, w->wanted, w->next.stream, GAP_DAMAGED, 0);
-    loss_add(&loss, range);
+    loss_add(&loss, run);
     w->next.lost += loss.count;
+    w->next.low = run.last;
     if (w->number < NUMBER_OF_USER && !fault_planted("hole-untold")) {
-        loss_put(&loss, range, b->next, rec);
+        loss_put(&loss, run, b->next, rec);
     }
+    return run.last == last;
 }
 
 /* One more range for one uplink. Where its list is full, the range below grows up to it, over what
@@ -232,13 +241,8 @@ static enum err row_restore(struct buffer *b, struct record_writer *rec,
                             const struct found_row *row, struct why *why)
 {
     struct salvage *w = b->salvage;
-    struct range wanted = row->range;
-    uint64_t count = wanted_in(w, w->next.stream, &wanted);
+    uint64_t count = state_backlog_in(w->wanted, w->next.stream, row->range);
     if (count == 0) {
-        return ERR_OK;
-    }
-    if (!has_takers(b->next, w->next.stream)) {
-        hole(b, rec, row->range.first, row->range.last);
         return ERR_OK;
     }
     int64_t pages = (int64_t)(row->bytes.body.size / (PAGE_SIZE - 100)) + 3;
@@ -272,14 +276,17 @@ static uint64_t wanted_last(const struct salvage *w, uint16_t stream)
     return last;
 }
 
-/* The row comes over; what lies before it is lost. */
+/* What lies before the row is lost; then it comes over. */
 static enum err step_to(struct buffer *b, struct record_writer *rec, const struct found_row *row,
                         struct why *why)
 {
     struct salvage_at *at = &b->salvage->next;
-    enum err e = row_restore(b, rec, row, why);
+    bool is_taken = has_takers(b->next, at->stream);
+    if (!hole(b, rec, is_taken ? row->range.first - 1 : row->range.last)) {
+        return ERR_OK;
+    }
+    enum err e = is_taken ? row_restore(b, rec, row, why) : ERR_OK;
     if (!e) {
-        hole(b, rec, at->low + 1, row->range.first - 1);
         at->low = row->range.last > at->low ? row->range.last : at->low;
         at->seek = row->range.first;
     }
@@ -288,9 +295,9 @@ static enum err step_to(struct buffer *b, struct record_writer *rec, const struc
 
 static void step_end(struct buffer *b, struct record_writer *rec)
 {
-    struct salvage_at *at = &b->salvage->next;
-    hole(b, rec, at->low + 1, SEQUENCE_MAX);
-    at->low = SEQUENCE_MAX;
+    if (hole(b, rec, SEQUENCE_MAX)) {
+        b->salvage->next.low = SEQUENCE_MAX;
+    }
 }
 
 /* By the tree, as long as it gives all that is wanted. */

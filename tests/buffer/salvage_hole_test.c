@@ -1,0 +1,120 @@
+/* What nothing is left of in a damaged file is a gap, and only that: what lies between two such places, and
+ * is here or comes from elsewhere, stays owed. */
+#include <stdio.h>
+
+#include "buffer/damage.h"
+#include "tests/buffer/bench.h"
+
+static void find_damage(struct bench *b)
+{
+    b->buffer->file_damaged = true;
+    bench_idle(b);
+    assert_non_null(b->buffer->salvage);
+}
+
+static void fill(struct bench *b, uint64_t total)
+{
+    b->datum_size = 500;
+    bench_fill(b, 1, 60, total);
+}
+
+/* The first row of stream 1 that begins above a sequence. */
+static struct range row_above(struct bench *b, uint64_t sequence)
+{
+    struct row_place row;
+    assert_int_equal(row_seek(b->buffer, 1, sequence + 1, &row, &b->why), ERR_OK);
+    return row.range;
+}
+
+static uint64_t spoil(struct bench *b, struct range row)
+{
+    char sql[100];
+    (void)snprintf(sql, sizeof sql, "UPDATE batch SET crc=crc+1 WHERE id=%lld",
+                   (long long)row_id(1, row.first));
+    bench_sql(b, sql);
+    return row.last - row.first + 1;
+}
+
+static uint64_t owed_in(struct bench *b, uint16_t uplink, struct range range)
+{
+    return owed_count_in(bench_owed(b, uplink, 1), range);
+}
+
+static uint64_t told(const struct bench *b)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < b->changes.gap_count; i++) {
+        assert_int_equal(b->changes.gaps[i].reason, GAP_DAMAGED);
+        count += b->changes.gaps[i].count;
+    }
+    return count;
+}
+
+/* Deletes what nobody is owed, and what is left is all there. */
+static void check_kept(struct bench *b, uint16_t uplink, struct range range, uint64_t lost)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        bench_idle(b);
+    }
+    buffer_state(b->buffer, &b->changes);
+    assert_int_equal(told(b), lost);
+    assert_int_equal(owed_in(b, uplink, range), range.last - range.first + 1 - lost);
+    assert_int_equal(bench_read(b, 1, range.first, range.last),
+                     range.last - range.first + 1 - lost);
+}
+
+/* The later file has lost a row on each side of what comes from the earlier one, first. */
+static void test_what_an_earlier_file_brings(void **state)
+{
+    struct bench *b = *state;
+    fill(b, 4000);
+    find_damage(b);
+    assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_OK);
+    uint64_t came = b->buffer->salvage->at.low;
+    fill(b, 6000);
+    uint64_t lost = 0;
+    for (struct range row = row_above(b, 0);; row = row_above(b, row.last)) {
+        if (row.last == came) {
+            lost += spoil(b, row);
+        } else if (row.first > came) {
+            assert_true(row.first > came + 1000);
+            lost += spoil(b, row);
+            break;
+        }
+    }
+    find_damage(b);
+    bench_reopen(b);
+    bench_care(b);
+    check_kept(b, 1, (struct range){1, b->next[1] - 1}, lost);
+    check_kept(b, 2, (struct range){1, b->next[1] - 1}, lost);
+}
+
+/* A row is lost on each side of an open parcel. */
+static void test_what_an_open_parcel_has(void **state)
+{
+    struct bench *b = *state;
+    fill(b, 4000);
+    bench_end(b, 2, 1, 1, b->next[1] - 1);
+    struct range before = row_above(b, row_above(b, 0).last);
+    struct range of_parcel = row_above(b, before.last);
+    of_parcel.last = row_above(b, of_parcel.last).last;
+    struct range behind = row_above(b, of_parcel.last);
+    uint64_t lost = spoil(b, before) + spoil(b, behind);
+    struct parcel parcel = bench_parcel(1, 1, of_parcel.first, of_parcel.last, 1);
+    bench_parcel_put(b, &parcel);
+    find_damage(b);
+    bench_care(b);
+    check_kept(b, 1, (struct range){1, b->next[1] - 1}, lost);
+    assert_int_equal(owed_in(b, 1, of_parcel), of_parcel.last - of_parcel.first + 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_an_earlier_file_brings),
+        TEST(test_what_an_open_parcel_has),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
