@@ -44,7 +44,8 @@ static bool flow_lingers(struct flow *flow)
 }
 
 /* As many parcels as the buffer keeps may be open; each uplink has its part of them, a quarter of it
- * for what is urgent. Those that wait are asked again with each commit. */
+ * for what is urgent. Those that wait are asked again with each commit. While the disk fails one whose
+ * end waits for it is open, too. */
 static bool flow_may_open(const struct flow *flow)
 {
     const struct uplink_host *host = flow->host;
@@ -54,7 +55,8 @@ static bool flow_may_open(const struct flow *flow)
     size_t open = 0;
     for (size_t i = 0; host->flow_count > most && i < host->flow_count; i++) {
         const struct flow *other = &host->flows[i];
-        open += other->has_parcel || other->wanted == TASK_CUT;
+        open += other->has_parcel || other->wanted == TASK_CUT ||
+                (other->pending_count > 0 && store_is_failing(flow_store(flow)));
     }
     return open < most && (is_urgent || host->lent_size < UPLINK_LENT_SIZE_MAX);
 }

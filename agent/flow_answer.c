@@ -133,7 +133,7 @@ bool flow_aside_row(struct flow *flow, const struct stored_event *row, const cha
 {
     uint64_t commit;
     if (store_is_failing(flow_store(flow))) {
-        return false; /* it would keep all deliveries from being kept in memory */
+        return false; /* it would keep those of its stream from being kept in memory */
     }
     struct aside aside = {.time_us = clock_wall_us(),
                           .stream = row->stream,

@@ -201,8 +201,9 @@ static void forward_recorded(void *context, uint64_t mark, const struct buffer_c
             struct flow *flow = &host->flows[i];
             uint16_t stream = flow->stream->info.number;
             bool waits = in_memory && store_needs_disk(store, host->setup.number, stream);
-            flow_committed(flow, waits ? 0 : mark,
-                           changes_find(changes, host->setup.number, stream));
+            if (!waits) {
+                flow_committed(flow, mark, changes_find(changes, host->setup.number, stream));
+            }
         }
     }
     for (size_t h = 0; h < forward->host_count; h++) {

@@ -388,7 +388,7 @@ static void store_lend_deliveries(struct store *store)
 static void retry_fired(struct timer *timer)
 {
     struct store *store = CONTAINER_OF(timer, struct store, retry);
-    if (store->keeping || store->keep_waits) {
+    if (store->keeping || (store->keep_waits && !store_keep_return(store))) {
         /* What is being kept comes first. */
         timer_arm(&store->retry, store->keeping ? 10 : (uint64_t)store->setup.retry_ms);
     } else if (store->busy && !store->running) {

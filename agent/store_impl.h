@@ -145,6 +145,9 @@ bool store_keeps(const struct store *store);
 void store_keep_begin(struct store *store, const struct why *why);
 /* Bytes of the record, at most. */
 size_t parcel_record_size(const struct parcel *parcel);
+/* What could not be kept goes back into the batch that failed, and with its next commit. False: there is
+ * no room for it there. */
+bool store_keep_return(struct store *store);
 /* There may be something to keep. */
 void store_keep_soon(struct store *store);
 

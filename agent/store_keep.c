@@ -181,11 +181,44 @@ static bool keep_fill(struct store *store)
     }
     take_deliveries(store, from);
     keep->mark = from->mark;
-    if (!has_deliveries(store,
-                        store->open)) { /* some of what it had may have been lent to the other */
-        keep->mark = store->open->mark;
+    if (!has_deliveries(store, store->open)) {
+        keep->mark = store->open->mark; /* some of what it had may have been lent to the other */
         store->open->mark = ++store->marks; /* what is put from now on is not in it */
     }
+    return true;
+}
+
+/* All that was not kept of other batches is behind it. */
+bool store_keep_return(struct store *store)
+{
+    const struct buffer_write *from = &store->keep->write;
+    struct batch_memory *to = store->busy;
+    size_t size = from->done_count * DONE_SIZE + from->end_count * END_SIZE;
+    for (size_t i = 0; i < from->parcel_count; i++) {
+        size += parcel_record_size(from->parcels[i]);
+    }
+    if (!to || to->write.done_count + from->done_count > DONE_MAX ||
+        to->write.end_count + from->end_count > END_MAX ||
+        to->write.parcel_count + from->parcel_count > PARCEL_MAX ||
+        to->forward_size + size > FORWARD_SIZE_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < from->done_count; i++) {
+        to->dones[to->write.done_count++] = from->dones[i];
+    }
+    for (size_t i = 0; i < from->end_count; i++) {
+        to->ends[to->write.end_count++] = from->ends[i];
+    }
+    for (size_t i = 0; i < from->parcel_count; i++) {
+        size_t index = to->write.parcel_count++;
+        to->parcels[index] = *from->parcels[i];
+        to->parcel_pointers[index] = &to->parcels[index];
+        to->parcel_halved[index] = false;
+    }
+    to->forward_size += size;
+    store->keep->write = (struct buffer_write){.event_count = 0};
+    store->keep_waits = false;
+    timer_disarm(&store->keep_timer);
     return true;
 }
 

@@ -70,6 +70,23 @@ enum err __wrap_buffer_commit(struct buffer *buffer, const struct buffer_write *
     return c->e;
 }
 
+enum err __real_buffer_keep(struct buffer *buffer, const struct buffer_write *write,
+                            struct buffer_changes *ret_changes, struct why *why);
+enum err __wrap_buffer_keep(struct buffer *buffer, const struct buffer_write *write,
+                            struct buffer_changes *ret_changes, struct why *why);
+
+enum err __wrap_buffer_keep(struct buffer *buffer, const struct buffer_write *write,
+                            struct buffer_changes *ret_changes, struct why *why)
+{
+    struct site *site = *site_now();
+    if (site->keep_fail_count > 0) {
+        site->keep_fail_count--;
+        why_set(why, "a failure that the test asked for");
+        return ERR_FULL;
+    }
+    return __real_buffer_keep(buffer, write, ret_changes, why);
+}
+
 /* --- lives --- */
 
 static void freeze(void *context)

@@ -37,9 +37,10 @@ struct site {
     /* --- commits --- */
     struct site_commit commits[SITE_COMMIT_MAX];
     size_t commit_count;
-    unsigned fail_count; /* so many more commits fail, */
-    enum err fail_with;  /* with this */
-    bool is_tight;       /* the buffer says that the file is nearly full */
+    unsigned fail_count;      /* so many more commits fail, */
+    enum err fail_with;       /* with this */
+    unsigned keep_fail_count; /* so many times deliveries can't be kept in memory */
+    bool is_tight;            /* the buffer says that the file is nearly full */
 };
 
 /* A number of the environment: WEIR_SEED, WEIR_SEEDS. */

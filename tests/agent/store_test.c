@@ -2,6 +2,7 @@
  * committed, and what a failure changes. */
 #include "agent/store.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -346,6 +347,40 @@ static void deliveries_are_on_record_without_a_disk(void **state)
     free(heard);
 }
 
+/* Deliveries that can't be kept in memory keep nothing from being stored when the disk is back, and
+ * are with the commit that is. */
+static void deliveries_that_can_not_be_kept_go_with_the_commit(void **state)
+{
+    struct site *site = *state;
+    struct heard *heard = heard_open(site);
+    struct cursor_change cursor = {.driver = 3, .key = 1, .value = SLICE("here")};
+    struct owed_end end = {1, LOW, {1, 1}};
+    struct parcel parcel = site_parcel(ALARM);
+    uint64_t commit;
+    uint64_t mark;
+    site_put(site, LOW, 10, 0);
+    site_put(site, ALARM, 10, 0);
+    site_settle(site);
+    site->fail_with = ERR_IO;
+    site->fail_count = 1000;
+    site->keep_fail_count = UINT_MAX;
+    assert_int_equal(store_cursor_put(site->store, &cursor, 0, &commit), ERR_OK);
+    sim_run_for(20);
+    assert_int_equal(store_end_put(site->store, &end, &mark), ERR_OK);
+    assert_int_equal(store_parcel_put(site->store, &parcel, &mark), ERR_OK);
+    sim_run_for(5 * SITE_RETRY_MS);
+    assert_true(heard->mark < mark);
+    assert_int_equal(store_unsaved(site->store), 0);
+    site->fail_count = 0;
+    sim_run_for(2 * SITE_RETRY_MS);
+    site_settle(site);
+    assert_true(heard->mark >= mark);
+    assert_string_equal(store_trouble(site->store), "");
+    assert_int_equal(store_state(site->store)->streams[LOW].event_count, 1); /* the other's */
+    assert_true(site->keep_fail_count < UINT_MAX);
+    free(heard);
+}
+
 /* What is wrong is said again only when it is something else. */
 static void another_trouble_is_said(void **state)
 {
@@ -619,6 +654,7 @@ int main(void)
         TEST(a_disk_that_has_room_again_is_found_without_a_commit),
         TEST(another_trouble_is_said),
         TEST(deliveries_are_on_record_without_a_disk),
+        TEST(deliveries_that_can_not_be_kept_go_with_the_commit),
         TEST(a_failed_commit_is_tried_again_with_the_same_content),
         TEST(what_was_put_behind_a_failed_commit_is_committed_behind_it),
         TEST(deliveries_join_a_commit_that_failed),
