@@ -112,7 +112,7 @@ int buffer_drop_command(const struct buffer_arguments *a)
                "later\n",
                done.left);
     }
-    return command_finish();
+    return progress_code(&done.progress);
 }
 
 int buffer_replay_command(const struct buffer_arguments *a)
@@ -135,7 +135,7 @@ int buffer_replay_command(const struct buffer_arguments *a)
                "it has delivered before arrives twice\n",
                done.events, a->request.uplink);
     }
-    return command_finish();
+    return progress_code(&done.progress);
 }
 
 int buffer_compact_command(const struct buffer_arguments *a)

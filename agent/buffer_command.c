@@ -372,3 +372,9 @@ void progress_end(struct progress *progress)
         fprintf(stderr, "\r%60s\r", "");
     }
 }
+
+int progress_code(const struct progress *progress)
+{
+    int code = command_finish();
+    return code == EXIT_FINE && progress->has_bad ? EXIT_NEGATIVE : code;
+}

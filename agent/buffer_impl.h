@@ -47,6 +47,8 @@ void progress_show(struct progress *progress, struct slice frame);
 bool progress_frame(struct progress *progress, enum frame_kind kind, struct slice payload);
 /* Clears the line. */
 void progress_end(struct progress *progress);
+/* As command_finish(); EXIT_NEGATIVE when something damaged was told. */
+int progress_code(const struct progress *progress);
 
 /* --- buffer_print.c --- */
 

@@ -189,8 +189,7 @@ int buffer_cat_command(const struct buffer_arguments *a)
     progress_end(&cat.progress);
     tool_source_close(source);
     event_lines_close(cat.lines);
-    code = e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : command_finish();
-    return code == EXIT_FINE && cat.progress.has_bad ? EXIT_NEGATIVE : code;
+    return e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : progress_code(&cat.progress);
 }
 
 /* --- streams --- */

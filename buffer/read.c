@@ -96,14 +96,8 @@ static bool take_events(struct reading *r, struct event_run run)
 }
 
 /* While nothing can be written, what is lost with a row can't be told: whoever sends waits there. */
-static enum err wait_at_damaged(struct buffer *b, struct reading *r, uint16_t stream,
-                                uint64_t first, struct why *why)
+static enum err wait_at_damaged(struct buffer *b, struct reading *r, struct why *why)
 {
-    struct range gone;
-    enum err e = damaged_range(b, stream, first, &gone, why);
-    if (e || gone.last < r->next || gone.first > r->range.last) {
-        return e;
-    }
     if (r->rows->event_count > 0) {
         r->full = true;
         r->more = true;
@@ -116,11 +110,14 @@ static enum err wait_at_damaged(struct buffer *b, struct reading *r, uint16_t st
 static enum err skip_damaged(struct buffer *b, struct reading *r, uint16_t stream, uint64_t first,
                              struct why *why)
 {
-    r->rows->has_damaged = true;
+    struct range gone;
+    enum err e = damaged_range(b, stream, first, &gone, why);
+    bool is_met = !e && gone.last >= r->next && gone.first <= r->range.last;
+    r->rows->has_damaged = r->rows->has_damaged || is_met;
     if (b->read_only && !r->rows->is_look) {
-        return wait_at_damaged(b, r, stream, first, why);
+        return is_met ? wait_at_damaged(b, r, why) : e;
     }
-    enum err e = note_damaged(b, stream, first, why);
+    e = e ? e : note_damaged(b, stream, first, why);
     return e == ERR_AGAIN && r->rows->is_look ? ERR_OK : e; /* no commit waits for a look */
 }
 
