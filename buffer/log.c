@@ -4,7 +4,6 @@
 
 #include "buffer/damage.h"
 #include "buffer/wal_look.h"
-#include "ports/lib/crc32c.h"
 #include "ports/log.h"
 
 struct log_reader {
@@ -42,15 +41,12 @@ enum wal_verdict log_look(struct raw_file *log, struct wal_look *ret)
     }
 }
 
-static bool page_crc(void *context, uint32_t page, uint32_t *ret)
+static const uint8_t *page_of(void *context, uint32_t number)
 {
     struct log_reader *r = context;
-    uint64_t at = (uint64_t)(page - 1) * PAGE_SIZE;
-    if (!r->database || raw_read(r->database, at, r->page, PAGE_SIZE) != PAGE_SIZE) {
-        return false;
-    }
-    *ret = crc32c(0, (struct slice){r->page, PAGE_SIZE});
-    return true;
+    uint64_t at = (uint64_t)(number - 1) * PAGE_SIZE;
+    bool is_there = r->database && raw_read(r->database, at, r->page, PAGE_SIZE) == PAGE_SIZE;
+    return is_there ? r->page : NULL;
 }
 
 /* Without its header SQLite does not use it; the file keeps its size. */
@@ -116,7 +112,7 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
     bool redundant = false;
     if (r->log) {
         verdict = log_look(r->log, &r->look);
-        redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_crc, r);
+        redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_of, r);
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;
     b->file_short = r->database && lacks_pages(r);

@@ -31,11 +31,17 @@ static void sum_add(const struct wal_look *look, uint32_t sum[2], const uint8_t 
 }
 
 /* Goes on from `sum` with a frame. Is that what stands in it? */
-static bool sum_frame(const struct wal_look *look, uint32_t sum[2], const uint8_t *frame)
+static bool sum_frame(const struct wal_look *look, uint32_t sum[2], const struct wal_frame *f,
+                      const uint8_t *page)
 {
-    sum_add(look, sum, frame, 8);
-    sum_add(look, sum, frame + WAL_FRAME_HEAD_SIZE, WAL_FRAME_SIZE - WAL_FRAME_HEAD_SIZE);
-    return u32_be(frame + 16) == sum[0] && u32_be(frame + 20) == sum[1];
+    uint8_t head[8];
+    for (int i = 0; i < 4; i++) {
+        head[i] = (uint8_t)(f->page >> (24 - 8 * i));
+        head[4 + i] = (uint8_t)(f->commit >> (24 - 8 * i));
+    }
+    sum_add(look, sum, head, sizeof head);
+    sum_add(look, sum, page, WAL_FRAME_SIZE - WAL_FRAME_HEAD_SIZE);
+    return f->sum[0] == sum[0] && f->sum[1] == sum[1];
 }
 
 void wal_look_begin(struct wal_look *look, struct slice header)
@@ -60,16 +66,16 @@ static bool salt_is(const struct wal_frame *frame, const uint32_t salt[2])
 
 /* Checksums are chained. Behind a frame that is not as it was written, what stands in that frame may
  * still be right, or what ought to. */
-static void frame_check(struct wal_look *look, struct wal_frame *f, const uint8_t *frame)
+static void frame_check(struct wal_look *look, struct wal_frame *f, const uint8_t *page)
 {
     uint32_t from_stored[2] = {look->stored[0], look->stored[1]};
-    bool is_next = f->page > 0 && sum_frame(look, look->sum, frame);
-    f->is_genuine = is_next || (f->page > 0 && sum_frame(look, from_stored, frame));
+    memcpy(f->before, look->stored, sizeof f->before);
+    bool is_next = f->page > 0 && sum_frame(look, look->sum, f, page);
+    f->is_genuine = is_next || (f->page > 0 && sum_frame(look, from_stored, f, page));
     if (f->is_genuine && !is_next) {
         memcpy(look->sum, from_stored, sizeof from_stored);
     }
-    look->stored[0] = u32_be(frame + 16);
-    look->stored[1] = u32_be(frame + 20);
+    memcpy(look->stored, f->sum, sizeof f->sum);
     if (look->first_bad == look->count) {
         look->first_bad += f->is_genuine;
         look->broken = !f->is_genuine;
@@ -86,9 +92,10 @@ bool wal_look_frame(struct wal_look *look, struct slice frame)
     *f = (struct wal_frame){.page = u32_be(frame.data),
                             .commit = u32_be(frame.data + 4),
                             .salt = {u32_be(frame.data + 8), u32_be(frame.data + 12)},
+                            .sum = {u32_be(frame.data + 16), u32_be(frame.data + 20)},
                             .crc = crc32c(0, page)};
     if (look->has_header && salt_is(f, look->salt)) {
-        frame_check(look, f, frame.data);
+        frame_check(look, f, page.data);
     }
     look->count++;
     return true;
@@ -136,28 +143,37 @@ bool wal_look_is_stale(const struct wal_look *look)
     return look->has_frames && look->whole == 0;
 }
 
-/* The last one of this log that has this page: as far as a frame can be believed. */
-static bool is_latest(const struct wal_look *look, size_t index)
+/* Is what the frame says in the database? */
+static bool has(const struct wal_look *look, const struct wal_frame *f, const uint8_t *page)
+{
+    uint32_t sum[2] = {f->before[0], f->before[1]};
+    return f->is_genuine
+               ? crc32c(0, (struct slice){page, WAL_FRAME_SIZE - WAL_FRAME_HEAD_SIZE}) == f->crc
+               : sum_frame(look, sum, f, page);
+}
+
+static bool has_later(const struct wal_look *look, size_t index)
 {
     for (size_t i = index + 1; i < look->end; i++) {
-        if (look->frames[i].is_genuine && look->frames[i].page == look->frames[index].page) {
-            return false;
+        const struct wal_frame *f = &look->frames[i];
+        if (salt_is(f, look->salt) && f->page == look->frames[index].page) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
 bool wal_look_is_redundant(const struct wal_look *look,
-                           bool (*page_crc)(void *context, uint32_t page, uint32_t *ret),
-                           void *context)
+                           const uint8_t *(*page)(void *context, uint32_t number), void *context)
 {
     size_t same = 0;
     for (size_t i = 0; i < look->end; i++) {
-        uint32_t crc;
-        if (!look->frames[i].is_genuine || !is_latest(look, i)) {
+        const struct wal_frame *f = &look->frames[i];
+        if (!salt_is(f, look->salt) || has_later(look, i)) {
             continue;
         }
-        if (!page_crc(context, look->frames[i].page, &crc) || crc != look->frames[i].crc) {
+        const uint8_t *bytes = f->page > 0 ? page(context, f->page) : NULL;
+        if (!bytes || !has(look, f, bytes)) {
             return false;
         }
         same++;

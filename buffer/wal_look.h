@@ -22,6 +22,8 @@ struct wal_frame {
     uint32_t salt[2];
     uint32_t crc;    /* CRC-32C of the page's bytes */
     bool is_genuine; /* its checksum is right by itself: as the one before it goes on */
+    uint32_t sum[2]; /* its checksum, and the one before it, as they stand there */
+    uint32_t before[2];
 };
 
 struct wal_look {
@@ -55,10 +57,10 @@ enum wal_verdict wal_look_end(struct wal_look *look);
  * next transaction does not overwrite passes for a part of it: two power cuts together look like
  * damage. Such a log is made void. */
 bool wal_look_is_stale(const struct wal_look *look);
-/* Has the database everything that the log says, so that the log is not needed? `page_crc` gives
- * the CRC-32C of a page of the database; false: it has no such page. */
+/* Has the database everything that the log says, so that the log is not needed? A frame that is not
+ * genuine is not passed over: the checksum that stands in it has to be that of the database's page.
+ * `page` gives the bytes of a page of the database, until it is called again; NULL: it has no such page. */
 bool wal_look_is_redundant(const struct wal_look *look,
-                           bool (*page_crc)(void *context, uint32_t page, uint32_t *ret),
-                           void *context);
+                           const uint8_t *(*page)(void *context, uint32_t number), void *context);
 
 #endif
