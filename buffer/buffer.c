@@ -224,8 +224,7 @@ static void keep_room(struct buffer *b, const struct buffer_setup *setup, enum e
 {
     char bad[FILE_NAME_SIZE];
     b->disk_room.needed = e ? b->disk_room.needed : 0;
-    bool is_short = (e == ERR_NOSPACE && b->damage.replaced > 0) ||
-                    ((e == ERR_NOSPACE || e == ERR_IO) && b->disk_room.needed > 0);
+    bool is_short = e == ERR_NOSPACE && (b->damage.replaced > 0 || b->disk_room.needed > 0);
     if (is_short && damage_newest(b, bad)) {
         room_missed(b, bad);
     }
