@@ -172,7 +172,8 @@ def case_mix(weir, faults):
 
 def case_controls(weir, faults):
     """Without the gate's holding, and without remembered ids: both must show."""
-    world = World(faults, env={"WEIR_FAULT": "puback-early"}, ack_interval="60 s")      # it ends before its first commit
+    # It ends before its first commit.
+    world = World(faults, buffer={"commit_interval": "10 min"}, env={"WEIR_FAULT": "puback-early"}, ack_interval="60 s")
     world.start()
     world.broker.publish_all([f"n{i}" for i in range(400)])
     wait_for("acknowledgements", lambda: world.observer.acks >= 400)
