@@ -29,6 +29,27 @@ static enum err seek(struct making_room *m, uint16_t stream, uint64_t from, stru
     return from ? row_seek(m->b, stream, from, ret, m->why) : row_lowest(m->b, stream, ret, m->why);
 }
 
+/* --- rows that are damaged --- */
+
+/* Their loss is told. Those that could not be cut out of a full list would be found and told again. */
+static enum err delete_damaged(struct making_room *m)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && m->left > 0 && i < m->b->damaged_count; i++) {
+        const struct gap *gap = &m->b->damaged[i];
+        struct row_place row;
+        if (!state_is_owed(m->b->next, gap->stream, gap->range)) {
+            continue;
+        }
+        e = row_seek(m->b, gap->stream, gap->range.first, &row, m->why);
+        if (!e && row.range.first == gap->range.first) {
+            e = row_gone(m, gap->stream, &row);
+        }
+        e = e == ERR_CLOSED ? ERR_OK : e;
+    }
+    return e;
+}
+
 /* --- rows that nobody is owed --- */
 
 static enum err delete_unowed(struct making_room *m, uint16_t stream)
@@ -240,7 +261,7 @@ enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
                             .left = DELETES_PER_COMMIT,
                             .rewrite_left = REWRITE_PER_COMMIT,
                             .looks_left = LOOKS_PER_COMMIT};
-    enum err e = ERR_OK;
+    enum err e = delete_damaged(&m);
     for (size_t u = 0; !e && u < b->uplink_count; u++) {
         e = keep_hold_max(&m, &b->uplinks[u]);
     }

@@ -221,8 +221,8 @@ struct buffer {
     bool keys_are_known; /* the file has said under which keys it is, or is new */
     struct out thin_raw; /* a row that becomes smaller; data NULL: no stream does that */
     struct buffer_thinner thinner;
-    struct gap
-        damaged[DAMAGED_MAX]; /* rows found damaged when read: the next commit reports them */
+    /* Rows found damaged when read: the next commit reports them; count 1: that is done. */
+    struct gap damaged[DAMAGED_MAX];
     size_t damaged_count;
     uint32_t room[STREAM_COUNT_MAX + 1];
     struct stream_state stream_states[STREAM_COUNT_MAX + 1];

@@ -2,6 +2,20 @@
  * the next commit that succeeds. */
 #include "buffer/evict.h"
 
+/* They are told with the commit that succeeds, or found again. Those that could not be cut out of a full
+ * list are still owed: they are told, and deleted by that commit. */
+static void keep_damaged(struct buffer *b)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < b->damaged_count; i++) {
+        if (state_is_owed(b->state, b->damaged[i].stream, b->damaged[i].range)) {
+            b->damaged[count] = b->damaged[i];
+            b->damaged[count++].count = 1;
+        }
+    }
+    b->damaged_count = count;
+}
+
 enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
                      struct buffer_changes *ret_changes, struct why *why)
 {
@@ -30,7 +44,7 @@ enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
     b->state = b->next;
     b->next = old;
     b->unsaved++;
-    b->damaged_count = 0; /* told with the commit that succeeds, or found again */
+    keep_damaged(b);
     buffer_state(b, ret_changes);
     return ERR_OK;
 }

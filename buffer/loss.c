@@ -153,6 +153,9 @@ void loss_of_damaged(struct buffer *b, struct record_writer *w)
     for (size_t i = 0; i < b->damaged_count; i++) {
         struct loss loss;
         const struct gap *gap = &b->damaged[i];
+        if (gap->count > 0) { /* buffer_keep() told it */
+            continue;
+        }
         loss_begin(&loss, b->next, gap->stream, GAP_DAMAGED, 0);
         loss_add(&loss, gap->range);
         loss_put(&loss, gap->range, b->next, w);

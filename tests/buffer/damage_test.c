@@ -206,6 +206,38 @@ static void test_all_rows_are_damaged(void **state)
     assert_int_equal(damaged_count(b) + found, last);
 }
 
+/* Its list of ranges is full, so that the row can't be cut out of it: counted once all the same, and gone. */
+static void test_a_damaged_row_in_a_full_list(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned kept = 0; kept < 2; kept++) {
+        struct buffer_write nothing = {.event_count = 0};
+        begin(b);
+        uint64_t last = b->next[1] - 1;
+        for (uint64_t n = 2; n <= 14; n += 2) {
+            bench_end(b, 1, 1, n, n);
+        }
+        assert_int_equal(bench_owed(b, 1, 1)->range_count, OWED_RANGE_MAX);
+        uint64_t found = bench_read(b, 1, 1, last);
+        bench_sql(b, "UPDATE batch SET crc=0 " THIRD);
+        uint64_t lost = found - bench_read(b, 1, 1, last);
+        assert_true(lost > 0);
+        if (kept) {
+            assert_int_equal(buffer_keep(b->buffer, &nothing, &b->changes, &b->why), ERR_OK);
+            assert_int_equal(bench_read(b, 1, 1, last), found - lost);
+        }
+        for (unsigned i = 0; i < 30; i++) {
+            assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+            assert_int_equal(damaged_count(b), lost);
+            assert_int_equal(bench_read(b, 1, 1, last), found - lost);
+            assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_CLOSED);
+        }
+        assert_int_equal(sql_number(b->buffer, "SELECT count(*) FROM batch WHERE crc=0", -1), 0);
+        bench_reopen(b);
+        assert_int_equal(damaged_count(b), lost);
+    }
+}
+
 static void test_the_state_is_damaged(void **state)
 {
     struct bench *b = *state;
@@ -273,6 +305,7 @@ int main(void)
         TEST(test_a_damaged_row_is_not_passed_over_while_reading_only),
         TEST(test_a_damaged_end_takes_nothing_else_along),
         TEST(test_all_rows_are_damaged),
+        TEST(test_a_damaged_row_in_a_full_list),
         TEST(test_the_state_is_damaged),
         TEST(test_the_file_is_damaged_anywhere),
     };
