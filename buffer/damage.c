@@ -30,12 +30,18 @@ uint64_t tail_first(const struct buffer *b, uint16_t stream)
     return first;
 }
 
+/* What is owed of its range: some may have been dropped on arrival. */
 static void keep_parcel(struct state *state, struct state *wanted, const struct parcel *p)
 {
     struct owed *owed = state_owed(state, p->uplink, p->stream);
     struct owed *of_wanted = state_owed(wanted, p->uplink, p->stream);
-    if (owed && of_wanted && owed_cut(of_wanted, p->range)) {
-        owed_insert(owed, p->range);
+    struct owed was = of_wanted ? *of_wanted : (struct owed){.range_count = 0};
+    bool is_cut = owed && of_wanted && owed_cut(of_wanted, p->range);
+    for (size_t r = 0; is_cut && r < was.range_count; r++) {
+        struct range part;
+        if (range_common(was.ranges[r], p->range, &part)) {
+            owed_insert(owed, part);
+        }
     }
 }
 

@@ -10,6 +10,13 @@ static bool range_meets(struct range a, struct range b)
     return a.first <= b.last && b.first <= a.last;
 }
 
+bool range_common(struct range a, struct range b, struct range *ret)
+{
+    ret->first = a.first > b.first ? a.first : b.first;
+    ret->last = a.last < b.last ? a.last : b.last;
+    return ret->first <= ret->last;
+}
+
 void owed_add(struct owed *owed, struct range range)
 {
     assert(range.first >= 1 && range.first <= range.last);

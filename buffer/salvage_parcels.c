@@ -1,28 +1,38 @@
 /* The rows of open parcels come over at once, before anything is sent. */
 #include "buffer/damage.h"
 
-/* Of an open parcel: from here to there the tree gives nothing. At opening it is looked for as the rest,
- * but where its uplink's list of ranges is full; while the buffer runs the parcel is under way, and
- * what it has would be ended with it: it is lost. */
+/* Of an open parcel: the tree gives nothing of these, which are owed. At opening they are looked for as the
+ * rest, but where its uplink's list of ranges is full; while the buffer runs the parcel is under way, and
+ * what it has would be ended with it: they are lost. */
+static void parcel_lacks(struct buffer *b, const struct parcel *p, struct owed *owed,
+                         struct range range)
+{
+    struct owed *wanted = state_owed(b->salvage->wanted, p->uplink, p->stream);
+    b->salvage->parcel_hurt = true;
+    if (b->setup && wanted && wanted->range_count < OWED_RANGE_MAX - 1 && owed_cut(owed, range)) {
+        owed_insert(wanted, range);
+    } else if (!b->salvage->parcels_told) {
+        struct gap gap = {.stream = p->stream,
+                          .uplink = p->uplink,
+                          .reason = GAP_DAMAGED,
+                          .range = range,
+                          .count = range.last - range.first + 1};
+        state_drop(b->state, &gap);
+    }
+}
+
+/* From here to there the tree gives nothing; what is not owed was never there. */
 static void parcel_hole(struct buffer *b, const struct parcel *p, uint64_t first, uint64_t last)
 {
-    struct gap gap = {.stream = p->stream,
-                      .uplink = p->uplink,
-                      .reason = GAP_DAMAGED,
-                      .range = {first > p->range.first ? first : p->range.first,
-                                last < p->range.last ? last : p->range.last}};
     struct owed *owed = state_owed(b->state, p->uplink, p->stream);
-    struct owed *wanted = state_owed(b->salvage->wanted, p->uplink, p->stream);
-    if (gap.range.first > gap.range.last) {
-        return;
-    }
-    b->salvage->parcel_hurt = true;
-    if (b->setup && owed && wanted && wanted->range_count < OWED_RANGE_MAX - 1 &&
-        owed_cut(owed, gap.range)) {
-        owed_insert(wanted, gap.range);
-    } else if (!b->salvage->parcels_told) {
-        gap.count = gap.range.last - gap.range.first + 1;
-        state_drop(b->state, &gap);
+    struct owed was = owed ? *owed : (struct owed){.range_count = 0};
+    struct range hole;
+    struct range part;
+    bool has_any = range_common(p->range, (struct range){first, last}, &hole);
+    for (size_t r = 0; has_any && r < was.range_count; r++) {
+        if (range_common(was.ranges[r], hole, &part)) {
+            parcel_lacks(b, p, owed, part);
+        }
     }
 }
 

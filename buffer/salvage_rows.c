@@ -106,13 +106,6 @@ enum err salvage_bring(struct buffer *b, struct state *state, struct record_writ
     return e;
 }
 
-static bool range_common(struct range a, struct range b, struct range *ret)
-{
-    ret->first = a.first > b.first ? a.first : b.first;
-    ret->last = a.last < b.last ? a.last : b.last;
-    return ret->first <= ret->last;
-}
-
 bool salvage_wants(const struct salvage *w, uint16_t stream, struct range range)
 {
     return range.first <= range.last && state_is_owed(w->wanted, stream, range);

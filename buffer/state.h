@@ -66,6 +66,9 @@ struct parcel *state_parcel(struct state *state, uint16_t uplink, uint16_t strea
 
 /* --- ranges --- */
 
+/* What is in both. False: nothing. */
+bool range_common(struct range a, struct range b, struct range *ret);
+
 /* Sequences first..last are owed from now on. Where there is no room for one more range, the last
  * one grows over the gap: rows that are not there are passed over when read. */
 void owed_add(struct owed *owed, struct range range);

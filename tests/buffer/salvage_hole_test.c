@@ -1,6 +1,7 @@
 /* What nothing is left of in a damaged file is a gap, and only that: what lies between two such places, and
  * is here or comes from elsewhere, stays owed. */
 #include <stdio.h>
+#include <string.h>
 
 #include "buffer/damage.h"
 #include "tests/buffer/bench.h"
@@ -10,6 +11,18 @@ static void find_damage(struct bench *b)
     b->buffer->file_damaged = true;
     bench_idle(b);
     assert_non_null(b->buffer->salvage);
+}
+
+/* A constant of the header is wrong. */
+static void find_at_start(struct bench *b)
+{
+    uint64_t size;
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 1;
+    uint8_t *log = crash_vfs_file(b->vfs, BENCH_PATH "-wal", &size);
+    memset(log, 0, size); /* else it has the page once more */
+    bench_reopen(b);
 }
 
 static void fill(struct bench *b, uint64_t total)
@@ -108,6 +121,38 @@ static void test_what_an_open_parcel_has(void **state)
     assert_int_equal(owed_in(b, 1, of_parcel), of_parcel.last - of_parcel.first + 1);
 }
 
+/* Events of an open parcel were dropped on arrival: nobody misses them, and it is sent as it was. */
+static void test_what_an_open_parcel_never_had(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned reopens = 0; reopens < 2; reopens++) {
+        bench_begin(b);
+        fill(b, 1000);
+        uint64_t skipped = b->next[1];
+        bench_skip(b, 1, 300);
+        fill(b, 3000);
+        struct parcel parcel = bench_parcel(1, 1, skipped - 200, skipped + 500, 1);
+        bench_parcel_put(b, &parcel);
+        uint64_t dropped = b->changes.gap_count;
+        assert_int_equal(dropped, 1); /* on arrival */
+        if (reopens) {
+            find_at_start(b);
+        } else {
+            find_damage(b);
+        }
+        assert_int_equal(b->changes.damage.replaced, 1);
+        bench_care(b);
+        assert_int_equal(b->changes.gap_count, 1);
+        assert_int_equal(b->changes.gaps[0].count, 300);
+        assert_int_equal(b->buffer->state->parcel_count, 1);
+        for (uint16_t u = 1; u <= 2; u++) {
+            assert_int_equal(bench_owed(b, u, 1)->range_count, 2);
+            assert_int_equal(owed_in(b, u, (struct range){1, b->next[1] - 1}),
+                             b->next[1] - 1 - 300);
+        }
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
@@ -115,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_an_earlier_file_brings),
         TEST(test_what_an_open_parcel_has),
+        TEST(test_what_an_open_parcel_never_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
