@@ -73,6 +73,10 @@ struct raw_file;
 /* *ret NULL: can't be opened. Only ERR_NOMEM is an error: that says nothing of the file. */
 enum err raw_try(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
                  struct why *why) MUST_USE;
+/* *ret NULL: it is not there. One that is there and can't be opened is an error, which says nothing of
+ * what it has; never ERR_CLOSED. */
+enum err raw_need(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
+                  struct why *why) MUST_USE;
 /* NULL: can't be opened. */
 struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log);
 /* Bytes read: fewer at the end of the file, or when it can't be read. */

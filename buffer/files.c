@@ -83,35 +83,66 @@ bool room_is_missing(const struct buffer *b, const char *bad)
             (room_of(b, bad, &room) && room < b->disk_room.needed));
 }
 
-enum err raw_try(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
-                 struct why *why)
+/* SQLite's code; SQLITE_NOTFOUND: it is not there. *ret_errno: what the system said. */
+static int raw_make(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
+                    int *ret_errno)
 {
     sqlite3_vfs *vfs = layer(b);
     struct raw_file *raw = calloc(1, sizeof *raw + (size_t)vfs->szOsFile);
     int flags = SQLITE_OPEN_READWRITE | (is_log ? SQLITE_OPEN_WAL : SQLITE_OPEN_MAIN_DB);
     int code = SQLITE_NOMEM;
-    *ret = NULL;
+    int there = 0;
     if (raw) {
         raw->file = (sqlite3_file *)(void *)(raw + 1);
         raw->name = (char *)(uintptr_t)sqlite3_create_filename(name, "", "", 0, NULL);
     }
     if (raw && raw->name) {
-        code = file_there(b, name) ? vfs->xOpen(vfs, raw->name, raw->file, flags, NULL)
-                                   : SQLITE_CANTOPEN;
+        errno = 0;
+        code = vfs->xAccess(vfs, name, SQLITE_ACCESS_EXISTS, &there);
+        code = code ? code : there ? SQLITE_OK : SQLITE_NOTFOUND;
+        code = code ? code : vfs->xOpen(vfs, raw->name, raw->file, flags, NULL);
+        *ret_errno = errno;
     }
     if (code == SQLITE_OK) {
         *ret = raw;
-        return ERR_OK;
-    }
-    if (raw) {
+    } else if (raw) {
         sqlite3_free_filename(raw->name);
         free(raw);
     }
+    return code;
+}
+
+enum err raw_try(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
+                 struct why *why)
+{
+    int number = 0;
+    *ret = NULL;
+    int code = raw_make(b, name, is_log, ret, &number);
     if ((code & 0xff) == SQLITE_NOMEM) {
         why_set(why, "opening %s: no memory", name);
         return ERR_NOMEM;
     }
     return ERR_OK;
+}
+
+enum err raw_need(const struct buffer *b, const char *name, bool is_log, struct raw_file **ret,
+                  struct why *why)
+{
+    int number = 0;
+    *ret = NULL;
+    int code = raw_make(b, name, is_log, ret, &number);
+    if (code == SQLITE_OK || code == SQLITE_NOTFOUND) {
+        return ERR_OK;
+    }
+    bool no_memory = (code & 0xff) == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM;
+    bool no_rights = number == EACCES || number == EPERM;
+    why_set(why, "opening %s: %s", name,
+            no_memory          ? "no memory"
+            : no_rights        ? "not allowed: give the user of the agent the right to write it"
+            : number == EMFILE ? "too many open files: raise the limit (LimitNOFILE)"
+            : number == 0      ? "it is there, and can't be opened"
+                               : strerror(number));
+    return no_memory ? ERR_NOMEM : no_rights ? ERR_AUTH : ERR_IO;
 }
 
 struct raw_file *raw_open(const struct buffer *b, const char *name, bool is_log)

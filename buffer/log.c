@@ -100,9 +100,9 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
         return ERR_NOMEM;
     }
     log_name(log, file);
-    enum err e = raw_try(b, log, true, &r->log, why);
-    e = e ? e : raw_try(b, file, false, &r->database, why);
-    if (e) { /* no memory: that says nothing of the log */
+    enum err e = raw_need(b, log, true, &r->log, why);
+    e = e ? e : raw_need(b, file, false, &r->database, why);
+    if (e) { /* that says nothing of the log */
         raw_close(r->log);
         free(r);
         return e;

@@ -81,8 +81,8 @@ static enum err files_open(struct page_scan *s, struct why *why)
 {
     char log[FILE_NAME_SIZE];
     log_name(log, s->source->path);
-    enum err e = raw_try(s->source, s->source->path, false, &s->file, why);
-    e = e ? e : raw_try(s->source, log, true, &s->log, why);
+    enum err e = raw_need(s->source, s->source->path, false, &s->file, why);
+    e = e ? e : raw_need(s->source, log, true, &s->log, why);
     if (!e && s->log) {
         log_look(s->log, &s->look);
         e = damaged_trouble(s->source, raw_code(s->log), why);

@@ -113,9 +113,10 @@ static bool first_page_read(struct buffer *s, const char *name)
 }
 
 /* How many pages the file has, into the first one; the log is to be used. */
-static void first_page_mend(struct buffer *s)
+static enum err first_page_mend(struct buffer *s, struct why *why)
 {
-    struct raw_file *raw = raw_open(s, s->path, false);
+    struct raw_file *raw = NULL;
+    enum err e = raw_need(s, s->path, false, &raw, why);
     uint64_t pages = raw ? raw_size(raw) / PAGE_SIZE : 0;
     raw_close(raw);
     s->first_page[18] = 2; /* written and read with a log */
@@ -125,6 +126,7 @@ static void first_page_mend(struct buffer *s)
         s->first_page[32 + i] = 0; /* no free pages */
         s->first_page[36 + i] = 0;
     }
+    return e;
 }
 
 /* The first page, which says where the tables are, is destroyed: but every file of this format was
@@ -145,7 +147,10 @@ static enum err source_replace_first_page(struct buffer *s, struct why *why)
         why_set(why, "%s can't be made: is there room on the disk?", name);
         return ERR_IO;
     }
-    first_page_mend(s);
+    enum err e = first_page_mend(s, why);
+    if (e) {
+        return e;
+    }
     vfs_count_first_page_set(s->vfs, s->first_page);
     return source_connect(s, why);
 }

@@ -146,6 +146,32 @@ static void test_a_closed_file_misses_no_log(void **state)
     assert_int_equal(b->changes.gap_count, 0);
 }
 
+/* --- a file or a log that is there, and can't be opened for now, is not gone --- */
+
+static void test_files_that_can_not_be_opened_for_now(void **state)
+{
+    struct bench *b = *state;
+    unsigned refused = 0;
+    bool is_hit = true;
+    for (uint64_t nth = 1; is_hit; nth++) {
+        uint64_t last = cut(b);
+        struct crash_fault fault = {.op = CRASH_OP_OPEN, .nth = nth};
+        crash_vfs_fault_set(b->vfs, &fault, 1);
+        enum err e = bench_try_open(b);
+        is_hit = crash_vfs_fault_count(b->vfs) > 0;
+        crash_vfs_fault_clear(b->vfs);
+        refused += e != ERR_OK;
+        if (e) {
+            bench_reopen(b);
+        }
+        assert_int_equal(b->changes.damage.logs, 0);
+        assert_int_equal(b->changes.damage.replaced, 0);
+        assert_int_equal(b->changes.gap_count, 0);
+        assert_int_equal(b->changes.streams[1].sequence_next, last + 1);
+    }
+    assert_true(refused >= 4);
+}
+
 /* --- the opening that finds it does not come to its end --- */
 
 /* The power goes at each moment of it. */
@@ -306,6 +332,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_was_moved_with_a_damaged_log, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_a_closed_file_misses_no_log, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_files_that_can_not_be_opened_for_now, bench_open,
+                                        bench_close),
         cmocka_unit_test_setup_teardown(test_the_power_goes_while_it_is_found, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_the_power_goes_while_a_damaged_one_is_found,

@@ -302,6 +302,33 @@ static void test_a_tree_that_hides_rows(void **state)
     check_all_there(b, next);
 }
 
+/* Too many files are open, or the like, for the file or its log: that says nothing of what they have. */
+static void test_a_file_that_can_not_be_opened_for_now(void **state)
+{
+    struct bench *b = *state;
+    struct image image;
+    uint64_t next[STREAMS + 1];
+    fill(b, 400);
+    uint32_t root = root_of(b, "batch");
+    memcpy(next, b->next, sizeof next);
+    take(b, &image);
+    zero_page(&image, root);
+    for (uint64_t nth = 1; nth <= 2; nth++) {
+        image_put(b, &image);
+        bench_reopen(b);
+        for (unsigned turns = 0; !b->buffer->salvage->scan_due; turns++) {
+            assert_true(turns < 100);
+            assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_OK);
+        }
+        struct crash_fault fault = {.op = CRASH_OP_OPEN, .nth = nth};
+        crash_vfs_fault_set(b->vfs, &fault, 1);
+        assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
+        assert_int_equal(crash_vfs_fault_count(b->vfs), 1);
+        check_all_there(b, next);
+    }
+    image_free(&image);
+}
+
 /* With a leaf beside: its rows are the gap, to the event. */
 static void test_the_root_and_a_leaf(void **state)
 {
@@ -543,6 +570,7 @@ int main(void)
         TEST(test_each_page_above_the_leaves),
         TEST(test_more_rows_than_the_window_has),
         TEST(test_a_tree_that_hides_rows),
+        TEST(test_a_file_that_can_not_be_opened_for_now),
         TEST(test_the_root_and_a_leaf),
         TEST(test_a_cut_behind_each_turn),
         TEST(test_what_was_deleted_stays_deleted),
