@@ -4,7 +4,10 @@
 
 #include "buffer/damage.h"
 #include "buffer/wal_look.h"
+#include "ports/clock.h"
 #include "ports/log.h"
+
+#define READ_TRIES 3 /* a second apart */
 
 struct log_reader {
     struct raw_file *log;
@@ -22,23 +25,49 @@ static bool is_other(const struct wal_look *look, const uint8_t *frame)
     return !look->has_header || first != look->salt[0];
 }
 
+/* Did the last read fail for another reason than the file's end? */
+static bool read_failed(const struct raw_file *log)
+{
+    return raw_code(log) != SQLITE_OK && raw_code(log) != SQLITE_IOERR_SHORT_READ;
+}
+
 enum wal_verdict log_look(struct raw_file *log, struct wal_look *ret)
 {
     uint8_t header[WAL_HEADER_SIZE];
     uint8_t frame[WAL_FRAME_SIZE] = {0};
     size_t size = raw_read(log, 0, header, sizeof header);
     wal_look_begin(ret, (struct slice){header, size});
-    for (uint64_t at = WAL_HEADER_SIZE;; at += WAL_FRAME_SIZE) {
+    for (uint64_t at = WAL_HEADER_SIZE; !read_failed(log); at += WAL_FRAME_SIZE) {
         size_t head = raw_read(log, at, frame, WAL_FRAME_HEAD_SIZE);
         if (head == WAL_FRAME_HEAD_SIZE && !is_other(ret, frame)) {
             size = raw_read(log, at, frame, WAL_FRAME_SIZE);
         } else {
             size = head == WAL_FRAME_HEAD_SIZE ? WAL_FRAME_SIZE : 0;
         }
-        if (!wal_look_frame(ret, (struct slice){frame, size})) {
-            return wal_look_end(ret);
+        if (read_failed(log) || !wal_look_frame(ret, (struct slice){frame, size})) {
+            break;
         }
     }
+    return wal_look_end(ret);
+}
+
+/* A log that the disk refuses to read is not one that is damaged, nor one to be made void: opening
+ * fails, and is tried again. That of a file that was moved aside is damaged when it fails for seconds. */
+static enum err look_at_all(const struct buffer *b, struct log_reader *r, const char *file,
+                            enum wal_verdict *ret, struct why *why)
+{
+    bool is_own = strcmp(file, b->path) == 0;
+    *ret = log_look(r->log, &r->look);
+    for (unsigned i = 0; !is_own && read_failed(r->log) && i < READ_TRIES; i++) {
+        clock_pause(IO_PAUSE_MS);
+        *ret = log_look(r->log, &r->look);
+    }
+    if (!read_failed(r->log)) {
+        return ERR_OK;
+    }
+    *ret = WAL_DAMAGED;
+    why_set(why, "reading the log of %s: the disk fails: look for its errors (dmesg)", file);
+    return is_own ? ERR_IO : ERR_OK;
 }
 
 static const uint8_t *page_of(void *context, uint32_t number)
@@ -111,15 +140,16 @@ enum err log_check(struct buffer *b, const char *file, struct why *why)
     enum wal_verdict verdict = WAL_WHOLE;
     bool redundant = false;
     if (r->log) {
-        verdict = log_look(r->log, &r->look);
-        redundant = verdict != WAL_WHOLE && wal_look_is_redundant(&r->look, page_of, r);
+        e = look_at_all(b, r, file, &verdict, why);
+        redundant = !e && !read_failed(r->log) && verdict != WAL_WHOLE &&
+                    wal_look_is_redundant(&r->look, page_of, r);
     }
     b->log_damaged = verdict == WAL_DAMAGED && !redundant;
     b->file_short = r->database && lacks_pages(r);
     if (redundant && verdict == WAL_DAMAGED) {
         log_warn("buffer", "%s is damaged; the database has all of it, nothing is lost", log);
     }
-    if (redundant || (verdict != WAL_DAMAGED && wal_look_is_stale(&r->look))) {
+    if (!e && (redundant || (verdict != WAL_DAMAGED && wal_look_is_stale(&r->look)))) {
         e = forget(r->log, log, why);
     }
     raw_close(r->database);

@@ -148,14 +148,13 @@ static void test_a_closed_file_misses_no_log(void **state)
 
 /* --- a file or a log that is there, and can't be opened for now, is not gone --- */
 
-static void test_files_that_can_not_be_opened_for_now(void **state)
+static void fail_each(struct bench *b, enum crash_op op, uint64_t nth_max, unsigned refused_min)
 {
-    struct bench *b = *state;
     unsigned refused = 0;
     bool is_hit = true;
-    for (uint64_t nth = 1; is_hit; nth++) {
+    for (uint64_t nth = 1; is_hit && nth <= nth_max; nth++) {
         uint64_t last = cut(b);
-        struct crash_fault fault = {.op = CRASH_OP_OPEN, .nth = nth};
+        struct crash_fault fault = {.op = op, .nth = nth};
         crash_vfs_fault_set(b->vfs, &fault, 1);
         enum err e = bench_try_open(b);
         is_hit = crash_vfs_fault_count(b->vfs) > 0;
@@ -169,7 +168,18 @@ static void test_files_that_can_not_be_opened_for_now(void **state)
         assert_int_equal(b->changes.gap_count, 0);
         assert_int_equal(b->changes.streams[1].sequence_next, last + 1);
     }
-    assert_true(refused >= 4);
+    assert_true(refused >= refused_min);
+}
+
+static void test_files_that_can_not_be_opened_for_now(void **state)
+{
+    fail_each(*state, CRASH_OP_OPEN, UINT64_MAX, 4);
+}
+
+/* The first reads are of the file's header, the log's, and its frames. */
+static void test_a_log_that_can_not_be_read_for_now(void **state)
+{
+    fail_each(*state, CRASH_OP_READ, 8, 7);
 }
 
 /* --- the opening that finds it does not come to its end --- */
@@ -333,6 +343,8 @@ int main(void)
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_a_closed_file_misses_no_log, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_files_that_can_not_be_opened_for_now, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_a_log_that_can_not_be_read_for_now, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_the_power_goes_while_it_is_found, bench_open,
                                         bench_close),
