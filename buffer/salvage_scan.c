@@ -10,6 +10,9 @@
 #include "ports/clock.h"
 #include "ports/log.h"
 
+#define OPEN_TRIES \
+    3 /* a log that can't be read is damaged by then; a file that can't be opened waits */
+
 void salvage_scan_ask(struct salvage *w)
 {
     w->scan_due = true;
@@ -120,13 +123,13 @@ enum err salvage_scan_next(struct salvage *w, struct found_row *ret)
 struct hulls {
     struct page_scan *scan;
     struct range *of; /* each stream */
+    struct why *why;
 };
 
 static enum err hull_grow(void *context, uint32_t page, const struct leaf_cell *cell,
                           bool *ret_keep)
 {
     const struct hulls *hulls = context;
-    struct why why = {""};
     struct found_row row;
     uint64_t first = (uint64_t)cell->id & SEQUENCE_MAX;
     struct range *hull = &hulls->of[cell->id >> 48];
@@ -134,7 +137,7 @@ static enum err hull_grow(void *context, uint32_t page, const struct leaf_cell *
     if ((hull->first <= first && first <= hull->last) || page_scan_is_free(hulls->scan, page)) {
         return ERR_OK;
     }
-    enum err e = page_scan_row(hulls->scan, cell, &row.bytes, &why);
+    enum err e = page_scan_row(hulls->scan, cell, &row.bytes, hulls->why);
     if (e || !found_check(&row)) {
         return e == ERR_CORRUPT ? ERR_OK : e;
     }
@@ -145,9 +148,13 @@ static enum err hull_grow(void *context, uint32_t page, const struct leaf_cell *
 
 enum err salvage_scan_hulls(struct salvage *w, struct range *hulls, struct why *why)
 {
-    struct hulls context = {NULL, hulls};
+    struct hulls context = {NULL, hulls, why};
     enum err e = page_scan_open(&context.scan, w->source, 1, why);
-    while (!e || e == ERR_IO) { /* that is damage before long: damaged_trouble() */
+    for (unsigned i = 0; e == ERR_IO && i < OPEN_TRIES; i++) {
+        clock_pause(IO_PAUSE_MS);
+        e = page_scan_open(&context.scan, w->source, 1, why);
+    }
+    while (context.scan && (!e || e == ERR_IO)) { /* damage before long: damaged_trouble() */
         if (e) {
             clock_pause(IO_PAUSE_MS);
         }

@@ -18,11 +18,17 @@ enum err __real_page_scan_open(struct page_scan **ret, struct buffer *source, si
 enum err __wrap_page_scan_open(struct page_scan **ret, struct buffer *source, size_t window,
                                struct why *why);
 
-static size_t window_is; /* 0: as it is asked for */
+static size_t window_is;           /* 0: as it is asked for */
+static struct crash_vfs *fails_on; /* the first read of each scan fails there; NULL: none does */
 
 enum err __wrap_page_scan_open(struct page_scan **ret, struct buffer *source, size_t window,
                                struct why *why)
 {
+    if (fails_on) {
+        struct crash_fault fault = {.op = CRASH_OP_READ, .nth = 1};
+        crash_vfs_fault_set(fails_on, &fault, 1);
+        fails_on = NULL;
+    }
     return __real_page_scan_open(ret, source, window_is ? window_is : window, why);
 }
 
@@ -477,7 +483,8 @@ static void test_what_was_deleted_stays_deleted(void **state)
     assert_int_equal(b->changes.gaps[0].uplink, 1);
 }
 
-/* Nothing says what is owed: all rows are, to everybody, under a new incarnation. */
+/* Nothing says what is owed: all rows are, to everybody, under a new incarnation. The first read of
+ * the scan fails, once. */
 static void test_without_a_state(void **state)
 {
     struct bench *b = *state;
@@ -497,7 +504,10 @@ static void test_without_a_state(void **state)
     zero_page(&image, of_state);
     image_put(b, &image);
     image_free(&image);
+    fails_on = b->vfs;
     bench_reopen(b);
+    assert_null(fails_on);
+    assert_int_equal(crash_vfs_fault_count(b->vfs), 1);
     assert_int_not_equal(buffer_incarnation(b->buffer), incarnation);
     for (uint16_t s = 1; s <= STREAMS; s++) {
         b->next[s] = b->changes.streams[s].sequence_next;
