@@ -27,9 +27,10 @@ static enum err keep_wanted(void *context, uint32_t page, const struct leaf_cell
     const struct salvage *w = context;
     int64_t last = 0;
     uint64_t first = (uint64_t)cell->id & SEQUENCE_MAX;
-    (void)page;
-    *ret_keep = leaf_cell_last(cell, &last) && last >= (int64_t)first &&
-                cell->id > row_id(w->at.stream, w->at.low) &&
+    uint64_t done = w->at.seek > w->at.low ? w->at.seek : w->at.low;
+    bool is_old = page_scan_knows_free(w->scan) && page_scan_is_free(w->scan, page);
+    *ret_keep = !is_old && leaf_cell_last(cell, &last) && last >= (int64_t)first &&
+                cell->id > row_id(w->at.stream, done) &&
                 salvage_wants(w, (uint16_t)(cell->id >> 48), (struct range){first, (uint64_t)last});
     return ERR_OK;
 }
@@ -99,7 +100,7 @@ enum err salvage_scan_next(struct salvage *w, struct found_row *ret)
     size_t count;
     const struct page_found *found = page_scan_above(w->scan, row_id(at->stream, at->seek), &count);
     if (!found && page_scan_has_more(w->scan)) {
-        salvage_scan_ask(w);
+        w->scan_due = true; /* behind what this pass has shown, also where nothing of it was good */
         return ERR_REJECTED;
     }
     if (!found || found->id >> 48 != at->stream) {
