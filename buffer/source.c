@@ -7,6 +7,9 @@
 #include "ports/clock.h"
 
 #define IO_TRIES 3 /* a second apart at least: then what can't be read is damaged */
+/* Reads that fail longer apart than this have nothing to do with each other; what waits is tried again
+ * much sooner. That some other read has worked says nothing: the same place may fail once more. */
+#define IO_FORGET_US (60 * INT64_C(1000000))
 
 /* What SQLite refuses by default on a damaged file, and need not: a file that is too short, tables
  * whose definition can't be understood. */
@@ -41,7 +44,11 @@ enum err damaged_trouble(struct buffer *s, int code, struct why *why)
     default:
         break;
     }
+    if (is_io && now_us - s->io_us >= IO_FORGET_US) {
+        s->io_tries = 0;
+    }
     if (is_io && s->io_tries >= IO_TRIES) {
+        s->io_us = now_us; /* the next place that can't be read does not wait */
         return ERR_OK;
     }
     if (is_io && (s->io_tries == 0 || now_us - s->io_us >= 1000000)) {

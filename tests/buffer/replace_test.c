@@ -356,6 +356,30 @@ static void test_a_read_that_fails_once_loses_nothing(void **state)
     }
 }
 
+/* For seconds, at any place, whatever else can be read meanwhile, it is; each hour anew. */
+static void test_reads_that_fail_hours_apart_are_not_damage(void **state)
+{
+    struct bench *b = *state;
+    add(b, 700);
+    kill_it(b);
+    harm(b);
+    assert_int_equal(bench_try_open(b), ERR_OK);
+    struct buffer *source = b->buffer->salvage->source;
+    for (unsigned hour = 0; hour < 3; hour++) {
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(damaged_trouble(source, SQLITE_IOERR_READ, &b->why), ERR_IO);
+            assert_int_equal(damaged_trouble(source, SQLITE_ROW, &b->why), ERR_OK);
+            source->io_us -= 5 * UINT64_C(1000000);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(damaged_trouble(source, SQLITE_IOERR_READ, &b->why), ERR_OK);
+            source->io_us -= 40 * UINT64_C(1000000);
+        }
+        source->io_us -= 3600 * UINT64_C(1000000);
+    }
+    assert_int_equal(damaged_trouble(source, SQLITE_IOERR_READ, &b->why), ERR_IO);
+}
+
 /* --- a second opening --- */
 
 /* What is damaged on the disk, the agent that runs does not know yet. Another opening of the file
@@ -424,6 +448,7 @@ int main(void)
         TEST(test_a_file_in_use_is_not_lost),
         TEST(test_a_salvage_waits_for_its_file),
         TEST(test_a_read_that_fails_once_loses_nothing),
+        TEST(test_reads_that_fail_hours_apart_are_not_damage),
         TEST(test_what_another_has_open_is_not_touched),
         TEST(test_a_log_in_use_is_not_made_void),
     };
