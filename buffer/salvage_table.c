@@ -13,6 +13,47 @@ const char salvage_table[] = "CREATE TABLE IF NOT EXISTS salvage(n INTEGER PRIMA
                              "crc INT, wanted BLOB, everyone INT, stream INT, low INT, seek INT, "
                              "step INT, aside INT, found INT, lost INT)";
 
+/* --- the checksum: the lower half of the column is of what is wanted, the upper one of the rest, but
+ * for the file's name: where that is wrong the file is not there, which is told --- */
+
+static uint32_t rest_crc(int64_t number, bool everyone, const struct salvage_at *at)
+{
+    const uint64_t all[] = {(uint64_t)number, everyone,  at->stream, at->low, at->seek,
+                            at->step,         at->aside, at->found,  at->lost};
+    uint32_t crc = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        uint8_t bytes[8];
+        for (size_t k = 0; k < sizeof bytes; k++) {
+            bytes[k] = (uint8_t)(all[i] >> (8 * k));
+        }
+        crc = crc32c(crc, (struct slice){bytes, sizeof bytes});
+    }
+    return crc;
+}
+
+static int64_t upper_half(uint32_t crc)
+{
+    return (int64_t)((uint64_t)crc << 32);
+}
+
+static struct slice wanted_of(sqlite3_stmt *s)
+{
+    return (struct slice){sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
+}
+
+/* Of the row that the statement stands on. */
+static bool row_is_whole(sqlite3_stmt *s, const struct salvage_at *at)
+{
+    const char *file = (const char *)sqlite3_column_text(s, 1);
+    int64_t everyone = sqlite3_column_int64(s, 4);
+    if (!file || strlen(file) >= FILE_NAME_SIZE || everyone < 0 || everyone > 1) {
+        return false;
+    }
+    uint32_t rest = rest_crc(sqlite3_column_int64(s, 0), everyone, at);
+    uint64_t crc = (uint64_t)upper_half(rest) | crc32c(0, wanted_of(s));
+    return crc == (uint64_t)sqlite3_column_int64(s, 2);
+}
+
 /* --- out of the table --- */
 
 /* Reads it as soon as that can be. Until then it waits, and so does the file: what it has is not
@@ -60,19 +101,16 @@ static void at_of(sqlite3_stmt *s, struct salvage_at *at)
 /* The row that the statement stands on. */
 static enum err row_resume(struct buffer *b, sqlite3_stmt *s, struct why *why)
 {
-    struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
     const char *file = (const char *)sqlite3_column_text(s, 1);
-    bool good = file && strlen(file) < FILE_NAME_SIZE &&
-                crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2);
     struct salvage_at at;
     at_of(s, &at);
-    enum err e =
-        good ? salvage_open_later(b, sqlite3_column_int64(s, 0), file, at.stream == STREAM_END, why)
-             : ERR_CORRUPT;
+    enum err e = row_is_whole(s, &at) ? salvage_open_later(b, sqlite3_column_int64(s, 0), file,
+                                                           at.stream == STREAM_END, why)
+                                      : ERR_CORRUPT;
     if (!e) {
         b->salvage->everyone = sqlite3_column_int(s, 4);
         b->salvage->at = at;
-        e = wanted_decode(b->salvage, wanted);
+        e = wanted_decode(b->salvage, wanted_of(s));
     }
     if (e) {
         salvage_close(b);
@@ -107,8 +145,8 @@ static enum err wanted_put(struct buffer *b, const struct salvage *w, struct why
     b->scratch.overflow = false;
     state_encode(w->wanted, &b->scratch);
     assert(!b->scratch.overflow);
-    int code =
-        sqlite3_prepare_v2(b->db, "UPDATE salvage SET crc=?,wanted=? WHERE n=?", -1, &s, NULL);
+    int code = sqlite3_prepare_v2(
+        b->db, "UPDATE salvage SET crc=(crc&~4294967295)|?,wanted=? WHERE n=?", -1, &s, NULL);
     if (code == SQLITE_OK) {
         sqlite3_bind_int64(s, 1, crc32c(0, out_slice(&b->scratch)));
         sqlite3_bind_blob64(s, 2, b->scratch.data, b->scratch.size, SQLITE_STATIC);
@@ -126,10 +164,8 @@ static enum err change_row(struct buffer *b, sqlite3_stmt *s,
                            struct why *why)
 {
     struct salvage w = {.number = sqlite3_column_int64(s, 0), .everyone = sqlite3_column_int(s, 4)};
-    struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
-    bool good = crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2);
     at_of(s, &w.at);
-    enum err e = good ? wanted_decode(&w, wanted) : ERR_CORRUPT;
+    enum err e = row_is_whole(s, &w.at) ? wanted_decode(&w, wanted_of(s)) : ERR_CORRUPT;
     if (!e) {
         e = change(context, &w) ? wanted_put(b, &w, why) : ERR_OK;
     } else if (e == ERR_NOMEM) {
@@ -173,10 +209,9 @@ enum err salvage_wanted_each(struct buffer *b,
     while (!e && code == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
         struct salvage w = {.number = sqlite3_column_int64(s, 0),
                             .everyone = sqlite3_column_int(s, 4)};
-        struct slice wanted = {sqlite3_column_blob(s, 3), (size_t)sqlite3_column_bytes(s, 3)};
         at_of(s, &w.at);
-        if (crc32c(0, wanted) == (uint32_t)sqlite3_column_int64(s, 2)) {
-            e = wanted_decode(&w, wanted);
+        if (row_is_whole(s, &w.at)) {
+            e = wanted_decode(&w, wanted_of(s));
             e = e == ERR_NOMEM ? e : e ? ERR_OK : each(context, &w);
         }
         state_close(w.wanted);
@@ -222,11 +257,11 @@ static enum err row_give_up(struct buffer *b, struct why *why)
         commit_undo(b);
         return e;
     }
-    if (number < NUMBER_OF_USER) {
+    if (number != NUMBER_OF_USER) {
         tell_unknown(b, file);
     }
     e = commit_state(b, why);
-    if (!e && number < NUMBER_OF_USER && of_file > 0) {
+    if (!e && of_file > 0 && of_file == number) {
         salvage_file_done(b, file);
     }
     return e;
@@ -269,7 +304,9 @@ static enum err put_one(struct buffer *b, struct salvage *w, struct why *why)
     if (code == SQLITE_OK) {
         sqlite3_bind_int64(s, 1, w->number);
         sqlite3_bind_text(s, 2, w->file, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(s, 3, crc32c(0, out_slice(&b->scratch)));
+        sqlite3_bind_int64(s, 3,
+                           upper_half(rest_crc(w->number, w->everyone, &w->at)) |
+                               crc32c(0, out_slice(&b->scratch)));
         sqlite3_bind_blob64(s, 4, b->scratch.data, b->scratch.size, SQLITE_STATIC);
         sqlite3_bind_int(s, 5, w->everyone);
         at_bind(s, 6, &w->at);
@@ -309,14 +346,17 @@ enum err salvage_put_before(struct buffer *b, bool copied, struct why *why)
 
 enum err salvage_put_place(struct buffer *b, struct why *why)
 {
+    const struct salvage *w = b->salvage;
     sqlite3_stmt *s = NULL;
     int code = sqlite3_prepare_v2(b->db,
-                                  "UPDATE salvage SET stream=?,low=?,seek=?,step=?,"
-                                  "aside=?,found=?,lost=? WHERE n=?",
+                                  "UPDATE salvage SET stream=?,low=?,seek=?,step=?,aside=?,"
+                                  "found=?,lost=?,crc=(crc&4294967295)|? WHERE n=?",
                                   -1, &s, NULL);
     if (code == SQLITE_OK) {
-        at_bind(s, 1, &b->salvage->next);
-        sqlite3_bind_int64(s, 1 + PLACE_COLUMNS, b->salvage->number);
+        at_bind(s, 1, &w->next);
+        sqlite3_bind_int64(s, 1 + PLACE_COLUMNS,
+                           upper_half(rest_crc(w->number, w->everyone, &w->next)));
+        sqlite3_bind_int64(s, 2 + PLACE_COLUMNS, w->number);
         (void)sqlite3_step(s); /* finalize repeats its error */
         code = sqlite3_finalize(s);
     }

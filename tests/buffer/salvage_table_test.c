@@ -53,6 +53,33 @@ static void test_a_damaged_row(void **state)
     }
 }
 
+/* A bit of the place, or of the number: what it is to bring is not known any more,
+ * and is told; no file is removed that it may not be. */
+static void test_a_damaged_place(void **state)
+{
+    static const char *const ways[] = {
+        "UPDATE salvage SET stream=stream|64",    "UPDATE salvage SET low=low|(1<<40)",
+        "UPDATE salvage SET seek=seek+1",         "UPDATE salvage SET step=step+1",
+        "UPDATE salvage SET aside=aside+1",       "UPDATE salvage SET lost=lost+1",
+        "UPDATE salvage SET everyone=1-everyone", "UPDATE salvage SET n=n|128",
+        "UPDATE salvage SET found=-found-1"};
+    struct bench *b = *state;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        uint64_t size;
+        b->datum_size = 500; /* more than one turn */
+        begin(b);
+        assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_OK);
+        bench_reopen(b);
+        assert_true(b->changes.damage.salvages);
+        bench_sql(b, ways[i]);
+        assert_int_equal(b->changes.damage.replaced, 0);
+        assert_false(b->changes.damage.salvages);
+        assert_true(bench_is_told(b, 1, EVENTS / 2));
+        assert_true(strstr(ways[i], "SET n=") || !crash_vfs_file(b->vfs, BAD, &size));
+        assert_int_equal(bench_append(b, 1, 50), ERR_OK);
+    }
+}
+
 /* The table is not what it was made as: that is damage of the file. */
 static void test_a_damaged_table(void **state)
 {
@@ -96,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_damaged_row, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_damaged_place, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_damaged_table, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_second_damage_takes_the_table, bench_open,
                                         bench_close),
