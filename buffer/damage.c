@@ -66,9 +66,8 @@ void damage_split_owed(struct buffer *b, struct state *wanted)
     }
 }
 
-/* The same of the commit that found the damage. Once more when it is tried again, perhaps with
- * more. */
-static void split_write(struct buffer *b, const struct buffer_write *write)
+/* Once more when the commit is tried again, perhaps with more. */
+void damage_split_write(struct buffer *b, const struct buffer_write *write)
 {
     struct state *wanted = b->salvage->wanted;
     for (size_t i = 0; i < write->end_count; i++) {
@@ -199,7 +198,7 @@ enum err damage_replace(struct buffer *b, const struct buffer_write *write, stru
     }
     enum err e = b->moved_aside ? ERR_OK : begin_running(b, &reason);
     if (!e) {
-        split_write(b, write);
+        damage_split_write(b, write);
         e = damage_fresh(b, write, &reason);
     }
     if (e) {

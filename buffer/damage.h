@@ -161,6 +161,9 @@ void damage_disconnect(struct buffer *b);
 /* What stays owed is what is in memory, and what the open parcels have; the rest is wanted of the
  * damaged file. */
 void damage_split_owed(struct buffer *b, struct state *wanted);
+/* The same of a commit's deliveries, while no fresh file is there: of the one that found the damage, or
+ * of one that is kept in memory. */
+void damage_split_write(struct buffer *b, const struct buffer_write *write);
 /* A fresh file; what an earlier try has left goes first. */
 enum err damage_fresh(struct buffer *b, const struct buffer_write *write, struct why *why) MUST_USE;
 /* While it runs: what is in memory goes on in a fresh file. `write`: of the commit that found the

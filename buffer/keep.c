@@ -1,5 +1,6 @@
 /* What is delivered while nothing can be written: remembered in memory, and written as a whole with
  * the next commit that succeeds. */
+#include "buffer/damage.h"
 #include "buffer/evict.h"
 
 /* They are told with the commit that succeeds, or found again. Those that could not be cut out of a full
@@ -16,16 +17,10 @@ static void keep_damaged(struct buffer *b)
     b->damaged_count = count;
 }
 
-enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
-                     struct buffer_changes *ret_changes, struct why *why)
+/* Into the copy of the state. */
+static enum err keep_apply(struct buffer *b, const struct buffer_write *deliveries)
 {
     struct record_writer writer;
-    struct buffer_write deliveries = {.dones = write->dones,
-                                      .done_count = write->done_count,
-                                      .ends = write->ends,
-                                      .end_count = write->end_count,
-                                      .parcels = write->parcels,
-                                      .parcel_count = write->parcel_count};
     state_copy(b->next, b->state);
     b->next->commit++;
     b->record.size = 0;
@@ -33,9 +28,25 @@ enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
     record_begin(&writer, &b->record, b->state->generation, b->next->commit, false);
     loss_of_damaged(b, &writer);
     size_t from = b->record.size;
-    record_put_write(&writer, &deliveries);
+    record_put_write(&writer, deliveries);
     struct slice sections = {b->record.data + from, b->record.size - from};
-    enum err e = b->record.overflow ? ERR_REJECTED : apply_sections(b->next, sections);
+    return b->record.overflow ? ERR_REJECTED : apply_sections(b->next, sections);
+}
+
+enum err buffer_keep(struct buffer *b, const struct buffer_write *write,
+                     struct buffer_changes *ret_changes, struct why *why)
+{
+    const struct buffer_write deliveries = {.dones = write->dones,
+                                            .done_count = write->done_count,
+                                            .ends = write->ends,
+                                            .end_count = write->end_count,
+                                            .parcels = write->parcels,
+                                            .parcel_count = write->parcel_count};
+    enum err e = keep_apply(b, &deliveries);
+    if (!e && b->moved_aside) { /* what was delivered does not come over from the damaged file */
+        damage_split_write(b, &deliveries);
+        e = keep_apply(b, &deliveries);
+    }
     if (e) {
         why_set(why, "what was delivered can't be kept in memory");
         return ERR_FULL;

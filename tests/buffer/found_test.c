@@ -102,6 +102,33 @@ static void test_an_end_that_is_tried_again(void **state)
     check_from(b, 301);
 }
 
+/* What is delivered while there is no room for it is kept in memory, and does not come again. */
+static void test_deliveries_that_are_kept(void **state)
+{
+    struct bench *b = *state;
+    struct crash_counts counts;
+    const struct buffer_write nothing = {.event_count = 0};
+    begin(b);
+    crash_vfs_counts(b->vfs, &counts);
+    crash_vfs_disk_size_set(b->vfs, counts.size + 100000);
+    assert_int_equal(bench_commit(b, &nothing), ERR_NOSPACE);
+    const struct owed_end end = {.uplink = 1, .stream = 1, .range = {1, 200}};
+    const struct parcel parcel = bench_parcel(1, 1, 201, 300, 2);
+    const struct parcel *parcels = &parcel;
+    const struct part_done dones[] = {{.uplink = 1, .stream = 1, .part = 0},
+                                      {.uplink = 1, .stream = 1, .part = 1}};
+    const struct buffer_write ended = {.ends = &end, .end_count = 1};
+    const struct buffer_write opened = {.parcels = &parcels, .parcel_count = 1};
+    const struct buffer_write done = {.dones = dones, .done_count = 2};
+    assert_int_equal(buffer_keep(b->buffer, &ended, &b->changes, &b->why), ERR_OK);
+    assert_int_equal(buffer_keep(b->buffer, &opened, &b->changes, &b->why), ERR_OK);
+    assert_int_equal(buffer_keep(b->buffer, &done, &b->changes, &b->why), ERR_OK);
+    crash_vfs_disk_size_set(b->vfs, UINT64_MAX);
+    assert_int_equal(bench_commit(b, &nothing), ERR_OK);
+    bench_care(b);
+    check_from(b, 301);
+}
+
 /* --- a quota is what is full: the disk says that it has room --- */
 
 static uint64_t written(struct bench *b)
@@ -178,6 +205,7 @@ int main(void)
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_an_end, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_an_end_that_is_tried_again, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_deliveries_that_are_kept, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_full_quota, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_full_quota_at_a_start, bench_open, bench_close),
     };
