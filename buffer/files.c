@@ -182,9 +182,11 @@ int raw_code(const struct raw_file *raw)
 enum err raw_write(struct raw_file *raw, uint64_t offset, const uint8_t *data, size_t size)
 {
     const sqlite3_io_methods *of = raw->file->pMethods;
+    errno = 0;
     int code = of->xWrite(raw->file, data, (int)size, (sqlite3_int64)offset);
     code = code == SQLITE_OK ? of->xSync(raw->file, SQLITE_SYNC_NORMAL) : code;
-    return code == SQLITE_OK ? ERR_OK : ERR_IO;
+    bool is_full = (code & 0xff) == SQLITE_FULL || errno == ENOSPC || errno == EDQUOT;
+    return code == SQLITE_OK ? ERR_OK : is_full ? ERR_NOSPACE : ERR_IO;
 }
 
 uint64_t raw_size(struct raw_file *raw)
