@@ -23,8 +23,8 @@
 #else
 #define HAS_FAULTS false
 #endif
-#define SEEDS_FOR_ALL 100    /* so many have every kind of fault, */
-#define SEEDS_FOR_DAMAGE 400 /* but for damage, which comes in one of four */
+#define SEEDS_FOR_ALL 100  /* so many have every kind of fault, */
+#define SEEDS_FOR_RARE 400 /* but for some of damage, which comes in one of four */
 
 static const char *const kind_names[] = {"code",       "code_stored", "late",  "never",
                                          "never_lost", "twice",       "close", "close_stored",
@@ -72,6 +72,21 @@ static void totals_add(struct totals *totals, const struct site *site)
     }
 }
 
+/* What damage does not bring in each hundred seeds. */
+static bool is_rare(enum happening kind)
+{
+    static const enum happening rare[] = {HAPPENS_LOG_FLIPPED,       HAPPENS_LOG_SPOILT,
+                                          HAPPENS_DAMAGE_IN_SALVAGE, HAPPENS_REPLACED_IN_LIFE,
+                                          HAPPENS_LOG_VOID,          HAPPENS_DISK_TAKEN_IN_SALVAGE,
+                                          HAPPENS_BAD_ROW_ONLY,      HAPPENS_ROWS_LOST_IN_SALVAGE};
+    for (size_t i = 0; i < ARRAY_COUNT(rare); i++) {
+        if (rare[i] == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Prints one count; returns how many are missing. */
 static unsigned print_count(const char *name, uint64_t count)
 {
@@ -89,9 +104,8 @@ static unsigned totals_print(const struct totals *totals)
                   totals->seeds, totals->lives, totals->events, totals->told, totals->arrived,
                   totals->twice);
     for (unsigned i = 0; i < HAPPENS_COUNT; i++) {
-        bool is_damage = i >= HAPPENS_BITS_FLIPPED && i <= HAPPENS_BAD_ROW_ONLY;
         unsigned lacks = print_count(happening_names[i], totals->happened[i]);
-        missing += is_damage && totals->seeds < SEEDS_FOR_DAMAGE ? 0 : lacks;
+        missing += is_rare(i) && totals->seeds < SEEDS_FOR_RARE ? 0 : lacks;
     }
     print_message("\nanswers:");
     for (unsigned i = 0; i <= BROKER_SHORT; i++) {

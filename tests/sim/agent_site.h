@@ -131,8 +131,12 @@ enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT };
 
 /* What came of damage, as it was seen last. */
 struct site_damage {
-    unsigned left;      /* so often the medium does harm */
-    bool log_is_harmed; /* since the last life, and more than a power cut would */
+    unsigned rests;       /* between two lives, so far */
+    unsigned left;        /* so often the medium does harm */
+    bool aims_at_state;   /* nothing of the state is to be left, once; */
+    bool aims_at_salvage; /* and the power is to go in the salvage */
+    uint64_t state_page;  /* where the state is; 0: not known yet */
+    bool log_is_harmed;   /* since the last life, and more than a power cut would */
     uint32_t incarnation;
     uint64_t replaced; /* of this life */
     uint64_t bad_rows; /* events, while no file is salvaged */
