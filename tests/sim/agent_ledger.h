@@ -29,6 +29,7 @@ struct ledger_event {
     bool is_bad;       /* intake has to set it aside */
     bool is_cursored;  /* stored together with its source's cursor */
     bool told;         /* acknowledged */
+    bool tail_lost;    /* the state was lost, and the event was in no row: untold */
     uint64_t sequence; /* 0: not admitted, or what was admitted is gone with a life */
     uint32_t place;    /* in its stream */
     bool
@@ -48,7 +49,7 @@ struct ledger_stream {
     size_t count;
     uint64_t next;       /* sequence of what is admitted next */
     size_t ordered_from; /* what came before may be salvaged, and then arrives late */
-    size_t told_from;    /* what came before may be lost with all that was known of it */
+    size_t told_from;    /* what came before was stored, under sequences that a lost state knew */
     uint16_t number;     /* the buffer's */
     bool drops;
     uint32_t uplinks; /* bit i: goes to uplink i */

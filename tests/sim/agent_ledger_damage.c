@@ -110,6 +110,32 @@ static void forget_deliveries(struct ledger *ledger)
     }
 }
 
+/* The last event of a stream that is to come over; 0: none is. */
+static uint64_t wanted_last(const struct buffer *buffer, uint16_t stream)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; buffer->salvage && i < buffer->salvage->wanted->owed_count; i++) {
+        const struct owed *owed = &buffer->salvage->wanted->owed[i];
+        for (size_t r = 0; owed->stream == stream && r < owed->range_count; r++) {
+            last = owed->ranges[r].last > last ? owed->ranges[r].last : last;
+        }
+    }
+    return last;
+}
+
+/* Nothing of the state is left: what was in rows comes over, or is told as lost; what was behind
+ * them went with the tail. */
+static void tail_is_lost(struct ledger *ledger, const struct buffer *buffer, unsigned s)
+{
+    struct ledger_stream *stream = &ledger->streams[s];
+    uint64_t last = wanted_last(buffer, stream->number);
+    for (size_t i = stream->told_from; i < stream->count; i++) {
+        struct ledger_event *event = ledger_event(ledger, stream->events[i]);
+        event->tail_lost = event->tail_lost || event->sequence > last;
+    }
+    stream->told_from = stream->count;
+}
+
 static bool is_raised(const struct ledger *ledger, const struct buffer *buffer)
 {
     bool raised = false;
@@ -168,7 +194,9 @@ bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer)
     for (unsigned s = 0; s < LEDGER_STREAMS && raised; s++) {
         struct ledger_stream *stream = &ledger->streams[s];
         stream->next = buffer->state->streams[stream->number].sequence_next;
-        stream->told_from = is_anew ? stream->count : stream->told_from;
+        if (is_anew) {
+            tail_is_lost(ledger, buffer, s);
+        }
     }
     return true;
 }

@@ -50,6 +50,12 @@ static bool is_in_a_gap(const struct ledger *ledger, unsigned stream, unsigned u
             return true;
         }
     }
+    for (size_t i = 0; i < ledger->damage.seen_count; i++) {
+        const struct ledger_gap *gap = &ledger->damage.seen[i].gap;
+        if (gap_concerns(gap, stream, uplink) && gap->first <= sequence && sequence <= gap->last) {
+            return true;
+        }
+    }
     return false;
 }
 
@@ -69,7 +75,7 @@ static uint64_t missing_count(struct ledger *ledger, unsigned s, unsigned u, boo
         /* A batch in doubt that was stored may have been refused when it was sent again. */
         SIM_EXPECT(!there || event->aside[u] == 0 || ledger->in_doubt[u] > 0 ||
                    event->was_again[u]);
-        bool is_excused = event->given_again || i < stream->told_from;
+        bool is_excused = event->given_again || event->tail_lost;
         if (owed && !there && event->aside[u] == 0 && !is_excused) {
             sim_trace("stream %s, uplink %u lacks %" PRIu64 ", told: %u", ledger_stream_names[s], u,
                       event->sequence, event->told);
