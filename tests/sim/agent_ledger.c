@@ -155,6 +155,9 @@ static void count_aside(void *context, int64_t id, const struct aside *aside)
     uint32_t number = ledger_number_in(aside->body);
     if (number == 0) {
         SIM_EXPECT(aside->kind == ASIDE_DATUM); /* of weir.events */
+        if (ledger_uplink_index(asides->buffer, aside->uplink) == 0) {
+            ledger_damage_aside(ledger, aside->sequence);
+        }
         return;
     }
     struct ledger_event *event = ledger_event(ledger, number);
@@ -327,6 +330,7 @@ static bool is_first(struct ledger *ledger, struct slice header)
 void ledger_gap_add(struct ledger *ledger, const struct ledger_gap *gap)
 {
     SIM_EXPECT(ledger->gap_count < LEDGER_TOLD_MAX);
+    SIM_EXPECT(gap->count > 0 || ledger->damage.is_possible);
     ledger->gaps[ledger->gap_count++] = *gap;
 }
 

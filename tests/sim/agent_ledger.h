@@ -18,6 +18,7 @@
 
 #define LEDGER_UPLINKS 2
 #define LEDGER_STREAMS 3
+#define LEDGER_OF_EVENTS LEDGER_STREAMS /* a gap's stream: weir.events */
 #define LEDGER_KEYS 16
 #define LEDGER_EVENT_MAX 16384
 #define LEDGER_TOLD_MAX 4096    /* events of weir.events */
@@ -55,7 +56,7 @@ struct ledger_stream {
     uint32_t uplinks; /* bit i: goes to uplink i */
 };
 
-/* What weir.events says is lost. */
+/* What weir.events says is lost; of weir.events itself: what it can't say. */
 struct ledger_gap {
     unsigned stream;
     unsigned uplink; /* 0: all, else index + 1 */
@@ -67,6 +68,11 @@ struct ledger_seen {
     uint32_t number;
     unsigned epoch; /* of ledger_damage */
     struct ledger_gap gap;
+    uint64_t commit; /* that still had it */
+    /* The sequence in weir.events that tells it is one of these. */
+    uint64_t told_from;
+    uint64_t told_before; /* 0: it waits to be told */
+    bool is_forgotten;    /* the state was lost, and what it had to tell */
 };
 
 /* Of a seed whose medium is damaged. What is not known any more may arrive again; what is lost has

@@ -21,6 +21,11 @@ void ledger_damage_look(struct ledger *ledger, struct buffer *buffer);
 /* A life begins: what has become of the file, and what that allows. True: what the last life had
  * committed need not be there to the last bit. */
 bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer);
+/* An event of weir.events was set aside: it tells nothing to who reads there. */
+void ledger_damage_aside(struct ledger *ledger, uint64_t sequence);
+/* At the end, with what was told and what waits to be told in ledger->gaps: is each gap there that
+ * was seen, or lost with weir.events? */
+void ledger_damage_told(const struct ledger *ledger);
 /* At the end: the gaps that were seen, in place of those that were told. */
 void ledger_damage_gaps(struct ledger *ledger);
 

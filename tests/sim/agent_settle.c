@@ -163,6 +163,7 @@ void ledger_settle(struct ledger *ledger, struct buffer *buffer)
 {
     ledger_asides_read(ledger, buffer, true);
     struct settling how = {.told = gaps_complete(ledger, buffer)};
+    ledger_damage_told(ledger);
     how.listed = how.told || ledger->damage.is_watched;
     if (how.listed && !how.told) {
         ledger_damage_gaps(ledger);
