@@ -340,14 +340,15 @@ const char *gap_reason_name(uint8_t reason);
 
 /* Events that were dropped and not yet told to weir.events. Those that every uplink lost which the
  * stream goes to have uplink 0; an event that some of them had delivered, or never got, is in a gap
- * of each of the others. So what an uplink lacks is exactly what gaps of it and of 0 count. */
+ * of each of the others. So what an uplink lacks is exactly what gaps of it and of 0 count; of damage at
+ * most that, because what a row had is not known any more: it may have been thinned. */
 struct gap {
     uint32_t number;
     uint16_t stream;
     uint16_t uplink;    /* 0: for all */
     uint8_t reason;     /* enum gap_reason */
     struct range range; /* hull of what was lost */
-    uint64_t count;     /* exact; DAMAGED: 0 when it is not known */
+    uint64_t count;     /* exact; DAMAGED: at most so many, 0 when it is not known */
 };
 
 struct stream_state {

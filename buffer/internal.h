@@ -30,6 +30,7 @@
 #define SEAL_LEVEL_HURRY (-1)
 #define CHANGED_CURSOR_MAX 512
 #define DAMAGED_MAX 16
+#define DAMAGED_TOLD 1 /* by buffer_keep(), and still owed: it is deleted with the next commit */
 #define READ_KEPT UPLINK_COUNT_MAX
 #define PRIORITY_AT_ONCE 7
 #define KEY_SLOT_COUNT 2
@@ -221,7 +222,8 @@ struct buffer {
     bool keys_are_known; /* the file has said under which keys it is, or is new */
     struct out thin_raw; /* a row that becomes smaller; data NULL: no stream does that */
     struct buffer_thinner thinner;
-    /* Rows found damaged when read: the next commit reports them; count 1: that is done. */
+    /* Rows found damaged when read: the next commit reports them. `count`: as many events, at most;
+     * `number`: of buffer_keep(). */
     struct gap damaged[DAMAGED_MAX];
     size_t damaged_count;
     uint32_t room[STREAM_COUNT_MAX + 1];

@@ -11,7 +11,7 @@ static void keep_damaged(struct buffer *b)
     for (size_t i = 0; i < b->damaged_count; i++) {
         if (state_is_owed(b->state, b->damaged[i].stream, b->damaged[i].range)) {
             b->damaged[count] = b->damaged[i];
-            b->damaged[count++].count = 1;
+            b->damaged[count++].number = DAMAGED_TOLD;
         }
     }
     b->damaged_count = count;

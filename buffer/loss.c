@@ -70,6 +70,25 @@ void loss_add(struct loss *loss, struct range range)
     }
 }
 
+/* So many events of the range are there, it is not known which: whoever is owed any of it loses as many,
+ * but no more than he is owed. */
+static void loss_add_some(struct loss *loss, struct range range, uint64_t most)
+{
+    struct loss part = *loss;
+    part.count = part.all.count = 0;
+    for (size_t i = 0; i < part.owner_count; i++) {
+        part.of[i].count = 0;
+    }
+    loss_add(&part, range);
+    uint64_t all = part.all.count < most ? part.all.count : most;
+    loss->count += part.count < most ? part.count : most;
+    loss->all.count += all;
+    for (size_t i = 0; i < part.owner_count; i++) {
+        uint64_t rest = most - all;
+        loss->of[i].count += part.of[i].count < rest ? part.of[i].count : rest;
+    }
+}
+
 enum err loss_add_row(struct loss *loss, struct buffer *b, const struct row_place *row,
                       struct range range, struct why *why)
 {
@@ -83,9 +102,7 @@ enum err loss_add_row(struct loss *loss, struct buffer *b, const struct row_plac
     }
     enum err e = row_read(b, loss->stream, row->range.first, &unpacked, why);
     if (e == ERR_CLOSED) { /* damaged: which ones it has is not known, how many is */
-        uint64_t span = range.last - range.first + 1;
-        range.last = row->count < span ? range.first + row->count - 1 : range.last;
-        loss_add(loss, range);
+        loss_add_some(loss, range, row->count);
     }
     while (!e && (e = event_run_take(&unpacked.events, &event)) == ERR_OK) {
         if (range.first <= event.sequence && event.sequence <= range.last) {
@@ -153,11 +170,11 @@ void loss_of_damaged(struct buffer *b, struct record_writer *w)
     for (size_t i = 0; i < b->damaged_count; i++) {
         struct loss loss;
         const struct gap *gap = &b->damaged[i];
-        if (gap->count > 0) { /* buffer_keep() told it */
+        if (gap->number == DAMAGED_TOLD) {
             continue;
         }
         loss_begin(&loss, b->next, gap->stream, GAP_DAMAGED, 0);
-        loss_add(&loss, gap->range);
+        loss_add_some(&loss, gap->range, gap->count);
         loss_put(&loss, gap->range, b->next, w);
     }
 }

@@ -22,6 +22,20 @@ static enum err damaged_range(struct buffer *b, uint16_t stream, uint64_t first,
     return ERR_OK;
 }
 
+/* How many events are lost with it, at most: all of its range, or what it says where rows are thinned. */
+static enum err damaged_events(struct buffer *b, uint16_t stream, struct range range, uint64_t *ret,
+                               struct why *why)
+{
+    struct row_place row;
+    *ret = range.last - range.first + 1;
+    enum err e = row_seek(b, stream, range.first, &row, why);
+    if (!e && row.range.first == range.first && row.sparse && row.count > 0 && row.count < *ret &&
+        b->streams[stream].when_full == FULL_THIN) {
+        *ret = row.count;
+    }
+    return e == ERR_CLOSED ? ERR_OK : e;
+}
+
 /* The next commit reports what is owed of it. ERR_AGAIN: so many are noted that the commit has to
  * come first. */
 static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, struct why *why)
@@ -36,10 +50,15 @@ static enum err note_damaged(struct buffer *b, uint16_t stream, uint64_t first, 
         why_set(why, "%s: %d damaged rows are to be reported first", b->path, DAMAGED_MAX);
         return ERR_AGAIN;
     }
+    uint64_t count = 0;
     enum err e = damaged_range(b, stream, first, &range, why);
-    if (!e && first >= 1 && range.first <= range.last) {
+    if (e || first < 1 || range.first > range.last) {
+        return e;
+    }
+    e = damaged_events(b, stream, range, &count, why);
+    if (!e) {
         b->damaged[b->damaged_count++] =
-            (struct gap){.stream = stream, .reason = GAP_DAMAGED, .range = range};
+            (struct gap){.stream = stream, .reason = GAP_DAMAGED, .range = range, .count = count};
     }
     return e;
 }

@@ -206,6 +206,63 @@ static void test_all_rows_are_damaged(void **state)
     assert_int_equal(damaged_count(b) + found, last);
 }
 
+static void nothing_begins(void *context, uint16_t stream, uint32_t schema)
+{
+    (void)context;
+    (void)stream;
+    (void)schema;
+}
+
+static void nothing_is_looked_at(void *context, const struct stored_event *event)
+{
+    (void)context;
+    (void)event;
+}
+
+static bool all_stays(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return true;
+}
+
+/* It says that it has 40 of its events: no more are lost with it, to anybody, and the range is all of it. */
+static void test_a_damaged_row_that_was_thinned(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned half = 0; half < 2; half++) {
+        b->setup->streams[0].when_full = FULL_THIN;
+        b->setup->thinner =
+            (struct buffer_thinner){nothing_begins, nothing_is_looked_at, all_stays, NULL};
+        b->datum_size = 500;
+        bench_begin(b);
+        bench_fill(b, 1, 50, 5000);
+        uint64_t last = b->next[1] - 1;
+        uint64_t first = (uint64_t)sql_number(
+            b->buffer, "SELECT id&0xffffffffffff FROM batch ORDER BY id LIMIT 1 OFFSET 2", 0);
+        uint64_t end = (uint64_t)sql_number(
+            b->buffer, "SELECT last FROM batch ORDER BY id LIMIT 1 OFFSET 2", 0);
+        assert_true(end > first + 150);
+        if (half) {
+            bench_end(b, 1, 1, 1, first + 100);
+        }
+        bench_sql(b, "UPDATE batch SET n=-40,crc=0 " THIRD);
+        assert_int_equal(bench_read(b, 1, 1, last), last - (end - first + 1));
+        bench_idle(b);
+        assert_true(bench_is_told(b, 1, end));
+        assert_true(half || bench_is_told(b, 1, first));
+        for (uint16_t u = 1; u <= 2; u++) {
+            uint64_t told = 0;
+            for (size_t i = 0; i < b->changes.gap_count; i++) {
+                const struct gap *gap = &b->changes.gaps[i];
+                told += gap->uplink == 0 || gap->uplink == u ? gap->count : 0;
+            }
+            assert_int_equal(told, 40);
+            assert_false(owed_meets(bench_owed(b, u, 1), (struct range){first, end}));
+        }
+    }
+}
+
 /* Its list of ranges is full, so that the row can't be cut out of it: counted once all the same, and gone. */
 static void test_a_damaged_row_in_a_full_list(void **state)
 {
@@ -305,6 +362,7 @@ int main(void)
         TEST(test_a_damaged_row_is_not_passed_over_while_reading_only),
         TEST(test_a_damaged_end_takes_nothing_else_along),
         TEST(test_all_rows_are_damaged),
+        TEST(test_a_damaged_row_that_was_thinned),
         TEST(test_a_damaged_row_in_a_full_list),
         TEST(test_the_state_is_damaged),
         TEST(test_the_file_is_damaged_anywhere),
