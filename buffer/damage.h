@@ -30,6 +30,15 @@ struct salvage_at {
     uint64_t lost;
 };
 
+/* What the tree of a stream has: from its first row on, in memory only. */
+struct salvage_tally {
+    uint16_t stream;
+    uint64_t at;     /* rows above are still to be counted */
+    uint64_t events; /* of those up to there, which are all good */
+    bool is_known;
+    bool is_all; /* as many as its rows held: none is missing, whatever is owed */
+};
+
 struct page_scan;
 
 struct salvage {
@@ -50,9 +59,11 @@ struct salvage {
     bool scan_due;          /* the tree does not give all: the pages are to be looked at */
     bool scan_begun;        /* they are being looked at */
     struct page_scan *scan; /* what they have; NULL: the tree has given all so far */
-    bool parcel_hurt;       /* of the open parcel at hand not all came over */
-    bool parcels_told;      /* what the open parcels lost is noted */
-    bool rows_told;         /* the same of the table */
+    bool tally_due;         /* what the tree of a stream has is to be counted */
+    struct salvage_tally tally;
+    bool parcel_hurt;  /* of the open parcel at hand not all came over */
+    bool parcels_told; /* what the open parcels lost is noted */
+    bool rows_told;    /* the same of the table */
     struct salvage
         *before; /* was under way when this file was damaged, too; its source is closed */
 };
@@ -265,6 +276,8 @@ int salvage_seek_in(sqlite3_stmt *s, uint16_t stream, uint64_t above, uint64_t u
 int salvage_seek(struct salvage *w, uint16_t stream, uint64_t above, int64_t *ret_id);
 /* The row that begins there; the same. */
 int salvage_seek_one(struct salvage *w, uint16_t stream, uint64_t first);
+/* How many events it has, whichever. */
+uint64_t found_events(const struct found_row *row);
 /* The row that the statement stands on. False: it does not pass its checksum. */
 bool found_take(sqlite3_stmt *s, struct found_row *ret) MUST_USE;
 /* Its bytes are right; gives the range. False: that can't be. */
@@ -288,6 +301,13 @@ enum err salvage_check_key(struct buffer *b, struct why *why) MUST_USE;
  * ERR_AGAIN: the file can't be read for the moment, nothing was done. */
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
 enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
+
+/* --- salvage_tally.c: does a stream lack anything? --- */
+/* Something that is owed is not there: has the tree of the stream at hand all that its rows held? Then it
+ * never was there, or went before. False: that is to be counted first. */
+bool salvage_tallied(struct salvage *w, bool *ret_is_all) MUST_USE;
+/* Some of its rows, outside of any commit. ERR_AGAIN: they can't be read for the moment. */
+enum err salvage_tally_turn(struct salvage *w) MUST_USE;
 
 /* --- salvage_scan.c: rows that the tree does not lead to --- */
 /* The pages are to be looked at, for what lies behind the place of this turn. */

@@ -30,7 +30,8 @@ static void source_close(struct salvage *w)
     w->above = w->below = w->asides = NULL;
     page_scan_close(w->scan);
     w->scan = NULL;
-    w->scan_due = w->scan_begun = false;
+    w->scan_due = w->scan_begun = w->tally_due = false;
+    w->tally = (struct salvage_tally){.stream = 0};
     buffer_close(w->source);
     w->source = NULL;
 }
@@ -160,8 +161,8 @@ enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *w
         return step_last(b, why);
     }
     for (unsigned i = 0;
-         !e && !w->scan_due && i < SALVAGE_ROW_MAX && w->next.stream < STREAM_END &&
-         b->salvage_pages < SALVAGE_PAGES_MAX / 4 &&
+         !e && !w->scan_due && !w->tally_due && i < SALVAGE_ROW_MAX &&
+         w->next.stream < STREAM_END && b->salvage_pages < SALVAGE_PAGES_MAX / 4 &&
          rec->out->size_max - rec->out->size > 4 * RECORD_ROOM && clock_monotonic_us() < until;
          i++) {
         e = w->next.stream <= STREAM_COUNT_MAX ? salvage_step_stream(b, rec, why)
@@ -212,11 +213,11 @@ static enum err care_salvage(struct buffer *b, struct why *why)
     return e;
 }
 
-/* The pages are looked at: nothing changes. */
-static enum err care_scan(struct buffer *b)
+/* The pages are looked at, or the tree's rows: nothing changes. */
+static enum err care_look(struct buffer *b)
 {
     struct salvage *w = b->salvage;
-    w->waits = salvage_scan_turn(w) != ERR_OK;
+    w->waits = (w->tally_due ? salvage_tally_turn(w) : salvage_scan_turn(w)) != ERR_OK;
     w->is_unread = w->waits;
     w->waits_since = 0;
     return ERR_OK;
@@ -242,7 +243,8 @@ enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struc
     if (b->file_damaged) {
         e = damage_replace(b, &(const struct buffer_write){0}, why);
     } else if (b->salvage) {
-        e = care_waits(b) ? ERR_OK : b->salvage->scan_due ? care_scan(b) : care_salvage(b, why);
+        bool looks = b->salvage->scan_due || b->salvage->tally_due;
+        e = care_waits(b) ? ERR_OK : looks ? care_look(b) : care_salvage(b, why);
     } else {
         e = sql_mend(b, why);
         e = e ? e : row_check_next(b, why);

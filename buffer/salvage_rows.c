@@ -61,6 +61,12 @@ bool found_check(struct found_row *row)
     return row->range.last >= row->range.first && row->range.last <= SEQUENCE_MAX;
 }
 
+uint64_t found_events(const struct found_row *row)
+{
+    int64_t n = row->bytes.columns[1];
+    return (uint64_t)(n < 0 ? -(n + 1) + 1 : n);
+}
+
 bool found_take(sqlite3_stmt *s, struct found_row *ret)
 {
     struct row_bytes *row = &ret->bytes;
@@ -93,11 +99,10 @@ enum err salvage_bring(struct buffer *b, struct state *state, struct record_writ
                        const struct found_row *row, struct why *why)
 {
     uint16_t stream = (uint16_t)(row->bytes.id >> 48);
-    int64_t n = row->bytes.columns[1];
     b->streams[stream].low = LOW_UNKNOWN;
     enum err e = row_insert(b, SQL_ROW_BRING, &row->bytes, why);
     if (!e && sqlite3_changes(b->db) > 0) {
-        uint64_t events = (uint64_t)(n < 0 ? -(n + 1) + 1 : n);
+        uint64_t events = found_events(row);
         state_rows_came(state, stream, events, row->bytes.body.size);
         if (rec) {
             record_put_rows_came(rec, stream, events, row->bytes.body.size);
@@ -137,16 +142,34 @@ bool salvage_run(const struct salvage *w, uint16_t stream, struct range within, 
     return true;
 }
 
+/* Does any uplink of the configuration carry the stream? Its name may be lost. */
+static bool has_takers(const struct state *state, uint16_t stream)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < state->owed_count && !found; i++) {
+        found = state->owed[i].stream == stream;
+    }
+    return found;
+}
+
 /* Nothing is left from the place on, up to `last`: what is wanted of it is lost. Of a file that a person
  * names that was told when it was damaged; or it was delivered since, or is here. One run in a step,
- * so that the record has room; false: there is more of it. */
+ * so that the record has room; false: there is more of it, or its stream is to be counted first. */
 static bool hole(struct buffer *b, struct record_writer *rec, uint64_t last)
 {
     struct salvage *w = b->salvage;
     struct range range = {w->next.low + 1, last};
     struct range run;
     struct loss loss;
+    bool is_all = false;
+    bool is_between = last < SEQUENCE_MAX && has_takers(b->next, w->next.stream);
     if (!salvage_run(w, w->next.stream, range, &run)) {
+        return true;
+    }
+    if (is_between && !salvage_tallied(w, &is_all)) {
+        return false;
+    }
+    if (is_between && is_all) { /* never was there, or went before */
         return true;
     }
     loss_begin(&loss, w->wanted, w->next.stream, GAP_DAMAGED, 0);
@@ -217,16 +240,6 @@ static bool owe(struct buffer *b, struct record_writer *rec, struct range row)
         }
     }
     return fits;
-}
-
-/* Does any uplink of the configuration carry the stream? Its name may be lost. */
-static bool has_takers(const struct state *state, uint16_t stream)
-{
-    bool found = false;
-    for (uint32_t i = 0; i < state->owed_count && !found; i++) {
-        found = state->owed[i].stream == stream;
-    }
-    return found;
 }
 
 /* ERR_FULL: it has to wait. */
@@ -310,8 +323,13 @@ static enum err step_tree(struct buffer *b, struct record_writer *rec, struct wh
         return ERR_OK; /* the next row says where its events end */
     }
     uint64_t before = has_row ? row.range.first - 1 : SEQUENCE_MAX;
-    if ((!has_row && code != SQLITE_DONE) ||
-        salvage_wants(w, at->stream, (struct range){at->low + 1, before})) {
+    bool hurt = !has_row && code != SQLITE_DONE;
+    bool is_all = false;
+    bool lacks = salvage_wants(w, at->stream, (struct range){at->low + 1, before});
+    if (has_row && lacks && !salvage_tallied(w, &is_all)) {
+        return ERR_OK;
+    }
+    if (hurt || (lacks && !is_all)) {
         salvage_scan_ask(w);
         return ERR_OK;
     }

@@ -153,6 +153,46 @@ static void test_what_an_open_parcel_never_had(void **state)
     }
 }
 
+static uint64_t told_of(const struct bench *b, uint8_t reason)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < b->changes.gap_count; i++) {
+        count += b->changes.gaps[i].reason == reason ? b->changes.gaps[i].count : 0;
+    }
+    return count;
+}
+
+/* The list is full, and the last range has grown over what was dropped on arrival: that is not lost once
+ * more. A row that is lost is told all the same. */
+static void test_a_full_list_of_ranges(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned harm = 0; harm < 2; harm++) {
+        uint64_t dropped = 0;
+        uint64_t lost = 0;
+        bench_begin(b);
+        for (unsigned i = 0; i < 12; i++, dropped += 30) {
+            fill(b, b->next[1] + 400);
+            bench_skip(b, 1, 30);
+        }
+        fill(b, b->next[1] + 1000);
+        assert_int_equal(bench_owed(b, 1, 1)->range_count, OWED_RANGE_MAX);
+        uint64_t had = bench_owed(b, 1, 1)->ranges[1].last;
+        for (uint16_t u = 1; u <= 2; u++) { /* room for what comes over */
+            bench_end(b, u, 1, 1, had);
+        }
+        lost = harm ? spoil(b, row_above(b, 4000)) : 0;
+        find_damage(b);
+        bench_reopen(b);
+        bench_care(b);
+        assert_int_equal(told_of(b, GAP_DROP_NEWEST), dropped);
+        assert_in_range(told_of(b, GAP_DAMAGED), lost, lost ? lost + 5 * 30 : 0);
+        assert_in_range(b->changes.damage.lost, lost, lost ? lost + 5 * 30 : 0);
+        assert_int_equal(bench_read(b, 1, had + 1, b->next[1] - 1),
+                         b->next[1] - 1 - had - (dropped - 30) - lost);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
@@ -161,6 +201,7 @@ int main(void)
         TEST(test_what_an_earlier_file_brings),
         TEST(test_what_an_open_parcel_has),
         TEST(test_what_an_open_parcel_never_had),
+        TEST(test_a_full_list_of_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
