@@ -138,9 +138,11 @@ struct asides {
 };
 
 /* A fresh file gets those of the damaged one once more. */
-static void aside_seen(const struct ledger *ledger, uint8_t *count)
+static void aside_seen(uint8_t *count, uint8_t *again)
 {
-    if (!ledger->damage.is_replaced || *count == 0) {
+    if (*count > 0 && *again > 0) {
+        --*again;
+    } else {
         ++*count;
     }
 }
@@ -163,13 +165,14 @@ static void count_aside(void *context, int64_t id, const struct aside *aside)
     struct ledger_event *event = ledger_event(ledger, number);
     if (aside->kind == ASIDE_PAYLOAD) {
         SIM_EXPECT(event->is_bad);
-        aside_seen(ledger, &event->aside_payload);
+        aside_seen(&event->aside_payload, &event->aside_payload_again);
         ledger->asides++;
         return;
     }
     SIM_EXPECT(ledger->streams[event->stream].number == aside->stream);
     SIM_EXPECT(event->sequence == aside->sequence);
-    aside_seen(ledger, &event->aside[ledger_uplink_index(asides->buffer, aside->uplink)]);
+    unsigned uplink = ledger_uplink_index(asides->buffer, aside->uplink);
+    aside_seen(&event->aside[uplink], &event->aside_again[uplink]);
     event->aside_in_doubt = event->aside_in_doubt || memmem(aside->reason.data, aside->reason.size,
                                                             "nobody knows", 12) != NULL;
     ledger->refused_asides++;
@@ -194,7 +197,7 @@ void ledger_asides_check(const struct ledger *ledger)
 {
     for (size_t i = 0; i < ledger->event_count; i++) {
         const struct ledger_event *event = &ledger->events[i];
-        bool has_to = event->is_bad && event->told && !ledger->damage.is_replaced;
+        bool has_to = event->is_bad && event->told && !event->aside_may_lack;
         SIM_EXPECT(event->aside_payload <= 1);
         SIM_EXPECT(!has_to || event->aside_payload == 1);
     }

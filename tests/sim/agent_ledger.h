@@ -38,6 +38,9 @@ struct ledger_event {
     uint8_t arrived[LEDGER_UPLINKS];
     uint8_t aside[LEDGER_UPLINKS];
     uint8_t aside_payload;
+    uint8_t aside_again[LEDGER_UPLINKS]; /* after damage it may be seen so often once more, */
+    uint8_t aside_payload_again;
+    bool aside_may_lack; /* or not at all */
     bool aside_in_doubt; /* by the policy of some uplink */
     /* It was sent by a life that could not note it, and the disk says that it is owed; or that it
      * was delivered is not known any more, after damage: so often it may arrive once more. */
@@ -78,12 +81,11 @@ struct ledger_seen {
 /* Of a seed whose medium is damaged. What is not known any more may arrive again; what is lost has
  * to be told. */
 struct ledger_damage {
-    bool is_watched;   /* it may come to that */
-    bool is_possible;  /* it has */
-    bool is_replaced;  /* a file was, since the first life: set-aside events come anew, or don't */
-    bool is_forgetful; /* deliveries, sequences or whose events they were: something is lost */
-    bool cursors_fall; /* since the last life began */
-    bool is_behind;    /* this life is, and can't write */
+    bool is_watched;      /* it may come to that */
+    bool is_possible;     /* it has */
+    bool is_forgetful;    /* deliveries, sequences or whose events they were: something is lost */
+    bool cursors_fall;    /* since the last life began */
+    bool is_behind;       /* this life is, and can't write */
     uint32_t incarnation; /* of the last life */
     unsigned epoch;       /* rises when the numbers of gaps may be used again */
     uint64_t replaced;    /* by this life */
@@ -158,6 +160,8 @@ void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
 /* The medium may damage files of the buffer; it has. */
 void ledger_damage_watch(struct ledger *ledger);
 void ledger_damaged(struct ledger *ledger);
+/* Was what a damaged file still had lost with the next? Each stream has a gap that says so. */
+bool ledger_damage_was_forgotten(const struct ledger *ledger);
 /* Is nothing owed to anybody? */
 bool ledger_is_drained(const struct ledger *ledger, const struct buffer *buffer);
 /* At the end, with everything delivered: each event is where it has to be, and the counts are

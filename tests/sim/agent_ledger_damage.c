@@ -90,6 +90,17 @@ static void gaps_look(struct ledger *ledger, const struct buffer *buffer)
     }
 }
 
+bool ledger_damage_was_forgotten(const struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->damage.seen_count; i++) {
+        const struct ledger_gap *gap = &ledger->damage.seen[i].gap;
+        if (gap->first == 1 && gap->count == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_told(const struct ledger *ledger, const struct ledger_gap *gap)
 {
     for (size_t i = 0; i < ledger->gap_count; i++) {
@@ -141,14 +152,27 @@ void ledger_damage_gaps(struct ledger *ledger)
 
 /* --- while it runs --- */
 
+/* What was set aside before comes once more, if it can be read. */
+static void asides_come_again(struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->event_count; i++) {
+        struct ledger_event *event = &ledger->events[i];
+        event->aside_payload_again += event->aside_payload;
+        event->aside_may_lack = event->aside_may_lack || event->told;
+        for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
+            event->aside_again[u] += event->aside[u];
+        }
+    }
+}
+
 /* What is in another file now: it may come late; cursors and set-aside events as far as they could
  * be read. */
 static void replaced(struct ledger *ledger)
 {
     struct ledger_damage *damage = &ledger->damage;
     SIM_EXPECT(damage->is_possible);
-    damage->is_replaced = true;
     damage->cursors_fall = true;
+    asides_come_again(ledger);
     ledger->aside_id = 0;
     ledger->knows_asides = false;
     for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
@@ -187,6 +211,7 @@ static void forget_deliveries(struct ledger *ledger)
             for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
                 event->again[u]++;
                 event->was_again[u] = true;
+                event->aside_again[u]++; /* refused anew */
             }
         }
     }

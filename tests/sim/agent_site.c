@@ -7,6 +7,7 @@
 
 #include "agent/agent_impl.h"
 #include "agent/flow.h"
+#include "buffer/damage.h"
 #include "buffer/internal.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
@@ -430,6 +431,23 @@ static void site_say(struct site *site)
     }
 }
 
+/* Of a damaged file nothing is left once it is salvaged. One that nobody knows of any more stays, for
+ * a person. */
+static void bad_files_check(const struct site *site)
+{
+    static const char *const ends[] = {"", "-wal"};
+    char name[64];
+    for (unsigned i = 0; i < 2 * SALVAGE_FILE_MAX; i++) {
+        uint64_t size;
+        (void)snprintf(name, sizeof name, "/buffer.db.bad-%u%s", 1 + i / 2, ends[i % 2]);
+        bool is_left = crash_vfs_file(site->disk, name, &size) != NULL;
+        if (is_left) {
+            sim_trace("%s is still there", name);
+        }
+        SIM_EXPECT(!is_left || ledger_damage_was_forgotten(&site->ledger));
+    }
+}
+
 /* --- a seed --- */
 
 static void profile_choose(struct site *site)
@@ -532,6 +550,7 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
         files_take(site);
     }
     ledger_settle(&site->ledger, site->agent->buffer);
+    bad_files_check(site);
     life_stop(site, false, false);
     site_close(site);
 }
