@@ -22,7 +22,8 @@ const struct forward_schema *forward_schema_find(const struct forward *forward, 
 struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key)
 {
     uint32_t field = parcel_key - PARCEL_KEY_FIELD;
-    bool is_field = parcel_key >= PARCEL_KEY_FIELD &&
+    /* A parcel may be older than the damage that its schema has in the buffer. */
+    bool is_field = schema->parsed && parcel_key >= PARCEL_KEY_FIELD &&
                     avro_schema_root(schema->parsed)->kind == AVRO_RECORD &&
                     field < avro_schema_root(schema->parsed)->field_count;
     return is_field ? (struct key){schema->parsed, field} : (struct key){0};
