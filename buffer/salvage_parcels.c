@@ -21,14 +21,19 @@ static void parcel_lacks(struct buffer *b, const struct parcel *p, struct owed *
     }
 }
 
-/* From here to there the tree gives nothing; what is not owed was never there. */
+/* From here to there the tree gives nothing; what is not owed was never there. Where a full list did not
+ * let the parcel's range be taken out of what is wanted, that is looked for as the rest. */
 static void parcel_hole(struct buffer *b, const struct parcel *p, uint64_t first, uint64_t last)
 {
     struct owed *owed = state_owed(b->state, p->uplink, p->stream);
+    const struct owed *wanted = state_owed(b->salvage->wanted, p->uplink, p->stream);
     struct owed was = owed ? *owed : (struct owed){.range_count = 0};
     struct range hole;
     struct range part;
     bool has_any = range_common(p->range, (struct range){first, last}, &hole);
+    if (has_any && wanted && owed_meets(wanted, hole)) {
+        b->salvage->parcel_hurt = true;
+    }
     for (size_t r = 0; has_any && r < was.range_count; r++) {
         if (range_common(was.ranges[r], hole, &part)) {
             parcel_lacks(b, p, owed, part);

@@ -153,6 +153,27 @@ static void test_what_an_open_parcel_never_had(void **state)
     }
 }
 
+/* Its list of ranges is full, so that the parcel's are wanted as the rest; it lacks a row: it is not open any
+ * more. */
+static void test_a_parcel_in_a_full_list(void **state)
+{
+    struct bench *b = *state;
+    fill(b, 4000);
+    for (uint64_t n = 2; n <= 14; n += 2) {
+        bench_end(b, 1, 1, n, n);
+    }
+    assert_int_equal(bench_owed(b, 1, 1)->range_count, OWED_RANGE_MAX);
+    struct range first = row_above(b, row_above(b, 0).last);
+    struct range second = row_above(b, first.last);
+    struct parcel parcel = bench_parcel(1, 1, first.first, row_above(b, second.last).last, 1);
+    bench_parcel_put(b, &parcel);
+    assert_true(spoil(b, second) > 0);
+    assert_int_equal(b->buffer->state->parcel_count, 1);
+    find_at_start(b);
+    assert_int_equal(b->buffer->state->parcel_count, 0);
+    assert_int_equal(told(b), 0); /* it is looked for, as the rest */
+}
+
 static uint64_t told_of(const struct bench *b, uint8_t reason)
 {
     uint64_t count = 0;
@@ -198,9 +219,8 @@ static void test_a_full_list_of_ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_what_an_earlier_file_brings),
-        TEST(test_what_an_open_parcel_has),
-        TEST(test_what_an_open_parcel_never_had),
+        TEST(test_what_an_earlier_file_brings),   TEST(test_what_an_open_parcel_has),
+        TEST(test_what_an_open_parcel_never_had), TEST(test_a_parcel_in_a_full_list),
         TEST(test_a_full_list_of_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
