@@ -6,6 +6,10 @@
 #include "buffer/damage.h"
 #include "buffer/wal_look.h"
 
+/* Cells do not overlap, and have a page at most. Twice that, because damage may name one of them once
+ * more; without an end, 2000 pointers of a page could lead to one cell, and that to 400 pages. */
+#define CELL_BYTES_MAX (2 * PAGE_SIZE)
+
 static_assert(LEAF_PAGE_SIZE == PAGE_SIZE, "the pages of our files");
 
 struct page_scan {
@@ -271,12 +275,14 @@ static enum err cells_step(struct page_scan *s, page_scan_cell *cell, void *cont
 {
     struct leaf_cell c;
     int64_t last;
+    size_t bytes = 0;
     size_t count = leaf_cell_count(s->bytes);
-    for (size_t i = 0; i < count && i < PAGE_SIZE / 2; i++) {
+    for (size_t i = 0; i < count && i < PAGE_SIZE / 2 && bytes <= CELL_BYTES_MAX; i++) {
         bool keep = false;
         if (!leaf_cell_take(s->bytes, i, &c) || !is_id(c.id) || !leaf_cell_last(&c, &last)) {
             continue;
         }
+        bytes += c.local.size;
         enum err e = cell(context, s->page, &c, &keep);
         if (e) {
             return e;

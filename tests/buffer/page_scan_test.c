@@ -169,6 +169,14 @@ static enum err keep_all(void *context, uint32_t page, const struct leaf_cell *c
     return ERR_OK;
 }
 
+static enum err add_size(void *context, uint32_t page, const struct leaf_cell *cell, bool *ret_keep)
+{
+    (void)page;
+    *(uint64_t *)context += cell->local.size;
+    *ret_keep = false;
+    return ERR_OK;
+}
+
 /* Every row of the tree is found in its page, where the log has a newer one in that, as it is. */
 static void check_pages(struct bench *b, struct buffer *source)
 {
@@ -235,6 +243,50 @@ static void test_rows_are_read_as_sqlite_does(void **state)
     assert_int_equal(damaged_open(&source, &like, BENCH_PATH, 8, &has_state, &b->why), ERR_OK);
     assert_true(sql_number(source, "PRAGMA freelist_count", 0) > 0);
     check_pages(b, source);
+    buffer_close(source);
+}
+
+/* 200 pointers of a leaf lead to one cell: it is looked at as often as cells may be in a page. */
+static void test_a_page_that_names_a_cell_many_times(void **state)
+{
+    struct bench *b = *state;
+    struct image image;
+    struct buffer *source = NULL;
+    struct page_scan *scan = NULL;
+    struct leaf_cell cell;
+    bool has_state;
+    unsigned seen = 0;
+    fill(b, 400);
+    uint32_t root = root_of(b, "batch");
+    take(b, &image);
+    for (uint64_t n = root + 1; n <= image.database_size / PAGE; n++) {
+        uint8_t *page = page_of(&image, n);
+        int64_t last;
+        if (leaf_cell_count(page) == 0 || !leaf_cell_take(page, 0, &cell) ||
+            !leaf_cell_last(&cell, &last) || cell.local.data < page + 8 + 400) {
+            continue;
+        }
+        page[3] = 0;
+        page[4] = 200;
+        for (unsigned i = 1; i < 200; i++) {
+            memcpy(page + 8 + (size_t)2 * i, page + 8, 2);
+        }
+        seen++;
+    }
+    assert_true(seen > 5);
+    image_put(b, &image);
+    image_free(&image);
+    struct buffer like = {.event_size_max = b->setup->event_size_max};
+    (void)snprintf(like.vfs_name, sizeof like.vfs_name, "%s", b->setup->vfs);
+    assert_int_equal(damaged_open(&source, &like, BENCH_PATH, 8, &has_state, &b->why), ERR_OK);
+    enum err e = page_scan_open(&scan, source, PAGE_SCAN_WINDOW, &b->why);
+    while (!e) {
+        uint64_t bytes = 0;
+        e = page_scan_step(scan, add_size, &bytes, &b->why);
+        assert_true(bytes <= 3 * (uint64_t)PAGE);
+    }
+    assert_int_equal(e, ERR_CLOSED);
+    page_scan_close(scan);
     buffer_close(source);
 }
 
@@ -630,6 +682,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_rows_are_read_as_sqlite_does),
+        TEST(test_a_page_that_names_a_cell_many_times),
         TEST(test_each_page_above_the_leaves),
         TEST(test_more_rows_than_the_window_has),
         TEST(test_a_tree_that_hides_rows),
