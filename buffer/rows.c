@@ -42,7 +42,7 @@ enum err row_seek(struct buffer *b, uint16_t stream, uint64_t from, struct row_p
         ret->size = (uint64_t)sqlite3_column_int64(s, 2);
         int64_t n = sqlite3_column_int64(s, 3);
         ret->sparse = n < 0;
-        ret->count = (uint64_t)(n < 0 ? -(n + 1) + 1 : n);
+        ret->count = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
         code = sqlite3_step(s);
         end = code == SQLITE_ROW ? sequence_of(sqlite3_column_int64(s, 0)) : end;
     }

@@ -64,7 +64,7 @@ bool found_check(struct found_row *row)
 uint64_t found_events(const struct found_row *row)
 {
     int64_t n = row->bytes.columns[1];
-    return (uint64_t)(n < 0 ? -(n + 1) + 1 : n);
+    return n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
 }
 
 bool found_take(sqlite3_stmt *s, struct found_row *ret)

@@ -70,6 +70,7 @@ static void test_a_row_is_damaged(void **state)
         "UPDATE batch SET crc=crc+1 " THIRD,
         "UPDATE batch SET n=n+1 " THIRD,
         "UPDATE batch SET n=-1 " THIRD,
+        "UPDATE batch SET n=-9223372036854775808 " THIRD,
         "UPDATE batch SET schema=77 " THIRD,
         "UPDATE batch SET last=last-1 " THIRD,
         "UPDATE batch SET last=last+100000 " THIRD,
