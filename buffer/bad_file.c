@@ -199,6 +199,11 @@ static enum err is_ours(const struct buffer *b, const char *name, bool *ret, str
         return e;
     }
     size_t size = raw_read(file, 0, page, sizeof page);
+    if (size == 0 && raw_code(file) != SQLITE_IOERR_SHORT_READ) {
+        why_set(why, "reading %s: the disk fails: look for its errors (dmesg)", name);
+        raw_close(file);
+        return ERR_IO;
+    }
     bool has_magic = memcmp(page, "SQLite format 3", size < 16 ? size : 16) == 0;
     bool has_tables = size == sizeof page && (page[100] == 5 || page[103] || page[104]);
     bool ours = size >= 72 && memcmp(page + 68, "weir", 4) == 0;

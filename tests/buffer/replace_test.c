@@ -117,6 +117,32 @@ static void test_a_log_that_was_moved_is_followed(void **state)
     bench_check(b, 1, 1, 700);
 }
 
+/* A file of somebody else's, of which a read fails, stays where it is. */
+static void test_another_s_file_that_can_not_be_read_for_now(void **state)
+{
+    struct bench *b = *state;
+    static uint8_t theirs[16 * 4096];
+    unsigned hits = 0;
+    memset(theirs, 'x', sizeof theirs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    crash_vfs_reset(b->vfs);
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        uint64_t size = 0;
+        struct crash_fault fault = {.op = CRASH_OP_READ, .nth = nth};
+        assert_true(crash_vfs_file_put(b->vfs, BENCH_PATH, theirs, sizeof theirs));
+        crash_vfs_fault_set(b->vfs, &fault, 1);
+        assert_int_not_equal(bench_try_open(b), ERR_OK);
+        hits += crash_vfs_fault_count(b->vfs) > 0;
+        crash_vfs_fault_clear(b->vfs);
+        assert_false(is_there(b, BAD(1)));
+        const uint8_t *now = crash_vfs_file(b->vfs, BENCH_PATH, &size);
+        assert_int_equal(size, sizeof theirs);
+        assert_memory_equal(now, theirs, sizeof theirs);
+    }
+    assert_true(hits > 2);
+}
+
 static void test_the_newest_of_two_goes_on(void **state)
 {
     struct bench *b = *state;
@@ -439,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_stray_log_moves_nothing),
         TEST(test_a_log_that_was_moved_is_followed),
+        TEST(test_another_s_file_that_can_not_be_read_for_now),
         TEST(test_the_newest_of_two_goes_on),
         TEST(test_an_older_file_that_is_forgotten_is_told),
         TEST(test_no_name_is_used_twice),
