@@ -22,14 +22,17 @@ static bool setup_carries(const struct buffer *b, const struct buffer_setup *set
     return false;
 }
 
-/* Nobody wants it any more: its open parcel, if there is one, goes with it. */
+/* Nobody wants it any more: its open parcels, if there are any, go with it. */
 static void owed_let_go(struct state *state, const struct owed *owed)
 {
-    struct part_done done = {.uplink = owed->uplink, .stream = owed->stream, .lane = LANE_FRESH};
-    const struct parcel *parcel = state_parcel(state, owed->uplink, owed->stream, LANE_FRESH);
-    for (uint32_t left = parcel ? parcel->part_count : 0; left > 0; left--) {
-        done.part = left - 1;
-        state_part_done(state, &done); /* the last one closes the parcel */
+    static const uint8_t lanes[] = {LANE_FRESH, LANE_BACKFILL};
+    for (size_t i = 0; i < ARRAY_COUNT(lanes); i++) {
+        struct part_done done = {.uplink = owed->uplink, .stream = owed->stream, .lane = lanes[i]};
+        const struct parcel *parcel = state_parcel(state, owed->uplink, owed->stream, lanes[i]);
+        for (uint32_t left = parcel ? parcel->part_count : 0; left > 0; left--) {
+            done.part = left - 1;
+            state_part_done(state, &done); /* the last one closes the parcel */
+        }
     }
 }
 

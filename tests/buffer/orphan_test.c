@@ -84,7 +84,13 @@ static void test_a_lost_name(void **state)
     struct bench *b = *state;
     begin(b);
     uint64_t last = b->next[1] - 1;
+    for (uint8_t lane = LANE_FRESH; lane <= LANE_BACKFILL; lane++) {
+        struct parcel parcel = bench_parcel(1, 1, 1 + 100u * lane, 100 + 100u * lane, 2);
+        parcel.lane = lane;
+        bench_parcel_put(b, &parcel);
+    }
     bench_sql(b, "UPDATE uplink SET id=id+1000");
+    assert_int_equal(b->buffer->state->parcel_count, 0);
     bench_care(b);
     uint64_t told = 0;
     for (size_t i = 0; i < b->changes.gap_count; i++) {
