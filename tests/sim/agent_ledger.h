@@ -46,6 +46,9 @@ struct ledger_event {
      * was delivered is not known any more, after damage: so often it may arrive once more. */
     uint8_t again[LEDGER_UPLINKS];
     bool was_again[LEDGER_UPLINKS];
+    /* It was owed no more when the tail was sealed last; and the database has that without its log. */
+    bool is_sealed[LEDGER_UPLINKS];
+    bool is_settled[LEDGER_UPLINKS];
 };
 
 struct ledger_stream {
@@ -88,8 +91,10 @@ struct ledger_damage {
     bool is_behind;       /* this life is, and can't write */
     uint32_t incarnation; /* of the last life */
     unsigned epoch;       /* rises when the numbers of gaps may be used again */
-    uint64_t replaced;    /* by this life */
-    int64_t salvage;      /* number of the last one that was seen; 0: none is under way */
+    uint64_t generation;  /* of the tail, and of the log, when they were looked at last */
+    int wal_frames;
+    uint64_t replaced; /* by this life */
+    int64_t salvage;   /* number of the last one that was seen; 0: none is under way */
     size_t seen_count;
     struct ledger_seen *seen; /* LEDGER_TOLD_MAX */
 };

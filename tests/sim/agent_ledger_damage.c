@@ -1,5 +1,6 @@
 /* What damage of the medium changes in the rules of the ledger: what it may forget, and has to tell. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "buffer/damage.h"
 #include "buffer/internal.h"
@@ -180,6 +181,69 @@ static void replaced(struct ledger *ledger)
     }
 }
 
+/* Is it to go there, or to come over first? */
+static bool is_owed(const struct state *state, const struct salvage *salvage, uint16_t stream,
+                    uint16_t uplink, uint64_t sequence)
+{
+    const struct range one = {sequence, sequence};
+    for (uint32_t i = 0; state && i < state->owed_count; i++) {
+        const struct owed *owed = &state->owed[i];
+        if (owed->stream == stream && owed->uplink == uplink && owed_meets(owed, one)) {
+            return true;
+        }
+    }
+    for (const struct salvage *w = salvage; w; w = w->before) {
+        for (uint32_t i = 0; i < w->wanted->owed_count; i++) {
+            const struct owed *owed = &w->wanted->owed[i];
+            if (owed->stream == stream && (owed->uplink == uplink || w->everyone) &&
+                owed_meets(owed, one)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The tail is sealed: whatever becomes of it, what is not owed now is known to be delivered. */
+static void sealed(struct ledger *ledger, const struct buffer *buffer)
+{
+    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
+        const struct ledger_stream *stream = &ledger->streams[s];
+        for (size_t i = 0; i < stream->count; i++) {
+            struct ledger_event *event = ledger_event(ledger, stream->events[i]);
+            for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
+                event->is_sealed[u] = !is_owed(buffer->state, buffer->salvage, stream->number,
+                                               buffer->uplinks[u].number, event->sequence);
+            }
+        }
+    }
+}
+
+static void settled(struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->event_count; i++) {
+        struct ledger_event *event = &ledger->events[i];
+        memcpy(event->is_settled, event->is_sealed, sizeof event->is_settled);
+    }
+}
+
+/* The log is checkpointed before a commit, or behind one, when it has no frames. */
+static void seals_look(struct ledger *ledger, const struct buffer *buffer)
+{
+    struct ledger_damage *damage = &ledger->damage;
+    if (buffer->wal_frames < damage->wal_frames) {
+        settled(ledger);
+    }
+    if (buffer->state->generation != damage->generation) {
+        sealed(ledger, buffer);
+    }
+    if (buffer->wal_frames == 0) {
+        settled(ledger);
+    }
+    damage->generation = buffer->state->generation;
+    damage->wal_frames = buffer->wal_frames;
+}
+
 void ledger_damage_look(struct ledger *ledger, struct buffer *buffer)
 {
     struct ledger_damage *damage = &ledger->damage;
@@ -194,27 +258,70 @@ void ledger_damage_look(struct ledger *ledger, struct buffer *buffer)
     damage->salvage = buffer->salvage ? buffer->salvage->number : 0;
     if (state->commit != ledger->commit) {
         gaps_look(ledger, buffer);
+        seals_look(ledger, buffer);
     }
 }
 
 /* --- a life begins --- */
 
-/* Whatever was or is on its way may come once more. */
-static void forget_deliveries(struct ledger *ledger)
+/* Was it still owed at the end of the last life, and in no open parcel? Then it was not sent. */
+static bool was_unsent(const struct state *last, uint16_t stream, uint16_t uplink,
+                       uint64_t sequence)
 {
+    for (uint32_t i = 0; last && i < last->parcel_count; i++) {
+        const struct parcel *p = &last->parcels[i];
+        if (p->stream == stream && p->uplink == uplink && p->range.first <= sequence &&
+            sequence <= p->range.last) {
+            return false;
+        }
+    }
+    return is_owed(last, NULL, stream, uplink, sequence);
+}
+
+/* The state of the last commit of the last life; NULL: more was known in memory. */
+static struct state *last_state(const struct ledger *ledger, const struct buffer *buffer)
+{
+    struct state *state = NULL;
+    if (ledger->noted_size == 0) {
+        return NULL;
+    }
+    enum err e = state_open(&state, buffer->state->owed_max);
+    SIM_EXPECT(!e);
+    e = state_decode(state, buffer->state->owed_max,
+                     (struct slice){ledger->noted, ledger->noted_size});
+    SIM_EXPECT(!e);
+    return state;
+}
+
+/* It may come once more: sent, or refused and set aside. */
+static void forget_delivery(struct ledger_event *event, unsigned uplink)
+{
+    event->is_sealed[uplink] = event->is_settled[uplink] = false;
+    event->again[uplink]++;
+    event->was_again[uplink] = true;
+    event->aside_again[uplink]++;
+}
+
+/* What was delivered since the tail was sealed last, and what is on its way; `all`: whatever ever
+ * was. */
+static void forget_deliveries(struct ledger *ledger, const struct buffer *buffer, bool all)
+{
+    struct state *last = last_state(ledger, buffer);
     ledger->damage.is_forgetful = true;
     ledger->damage.epoch++;
-    for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
-        const struct ledger_stream *stream = &ledger->streams[s];
-        for (size_t i = 0; i < stream->count; i++) {
-            struct ledger_event *event = ledger_event(ledger, stream->events[i]);
-            for (unsigned u = 0; u < LEDGER_UPLINKS; u++) {
-                event->again[u]++;
-                event->was_again[u] = true;
-                event->aside_again[u]++; /* refused anew */
+    for (size_t i = 0; i < ledger->event_count; i++) {
+        struct ledger_event *event = &ledger->events[i];
+        uint16_t stream = ledger->streams[event->stream].number;
+        for (unsigned u = 0; u < LEDGER_UPLINKS && event->sequence > 0; u++) {
+            uint16_t uplink = buffer->uplinks[u].number;
+            bool is_known =
+                event->is_settled[u] || was_unsent(last, stream, uplink, event->sequence);
+            if (all || !is_known) {
+                forget_delivery(event, u);
             }
         }
     }
+    state_close(last);
 }
 
 /* The last event of a stream that is to come over; 0: none is. */
@@ -303,7 +410,9 @@ bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer)
     replaced(ledger);
     if (raised || damage->is_behind || (is_first && buffer->salvage->everyone) ||
         ledger->memory_is_lost) {
-        forget_deliveries(ledger);
+        forget_deliveries(ledger, buffer,
+                          is_anew || (is_first && buffer->salvage->everyone) ||
+                              ledger->memory_is_lost);
         ledger->memory_is_lost = false;
     }
     for (unsigned s = 0; s < LEDGER_STREAMS && raised; s++) {
