@@ -297,14 +297,22 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     return ERR_OK;
 }
 
+/* The file has all of it: what is left of a log that loses its end would take it back. */
+static void close_in_order(struct buffer *b)
+{
+    enum err e = sql_exec(b, "UPDATE meta SET v=0 WHERE k='open'", NULL);
+    e = e ? e : sql_restart(b, NULL);
+    e = e ? e : settings_void_wal(b, NULL);
+    (void)e; /* then the log is needed at the next opening, and is there */
+}
+
 void buffer_close(struct buffer *buffer)
 {
     if (!buffer) {
         return;
     }
     if (buffer->joined_all && buffer->db && !buffer->broken) {
-        enum err e = sql_exec(buffer, "UPDATE meta SET v=0 WHERE k='open'", NULL);
-        (void)e; /* then the log is needed at the next opening, and is there */
+        close_in_order(buffer);
     }
     salvage_close(buffer);
     sql_finalize_all(buffer);

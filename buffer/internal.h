@@ -287,6 +287,9 @@ enum err settings_warm_wal(struct buffer *b, struct why *why) MUST_USE;
 /* Before a damaged log is begun anew, with all of it that counts in the database: shorter than it ever
  * is, it says that something of it is lost, until it is warm again. */
 enum err settings_shorten_wal(struct buffer *b, struct why *why) MUST_USE;
+/* Of a log that the database has all of, before it is closed: only the mark of its header is left, so that
+ * nothing of it is used, even if it loses its end. It keeps its size. */
+enum err settings_void_wal(struct buffer *b, struct why *why) MUST_USE;
 enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why) MUST_USE;
 
 /* Can its tables be named? */

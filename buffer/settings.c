@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buffer/internal.h"
+#include "buffer/wal_look.h"
 
 #define APPLICATION_ID 0x77656972 /* 'weir' */
 #define WARM_STEP (64 * 1024)     /* zeros that are written at once */
@@ -169,6 +170,16 @@ enum err settings_shorten_wal(struct buffer *b, struct why *why)
         code = code ? code : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
     }
     return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "preparing the log of", why);
+}
+
+enum err settings_void_wal(struct buffer *b, struct why *why)
+{
+    static const uint8_t nothing[WAL_HEADER_SIZE - WAL_MAGIC_SIZE];
+    sqlite3_file *wal = wal_file(b);
+    int code =
+        wal ? wal->pMethods->xWrite(wal, nothing, sizeof nothing, WAL_MAGIC_SIZE) : SQLITE_OK;
+    code = wal && code == SQLITE_OK ? wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) : code;
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "closing the log of", why);
 }
 
 /* The log's file has its full size from the start: later commits change no metadata, and work when

@@ -12,6 +12,7 @@
 #include "ports/slice.h"
 
 #define WAL_HEADER_SIZE 32
+#define WAL_MAGIC_SIZE 4 /* with which it begins: a log can be told from a database */
 #define WAL_FRAME_HEAD_SIZE 24
 #define WAL_FRAME_SIZE (WAL_FRAME_HEAD_SIZE + 4096)
 #define WAL_LOOK_FRAME_MAX 512

@@ -146,6 +146,27 @@ static void test_a_closed_file_misses_no_log(void **state)
     assert_int_equal(b->changes.gap_count, 0);
 }
 
+/* Closed in order the file has everything. A log that has lost its end is older, and does not take it
+ * back. */
+static void test_a_closed_file_needs_no_part_of_its_log(void **state)
+{
+    struct bench *b = *state;
+    for (uint64_t frames = 1; frames <= 48; frames++) {
+        for (unsigned i = 0; i < 16; i++) {
+            assert_int_equal(bench_append(b, 1, 20), ERR_OK);
+        }
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+        crash_vfs_shorten(b->vfs, LOG, 32 + frames * (24 + 4096));
+        bench_reopen(b);
+        assert_int_equal(b->changes.streams[1].sequence_next, b->next[1]);
+        assert_int_equal(b->changes.damage.replaced, 0);
+        assert_int_equal(b->changes.damage.logs, 0);
+        assert_int_equal(b->changes.gap_count, 0);
+        bench_check(b, 1, 1, b->next[1] - 1);
+    }
+}
+
 /* --- a file or a log that is there, and can't be opened for now, is not gone --- */
 
 static void fail_each(struct bench *b, enum crash_op op, uint64_t nth_max, unsigned refused_min)
@@ -342,6 +363,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_was_moved_with_a_damaged_log, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_a_closed_file_misses_no_log, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_closed_file_needs_no_part_of_its_log, bench_open,
+                                        bench_close),
         cmocka_unit_test_setup_teardown(test_files_that_can_not_be_opened_for_now, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_a_log_that_can_not_be_read_for_now, bench_open,
