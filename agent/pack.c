@@ -82,25 +82,6 @@ uint32_t pack_schema(const struct pack *pack)
     return pack->rows.event_count ? pack->rows.events[0].schema : 0;
 }
 
-/* Arrival times kept by the monotonic clock become wall times where the boot's offset is known. When
- * it is too old to be known, the latest that can be: else these events would wait for ever. */
-static void rows_set_times(struct rows *rows, const struct buffer *buffer)
-{
-    for (size_t i = 0; i < rows->event_count; i++) {
-        struct stored_event *row = &rows->events[i];
-        struct boot_offset offset;
-        int64_t until_us;
-        if (row->trust == TIME_BOOT && buffer_boot_offset(buffer, row->boot, &offset)) {
-            row->time_us += offset.offset_us;
-            row->trust = offset.is_estimate ? TIME_ESTIMATE : TIME_LATER;
-        } else if (row->trust == TIME_BOOT &&
-                   buffer_boot_is_forgotten(buffer, row->boot, &until_us)) {
-            row->time_us = until_us;
-            row->trust = TIME_ESTIMATE;
-        }
-    }
-}
-
 void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
 {
     struct rows *rows = &pack->rows;
@@ -123,7 +104,9 @@ void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
         task->outcome = PACK_FAILED;
         return;
     }
-    rows_set_times(rows, buffer);
+    for (size_t i = 0; i < rows->event_count; i++) {
+        buffer_time(buffer, &rows->events[i]); /* what is not known yet is found by filling */
+    }
     task->outcome = rows->event_count ? PACK_BUILT : PACK_EMPTY;
     task->more = rows->event_count && rows->covered.last < task->range.last;
 }

@@ -144,21 +144,10 @@ bool tool_has_times(const struct tool *tool)
 
 uint8_t tool_time_of(const struct tool *tool, const struct stored_event *event, int64_t *ret_us)
 {
-    struct boot_offset offset;
-    int64_t until_us;
-    *ret_us = event->time_us;
-    if (event->trust != TIME_BOOT) {
-        return event->trust;
-    }
-    if (buffer_boot_offset(tool->setup.buffer, event->boot, &offset)) {
-        *ret_us += offset.offset_us;
-        return offset.is_estimate ? TIME_ESTIMATE : TIME_LATER;
-    }
-    if (buffer_boot_is_forgotten(tool->setup.buffer, event->boot, &until_us)) {
-        *ret_us = until_us;
-        return TIME_ESTIMATE;
-    }
-    return TOOL_TIME_UNKNOWN;
+    struct stored_event timed = *event;
+    bool is_known = buffer_time(tool->setup.buffer, &timed);
+    *ret_us = timed.time_us;
+    return is_known ? timed.trust : TOOL_TIME_UNKNOWN;
 }
 
 bool tool_wants(const struct tool *tool, const struct stored_event *event)

@@ -17,31 +17,17 @@ struct looking {
     bool ended;
 };
 
-/* Its wall time; false: nobody knows it, or it can't be, because it is still to come. */
-static bool time_of(const struct looking *l, const struct stored_event *event, int64_t *ret)
-{
-    int64_t offset_us = 0;
-    bool is_known = event->trust != TIME_BOOT;
-    for (uint32_t i = 0; !is_known && i < l->m->b->next->boot_count; i++) {
-        is_known = l->m->b->next->boots[i].boot == event->boot;
-        offset_us = l->m->b->next->boots[i].offset_us;
-    }
-    *ret = (int64_t)((uint64_t)event->time_us + (uint64_t)offset_us);
-    return is_known && *ret <= l->wall_us;
-}
-
 /* What is not known to be old goes with an old one that came after it. */
-static void look_at(struct looking *l, const struct stored_event *event)
+static void look_at(struct looking *l, struct stored_event *event)
 {
-    int64_t time_us = 0;
     int64_t step_us = l->age_max_us / 64 < STEP_US_MAX ? l->age_max_us / 64 : STEP_US_MAX;
-    if (!time_of(l, event, &time_us)) {
-        return;
+    if (!state_time(l->m->b->next, event) || event->time_us > l->wall_us) {
+        return; /* nobody knows it, or it can't be, because it is still to come */
     }
-    if (time_us < l->wall_us - l->age_max_us) {
+    if (event->time_us < l->wall_us - l->age_max_us) {
         l->old = event->sequence;
     } else {
-        l->due_us = time_us + l->age_max_us + step_us;
+        l->due_us = event->time_us + l->age_max_us + step_us;
         l->ended = true;
     }
 }

@@ -362,27 +362,7 @@ void buffer_parcel_each(struct buffer *buffer,
     }
 }
 
-bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot, struct boot_offset *ret)
+bool buffer_time(const struct buffer *buffer, struct stored_event *event)
 {
-    for (uint32_t i = 0; i < buffer->state->boot_count; i++) {
-        if (buffer->state->boots[i].boot == boot) {
-            *ret = buffer->state->boots[i];
-            return true;
-        }
-    }
-    return false;
-}
-
-bool buffer_boot_is_forgotten(const struct buffer *buffer, uint32_t boot, int64_t *ret_until_us)
-{
-    const struct state *state = buffer->state;
-    const struct boot_offset *lowest = NULL;
-    for (uint32_t i = 0; i < state->boot_count; i++) {
-        lowest = !lowest || state->boots[i].boot < lowest->boot ? &state->boots[i] : lowest;
-    }
-    if (state->boot_count < BOOT_COUNT_MAX || lowest->boot <= boot) {
-        return false;
-    }
-    *ret_until_us = lowest->offset_us;
-    return true;
+    return state_time(buffer->state, event);
 }

@@ -428,13 +428,11 @@ void buffer_state(struct buffer *buffer, struct buffer_changes *ret);
 /* Every open parcel, as stored. */
 void buffer_parcel_each(struct buffer *buffer,
                         void (*each)(void *context, const struct parcel *parcel), void *context);
-/* Wall offset of a boot. False: not known yet. */
-bool buffer_boot_offset(const struct buffer *buffer, uint32_t boot,
-                        struct boot_offset *ret) MUST_USE;
-/* The offsets of the latest boots are kept. Is this one older, so that its offset will never be
- * known (any more)? Then it had ended, at the latest, at *ret_until_us, wall time. */
-bool buffer_boot_is_forgotten(const struct buffer *buffer, uint32_t boot,
-                              int64_t *ret_until_us) MUST_USE;
+/* An arrival by the monotonic clock (TIME_BOOT) becomes wall time, in place: TIME_LATER or
+ * TIME_ESTIMATE. False: the offset of its boot is not known yet. Offsets come in the order of boots,
+ * and the latest are kept: where a later one is known, its own is not to come any more, and the
+ * event gets the time at which the clock of that later boot began. */
+bool buffer_time(const struct buffer *buffer, struct stored_event *event);
 
 /* --- reading --- */
 

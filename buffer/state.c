@@ -168,6 +168,26 @@ void state_boot(struct state *state, const struct boot_offset *boot)
     }
 }
 
+bool state_time(const struct state *state, struct stored_event *event)
+{
+    const struct boot_offset *known = NULL;
+    if (event->trust != TIME_BOOT) {
+        return true;
+    }
+    for (uint32_t i = 0; i < state->boot_count; i++) {
+        const struct boot_offset *boot = &state->boots[i];
+        known = boot->boot >= event->boot && (!known || boot->boot < known->boot) ? boot : known;
+    }
+    if (!known) {
+        return false;
+    }
+    bool is_own = known->boot == event->boot;
+    uint64_t since_us = is_own ? (uint64_t)event->time_us : 0; /* a damaged one may be any number */
+    event->time_us = (int64_t)((uint64_t)known->offset_us + since_us);
+    event->trust = is_own && !known->is_estimate ? TIME_LATER : TIME_ESTIMATE;
+    return true;
+}
+
 void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes)
 {
     struct state_stream *s = &state->streams[stream];

@@ -119,6 +119,8 @@ bool state_parcel_open(struct state *state, const struct parcel *parcel) MUST_US
 /* One of its open parcels is open no more. What it has stays owed, and is sent anew. */
 void state_parcel_forget(struct state *state, struct parcel *parcel);
 void state_boot(struct state *state, const struct boot_offset *boot);
+/* As buffer_time(). */
+bool state_time(const struct state *state, struct stored_event *event) MUST_USE;
 /* Events and bytes of a stream's rows that were deleted or became smaller. */
 void state_rows_gone(struct state *state, uint16_t stream, uint64_t events, uint64_t bytes);
 /* Of rows that came over from a damaged file. */

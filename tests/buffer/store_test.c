@@ -237,21 +237,45 @@ static void test_ids_of_registries_are_kept_per_uplink(void **state)
     assert_true(slice_equal_text(out_slice(&o), "1/1=bbbb;2/1=0123456789abcdef;"));
 }
 
+static void time_is(struct bench *b, uint32_t boot, uint8_t trust, int64_t time_us)
+{
+    struct stored_event event = {.trust = TIME_BOOT, .boot = boot, .time_us = 1000};
+    assert_true(buffer_time(b->buffer, &event));
+    assert_int_equal(event.trust, trust);
+    assert_int_equal(event.time_us, time_us);
+}
+
 /* Committed once, never revised. */
 static void test_the_offset_of_a_boot_stays(void **state)
 {
     struct bench *b = *state;
-    struct boot_offset offset = {0};
+    struct stored_event event = {.trust = TIME_BOOT, .boot = 3, .time_us = 1000};
     struct boot_offset boots[] = {{3, -12345, false}, {4, 99, true}, {3, 777, false}};
     struct buffer_write write = {.boots = boots, .boot_count = 3};
-    assert_false(buffer_boot_offset(b->buffer, 3, &offset));
+    assert_false(buffer_time(b->buffer, &event));
+    assert_int_equal(event.trust, TIME_BOOT);
+    assert_int_equal(event.time_us, 1000);
     assert_int_equal(bench_commit(b, &write), ERR_OK);
     bench_reopen(b);
-    assert_true(buffer_boot_offset(b->buffer, 3, &offset));
-    assert_int_equal(offset.offset_us, -12345);
-    assert_false(offset.is_estimate);
-    assert_true(buffer_boot_offset(b->buffer, 4, &offset));
-    assert_true(offset.is_estimate);
+    time_is(b, 3, TIME_LATER, 1000 - 12345);
+    time_is(b, 4, TIME_ESTIMATE, 1000 + 99);
+}
+
+/* Its offset was lost with the state, or was put away for those of later boots. */
+static void test_a_boot_before_one_that_is_known_is_forgotten(void **state)
+{
+    struct bench *b = *state;
+    struct stored_event event = {.trust = TIME_BOOT, .boot = 6};
+    struct boot_offset boots[] = {{5, 500000, false}, {3, 300000, false}};
+    struct buffer_write write = {.boots = boots, .boot_count = 2};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    time_is(b, 2, TIME_ESTIMATE, 300000);
+    time_is(b, 4, TIME_ESTIMATE, 500000);
+    time_is(b, 5, TIME_LATER, 501000);
+    assert_false(buffer_time(b->buffer, &event)); /* to come */
+    event.trust = TIME_WALL;
+    assert_true(buffer_time(b->buffer, &event));
+    assert_int_equal(event.time_us, 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
@@ -268,6 +292,7 @@ int main(void)
         TEST(test_very_many_cursors),
         TEST(test_ids_of_registries_are_kept_per_uplink),
         TEST(test_the_offset_of_a_boot_stays),
+        TEST(test_a_boot_before_one_that_is_known_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

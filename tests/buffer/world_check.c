@@ -272,10 +272,10 @@ static const char *check_rest(struct world *w, struct found *f)
                              (unsigned long long)w->changes.aside_count);
     }
     for (uint32_t boot = 1; boot < 10; boot++) {
-        struct boot_offset offset = {0};
-        bool known = buffer_boot_offset(w->buffer, boot, &offset);
+        struct stored_event event = {.trust = TIME_BOOT, .boot = boot};
+        bool known = buffer_time(w->buffer, &event);
         if (known != (boot <= w->sure->boot_known) ||
-            (known && offset.offset_us != boot * INT64_C(-77))) {
+            (known && event.time_us != boot * INT64_C(-77))) {
             return world_problem(w, "torn: the offset of boot %u", boot);
         }
     }
