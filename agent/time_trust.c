@@ -29,39 +29,53 @@ static bool opening_settle(struct time_source *source, const struct boot_offset 
            store_cursor_put(source->store, &forget, 0, &commit) == ERR_OK;
 }
 
-/* The offset of the opening before the one that is settled: the same if the machine ran on; else
- * its clock had ended, at the latest, when the next one began. */
-static struct boot_offset offset_before(const struct time_source *source,
-                                        const struct time_opening *opening)
+/* The offset of an opening by that of the next one: the same if the machine ran on; else its clock
+ * had ended, at the latest, when the next one began. */
+static struct boot_offset offset_before(const struct time_opening *opening,
+                                        const struct time_opening *next,
+                                        const struct boot_offset *next_offset)
 {
     char text[CLOCK_TEXT_SIZE];
-    struct boot_offset same = {opening->boot, source->settled_offset_us,
-                               source->settled_is_estimate};
-    if (is_same_boot(opening, &source->settled)) {
-        return same;
+    int64_t began_us = next_offset->offset_us;
+    if (is_same_boot(opening, next)) {
+        return (struct boot_offset){opening->boot, began_us, next_offset->is_estimate};
     }
-    clock_format(source->settled_offset_us, 0, text);
+    clock_format(began_us, 0, text);
     log_warn("clock",
              "events came while the clock was wrong, and the machine was started anew before it "
              "was right: their times are taken as if it had not been off, the last at %s",
              text);
-    return (struct boot_offset){opening->boot, source->settled_offset_us - opening->last_us, true};
+    return (struct boot_offset){opening->boot, began_us - opening->last_us, true};
 }
 
-static bool settle_earlier(struct time_source *source)
+/* From the own opening back to the first. */
+static void find_offsets(struct time_source *source, int64_t own_us)
 {
-    while (source->earlier_count > 0) {
-        const struct time_opening *opening = &source->earlier[source->earlier_count - 1];
-        struct boot_offset offset = offset_before(source, opening);
-        if (!opening_settle(source, &offset)) {
+    const struct time_opening *next = &source->own;
+    struct boot_offset offset = {source->own.boot, own_us, false};
+    source->own_offset = offset;
+    for (size_t i = source->earlier_count; i > 0; i--) {
+        offset = offset_before(&source->earlier[i - 1], next, &offset);
+        source->offsets[i - 1] = offset;
+        next = &source->earlier[i - 1];
+    }
+}
+
+/* In the order of boots: what the buffer has no offset for when it has that of a later one is
+ * forgotten. */
+static bool settle_all(struct time_source *source)
+{
+    while (source->settled_count < source->earlier_count) {
+        if (!opening_settle(source, &source->offsets[source->settled_count])) {
             return false;
         }
-        source->settled = *opening;
-        source->settled_offset_us = offset.offset_us;
-        source->settled_is_estimate = offset.is_estimate;
-        source->earlier_count--;
+        source->settled_count++;
     }
-    return true;
+    if (source->own_waits && opening_settle(source, &source->own_offset)) {
+        source->own_waits = false;
+        log_info("clock", "the clock is right now: events that came before have their times");
+    }
+    return !source->own_waits;
 }
 
 /* A board that starts with the time of its image, or of its last hour, must not be believed at the
@@ -116,17 +130,11 @@ static void look_at_clock(struct time_source *source)
     int64_t offset_us = wall_us - (int64_t)clock_monotonic_us();
     if (!source->trusted && is_to_be_believed(source, wall_us, offset_us)) {
         source->trusted = source->owes_seen = true;
-        source->offset_us = source->settled_offset_us = offset_us;
-        source->settled = source->own;
+        source->offset_us = offset_us;
         source->seen_us = wall_us;
+        find_offsets(source, offset_us);
     }
-    struct boot_offset own = {source->own.boot, source->settled_offset_us, false};
-    if (source->trusted && source->own_waits && opening_settle(source, &own)) {
-        source->own_waits = false;
-        log_info("clock", "the clock is right now: events that came before have their times");
-    }
-    bool settled =
-        source->trusted && !source->own_waits && settle_earlier(source) && tell_seen(source);
+    bool settled = source->trusted && settle_all(source) && tell_seen(source);
     timer_arm(&source->timer, settled ? TIME_SEEN_MS : TIME_TRUST_CHECK_MS);
 }
 
@@ -174,6 +182,8 @@ static int64_t wall_now_us(struct time_source *source)
 static void timer_fired(struct timer *timer)
 {
     struct time_source *source = CONTAINER_OF(timer, struct time_source, timer);
+    struct stored_event none = {.time_us = (int64_t)clock_monotonic_us()};
+    source->owes_note = source->owes_note && time_trust_note(source, &none, 0) != ERR_OK;
     if (source->trusted && !source->owes_seen) {
         source->seen_us = wall_now_us(source);
         source->owes_seen = true;
@@ -215,6 +225,7 @@ enum err time_trust_init(struct time_source *source, struct loop *loop, struct s
     timer_init(&source->timer, loop, timer_fired);
     clock_boot_id(source->own.boot_id);
     source->offset_us = clock_wall_us() - (int64_t)clock_monotonic_us();
+    source->own_waits = source->owes_note = store_state(store)->damage.salvages;
     enum err e = buffer_driver_number(buffer, CLOCK_DRIVER, &source->driver, why);
     e = e ? e : buffer_cursor_each(buffer, source->driver, remember_opening, source);
     if (!e) {
@@ -263,7 +274,7 @@ enum err time_trust_note(struct time_source *source, const struct stored_event *
     enum err e = store_cursor_put(source->store, &note, wait_ms, &commit);
     if (!e) {
         source->own_waits = true;
-        source->own.last_us = event->time_us;
+        source->owes_note = false;
     }
     return e;
 }

@@ -11,6 +11,10 @@
  * has been started anew, nobody knows how long it was off: those events get the latest times that
  * can be, as if it had not been off at all, and a warning says so.
  *
+ * A damaged buffer may have lost an offset, or the cursor of an opening that waits for it. So while
+ * a buffer is salvaged the own opening waits for its offset: where that is known, what belongs to
+ * earlier ones without an offset is forgotten (buffer_time()), and waits no more.
+ *
  * A clock that is believed may be set: times follow it, unless it then shows what can't be. Then
  * they go on by the monotonic clock. Loop thread. */
 #ifndef WEIR_AGENT_TIME_TRUST_H
@@ -49,12 +53,13 @@ struct time_source {
     int64_t seen_us;   /* the latest wall time that the buffer knows of */
     bool owes_seen;    /* there is a later one */
     struct time_opening own;
-    bool own_waits;                                /* events of this opening need the offset */
+    struct boot_offset own_offset; /* once the clock is believed */
+    bool own_waits;                /* events of this opening need it, or of forgotten ones */
+    bool owes_note;                /* so the next opening has to be told, in case it is not known */
     struct time_opening earlier[TIME_OPENING_MAX]; /* in order of `boot` */
+    struct boot_offset offsets[TIME_OPENING_MAX];  /* theirs, once the clock is believed */
     size_t earlier_count;
-    struct time_opening settled; /* the oldest opening whose offset is known, */
-    int64_t settled_offset_us;   /* and that */
-    bool settled_is_estimate;
+    size_t settled_count; /* so many of these offsets are in the buffer */
 };
 
 /* In place; reads what earlier openings left. `needs_discipline`: a plausible time is not enough.

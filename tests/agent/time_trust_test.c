@@ -160,7 +160,8 @@ static void an_earlier_process_of_this_boot(void **state)
         assert_int_equal(scene->store.boots[i].offset_us, YEAR_2027 - 100 * SECOND);
         assert_false(scene->store.boots[i].is_estimate);
     }
-    assert_int_equal(scene->store.boots[1].boot, 6);
+    assert_int_equal(scene->store.boots[0].boot, 6); /* in their order */
+    assert_int_equal(scene->store.boots[1].boot, 7);
     assert_int_equal(double_clock()->warnings, 0); /* nothing was guessed */
 }
 
@@ -175,12 +176,12 @@ static void earlier_boots_of_the_machine(void **state)
     scene_open(scene);                        /* without an event of its own */
     int64_t began = YEAR_2027 - 100 * SECOND; /* this boot's clock */
     assert_int_equal(scene->store.boot_count, 3);
-    assert_int_equal(scene->store.boots[0].boot, 5);
-    assert_int_equal(scene->store.boots[0].offset_us, began - 30 * SECOND);
+    assert_int_equal(scene->store.boots[0].boot, 3); /* in their order */
+    assert_int_equal(scene->store.boots[0].offset_us, began - 80 * SECOND);
     assert_int_equal(scene->store.boots[1].boot, 4);
     assert_int_equal(scene->store.boots[1].offset_us, began - 30 * SECOND);
-    assert_int_equal(scene->store.boots[2].boot, 3);
-    assert_int_equal(scene->store.boots[2].offset_us, began - 80 * SECOND);
+    assert_int_equal(scene->store.boots[2].boot, 5);
+    assert_int_equal(scene->store.boots[2].offset_us, began - 30 * SECOND);
     for (size_t i = 0; i < 3; i++) {
         assert_true(scene->store.boots[i].is_estimate);
     }
@@ -304,6 +305,36 @@ static void clocks_that_only_go_on(void **state)
     assert_int_equal(double_clock()->warnings, 0);
 }
 
+/* What waited for an offset that is lost waits no more once that of a later opening is known. */
+static void a_buffer_that_is_salvaged(void **state)
+{
+    struct scene *scene = *state;
+    scene->store.state.damage.salvages = true;
+    double_clock()->wall_us = YEAR_2027;
+    scene_open(scene);
+    assert_int_equal(scene->store.boot_count, 1);
+    assert_int_equal(scene->store.boots[0].boot, 7);
+    assert_int_equal(scene->store.boots[0].offset_us, YEAR_2027 - 100 * SECOND);
+}
+
+/* The clock is wrong at the start that finds the damage: the next one still knows. */
+static void a_buffer_that_is_salvaged_without_a_clock(void **state)
+{
+    struct scene *scene = *state;
+    scene->store.state.damage.salvages = true;
+    scene_open(scene);
+    assert_int_equal(scene->store.boot_count, 0);
+    assert_int_equal(scene->store.cursor_count, 1);
+    assert_int_equal(scene->store.cursors[0].key, 7);
+    assert_int_equal(scene->store.cursors[0].size, BOOT_ID_SIZE + 8);
+    double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
+    assert_int_equal(scene->store.cursor_count, 1); /* once */
+    double_clock()->wall_us = YEAR_2027;
+    double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
+    assert_int_equal(scene->store.boot_count, 1);
+    assert_int_equal(scene->store.boots[0].boot, 7);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -318,6 +349,8 @@ int main(void)
                                        TEST(a_time_after_our_life_is_believed_when_disciplined),
                                        TEST(a_clock_that_goes_astray),
                                        TEST(a_clock_that_is_set_is_followed),
-                                       TEST(clocks_that_only_go_on)};
+                                       TEST(clocks_that_only_go_on),
+                                       TEST(a_buffer_that_is_salvaged),
+                                       TEST(a_buffer_that_is_salvaged_without_a_clock)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,8 +24,7 @@ bool harm_is_due(uint64_t seed)
 }
 
 /* By chance these come too seldom: in one of four of those seeds the state is lost, and in half of
- * all the power goes while rows come over for the first time. Not where the clock is unknown: an event that
- * waits for the time of a start which the lost state alone knew would wait for ever. */
+ * all the power goes while rows come over for the first time. */
 static bool aims_at_state(uint64_t seed)
 {
     return seed / 16 % 4 == 1;
@@ -40,7 +39,7 @@ void harm_open(struct site *site)
 {
     if (site->profile.damage) {
         site->damage.left = 1 + (unsigned)sim_below(HARM_MAX);
-        site->damage.aims_at_state = aims_at_state(site->seed) && !site->profile.clock_is_bad;
+        site->damage.aims_at_state = aims_at_state(site->seed);
         site->damage.aims_at_salvage = aims_at_salvage(site->seed);
         ledger_damage_watch(&site->ledger);
     }
