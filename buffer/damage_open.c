@@ -5,6 +5,9 @@
 
 #include "buffer/damage.h"
 #include "ports/log.h"
+#include "ports/random.h"
+
+#define BOOT_UNKNOWN (UINT32_C(1) << 28) /* more openings than any board has */
 
 /* --- without a state --- */
 
@@ -91,6 +94,8 @@ static void swap_memory(struct buffer *b, struct buffer *source)
     source->changed = was.changed;
 }
 
+/* Events of earlier openings may wait for the offset of theirs: none of those may come again, so that
+ * where the number can't be read it jumps to where no counting has come. */
 static enum err take_numbers(struct buffer *b, struct buffer *source, struct why *why)
 {
     int64_t incarnation = 0;
@@ -99,7 +104,7 @@ static enum err take_numbers(struct buffer *b, struct buffer *source, struct why
         damaged_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0, &incarnation, why);
     e = e ? e : damaged_number(source, "SELECT v FROM meta WHERE k='boot'", 0, &boot, why);
     b->incarnation = (uint32_t)incarnation;
-    b->boot = (uint32_t)boot + 1;
+    b->boot = boot ? (uint32_t)boot + 1 : BOOT_UNKNOWN + random_below(BOOT_UNKNOWN);
     for (uint32_t i = 0; i < b->state->boot_count; i++) { /* whichever can be read */
         uint32_t known = b->state->boots[i].boot;
         b->boot = known >= b->boot ? known + 1 : b->boot;

@@ -21,6 +21,7 @@ struct book {
     uint8_t owed[UPLINKS + 1][STREAMS + 1][SEQUENCE_END];
     uint8_t seen[UPLINKS + 1][STREAMS + 1][SEQUENCE_END];
     uint32_t incarnation;
+    uint32_t boot;
     uint64_t wanted; /* events, each uplink's counted */
     uint64_t found;
     uint64_t missing;
@@ -44,6 +45,7 @@ static void book_begin(struct bench *b, struct book *book)
 {
     memset(book, 0, sizeof *book);
     book->incarnation = buffer_incarnation(b->buffer);
+    book->boot = buffer_boot(b->buffer);
     for (size_t i = 0; i < b->changes.owed_count; i++) {
         const struct owed *owed = &b->changes.owed[i];
         for (size_t r = 0; r < owed->range_count; r++) {
@@ -196,9 +198,13 @@ static void collect(struct bench *b, const struct book *book)
     if (e) {
         fail_msg("%s: opening: %s: %s", book->what, err_name(e), b->why.text);
     }
+    bool is_same = buffer_incarnation(b->buffer) == book->incarnation;
+    if (!is_same && buffer_boot(b->buffer) <= book->boot) {
+        fail_msg("%s: boot %u after %u: old events get a new one's time", book->what,
+                 buffer_boot(b->buffer), book->boot);
+    }
     for (uint16_t s = 1; s <= STREAMS; s++) {
         uint64_t next = b->changes.streams[s].sequence_next;
-        bool is_same = buffer_incarnation(b->buffer) == book->incarnation;
         if (is_same && next <= book->last[s]) {
             fail_msg("%s: stream %u: sequence %llu is used twice", book->what, s,
                      (unsigned long long)next);
