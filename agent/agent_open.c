@@ -122,7 +122,9 @@ static enum err open_schemas(struct agent *agent, struct why *why)
     for (size_t i = 0; !e && i < agent->stream_count; i++) {
         e = stream_schema(agent, &agent->streams[i], why);
     }
-    e = e ? e : buffer_schema_each(agent->buffer, remember_schema, agent);
+    if (!e) {
+        buffer_schema_each(agent->buffer, remember_schema, agent);
+    }
     return !e && agent->schemas_failed ? ERR_NOMEM : e;
 }
 

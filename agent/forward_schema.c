@@ -22,7 +22,7 @@ const struct forward_schema *forward_schema_find(const struct forward *forward, 
 struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key)
 {
     uint32_t field = parcel_key - PARCEL_KEY_FIELD;
-    /* A parcel may be older than the damage that its schema has in the buffer. */
+    /* Another version may have written what this one can't parse. */
     bool is_field = schema->parsed && parcel_key >= PARCEL_KEY_FIELD &&
                     avro_schema_root(schema->parsed)->kind == AVRO_RECORD &&
                     field < avro_schema_root(schema->parsed)->field_count;

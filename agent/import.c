@@ -132,11 +132,11 @@ enum err tool_import_step(struct tool *tool, struct why *why)
         why_set(why, "an import needs a stream and a file");
         return ERR_REJECTED;
     }
-    enum err e = buffer_schema_each(buffer, find_schema, &s);
-    if (!e && s.found) {
+    buffer_schema_each(buffer, find_schema, &s);
+    if (s.found) {
         return tool_put_schema(tool, s.stream, s.found, why);
     }
-    e = e ? e : import_place(buffer, id, place, &tool->place_key, &tool->place_driver, why);
+    enum err e = import_place(buffer, id, place, &tool->place_key, &tool->place_driver, why);
     if (e) {
         return e;
     }

@@ -83,6 +83,9 @@ static enum err recover(struct buffer *b, const struct buffer_setup *setup, stru
     e = e ? e : load_stream_names(b, why);
     if (!e && !setup->read_only) {
         e = damage_look(b, why);
+    } else if (!e) {
+        e = schemas_load(b, why);
+        e = e == ERR_CORRUPT ? ERR_OK : e; /* those that are whole */
     }
     e = e ? e : buffer_read_identity(b, why);
     return e ? e : quota_measure(b, why);

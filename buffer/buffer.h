@@ -193,10 +193,10 @@ enum err buffer_schema_add(struct buffer *buffer, uint16_t stream, struct slice 
                            const uint8_t fingerprint[8], uint32_t *ret_schema,
                            struct why *why) MUST_USE;
 /* Every known schema, in order of numbers. */
-enum err buffer_schema_each(struct buffer *buffer,
-                            void (*each)(void *context, uint16_t stream, uint32_t schema,
-                                         struct slice json),
-                            void *context) MUST_USE;
+void buffer_schema_each(const struct buffer *buffer,
+                        void (*each)(void *context, uint16_t stream, uint32_t schema,
+                                     struct slice json),
+                        void *context);
 enum err buffer_remote_each(struct buffer *buffer,
                             void (*each)(void *context, uint16_t uplink, uint32_t schema,
                                          struct slice id),

@@ -257,14 +257,12 @@ static enum err look_at_names(struct buffer *b, struct why *why)
 enum err damage_look(struct buffer *b, struct why *why)
 {
     static const char *const all_of[] = {
-        "SELECT total(fp='')+total(json='') FROM schema NOT INDEXED",
-        "SELECT total(fp='')+total(json='') FROM schema INDEXED BY schema_text",
         "SELECT total(id='') FROM remote",
         "SELECT total(v='') FROM cursor",
         "SELECT total(seq) FROM sqlite_sequence",
         "SELECT count(*) FROM aside WHERE id<0",
     };
-    enum err e = ERR_OK;
+    enum err e = schemas_load(b, why);
     int64_t number;
     for (size_t i = 0; !e && i < ARRAY_COUNT(all_of); i++) {
         e = look_number(b, all_of[i], &number, why);

@@ -144,6 +144,7 @@ enum open_mark {
 };
 
 struct salvage;
+struct schema_text;
 
 struct buffer {
     sqlite3 *db; /* NULL: a damaged file is being replaced */
@@ -209,6 +210,9 @@ struct buffer {
     struct out record;  /* of the commit at hand */
     struct out scratch; /* sections, raw rows */
     struct out packed;
+    struct schema_text *schemas; /* all that the file has */
+    size_t schema_count;
+    int64_t schema_floor;     /* numbers up to here may have been used */
     struct crypt *crypt;      /* NULL: no key is known */
     bool crypt_is_lent;       /* of another buffer, which stays open longer */
     struct out cipher;        /* content on its way through `crypt`; no memory without it */
@@ -251,6 +255,18 @@ enum err sql_mend(struct buffer *b, struct why *why) MUST_USE;
 enum err sql_wrote(struct buffer *b, enum err e);
 /* wal_checkpoint(RESTART); ERR_OK only when everything is checkpointed. */
 enum err sql_restart(struct buffer *b, struct why *why) MUST_USE;
+
+/* --- schemas.c --- */
+/* All of them into memory. ERR_CORRUPT: not all are whole, in the table and in its index; those that
+ * are, are known then. */
+enum err schemas_load(struct buffer *b, struct why *why) MUST_USE;
+/* Those of a damaged file that are whole in one or the other. `source` NULL: it can't be opened. */
+enum err schemas_load_damaged(struct buffer *b, struct buffer *source, struct why *why) MUST_USE;
+/* In the transaction of a fresh file: all that are in memory. */
+enum err schemas_put(struct buffer *b, struct why *why) MUST_USE;
+/* Else nobody can read what was stored with it. */
+bool schema_is_known(const struct buffer *b, uint32_t number);
+void schemas_forget(struct buffer *b);
 
 /* --- memory.c --- */
 /* All of it, or ERR_NOMEM; then closing it is right, too. */

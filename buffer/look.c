@@ -69,28 +69,6 @@ enum err buffer_orders_look(struct buffer *b, struct buffer_order *const *orders
     return e ? e : salvage_drop(b, &write, &writer, true, why);
 }
 
-enum err buffer_schema_text(struct buffer *b, uint32_t schema, struct out *ret, struct why *why)
-{
-    sqlite3_stmt *s = NULL;
-    int code = sqlite3_prepare_v2(b->db, "SELECT json FROM schema WHERE id=?", -1, &s, NULL);
-    if (code == SQLITE_OK) {
-        sqlite3_bind_int64(s, 1, schema);
-        code = sqlite3_step(s);
-    }
-    if (code == SQLITE_ROW) {
-        out_put(ret, sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0));
-    }
-    (void)sqlite3_finalize(s); /* repeats the error that step() gave */
-    if (code == SQLITE_DONE) {
-        why_set(why, "%s has no schema %u", b->path, schema);
-        return ERR_CLOSED;
-    }
-    if (code != SQLITE_ROW) {
-        return sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
-    }
-    return ret->overflow ? ERR_FULL : ERR_OK;
-}
-
 /* --- rows --- */
 
 static uint64_t sequence_of(int64_t id)

@@ -19,7 +19,7 @@ bool buffer_carries(const struct buffer *buffer, uint16_t uplink, uint16_t strea
 enum err buffer_orders_look(struct buffer *buffer, struct buffer_order *const *orders, size_t count,
                             struct why *why) MUST_USE;
 /* The text of a schema. ERR_CLOSED: there is none of this number; ERR_FULL: `ret` is too small. */
-enum err buffer_schema_text(struct buffer *buffer, uint32_t schema, struct out *ret,
+enum err buffer_schema_text(const struct buffer *buffer, uint32_t schema, struct out *ret,
                             struct why *why) MUST_USE;
 
 /* --- rows --- */

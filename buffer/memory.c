@@ -64,4 +64,5 @@ void buffer_memory_close(struct buffer *b)
     zstd_decoder_close(b->decoder);
     state_close(b->state);
     state_close(b->next);
+    schemas_forget(b);
 }

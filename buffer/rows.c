@@ -119,7 +119,8 @@ enum err row_take(struct buffer *b, sqlite3_stmt *s, uint64_t next, struct row *
                                      .next = sequence_of(ret->id)};
     struct slice body = {sqlite3_column_blob(s, 8), (size_t)sqlite3_column_bytes(s, 8)};
     if (row_crc(ret->id, columns, body) != (uint32_t)sqlite3_column_int64(s, 7) ||
-        ret->last < ret->events.next || columns[1] < -INT32_MAX || columns[1] > INT32_MAX) {
+        ret->last < ret->events.next || columns[1] < -INT32_MAX || columns[1] > INT32_MAX ||
+        !schema_is_known(b, ret->events.schema)) {
         return ERR_CORRUPT;
     }
     ret->events.sparse = columns[1] < 0;

@@ -83,7 +83,8 @@ enum err salvage_parcels(struct buffer *b, const struct buffer_write *write, str
     for (uint32_t i = 0; !e && i < b->state->parcel_count;) {
         w->parcel_hurt = false;
         e = parcel_rows(b, &b->state->parcels[i], why);
-        if (!e && w->parcel_hurt && b->setup) { /* can't be sent again as it was */
+        bool is_hurt = w->parcel_hurt || !schema_is_known(b, b->state->parcels[i].schema);
+        if (!e && is_hurt && b->setup) { /* can't be sent again as it was */
             state_parcel_forget(b->state, &b->state->parcels[i]);
         } else {
             i++;

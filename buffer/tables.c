@@ -1,5 +1,4 @@
-/* What is kept beside events: names and numbers, schemas, ids of registries, cursors, set-aside
- * events. */
+/* What is kept beside events: names and numbers, ids of registries, cursors, set-aside events. */
 #include <string.h>
 
 #include "buffer/internal.h"
@@ -28,57 +27,6 @@ static enum err finish(struct buffer *b, sqlite3_stmt *s, int code, struct why *
         code == SQLITE_DONE || code == SQLITE_ROW ? ERR_OK : sql_error(b, code, "reading", why);
     (void)sqlite3_finalize(s);
     return e;
-}
-
-enum err buffer_schema_add(struct buffer *b, uint16_t stream, struct slice json,
-                           const uint8_t fingerprint[8], uint32_t *ret_schema, struct why *why)
-{
-    sqlite3_stmt *s = NULL;
-    enum err e = prepare(b, &s, "SELECT id FROM schema WHERE stream=? AND json=?", why);
-    if (e) {
-        return e;
-    }
-    sqlite3_bind_int64(s, 1, stream);
-    sqlite3_bind_text64(s, 2, (const char *)json.data, json.size, SQLITE_STATIC, SQLITE_UTF8);
-    int code = sqlite3_step(s);
-    int64_t id = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
-    e = finish(b, s, code, why);
-    if (e || id) {
-        *ret_schema = e ? *ret_schema : (uint32_t)id;
-        return e;
-    }
-    e = sql_mend(b, why);
-    e = e ? e
-          : prepare(b, &s,
-                    "INSERT INTO schema SELECT max(coalesce(max(id),0),coalesce((SELECT v FROM "
-                    "meta WHERE k='schema_floor'),0))+1,?,?,? FROM schema",
-                    why);
-    if (e) {
-        return e;
-    }
-    sqlite3_bind_int64(s, 1, stream);
-    sqlite3_bind_blob64(s, 2, fingerprint, 8, SQLITE_STATIC);
-    sqlite3_bind_text64(s, 3, (const char *)json.data, json.size, SQLITE_STATIC, SQLITE_UTF8);
-    e = sql_wrote(b, finish(b, s, sqlite3_step(s), why));
-    if (!e) {
-        *ret_schema = (uint32_t)sqlite3_last_insert_rowid(b->db);
-    }
-    return e;
-}
-
-enum err buffer_schema_each(struct buffer *b,
-                            void (*each)(void *context, uint16_t stream, uint32_t schema,
-                                         struct slice json),
-                            void *context)
-{
-    sqlite3_stmt *s = NULL;
-    enum err e = prepare(b, &s, "SELECT stream,id,json FROM schema ORDER BY id", NULL);
-    int code = SQLITE_DONE;
-    while (!e && (code = sqlite3_step(s)) == SQLITE_ROW) {
-        each(context, (uint16_t)sqlite3_column_int64(s, 0), (uint32_t)sqlite3_column_int64(s, 1),
-             column_slice(s, 2));
-    }
-    return e ? e : finish(b, s, code, NULL);
 }
 
 enum err buffer_remote_each(struct buffer *b,

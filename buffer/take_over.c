@@ -21,14 +21,12 @@ static const struct copy copies[] = {
      "typeof(name)='text' AND id BETWEEN 1 AND 65535", "id", 2},
     {"id,name", "driver", "sqlite_autoindex_driver_1",
      "typeof(name)='text' AND id BETWEEN 1 AND 65535", "id", 2},
-    {"id,stream,fp,json", "schema", "schema_text",
-     "typeof(json)='text' AND typeof(fp)='blob' AND id BETWEEN 1 AND 4000000000", "id", 4},
     {"uplink,schema,id", "remote", NULL, "typeof(id)='blob'", "uplink", 3},
     {"driver,k,crc,v", "cursor", NULL, "typeof(v)='blob'", "driver", 4},
     {"n,file,crc,wanted,everyone,stream,low,seek,step,aside,found,lost", "salvage", NULL, "n>0",
      "n", 12},
 };
-enum { COPY_STREAM, COPY_UPLINK, COPY_DRIVER, COPY_SCHEMA, COPY_SALVAGE = 6 };
+enum { COPY_STREAM, COPY_UPLINK, COPY_DRIVER, COPY_SALVAGE = 5 };
 
 enum copy_way { COPY_UP, COPY_DOWN, COPY_INDEX, COPY_WAYS };
 
@@ -124,12 +122,6 @@ static enum err reserve_numbers(struct buffer *b, const bool whole[], struct why
             e = sql_exec(b, sql, why);
         }
     }
-    if (!e && !whole[COPY_SCHEMA]) {
-        e = sql_exec(b,
-                     "INSERT OR REPLACE INTO meta SELECT 'schema_floor',coalesce(max(id),0)+65536 "
-                     "FROM schema",
-                     why);
-    }
     return e;
 }
 
@@ -192,6 +184,8 @@ enum err damage_take_over(struct buffer *b, const struct buffer_write *write, st
     for (size_t i = 0; !e && i < ARRAY_COUNT(copies); i++) {
         e = copy_table(b, w->source, &copies[i], &whole[i], why);
     }
+    e = e || !b->setup ? e : schemas_load_damaged(b, w->source, why);
+    e = e ? e : schemas_put(b, why);
     e = e ? e : salvage_put_before(b, whole[COPY_SALVAGE], why);
     e = e || !b->setup ? e : names_adopt(b, &all_known, why);
     e = e ? e : reserve_numbers(b, whole, why);
