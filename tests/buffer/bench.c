@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer/internal.h"
 #include "buffer/salvage.h"
 
 #define ARENA_SIZE (4 << 20)
+#define ASIDE_MAX 3
 
 uint32_t bench_below(struct bench *b, uint32_t limit)
 {
@@ -233,6 +235,74 @@ void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part
     struct part_done done = {.uplink = uplink, .stream = stream, .part = part};
     struct buffer_write write = {.dones = &done, .done_count = 1};
     assert_int_equal(bench_commit(b, &write), ERR_OK);
+}
+
+void bench_put_asides(struct bench *b, size_t count)
+{
+    struct aside asides[ASIDE_MAX] = {{.kind = ASIDE_PAYLOAD}};
+    assert_true(count <= ASIDE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        asides[i] = (struct aside){.time_us = BENCH_TIME_US,
+                                   .stream = 1,
+                                   .kind = ASIDE_PAYLOAD,
+                                   .size = 5,
+                                   .source = SLICE("source"),
+                                   .reason = SLICE("reason"),
+                                   .body = SLICE("hello")};
+    }
+    struct buffer_write write = {.asides = asides, .aside_count = count};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+}
+
+/* --- damage --- */
+
+void bench_cut(struct bench *b, enum crash_image image, uint64_t seed)
+{
+    crash_vfs_freeze(b->vfs);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    (void)crash_vfs_crash(b->vfs, image, seed);
+}
+
+void bench_damage_at_rest(struct bench *b)
+{
+    uint64_t size = 0;
+    bench_cut(b, CRASH_ALL, 1);
+    uint8_t *bytes = crash_vfs_file(b->vfs, BENCH_PATH, &size);
+    assert_non_null(bytes);
+    bytes[21] ^= 0xff;
+}
+
+void bench_find_damage(struct bench *b)
+{
+    uint64_t replaced = b->changes.damage.replaced;
+    b->buffer->file_damaged = true;
+    bench_idle(b);
+    assert_int_equal(b->changes.damage.replaced, replaced + 1);
+    assert_non_null(b->buffer->salvage);
+}
+
+bool bench_has_file(struct bench *b, const char *name)
+{
+    uint64_t size = 0;
+    return crash_vfs_file(b->vfs, name, &size) != NULL;
+}
+
+void bench_copy_file(struct bench *b, const char *from, const char *to)
+{
+    uint64_t size = 0;
+    const uint8_t *data = crash_vfs_file(b->vfs, from, &size);
+    assert_non_null(data);
+    uint8_t *again = malloc(size);
+    memcpy(again, data, size);
+    assert_true(crash_vfs_file_put(b->vfs, to, again, size));
+    free(again);
+}
+
+void bench_move_file(struct bench *b, const char *from, const char *to)
+{
+    bench_copy_file(b, from, to);
+    crash_vfs_file_remove(b->vfs, from);
 }
 
 /* --- looking --- */

@@ -65,6 +65,22 @@ struct parcel bench_parcel(uint16_t uplink, uint16_t stream, uint64_t first, uin
 void bench_parcel_put(struct bench *b, const struct parcel *parcel);
 void bench_done(struct bench *b, uint16_t uplink, uint16_t stream, uint32_t part);
 
+/* As many set-aside events, at most 3, in one commit. */
+void bench_put_asides(struct bench *b, size_t count);
+
+/* The process is killed, or the power goes: nothing is done that closing does, and the disk has of the
+ * rest what the image says. */
+void bench_cut(struct bench *b, enum crash_image image, uint64_t seed);
+/* Killed, and a constant of the header is wrong then: damaged for sure, and all of it can be read,
+ * where the log has the first page. */
+void bench_damage_at_rest(struct bench *b);
+/* As when a read or a commit has found it: the file is moved aside, and waits to be salvaged. */
+void bench_find_damage(struct bench *b);
+bool bench_has_file(struct bench *b, const char *name);
+/* `to` becomes a copy of `from`. */
+void bench_copy_file(struct bench *b, const char *from, const char *to);
+void bench_move_file(struct bench *b, const char *from, const char *to);
+
 /* Turns of buffer_care() until nothing is left to do; none may fail. */
 void bench_care(struct bench *b);
 /* Does a gap tell that the event is lost by damage? */

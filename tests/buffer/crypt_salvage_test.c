@@ -1,5 +1,4 @@
 /* A kept file under another key than the buffer's: its salvage is refused, and nothing is touched. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "buffer/internal.h"
@@ -14,17 +13,6 @@
 static const uint8_t key_a[AEAD_KEY_SIZE] = "this is the first key, 32 bytes.";
 static const uint8_t key_b[AEAD_KEY_SIZE] = "another one of the same length..";
 
-static void copy(struct bench *b, const char *from, const char *to)
-{
-    uint64_t size = 0;
-    const uint8_t *bytes = crash_vfs_file(b->vfs, from, &size);
-    assert_non_null(bytes);
-    uint8_t *again = malloc(size);
-    memcpy(again, bytes, size);
-    assert_true(crash_vfs_file_put(b->vfs, to, again, size));
-    free(again);
-}
-
 /* A copy of a buffer under `key`; the buffer goes on, and what was in it is delivered since. */
 static void keep_copy(struct bench *b, const uint8_t *key)
 {
@@ -33,7 +21,7 @@ static void keep_copy(struct bench *b, const uint8_t *key)
     bench_fill(b, 1, 50, EVENTS);
     buffer_close(b->buffer);
     b->buffer = NULL;
-    copy(b, BENCH_PATH, KEPT);
+    bench_copy_file(b, BENCH_PATH, KEPT);
     bench_reopen(b);
     bench_end(b, 1, 1, 1, EVENTS);
     bench_end(b, 2, 1, 1, EVENTS);
@@ -59,7 +47,7 @@ static void test_a_wrong_key_is_refused(void **state)
         assert_int_equal(buffer_rekey_step(b->buffer, &done, &b->why), ERR_OK);
     }
     use_keys(b, key_b, NULL);
-    copy(b, KEPT, "before.db");
+    bench_copy_file(b, KEPT, "before.db");
     assert_int_equal(buffer_salvage_begin(b->buffer, KEPT, &b->why), ERR_CONFIG);
     assert_non_null(strstr(b->why.text, KEPT " is encrypted with a key that is not given"));
     const uint8_t *before = crash_vfs_file(b->vfs, "before.db", &size);

@@ -170,14 +170,9 @@ static void test_a_full_quota_at_a_start(void **state)
 {
     struct bench *b = *state;
     struct buffer_room room = {0};
-    uint64_t size = 0;
     bench_begin(b);
     bench_fill(b, 1, 50, EVENTS);
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
-    crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff; /* a constant of the header */
+    bench_damage_at_rest(b);
     b->setup->room = &room;
     fill_quota(b);
     for (unsigned i = 0; i < 15; i++) {

@@ -1,7 +1,6 @@
 /* A write-ahead log that is gone or damaged: what was acknowledged last is lost with it, so no
  * sequence is used twice and a gap says so, whoever opens the file first and whatever else is
  * damaged. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "buffer/salvage.h"
@@ -20,10 +19,7 @@ static uint64_t cut(struct bench *b)
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(bench_append(b, 1, 50), ERR_OK);
     }
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    bench_cut(b, CRASH_ALL, 1);
     return b->next[1] - 1;
 }
 
@@ -48,17 +44,6 @@ static void spoil_log(struct bench *b, const char *name)
     uint64_t size;
     uint8_t *bytes = crash_vfs_file(b->vfs, name, &size);
     memset(bytes + 32 + 100, 0xaa, 64);
-}
-
-static void move(struct bench *b, const char *from, const char *to)
-{
-    uint64_t size;
-    const uint8_t *bytes = crash_vfs_file(b->vfs, from, &size);
-    uint8_t *copy = malloc(size);
-    memcpy(copy, bytes, size);
-    assert_true(crash_vfs_file_put(b->vfs, to, copy, size));
-    crash_vfs_file_remove(b->vfs, from);
-    free(copy);
 }
 
 /* --- a tool comes first --- */
@@ -114,7 +99,7 @@ static void test_a_file_that_was_moved_without_its_log(void **state)
     uint64_t last = cut(b);
     spoil_header(b, BENCH_PATH);
     crash_vfs_file_remove(b->vfs, LOG);
-    move(b, BENCH_PATH, BAD);
+    bench_move_file(b, BENCH_PATH, BAD);
     check_replaced(b, last);
 }
 
@@ -124,8 +109,8 @@ static void test_a_file_that_was_moved_with_a_damaged_log(void **state)
     uint64_t last = cut(b);
     spoil_header(b, BENCH_PATH);
     spoil_log(b, LOG);
-    move(b, BENCH_PATH, BAD);
-    move(b, LOG, BAD_LOG);
+    bench_move_file(b, BENCH_PATH, BAD);
+    bench_move_file(b, LOG, BAD_LOG);
     check_replaced(b, last);
 }
 
@@ -216,10 +201,7 @@ static void test_the_power_goes_while_it_is_found(void **state)
         crash_vfs_file_remove(b->vfs, LOG);
         crash_vfs_freeze_after(b->vfs, n);
         whole = bench_try_open(b) == ERR_OK && !crash_vfs_is_frozen(b->vfs);
-        crash_vfs_freeze(b->vfs);
-        buffer_close(b->buffer);
-        b->buffer = NULL;
-        (void)crash_vfs_crash(b->vfs, n % 2 ? CRASH_ALL : CRASH_NOTHING, n);
+        bench_cut(b, n % 2 ? CRASH_ALL : CRASH_NOTHING, n);
         bench_reopen(b);
         check_told(b, last);
         assert_int_equal(b->changes.gap_count, 2); /* one of each stream, not raised twice */
@@ -240,18 +222,11 @@ static void test_the_power_goes_while_a_damaged_one_is_found(void **state)
         for (uint64_t n = 1; !whole; n++) {
             uint64_t last = cut(b);
             spoil_log(b, LOG);
-            move(b, LOG, "spoilt"); /* what is put is on the medium */
-            move(b, "spoilt", LOG);
+            bench_move_file(b, LOG, "spoilt"); /* what is put is on the medium */
+            bench_move_file(b, "spoilt", LOG);
             crash_vfs_freeze_after(b->vfs, n);
             whole = bench_try_open(b) == ERR_OK && !crash_vfs_is_frozen(b->vfs);
-            crash_vfs_freeze(b->vfs);
-            buffer_close(b->buffer);
-            b->buffer = NULL;
-            (void)crash_vfs_crash(b->vfs,
-                                  i == 0   ? CRASH_ALL
-                                  : i == 1 ? CRASH_NOTHING
-                                           : CRASH_ANY,
-                                  n);
+            bench_cut(b, i == 0 ? CRASH_ALL : i == 1 ? CRASH_NOTHING : CRASH_ANY, n);
             bench_reopen(b);
             check_told(b, last);
             assert_int_equal(b->changes.gap_count, 2); /* one of each stream, not raised twice */
@@ -282,10 +257,7 @@ static uint64_t cut_after_a_few(struct bench *b)
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(bench_append(b, 1, 5), ERR_OK);
     }
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    bench_cut(b, CRASH_ALL, 1);
     return b->next[1] - 1;
 }
 

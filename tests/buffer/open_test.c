@@ -159,10 +159,7 @@ static void test_read_only_changes_nothing(void **state)
     while (b->next[1] < 3000) {
         assert_int_equal(bench_append(b, 1, 50), ERR_OK);
     }
-    crash_vfs_freeze(b->vfs); /* so that there is something in the log */
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    bench_cut(b, CRASH_ALL, 1); /* so that there is something in the log */
     uint8_t *before = copy_file(b, &size);
     b->setup->read_only = true;
     assert_int_equal(buffer_open(&b->buffer, b->setup, &b->why), ERR_OK);

@@ -12,12 +12,9 @@
  * waits to be salvaged. */
 static void begin(struct bench *b)
 {
-    struct buffer_write nothing = {.event_count = 0};
     bench_begin(b);
     bench_fill(b, 1, 50, EVENTS);
-    b->buffer->file_damaged = true;
-    assert_int_equal(bench_commit(b, &nothing), ERR_OK);
-    assert_true(b->changes.damage.salvages);
+    bench_find_damage(b);
 }
 
 static void check_whole(struct bench *b)
@@ -103,23 +100,11 @@ static void test_a_lost_name(void **state)
 
 #define BAD BENCH_PATH ".bad-1"
 
-static bool is_there(struct bench *b, const char *name)
+static void begin_damaged(struct bench *b)
 {
-    uint64_t size = 0;
-    return crash_vfs_file(b->vfs, name, &size) != NULL;
-}
-
-/* Stopped by a power cut, and a constant of the header is wrong. */
-static void damage_at_rest(struct bench *b)
-{
-    uint64_t size = 0;
     bench_begin(b);
     bench_fill(b, 1, 50, EVENTS);
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
-    crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff;
+    bench_damage_at_rest(b);
 }
 
 static void check_refused(struct bench *b, const char *text)
@@ -134,10 +119,10 @@ static void check_refused(struct bench *b, const char *text)
 static void test_the_start_that_finds_damage_refuses_as_any(void **state)
 {
     struct bench *b = *state;
-    damage_at_rest(b);
+    begin_damaged(b);
     b->setup->uplinks[1].name = "flies";
     check_refused(b, "stream low for uplink files");
-    assert_false(is_there(b, BAD) || is_there(b, BAD "-wal"));
+    assert_false(bench_has_file(b, BAD) || bench_has_file(b, BAD "-wal"));
     b->setup->uplinks[1].name = "files";
     b->setup->streams[0].name = "lwo";
     check_refused(b, "stream low for uplink cloud");
@@ -145,7 +130,7 @@ static void test_the_start_that_finds_damage_refuses_as_any(void **state)
     b->setup->streams[0].uplinks = 2; /* not to the first */
     check_refused(b, "stream low for uplink cloud");
     b->setup->streams[0].uplinks = 3;
-    assert_false(is_there(b, BAD) || is_there(b, BAD "-wal"));
+    assert_false(bench_has_file(b, BAD) || bench_has_file(b, BAD "-wal"));
     bench_reopen(b);
     assert_int_equal(b->changes.damage.replaced, 1);
     check_whole(b);
@@ -154,7 +139,7 @@ static void test_the_start_that_finds_damage_refuses_as_any(void **state)
 static void test_renamed_at_the_start_that_finds_damage(void **state)
 {
     struct bench *b = *state;
-    damage_at_rest(b);
+    begin_damaged(b);
     b->setup->uplinks[0].name = "another";
     b->setup->uplinks[0].renamed_from = "cloud";
     b->setup->streams[0].name = "lower";
@@ -170,14 +155,11 @@ static void test_what_was_moved_is_refused_as_well(void **state)
     struct bench *b = *state;
     bool moved = false;
     for (uint64_t n = 1; !moved; n++) {
-        damage_at_rest(b);
+        begin_damaged(b);
         crash_vfs_freeze_after(b->vfs, n);
         (void)bench_try_open(b);
-        crash_vfs_freeze(b->vfs);
-        buffer_close(b->buffer);
-        b->buffer = NULL;
-        (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
-        moved = is_there(b, BAD);
+        bench_cut(b, CRASH_ALL, 1);
+        moved = bench_has_file(b, BAD);
     }
     b->setup->uplinks[1].name = "flies";
     check_refused(b, "stream low for uplink files");

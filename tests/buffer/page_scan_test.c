@@ -130,14 +130,6 @@ static void check_all_there(struct bench *b, uint64_t next[STREAMS + 1])
     }
 }
 
-/* As when a read or a commit has found it. */
-static void find_damage(struct bench *b)
-{
-    b->buffer->file_damaged = true;
-    bench_idle(b);
-    assert_int_equal(b->changes.damage.replaced, 1);
-}
-
 /* What both uplinks are owed is delivered to both; that the first gets is noted. */
 static void deliver_first(struct bench *b, uint16_t stream, uint8_t *seen)
 {
@@ -366,7 +358,7 @@ static void test_a_tree_that_hides_rows(void **state)
     image_free(&image);
     bench_reopen(b);
     assert_int_equal(b->changes.damage.replaced, 0);
-    find_damage(b);
+    bench_find_damage(b);
     check_all_there(b, next);
 }
 
@@ -507,10 +499,7 @@ static void test_a_cut_behind_each_turn(void **state)
             deliver_first(b, s, seen[s]);
         }
         if (b->changes.damage.salvages) {
-            crash_vfs_freeze(b->vfs);
-            buffer_close(b->buffer);
-            b->buffer = NULL;
-            (void)crash_vfs_crash(b->vfs, CRASH_ALL, turns);
+            bench_cut(b, CRASH_ALL, turns);
             bench_reopen(b);
             cuts++;
         }

@@ -3,7 +3,6 @@
  *
  * WEIR_LONG=1: at each operation of replacing, else at each eleventh. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "buffer/damage.h"
 #include "tests/buffer/salvage_image.h"
@@ -16,31 +15,6 @@
 #define EVENTS 2000
 
 enum kind { WITH_LOG, WITHOUT_LOG, SWAPPED, KINDS };
-
-static bool is_there(struct bench *b, const char *name)
-{
-    uint64_t size = 0;
-    return crash_vfs_file(b->vfs, name, &size) != NULL;
-}
-
-static void move(struct bench *b, const char *from, const char *to)
-{
-    uint64_t size = 0;
-    uint8_t *data = crash_vfs_file(b->vfs, from, &size);
-    uint8_t *again = malloc(size);
-    memcpy(again, data, size);
-    assert_true(crash_vfs_file_put(b->vfs, to, again, size));
-    crash_vfs_file_remove(b->vfs, from);
-    free(again);
-}
-
-static void cut(struct bench *b, enum crash_image image, uint64_t seed)
-{
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, image, seed);
-}
 
 /* A file whose damage shows at once, and of which all can be read. */
 static void damage(struct bench *b, enum kind kind, struct image *ret)
@@ -77,7 +51,7 @@ static void check_whole(struct bench *b)
         assert_int_equal(owed->ranges[0].last, EVENTS);
     }
     bench_check(b, 1, 1, EVENTS);
-    assert_false(is_there(b, BAD) || is_there(b, BAD_LOG));
+    assert_false(bench_has_file(b, BAD) || bench_has_file(b, BAD_LOG));
 }
 
 static void test_the_power_goes_while_it_is_replaced(void **state)
@@ -93,7 +67,7 @@ static void test_the_power_goes_while_it_is_replaced(void **state)
             put_damaged(b, kind, &image);
             crash_vfs_freeze_after(b->vfs, n);
             whole = bench_try_open(b) == ERR_OK && !crash_vfs_is_frozen(b->vfs);
-            cut(b, n % 3 == 0 ? CRASH_ALL : n % 3 == 1 ? CRASH_NOTHING : CRASH_ANY, n);
+            bench_cut(b, n % 3 == 0 ? CRASH_ALL : n % 3 == 1 ? CRASH_NOTHING : CRASH_ANY, n);
             bench_reopen(b);
             check_whole(b);
             images++;
@@ -113,10 +87,10 @@ static void test_what_a_cut_can_leave(void **state)
         for (unsigned moved = 0; moved <= 2; moved++) {
             put_damaged(b, kind, &image);
             if (moved > 0 && kind != WITHOUT_LOG) {
-                move(b, LOG, kind == SWAPPED ? BAD : BAD_LOG);
+                bench_move_file(b, LOG, kind == SWAPPED ? BAD : BAD_LOG);
             }
             if (moved > 1) {
-                move(b, BENCH_PATH, kind == SWAPPED ? BAD_LOG : BAD);
+                bench_move_file(b, BENCH_PATH, kind == SWAPPED ? BAD_LOG : BAD);
                 crash_vfs_file_put(b->vfs, BENCH_PATH, (const uint8_t *)"", 0);
             }
             bench_reopen(b);
@@ -156,7 +130,7 @@ static void test_the_power_goes_while_it_is_kept(void **state)
         (void)crash_vfs_file(b->vfs, BAD_LOG, &sizes[1]);
         crash_vfs_freeze_after(b->vfs, n);
         whole = buffer_care(b->buffer, &b->changes, &b->why) == ERR_CLOSED;
-        cut(b, n % 2 ? CRASH_ALL : CRASH_NOTHING, n);
+        bench_cut(b, n % 2 ? CRASH_ALL : CRASH_NOTHING, n);
         bench_reopen(b);
         check_whole(b);
         (void)crash_vfs_file(b->vfs, KEPT, &kept[0]);

@@ -11,39 +11,6 @@
 #define BAD(n) BENCH_PATH ".bad-" #n
 #define BAD_LOG(n) BENCH_PATH ".bad-" #n "-wal"
 
-static bool is_there(struct bench *b, const char *name)
-{
-    uint64_t size = 0;
-    return crash_vfs_file(b->vfs, name, &size) && size > 0;
-}
-
-/* `to` becomes a copy of `from`. */
-static void copy(struct bench *b, const char *from, const char *to)
-{
-    uint64_t size = 0;
-    uint8_t *data = crash_vfs_file(b->vfs, from, &size);
-    assert_non_null(data);
-    uint8_t *again = malloc(size);
-    memcpy(again, data, size);
-    assert_true(crash_vfs_file_put(b->vfs, to, again, size));
-    free(again);
-}
-
-static void move(struct bench *b, const char *from, const char *to)
-{
-    copy(b, from, to);
-    crash_vfs_file_remove(b->vfs, from);
-}
-
-/* The process is killed: what it would have done when closing is not done. */
-static void kill_it(struct bench *b)
-{
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
-}
-
 static void spoil_header(struct bench *b, size_t at)
 {
     uint64_t size = 0;
@@ -91,13 +58,13 @@ static void test_a_stray_log_moves_nothing(void **state)
 {
     struct bench *b = *state;
     add(b, 500);
-    copy(b, LOG, BAD_LOG(2)); /* an old one: of a file that somebody has removed */
+    bench_copy_file(b, LOG, BAD_LOG(2)); /* an old one: of a file that somebody has removed */
     add(b, 1000);
     bench_reopen(b);
     assert_int_equal(b->changes.streams[1].sequence_next, 1501);
     assert_int_equal(b->changes.damage.replaced, 0);
-    assert_false(is_there(b, BAD(2)));
-    assert_false(is_there(b, BAD_LOG(2)));
+    assert_false(bench_has_file(b, BAD(2)));
+    assert_false(bench_has_file(b, BAD_LOG(2)));
     bench_check(b, 1, 1, 1500);
 }
 
@@ -106,9 +73,8 @@ static void test_a_log_that_was_moved_is_followed(void **state)
 {
     struct bench *b = *state;
     add(b, 700);
-    kill_it(b);
-    harm(b);
-    move(b, LOG, BAD_LOG(1));
+    bench_damage_at_rest(b);
+    bench_move_file(b, LOG, BAD_LOG(1));
     assert_int_equal(bench_try_open(b), ERR_OK);
     assert_int_equal(b->changes.damage.replaced, 1);
     assert_int_equal(b->changes.streams[1].sequence_next, 701);
@@ -135,7 +101,7 @@ static void test_another_s_file_that_can_not_be_read_for_now(void **state)
         assert_int_not_equal(bench_try_open(b), ERR_OK);
         hits += crash_vfs_fault_count(b->vfs) > 0;
         crash_vfs_fault_clear(b->vfs);
-        assert_false(is_there(b, BAD(1)));
+        assert_false(bench_has_file(b, BAD(1)));
         const uint8_t *now = crash_vfs_file(b->vfs, BENCH_PATH, &size);
         assert_int_equal(size, sizeof theirs);
         assert_memory_equal(now, theirs, sizeof theirs);
@@ -147,22 +113,22 @@ static void test_the_newest_of_two_goes_on(void **state)
 {
     struct bench *b = *state;
     add(b, 400);
-    kill_it(b);
+    bench_cut(b, CRASH_ALL, 1);
     harm_version(b);
     assert_int_equal(bench_try_open(b), ERR_OK);
-    assert_true(is_there(b, BAD(1)));
+    assert_true(bench_has_file(b, BAD(1)));
     add(b, 600);
-    kill_it(b);
+    bench_cut(b, CRASH_ALL, 1);
     harm_version(b); /* again, and the power goes before the fresh file is made */
-    move(b, LOG, BAD_LOG(2));
-    move(b, BENCH_PATH, BAD(2));
+    bench_move_file(b, LOG, BAD_LOG(2));
+    bench_move_file(b, BENCH_PATH, BAD(2));
     assert_int_equal(bench_try_open(b), ERR_OK);
     assert_int_equal(b->changes.streams[1].sequence_next, 1001);
     bench_care(b);
     assert_int_equal(owed_to(b), 1000);
     bench_check(b, 1, 1, 1000);
-    assert_false(is_there(b, BAD(1)));
-    assert_false(is_there(b, BAD(2)));
+    assert_false(bench_has_file(b, BAD(1)));
+    assert_false(bench_has_file(b, BAD(2)));
 }
 
 /* With the first page it is lost that an older file was being salvaged: that is told, and the older
@@ -172,18 +138,17 @@ static void test_an_older_file_that_is_forgotten_is_told(void **state)
     struct bench *b = *state;
     uint64_t size = 0;
     add(b, 3000);
-    kill_it(b);
-    harm(b);
+    bench_damage_at_rest(b);
     assert_int_equal(bench_try_open(b), ERR_OK);
     bench_reopen(b); /* the database has all of it */
-    kill_it(b);
+    bench_cut(b, CRASH_ALL, 1);
     memset(crash_vfs_file(b->vfs, BENCH_PATH, &size), 0, 4096);
     uint8_t *log = crash_vfs_file(b->vfs, LOG, &size);
     memset(log, 0, size);
     assert_int_equal(bench_try_open(b), ERR_OK);
     bench_care(b);
-    assert_true(is_there(b, BAD(1)));
-    assert_false(is_there(b, BAD(2)));
+    assert_true(bench_has_file(b, BAD(1)));
+    assert_false(bench_has_file(b, BAD(2)));
     bool told = false;
     for (size_t i = 0; i < b->changes.gap_count; i++) {
         told =
@@ -197,15 +162,16 @@ static void test_no_name_is_used_twice(void **state)
     struct bench *b = *state;
     uint64_t size = 0;
     add(b, 200);
-    kill_it(b);
-    copy(b, BENCH_PATH, BAD(7)); /* kept by somebody: it is not overwritten, and not the newest */
+    bench_cut(b, CRASH_ALL, 1);
+    /* Kept by somebody: it is not overwritten, and not the newest. */
+    bench_copy_file(b, BENCH_PATH, BAD(7));
     for (unsigned i = 0; i < 2; i++) {
         harm_version(b);
         assert_int_equal(bench_try_open(b), ERR_OK);
         add(b, 10);
-        kill_it(b);
+        bench_cut(b, CRASH_ALL, 1);
     }
-    assert_true(is_there(b, BAD(8)) && is_there(b, BAD(9)));
+    assert_true(bench_has_file(b, BAD(8)) && bench_has_file(b, BAD(9)));
     harm_version(b);
     assert_int_equal(bench_try_open(b), ERR_NOSPACE);
     assert_non_null(strstr(b->why.text, "bad-9 is there"));
@@ -221,8 +187,8 @@ static void test_no_name_is_used_twice(void **state)
         counted += b->changes.gaps[i].range.last == 200 ? b->changes.gaps[i].count : 0;
     }
     assert_int_equal(counted, 200);
-    assert_true(is_there(b, BAD(7)));
-    assert_false(is_there(b, BAD(8)) || is_there(b, BAD(9)));
+    assert_true(bench_has_file(b, BAD(7)));
+    assert_false(bench_has_file(b, BAD(8)) || bench_has_file(b, BAD(9)));
 }
 
 /* Somebody removes the newest file while it waits to be salvaged. The next one gets its name, and is
@@ -232,12 +198,11 @@ static void test_a_name_of_one_that_is_gone(void **state)
     struct bench *b = *state;
     b->datum_size = 500; /* rows, beyond what the tail has */
     add(b, 1500);
-    kill_it(b);
-    harm(b);
+    bench_damage_at_rest(b);
     assert_int_equal(bench_try_open(b), ERR_OK);
     uint64_t first = b->changes.streams[1].sequence_next;
     add(b, 1500);
-    kill_it(b);
+    bench_cut(b, CRASH_ALL, 1);
     crash_vfs_file_remove(b->vfs, BAD(1));
     crash_vfs_file_remove(b->vfs, BAD_LOG(1));
     harm(b);
@@ -249,7 +214,7 @@ static void test_a_name_of_one_that_is_gone(void **state)
     bench_check(b, 1, first, first + 1499);
     assert_true(bench_is_told(b, 1, 1));
     assert_false(bench_is_told(b, 1, first));
-    assert_false(is_there(b, BAD(1)));
+    assert_false(bench_has_file(b, BAD(1)));
 }
 
 /* --- moves that fail half way, while it runs --- */
@@ -263,8 +228,8 @@ static void test_a_move_goes_on_where_it_failed(void **state)
     b->buffer->file_damaged = true;
     crash_vfs_fault_set(b->vfs, &second, 1);
     assert_int_equal(buffer_commit(b->buffer, &nothing, &b->changes, &b->why), ERR_IO);
-    assert_true(is_there(b, BAD_LOG(1))); /* moved, but not the file */
-    assert_true(is_there(b, BENCH_PATH));
+    assert_true(bench_has_file(b, BAD_LOG(1))); /* moved, but not the file */
+    assert_true(bench_has_file(b, BENCH_PATH));
     crash_vfs_fault_clear(b->vfs);
     assert_int_equal(bench_commit(b, &nothing), ERR_OK);
     assert_int_equal(b->changes.damage.replaced, 1);
@@ -284,7 +249,7 @@ static void test_a_move_that_was_made_is_not_made_again(void **state)
     crash_vfs_fault_set(b->vfs, &second, 1);
     assert_int_equal(buffer_commit(b->buffer, &nothing, &b->changes, &b->why), ERR_IO);
     crash_vfs_fault_clear(b->vfs);
-    move(b, BENCH_PATH, BAD(1));
+    bench_move_file(b, BENCH_PATH, BAD(1));
     assert_int_equal(bench_commit(b, &nothing), ERR_OK);
     bench_care(b);
     assert_int_equal(owed_to(b), 700);
@@ -318,8 +283,7 @@ static void test_a_file_in_use_is_not_lost(void **state)
     struct bench *b = *state;
     add(b, 3000);
     uint32_t incarnation = buffer_incarnation(b->buffer);
-    kill_it(b);
-    harm(b);
+    bench_damage_at_rest(b);
     sqlite3_file *shell = hold(BENCH_PATH);
     assert_int_equal(bench_try_open(b), ERR_FULL);
     assert_int_equal(bench_try_open(b), ERR_FULL);
@@ -338,10 +302,9 @@ static void test_a_salvage_waits_for_its_file(void **state)
 {
     struct bench *b = *state;
     add(b, 3000);
-    kill_it(b);
-    harm(b);
+    bench_damage_at_rest(b);
     assert_int_equal(bench_try_open(b), ERR_OK);
-    kill_it(b);
+    bench_cut(b, CRASH_ALL, 1);
     sqlite3_file *shell = hold(BAD(1));
     assert_int_equal(bench_try_open(b), ERR_OK);
     for (unsigned i = 0; i < 10; i++) {
@@ -349,12 +312,12 @@ static void test_a_salvage_waits_for_its_file(void **state)
         add(b, 1);
     }
     assert_int_equal(b->changes.damage.lost, 0);
-    assert_true(is_there(b, BAD(1)));
+    assert_true(bench_has_file(b, BAD(1)));
     let_go(shell);
     bench_care(b);
     assert_int_equal(owed_to(b), 3010);
     bench_check(b, 1, 1, 3010);
-    assert_false(is_there(b, BAD(1)));
+    assert_false(bench_has_file(b, BAD(1)));
 }
 
 /* One read fails, any of them, while the file is replaced: either that is tried again, or the
@@ -367,8 +330,7 @@ static void test_a_read_that_fails_once_loses_nothing(void **state)
         bench_begin(b);
         add(b, 700);
         uint32_t incarnation = buffer_incarnation(b->buffer);
-        kill_it(b);
-        harm(b);
+        bench_damage_at_rest(b);
         crash_vfs_fault_set(b->vfs, &fault, 1);
         enum err e = bench_try_open(b);
         crash_vfs_fault_clear(b->vfs);
@@ -387,8 +349,7 @@ static void test_reads_that_fail_hours_apart_are_not_damage(void **state)
 {
     struct bench *b = *state;
     add(b, 700);
-    kill_it(b);
-    harm(b);
+    bench_damage_at_rest(b);
     assert_int_equal(bench_try_open(b), ERR_OK);
     struct buffer *source = b->buffer->salvage->source;
     for (unsigned hour = 0; hour < 3; hour++) {
@@ -425,10 +386,10 @@ static void test_what_another_has_open_is_not_touched(void **state)
         assert_int_equal(buffer_open(&second, &setup, &why), ERR_FULL);
         assert_non_null(strstr(why.text, "another process"));
     }
-    assert_false(is_there(b, BAD(1)));
-    assert_true(is_there(b, BAD_LOG(1)));
-    assert_true(is_there(b, BENCH_PATH));
-    assert_true(is_there(b, LOG));
+    assert_false(bench_has_file(b, BAD(1)));
+    assert_true(bench_has_file(b, BAD_LOG(1)));
+    assert_true(bench_has_file(b, BENCH_PATH));
+    assert_true(bench_has_file(b, LOG));
     crash_vfs_file(b->vfs, BENCH_PATH, &size)[21] ^= 0xff; /* it is good again */
     add(b, 300);
     bench_reopen(b);

@@ -83,21 +83,10 @@ static void facts_check(const struct facts *now, const struct facts *right, bool
 static void make(struct bench *b, const char *table, struct image *ret)
 {
     uint16_t driver;
-    struct aside aside = {.time_us = BENCH_TIME_US,
-                          .stream = 1,
-                          .kind = ASIDE_PAYLOAD,
-                          .size = 5,
-                          .source = SLICE("source"),
-                          .reason = SLICE("reason"),
-                          .body = SLICE("hello")};
     struct cursor_change cursor = {.driver = 1, .key = 1, .value = SLICE("cursor")};
     struct remote_id remote = {.uplink = 1, .schema = b->schema[1], .id = SLICE("12")};
-    struct buffer_write write = {.asides = &aside,
-                                 .aside_count = 1,
-                                 .cursors = &cursor,
-                                 .cursor_count = 1,
-                                 .remotes = &remote,
-                                 .remote_count = 1};
+    struct buffer_write write = {
+        .cursors = &cursor, .cursor_count = 1, .remotes = &remote, .remote_count = 1};
     char sql[100];
     bench_begin(b);
     b->datum_size = 300;
@@ -107,6 +96,7 @@ static void make(struct bench *b, const char *table, struct image *ret)
         assert_int_equal(bench_append(b, 2, 20), ERR_OK);
     }
     assert_int_equal(bench_commit(b, &write), ERR_OK);
+    bench_put_asides(b, 1);
     bench_end(b, 1, 1, 1, 200);
     struct parcel parcel = bench_parcel(2, 1, 1, 100, 1);
     bench_parcel_put(b, &parcel);

@@ -5,13 +5,6 @@
 #include "buffer/look.h"
 #include "tests/buffer/bench.h"
 
-static void find_damage(struct bench *b)
-{
-    b->buffer->file_damaged = true;
-    bench_idle(b);
-    assert_non_null(b->buffer->salvage);
-}
-
 /* Rows of stream 1, for both uplinks, in a file that waits to be salvaged. Their last event. */
 static uint64_t begin(struct bench *b)
 {
@@ -19,7 +12,7 @@ static uint64_t begin(struct bench *b)
     b->datum_size = 500;
     bench_fill(b, 1, 60, 4000);
     bench_end(b, 1, 1, 1, 300); /* cloud has these */
-    find_damage(b);
+    bench_find_damage(b);
     uint64_t last = 0;
     const struct state *wanted = b->buffer->salvage->wanted;
     for (uint32_t i = 0; i < wanted->owed_count; i++) {
@@ -170,7 +163,7 @@ static void test_of_two_files(void **state)
     for (unsigned reopens = 0; reopens < 2; reopens++) {
         (void)begin(b);
         bench_fill(b, 1, 60, 6000);
-        find_damage(b);
+        bench_find_damage(b);
         assert_non_null(b->buffer->salvage->before);
         if (reopens) {
             bench_reopen(b);

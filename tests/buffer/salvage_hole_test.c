@@ -6,13 +6,6 @@
 #include "buffer/damage.h"
 #include "tests/buffer/bench.h"
 
-static void find_damage(struct bench *b)
-{
-    b->buffer->file_damaged = true;
-    bench_idle(b);
-    assert_non_null(b->buffer->salvage);
-}
-
 /* A constant of the header is wrong. */
 static void find_at_start(struct bench *b)
 {
@@ -81,7 +74,7 @@ static void test_what_an_earlier_file_brings(void **state)
 {
     struct bench *b = *state;
     fill(b, 4000);
-    find_damage(b);
+    bench_find_damage(b);
     assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_OK);
     uint64_t came = b->buffer->salvage->at.low;
     fill(b, 6000);
@@ -95,7 +88,7 @@ static void test_what_an_earlier_file_brings(void **state)
             break;
         }
     }
-    find_damage(b);
+    bench_find_damage(b);
     bench_reopen(b);
     bench_care(b);
     check_kept(b, 1, (struct range){1, b->next[1] - 1}, lost);
@@ -115,7 +108,7 @@ static void test_what_an_open_parcel_has(void **state)
     uint64_t lost = spoil(b, before) + spoil(b, behind);
     struct parcel parcel = bench_parcel(1, 1, of_parcel.first, of_parcel.last, 1);
     bench_parcel_put(b, &parcel);
-    find_damage(b);
+    bench_find_damage(b);
     bench_care(b);
     check_kept(b, 1, (struct range){1, b->next[1] - 1}, lost);
     assert_int_equal(owed_in(b, 1, of_parcel), of_parcel.last - of_parcel.first + 1);
@@ -138,7 +131,7 @@ static void test_what_an_open_parcel_never_had(void **state)
         if (reopens) {
             find_at_start(b);
         } else {
-            find_damage(b);
+            bench_find_damage(b);
         }
         assert_int_equal(b->changes.damage.replaced, 1);
         bench_care(b);
@@ -203,7 +196,7 @@ static void test_a_full_list_of_ranges(void **state)
             bench_end(b, u, 1, 1, had);
         }
         lost = harm ? spoil(b, row_above(b, 4000)) : 0;
-        find_damage(b);
+        bench_find_damage(b);
         bench_reopen(b);
         bench_care(b);
         assert_int_equal(told_of(b, GAP_DROP_NEWEST), dropped);

@@ -16,13 +16,11 @@ static void take_file(struct bench *b, const char *name, uint8_t **ret, uint64_t
 
 void image_take(struct bench *b, bool in_order, struct image *ret)
 {
-    if (!in_order) {
-        crash_vfs_freeze(b->vfs);
-    }
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    if (!in_order) {
-        (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    if (in_order) {
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+    } else {
+        bench_cut(b, CRASH_ALL, 1);
     }
     take_file(b, BENCH_PATH, &ret->database, &ret->database_size);
     take_file(b, LOG, &ret->log, &ret->log_size);

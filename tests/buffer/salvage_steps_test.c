@@ -145,14 +145,6 @@ static void test_rows_of_one_event(void **state)
 
 /* --- to whom --- */
 
-/* As when a read or a commit has found it. */
-static void find_damage(struct bench *b)
-{
-    b->buffer->file_damaged = true;
-    bench_idle(b);
-    assert_non_null(b->buffer->salvage);
-}
-
 static struct range row_range(struct bench *b, unsigned index)
 {
     char sql[100];
@@ -187,7 +179,7 @@ static void test_a_list_of_ranges_that_gets_full(void **state)
     for (size_t r = 0; r < before.range_count; r++) {
         owed += before.ranges[r].last - before.ranges[r].first + 1;
     }
-    find_damage(b);
+    bench_find_damage(b);
     uint64_t found = 0;
     for (unsigned turns = 0; b->changes.damage.salvages; turns++) {
         assert_true(turns < 200);
@@ -212,11 +204,8 @@ static void test_who_had_it_loses_nothing(void **state)
     bench_fill(b, 1, 60, 6000);
     bench_end(b, 1, 1, 1, b->next[1] - 1); /* cloud has had all of it */
     struct range row = row_range(b, 0);
-    find_damage(b);
-    crash_vfs_freeze(b->vfs);
-    buffer_close(b->buffer);
-    b->buffer = NULL;
-    (void)crash_vfs_crash(b->vfs, CRASH_ALL, 1);
+    bench_find_damage(b);
+    bench_cut(b, CRASH_ALL, 1);
     struct bench bad = *b; /* the damage: one checksum */
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open_v2(BAD, &db, SQLITE_OPEN_READWRITE, bad.setup->vfs), SQLITE_OK);
@@ -244,7 +233,7 @@ static void test_a_kept_file_stays_kept(void **state)
     bench_reopen(b);
     bench_fill(b, 1, 60, 6000);
     for (uint64_t n = 1;; n++) {
-        find_damage(b);
+        bench_find_damage(b);
         while (b->buffer->salvage->at.stream != STREAM_END) {
             assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_OK);
         }
@@ -283,7 +272,7 @@ static void test_the_log_has_its_size_again(void **state)
     struct parcel parcel = bench_parcel(1, 2, 1, 6000, 1);
     bench_parcel_put(b, &parcel);
     crash_vfs_high_reset(b->vfs);
-    find_damage(b);
+    bench_find_damage(b);
     struct crash_counts counts;
     crash_vfs_counts(b->vfs, &counts);
     assert_true(counts.wal_high > WAL_WARM_SIZE);
@@ -300,7 +289,7 @@ static void test_a_waiting_salvage_rests(void **state)
 {
     struct bench *b = *state;
     bench_fill(b, 2, 60, 6000);
-    find_damage(b);
+    bench_find_damage(b);
     for (unsigned i = 0; i < 7; i++) { /* the list of ranges is full */
         uint64_t first = b->next[2];
         assert_int_equal(bench_append(b, 2, 10), ERR_OK);

@@ -141,22 +141,6 @@ static void book_end(struct bench *b, struct book *book)
 
 /* --- a buffer with something of everything --- */
 
-static void put_asides(struct bench *b)
-{
-    struct aside asides[3];
-    for (size_t i = 0; i < 3; i++) {
-        asides[i] = (struct aside){.time_us = 1700000000000000,
-                                   .stream = 1,
-                                   .kind = ASIDE_PAYLOAD,
-                                   .size = 5,
-                                   .source = SLICE("source"),
-                                   .reason = SLICE("reason"),
-                                   .body = SLICE("hello")};
-    }
-    struct buffer_write write = {.asides = asides, .aside_count = 3};
-    assert_int_equal(bench_commit(b, &write), ERR_OK);
-}
-
 static void put_cursor(struct bench *b, uint32_t key)
 {
     struct cursor_change cursor = {.driver = 1, .key = key, .value = SLICE("cursor")};
@@ -177,7 +161,7 @@ static void fill(struct bench *b, uint64_t total)
     bench_end(b, 1, 1, 1, total / 3);
     bench_end(b, 2, 1, 1, total / 10);
     bench_end(b, 1, 2, 1, total / 30);
-    put_asides(b);
+    bench_put_asides(b, 3);
     struct parcel parcel = bench_parcel(1, 1, total / 3 + 1, total / 3 + 200, 2);
     bench_parcel_put(b, &parcel);
     for (unsigned i = 0; i < 4; i++) {
