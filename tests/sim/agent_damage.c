@@ -5,6 +5,7 @@
 #include "agent/store.h"
 #include "buffer/damage.h"
 #include "buffer/internal.h"
+#include "buffer/leaf.h"
 #include "tests/sim/agent_site.h"
 #include "tests/sim/sim.h"
 
@@ -69,23 +70,9 @@ static void spoil(struct site *site, const char *name, uint64_t page, bool zeros
 /* A leaf of the table of stored events, whose ids begin with the number of a stream. */
 static bool has_rows(const uint8_t *page)
 {
-    if (page[0] != 13 || (page[3] == 0 && page[4] == 0)) {
-        return false;
-    }
-    size_t at = (size_t)page[8] << 8 | page[9];
-    size_t skipped = 0;
-    while (at < PAGE_SIZE - 9 && skipped++ < 9 && page[at] & 0x80) {
-        at++;
-    }
-    uint64_t id = 0;
-    size_t used = 0;
-    for (at++; at < PAGE_SIZE && used < 8; at++, used++) {
-        id = id << 7 | (page[at] & 0x7f);
-        if (!(page[at] & 0x80)) {
-            break;
-        }
-    }
-    return id >> 48 >= 1 && id >> 48 <= STREAM_COUNT_MAX;
+    struct leaf_cell cell;
+    return leaf_cell_count(page) > 0 && leaf_cell_take(page, 0, &cell) && cell.id >> 48 >= 1 &&
+           cell.id >> 48 <= STREAM_COUNT_MAX;
 }
 
 /* A page with rows, if a few tries find one. */
