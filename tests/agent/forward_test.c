@@ -352,19 +352,21 @@ static void times_by_the_monotonic_clock_are_waited_for(void **state)
     settle_boot(scene, 30);
     sim_run_for(2 * FLOW_CLOCK_MS);
     assert_int_equal(scene->scripts[0].arrived[LOW][1], 1);
-    put_by_boot(scene, 2);
-    for (uint32_t boot = 29; boot > 15; boot--) {
-        settle_boot(scene, boot); /* the newest first, as time_trust does */
-    }
-    sim_run_for(2 * FLOW_CLOCK_MS);
-    assert_int_equal(scene->scripts[0].arrived[LOW][2], 0);
-    settle_boot(scene, 15); /* now 16 are kept, and 2 is not among them */
-    settle_boot(scene, 2);
+    put_by_boot(scene, 2); /* its offset is not to come any more */
     sim_run_for(2 * FLOW_CLOCK_MS);
     assert_int_equal(scene->scripts[0].arrived[LOW][2], 1);
-    put_by_boot(scene, 30); /* the latest is still known */
+    put_by_boot(scene, 31);
+    for (uint32_t boot = 12; boot < 29; boot++) { /* more than are kept */
+        settle_boot(scene, boot);
+    }
+    sim_run_for(2 * FLOW_CLOCK_MS);
+    assert_int_equal(scene->scripts[0].arrived[LOW][3], 0);
+    settle_boot(scene, 31);
     sim_run_for(2 * FLOW_CLOCK_MS);
     assert_int_equal(scene->scripts[0].arrived[LOW][3], 1);
+    put_by_boot(scene, 30); /* the latest is still known */
+    sim_run_for(2 * FLOW_CLOCK_MS);
+    assert_int_equal(scene->scripts[0].arrived[LOW][4], 1);
 }
 
 /* The buffer keeps so many open parcels, and a commit that opens one more would fail for ever. */
