@@ -13,14 +13,19 @@ void ledger_asides_check(const struct ledger *ledger);
 void ledger_gap_add(struct ledger *ledger, const struct ledger_gap *gap);
 
 /* agent_ledger_damage.c */
-/* Of the buffer's: false: of a stream that is not the ledger's. */
-bool ledger_gap_of(const struct ledger *ledger, const struct buffer *buffer, const struct gap *gap,
-                   struct ledger_gap *ret);
 /* After each step. */
 void ledger_damage_look(struct ledger *ledger, struct buffer *buffer);
 /* A life begins: what has become of the file, and what that allows. True: what the last life had
  * committed need not be there to the last bit. */
 bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer);
+
+/* agent_ledger_gaps.c */
+/* Of the buffer's: false: of a stream that is not the ledger's. */
+bool ledger_gap_of(const struct ledger *ledger, const struct buffer *buffer, const struct gap *gap,
+                   struct ledger_gap *ret);
+/* The gaps of this commit; those of earlier ones that are in it no more were told, unless it is one
+ * of before, which is told as lost by the next life. */
+void ledger_gaps_look(struct ledger *ledger, const struct buffer *buffer);
 /* An event of weir.events was set aside: it tells nothing to who reads there. */
 void ledger_damage_aside(struct ledger *ledger, uint64_t sequence);
 /* At the end, with what was told and what waits to be told in ledger->gaps: is each gap there that
