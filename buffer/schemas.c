@@ -150,8 +150,8 @@ static enum err load(struct buffer *b, sqlite3 *db, enum way way, struct found *
 
 enum err schemas_load(struct buffer *b, struct why *why)
 {
-    struct found table;
-    struct found index;
+    struct found table = {0};
+    struct found index = {0};
     schemas_forget(b);
     enum err e = load(b, b->db, BY_TABLE, &table);
     e = e || table.code == SQLITE_DONE ? e : sql_error(b, table.code, "opening", why);
@@ -160,12 +160,14 @@ enum err schemas_load(struct buffer *b, struct why *why)
         index = (struct found){table.good, 0, SQLITE_DONE};
     }
     e = e || index.code == SQLITE_DONE ? e : sql_error(b, index.code, "opening", why);
-    if (!e && table.damaged + index.damaged + (table.good != index.good) > 0) {
+    e = e ? e : sql_look(b, "SELECT v FROM meta WHERE k='schema_floor'", 0, &b->schema_floor, why);
+    bool is_whole = table.damaged == 0 && index.damaged == 0 && table.good == index.good &&
+                    b->schema_floor >= 0 && b->schema_floor <= NUMBER_MAX;
+    if (!e && !is_whole) {
         why_set(why, "%s: a schema is damaged", b->path);
         e = ERR_CORRUPT;
     }
-    return e ? e
-             : sql_look(b, "SELECT v FROM meta WHERE k='schema_floor'", 0, &b->schema_floor, why);
+    return e;
 }
 
 enum err schemas_load_damaged(struct buffer *b, struct buffer *source, struct why *why)
@@ -184,7 +186,7 @@ enum err schemas_load_damaged(struct buffer *b, struct buffer *source, struct wh
         e = damaged_number(source, "SELECT v FROM meta WHERE k='schema_floor'", 0, &floor, why);
     }
     int64_t highest = b->schema_count > 0 ? b->schemas[b->schema_count - 1].number : 0;
-    highest = floor > highest && floor < NUMBER_MAX ? floor : highest;
+    highest = floor > highest && floor <= NUMBER_MAX ? floor : highest;
     b->schema_floor = highest + NUMBER_JUMP; /* those that are lost are not used again */
     return e;
 }

@@ -206,6 +206,23 @@ static void test_under_another_number(void **state)
     check_lost(b, number);
 }
 
+/* The number behind which the next schema gets its own can't be. */
+static void test_a_floor_that_is_damaged(void **state)
+{
+    struct bench *b = *state;
+    uint32_t number = 0;
+    const uint8_t fingerprint[8] = {2};
+    begin(b);
+    bench_sql(b, "INSERT OR REPLACE INTO meta VALUES('schema_floor',1<<40)");
+    assert_int_equal(b->changes.damage.replaced, 1);
+    assert_int_equal(
+        buffer_schema_add(b->buffer, 1, SLICE("\"int\""), fingerprint, &number, &b->why), ERR_OK);
+    assert_in_range(number, b->schema[2] + 1, 100000);
+    bench_care(b);
+    bench_check(b, 1, 1, b->next[1] - 1);
+    bench_check(b, 2, 1, b->next[2] - 1);
+}
+
 /* Files of before have no checksum of it. */
 static void test_an_older_file(void **state)
 {
@@ -246,6 +263,7 @@ int main(void)
         TEST(test_in_both_twice),
         TEST(test_while_it_runs),
         TEST(test_under_another_number),
+        TEST(test_a_floor_that_is_damaged),
         TEST(test_an_older_file),
         TEST(test_to_read_only),
     };
