@@ -141,7 +141,8 @@ static bool same(const uint8_t *a, const uint8_t *b, size_t size)
 }
 
 /* Frames of the log that can be harmed so that nobody takes it for a power cut: enough transactions
- * end behind them. */
+ * end behind them. The first frame says which are of one log: a file that was closed in order has none
+ * of its header. */
 static uint64_t log_frames(const struct site *site)
 {
     uint64_t size;
@@ -151,7 +152,7 @@ static uint64_t log_frames(const struct site *site)
     const uint8_t *before = NULL;
     for (uint64_t at = FRAME_FIRST; log && at + FRAME_SIZE <= size; at += FRAME_SIZE) {
         const uint8_t *frame = log + at;
-        if (!same(frame + 8, log + 16, 8)) {
+        if (!same(frame + 8, log + FRAME_FIRST + 8, 8)) {
             break;
         }
         bool ends_one = frame[4] || frame[5] || frame[6] || frame[7];
