@@ -54,8 +54,8 @@ struct salvage {
     struct salvage_at at;
     struct salvage_at next; /* in the transaction */
     bool waits;             /* for room; or until the file can be read */
-    bool is_unread;         /* that; it is tried again without a commit between */
-    uint64_t waits_since;   /* the commit that found no room */
+    struct range waits_row; /* for room for that row, of next.stream; first 0: for the file */
+    int64_t waits_pages;    /* that the row takes */
     bool scan_due;          /* the tree does not give all: the pages are to be looked at */
     bool scan_begun;        /* they are being looked at */
     struct page_scan *scan; /* what they have; NULL: the tree has given all so far */
@@ -300,6 +300,8 @@ enum err salvage_check_key(struct buffer *b, struct why *why) MUST_USE;
 /* One step of the stream, or of the set-aside events, that it stands at; ERR_FULL: it has to wait;
  * ERR_AGAIN: the file can't be read for the moment, nothing was done. */
 enum err salvage_step_stream(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
+/* Between two turns: is there room now for the row that waits, or is it wanted no more? */
+bool salvage_has_room(struct buffer *b);
 enum err salvage_step_aside(struct buffer *b, struct record_writer *rec, struct why *why) MUST_USE;
 
 /* --- salvage_tally.c: does a stream lack anything? --- */

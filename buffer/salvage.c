@@ -156,6 +156,7 @@ enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *w
     enum err e = ERR_OK;
     w->next = w->at;
     w->waits = false;
+    w->waits_row = (struct range){0, 0};
     b->salvage_pages = 0;
     if (w->at.stream == STREAM_END) {
         return step_last(b, why);
@@ -172,7 +173,6 @@ enum err salvage_step(struct buffer *b, struct record_writer *rec, struct why *w
     (void)sqlite3_reset(w->below);
     (void)sqlite3_reset(w->asides);
     w->waits = e == ERR_FULL || e == ERR_AGAIN;
-    w->is_unread = e == ERR_AGAIN;
     e = w->waits ? ERR_OK : e;
     return e ? e : salvage_put_place(b, why);
 }
@@ -183,7 +183,6 @@ void salvage_took(struct buffer *b)
     struct why why = {""};
     bool was_at_end = w->at.stream == STREAM_END;
     w->at = w->next;
-    w->waits_since = w->is_unread ? 0 : b->state->commit;
     b->damage.found = w->at.found;
     b->damage.lost = w->at.lost;
     if (w->at.stream < STREAM_END) {
@@ -210,6 +209,9 @@ static enum err care_salvage(struct buffer *b, struct why *why)
     b->salvage_due = true;
     enum err e = buffer_commit(b, &nothing, NULL, why);
     b->salvage_due = false;
+    if (e && b->salvage) {
+        b->salvage->waits = false; /* nothing of the turn counts */
+    }
     return e;
 }
 
@@ -218,12 +220,10 @@ static enum err care_look(struct buffer *b)
 {
     struct salvage *w = b->salvage;
     w->waits = (w->tally_due ? salvage_tally_turn(w) : salvage_scan_turn(w)) != ERR_OK;
-    w->is_unread = w->waits;
-    w->waits_since = 0;
     return ERR_OK;
 }
 
-/* For room, where nothing has changed; or for its file. */
+/* For room, without a commit until there is some: each wears the medium. Or for its file. */
 static bool care_waits(struct buffer *b)
 {
     struct salvage *w = b->salvage;
@@ -231,7 +231,7 @@ static bool care_waits(struct buffer *b)
         w->waits = source_retry(b) != ERR_OK;
         return w->waits;
     }
-    return w->waits && w->waits_since == b->state->commit;
+    return w->waits && w->waits_row.first > 0 && !salvage_has_room(b);
 }
 
 enum err buffer_care(struct buffer *b, struct buffer_changes *ret_changes, struct why *why)

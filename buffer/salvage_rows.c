@@ -230,16 +230,31 @@ static bool owe_one(const struct salvage *w, struct owed *owed, struct record_wr
 }
 
 /* Owes a row to everybody who wants it; `rec` NULL: only looks whether there is room for it. */
-static bool owe(struct buffer *b, struct record_writer *rec, struct range row)
+static bool owe(const struct salvage *w, struct state *state, struct record_writer *rec,
+                struct range row)
 {
     bool fits = true;
-    for (uint32_t i = 0; i < b->next->owed_count && fits; i++) {
-        struct owed copy = b->next->owed[i];
-        if (copy.stream == b->salvage->next.stream) {
-            fits = owe_one(b->salvage, rec ? &b->next->owed[i] : &copy, rec, row);
+    for (uint32_t i = 0; i < state->owed_count && fits; i++) {
+        struct owed copy = state->owed[i];
+        if (copy.stream == w->next.stream) {
+            fits = owe_one(w, rec ? &state->owed[i] : &copy, rec, row);
         }
     }
     return fits;
+}
+
+/* In the file, and in the lists of what is owed. */
+static bool has_room(struct buffer *b, struct state *state, struct range row, int64_t pages)
+{
+    int64_t kept = RESERVE_PAGES + 2 * quota_seal_pages(b, WRITE_SIZE_MAX) + b->page_max / 20;
+    return quota_free_pages(b) >= pages + kept && owe(b->salvage, state, NULL, row);
+}
+
+bool salvage_has_room(struct buffer *b)
+{
+    const struct salvage *w = b->salvage;
+    return !salvage_wants(w, w->next.stream, w->waits_row) ||
+           has_room(b, b->state, w->waits_row, w->waits_pages);
 }
 
 /* ERR_FULL: it has to wait. */
@@ -252,14 +267,14 @@ static enum err row_restore(struct buffer *b, struct record_writer *rec,
         return ERR_OK;
     }
     int64_t pages = (int64_t)(row->bytes.body.size / (PAGE_SIZE - 100)) + 3;
-    int64_t kept = RESERVE_PAGES + 2 * quota_seal_pages(b, WRITE_SIZE_MAX) + b->page_max / 20;
-    int64_t used = b->salvage_pages;
-    if (quota_free_pages(b) - used < pages + kept || !owe(b, NULL, row->range)) {
+    if (!has_room(b, b->next, row->range, b->salvage_pages + pages)) {
+        w->waits_row = row->range;
+        w->waits_pages = pages;
         return ERR_FULL;
     }
     enum err e = salvage_bring(b, b->next, rec, row, why);
     if (!e) {
-        bool fits = fault_planted("row-unowed") || owe(b, rec, row->range);
+        bool fits = fault_planted("row-unowed") || owe(w, b->next, rec, row->range);
         assert(fits);
         w->next.found += count;
         b->salvage_pages += pages;

@@ -284,29 +284,89 @@ static void test_the_log_has_its_size_again(void **state)
     bench_check(b, 2, 1, 7000);
 }
 
-/* Without room nothing is written until something has changed. */
-static void test_a_waiting_salvage_rests(void **state)
+static void wait_for_room(struct bench *b)
 {
-    struct bench *b = *state;
-    bench_fill(b, 2, 60, 6000);
-    bench_find_damage(b);
-    for (unsigned i = 0; i < 7; i++) { /* the list of ranges is full */
-        uint64_t first = b->next[2];
-        assert_int_equal(bench_append(b, 2, 10), ERR_OK);
-        bench_end(b, 1, 2, first, first + 1);
-    }
     enum err e = ERR_OK;
     for (unsigned turns = 0; e != ERR_FULL; turns++) {
         assert_true(turns < 200);
         e = buffer_care(b->buffer, &b->changes, &b->why);
         assert_true(e == ERR_OK || e == ERR_FULL);
     }
-    uint64_t commit = b->buffer->state->commit;
-    assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
-    assert_int_equal(b->buffer->state->commit, commit);
-    bench_idle(b);
-    assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
-    assert_int_equal(b->buffer->state->commit, commit + 2);
+}
+
+/* Whatever is committed beside it: a salvage that waits reads and writes nothing. */
+static void check_rest(struct bench *b)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        struct crash_counts before, after;
+        bench_idle(b);
+        uint64_t commit = b->buffer->state->commit;
+        crash_vfs_counts(b->vfs, &before);
+        assert_int_equal(buffer_care(b->buffer, &b->changes, &b->why), ERR_FULL);
+        crash_vfs_counts(b->vfs, &after);
+        assert_int_equal(b->buffer->state->commit, commit);
+        assert_int_equal(after.ops_all, before.ops_all);
+    }
+}
+
+/* For a place in a list of ranges. */
+static void test_a_waiting_salvage_rests(void **state)
+{
+    struct bench *b = *state;
+    bench_fill(b, 2, 60, 6000);
+    uint64_t last = b->next[2] - 1;
+    bench_find_damage(b);
+    for (unsigned i = 0; i < 7; i++) {
+        uint64_t first = b->next[2];
+        assert_int_equal(bench_append(b, 2, 10), ERR_OK);
+        bench_end(b, 1, 2, first, first + 1);
+    }
+    wait_for_room(b);
+    check_rest(b);
+    bench_end(b, 1, 2, last + 1, b->next[2] - 1);
+    bench_care(b);
+    bench_check(b, 2, 1, last);
+}
+
+/* For pages: what is collected meanwhile has filled the file, and gives way to nothing. Returns the last
+ * event that is to come over. */
+static uint64_t wait_for_pages(struct bench *b)
+{
+    b->setup->size_max = 8 << 20;
+    b->datum_size = 500;
+    bench_begin(b);
+    b->setup->size_max = 64 << 20; /* of all files: the damaged one does not count */
+    bench_fill(b, 2, 60, 6000);
+    uint64_t last = b->next[2] - 1;
+    bench_find_damage(b);
+    bench_fill(b, 2, 60, 60000);
+    wait_for_room(b);
+    return last;
+}
+
+static void test_a_salvage_rests_where_the_buffer_is_full(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = wait_for_pages(b);
+    check_rest(b);
+    bench_end(b, 1, 2, last + 1, b->next[2] - 1);
+    bench_care(b);
+    bench_check(b, 2, 1, last);
+    assert_int_equal(b->changes.gap_count, 0);
+}
+
+/* What it waits with is dropped: then it needs no room. */
+static void test_what_waits_is_dropped(void **state)
+{
+    struct bench *b = *state;
+    uint64_t last = wait_for_pages(b);
+    struct buffer_order order = {.kind = ORDER_DROP, .stream = 2, .range = {1, last}};
+    struct buffer_order *orders[] = {&order};
+    struct buffer_write write = {.orders = orders, .order_count = 1};
+    assert_int_equal(bench_commit(b, &write), ERR_OK);
+    assert_int_equal(order.count, last);
+    bench_care(b);
+    assert_int_equal(bench_owed(b, 1, 2)->ranges[0].first, last + 1);
 }
 
 /* A file of the user's: of later than an older one that was put back, and the buffer's own. */
@@ -347,6 +407,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_kept_file_stays_kept, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_log_has_its_size_again, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_waiting_salvage_rests, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_a_salvage_rests_where_the_buffer_is_full, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_what_waits_is_dropped, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_files_that_are_refused, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
