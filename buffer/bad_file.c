@@ -193,7 +193,7 @@ static enum err is_ours(const struct buffer *b, const char *name, bool *ret, str
     uint8_t page[PAGE_SIZE];
     unsigned chained = 0;
     struct raw_file *file = NULL;
-    enum err e = raw_try(b, name, false, &file, why);
+    enum err e = raw_need(b, name, false, &file, why);
     *ret = false;
     if (!file) {
         return e;

@@ -109,6 +109,33 @@ static void test_another_s_file_that_can_not_be_read_for_now(void **state)
     assert_true(hits > 2);
 }
 
+/* Ours and damaged, and a file can't be opened: that passes, and is not the damage's error. */
+static void test_a_damaged_file_that_can_not_be_opened_for_now(void **state)
+{
+    struct bench *b = *state;
+    unsigned refused = 0;
+    bool is_hit = true;
+    for (uint64_t nth = 1; is_hit; nth++) {
+        struct crash_fault fault = {.op = CRASH_OP_OPEN, .nth = nth};
+        uint64_t size = 0;
+        bench_begin(b);
+        bench_fill(b, 1, 60, 600);
+        buffer_close(b->buffer);
+        b->buffer = NULL;
+        memset(crash_vfs_file(b->vfs, BENCH_PATH, &size) + 16, 0xaa, 2);
+        crash_vfs_fault_set(b->vfs, &fault, 1);
+        enum err e = bench_try_open(b);
+        is_hit = crash_vfs_fault_count(b->vfs) > 0;
+        crash_vfs_fault_clear(b->vfs);
+        refused += e != ERR_OK;
+        assert_int_not_equal(e, ERR_CORRUPT);
+        bench_reopen(b);
+        bench_care(b);
+        bench_check(b, 1, 1, 600);
+    }
+    assert_true(refused > 3);
+}
+
 static void test_the_newest_of_two_goes_on(void **state)
 {
     struct bench *b = *state;
@@ -427,6 +454,7 @@ int main(void)
         TEST(test_a_stray_log_moves_nothing),
         TEST(test_a_log_that_was_moved_is_followed),
         TEST(test_another_s_file_that_can_not_be_read_for_now),
+        TEST(test_a_damaged_file_that_can_not_be_opened_for_now),
         TEST(test_the_newest_of_two_goes_on),
         TEST(test_an_older_file_that_is_forgotten_is_told),
         TEST(test_no_name_is_used_twice),
