@@ -109,7 +109,8 @@ static bool schema_take(sqlite3_stmt *s, struct schema_text *ret)
     int64_t stream = sqlite3_column_int64(s, 1);
     struct slice check = column_slice(s, 2);
     struct slice json = column_slice(s, 3);
-    if (number < 1 || number > NUMBER_MAX || stream < 1 || stream > STREAM_COUNT_MAX ||
+    if (sqlite3_column_type(s, 2) != SQLITE_BLOB || sqlite3_column_type(s, 3) != SQLITE_TEXT ||
+        number < 1 || number > NUMBER_MAX || stream < 1 || stream > STREAM_COUNT_MAX ||
         (check.size != CHECK_SIZE && check.size != FINGERPRINT_SIZE) || json.size == 0) {
         return false;
     }
@@ -154,15 +155,16 @@ enum err schemas_load(struct buffer *b, struct why *why)
     struct found index = {0};
     schemas_forget(b);
     enum err e = load(b, b->db, BY_TABLE, &table);
-    e = e || table.code == SQLITE_DONE ? e : sql_error(b, table.code, "opening", why);
-    e = e ? e : load(b, b->db, BY_INDEX, &index);
+    e = e ? e : load(b, b->db, BY_INDEX, &index);    /* what the one lacks the other may have */
     if (!e && (index.code & 0xff) == SQLITE_ERROR) { /* an older file does not have it */
         index = (struct found){table.good, 0, SQLITE_DONE};
     }
+    e = e || table.code == SQLITE_DONE ? e : sql_error(b, table.code, "opening", why);
     e = e || index.code == SQLITE_DONE ? e : sql_error(b, index.code, "opening", why);
     e = e ? e : sql_look(b, "SELECT v FROM meta WHERE k='schema_floor'", 0, &b->schema_floor, why);
-    bool is_whole = table.damaged == 0 && index.damaged == 0 && table.good == index.good &&
-                    b->schema_floor >= 0 && b->schema_floor <= NUMBER_MAX;
+    bool is_whole = table.damaged == 0 && index.damaged == 0 && table.good == b->schema_count &&
+                    index.good == b->schema_count && b->schema_floor >= 0 &&
+                    b->schema_floor <= NUMBER_MAX;
     if (!e && !is_whole) {
         why_set(why, "%s: a schema is damaged", b->path);
         e = ERR_CORRUPT;
@@ -187,7 +189,8 @@ enum err schemas_load_damaged(struct buffer *b, struct buffer *source, struct wh
     }
     int64_t highest = b->schema_count > 0 ? b->schemas[b->schema_count - 1].number : 0;
     highest = floor > highest && floor <= NUMBER_MAX ? floor : highest;
-    b->schema_floor = highest + NUMBER_JUMP; /* those that are lost are not used again */
+    highest += NUMBER_JUMP; /* those that are lost are not used again */
+    b->schema_floor = highest < NUMBER_MAX ? highest : NUMBER_MAX;
     return e;
 }
 

@@ -251,6 +251,28 @@ static void test_to_read_only(void **state)
     b->setup->read_only = false;
 }
 
+/* The page of the table is no page any more: the index has them all. */
+static void test_to_read_only_without_the_table(void **state)
+{
+    struct bench *b = *state;
+    uint64_t size = 0;
+    begin(b);
+    int64_t page =
+        sql_number(b->buffer, "SELECT rootpage FROM sqlite_schema WHERE name='schema'", 0);
+    assert_true(page > 1);
+    assert_int_equal(sql_restart(b->buffer, NULL), ERR_OK); /* all of it is in the database */
+    memset(crash_vfs_file(b->vfs, BENCH_PATH, &size) + (page - 1) * PAGE_SIZE, 0x55, PAGE_SIZE);
+    buffer_close(b->buffer);
+    b->buffer = NULL;
+    b->setup->read_only = true;
+    assert_int_equal(buffer_open(&b->buffer, b->setup, &b->why), ERR_OK);
+    for (uint16_t s = 1; s <= 2; s++) {
+        check_text(b, s);
+        bench_check(b, s, 1, b->next[s] - 1);
+    }
+    b->setup->read_only = false;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 
 int main(void)
@@ -266,6 +288,7 @@ int main(void)
         TEST(test_a_floor_that_is_damaged),
         TEST(test_an_older_file),
         TEST(test_to_read_only),
+        TEST(test_to_read_only_without_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
