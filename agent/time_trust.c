@@ -179,10 +179,21 @@ static int64_t wall_now_us(struct time_source *source)
     return wall_us;
 }
 
+/* An offset that is waited for, or the word of it, may be lost: see time_trust.h. */
+static void look_for_damage(struct time_source *source)
+{
+    const struct buffer_damage *damage = &store_state(source->store)->damage;
+    if (damage->replaced != source->replaced) {
+        source->replaced = damage->replaced;
+        source->own_waits = source->owes_note = true;
+    }
+}
+
 static void timer_fired(struct timer *timer)
 {
     struct time_source *source = CONTAINER_OF(timer, struct time_source, timer);
     struct stored_event none = {.time_us = (int64_t)clock_monotonic_us()};
+    look_for_damage(source);
     source->owes_note = source->owes_note && time_trust_note(source, &none, 0) != ERR_OK;
     if (source->trusted && !source->owes_seen) {
         source->seen_us = wall_now_us(source);

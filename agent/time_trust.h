@@ -11,8 +11,8 @@
  * has been started anew, nobody knows how long it was off: those events get the latest times that
  * can be, as if it had not been off at all, and a warning says so.
  *
- * A damaged buffer may have lost an offset, or the cursor of an opening that waits for it. So while
- * a buffer is salvaged the own opening waits for its offset: where that is known, what belongs to
+ * A damaged buffer may have lost an offset, or the cursor of an opening that waits for it. So where
+ * one is salvaged, or was replaced, the own opening waits for its offset: where that is known, what belongs to
  * earlier ones without an offset is forgotten (buffer_time()), and waits no more.
  *
  * A clock that is believed may be set: times follow it, unless it then shows what can't be. Then
@@ -55,6 +55,7 @@ struct time_source {
     struct time_opening own;
     struct boot_offset own_offset; /* once the clock is believed */
     bool own_waits;                /* events of this opening need it, or of forgotten ones */
+    uint64_t replaced;             /* damaged files, when it was looked at last */
     bool owes_note;                /* so the next opening has to be told, in case it is not known */
     struct time_opening earlier[TIME_OPENING_MAX]; /* in order of `boot` */
     struct boot_offset offsets[TIME_OPENING_MAX];  /* theirs, once the clock is believed */

@@ -335,6 +335,25 @@ static void a_buffer_that_is_salvaged_without_a_clock(void **state)
     assert_int_equal(scene->store.boots[0].boot, 7);
 }
 
+/* The buffer is found damaged while the agent runs, with a clock that is right, or wrong. */
+static void a_buffer_that_is_replaced_later(void **state)
+{
+    struct scene *scene = *state;
+    scene_open(scene);
+    assert_int_equal(scene->store.cursor_count, 0);
+    scene->store.state.damage.replaced = 1;
+    double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
+    assert_int_equal(scene->store.cursor_count, 1); /* the next opening knows */
+    assert_int_equal(scene->store.cursors[0].key, 7);
+    double_clock()->wall_us = YEAR_2027;
+    double_timers(&scene->loop, TIME_TRUST_CHECK_MS);
+    assert_int_equal(scene->store.boot_count, 1);
+    assert_int_equal(scene->store.boots[0].boot, 7);
+    scene->store.state.damage.replaced = 2;
+    double_timers(&scene->loop, TIME_SEEN_MS);
+    assert_int_equal(scene->store.boot_count, 2); /* the buffer keeps the first */
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -351,6 +370,7 @@ int main(void)
                                        TEST(a_clock_that_is_set_is_followed),
                                        TEST(clocks_that_only_go_on),
                                        TEST(a_buffer_that_is_salvaged),
-                                       TEST(a_buffer_that_is_salvaged_without_a_clock)};
+                                       TEST(a_buffer_that_is_salvaged_without_a_clock),
+                                       TEST(a_buffer_that_is_replaced_later)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
