@@ -152,6 +152,73 @@ static void test_a_closed_file_needs_no_part_of_its_log(void **state)
     }
 }
 
+static void closed_is_whole(struct bench *b)
+{
+    bench_reopen(b);
+    assert_int_equal(b->changes.streams[1].sequence_next, b->next[1]);
+    assert_int_equal(b->changes.damage.replaced, 0);
+    assert_int_equal(b->changes.damage.logs, 0);
+    assert_int_equal(b->changes.gap_count, 0);
+    bench_check(b, 1, 1, b->next[1] - 1);
+}
+
+static void begin_to_close(struct bench *b, unsigned commits)
+{
+    bench_begin(b);
+    for (unsigned i = 0; i < commits; i++) {
+        assert_int_equal(bench_append(b, 1, 20), ERR_OK);
+    }
+}
+
+/* At each of its operations, with each image of what the disk then has. */
+static void test_the_power_goes_while_it_is_closed(void **state)
+{
+    struct bench *b = *state;
+    unsigned cuts = 0;
+    for (unsigned image = 0; image < CRASH_ANY; image++) {
+        for (unsigned commits = 1; commits < 20; commits += 9) {
+            bool whole = false;
+            for (uint64_t n = 1; !whole; n++) {
+                begin_to_close(b, commits);
+                crash_vfs_freeze_after(b->vfs, n);
+                buffer_close(b->buffer);
+                b->buffer = NULL;
+                whole = !crash_vfs_is_frozen(b->vfs);
+                (void)crash_vfs_crash(b->vfs, (enum crash_image)image, n * 7 + commits);
+                closed_is_whole(b);
+                cuts++;
+            }
+        }
+    }
+    assert_true(cuts > 200);
+}
+
+/* Once, or from then on; what a failed sync had is gone, and then the power is. */
+static void test_the_disk_fails_while_it_is_closed(void **state)
+{
+    struct bench *b = *state;
+    unsigned faults = 0;
+    for (unsigned kind = 0; kind < 4; kind++) {
+        uint64_t count = 1;
+        for (uint64_t n = 1; count > 0; n++) {
+            begin_to_close(b, 9);
+            struct crash_fault fault = {.op = CRASH_OP_EVERY,
+                                        .nth = n,
+                                        .repeat = kind & 1 ? UINT64_MAX : 0,
+                                        .sync_drops = true};
+            crash_vfs_fault_set(b->vfs, &fault, n);
+            buffer_close(b->buffer);
+            b->buffer = NULL;
+            count = crash_vfs_fault_count(b->vfs);
+            crash_vfs_fault_clear(b->vfs);
+            (void)crash_vfs_crash(b->vfs, kind & 2 ? CRASH_BLOCK : CRASH_SECTORS, n * 7 + kind);
+            closed_is_whole(b);
+            faults++;
+        }
+    }
+    assert_true(faults > 100);
+}
+
 /* --- a file or a log that is there, and can't be opened for now, is not gone --- */
 
 static void fail_each(struct bench *b, enum crash_op op, uint64_t nth_max, unsigned refused_min)
@@ -336,6 +403,10 @@ int main(void)
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_a_closed_file_misses_no_log, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_closed_file_needs_no_part_of_its_log, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_the_power_goes_while_it_is_closed, bench_open,
+                                        bench_close),
+        cmocka_unit_test_setup_teardown(test_the_disk_fails_while_it_is_closed, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_files_that_can_not_be_opened_for_now, bench_open,
                                         bench_close),
