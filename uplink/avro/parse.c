@@ -95,6 +95,12 @@ static enum err parse_union(struct parser *p, const struct tree *tree, struct sl
     return e;
 }
 
+static struct slice doc_of(const struct tree *tree)
+{
+    const struct tree *doc = tree_member(tree, "doc");
+    return doc && doc->kind == JSON_STRING ? doc->text : (struct slice){NULL, 0};
+}
+
 static enum err parse_field(struct parser *p, const struct tree *tree, struct avro_node *record,
                             struct avro_field *field)
 {
@@ -127,8 +133,7 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
     if (e) {
         return e;
     }
-    const struct tree *doc = tree_member(tree, "doc");
-    field->doc = doc && doc->kind == JSON_STRING ? doc->text : field->doc;
+    field->doc = doc_of(tree);
     size_t before = parser_enter(p, "type", 0);
     e = parse_type(p, type, parse_name_space(record->name), &node);
     if (!e) {
@@ -236,6 +241,7 @@ static enum err parse_named(struct parser *p, const struct tree *tree, enum avro
     struct avro_node *node = NULL;
     enum err e = new_node(p, kind, tree, &node);
     if (!e) {
+        node->doc = doc_of(tree);
         e = parse_name(p, tree, space, node);
     }
     if (!e) {

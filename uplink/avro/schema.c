@@ -82,3 +82,21 @@ const char *avro_kind_name(enum avro_kind kind)
                                         "array",  "map",     "union",  "fixed"};
     return (size_t)kind < ARRAY_COUNT(names) ? names[kind] : "unknown";
 }
+
+const char *avro_logical_name(enum avro_logical logical)
+{
+    static const char *const names[] = {"",
+                                        "decimal",
+                                        "uuid",
+                                        "date",
+                                        "time-millis",
+                                        "time-micros",
+                                        "timestamp-millis",
+                                        "timestamp-micros",
+                                        "timestamp-nanos",
+                                        "local-timestamp-millis",
+                                        "local-timestamp-micros",
+                                        "local-timestamp-nanos",
+                                        "duration"};
+    return (size_t)logical < ARRAY_COUNT(names) ? names[logical] : "unknown";
+}

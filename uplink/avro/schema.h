@@ -72,6 +72,7 @@ struct avro_node {
     uint32_t size;      /* FIXED */
     struct slice name;  /* RECORD, ENUM, FIXED: the full name */
     struct slice json; /* the text of this type as written; empty where only its name was written */
+    struct slice doc;
     const struct slice *aliases; /* full names */
     uint32_t alias_count;
     const struct avro_field *fields; /* RECORD */
@@ -105,6 +106,8 @@ int32_t avro_symbol_find(const struct avro_node *node, struct slice symbol);
 int32_t avro_null_branch(const struct avro_node *node);
 /* "int", "record", ... */
 const char *avro_kind_name(enum avro_kind kind);
+/* "timestamp-millis", ...; "" of AVRO_PLAIN. */
+const char *avro_logical_name(enum avro_logical logical);
 
 /* Parsing Canonical Form (specification: "Transforming into Parsing Canonical Form"). */
 void avro_canonical(const struct avro_schema *schema, struct out *ret);
