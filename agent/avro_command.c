@@ -1,4 +1,4 @@
-/* weir avro encode|decode|cat, weir schema canonical|fingerprint. */
+/* weir avro encode|decode|cat. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,6 @@
 #include "agent/command.h"
 #include "agent/map.h"
 #include "ports/file.h"
-#include "ports/lib/hash.h"
 #include "uplink/avro/container.h"
 #include "uplink/avro/decode.h"
 #include "uplink/avro/encode.h"
@@ -47,14 +46,13 @@ static void free_input(struct slice input)
     free((void *)(uintptr_t)input.data);
 }
 
-/* What went wrong with a file; an error of the machine is not the input's. */
-static int complain(const char *path, enum err e, const struct why *why)
+int command_complain(const char *path, enum err e, const struct why *why)
 {
     fprintf(stderr, "%s: %s\n", path, why->text[0] ? why->text : err_name(e));
     return e == ERR_NOMEM || e == ERR_IO ? EXIT_FAILED : EXIT_USAGE;
 }
 
-static enum err read_schema(const char *path, struct avro_schema **ret, struct why *why)
+enum err command_read_schema(const char *path, struct avro_schema **ret, struct why *why)
 {
     struct slice text = {NULL, 0};
     enum err e = read_input(path, &text, why);
@@ -157,9 +155,9 @@ static int convert(const char *schema_path, const char *path,
     struct why why = {""};
     struct avro_work w = {.schema = NULL};
     struct avro_schema *schema = NULL;
-    enum err e = read_schema(schema_path, &schema, &why);
+    enum err e = command_read_schema(schema_path, &schema, &why);
     if (e) {
-        return complain(schema_path, e, &why);
+        return command_complain(schema_path, e, &why);
     }
     struct slice input = {NULL, 0};
     w.schema = schema;
@@ -172,7 +170,7 @@ static int convert(const char *schema_path, const char *path,
     free(w.out.data);
     free_input(input);
     avro_schema_close(schema);
-    return e ? complain(path, e, &why) : command_finish();
+    return e ? command_complain(path, e, &why) : command_finish();
 }
 
 struct opened_file {
@@ -234,7 +232,7 @@ static int cat(const char *path)
         fclose(opened.file);
     }
     int code = command_finish();
-    return e != ERR_CLOSED ? complain(path, e, &why) : code;
+    return e != ERR_CLOSED ? command_complain(path, e, &why) : code;
 }
 
 /* The good records of all the files; the worst exit code. */
@@ -268,49 +266,4 @@ int avro_command(int argc, char **argv)
     }
     return command_misuse("avro", "usage: weir avro encode SCHEMA JSON [--plain] | decode SCHEMA "
                                   "BIN | cat FILE...   (\"-\" is standard input)");
-}
-
-static void print_hash(const char *name, enum hash_kind kind, struct slice canonical)
-{
-    uint8_t digest[HASH_SIZE_MAX];
-    uint8_t text[2 * HASH_SIZE_MAX];
-    struct out o = out_over(text, sizeof text);
-    hash_of(kind, canonical, digest);
-    hash_put_hex(&o, (struct slice){digest, hash_size(kind)});
-    printf("%s %.*s\n", name, (int)o.size, (const char *)o.data);
-}
-
-int schema_command(int argc, char **argv)
-{
-    struct avro_schema *schema = NULL;
-    struct why why = {""};
-    bool canonical_only = argc == 2 && strcmp(argv[0], "canonical") == 0;
-    if (!canonical_only && (argc != 2 || strcmp(argv[0], "fingerprint") != 0)) {
-        return command_misuse("schema", "usage: weir schema canonical FILE | fingerprint FILE");
-    }
-    enum err e = read_schema(argv[1], &schema, &why);
-    if (e) {
-        return complain(argv[1], e, &why);
-    }
-    size_t room = AVRO_SCHEMA_SIZE_MAX * 4; /* full names may be longer than what was written */
-    struct out canonical = out_over(malloc(room), room);
-    if (canonical.data) {
-        avro_canonical(schema, &canonical);
-    }
-    avro_schema_close(schema);
-    if (!canonical.data || canonical.overflow) {
-        free(canonical.data);
-        fprintf(stderr, "%s: the canonical form is too large\n", argv[1]);
-        return EXIT_FAILED;
-    }
-    if (canonical_only) {
-        fwrite(canonical.data, 1, canonical.size, stdout);
-        putchar('\n');
-    } else {
-        printf("CRC-64-AVRO %016llx\n", (unsigned long long)avro_crc64(out_slice(&canonical)));
-        print_hash("MD5", HASH_MD5, out_slice(&canonical));
-        print_hash("SHA-256", HASH_SHA256, out_slice(&canonical));
-    }
-    free(canonical.data);
-    return command_finish();
 }

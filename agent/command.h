@@ -9,6 +9,8 @@
 
 enum exit_code { EXIT_FINE = 0, EXIT_NEGATIVE = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
+struct avro_schema;
+
 extern const struct config_parts known_parts;
 
 int run_command(int argc, char **argv);
@@ -36,6 +38,10 @@ enum command_say {
 /* Loads and checks a configuration completely, and says what was found. NULL: there are mistakes;
  * *ret_code is an exit code. */
 struct config *command_config(const char *path, enum command_say say, int *ret_code);
+/* Parses the schema in a file, "-" is standard input. */
+enum err command_read_schema(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
+/* What went wrong with a file, and the exit code: an error of the machine is not the input's. */
+int command_complain(const char *path, enum err e, const struct why *why);
 /* The agent's list of streams in its status, as a table. */
 void command_print_streams(const struct json_node *streams);
 /* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.
@@ -48,6 +54,9 @@ enum err command_connect(const char *path, int *ret, struct why *why) MUST_USE;
 /* The socket beside a buffer: "weir.sock" in its folder. */
 void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
+#define SCHEMA_USAGE \
+    "schema check [--mode MODE] --old FILE [--old FILE ...] --new FILE [--json] | show FILE | " \
+    "diff OLD NEW | canonical FILE | fingerprint FILE"
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \

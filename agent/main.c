@@ -40,6 +40,22 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "encrypted, with the agent stopped. export, import, replay and drop on a running agent\n" \
     "are for root and for the agent's own user."
 
+#define SCHEMA_HELP \
+    "check    May the new schema take the place of the old ones (oldest first)? What stands in\n" \
+    "         the way, one line each: OLDFILE: KIND LOCATION: what is wrong: what to do. KIND " \
+    "and\n" \
+    "         LOCATION are those of Apache Avro for Java. Exit code 0: nothing, 1: something.\n" \
+    "         MODE, in any case (backward unless given):\n" \
+    "           backward  the new schema reads what the last old one wrote\n" \
+    "           forward   the last old schema reads what the new one writes\n" \
+    "           full      both\n" \
+    "           none      anything goes\n" \
+    "         backward_transitive, forward_transitive, full_transitive: all the old ones\n" \
+    "show     a schema to read: fields, types, defaults, aliases, doc\n" \
+    "diff     what changed, field by field, and which modes forbid it\n" \
+    "canonical, fingerprint: the Parsing Canonical Form, and its fingerprints\n\n" \
+    "FILE is an Avro schema, \"-\" standard input."
+
 static int version_command(int argc, char **argv)
 {
     (void)argv;
@@ -90,8 +106,7 @@ static const struct {
     {"avro", avro_command, "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN | cat FILE...",
      "Avro's binary encoding from and to Avro's JSON encoding (--plain: from a payload, as intake "
      "maps it), and\ncontainer files as lines. \"-\" is standard input."},
-    {"schema", schema_command, "schema canonical FILE | fingerprint FILE",
-     "The Parsing Canonical Form of an Avro schema, and its fingerprints."},
+    {"schema", schema_command, SCHEMA_USAGE, SCHEMA_HELP},
     {"version", version_command, "version", "Prints the version."},
 };
 
