@@ -1,26 +1,17 @@
 #include "uplink/avro/decode.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
+#include "uplink/avro/decode_impl.h"
 #include "uplink/avro/number.h"
 
 struct decoder {
-    struct slice data;
+    struct walk walk;
     struct out *out; /* NULL: skip */
-    const char *wrong;
-    size_t empty_count; /* against AVRO_EMPTY_MAX */
-    unsigned depth;
 };
 
 static enum err decode(struct decoder *d, const struct avro_node *node);
-
-static enum err corrupt(struct decoder *d, const char *wrong)
-{
-    d->wrong = wrong;
-    return ERR_CORRUPT;
-}
 
 bool avro_take_bytes(struct slice *data, struct slice *ret)
 {
@@ -53,6 +44,112 @@ bool avro_take_float(struct slice *data, float *ret)
     return true;
 }
 
+/* --- the walk --- */
+
+enum err walk_corrupt(struct walk *walk, const char *wrong)
+{
+    walk->wrong = wrong;
+    return ERR_CORRUPT;
+}
+
+/* Data of recursive types nest as deep as they like: refused beyond AVRO_NEST_MAX, so recursion is
+ * bounded. Twice what the JSON reader takes, as a union is a level here and may be none there. */
+enum err walk_enter(struct walk *walk)
+{
+    if (walk->depth > AVRO_NEST_MAX) {
+        return walk_corrupt(walk, "nested too deeply");
+    }
+    walk->depth++;
+    return ERR_OK;
+}
+
+enum err walk_leave(struct walk *walk, size_t before)
+{
+    walk->depth--;
+    if (walk->data.size == before && ++walk->empty_count > AVRO_EMPTY_MAX) {
+        return walk_corrupt(walk, "more than a million values without bytes");
+    }
+    return ERR_OK;
+}
+
+/* A negative count is followed by the block's size in bytes. */
+enum err walk_count(struct walk *walk, uint64_t *ret)
+{
+    int64_t count;
+    int64_t size;
+    if (!slice_take_varint(&walk->data, &count) || count == INT64_MIN) {
+        return walk_corrupt(walk, "not a block's count");
+    }
+    if (count < 0) {
+        count = -count;
+        if (!slice_take_varint(&walk->data, &size) || size < 0) {
+            return walk_corrupt(walk, "not a block's size");
+        }
+    }
+    *ret = (uint64_t)count;
+    return ERR_OK;
+}
+
+enum err walk_key(struct walk *walk, struct slice *ret)
+{
+    if (!avro_take_bytes(&walk->data, ret) || !slice_is_utf8(*ret)) {
+        return walk_corrupt(walk, "not a map's key");
+    }
+    return ERR_OK;
+}
+
+enum err walk_whole(struct walk *walk, enum avro_kind kind, int64_t *ret)
+{
+    if (!slice_take_varint(&walk->data, ret) ||
+        (kind == AVRO_INT && (*ret < INT32_MIN || *ret > INT32_MAX))) {
+        return walk_corrupt(walk, kind == AVRO_INT ? "not an int" : "not a long");
+    }
+    return ERR_OK;
+}
+
+enum err walk_bytes(struct walk *walk, const struct avro_node *node, struct slice *ret)
+{
+    bool there = node->kind == AVRO_FIXED ? slice_take(&walk->data, node->size, ret)
+                                          : avro_take_bytes(&walk->data, ret);
+    if (!there) {
+        return walk_corrupt(walk, "the datum ends within a string, bytes or fixed");
+    }
+    if (node->kind == AVRO_STRING && !slice_is_utf8(*ret)) {
+        return walk_corrupt(walk, "a string that is not UTF-8");
+    }
+    return ERR_OK;
+}
+
+static enum err walk_index(struct walk *walk, uint32_t count, const char *wrong, uint32_t *ret)
+{
+    int64_t index;
+    if (!slice_take_varint(&walk->data, &index) || index < 0 || index >= (int64_t)count) {
+        return walk_corrupt(walk, wrong);
+    }
+    *ret = (uint32_t)index;
+    return ERR_OK;
+}
+
+enum err walk_symbol(struct walk *walk, const struct avro_node *node, uint32_t *ret)
+{
+    return walk_index(walk, node->symbol_count, "not a symbol's index", ret);
+}
+
+enum err walk_branch(struct walk *walk, const struct avro_node *node, uint32_t *ret)
+{
+    return walk_index(walk, node->branch_count, "not a branch's index", ret);
+}
+
+enum err walk_skip(struct walk *walk, const struct avro_node *node)
+{
+    struct decoder d = {.walk = *walk};
+    enum err e = decode(&d, node);
+    *walk = d.walk;
+    return e;
+}
+
+/* --- as JSON --- */
+
 static void put_text(struct decoder *d, const char *text)
 {
     if (d->out) {
@@ -63,8 +160,8 @@ static void put_text(struct decoder *d, const char *text)
 static enum err decode_boolean(struct decoder *d)
 {
     uint8_t byte;
-    if (!slice_take_u8(&d->data, &byte) || byte > 1) {
-        return corrupt(d, "not a boolean");
+    if (!slice_take_u8(&d->walk.data, &byte) || byte > 1) {
+        return walk_corrupt(&d->walk, "not a boolean");
     }
     put_text(d, byte ? "true" : "false");
     return ERR_OK;
@@ -73,14 +170,11 @@ static enum err decode_boolean(struct decoder *d)
 static enum err decode_whole(struct decoder *d, const struct avro_node *node)
 {
     int64_t value;
-    if (!slice_take_varint(&d->data, &value) ||
-        (node->kind == AVRO_INT && (value < INT32_MIN || value > INT32_MAX))) {
-        return corrupt(d, node->kind == AVRO_INT ? "not an int" : "not a long");
-    }
-    if (d->out) {
+    enum err e = walk_whole(&d->walk, node->kind, &value);
+    if (!e && d->out) {
         out_put_format(d->out, "%lld", (long long)value);
     }
-    return ERR_OK;
+    return e;
 }
 
 static void put_special(struct decoder *d, double value)
@@ -92,9 +186,9 @@ static enum err decode_real(struct decoder *d, const struct avro_node *node)
 {
     double real = 0;
     float small = 0;
-    if (node->kind == AVRO_FLOAT ? !avro_take_float(&d->data, &small)
-                                 : !avro_take_double(&d->data, &real)) {
-        return corrupt(d, "the datum ends within a number");
+    if (node->kind == AVRO_FLOAT ? !avro_take_float(&d->walk.data, &small)
+                                 : !avro_take_double(&d->walk.data, &real)) {
+        return walk_corrupt(&d->walk, "the datum ends within a number");
     }
     if (!d->out) {
         return ERR_OK;
@@ -132,13 +226,9 @@ static void put_latin(struct out *o, struct slice bytes)
 static enum err decode_bytes(struct decoder *d, const struct avro_node *node)
 {
     struct slice bytes;
-    bool there = node->kind == AVRO_FIXED ? slice_take(&d->data, node->size, &bytes)
-                                          : avro_take_bytes(&d->data, &bytes);
-    if (!there) {
-        return corrupt(d, "the datum ends within a string, bytes or fixed");
-    }
-    if (node->kind == AVRO_STRING && !slice_is_utf8(bytes)) {
-        return corrupt(d, "a string that is not UTF-8");
+    enum err e = walk_bytes(&d->walk, node, &bytes);
+    if (e) {
+        return e;
     }
     if (d->out && node->kind == AVRO_STRING) {
         out_put_json(d->out, bytes);
@@ -150,45 +240,23 @@ static enum err decode_bytes(struct decoder *d, const struct avro_node *node)
 
 static enum err decode_enum(struct decoder *d, const struct avro_node *node)
 {
-    int64_t index;
-    if (!slice_take_varint(&d->data, &index) || index < 0 || index >= (int64_t)node->symbol_count) {
-        return corrupt(d, "not a symbol's index");
-    }
-    if (d->out) {
+    uint32_t index;
+    enum err e = walk_symbol(&d->walk, node, &index);
+    if (!e && d->out) {
         out_put_json(d->out, node->symbols[index]);
     }
-    return ERR_OK;
+    return e;
 }
 
 static enum err decode_key(struct decoder *d)
 {
     struct slice key;
-    if (!avro_take_bytes(&d->data, &key) || !slice_is_utf8(key)) {
-        return corrupt(d, "not a map's key");
-    }
-    if (d->out) {
+    enum err e = walk_key(&d->walk, &key);
+    if (!e && d->out) {
         out_put_json(d->out, key);
         out_put_byte(d->out, ':');
     }
-    return ERR_OK;
-}
-
-/* A block's count; a negative one is followed by the block's size in bytes. */
-static enum err take_count(struct decoder *d, uint64_t *ret)
-{
-    int64_t count;
-    int64_t size;
-    if (!slice_take_varint(&d->data, &count) || count == INT64_MIN) {
-        return corrupt(d, "not a block's count");
-    }
-    if (count < 0) {
-        count = -count;
-        if (!slice_take_varint(&d->data, &size) || size < 0) {
-            return corrupt(d, "not a block's size");
-        }
-    }
-    *ret = (uint64_t)count;
-    return ERR_OK;
+    return e;
 }
 
 static enum err decode_items(struct decoder *d, const struct avro_node *node)
@@ -197,7 +265,7 @@ static enum err decode_items(struct decoder *d, const struct avro_node *node)
     bool first = true;
     put_text(d, node->kind == AVRO_ARRAY ? "[" : "{");
     for (;;) {
-        enum err e = take_count(d, &count);
+        enum err e = walk_count(&d->walk, &count);
         if (e) {
             return e;
         }
@@ -238,9 +306,10 @@ static enum err decode_record(struct decoder *d, const struct avro_node *node)
 
 static enum err decode_union(struct decoder *d, const struct avro_node *node)
 {
-    int64_t index;
-    if (!slice_take_varint(&d->data, &index) || index < 0 || index >= (int64_t)node->branch_count) {
-        return corrupt(d, "not a branch's index");
+    uint32_t index;
+    enum err e = walk_branch(&d->walk, node, &index);
+    if (e) {
+        return e;
     }
     const struct avro_node *branch = node->branches[index];
     if (branch->kind == AVRO_NULL || !d->out) {
@@ -250,22 +319,19 @@ static enum err decode_union(struct decoder *d, const struct avro_node *node)
     out_put_json(d->out,
                  branch->name.size ? branch->name : slice_of_text(avro_kind_name(branch->kind)));
     out_put_byte(d->out, ':');
-    enum err e = decode(d, branch);
+    e = decode(d, branch);
     out_put_byte(d->out, '}');
     return e;
 }
 
-/* Data of recursive types nest as deep as they like: refused beyond AVRO_NEST_MAX, so the
- * recursion is bounded. Twice what the JSON reader takes, as a union is a level here and may be
- * none there. */
+/* Recurses as deep as walk_enter() allows. */
 static enum err decode(struct decoder *d, const struct avro_node *node)
 {
-    size_t before = d->data.size;
-    if (d->depth > AVRO_NEST_MAX) {
-        return corrupt(d, "nested too deeply");
+    size_t before = d->walk.data.size;
+    enum err e = walk_enter(&d->walk);
+    if (e) {
+        return e;
     }
-    enum err e = ERR_OK;
-    d->depth++;
     switch (node->kind) {
     case AVRO_NULL:
         put_text(d, "null");
@@ -300,19 +366,15 @@ static enum err decode(struct decoder *d, const struct avro_node *node)
         e = decode_union(d, node);
         break;
     }
-    d->depth--;
-    if (!e && d->data.size == before && ++d->empty_count > AVRO_EMPTY_MAX) {
-        return corrupt(d, "more than a million values without bytes");
-    }
-    return e;
+    return e ? e : walk_leave(&d->walk, before);
 }
 
 enum err avro_skip(const struct avro_node *node, struct slice *data)
 {
-    struct decoder d = {.data = *data};
-    enum err e = decode(&d, node);
+    struct walk walk = {.data = *data};
+    enum err e = walk_skip(&walk, node);
     if (!e) {
-        *data = d.data;
+        *data = walk.data;
     }
     return e;
 }
@@ -320,12 +382,12 @@ enum err avro_skip(const struct avro_node *node, struct slice *data)
 enum err avro_decode_json(const struct avro_node *node, struct slice *data, struct out *ret,
                           struct why *why)
 {
-    struct decoder d = {.data = *data, .out = ret};
+    struct decoder d = {.walk = {.data = *data}, .out = ret};
     enum err e = decode(&d, node);
     if (e) {
-        why_set(why, "byte %zu: %s", data->size - d.data.size, d.wrong);
+        why_set(why, "byte %zu: %s", data->size - d.walk.data.size, d.walk.wrong);
         return e;
     }
-    *data = d.data;
+    *data = d.walk.data;
     return ret->overflow ? ERR_FULL : ERR_OK;
 }
