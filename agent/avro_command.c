@@ -10,6 +10,7 @@
 #include "uplink/avro/container.h"
 #include "uplink/avro/decode.h"
 #include "uplink/avro/encode.h"
+#include "uplink/avro/resolve.h"
 
 #define INPUT_SIZE_MAX (64 * 1024 * 1024)
 #define OUTPUT_SIZE_FIRST ((size_t)64 * 1024)
@@ -63,9 +64,11 @@ enum err command_read_schema(const char *path, struct avro_schema **ret, struct 
 
 struct avro_work {
     const struct avro_schema *schema;
-    struct mapper *mapper; /* of "encode --plain" */
-    struct slice input;    /* decoding takes off what it has read */
+    struct mapper *mapper;          /* of "encode --plain" */
+    struct avro_resolver *resolver; /* of "--reader"; then `schema` is the reader's */
+    struct slice input;             /* decoding takes off what it has read */
     struct out out;
+    struct out resolved; /* the reader's datum */
 };
 
 /* Runs with ever more memory until the result fits; `out` keeps its memory. */
@@ -119,10 +122,34 @@ static enum err decode_work(struct avro_work *w, struct why *why)
     return e;
 }
 
+static enum err resolve_work(struct avro_work *w, struct why *why)
+{
+    return avro_resolve(w->resolver, &w->input, &w->out, why);
+}
+
+/* One datum as a line in w->out. */
+static enum err decode_line(struct avro_work *w, struct why *why)
+{
+    if (!w->resolver) {
+        return grow(decode_work, w, why);
+    }
+    struct avro_work first = {.resolver = w->resolver, .input = w->input, .out = w->resolved};
+    enum err e = grow(resolve_work, &first, why);
+    w->resolved = first.out;
+    if (!e) {
+        w->input = out_slice(&first.out);
+        e = grow(decode_work, w, why);
+    }
+    if (!e) {
+        w->input = first.input;
+    }
+    return e;
+}
+
 static enum err decode_one(struct avro_work *w, struct why *why)
 {
     size_t size = w->input.size;
-    enum err e = grow(decode_work, w, why);
+    enum err e = decode_line(w, why);
     if (!e && w->input.size > 0) {
         why_set(why, "byte %zu: %zu bytes are left over behind the datum", size - w->input.size,
                 w->input.size);
@@ -149,28 +176,57 @@ static enum err encode_one(struct avro_work *w, struct why *why)
     return grow(encode_work, w, why);
 }
 
-static int convert(const char *schema_path, const char *path,
-                   enum err (*work)(struct avro_work *, struct why *))
+/* What all three verbs take. */
+struct words {
+    const char *schema;
+    const char *input;
+    const char *reader; /* NULL: as it was written */
+    bool plain;
+};
+
+/* Reads the reader's schema, if one was given, and makes it that of the work. */
+static enum err read_reader(const char *path, struct avro_schema **ret, struct avro_work *w,
+                            struct why *why)
+{
+    if (!path) {
+        return ERR_OK;
+    }
+    enum err e = command_read_schema(path, ret, why);
+    e = e ? e : avro_resolver_open(&w->resolver, w->schema, *ret, why);
+    w->schema = e ? w->schema : *ret;
+    return e;
+}
+
+static int convert(const struct words *words, enum err (*work)(struct avro_work *, struct why *))
 {
     struct why why = {""};
     struct avro_work w = {.schema = NULL};
     struct avro_schema *schema = NULL;
-    enum err e = command_read_schema(schema_path, &schema, &why);
-    if (e) {
-        return command_complain(schema_path, e, &why);
-    }
+    struct avro_schema *reader = NULL;
     struct slice input = {NULL, 0};
-    w.schema = schema;
-    e = read_input(path, &input, &why);
-    w.input = input;
-    e = e ? e : work(&w, &why);
+    const char *at = words->schema; /* what an error is about */
+    enum err e = command_read_schema(at, &schema, &why);
+    if (!e) {
+        w.schema = schema;
+        at = words->reader ? words->reader : at;
+        e = read_reader(words->reader, &reader, &w, &why);
+    }
+    if (!e) {
+        at = words->input;
+        e = read_input(at, &input, &why);
+        w.input = input;
+        e = e ? e : work(&w, &why);
+    }
     if (!e) {
         fwrite(w.out.data, 1, w.out.size, stdout);
     }
     free(w.out.data);
+    free(w.resolved.data);
     free_input(input);
+    avro_resolver_close(w.resolver);
+    avro_schema_close(reader);
     avro_schema_close(schema);
-    return e ? command_complain(path, e, &why) : command_finish();
+    return e ? command_complain(at, e, &why) : command_finish();
 }
 
 struct opened_file {
@@ -191,7 +247,7 @@ static enum err print_block(struct avro_work *w, uint64_t count, struct slice ra
 {
     w->input = raw;
     for (uint64_t i = 0; i < count; i++) {
-        enum err e = grow(decode_work, w, why);
+        enum err e = decode_line(w, why);
         if (e) {
             why_add(why, "record %llu of a block", (unsigned long long)i);
             return e;
@@ -205,10 +261,11 @@ static enum err print_block(struct avro_work *w, uint64_t count, struct slice ra
     return ERR_OK;
 }
 
-static int cat(const char *path)
+static int cat(const char *path, const char *reader_path)
 {
     struct why why = {""};
     struct container_reader *reader = NULL;
+    struct avro_schema *schema = NULL;
     struct avro_work w = {.schema = NULL};
     struct opened_file opened = {.file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb")};
     if (!opened.file) {
@@ -217,6 +274,10 @@ static int cat(const char *path)
     }
     enum err e = container_reader_open(&reader, read_file, &opened, &why);
     w.schema = e ? NULL : container_schema(reader);
+    if (!e) {
+        e = read_reader(reader_path, &schema, &w, &why);
+        why_add(&why, "%s", e ? reader_path : "");
+    }
     while (!e) {
         uint64_t count;
         struct slice raw;
@@ -226,8 +287,11 @@ static int cat(const char *path)
     if (opened.number) {
         why_set(&why, "can't be read: %s", strerror(opened.number));
     }
+    avro_resolver_close(w.resolver);
+    avro_schema_close(schema);
     container_reader_close(reader);
     free(w.out.data);
+    free(w.resolved.data);
     if (opened.file != stdin) {
         fclose(opened.file);
     }
@@ -236,34 +300,49 @@ static int cat(const char *path)
 }
 
 /* The good records of all the files; the worst exit code. */
-static int cat_all(int count, char **paths)
+static int cat_all(int count, char **paths, const char *reader)
 {
     int worst = EXIT_FINE;
     for (int i = 0; i < count; i++) {
-        int code = cat(paths[i]);
+        int code = cat(paths[i], reader);
         worst = code > worst ? code : worst;
     }
     return worst;
 }
 
-int avro_command(int argc, char **argv)
+/* Takes the options out of the words behind the verb; how many others are left. */
+static int take_options(int argc, char **argv, struct words *words)
 {
-    if (argc == 4 && strcmp(argv[0], "encode") == 0) {
-        for (int i = 1; i < argc; i++) {
-            if (strcmp(argv[i], "--plain") == 0) {
-                return convert(argv[i == 1 ? 2 : 1], argv[i == 3 ? 2 : 3], encode_plain);
-            }
+    int count = 0;
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--plain") == 0 && !words->plain) {
+            words->plain = true;
+        } else if (strcmp(argv[i], "--reader") == 0 && i + 1 < argc && !words->reader) {
+            words->reader = argv[++i];
+        } else {
+            argv[count++] = argv[i];
         }
     }
-    if (argc == 3 && strcmp(argv[0], "encode") == 0) {
-        return convert(argv[1], argv[2], encode_one);
+    words->schema = count > 0 ? argv[0] : NULL;
+    words->input = count > 1 ? argv[1] : NULL;
+    return count;
+}
+
+int avro_command(int argc, char **argv)
+{
+    struct words words = {.schema = NULL};
+    const char *verb = argc > 0 ? argv[0] : "";
+    int count = argc > 1 ? take_options(argc - 1, argv + 1, &words) : 0;
+    if (strcmp(verb, "encode") == 0 && count == 2 && !words.reader) {
+        return convert(&words, words.plain ? encode_plain : encode_one);
     }
-    if (argc == 3 && strcmp(argv[0], "decode") == 0) {
-        return convert(argv[1], argv[2], decode_one);
+    if (strcmp(verb, "decode") == 0 && count == 2 && !words.plain) {
+        return convert(&words, decode_one);
     }
-    if (argc >= 2 && strcmp(argv[0], "cat") == 0) {
-        return cat_all(argc - 1, argv + 1);
+    if (strcmp(verb, "cat") == 0 && count > 0 && !words.plain) {
+        return cat_all(count, argv + 1, words.reader);
     }
     return command_misuse("avro", "usage: weir avro encode SCHEMA JSON [--plain] | decode SCHEMA "
-                                  "BIN | cat FILE...   (\"-\" is standard input)");
+                                  "BIN [--reader SCHEMA] | cat FILE... [--reader SCHEMA]   "
+                                  "(\"-\" is standard input)");
 }

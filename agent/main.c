@@ -103,9 +103,14 @@ static const struct {
     {"config", config_words, "config show [CONFIG] | schema | reference",
      "show: the configuration with every default filled in, secrets as ***. schema: a JSON Schema "
      "of the\nconfiguration. reference: every option, as Markdown."},
-    {"avro", avro_command, "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN | cat FILE...",
+    {"avro", avro_command,
+     "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN [--reader SCHEMA] | cat FILE... "
+     "[--reader SCHEMA]",
      "Avro's binary encoding from and to Avro's JSON encoding (--plain: from a payload, as intake "
-     "maps it), and\ncontainer files as lines. \"-\" is standard input."},
+     "maps it), and\ncontainer files as lines. \"-\" is standard input.\n\n"
+     "--reader: the data as a program with this schema reads them, by Avro's schema resolution: "
+     "numbers are\npromoted, fields found by name or alias, missing ones take their defaults. "
+     "Exit code 2 when a value does not fit."},
     {"schema", schema_command, SCHEMA_USAGE, SCHEMA_HELP},
     {"version", version_command, "version", "Prints the version."},
 };
