@@ -149,6 +149,7 @@ static void test_encode_refused(void **state)
         {ENUM, "\"C\"", ": not a symbol"},
         {"{\"type\":\"array\",\"items\":\"int\"}", "[1,{}]", "/1: an object is no int"},
         {"{\"type\":\"map\",\"values\":\"int\"}", "{\"k\":[]}", "/k: an array is no int"},
+        {"{\"type\":\"map\",\"values\":\"int\"}", "{\"a/b~\\n\":[]}", "/a~1b~0?: an array"},
         {"[\"null\",\"string\"]", "\"a\"", ": a string names no branch"},
         {"[\"null\",\"string\"]", "{\"int\":1}", ": an object names no branch"},
         {"[\"null\",\"string\"]", "{\"null\":null}", ": an object names no branch"},

@@ -137,6 +137,7 @@ static const struct {
     {"[{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"long\"]", "/1: this type"},
     {"{\"type\":\"record\",\"fields\":[]}", ": there is no \"name\""},
     {"{\"type\":\"record\",\"name\":\"1a\",\"fields\":[]}", "/name: not a valid name"},
+    {"{\"type\":\"record\",\"name\":\"a\\nb\",\"fields\":[]}", "/name: not a valid name: \"a?b\""},
     {"{\"type\":\"record\",\"name\":\"a..b\",\"fields\":[]}", "/name: not a valid name"},
     {"{\"type\":\"record\",\"name\":\"\xc3\xa9\",\"fields\":[]}", "/name: not a valid name"},
     {"{\"type\":\"record\",\"name\":\"int\",\"fields\":[]}", "/name: a primitive type"},
@@ -298,7 +299,7 @@ static void test_tree(void **state)
                   "[\"Q\", \"m.P\"],"
                   " \"fields\": [ {\"name\": \"a\", \"type\": {\"type\": \"fixed\", \"name\": "
                   "\"F\", \"size\": 4},"
-                  " \"aliases\": [\"b\"], \"doc\": \"first one\"},"
+                  " \"aliases\": [\"b\", \"no name\"], \"doc\": \"first one\"},"
                   " {\"name\": \"c\", \"type\": [\"int\", \"null\"]},"
                   /* what stands beside a name does not change the type */
                   " {\"name\": \"d\", \"type\": {\"type\": \"F\", \"logicalType\": \"decimal\", "

@@ -75,9 +75,11 @@ static enum err within(struct encoder *c, enum err e, struct slice name)
 {
     if (e && c->why) {
         char inner[WHY_SIZE_MAX];
+        char shown[2 * WHY_SIZE_MAX];
+        struct out o = out_over(shown, sizeof shown);
         memcpy(inner, c->why->text, sizeof inner);
-        why_set(c->why, "/%.*s%s", (int)(name.size > 64 ? 64 : name.size), (const char *)name.data,
-                inner);
+        tree_put_shown(&o, name, true);
+        why_set(c->why, "/%.*s%s", (int)o.size, shown, inner);
     }
     return e;
 }

@@ -61,7 +61,8 @@ enum err parse_text_member(struct parser *p, const struct tree *object, const ch
 /* The name of a record, enum or fixed; makes it known. */
 enum err parse_name(struct parser *p, const struct tree *object, struct slice space,
                     struct avro_node *node) MUST_USE;
-/* A list of names; full names are completed by `space` when it is not NULL. */
+/* A list of full names, completed by `space`; when that is NULL, those of a field: any texts, as the
+ * specification has it, which match nothing if they are no names. */
 enum err parse_aliases(struct parser *p, const struct tree *object, const struct slice *space,
                        const struct slice **ret, uint32_t *ret_count) MUST_USE;
 

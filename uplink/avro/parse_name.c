@@ -31,8 +31,10 @@ enum err parse_wrong(struct parser *p, const char *text)
 
 enum err parse_wrong_name(struct parser *p, const char *text, struct slice name)
 {
-    why_set(p->why, "%s: %s \"%.*s\"", p->pointer, text, (int)(name.size > 200 ? 200 : name.size),
-            (const char *)name.data);
+    char shown[WHY_SIZE_MAX];
+    struct out o = out_over(shown, sizeof shown);
+    tree_put_shown(&o, name, false);
+    why_set(p->why, "%s: %s \"%.*s\"", p->pointer, text, (int)o.size, shown);
     return ERR_CORRUPT;
 }
 
@@ -206,9 +208,9 @@ enum err parse_aliases(struct parser *p, const struct tree *object, const struct
     struct slice *names = parser_take(p, (list->count + 1) * sizeof *names, &e);
     uint32_t count = 0;
     for (const struct tree *item = list->first; !e && item; item = item->next) {
-        if (item->kind != JSON_STRING ||
-            !(space ? full_name_is_valid(item->text) : parse_name_is_valid(item->text))) {
-            return parse_wrong(p, "must be an array of names");
+        if (item->kind != JSON_STRING || (space && !full_name_is_valid(item->text))) {
+            return parse_wrong(p,
+                               space ? "must be an array of names" : "must be an array of texts");
         }
         names[count] = item->text;
         e = space ? parse_name_full(p, item->text, *space, &names[count]) : ERR_OK;

@@ -217,7 +217,7 @@ static enum err resolve_reordered(struct resolving *r, const struct plan *plan)
         struct slice passed;
         r->walk.data = record;
         e = slice_take(&r->walk.data, record.size - places[step->from], &passed) ? ERR_OK
-                                                                                  : ERR_CORRUPT;
+                                                                                 : ERR_CORRUPT;
         e = e ? e : resolve(r, step->plan);
     }
     resolver->place_count -= count;

@@ -125,3 +125,17 @@ const struct tree *tree_member(const struct tree *object, const char *key)
     }
     return NULL;
 }
+
+#define SHOWN_SIZE_MAX 64
+
+void tree_put_shown(struct out *o, struct slice text, bool is_pointer)
+{
+    for (size_t i = 0; i < text.size && i < SHOWN_SIZE_MAX; i++) {
+        uint8_t c = text.data[i];
+        if (is_pointer && (c == '/' || c == '~')) {
+            out_put_text(o, c == '/' ? "~1" : "~0");
+        } else {
+            out_put_byte(o, c < 0x20 || c == 0x7f ? '?' : c);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+"""Random schemas and data: weir, Apache Avro's Java and its Python must agree.
+
+Per case: the verdict on a schema, its canonical form and fingerprints; the verdict on a spoilt schema; a value's datum, and each one's
+datum read by the others; the datum read with a schema that evolved from the writer's.
+
+usage: differential_test.py BUILD_FOLDER CLASS_PATH     WEIR_SEED, WEIR_CASES (1000; 12000 with WEIR_LONG=1)"""
+import collections
+import io
+import json
+import math
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import warnings
+
+import avro.io
+import avro.schema
+
+from avro_random import Array, Logical, Make, Map, Named, TooLarge, Union, bare, key, walk
+
+warnings.simplefilter("ignore")
+here = os.path.dirname(os.path.abspath(__file__))
+seed = int(os.environ.get("WEIR_SEED") or random.randrange(1 << 32))
+wanted = int(os.environ.get("WEIR_CASES") or (12000 if os.environ.get("WEIR_LONG") == "1" else 1000))
+LINES = os.path.join(sys.argv[1], "tests", "avro_lines")
+JAVA = ["java", "-Xmx1g", "-XX:+UseSerialGC", "-cp", sys.argv[2], os.path.join(here, "Peer.java")]
+counts = collections.Counter()
+failures = []
+
+
+def failed(case, what, *shown):
+    failures.append(what)
+    if len(failures) <= 20:
+        print(f"FAILED: case {case.number}: {what}\n  " + "\n  ".join(str(s)[:3000] for s in shown))
+
+
+def ask_both(tasks):
+    """The answers of ours and of Java to the same lines, as [verdict, words...]."""
+    text = "".join("\t".join(t) + "\n" for t in tasks).encode()
+    peers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in (JAVA, [LINES])]
+    java, ours = [p.communicate(text, timeout=1500) for p in peers]
+    for p, (out, err) in zip(peers, (java, ours)):
+        if p.returncode or len(out.split(b"\n")) != len(tasks) + 1:
+            sys.exit(f"{p.args[0]} ended with {p.returncode} after {len(out.splitlines())} of {len(tasks)} answers: {err.decode()[-2000:]}")
+    return zip(*([line.split("\t") for line in out.decode().split("\n")[:-1]] for out in (ours[0], java[0])))
+
+
+# --- values ---
+
+def real(v):
+    return float(v.replace("Infinity", "inf")) if isinstance(v, str) else float(v)
+
+
+def single(v):
+    try:
+        return struct.unpack("<f", struct.pack("<f", v))[0]
+    except OverflowError:
+        return math.copysign(math.inf, v)
+
+
+def norm(t, v, java=False):
+    """A value that is equal when it means the same: numbers by their bits, with the branches of unions. Java 1.12.0 makes floats of
+    the doubles of an array, and 0.0 of a float that is -0.0 where it writes JSON."""
+    t = bare(t)
+    if java and isinstance(t, Array) and bare(t.items) == "double":
+        return [norm("double", single(real(i))) for i in v]
+    if t in ("float", "double"):
+        v = real(v) + (0.0 if java and t == "float" else -0.0)
+        return "NaN" if math.isnan(v) else struct.pack("<f" if t == "float" else "<d", v)
+    if isinstance(t, Array):
+        return [norm(t.items, i, java) for i in v]
+    if isinstance(t, Map):
+        return {k: norm(t.items, i, java) for k, i in v.items()}
+    if isinstance(t, Union):
+        if v is None:
+            return None
+        (name, inner), = v.items()
+        return {name: norm(next(b for b in t.branches if key(b) == name), inner, java)}
+    if isinstance(t, Named) and t.kind == "record":
+        return {f.name: norm(f.type, v[f.name], java) if f.name in v else "missing" for f in t.fields}
+    return (type(v).__name__, v)
+
+
+def native(t, v):
+    """As Apache's Python has it: without the branches of unions, bytes as bytes."""
+    t = bare(t)
+    if t in ("float", "double"):
+        return struct.unpack("<f", struct.pack("<f", real(v)))[0] if t == "float" else real(v)
+    if t == "bytes" or isinstance(t, Named) and t.kind == "fixed":
+        return v.encode("latin-1")
+    if isinstance(t, Array):
+        return [native(t.items, i) for i in v]
+    if isinstance(t, Map):
+        return {k: native(t.items, i) for k, i in v.items()}
+    if isinstance(t, Union):
+        return None if v is None else native(next(b for b in t.branches if key(b) == next(iter(v))), next(iter(v.values())))
+    if isinstance(t, Named) and t.kind == "record":
+        return {f.name: native(f.type, v[f.name]) for f in t.fields}
+    return v
+
+
+def has_special(v):
+    """Is there a NaN or an infinity? Java's JSON decoder does not know how they are written."""
+    text = json.dumps(v)
+    return '"NaN"' in text or 'Infinity"' in text
+
+
+def is_plain(root):
+    """Does Python's writer choose the branch of a union as it was meant? It takes the first that the value fits."""
+    for t in walk(root):
+        if isinstance(t, Union):
+            kinds = [b.kind if isinstance(b, Named) else key(b) for b in t.branches]
+            for group in (("boolean", "int", "long", "float", "double"), ("string", "enum", "array"), ("bytes", "fixed", "array"), ("record", "map")):
+                if sum(k in group for k in kinds) > 1:
+                    return False
+    return True
+
+
+def is_known_to_python(root):
+    """It knows no aliases, and takes the defaults of bytes for UTF-8."""
+    return not any(isinstance(t, Named) and any(f.aliases or f.has_default and not json.dumps(f.default, ensure_ascii=False).isascii() for f in t.fields)
+                   for t in walk(root))
+
+
+# --- one case ---
+
+class Case:
+    """Questions in rounds: the answers to one are there when the next is asked."""
+
+    def __init__(self, number):
+        self.number, self.is_agreed = number, True
+        chance = random.Random((seed << 20) + number)
+        self.make = Make(chance)
+        while True:
+            try:
+                self.schema = self.make.schema()
+                self.value = self.make.value(self.schema)
+                break
+            except TooLarge:
+                pass
+        self.text = self.make.text(self.schema)
+        self.reader = self.make.evolved(self.schema)
+        self.reader_text = self.make.text(self.reader)
+        self.spoilt = self.make.spoilt(self.text)
+        self.json = json.dumps(self.value, ensure_ascii=chance.random() < 0.5)
+
+    def first(self):
+        return [("S", self.text), ("S", self.reader_text), ("S", self.spoilt), ("E", self.text, self.json)]
+
+    def check_schema(self, answers, text, label):
+        ours, java = answers
+        if ours[0] != java[0]:
+            known = known_difference(ours, java)
+            counts["known: " + known] += 1
+            if not known:
+                failed(self, f"{label} schema: the verdict", text, ours, java)
+            self.is_agreed = self.is_agreed and label == "spoilt"
+            return
+        counts[label + " " + ours[0]] += 1
+        if ours[0] == "ok" and ours != java:
+            failed(self, "the canonical form or a fingerprint", text, ours, java)
+
+    def check_first(self, answers):
+        for pair, text, label in zip(answers, (self.text, self.reader_text, self.spoilt), ("random", "evolved", "spoilt")):
+            self.check_schema(pair, text, label)
+        ours, java = answers[3]
+        self.datums = [ours[1]]
+        if ours[0] != "ok":
+            failed(self, "the value is refused", self.text, self.json, ours)
+            self.datums = []
+        elif not has_special(self.value) and self.is_agreed:
+            if java[0] != "ok":
+                failed(self, "Java refuses the value", self.text, self.json, java)
+            elif java[1] != ours[1]:                          # a map in another order
+                self.datums.append(java[1])
+        self.python_write()
+
+    def second(self):
+        if not self.is_agreed:
+            return []
+        return [("R", self.text, self.text, d) for d in self.datums] + [("R", self.text, self.reader_text, d) for d in self.datums[:1]]
+
+    def check_second(self, answers):
+        if not answers:
+            return
+        for pair, data in zip(answers, self.datums):
+            for who, answer in zip(("ours", "Java"), pair):
+                java = who == "Java" or data != self.datums[0]
+                if answer[1] == "":                           # Java writes nothing for records without fields
+                    continue
+                if answer[0] != "ok" or norm(self.schema, json.loads(answer[1]), java) != norm(self.schema, self.value, java):
+                    failed(self, f"{who}: the value back", self.text, self.json, answer)
+        for ours, java in answers[len(self.datums):]:
+            self.check_resolved(ours, java)
+            self.python_read(ours)
+
+    def check_resolved(self, ours, java):
+        shown = (self.text, self.reader_text, self.json, self.datums[0], ours, java)
+        if ours[0] != java[0]:
+            known = known_resolution(ours, java)
+            counts["known: " + known] += 1
+            if not known:
+                failed(self, "resolution: the verdict", *shown)
+        elif ours[0] == "ok":
+            counts["resolved"] += 1
+            if java[1] and norm(self.reader, json.loads(ours[1]), True) != norm(self.reader, json.loads(java[1]), True):
+                failed(self, "resolution: the value", *shown)
+        else:
+            counts["resolution refused"] += 1
+
+    # --- Python ---
+
+    def python_write(self):
+        """What Python writes is read by ours and by Java, if it can write it as meant."""
+        if not self.datums or not is_plain(self.schema):
+            return
+        self.python = python_schema(self.schema)
+        if not self.python:
+            return
+        o = io.BytesIO()
+        avro.io.DatumWriter(self.python).write(native(self.schema, self.value), avro.io.BinaryEncoder(o))
+        counts["Python's datums"] += 1
+        if o.getvalue().hex() not in self.datums:
+            failed(self, "Python writes another datum", self.text, self.json, self.datums, o.getvalue().hex())
+
+    def python_read(self, ours):
+        writer, reader = python_schema(self.schema), python_schema(self.reader)
+        data = bytes.fromhex(self.datums[0])
+        if writer:
+            got = avro.io.DatumReader(writer, writer).read(avro.io.BinaryDecoder(io.BytesIO(data)))
+            counts["read by Python"] += 1
+            if repr(sort(got)) != repr(sort(native(self.schema, self.value))):
+                failed(self, "Python reads another value", self.text, self.json, got)
+        if writer and reader and ours[0] == "ok" and is_known_to_python(self.reader):
+            try:
+                got = avro.io.DatumReader(writer, reader).read(avro.io.BinaryDecoder(io.BytesIO(data)))
+            except Exception:                                 # it knows few promotions, and no default symbols
+                return
+            counts["resolved by Python"] += 1
+            if loose(got) != loose(native(self.reader, json.loads(ours[1]))):
+                failed(self, "Python resolves to another value", self.text, self.reader_text, self.json, ours[1], got)
+
+
+def sort(v):
+    return {k: sort(v[k]) for k in sorted(v)} if isinstance(v, dict) else [sort(i) for i in v] if isinstance(v, list) else v
+
+
+def loose(v):
+    """Python promotes neither a number's type nor its precision."""
+    if isinstance(v, dict):
+        return {k: loose(i) for k, i in v.items()}
+    if isinstance(v, list):
+        return [loose(i) for i in v]
+    if isinstance(v, (int, float)) and not isinstance(v, bool):
+        return "NaN" if math.isnan(v) else struct.pack("<f", min(max(v, -3e38), 3e38))
+    return v
+
+
+def python_schema(root):
+    """None: it does not take it. Without logical types, which it would turn into objects."""
+    make = Make(random.Random(1))
+    for t in walk(root):
+        if isinstance(t, Named):
+            t.more = {}
+    try:
+        return avro.schema.parse(re.sub(r', "(logicalType|precision|scale)": ("[a-z-]*"|\d+)', "", json.dumps(make_json(make, root))))
+    except Exception:
+        counts["refused by Python"] += 1
+        return None
+
+
+def make_json(make, root):
+    make.written = set()
+    return make.json(root, "", False)
+
+
+# --- where others are known to decide otherwise ---
+
+def known_by(table, said):
+    return next((name for name, pattern in table if re.search(pattern, said)), "")
+
+
+# Ours refuses, as the specification does.
+STRICTER = [("a namespace that is no string", "/namespace: must be a string"), ("a default of another size than its fixed", "bytes where the fixed has"),
+            ("a default that is no symbol of its enum", "/default.*: (not a symbol of enum|must be one of the symbols)"),
+            ("the same within a union", "/default.*: a string fits no branch"),
+            ("a name that is used before it is defined", "unknown type"), ("a type that is defined again within itself", "defined twice")]
+# Ours accepts, as the specification does.
+LOOSER = [("a default within a union with a record that is still open", "Schema fields not set yet")]
+# Java takes records whatever they are called.
+RESOLVED_BY_JAVA = [("the names of records", "the writer's record is|union takes the writer's record"), ("bytes that are not UTF-8", "no UTF-8"),
+                    ("scales of decimals", "the writer's decimal has scale")]
+# Java wants the full name in a union, where the specification wants the name.
+RESOLVED_BY_OURS = [("a name in another namespace in a union", "Found .*, expecting union"),
+                    ("a field that is there already and renamed to by an alias", "Duplicate field"),
+                    ("a default of the writer's that does not fit names of the reader's", "Invalid default for field")]
+
+
+def known_difference(ours, java):
+    return known_by(STRICTER, ours[1]) if java[0] == "ok" else known_by(LOOSER, java[1])
+
+
+def known_resolution(ours, java):
+    return known_by(RESOLVED_BY_JAVA, ours[1]) if java[0] == "ok" else known_by(RESOLVED_BY_OURS, java[1])
+
+
+def main():
+    for begin in range(0, wanted, 2000):
+        cases = [Case(n) for n in range(begin, min(begin + 2000, wanted))]
+        for question, check in ((Case.first, Case.check_first), (Case.second, Case.check_second)):
+            questions = [question(c) for c in cases]
+            answers = list(ask_both([task for q in questions for task in q]))
+            for case, q in zip(cases, questions):
+                check(case, answers[:len(q)])
+                answers = answers[len(q):]
+    for name in sorted(counts):
+        print(f"{counts[name]:7} {name}")
+    print(f"avro differential: seed={seed} cases={wanted} failures={len(failures)}")
+    sys.exit(1 if failures else 0)
+
+
+main()
