@@ -287,6 +287,7 @@ def known_by(table, said):
 STRICTER = [("a namespace that is no string", "/namespace: must be a string"), ("a default of another size than its fixed", "bytes where the fixed has"),
             ("a default that is no symbol of its enum", "/default.*: (not a symbol of enum|must be one of the symbols)"),
             ("the same within a union", "/default.*: a string fits no branch"),
+            ("a name or alias with an empty part", 'not a valid name: "(.*[.][.]|[.])|must be an array of names'),
             ("a name that is used before it is defined", "unknown type"), ("a type that is defined again within itself", "defined twice")]
 # Ours accepts, as the specification does.
 LOOSER = [("a default within a union with a record that is still open", "Schema fields not set yet")]

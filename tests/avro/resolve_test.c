@@ -123,6 +123,11 @@ static const struct {
      RECORD("R", "{'name':'b','type':'int','aliases':['a']}"), "0204", "04"},
     {RECORD("R", FIELD("a", "'int'")),
      RECORD("R", FIELD("a", "'int'") ",{'name':'b','type':'long','aliases':['a']}"), "06", "0606"},
+    /* as though it were named b: the new a is another one */
+    {RECORD("R", FIELD("a", "'int'")),
+     RECORD("R", "{'name':'a','type':'string','default':'x'},"
+                 "{'name':'b','type':'long','aliases':['a']}"),
+     "06", "027806"},
     {RECORD("R", FIELD("a", RECORD("I", FIELD("x", "'int'") "," FIELD("y", "'int'"))) "," FIELD(
                      "b", "'int'")),
      RECORD("R", FIELD("b", "'int'") "," FIELD(
@@ -293,7 +298,42 @@ static void test_many_pairs(void **state)
     struct avro_schema *reader = ring(301);
     assert_int_equal(avro_resolver_open(&resolver, writer, reader, &why), ERR_REJECTED);
     assert_null(resolver);
-    assert_non_null(strstr(why.text, "65536 pairs"));
+    assert_non_null(strstr(why.text, "too large"));
+    avro_schema_close(writer);
+    avro_schema_close(reader);
+}
+
+/* Many records of one name, each to be compared with one of very many aliases. */
+static void test_many_names(void **state)
+{
+    (void)state;
+    struct avro_resolver *resolver = NULL;
+    struct why why = {""};
+    struct out o = text_begin("{'type':'record','name':'W','fields':[");
+    for (int i = 0; i < 200; i++) {
+        out_put_format(&o, "%s{'name':'f%d','type':{'type':'record','name':'n%d.R','fields':[",
+                       i ? "," : "", i, i);
+        for (int field = 0; field < 30; field++) {
+            out_put_format(&o, "%s{'name':'a%d','type':'int'}", field ? "," : "", field);
+        }
+        out_put_text(&o, "]}}");
+    }
+    out_put_text(&o, "]}");
+    struct avro_schema *writer = text_end(&o);
+    o = text_begin("{'type':'record','name':'W','fields':[{'name':'f0','type':"
+                   "{'type':'record','name':'R','fields':[{'name':'b','type':'int','default':0,"
+                   "'aliases':['x'");
+    for (int i = 0; i < 40000; i++) {
+        out_put_text(&o, ",'y'");
+    }
+    out_put_text(&o, "]}]}}");
+    for (int i = 1; i < 200; i++) {
+        out_put_format(&o, ",{'name':'f%d','type':'R'}", i);
+    }
+    out_put_text(&o, "]}");
+    struct avro_schema *reader = text_end(&o);
+    assert_int_equal(avro_resolver_open(&resolver, writer, reader, &why), ERR_REJECTED);
+    assert_non_null(strstr(why.text, "too large"));
     avro_schema_close(writer);
     avro_schema_close(reader);
 }
@@ -382,8 +422,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepted),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_deep_types), cmocka_unit_test(test_many_pairs),
-        cmocka_unit_test(test_deep_data),  cmocka_unit_test(test_empty_data),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_many_names), cmocka_unit_test(test_deep_data),
+        cmocka_unit_test(test_empty_data), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

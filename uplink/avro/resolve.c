@@ -14,7 +14,8 @@ struct planner {
     struct plan **end;
     uint32_t plan_count;
     uint32_t reordered_max; /* the most fields of a record that is reordered */
-    enum err error;         /* sticky: no memory, or too many pairs */
+    uint64_t work;          /* names compared, against RESOLVE_WORK_MAX */
+    enum err error;         /* sticky: no memory, or over a limit */
 };
 
 /* Is made later: types within each other, however deep, take no stack. */
@@ -59,6 +60,13 @@ static void *planner_take(struct planner *p, size_t size)
     return memory;
 }
 
+/* So many names are about to be compared. */
+static void planner_work(struct planner *p, uint64_t count)
+{
+    p->work += count;
+    p->error = p->work > RESOLVE_WORK_MAX && !p->error ? ERR_REJECTED : p->error;
+}
+
 static void plan_misfit(struct plan *plan, enum misfit misfit)
 {
     plan->kind = PLAN_MISFIT;
@@ -79,8 +87,10 @@ static struct slice short_name(struct slice full)
 enum match { MATCH_NONE, MATCH_PROMOTED, MATCH_NAME, MATCH_SAME };
 
 /* Of two records, enums or fixed. */
-static enum match match_names(const struct avro_node *writer, const struct avro_node *reader)
+static enum match match_names(struct planner *p, const struct avro_node *writer,
+                              const struct avro_node *reader)
 {
+    planner_work(p, reader->alias_count + 1);
     if (slice_equal(writer->name, reader->name)) {
         return MATCH_SAME;
     }
@@ -102,7 +112,8 @@ static bool is_promoted(enum avro_kind writer, enum avro_kind reader)
 }
 
 /* Of two types that are no unions. */
-static enum match match_of(const struct avro_node *writer, const struct avro_node *reader)
+static enum match match_of(struct planner *p, const struct avro_node *writer,
+                           const struct avro_node *reader)
 {
     if (writer->kind != reader->kind) {
         return is_promoted(writer->kind, reader->kind) ? MATCH_PROMOTED : MATCH_NONE;
@@ -110,17 +121,17 @@ static enum match match_of(const struct avro_node *writer, const struct avro_nod
     if (writer->kind == AVRO_FIXED && writer->size != reader->size) {
         return MATCH_NONE;
     }
-    return writer->name.size ? match_names(writer, reader) : MATCH_SAME;
+    return writer->name.size ? match_names(p, writer, reader) : MATCH_SAME;
 }
 
 /* The branch that matches best; among equals the one at `hint`, then the first. -1: none. */
-static int32_t best_branch(const struct avro_node *writer, const struct avro_node *reader,
-                           uint32_t hint)
+static int32_t best_branch(struct planner *p, const struct avro_node *writer,
+                           const struct avro_node *reader, uint32_t hint)
 {
     enum match best = MATCH_NONE;
     int32_t found = -1;
     for (uint32_t i = 0; i < reader->branch_count; i++) {
-        enum match match = match_of(writer, reader->branches[i]);
+        enum match match = match_of(p, writer, reader->branches[i]);
         if (match > best || (match == best && match != MATCH_NONE && i == hint)) {
             best = match;
             found = (int32_t)i;
@@ -133,7 +144,7 @@ static int32_t best_branch(const struct avro_node *writer, const struct avro_nod
 
 static void make_branch(struct planner *p, struct plan *plan, uint32_t hint)
 {
-    int32_t index = best_branch(plan->writer, plan->reader, hint);
+    int32_t index = best_branch(p, plan->writer, plan->reader, hint);
     if (index < 0) {
         plan_misfit(plan, MISFIT_BRANCH);
         return;
@@ -168,25 +179,65 @@ static void make_enum(struct planner *p, struct plan *plan)
     int32_t *symbols = planner_take(p, (plan->writer->symbol_count + 1) * sizeof *symbols);
     plan->kind = PLAN_ENUM;
     plan->symbols = symbols;
-    for (uint32_t i = 0; symbols && i < plan->writer->symbol_count; i++) {
+    planner_work(p, (uint64_t)plan->writer->symbol_count * plan->reader->symbol_count);
+    for (uint32_t i = 0; !p->error && i < plan->writer->symbol_count; i++) {
         symbols[i] = avro_symbol_find(plan->reader, plan->writer->symbols[i]);
         symbols[i] = symbols[i] < 0 ? plan->reader->symbol_default : symbols[i];
     }
 }
 
-static int32_t writer_field(const struct avro_node *writer, const struct avro_field *field,
-                            uint32_t hint)
+static bool has_alias(const struct avro_field *field, struct slice name)
+{
+    for (uint32_t i = 0; i < field->alias_count; i++) {
+        if (slice_equal(field->aliases[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The writer's field of this name is as though it were named otherwise, when that name is an alias
+ * of another of the reader's fields, which the writer does not have. */
+static bool is_renamed(const struct avro_node *writer, const struct avro_node *reader,
+                       const struct avro_field *field)
+{
+    for (uint32_t i = 0; i < reader->field_count; i++) {
+        const struct avro_field *other = &reader->fields[i];
+        if (other != field && has_alias(other, field->name) &&
+            avro_field_find(writer, other->name, 0) < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int32_t writer_field(const struct avro_node *writer, const struct avro_node *reader,
+                            const struct avro_field *field, uint32_t hint)
 {
     int32_t at = avro_field_find(writer, field->name, hint);
+    if (at >= 0 && field->has_default && is_renamed(writer, reader, field)) {
+        at = -1;
+    }
     for (uint32_t i = 0; at < 0 && i < field->alias_count; i++) {
         at = avro_field_find(writer, field->aliases[i], hint);
     }
     return at;
 }
 
+static void record_work(struct planner *p, const struct avro_node *writer,
+                        const struct avro_node *reader)
+{
+    uint64_t name_count = reader->field_count;
+    for (uint32_t i = 0; i < reader->field_count; i++) {
+        name_count += reader->fields[i].alias_count;
+    }
+    planner_work(p, name_count * ((uint64_t)writer->field_count + reader->field_count));
+}
+
 static void make_record(struct planner *p, struct plan *plan)
 {
     const struct avro_node *reader = plan->reader;
+    record_work(p, plan->writer, reader);
     struct plan_step *steps = planner_take(p, (reader->field_count + 1) * sizeof *steps);
     uint32_t next = 0; /* behind the writer's field that was used last */
     plan->kind = PLAN_RECORD;
@@ -194,7 +245,7 @@ static void make_record(struct planner *p, struct plan *plan)
     plan->step_count = reader->field_count;
     for (uint32_t i = 0; !p->error && i < reader->field_count; i++) {
         steps[i].field = &reader->fields[i];
-        int32_t at = writer_field(plan->writer, &reader->fields[i], next);
+        int32_t at = writer_field(plan->writer, reader, &reader->fields[i], next);
         if (at < 0 && !reader->fields[i].has_default) {
             plan_misfit(plan, MISFIT_FIELD);
             plan->field = &reader->fields[i];
@@ -235,7 +286,7 @@ static void plan_make(struct planner *p, struct plan *plan)
         make_branch(p, plan, UINT32_MAX);
     } else if (writer->kind != reader->kind) {
         make_promoted(plan);
-    } else if (writer->name.size && match_names(writer, reader) == MATCH_NONE) {
+    } else if (writer->name.size && match_names(p, writer, reader) == MATCH_NONE) {
         plan_misfit(plan, MISFIT_NAME);
     } else if (writer->kind == AVRO_FIXED && writer->size != reader->size) {
         plan_misfit(plan, MISFIT_SIZE);
@@ -289,9 +340,7 @@ enum err avro_resolver_open(struct avro_resolver **ret, const struct avro_schema
     }
     free(p);
     if (e) {
-        why_set(why,
-                e == ERR_NOMEM ? "no memory" : "the two schemas have more than %d pairs of types",
-                AVRO_RESOLVE_MAX);
+        why_set(why, e == ERR_NOMEM ? "no memory" : "the two schemas are too large to be compared");
         avro_resolver_close(resolver);
         return e;
     }

@@ -3,8 +3,8 @@
  *
  * - Numbers are promoted; string and bytes are read as each other; strings must be UTF-8.
  * - Record, enum and fixed match by their name without namespace, or by an alias of the reader's.
- * - Fields match by name, then by an alias of the reader's; the writer's others are passed over,
- *   the reader's others take their defaults.
+ * - Fields match by name or by an alias of the reader's; the writer's others are passed over, the
+ *   reader's others take their defaults. A name that is another field's alias means that one.
  * - A symbol that the reader does not have is its default symbol.
  * - A value goes to the branch of the reader's union with the same type, else to the first that
  *   it can be promoted to. Of several branches of the same name, the one with the same namespace
@@ -23,7 +23,8 @@
 
 struct avro_resolver;
 
-/* Both schemas must stay until it is closed. ERR_REJECTED: beyond AVRO_RESOLVE_MAX. */
+/* Both schemas must stay until it is closed. ERR_REJECTED: beyond AVRO_RESOLVE_MAX,
+ * or too many names to compare. */
 enum err avro_resolver_open(struct avro_resolver **ret, const struct avro_schema *writer,
                             const struct avro_schema *reader, struct why *why) MUST_USE;
 /* NULL is allowed. */

@@ -7,6 +7,7 @@
 #include "uplink/avro/resolve.h"
 
 #define RESOLVE_BUCKET_COUNT 1024
+#define RESOLVE_WORK_MAX (64 * 1024 * 1024) /* names compared: less than a second */
 #define RESOLVE_PLACE_MAX 16384 /* fields of records within each other that are reordered */
 
 enum plan_kind {
