@@ -140,6 +140,7 @@ static const struct {
     {"'int'", "['null','int']", "06", "0206"},
     {"'int'", "['null','long','int']", "06", "0406"},
     {"'int'", "['null','double','long']", "06", "020000000000000840"},
+    {"['null','string','int']", "['null','float','double']", "0406", "0200004040"},
     {"'string'", "['null','bytes']", "0261", "020261"},
     {"['int','string','null']", "['null','string','int']", "020261", "020261"},
     {"['int','string','null']", "['null','string','int']", "04", "00"},

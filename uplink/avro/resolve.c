@@ -124,7 +124,8 @@ static enum match match_of(struct planner *p, const struct avro_node *writer,
     return writer->name.size ? match_names(p, writer, reader) : MATCH_SAME;
 }
 
-/* The branch that matches best; among equals the one at `hint`, then the first. -1: none. */
+/* The branch that matches best; among equals the first, but where only the names without namespace
+ * are equal the one at `hint`. -1: none. */
 static int32_t best_branch(struct planner *p, const struct avro_node *writer,
                            const struct avro_node *reader, uint32_t hint)
 {
@@ -132,7 +133,7 @@ static int32_t best_branch(struct planner *p, const struct avro_node *writer,
     int32_t found = -1;
     for (uint32_t i = 0; i < reader->branch_count; i++) {
         enum match match = match_of(p, writer, reader->branches[i]);
-        if (match > best || (match == best && match != MATCH_NONE && i == hint)) {
+        if (match > best || (match == best && match == MATCH_NAME && i == hint)) {
             best = match;
             found = (int32_t)i;
         }
