@@ -7,11 +7,9 @@ usage: differential_test.py BUILD_FOLDER CLASS_PATH     WEIR_SEED, WEIR_CASES (1
 import collections
 import io
 import json
-import math
 import os
 import random
 import re
-import struct
 import subprocess
 import sys
 import warnings
@@ -19,7 +17,8 @@ import warnings
 import avro.io
 import avro.schema
 
-from avro_random import Array, Logical, Make, Map, Named, TooLarge, Union, bare, key, walk
+from avro_random import Make, Named, TooLarge, Union, key, walk
+from avro_values import loose, native, norm, sort
 
 warnings.simplefilter("ignore")
 here = os.path.dirname(os.path.abspath(__file__))
@@ -49,58 +48,6 @@ def ask_both(tasks):
 
 
 # --- values ---
-
-def real(v):
-    return float(v.replace("Infinity", "inf")) if isinstance(v, str) else float(v)
-
-
-def single(v):
-    try:
-        return struct.unpack("<f", struct.pack("<f", v))[0]
-    except OverflowError:
-        return math.copysign(math.inf, v)
-
-
-def norm(t, v, java=False):
-    """A value that is equal when it means the same: numbers by their bits, with the branches of unions. Java 1.12.0 makes floats of
-    the doubles of an array, and 0.0 of a float that is -0.0 where it writes JSON."""
-    t = bare(t)
-    if java and isinstance(t, Array) and bare(t.items) == "double":
-        return [norm("double", single(real(i))) for i in v]
-    if t in ("float", "double"):
-        v = real(v) + (0.0 if java and t == "float" else -0.0)
-        return "NaN" if math.isnan(v) else struct.pack("<f" if t == "float" else "<d", v)
-    if isinstance(t, Array):
-        return [norm(t.items, i, java) for i in v]
-    if isinstance(t, Map):
-        return {k: norm(t.items, i, java) for k, i in v.items()}
-    if isinstance(t, Union):
-        if v is None:
-            return None
-        (name, inner), = v.items()
-        return {name: norm(next(b for b in t.branches if key(b) == name), inner, java)}
-    if isinstance(t, Named) and t.kind == "record":
-        return {f.name: norm(f.type, v[f.name], java) if f.name in v else "missing" for f in t.fields}
-    return (type(v).__name__, v)
-
-
-def native(t, v):
-    """As Apache's Python has it: without the branches of unions, bytes as bytes."""
-    t = bare(t)
-    if t in ("float", "double"):
-        return struct.unpack("<f", struct.pack("<f", real(v)))[0] if t == "float" else real(v)
-    if t == "bytes" or isinstance(t, Named) and t.kind == "fixed":
-        return v.encode("latin-1")
-    if isinstance(t, Array):
-        return [native(t.items, i) for i in v]
-    if isinstance(t, Map):
-        return {k: native(t.items, i) for k, i in v.items()}
-    if isinstance(t, Union):
-        return None if v is None else native(next(b for b in t.branches if key(b) == next(iter(v))), next(iter(v.values())))
-    if isinstance(t, Named) and t.kind == "record":
-        return {f.name: native(f.type, v[f.name]) for f in t.fields}
-    return v
-
 
 def has_special(v):
     """Is there a NaN or an infinity? Java's JSON decoder does not know how they are written."""
@@ -243,21 +190,6 @@ class Case:
             counts["resolved by Python"] += 1
             if loose(got) != loose(native(self.reader, json.loads(ours[1]))):
                 failed(self, "Python resolves to another value", self.text, self.reader_text, self.json, ours[1], got)
-
-
-def sort(v):
-    return {k: sort(v[k]) for k in sorted(v)} if isinstance(v, dict) else [sort(i) for i in v] if isinstance(v, list) else v
-
-
-def loose(v):
-    """Python promotes neither a number's type nor its precision."""
-    if isinstance(v, dict):
-        return {k: loose(i) for k, i in v.items()}
-    if isinstance(v, list):
-        return [loose(i) for i in v]
-    if isinstance(v, (int, float)) and not isinstance(v, bool):
-        return "NaN" if math.isnan(v) else struct.pack("<f", min(max(v, -3e38), 3e38))
-    return v
 
 
 def python_schema(root):
