@@ -1,12 +1,18 @@
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
+import java.io.File;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HexFormat;
 import org.apache.avro.AvroRuntimeException;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaNormalization;
+import org.apache.avro.file.CodecFactory;
+import org.apache.avro.file.DataFileReader;
+import org.apache.avro.file.DataFileWriter;
 import org.apache.avro.generic.GenericDatumReader;
 import org.apache.avro.generic.GenericDatumWriter;
 import org.apache.avro.io.BinaryDecoder;
@@ -15,7 +21,7 @@ import org.apache.avro.io.DecoderFactory;
 import org.apache.avro.io.EncoderFactory;
 import org.apache.avro.io.JsonEncoder;
 
-/** The same as avro_lines.c, by Apache Avro. */
+/** The same as avro_lines.c, by Apache Avro; and "W" SCHEMA CODEC FILE VALUES writes a container file, "F" FILE reads one. */
 public class Peer {
     static Schema parse(String text) {
         return new Schema.Parser().parse(text);
@@ -58,12 +64,43 @@ public class Peer {
         return bytes.toString(StandardCharsets.UTF_8);
     }
 
+    /** Writes a container of these values, a line each. */
+    static String write(String text, String codec, String path, String valuesPath) throws Exception {
+        Schema schema = parse(text);
+        try (DataFileWriter<Object> file = new DataFileWriter<>(new GenericDatumWriter<>(schema))) {
+            file.setCodec(CodecFactory.fromString(codec)).setSyncInterval(100).create(schema, new File(path));
+            for (String json : Files.readAllLines(Path.of(valuesPath))) {
+                file.append(new GenericDatumReader<>(schema).read(null, DecoderFactory.get().jsonDecoder(schema, json)));
+            }
+        }
+        return path;
+    }
+
+    /** The values of a container, as an array. */
+    static String read(String path) throws Exception {
+        StringBuilder all = new StringBuilder();
+        try (DataFileReader<Object> file = new DataFileReader<>(new File(path), new GenericDatumReader<>())) {
+            for (Object datum : file) {
+                ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+                JsonEncoder encoder = EncoderFactory.get().jsonEncoder(file.getSchema(), bytes);
+                new GenericDatumWriter<>(file.getSchema()).write(datum, encoder);
+                encoder.flush();
+                all.append(all.length() == 0 ? "" : ",").append(bytes.toString(StandardCharsets.UTF_8));
+            }
+        }
+        return "[" + all + "]";
+    }
+
     static String answer(String[] words) throws Exception {
         switch (words[0]) {
         case "S":
             return schema(words[1]);
         case "E":
             return encode(words[1], words[2]);
+        case "W":
+            return write(words[1], words[2], words[3], words[4]);
+        case "F":
+            return read(words[1]);
         default:
             return decode(words[1], words[2], words[3]);
         }
