@@ -41,7 +41,9 @@ def test_misuse():
                   ["buffer", "cat", "a", "b"], ["buffer", "cat", "a", "--first", "0"], ["buffer", "cat", "a", "--first", "-1"],
                   ["buffer", "cat", "a", "--count", "1x"], ["buffer", "cat", "a", "--count", "99999999999999999999999"], ["aside"], ["aside", "ls", "x"],
                   ["config"], ["config", "fly"], ["config", "schema", "x"], ["config", "reference", "x"], ["config", "show", "a", "b"], ["avro"],
-                  ["avro", "encode", "x"], ["avro", "decode", "x"], ["avro", "cat"], ["schema"], ["schema", "canonical"], ["schema", "fly", "x"],
+                  ["avro", "encode", "x"], ["avro", "decode", "x"], ["avro", "cat"], ["avro", "cat", "x", "--plain"],
+                  ["avro", "encode", "x", "x", "--reader", "x"], ["avro", "decode", "x", "x", "--reader"], ["avro", "decode", "x", "x", "--plain"],
+                  ["schema"], ["schema", "canonical"], ["schema", "fly", "x"],
                   ["version", "x"]]:
         expect(2, words, "weir")
 
@@ -68,6 +70,16 @@ def test_full_output():
             check(f"{words[0]}: a full disk is told", r.returncode == 3 and "written" in r.stderr or "write" in r.stderr, r.stderr)
 
 
+def container(schema, data, count):
+    """An Avro container file with one block of fewer than 64 bytes."""
+    def text(t):
+        size, out = 2 * len(t), b""
+        while size > 0x7f:
+            out, size = out + bytes([size & 0x7f | 0x80]), size >> 7
+        return out + bytes([size]) + t.encode()
+    return b"Obj\x01\x02" + text("avro.schema") + text(schema) + b"\x00" + b"S" * 16 + bytes([2 * count, 2 * len(data)]) + data + b"S" * 16
+
+
 def test_avro():
     schema = write("t.avsc", '{"type": "record", "name": "T", "fields": [{"name": "a", "type": "long"}]}')
     datum = subprocess.run([weir, "avro", "encode", schema, "-"], input=b'{"a": -3}', capture_output=True).stdout
@@ -75,6 +87,21 @@ def test_avro():
     for words in [["--plain", schema, "-"], [schema, "--plain", "-"], [schema, "-", "--plain"]]:
         r = subprocess.run([weir, "avro", "encode", *words], input=b'{"a": 3, "b": 1}', capture_output=True)
         check(f"encode {words}", r.stdout == b"\x06", r.stderr)
+    reader = write("r.avsc", '{"type": "record", "name": "U", "aliases": ["T"], "fields": [{"name": "b", "type": ["null", "double"], "aliases": ["a"]},'
+                             ' {"name": "c", "type": "string", "default": "x"}]}')
+    other = write("o.avsc", '{"type": "record", "name": "T", "fields": [{"name": "b", "type": "long"}]}')
+    one, many = write("one.bin", datum), write("many.avro", container('{"type":"record","name":"T","fields":[{"name":"a","type":"long"}]}', b"\x05\x06", 2))
+    for words in [["decode", schema, one, "--reader", reader], ["decode", "--reader", reader, schema, one]]:
+        r = expect(0, ["avro", *words], out=True)
+        check(f"{words}", r.stdout == '{"b":{"double":-3.0},"c":"x"}\n', r.stdout)
+    for words in [["cat", many, "--reader", reader], ["cat", "--reader", reader, many]]:
+        r = expect(0, ["avro", *words], out=True)
+        check(f"{words}", r.stdout == '{"b":{"double":-3.0},"c":"x"}\n{"b":{"double":3.0},"c":"x"}\n', r.stdout)
+    expect(2, ["avro", "decode", schema, one, "--reader", other], f"{one}: byte 0: the writer's record T has no field b")
+    expect(2, ["avro", "cat", many, "--reader", other], f"{many}: record 0 of a block: byte 0: the writer's record T has no field b")
+    expect(2, ["avro", "decode", schema, one, "--reader", write("no.avsc", '{"type": "lonk"}')], "no.avsc: : unknown type")
+    expect(2, ["avro", "cat", many, "--reader", path_of("no.avsc")], "no.avsc: : unknown type")
+    expect(2, ["avro", "decode", schema, write("more.bin", b"\x05\x06"), "--reader", reader], "byte 1: 1 bytes are left over")
     for value in ['{"a": "x"}', '{"a": 1', "", '{"b": 1}', '{"a": 1} {"a": 2}', '{"a": 1, "a": 2}']:
         expect(2, ["avro", "encode", schema, "-"], "-: ", stdin=value)
     for text in ["", "{", '{"type": "record"}', '{"type": "lonk"}', "[]x", '{"type": "fixed", "name": "f", "size": -1}']:
