@@ -100,6 +100,7 @@ class Case:
         self.reader_text = self.make.text(self.reader)
         self.spoilt = self.make.spoilt(self.text)
         self.json = json.dumps(self.value, ensure_ascii=chance.random() < 0.5)
+        self.chance = chance
 
     def first(self):
         return [("S", self.text), ("S", self.reader_text), ("S", self.spoilt), ("E", self.text, self.json)]
@@ -137,6 +138,19 @@ class Case:
             return []
         return [("R", self.text, self.text, d) for d in self.datums] + [("R", self.text, self.reader_text, d) for d in self.datums[:1]]
 
+    def spoilt_task(self):
+        c, data = self.chance, bytearray.fromhex((self.datums or [""])[0])
+        for _ in range(c.choice([1, 1, 2])):
+            what, at = c.random(), c.randrange(len(data) + 1)
+            if what < 0.2 or at == len(data):
+                data.insert(at, c.choice([0, 1, 2, 3, 0x7f, 0x80, 0xff]))
+            elif what < 0.4:
+                del data[at]
+            else:
+                data[at] = c.choice([0, 1, 2, 3, data[at] ^ 1 << c.randrange(8), 0x80, 0xff])
+        self.spoilt_hex = data.hex()
+        return ("R", self.text, self.text, self.spoilt_hex)
+
     def check_second(self, answers):
         if not answers:
             return
@@ -171,10 +185,14 @@ class Case:
             counts["resolution refused"] += 1
 
     def third(self):
-        return [("E", self.text, self.our_json)] if self.our_json else []
+        return [("E", self.text, self.our_json if self.our_json else "")] + [("R", self.text, self.text, self.spoilt_hex)] * self.is_taken
 
     def check_third(self, answers):
-        for ours, java in answers:                            # Java's maps have an order of their own, the same each time
+        """What ours takes of spoilt data, Java takes as the same; it takes more, such as strings that are not UTF-8."""
+        for ours, java in answers[1:]:
+            if java[1] and (java[0] != "ok" or norm(self.schema, json.loads(ours[1]), True) != norm(self.schema, json.loads(java[1]), True)):
+                failed(self, "a spoilt datum", self.text, self.spoilt_hex, ours, java)
+        for ours, java in answers[:1 if self.our_json else 0]: # Java's maps have an order of their own, the same each time
             counts["our JSON read by Java"] += 1
             if java != ["ok", self.datums[-1]] or ours != ["ok", self.datums[0]]:
                 failed(self, "the JSON of ours read again", self.text, self.json, self.our_json, java, ours, self.datums)
@@ -287,6 +305,13 @@ def known_resolution(ours, java):
     return known_by(RESOLVED_BY_JAVA, ours[1]) if java[0] == "ok" else known_by(RESOLVED_BY_OURS, java[1])
 
 
+def ask_spoilt(cases):
+    """Ours alone: Java has no bounds for arrays of values without bytes."""
+    for case, answer in zip(cases, ask([LINES], [c.spoilt_task() for c in cases])):
+        case.is_taken = answer[0] == "ok" and case.datums != []
+        counts["spoilt datum " + answer[0]] += 1
+
+
 def check_containers(cases):
     """Each codec that Java has without further libraries."""
     with tempfile.TemporaryDirectory(prefix="weir-avro.") as work:
@@ -315,6 +340,8 @@ def main():
     for begin in range(0, wanted, 2000):
         cases = [Case(n) for n in range(begin, min(begin + 2000, wanted))]
         for question, check in ((Case.first, Case.check_first), (Case.second, Case.check_second), (Case.third, Case.check_third)):
+            if question is Case.third:
+                ask_spoilt(cases)
             questions = [question(c) for c in cases]
             answers = ask_both([task for q in questions for task in q])
             for case, q in zip(cases, questions):
