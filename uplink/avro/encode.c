@@ -75,7 +75,7 @@ static enum err within(struct encoder *c, enum err e, struct slice name)
 {
     if (e && c->why) {
         char inner[WHY_SIZE_MAX];
-        char shown[2 * WHY_SIZE_MAX];
+        char shown[160];
         struct out o = out_over(shown, sizeof shown);
         memcpy(inner, c->why->text, sizeof inner);
         tree_put_shown(&o, name, true);

@@ -31,7 +31,7 @@ enum err parse_wrong(struct parser *p, const char *text)
 
 enum err parse_wrong_name(struct parser *p, const char *text, struct slice name)
 {
-    char shown[WHY_SIZE_MAX];
+    char shown[160];
     struct out o = out_over(shown, sizeof shown);
     tree_put_shown(&o, name, false);
     why_set(p->why, "%s: %s \"%.*s\"", p->pointer, text, (int)o.size, shown);

@@ -22,7 +22,7 @@ enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input,
 /* NULL: not an object, or no such member. */
 const struct tree *tree_member(const struct tree *object, const char *key);
 
-/* Puts at most 64 characters of a text of the input where a person reads it: without control
+/* Puts at most 64 characters (128 bytes) of a text of the input where a person reads it: without control
  * characters; as a part of a JSON pointer with "~1" for "/". */
 void tree_put_shown(struct out *o, struct slice text, bool is_pointer);
 
