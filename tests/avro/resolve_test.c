@@ -135,6 +135,10 @@ static const struct {
      "020406", "060402"},
     {RECORD("R", FIELD("a", "'null'") "," FIELD("b", "'null'")),
      RECORD("R", FIELD("b", "'null'") "," FIELD("a", "['null']")), "", "00"},
+    {RECORD("R", FIELD("a", "'int'") "," FIELD("b", "'int'")),
+     RECORD("R", "{'name':'b','type':'int','aliases':['a']},"
+                 "{'name':'c','type':'int','aliases':['b']}"),
+     "0204", "0204"},
     /* unions on either side and on both */
     {"['null','int']", "'int'", "0206", "06"},
     {"'int'", "['null','int']", "06", "0206"},

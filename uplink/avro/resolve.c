@@ -212,17 +212,25 @@ static bool is_renamed(const struct avro_node *writer, const struct avro_node *r
     return false;
 }
 
+static int32_t field_by_alias(const struct avro_node *writer, const struct avro_field *field)
+{
+    int32_t at = -1;
+    for (uint32_t i = 0; at < 0 && i < field->alias_count; i++) {
+        at = avro_field_find(writer, field->aliases[i], 0);
+    }
+    return at;
+}
+
+/* A field that was renamed serves its old name, too, where nothing else does. */
 static int32_t writer_field(const struct avro_node *writer, const struct avro_node *reader,
                             const struct avro_field *field, uint32_t hint)
 {
     int32_t at = avro_field_find(writer, field->name, hint);
-    if (at >= 0 && field->has_default && is_renamed(writer, reader, field)) {
-        at = -1;
+    if (at >= 0 && !is_renamed(writer, reader, field)) {
+        return at;
     }
-    for (uint32_t i = 0; at < 0 && i < field->alias_count; i++) {
-        at = avro_field_find(writer, field->aliases[i], hint);
-    }
-    return at;
+    int32_t by_alias = field_by_alias(writer, field);
+    return by_alias >= 0 || field->has_default ? by_alias : at;
 }
 
 static void record_work(struct planner *p, const struct avro_node *writer,
