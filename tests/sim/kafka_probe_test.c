@@ -440,7 +440,7 @@ static void subjects(void **state)
     ask_registry(a, &r, "404 {\"error_code\":40403}",
                  "200 {\"is_compatible\":false,\"messages\":[\"field n\\nis new\"\n]}");
     expect_counts(a, 0, 2);
-    expect(a, PROBE_ERROR, "registry", "subject events-value", "field n\\nis new");
+    expect(a, PROBE_ERROR, "registry", "subject events-value", "field n is new");
     ask_registry(a, &r, "422 {\"error_code\":42201,\"message\":\"invalid\"}", "");
     expect_counts(a, 0, 2);
     expect(a, PROBE_ERROR, "registry", "subject events-value", "invalid");

@@ -7,13 +7,17 @@
 
 #include "ports/slice.h"
 
+#define REGISTRY_MESSAGE_SIZE 1024
+
 struct registry_answer {
     bool has_id;
     uint32_t id;
+    uint32_t version;   /* 0: not said */
     int64_t error_code; /* 0: none */
-    bool is_compatible; /* what /compatibility says */
-    char message[256];  /* "": none; JSON's escapes stay: it is for the log. Of
-                           /compatibility: its messages */
+    bool has_verdict;   /* of /compatibility: */
+    bool is_compatible;
+    /* "": none. One line of UTF-8. Of /compatibility: its messages, or its reason. */
+    char message[REGISTRY_MESSAGE_SIZE];
 };
 /* What can't be read leaves the members empty: the status decides. */
 void registry_answer_parse(struct slice body, struct registry_answer *ret);

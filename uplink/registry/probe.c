@@ -1,6 +1,5 @@
 #include "uplink/registry/probe.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,29 +7,16 @@
 
 #include "ports/clock.h"
 #include "ports/http.h"
-#include "uplink/registry/answer.h"
+#include "uplink/registry/registration.h"
 
-#define OPEN_MAX 4 /* requests at a time, once one was answered */
-#define SUBJECT_UNKNOWN 40401
-
-enum question_state {
-    QUESTION_WAITING,
-    QUESTION_LOOKUP,     /* is the schema there? */
-    QUESTION_COMPATIBLE, /* would it be taken? */
-    QUESTION_OVER,
-};
+#define OPEN_MAX 4 /* questions at a time, once one was answered */
 
 /* One subject. */
 struct question {
     struct question *next;
     struct registry_probe *probe;
-    enum question_state state;
-    bool is_open; /* the request is under way */
-    char subject[REGISTRY_SUBJECT_SIZE_MAX];
-    char url[REGISTRY_URL_SIZE_MAX];
-    uint8_t *body;
-    size_t body_size;
-    struct http_request request;
+    enum { QUESTION_WAITING, QUESTION_OPEN, QUESTION_OVER } state;
+    struct registration *registration;
 };
 
 struct registry_probe {
@@ -39,6 +25,7 @@ struct registry_probe {
     bool was_reached, has_said_time;
     bool has_failed; /* told once: the other questions would get no other answer */
     unsigned open_count;
+    int64_t peer_end_s, date_s; /* of the first answer; 0: not said */
     struct timer advance;
 };
 
@@ -50,17 +37,28 @@ static void found(struct registry_probe *p, enum probe_level level, const char *
     probe_found(p->setup.probe, level, path, what, "%s", text);
 }
 
-static void found_subject(struct question *q, enum probe_level level, const char *text)
+static void found_subject(struct question *q, enum probe_level level,
+                          const struct registration_result *result, const char *text)
 {
     char what[PROBE_WHAT_SIZE];
-    (void)snprintf(what, sizeof what, "subject %.300s", q->subject);
+    (void)snprintf(what, sizeof what, "subject %.300s", result->subject);
     found(q->probe, level, "", what, text);
 }
 
 /* --- answers --- */
 
+static void question_answered(void *context, const struct http_answer *answer)
+{
+    struct question *q = context;
+    struct registry_probe *p = q->probe;
+    if (!answer->e) {
+        p->peer_end_s = p->peer_end_s ? p->peer_end_s : answer->peer_end_s;
+        p->date_s = p->date_s ? p->date_s : answer->date_s;
+    }
+}
+
 /* The first answer, whatever it says. */
-static void tell_reached(struct registry_probe *p, const struct http_answer *answer)
+static void tell_reached(struct registry_probe *p)
 {
     int64_t now_s = clock_wall_us() / 1000000;
     char text[160];
@@ -70,170 +68,87 @@ static void tell_reached(struct registry_probe *p, const struct http_answer *ans
     p->was_reached = true;
     (void)snprintf(text, sizeof text, "it answers%s",
                    p->setup.options->tls.insecure ? "; its certificate is not verified" : "");
-    if (answer->peer_end_s) {
+    if (p->peer_end_s) {
         (void)snprintf(text, sizeof text,
                        "it answers; its certificate is verified, good for %" PRId64 " days",
-                       (answer->peer_end_s - now_s) / 86400);
+                       (p->peer_end_s - now_s) / 86400);
         (void)probe_found_end(p->setup.probe, "registry.tls", "certificate of the schema registry",
-                              answer->peer_end_s, now_s);
+                              p->peer_end_s, now_s);
     }
     found(p, PROBE_OK, ".url", "schema registry", text);
-    p->has_said_time = answer->date_s != 0;
+    p->has_said_time = p->date_s != 0;
     if (p->has_said_time) {
-        probe_found_clock(p->setup.probe, "registry.url", "the registry's", answer->date_s);
+        probe_found_clock(p->setup.probe, "registry.url", "the registry's", p->date_s);
     }
 }
 
 /* What is wrong for every subject. True: it was that. */
-static bool answer_is_hopeless(struct registry_probe *p, const struct http_answer *http,
-                               const struct registry_answer *answer)
+static bool result_is_hopeless(struct registry_probe *p, const struct registration_result *result)
 {
-    char text[400];
-    if (http->e) {
-        (void)snprintf(text, sizeof text, "no answer from %.120s: %.260s", p->setup.options->url,
-                       http->why.text[0] ? http->why.text : err_name(http->e));
-        found(p, PROBE_ERROR, http->e == ERR_AUTH ? ".tls" : ".url", "schema registry", text);
-    } else if (http->status == 401) {
-        found(p, PROBE_ERROR, p->setup.options->user ? ".user" : "", "login at the schema registry",
-              p->setup.options->user
-                  ? "it refuses user and password (401): check registry.user and registry.password"
-                  : "it wants a login (401): set registry.user and registry.password");
-    } else if (http->status == 404 && answer->error_code == 0) {
-        (void)snprintf(text, sizeof text,
-                       "there is none at %.300s (404): check the path of registry.url",
-                       p->setup.options->url);
-        found(p, PROBE_ERROR, ".url", "schema registry", text);
+    const struct registry_options *options = p->setup.options;
+    struct why why = {""};
+    registration_why(result, options, &why);
+    if (result->end == REGISTRATION_LATER && result->status == 0) {
+        found(p, PROBE_ERROR, result->e == ERR_AUTH ? ".tls" : ".url", "schema registry", why.text);
+    } else if (result->end == REGISTRATION_NO_LOGIN) {
+        found(p, PROBE_ERROR,
+              options->token  ? ".token"
+              : options->user ? ".user"
+                              : "",
+              "login at the schema registry", why.text);
+    } else if (result->end == REGISTRATION_NO_REGISTRY) {
+        found(p, PROBE_ERROR, ".url", "schema registry", why.text);
     } else {
         return false;
     }
     return true;
 }
 
-static void tell_refusal(struct question *q, const struct http_answer *http,
-                         const struct registry_answer *answer)
+static void tell_possible(struct question *q, const struct registration_result *result)
 {
-    char text[400];
-    if (http->status == 403) { /* its text may repeat what was sent */
-        (void)snprintf(text, sizeof text,
-                       "the registry refuses us (403): give the user the "
-                       "rights on the subject");
-    } else {
-        (void)snprintf(text, sizeof text, "the registry answers %ld (%" PRId64 "): %s",
-                       http->status, answer->error_code,
-                       answer->message[0] ? answer->message : "no reason given");
+    const char *text = "it has other versions, and the schema is compatible: registered when the "
+                       "first event is sent";
+    if (result->is_reference) {
+        text = "it will get a version when the first event is sent; what refers to it can't be "
+               "asked about before";
+    } else if (result->is_new) {
+        text = "it is not there yet: made when the first event is sent";
     }
-    found_subject(q, PROBE_ERROR, text);
-    q->state = QUESTION_OVER;
+    found_subject(q, PROBE_OK, result, text);
 }
 
-static void lookup_answered(struct question *q, const struct http_answer *http,
-                            const struct registry_answer *answer)
+static void tell_result(struct question *q, const struct registration_result *result)
 {
-    bool may_register = q->probe->setup.options->may_register;
-    char text[120];
-    if (http->status == 200 && answer->has_id) {
-        (void)snprintf(text, sizeof text, "it has the schema, under id %" PRIu32, answer->id);
-        found_subject(q, PROBE_OK, text);
-        q->state = QUESTION_OVER;
-    } else if (http->status == 404 && !may_register) {
-        found_subject(q, PROBE_ERROR,
-                      "it does not have the schema: register it there, or set registry.register "
-                      "to true");
-        q->state = QUESTION_OVER;
-    } else if (http->status == 404 && answer->error_code == SUBJECT_UNKNOWN) {
-        found_subject(q, PROBE_OK, "it is not there yet: made when the first event is sent");
-        q->state = QUESTION_OVER;
-    } else if (http->status == 404) {
-        q->state = QUESTION_COMPATIBLE;
+    struct why why = {""};
+    registration_why(result, q->probe->setup.options, &why);
+    if (result->end == REGISTRATION_THERE) {
+        why_set(&why, "it has the schema, under id %" PRIu32, result->id);
+        found_subject(q, PROBE_OK, result, why.text);
+    } else if (result->end == REGISTRATION_POSSIBLE) {
+        tell_possible(q, result);
     } else {
-        tell_refusal(q, http, answer);
+        found_subject(q, PROBE_ERROR, result, why.text);
     }
 }
 
-static void compatible_answered(struct question *q, const struct http_answer *http,
-                                const struct registry_answer *answer)
+static void question_done(void *context, const struct registration_result *result)
 {
-    char text[400];
-    if (http->status == 200 && answer->is_compatible) {
-        found_subject(q, PROBE_OK,
-                      "it has other versions, and the schema is compatible: registered when the "
-                      "first event is sent");
-    } else if (http->status == 200) {
-        (void)snprintf(text, sizeof text,
-                       "the schema is not compatible with its last version and will be refused: "
-                       "mend the schema, or change the subject's compatibility%s%s",
-                       answer->message[0] ? "; it says: " : "", answer->message);
-        found_subject(q, PROBE_ERROR, text);
-    } else if (http->status == 404) {
-        found_subject(q, PROBE_OK, "it has no version yet: made when the first event is sent");
-    } else {
-        tell_refusal(q, http, answer);
-    }
-    q->state = QUESTION_OVER;
-}
-
-static void question_answered(struct http_request *request, const struct http_answer *http)
-{
-    struct question *q = CONTAINER_OF(request, struct question, request);
+    struct question *q = context;
     struct registry_probe *p = q->probe;
-    struct registry_answer answer = {0};
-    q->is_open = false;
+    q->state = QUESTION_OVER;
     p->open_count--;
     timer_arm(&p->advance, 0);
     if (p->has_failed) {
-        q->state = QUESTION_OVER;
         return;
     }
-    if (!http->e) {
-        registry_answer_parse(http->body, &answer);
-    }
-    if (answer_is_hopeless(p, http, &answer)) {
-        p->has_failed = true;
-        q->state = QUESTION_OVER;
-        return;
-    }
-    tell_reached(p, http);
-    if (q->state == QUESTION_LOOKUP) {
-        lookup_answered(q, http, &answer);
-    } else {
-        compatible_answered(q, http, &answer);
+    p->has_failed = result_is_hopeless(p, result);
+    if (!p->has_failed) {
+        tell_reached(p);
+        tell_result(q, result);
     }
 }
 
 /* --- questions --- */
-
-static void question_send(struct question *q)
-{
-    struct registry_probe *p = q->probe;
-    const struct registry_options *options = p->setup.options;
-    bool is_lookup = q->state == QUESTION_WAITING;
-    struct out url = out_over(q->url, sizeof q->url - 1);
-    registry_url_put(options, is_lookup ? "/subjects/" : "/compatibility/subjects/",
-                     slice_of_text(q->subject), &url);
-    out_put_text(&url, is_lookup ? "?normalize=true" : "/versions/latest?verbose=true");
-    q->url[url.size] = '\0';
-    q->state = is_lookup ? QUESTION_LOOKUP : QUESTION_COMPATIBLE;
-    q->request = (struct http_request){
-        .method = "POST",
-        .url = q->url,
-        .headers = {"Content-Type: application/vnd.schemaregistry.v1+json",
-                    "Accept: application/vnd.schemaregistry.v1+json"},
-        .body = {q->body, q->body_size},
-        .tls = options->tls.is_set ? &options->tls : NULL,
-        .user = options->user,
-        .password = options->password,
-        .timeout_ms = PROBE_ANSWER_MS,
-        .done = question_answered,
-    };
-    enum err e = url.overflow ? ERR_FULL : http_send(p->setup.http, &q->request);
-    q->is_open = e == ERR_OK;
-    p->open_count += q->is_open;
-    if (e) {
-        found_subject(q, PROBE_ERROR, "the question could not be sent");
-        q->state = QUESTION_OVER;
-        timer_arm(&p->advance, 0);
-    }
-}
 
 static void registry_probe_advance(struct timer *timer)
 {
@@ -241,11 +156,13 @@ static void registry_probe_advance(struct timer *timer)
     unsigned room = p->was_reached ? OPEN_MAX : 1;
     bool is_over = true;
     for (struct question *q = p->questions; q; q = q->next) {
-        if (p->has_failed && !q->is_open) {
+        if (p->has_failed && q->state == QUESTION_WAITING) {
             q->state = QUESTION_OVER;
         }
-        if (q->state != QUESTION_OVER && !q->is_open && p->open_count < room) {
-            question_send(q);
+        if (q->state == QUESTION_WAITING && p->open_count < room) {
+            q->state = QUESTION_OPEN;
+            p->open_count++;
+            registration_begin(q->registration);
         }
         is_over = is_over && q->state == QUESTION_OVER;
     }
@@ -266,43 +183,52 @@ enum err registry_probe_open(struct registry_probe **ret, const struct registry_
     return ERR_OK;
 }
 
+/* Where it belongs in the list. Points at another one: its subject is there already. */
+static struct question **place_of(struct registry_probe *p, const char *subject)
+{
+    struct question **at = &p->questions;
+    while (*at && strcmp(registration_subject((*at)->registration), subject) != 0) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
 enum err registry_probe_add(struct registry_probe *probe, const char *topic,
                             const struct schema_info *schema)
 {
     struct question *q = calloc(1, sizeof *q);
+    struct why why = {""};
     if (!q) {
         return ERR_NOMEM;
     }
-    struct out subject = out_over(q->subject, sizeof q->subject - 1);
-    enum err e = registry_subject_put((enum registry_subject)probe->setup.options->subject, topic,
-                                      schema->json, &subject);
+    struct registration_setup setup = {.loop = probe->setup.probe->loop,
+                                       .http = probe->setup.http,
+                                       .options = probe->setup.options,
+                                       .mode = REGISTRATION_ASK_ONLY,
+                                       .context = q,
+                                       .done = question_done,
+                                       .answered = question_answered};
     q->probe = probe;
-    struct question **at = &probe->questions;
-    while (*at && strcmp((*at)->subject, q->subject) != 0) {
-        at = &(*at)->next;
-    }
-    if (e || *at) {
-        if (e) {
-            found(probe, PROBE_ERROR, ".subject", topic,
-                  "the schema has no name to make a subject of, or it is too long");
-        }
-        free(q);
+    enum err e = registration_open(&q->registration, &setup, topic, schema, &why);
+    struct question **at = e ? NULL : place_of(probe, registration_subject(q->registration));
+    if (at && !*at) {
+        *at = q;
         return ERR_OK;
     }
-    e = registry_body(schema, &q->body, &q->body_size);
-    if (e) {
-        free(q);
-        return e;
+    if (e == ERR_CONFIG) {
+        found(probe, PROBE_ERROR, "", topic, why.text);
+        e = ERR_OK;
     }
-    *at = q;
-    return ERR_OK;
+    registration_close(q->registration);
+    free(q);
+    return e;
 }
 
 void registry_probe_begin(struct registry_probe *probe)
 {
     const struct registry_options *options = probe->setup.options;
-    if (options->user && strncmp(options->url, "http://", 7) == 0) {
-        found(probe, PROBE_WARNING, ".url", "password",
+    if ((options->user || options->token) && strncmp(options->url, "http://", 7) == 0) {
+        found(probe, PROBE_WARNING, ".url", options->token ? "token" : "password",
               "it is sent as it is, and without https whoever is in between reads it");
     }
     timer_arm(&probe->advance, 0);
@@ -322,10 +248,7 @@ void registry_probe_close(struct registry_probe *probe)
     while (probe->questions) {
         struct question *q = probe->questions;
         probe->questions = q->next;
-        if (q->is_open) {
-            http_cancel(probe->setup.http, &q->request);
-        }
-        free(q->body);
+        registration_close(q->registration);
         free(q);
     }
     free(probe);

@@ -1,19 +1,18 @@
 #include "uplink/registry/registry.h"
 
 #include <assert.h>
-#include <inttypes.h>
+#include <stdlib.h>
 
 #include "ports/http.h"
 #include "ports/random.h"
-#include "uplink/registry/answer.h"
+#include "uplink/registry/registration.h"
 
 #define ENTRY_MAX 1024 /* schema versions of all streams */
 #define BACKOFF_MS_FIRST 1000
 #define BACKOFF_MS_MAX (60 * 1000)
 #define RETRY_AFTER_MS_MAX (60 * 60 * 1000)
 #define REFUSAL_MS 50000 /* a refusal is asked again after this long */
-#define REQUEST_TIMEOUT_MS 20000
-#define KEPT_SIZE 12 /* id, 4 bytes; where it is from, 8 bytes */
+#define KEPT_SIZE 12     /* id, 4 bytes; where it is from, 8 bytes */
 
 enum entry_state {
     ENTRY_WAITING, /* for the backoff, or for the answer */
@@ -34,11 +33,7 @@ struct entry {
     uint64_t refused_ms;
     unsigned attempt;
     struct timer retry;
-    bool open; /* the request is under way */
-    struct http_request request;
-    char url[REGISTRY_URL_SIZE_MAX];
-    uint8_t *body;
-    size_t body_size;
+    struct registration *registration; /* NULL: the id is known */
 };
 
 struct registry {
@@ -48,36 +43,6 @@ struct registry {
     bool has_fault;
     struct why fault;
 };
-
-/* --- URLs --- */
-
-/* Tells ids of different registries and subjects apart. */
-static uint64_t origin_of(struct slice url)
-{
-    return slice_hash(url);
-}
-
-static enum err entry_url(struct entry *entry, const char *topic, const struct schema_info *schema,
-                          struct why *why)
-{
-    const struct registry_options *options = entry->registry->setup.options;
-    uint8_t memory[REGISTRY_SUBJECT_SIZE_MAX];
-    struct out subject = out_over(memory, sizeof memory);
-    enum err e = registry_subject_put((enum registry_subject)options->subject, topic, schema->json,
-                                      &subject);
-    struct out url = out_over(entry->url, sizeof entry->url - 1);
-    registry_url_put(options, "/subjects/", out_slice(&subject), &url);
-    entry->origin = origin_of(out_slice(&url));
-    /* Whoever registered it may have written it with other white space. */
-    out_put_text(&url, options->may_register ? "/versions" : "?normalize=true");
-    entry->url[url.size] = '\0';
-    if (e || url.overflow) {
-        why_set(why, e == ERR_CORRUPT ? "the schema has no name to make a registry subject of"
-                                      : "the registry's URL and subject are too long");
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
-}
 
 /* --- answers --- */
 
@@ -91,8 +56,8 @@ static void entry_known(struct entry *entry, uint32_t id)
     entry->state = ENTRY_KNOWN;
     entry->id = id;
     registry->has_fault = false;
-    free(entry->body); /* it is not asked again */
-    entry->body = NULL;
+    registration_close(entry->registration); /* it is not asked again */
+    entry->registration = NULL;
     uplink_remote_id_set(registry->setup.host, entry->schema, out_slice(&kept));
 }
 
@@ -118,80 +83,46 @@ static void entry_again(struct entry *entry, int64_t retry_after_ms)
     entry->registry->fault = entry->why;
 }
 
-/* By status first, then by what the body has; never by texts, which differ between registries. */
-static void entry_answered(struct http_request *request, const struct http_answer *http)
+static void entry_done(void *context, const struct registration_result *result)
 {
-    struct entry *entry = CONTAINER_OF(request, struct entry, request);
+    struct entry *entry = context;
     struct registry *registry = entry->registry;
-    entry->open = false;
-    uplink_wire_bytes(registry->setup.host, http->wire_sent, http->wire_received);
-    struct registry_answer answer = {0};
-    if (http->e == ERR_OK) {
-        registry_answer_parse(http->body, &answer);
-    }
-    const char *says = answer.message[0] ? answer.message : "no reason given";
-    if (http->e != ERR_OK) {
-        /* The same for every subject: what changes is logged. */
-        why_set(&entry->why, "no answer from the schema registry at %s: %s",
-                registry->setup.options->url,
-                http->why.text[0] ? http->why.text : err_name(http->e));
-        entry_again(entry, 0);
-    } else if (http->status == 200 && answer.has_id) {
-        entry_known(entry, answer.id);
-    } else if (http->status == 401 || http->status == 403) {
-        why_set(&entry->why,
-                "the schema registry refuses us (%ld): check registry.user and .password, "
-                "and the rights on %s",
-                http->status, entry->url);
+    registration_why(result, registry->setup.options, &entry->why);
+    switch (result->end) {
+    case REGISTRATION_THERE:
+    case REGISTRATION_MADE:
+        entry_known(entry, result->id);
+        break;
+    case REGISTRATION_UNKNOWN:
+    case REGISTRATION_REFUSED:
+    case REGISTRATION_INVALID:
+        entry_refused(entry, ERR_REJECTED);
+        break;
+    case REGISTRATION_NO_LOGIN:
+    case REGISTRATION_FORBIDDEN:
+    case REGISTRATION_NO_REGISTRY:
         entry_refused(entry, ERR_CONFIG);
-    } else if (http->status == 409) {
-        why_set(&entry->why, "the schema registry finds the schema incompatible at %s: %s",
-                entry->url, says);
-        entry_refused(entry, ERR_REJECTED);
-    } else if (http->status == 422 || http->status == 400) {
-        why_set(&entry->why, "the schema registry does not take the schema at %s (%" PRId64 "): %s",
-                entry->url, answer.error_code, says);
-        entry_refused(entry, ERR_REJECTED);
-    } else if (http->status == 404 && !registry->setup.options->may_register) {
-        why_set(&entry->why,
-                "the schema is not registered at %s: register it there, or set "
-                "registry.register to true",
-                entry->url);
-        entry_refused(entry, ERR_REJECTED);
-    } else if (http->status == 404) {
-        why_set(&entry->why, "there is no schema registry at %s (404): check registry.url",
-                entry->url);
-        entry_refused(entry, ERR_CONFIG);
-    } else {
-        why_set(&entry->why, "the schema registry at %s answers %ld: %s", entry->url, http->status,
-                says);
-        entry_again(entry, http->retry_after_ms);
+        break;
+    case REGISTRATION_POSSIBLE: /* only when nothing may be registered */
+        assert(false);
+        break;
+    case REGISTRATION_LATER:
+        entry_again(entry, result->retry_after_ms);
+        break;
     }
     uplink_ready(registry->setup.host);
 }
 
+static void entry_answered(void *context, const struct http_answer *answer)
+{
+    const struct entry *entry = context;
+    uplink_wire_bytes(entry->registry->setup.host, answer->wire_sent, answer->wire_received);
+}
+
 static void entry_send(struct entry *entry)
 {
-    const struct registry_options *options = entry->registry->setup.options;
-    entry->request = (struct http_request){
-        .method = "POST",
-        .url = entry->url,
-        .headers = {"Content-Type: application/vnd.schemaregistry.v1+json",
-                    "Accept: application/vnd.schemaregistry.v1+json"},
-        .body = {entry->body, entry->body_size},
-        .tls = options->tls.is_set ? &options->tls : NULL,
-        .user = options->user,
-        .password = options->password,
-        .timeout_ms = REQUEST_TIMEOUT_MS,
-        .done = entry_answered,
-    };
     entry->state = ENTRY_WAITING;
-    enum err e = http_send(entry->registry->setup.http, &entry->request);
-    entry->open = e == ERR_OK;
-    if (e) {
-        why_set(&entry->why, "no request to the schema registry could be begun: %s", err_name(e));
-        entry_again(entry, 0);
-    }
+    registration_begin(entry->registration);
 }
 
 static void entry_retry(struct timer *timer)
@@ -203,11 +134,8 @@ static void entry_retry(struct timer *timer)
 
 static void entry_free(struct entry *entry)
 {
-    if (entry->open) {
-        http_cancel(entry->registry->setup.http, &entry->request);
-    }
+    registration_close(entry->registration);
     timer_release(&entry->retry);
-    free(entry->body);
     free(entry);
 }
 
@@ -245,15 +173,22 @@ static enum err entry_add(struct registry *registry, const char *topic,
     entry->registry = registry;
     entry->schema = schema->number;
     timer_init(&entry->retry, registry->setup.loop, entry_retry);
-    enum err e = entry_url(entry, topic, schema, why);
-    if (!e && !entry_remember(entry)) {
-        e = registry_body(schema, &entry->body, &entry->body_size);
-    }
+    struct registration_setup setup = {.loop = registry->setup.loop,
+                                       .http = registry->setup.http,
+                                       .options = registry->setup.options,
+                                       .context = entry,
+                                       .done = entry_done,
+                                       .answered = entry_answered};
+    enum err e = registration_open(&entry->registration, &setup, topic, schema, why);
     if (e) {
         entry_free(entry);
         return e;
     }
-    if (entry->state != ENTRY_KNOWN) {
+    entry->origin = registration_origin(entry->registration);
+    if (entry_remember(entry)) {
+        registration_close(entry->registration);
+        entry->registration = NULL;
+    } else {
         entry_send(entry);
     }
     entry->next = registry->entries;

@@ -15,6 +15,7 @@ struct http;
 #define REGISTRY_SUBJECT_SIZE_MAX 1024
 #define REGISTRY_URL_SIZE_MAX 4096
 #define REGISTRY_PREFIX_SIZE 5 /* 00 and the id, 4 bytes, most significant first */
+#define REGISTRY_REFERENCE_MAX 64
 
 enum registry_subject {
     REGISTRY_TOPIC_NAME,        /* <topic>-value */
@@ -28,9 +29,12 @@ struct registry_options {
     const char *url;
     const char *user;
     const char *password;
+    const char *token;
     struct tls_options tls;
-    int64_t subject;   /* enum registry_subject */
-    bool may_register; /* "register" */
+    int64_t subject;              /* enum registry_subject */
+    bool may_register;            /* "register" */
+    bool ask_first;               /* before it registers */
+    struct option_map references; /* of const char *: full name of a type to its subject */
 };
 extern const struct option registry_table[];
 /* Of the option `url`: http(s), and without a password. */
@@ -64,10 +68,8 @@ const struct why *registry_fault(const struct registry *registry);
  * is too small. */
 enum err registry_subject_put(enum registry_subject kind, const char *topic, struct slice schema,
                               struct out *ret) MUST_USE;
-/* What requests about a subject have in common: the URL up to the subject, which is escaped
- * (`folder`: "/subjects/"), and the body that holds the schema, which is malloc'd. */
+/* The URL of a subject, which is escaped (`folder`: "/subjects/"). */
 void registry_url_put(const struct registry_options *options, const char *folder,
                       struct slice subject, struct out *ret);
-enum err registry_body(const struct schema_info *schema, uint8_t **ret, size_t *ret_size) MUST_USE;
 
 #endif

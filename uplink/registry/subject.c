@@ -1,5 +1,3 @@
-#include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ports/lib/json.h"
@@ -75,20 +73,4 @@ void registry_url_put(const struct registry_options *options, const char *folder
     out_put(ret, options->url, base);
     out_put_text(ret, folder);
     put_escaped(ret, subject);
-}
-
-enum err registry_body(const struct schema_info *schema, uint8_t **ret, size_t *ret_size)
-{
-    size_t room = schema->json.size * 6 + 32; /* a control character becomes \u0000 */
-    struct out body = out_over(malloc(room), room);
-    if (!body.data) {
-        return ERR_NOMEM;
-    }
-    out_put_text(&body, "{\"schema\":");
-    out_put_json(&body, schema->json);
-    out_put_text(&body, "}");
-    assert(!body.overflow);
-    *ret = body.data;
-    *ret_size = body.size;
-    return ERR_OK;
 }
