@@ -20,6 +20,8 @@ int buffer_command(int argc, char **argv);
 int aside_command(int argc, char **argv);
 int avro_command(int argc, char **argv);
 int schema_command(int argc, char **argv);
+/* What comes behind "schema register". */
+int schema_register_command(int argc, char **argv);
 
 /* --- helpers of the commands --- */
 
@@ -56,8 +58,11 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
 #define SCHEMA_USAGE \
     "schema check [--mode MODE] --old FILE [--old FILE ...] --new FILE [--json] | show FILE | " \
-    "diff OLD NEW | canonical FILE | fingerprint FILE"
+    "diff OLD NEW | canonical FILE | fingerprint FILE | register [--config CONFIG] [--uplink U] " \
+    "[--dry-run] [--json] [STREAM...]"
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
+#define SCHEMA_REGISTER_USAGE \
+    "schema register [--config CONFIG] [--uplink U] [--dry-run] [--json] [STREAM...]"
 #define BUFFER_PATH_DEFAULT "/var/lib/weir/buffer.db"
 #define BUFFER_USAGE \
     "buffer ls | cat | stats | verify | export | import | replay | drop | salvage | compact | " \

@@ -53,7 +53,11 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "         backward_transitive, forward_transitive, full_transitive: all the old ones\n" \
     "show     a schema to read: fields, types, defaults, aliases, doc\n" \
     "diff     what changed, field by field, and which modes forbid it\n" \
-    "canonical, fingerprint: the Parsing Canonical Form, and its fingerprints\n\n" \
+    "canonical, fingerprint: the Parsing Canonical Form, and its fingerprints\n" \
+    "register the schemas of these streams (of all) at the registries of their uplinks: each is\n" \
+    "         looked up, asked about and, if need be, registered, also where the agent itself\n" \
+    "         only looks up. Prints subject, version and id. --dry-run: only looks up and asks.\n" \
+    "         Exit code 1: one is refused; 3: a registry gave no answer\n\n" \
     "FILE is an Avro schema, \"-\" standard input."
 
 static int version_command(int argc, char **argv)

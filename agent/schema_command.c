@@ -80,5 +80,8 @@ int schema_command(int argc, char **argv)
     if (strcmp(word, "diff") == 0) {
         return schema_diff_command(argc - 1, argv + 1);
     }
+    if (strcmp(word, "register") == 0) {
+        return schema_register_command(argc - 1, argv + 1);
+    }
     return command_misuse("schema", "usage: weir " SCHEMA_USAGE);
 }

@@ -9,7 +9,7 @@ static void why_login(const struct registry_options *options, struct why *ret)
         why_set(ret, "the schema registry refuses the token (401): check registry.token");
     } else if (options->user) {
         why_set(ret, "the schema registry refuses user and password (401): check registry.user and "
-                     "registry.password");
+                     ".password");
     } else {
         why_set(ret, "the schema registry wants a login (401): set registry.user and "
                      "registry.password, or registry.token");
@@ -65,13 +65,14 @@ void registration_why(const struct registration_result *result,
         why_login(options, ret);
         break;
     case REGISTRATION_FORBIDDEN: /* its text may repeat what was sent */
-        why_set(ret,
-                "the schema registry refuses us subject %.150s (403): check registry.user and its "
-                "rights on it",
-                result->subject);
+        why_set(
+            ret,
+            "the schema registry refuses us subject %.150s (403): give the user the rights on it "
+            "(registry.user, registry.token)",
+            result->subject);
         break;
     case REGISTRATION_NO_REGISTRY:
-        why_set(ret, "there is no schema registry at %.300s (404): check registry.url",
+        why_set(ret, "there is no schema registry at %.300s (404): check the path of registry.url",
                 options->url);
         break;
     case REGISTRATION_LATER:
