@@ -154,7 +154,7 @@ def test_refused_schema(kafka, registry, agent, streams):
 def test_look_up_only(kafka, registry, work, build):
     """An agent that may not register takes a schema that is there, and waits for one that is not."""
     streams = {"buttons": data.stream("buttons", 40), "unknown": data.stream("energy", 3)}
-    second = Agent(build, os.path.join(work, "second"), streams, kafka, registry, registers=False)
+    second = Agent(build, os.path.join(work, "second"), streams, kafka, {"url": registry.url, "register": False})
     before = len(read_back(kafka, "buttons"))
     second.start()
     second.post("unknown", streams["unknown"].lines)
@@ -188,7 +188,7 @@ def test_offline(kafka, registry, agent, streams):
 def run(build, work):
     kafka, registry = Kafka(os.path.join(work, "kafka")), Registry(os.path.join(work, "registry"))
     streams = {name: data.stream(name) for name in STREAMS}
-    agent = Agent(build, os.path.join(work, "agent"), {**streams, "refused": data.REFUSED}, kafka, registry)
+    agent = Agent(build, os.path.join(work, "agent"), {**streams, "refused": data.REFUSED}, kafka, {"url": registry.url})
     try:
         kafka.start()
         registry.start()

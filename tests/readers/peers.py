@@ -22,7 +22,8 @@ class Kafka(services.Kafka):
 class Agent(services.Agent):
     """Takes each stream's events at /STREAM over HTTP and delivers them to the topic of that name."""
 
-    def __init__(self, build, directory, streams, kafka, registry, registers=True):
+    def __init__(self, build, directory, streams, kafka, registry):
+        """`registry`: the options."""
         os.makedirs(directory)
         super().__init__(os.path.join(build, "weir"), directory)
         for name, stream in streams.items():
@@ -36,7 +37,7 @@ class Agent(services.Agent):
                 "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": "20 ms", "body_size_max": "4 MiB",
                                      "routes": [{"topic": name, "stream": name} for name in streams]}},
                 "uplinks": {"cloud": {"type": "kafka", "brokers": [kafka.servers], "topic": "{stream}", "headers": True,
-                                      "registry": {"url": registry.url, "register": registers}, "backoff_max": "2 s"}}}, f, indent=1)
+                                      "registry": registry, "backoff_max": "2 s"}}}, f, indent=1)
 
     def post(self, stream, lines):
         for first in range(0, len(lines), 200):

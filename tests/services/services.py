@@ -87,8 +87,8 @@ class Registry:
     def stop(self):
         service("registry.sh", "stop", self.dir)
 
-    def ask(self, path, body=None):
-        request = urllib.request.Request(self.url + path, data=None if body is None else json.dumps(body).encode(),
+    def ask(self, path, body=None, method=None):
+        request = urllib.request.Request(self.url + path, data=None if body is None else json.dumps(body).encode(), method=method,
                                          headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
