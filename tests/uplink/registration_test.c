@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ports/clock.h"
 #include "ports/tls.h"
 #include "tests/uplink/registry_server.h"
 #include "uplink/registry/pieces.h"
@@ -314,6 +315,36 @@ static void others_go_on(void **state)
     scene_close(scene);
 }
 
+/* At a start all streams ask at once: over few connections, and none is turned away. */
+static void many_share_the_connections(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {ID, NULL};
+    struct scene *scene = scene_open("", NULL);
+    uint8_t prefix[REGISTRY_PREFIX_SIZE];
+    struct why why = {""};
+    unsigned known = 0;
+    scene_answers(scene, answers);
+    uint64_t end_ms = clock_monotonic_ms() + WAIT_MS;
+    while (known < 100 && clock_monotonic_ms() < end_ms) {
+        known = 0;
+        for (uint32_t i = 0; i < 100; i++) {
+            struct schema_info schema = scene->host.schema;
+            char topic[16];
+            schema.number = i + 1;
+            (void)snprintf(topic, sizeof topic, "t%u", (unsigned)i);
+            known += registry_prefix(scene->registry, topic, &schema, prefix, &why) == ERR_OK;
+        }
+        assert_null(registry_fault(scene->registry));
+        host_run(&scene->host, 10);
+    }
+    assert_int_equal(known, 100);
+    assert_int_equal(scene->server.request_count, 100);
+    assert_in_range(scene->server.visit_count, 1, 4);
+    assert_non_null(strstr(scene->server.requests[0], "/t0-value/")); /* the first comes first */
+    scene_close(scene);
+}
+
 /* --- logins --- */
 
 static void logins_travel(void **state)
@@ -441,6 +472,7 @@ int main(void)
         cmocka_unit_test(references_come_first),
         cmocka_unit_test(references_may_be_refused),
         cmocka_unit_test(others_go_on),
+        cmocka_unit_test(many_share_the_connections),
         cmocka_unit_test(logins_travel),
         cmocka_unit_test(logins_are_checked),
         cmocka_unit_test_setup_teardown(mutual_tls, make_certificates, remove_certificates),

@@ -8,6 +8,7 @@
 #include "uplink/registry/registration.h"
 
 #define ENTRY_MAX 1024 /* schema versions of all streams */
+#define OPEN_MAX 4     /* asked for at a time: further ones use their connections */
 #define BACKOFF_MS_FIRST 1000
 #define BACKOFF_MS_MAX (60 * 1000)
 #define RETRY_AFTER_MS_MAX (60 * 60 * 1000)
@@ -15,7 +16,7 @@
 #define KEPT_SIZE 12     /* id, 4 bytes; where it is from, 8 bytes */
 
 enum entry_state {
-    ENTRY_WAITING, /* for the backoff, or for the answer */
+    ENTRY_WAITING, /* for the backoff, its turn, or the answer */
     ENTRY_KNOWN,
     ENTRY_REFUSED,
 };
@@ -33,6 +34,7 @@ struct entry {
     uint64_t refused_ms;
     unsigned attempt;
     struct timer retry;
+    bool has_turn, wants_turn;         /* it is being asked for; it is to be */
     struct registration *registration; /* NULL: the id is known */
 };
 
@@ -40,6 +42,7 @@ struct registry {
     struct registry_setup setup;
     struct entry *entries;
     size_t entry_count;
+    unsigned open_count; /* entries that have a turn */
     bool has_fault;
     struct why fault;
 };
@@ -83,10 +86,31 @@ static void entry_again(struct entry *entry, int64_t retry_after_ms)
     entry->registry->fault = entry->why;
 }
 
+/* Those that wait longest come first; the list has the newest in front. */
+static void registry_turns(struct registry *registry)
+{
+    struct entry *next = NULL;
+    do {
+        next = NULL;
+        for (struct entry *e = registry->entries; e; e = e->next) {
+            next = e->wants_turn ? e : next;
+        }
+        if (next && registry->open_count < OPEN_MAX) {
+            next->wants_turn = false;
+            next->has_turn = true;
+            registry->open_count++;
+            registration_begin(next->registration);
+        }
+    } while (next && next->has_turn);
+}
+
 static void entry_done(void *context, const struct registration_result *result)
 {
     struct entry *entry = context;
     struct registry *registry = entry->registry;
+    assert(entry->has_turn && registry->open_count > 0);
+    entry->has_turn = false;
+    registry->open_count--;
     registration_why(result, registry->setup.options, &entry->why);
     switch (result->end) {
     case REGISTRATION_THERE:
@@ -110,6 +134,7 @@ static void entry_done(void *context, const struct registration_result *result)
         entry_again(entry, result->retry_after_ms);
         break;
     }
+    registry_turns(registry);
     uplink_ready(registry->setup.host);
 }
 
@@ -119,10 +144,13 @@ static void entry_answered(void *context, const struct http_answer *answer)
     uplink_wire_bytes(entry->registry->setup.host, answer->wire_sent, answer->wire_received);
 }
 
+/* It is in the list. */
 static void entry_send(struct entry *entry)
 {
+    assert(!entry->has_turn);
     entry->state = ENTRY_WAITING;
-    registration_begin(entry->registration);
+    entry->wants_turn = true;
+    registry_turns(entry->registry);
 }
 
 static void entry_retry(struct timer *timer)
@@ -188,12 +216,13 @@ static enum err entry_add(struct registry *registry, const char *topic,
     if (entry_remember(entry)) {
         registration_close(entry->registration);
         entry->registration = NULL;
-    } else {
-        entry_send(entry);
     }
     entry->next = registry->entries;
     registry->entries = entry;
     registry->entry_count++;
+    if (entry->state != ENTRY_KNOWN) {
+        entry_send(entry);
+    }
     *ret = entry;
     return ERR_OK;
 }
