@@ -32,6 +32,7 @@ struct work {
     struct registry_options options; /* whatever the agent itself may do */
     bool is_lost;                    /* its registry: further questions would get no other answer */
     bool is_over;                    /* the schema at hand is answered for */
+    bool is_used[REGISTRY_REFERENCE_MAX]; /* which references some schema has */
     const char *stream;
 };
 
@@ -168,6 +169,7 @@ static enum err work_ask(struct work *w, const struct avro_schema *parsed, struc
     enum err e = kafka_topic_put(w->topic, w->stream, w->agent_id, topic, why);
     e = e ? e : registration_open(&registration, &setup, topic, &schema, why);
     if (!e) {
+        registration_mark_references(registration, w->is_used);
         w->is_over = false;
         registration_begin(registration);
     }
@@ -226,7 +228,21 @@ static bool work_uplink(struct work *w, const struct config_uplink *uplink)
     w->options.may_register = true;
     w->options.ask_first = true;
     w->is_lost = false;
+    memset(w->is_used, 0, sizeof w->is_used);
     return true;
+}
+
+/* Where all schemas were looked at: names that none of them has. */
+static void warn_unused(const struct work *w)
+{
+    for (size_t i = 0; i < w->options.references.count; i++) {
+        if (!w->is_used[i] && !w->is_lost && w->stream_count == 0) {
+            fprintf(stderr,
+                    "warning: uplink %s: registry.references: no stream's schema has a type %s: it "
+                    "has no effect\n",
+                    w->name, w->options.references.names[i]);
+        }
+    }
 }
 
 static int work_all(struct work *w)
@@ -245,6 +261,7 @@ static int work_all(struct work *w)
         if (config->uplinks[u].carries_events && is_asked_for(w, CONFIG_EVENTS_STREAM)) {
             work_stream(w, CONFIG_EVENTS_STREAM, NULL);
         }
+        warn_unused(w);
     }
     int code = command_finish();
     if (w->count == 0 && w->code == EXIT_FINE) {

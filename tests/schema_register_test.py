@@ -104,6 +104,22 @@ def test_refusals():
     Registry.says.clear()
 
 
+def test_references():
+    place = {"type": "record", "name": "Place", "namespace": "site", "fields": [{"name": "hall", "type": "string"}]}
+    write("typed.avsc", json.dumps({"type": "record", "name": "Typed", "fields": [{"name": "k", "type": "string"}, {"name": "at", "type": place}]}))
+    registry = config["uplinks"]["cloud"]["registry"]
+    registry["references"] = {"site.Place": "places", "site.Palce": "x"}
+    start(config)
+    r = expect(0, [], "no stream's schema has a type site.Palce: it has no effect", out=["stream typed, uplink cloud: subject typed-value, version 3, id 102: registered"])
+    check("one warning", r.stderr.count("\n") == 1, r.stderr)
+    sent = json.loads(Registry.subjects["typed-value"][-1])
+    check("the schema refers to it", sent["references"] == [{"name": "site.Place", "subject": "places", "version": 1}], sent)
+    check("and does not have it", json.loads(sent["schema"])["fields"][1]["type"] == "site.Place", sent)
+    check("it is under its own subject", json.loads(json.loads(Registry.subjects["places"][0])["schema"]) == place, Registry.subjects["places"])
+    del registry["references"]
+    start(config)
+
+
 def test_misuse():
     expect(2, ["fly"], 'no stream "fly"')
     expect(2, ["--uplink", "fly"], 'no uplink "fly"')
@@ -125,6 +141,7 @@ config["uplinks"]["cloud"] = {"type": "kafka", "brokers": ["127.0.0.1:1"], "topi
 path = start(config)
 test_register()
 test_refusals()
+test_references()
 test_misuse()
 check("no buffer is made", not os.path.exists(config["buffer"]["path"]))
 finish()

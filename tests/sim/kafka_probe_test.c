@@ -453,6 +453,29 @@ static void subjects(void **state)
     asked_end(a);
 }
 
+/* A type that is apart, and a name that no schema has. */
+static void references(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Nowhere"};
+    static const char *subjects[] = {"elsewhere"};
+    struct asked *a = asked_begin(NULL);
+    struct registry_double r;
+    struct registry_options *options = &a->scene->host.options.registry;
+    *options =
+        (struct registry_options){.is_set = true,
+                                  .url = REGISTRY,
+                                  .may_register = true,
+                                  .references = {.names = names, .items = subjects, .count = 1}};
+    net_http(REGISTRY, registry_answers, &r);
+    ask_registry(a, &r, "200 {\"subject\":\"s\",\"id\":7}", "");
+    expect_counts(a, 1, 0);
+    expect(a, PROBE_WARNING, "registry.references", "Nowhere", "has no effect");
+    expect(a, PROBE_OK, "registry", "subject events-value", "under id 7");
+    net_http(REGISTRY, NULL, NULL);
+    asked_end(a);
+}
+
 static void registries_that_are_none(void **state)
 {
     (void)state;
@@ -597,6 +620,7 @@ int main(void)
         cmocka_unit_test(brokers_that_misbehave),
         cmocka_unit_test(given_up_at_any_time),
         cmocka_unit_test(subjects),
+        cmocka_unit_test(references),
         cmocka_unit_test(registries_that_are_none),
         cmocka_unit_test(clocks),
         cmocka_unit_test(clocks_that_nobody_can_tell),

@@ -13,8 +13,7 @@ struct option_map;
 
 /* One text of its own, with its names for the types that are apart. */
 struct piece {
-    const char
-        *name; /* the type's full name, as the user has written it; NULL: the schema itself */
+    const char *name;    /* the type's full name, the user's own text; NULL: the schema itself */
     const char *subject; /* the user's; NULL: the schema itself */
     struct slice text;
     bool needs[PIECE_MAX]; /* by index: what its text refers to */

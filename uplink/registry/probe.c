@@ -25,7 +25,8 @@ struct registry_probe {
     bool was_reached, has_said_time;
     bool has_failed; /* told once: the other questions would get no other answer */
     unsigned open_count;
-    int64_t peer_end_s, date_s; /* of the first answer; 0: not said */
+    int64_t peer_end_s, date_s;           /* of the first answer; 0: not said */
+    bool is_used[REGISTRY_REFERENCE_MAX]; /* which references some schema has */
     struct timer advance;
 };
 
@@ -210,6 +211,9 @@ enum err registry_probe_add(struct registry_probe *probe, const char *topic,
                                        .answered = question_answered};
     q->probe = probe;
     enum err e = registration_open(&q->registration, &setup, topic, schema, &why);
+    if (!e) {
+        registration_mark_references(q->registration, probe->is_used);
+    }
     struct question **at = e ? NULL : place_of(probe, registration_subject(q->registration));
     if (at && !*at) {
         *at = q;
@@ -230,6 +234,13 @@ void registry_probe_begin(struct registry_probe *probe)
     if ((options->user || options->token) && strncmp(options->url, "http://", 7) == 0) {
         found(probe, PROBE_WARNING, ".url", options->token ? "token" : "password",
               "it is sent as it is, and without https whoever is in between reads it");
+    }
+    for (size_t i = 0; i < options->references.count; i++) {
+        if (!probe->is_used[i]) {
+            found(probe, PROBE_WARNING, ".references", options->references.names[i],
+                  "no schema of these streams has a type of this name, with its namespace: it has "
+                  "no effect");
+        }
     }
     timer_arm(&probe->advance, 0);
 }

@@ -410,6 +410,16 @@ uint64_t registration_origin(const struct registration *r)
     return r->origin;
 }
 
+void registration_mark_references(const struct registration *r, bool used[REGISTRY_REFERENCE_MAX])
+{
+    const struct option_map *references = &r->setup.options->references;
+    for (size_t i = 0; i + 1 < r->pieces.count; i++) {
+        for (size_t j = 0; j < references->count && j < REGISTRY_REFERENCE_MAX; j++) {
+            used[j] = used[j] || references->names[j] == r->pieces.items[i].name;
+        }
+    }
+}
+
 const char *registration_subject(const struct registration *r)
 {
     return r->subject;

@@ -66,6 +66,9 @@ void registration_begin(struct registration *registration);
  * telling ids apart. */
 uint64_t registration_origin(const struct registration *registration);
 const char *registration_subject(const struct registration *registration);
+/* Marks those of the options' references that the schema has, by index. */
+void registration_mark_references(const struct registration *registration,
+                                  bool used[REGISTRY_REFERENCE_MAX]);
 
 /* A sentence about an end that is no success: what, which one, what to do, what it says. */
 void registration_why(const struct registration_result *result,
