@@ -38,6 +38,13 @@ static void registers_and_remembers(void **state)
                      ERR_OK);
     assert_int_equal(scene->server.request_count, 1);
     scene->options.may_register = true;
+    /* A registry that was filled anew has other ids. */
+    registry_close(scene->registry);
+    scene->options.generation = 1;
+    scene_registry(scene);
+    assert_int_equal(registry_prefix(scene->registry, "to pic", &scene->host.schema, prefix, &why),
+                     ERR_AGAIN);
+    scene->options.generation = 0;
     /* An id of another subject is not taken for ours. */
     registry_close(scene->registry);
     scene_registry(scene);

@@ -115,6 +115,14 @@ const struct option registry_table[] = {
      .help = "Before a schema is registered: look whether it is there (which needs no right to "
              "write), and ask whether it is compatible; if not, nothing is tried, and the "
              "registry's findings are shown. Without it: one request, and the registry decides."},
+    {.name = "generation",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct registry_options, generation),
+     .max = 1000000,
+     .initial = "0",
+     .help = "The ids that a registry gave are kept through restarts. Give another number here "
+             "when it was emptied and filled anew under the same URL: then they are asked for "
+             "again."},
     {.name = "references",
      .kind = OPTION_MAP,
      .offset = offsetof(struct registry_options, references),

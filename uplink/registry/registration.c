@@ -346,6 +346,7 @@ static void set_origin(struct registration *r)
     struct out url = out_over(r->url, sizeof r->url);
     registry_url_put(r->setup.options, "/subjects/", slice_of_text(r->subject), &url);
     r->origin = slice_hash(out_slice(&url));
+    r->origin += (uint64_t)r->setup.options->generation;
     for (size_t i = 0; i + 1 < r->pieces.count; i++) {
         const struct piece *piece = &r->pieces.items[i];
         r->origin = 31 * r->origin + slice_hash(slice_of_text(piece->name));

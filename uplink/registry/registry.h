@@ -34,6 +34,7 @@ struct registry_options {
     int64_t subject;              /* enum registry_subject */
     bool may_register;            /* "register" */
     bool ask_first;               /* before it registers */
+    int64_t generation;           /* of the registry's ids */
     struct option_map references; /* of const char *: full name of a type to its subject */
 };
 extern const struct option registry_table[];
