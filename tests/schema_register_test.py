@@ -76,10 +76,10 @@ def test_register():
     expect(0, ["typed"], out=["version 1, id 100: it was there\n"], asked=[look_up])
     check("it logs in as the agent does", set(Registry.logins) == {"Bearer " + TOKEN}, Registry.logins)
     write("typed.avsc", json.dumps({"type": "record", "name": "Typed", "fields": [{"name": "k", "type": "string"}]}))
-    expect(0, ["typed", "--dry-run"], out=["would be registered: it is compatible with the versions that are there"], asked=[look_up, ask])
+    expect(0, ["typed", "--dry-run"], out=["would be registered: it is compatible with the versions that are there"], asked=[look_up, look_up, ask])
     Registry.says["/versions"] = (200, {"is_compatible": False, "messages": ["the field 'n'\nis gone", "{compatibility: 'FULL'}"]})
     expect(1, ["typed"], "stream typed, uplink cloud: the schema registry finds the schema incompatible with subject typed-value",
-           "it says: the field 'n' is gone; {compatibility: 'FULL'}", asked=[look_up, ask])
+           "it says: the field 'n' is gone; {compatibility: 'FULL'}", asked=[look_up, look_up, ask])
     r = expect(1, ["--json", "typed"])
     answer = json.loads(r.stdout)
     check("as JSON", answer["result"] == "incompatible" and answer["message"] == "the field 'n' is gone; {compatibility: 'FULL'}", answer)

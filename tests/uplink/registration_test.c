@@ -45,7 +45,8 @@ static void expect_way(struct scene *scene, const char *const *answers, const ch
     }
 }
 
-#define LOOK_UP "POST /api/subjects/to%20pic-value?normalize=true HTTP"
+#define LOOK_UP "POST /api/subjects/to%20pic-value HTTP"
+#define LOOK_UP_LIKE "POST /api/subjects/to%20pic-value?normalize=true HTTP"
 #define ASK "POST /api/compatibility/subjects/to%20pic-value/versions?verbose=true HTTP"
 #define ASK_LATEST \
     "POST /api/compatibility/subjects/to%20pic-value/versions/latest?verbose=true HTTP"
@@ -60,34 +61,53 @@ static void asks_before_it_registers(void **state)
 {
     (void)state;
     static const struct {
-        const char *answers[6], *requests[6];
+        const char *answers[7], *requests[7];
         enum err e;
         const char *text;
     } cases[] = {
         {{ID}, {LOOK_UP}, ERR_OK, NULL}, /* whoever has registered it */
-        {{NOT_THERE, YES, ID}, {LOOK_UP, ASK, REGISTER}, ERR_OK, NULL},
+        {{NOT_THERE, ID}, {LOOK_UP, LOOK_UP_LIKE}, ERR_OK, NULL},
+        {{NOT_THERE, NOT_THERE, YES, ID}, {LOOK_UP, LOOK_UP_LIKE, ASK, REGISTER}, ERR_OK, NULL},
         {{NO_SUBJECT, ID}, {LOOK_UP, REGISTER}, ERR_OK, NULL},
-        {{NOT_THERE, NO},
-         {LOOK_UP, ASK},
+        {{NOT_THERE, NOT_THERE, NO},
+         {LOOK_UP, LOOK_UP_LIKE, ASK},
          ERR_REJECTED,
          "{errorType:'READER_FIELD_MISSING_DEFAULT_VALUE'}; {compatibility: 'BACKWARD'}"},
-        {{NOT_THERE, "200 {\"is_compatible\":false,\"reason\":\"a is gone\"}"},
-         {LOOK_UP, ASK},
+        {{NOT_THERE, NOT_THERE, "200 {\"is_compatible\":false,\"reason\":\"a is gone\"}"},
+         {LOOK_UP, LOOK_UP_LIKE, ASK},
          ERR_REJECTED,
          "to pic-value: mend the schema, or ease the subject's compatibility; it says: a is gone"},
         /* Older ones know the question about the latest only, or none. */
-        {{NOT_THERE, "404 <html>", YES, ID}, {LOOK_UP, ASK, ASK_LATEST, REGISTER}, ERR_OK, NULL},
-        {{NOT_THERE, "405 ", "405 ", ID}, {LOOK_UP, ASK, ASK_LATEST, REGISTER}, ERR_OK, NULL},
-        {{NOT_THERE, "405 ", NO}, {LOOK_UP, ASK, ASK_LATEST}, ERR_REJECTED, "READER_FIELD"},
-        {{NOT_THERE, NO_SUBJECT, ID}, {LOOK_UP, ASK, REGISTER}, ERR_OK, NULL},
+        {{NOT_THERE, NOT_THERE, "404 <html>", YES, ID},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, ASK_LATEST, REGISTER},
+         ERR_OK,
+         NULL},
+        {{NOT_THERE, NOT_THERE, "405 ", "405 ", ID},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, ASK_LATEST, REGISTER},
+         ERR_OK,
+         NULL},
+        {{NOT_THERE, NOT_THERE, "405 ", NO},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, ASK_LATEST},
+         ERR_REJECTED,
+         "READER_FIELD"},
+        {{NOT_THERE, NOT_THERE, NO_SUBJECT, ID},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, REGISTER},
+         ERR_OK,
+         NULL},
         /* Who may not ask may still be allowed to register. */
         {{"403 {}", ID}, {LOOK_UP, REGISTER}, ERR_OK, NULL},
-        {{NOT_THERE, "403 {}", ID}, {LOOK_UP, ASK, REGISTER}, ERR_OK, NULL},
+        {{NOT_THERE, NOT_THERE, "403 {}", ID},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, REGISTER},
+         ERR_OK,
+         NULL},
         {{"403 {}", "403 {}"}, {LOOK_UP, REGISTER}, ERR_CONFIG, "to pic-value (403)"},
-        {{NOT_THERE, "200 what", ID}, {LOOK_UP, ASK, REGISTER}, ERR_OK, NULL},
+        {{NOT_THERE, NOT_THERE, "200 what", ID},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, REGISTER},
+         ERR_OK,
+         NULL},
         /* And the registration decides. */
-        {{NOT_THERE, YES, "409 {\"error_code\":40901,\"message\":\"n is gone\"}"},
-         {LOOK_UP, ASK, REGISTER},
+        {{NOT_THERE, NOT_THERE, YES, "409 {\"error_code\":40901,\"message\":\"n is gone\"}"},
+         {LOOK_UP, LOOK_UP_LIKE, ASK, REGISTER},
          ERR_REJECTED,
          "it says: n is gone"},
         {{"404 <html>", "404 <html>"}, {LOOK_UP, REGISTER}, ERR_CONFIG, "registry.url"},
@@ -103,8 +123,10 @@ static void asks_before_it_registers(void **state)
 static void an_outage_midway_is_waited_out(void **state)
 {
     (void)state;
-    static const char *const answers[] = {NOT_THERE, "503 {}", NOT_THERE, YES, "500 {}", ID, NULL};
-    static const char *const requests[] = {LOOK_UP, ASK, LOOK_UP, ASK, REGISTER, LOOK_UP, NULL};
+    static const char *const answers[] = {NOT_THERE, NOT_THERE, "503 {}", NOT_THERE, NOT_THERE,
+                                          YES,       "500 {}",  ID,       NULL};
+    static const char *const requests[] = {LOOK_UP, LOOK_UP_LIKE, ASK,     LOOK_UP, LOOK_UP_LIKE,
+                                           ASK,     REGISTER,     LOOK_UP, NULL};
     struct scene *scene = scene_open("", NULL);
     scene->options.ask_first = true;
     expect_way(scene, answers, requests, ERR_OK, NULL);
@@ -222,14 +244,15 @@ static void references_come_first(void **state)
     static const char *const names[] = {"site.Place", "site.Unit", NULL};
     static const char *const subjects[] = {"pl/ace", "unit", NULL};
     static const char *const answers[] = {
-        "200 {\"id\":1,\"version\":9}", NOT_THERE,  YES, "200 {\"id\":2}",
-        "200 {\"id\":2,\"version\":3}", NO_SUBJECT, ID,  NULL};
+        "200 {\"id\":1,\"version\":9}", NOT_THERE,  NOT_THERE, YES, "200 {\"id\":2}",
+        "200 {\"id\":2,\"version\":3}", NO_SUBJECT, ID,        NULL};
     static const char *const requests[] = {
-        "POST /api/subjects/unit?normalize=true HTTP",
+        "POST /api/subjects/unit HTTP",
+        "POST /api/subjects/pl%2Face HTTP",
         "POST /api/subjects/pl%2Face?normalize=true HTTP",
         "POST /api/compatibility/subjects/pl%2Face/versions?verbose=true HTTP",
         "POST /api/subjects/pl%2Face/versions HTTP",
-        "POST /api/subjects/pl%2Face?normalize=true HTTP",
+        "POST /api/subjects/pl%2Face HTTP",
         LOOK_UP,
         REGISTER,
         NULL};
@@ -263,12 +286,13 @@ static void references_may_be_refused(void **state)
     (void)state;
     static const char *const names[] = {"site.Unit", NULL};
     static const char *const subjects[] = {"unit", NULL};
-    static const char *const refused[] = {NOT_THERE, NO, NULL};
+    static const char *const refused[] = {NOT_THERE, NOT_THERE, NO, NULL};
     static const char *const unknown[] = {NOT_THERE, NULL};
     static const char *const requests[] = {
-        "POST /api/subjects/unit?normalize=true HTTP",
+        "POST /api/subjects/unit HTTP", "POST /api/subjects/unit?normalize=true HTTP",
         "POST /api/compatibility/subjects/unit/versions?verbose=true HTTP", NULL};
-    static const char *const look_up[] = {"POST /api/subjects/unit?normalize=true HTTP", NULL};
+    static const char *const look_up[] = {"POST /api/subjects/unit HTTP",
+                                          "POST /api/subjects/unit?normalize=true HTTP", NULL};
     struct scene *scene = scene_open("", NULL);
     scene->options.ask_first = true;
     scene->options.references = map_of(names, subjects);

