@@ -147,7 +147,7 @@ def test_mistakes(kafka, registry):
     expect("the same, said", kafka.uplink("small", message_size_max="300000 B"), code=0)
     expect("a compacted topic and no key", kafka.uplink("compacted"), ("error", "topic", "cleanup.policy of topic compacted", "stream compacted has none"))
     expect("a schema that the registry refuses", kafka.uplink("changed", registry={"url": registry.url}),
-           ("error", "registry", "subject changed-value", "not compatible"))
+           ("error", "registry", "subject changed-value", "incompatible with"))
     expect("a registry that is elsewhere", kafka.uplink("good", registry={"url": registry.url + "/nowhere"}),
            ("error", "registry.url", "schema registry", "check the path"))
     expect("no registry", kafka.uplink("good", registry={"url": "http://127.0.0.1:1"}), ("error", "registry.url", "schema registry", "no answer from"))

@@ -6,14 +6,20 @@
 
 #include "ports/lib/json.h"
 
-/* One line, whatever it was; a character that has no room is left out whole. */
-static void message_add(struct slice text, struct registry_answer *ret)
+/* One line, whatever it was; a character that has no room is left out whole. Escapes are resolved
+ * when there is room for the text as it is written. */
+static void message_add(const struct json_token *token, struct registry_answer *ret)
 {
+    struct slice text = token->text;
     size_t size = strlen(ret->message);
     size_t room = sizeof ret->message - 1;
     if (size > 0 && size + 2 < room) {
         memcpy(ret->message + size, "; ", 2);
         size += 2;
+    }
+    struct out place = out_over(ret->message + size, room - size); /* it may get there at once */
+    if (json_string(token, &place, &text)) {
+        text = token->text;
     }
     for (size_t i = 0; i < text.size && size < room; i++) {
         uint8_t c = text.data[i];
@@ -25,29 +31,27 @@ static void message_add(struct slice text, struct registry_answer *ret)
     ret->message[size] = '\0';
 }
 
-/* A string, its escapes resolved as far as there is room for them. */
-static void message_string(const struct json_token *token, struct registry_answer *ret)
+/* The value that comes next: a string, or a list of them. */
+static enum err message_value(struct json_reader *reader, struct registry_answer *ret)
 {
-    uint8_t memory[4 * REGISTRY_MESSAGE_SIZE];
-    struct out scratch = out_over(memory, sizeof memory);
-    struct slice text = token->text;
-    if (token->has_escapes && json_string(token, &scratch, &text)) {
-        text = token->text; /* too long to be shown whole anyway */
-    }
-    message_add(text, ret);
+    struct json_token token;
+    unsigned depth = reader->depth;
+    do {
+        enum err e = json_next(reader, &token);
+        if (e) {
+            return e;
+        }
+        if (token.kind == JSON_STRING) {
+            message_add(&token, ret);
+        }
+    } while (reader->depth > depth);
+    return ERR_OK;
 }
 
-/* A string, or a list of them. */
-static void message_value(struct slice value, struct registry_answer *ret)
+static bool is_message(struct slice key)
 {
-    struct json_reader reader;
-    struct json_token token;
-    json_init(&reader, value);
-    while (json_next(&reader, &token) == ERR_OK) {
-        if (token.kind == JSON_STRING) {
-            message_string(&token, ret);
-        }
-    }
+    return slice_equal_text(key, "message") || slice_equal_text(key, "messages") ||
+           slice_equal_text(key, "reason");
 }
 
 /* A whole number from 0 to 2^31-1, as Java's int has it. */
@@ -78,9 +82,6 @@ static void answer_member(struct slice key, struct slice value, struct registry_
     } else if (slice_equal_text(key, "is_compatible")) {
         ret->is_compatible = slice_equal_text(value, "true");
         ret->has_verdict = ret->is_compatible || slice_equal_text(value, "false");
-    } else if (slice_equal_text(key, "message") || slice_equal_text(key, "messages") ||
-               slice_equal_text(key, "reason")) {
-        message_value(value, ret);
     }
 }
 
@@ -93,13 +94,18 @@ void registry_answer_parse(struct slice body, struct registry_answer *ret)
     if (json_next(&reader, &token) || token.kind != JSON_OBJECT_BEGIN) {
         return;
     }
-    while (!json_next(&reader, &token) && token.kind == JSON_KEY) {
+    enum err e = ERR_OK;
+    while (!e && !json_next(&reader, &token) && token.kind == JSON_KEY) {
         struct slice value;
         struct slice key = token.text;
-        if (json_skip(&reader, &value)) {
-            return;
+        if (is_message(key)) {
+            e = message_value(&reader, ret);
+        } else {
+            e = json_skip(&reader, &value);
+            if (!e) {
+                answer_member(key, value, ret);
+            }
         }
-        answer_member(key, value, ret);
     }
     assert(memchr(ret->message, '\0', sizeof ret->message));
 }
