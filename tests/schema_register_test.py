@@ -93,7 +93,9 @@ def test_register():
 def test_refusals():
     for answer, code, text in [((401, {"message": "Bearer " + TOKEN}), 3, "check registry.token"), ((403, {}), 1, "(403)"),
                                ((422, {"error_code": 42201, "message": "Invalid schema"}), 1, "(422/42201): Invalid schema"),
-                               ((409, {"error_code": 40901, "message": "no way"}), 1, "it says: no way"), ((404, "<html>"), 3, "there is no schema registry"),
+                               ((409, {"error_code": 40901, "message": "no way"}), 1, "it says: no way"),
+                               ((409, {"error_code": 40901, "message": "you are " + TOKEN}), 1, "it repeats the login"),
+                               ((500, {"message": "Authorization: Bearer " + TOKEN}), 3, "it repeats the login"), ((404, "<html>"), 3, "there is no schema registry"),
                                ((503, {"message": "later"}), 3, "answers 503: later"), ((200, "<html>log in</html>"), 3, "is no schema registry"),
                                ((302, ""), 3, "is no schema registry")]:
         Registry.says[""] = answer

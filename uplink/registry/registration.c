@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ports/http.h"
 #include "uplink/registry/pieces.h"
@@ -210,6 +211,15 @@ static void version_answered(struct registration *r, const struct http_answer *h
     }
 }
 
+/* Some answers repeat what was sent to them. */
+static bool has_secret(const struct registration *r, const char *message)
+{
+    const struct registry_options *o = r->setup.options;
+    return strstr(message, "Basic ") || strstr(message, "Bearer ") ||
+           (o->token && strstr(message, o->token)) ||
+           (o->password && o->password[0] && strstr(message, o->password));
+}
+
 /* By status first, then by what the body has; never by texts, which differ between registries. */
 static void registration_answered(struct http_request *request, const struct http_answer *http)
 {
@@ -226,7 +236,12 @@ static void registration_answered(struct http_request *request, const struct htt
                                              .status = http->e ? 0 : http->status,
                                              .error_code = answer.error_code,
                                              .retry_after_ms = http->retry_after_ms};
-    memcpy(r->result.message, answer.message, sizeof answer.message);
+    if (has_secret(r, answer.message)) {
+        (void)snprintf(r->result.message, sizeof r->result.message,
+                       "its text is not shown: it repeats the login");
+    } else {
+        memcpy(r->result.message, answer.message, sizeof answer.message);
+    }
     if (answer_is_common(r, http)) {
         return;
     }
