@@ -280,6 +280,24 @@ static void references_come_first(void **state)
     scene_close(scene);
 }
 
+/* What is to be referred to needs a version. */
+static void references_need_a_version(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"site.Unit", NULL};
+    static const char *const subjects[] = {"unit", NULL};
+    static const char *const answers[] = {ID, "200 {\"id\":1,\"version\":2}", ID, NULL};
+    static const char *const requests[] = {"POST /api/subjects/unit HTTP",
+                                           "POST /api/subjects/unit HTTP", LOOK_UP, NULL};
+    struct scene *scene = scene_open("", NULL);
+    scene->options.ask_first = true;
+    scene->options.references = map_of(names, subjects);
+    scene->host.schema.json = SLICE(SHARED);
+    expect_way(scene, answers, requests, ERR_OK, NULL);
+    assert_non_null(strstr(scene->server.last, "\"subject\":\"unit\",\"version\":2}"));
+    scene_close(scene);
+}
+
 /* A reference that is refused holds what needs it, under its own name. */
 static void references_may_be_refused(void **state)
 {
@@ -494,6 +512,7 @@ int main(void)
         cmocka_unit_test(schemas_are_cut),
         cmocka_unit_test(what_cannot_be_apart_is_refused),
         cmocka_unit_test(references_come_first),
+        cmocka_unit_test(references_need_a_version),
         cmocka_unit_test(references_may_be_refused),
         cmocka_unit_test(others_go_on),
         cmocka_unit_test(many_share_the_connections),

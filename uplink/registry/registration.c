@@ -144,7 +144,8 @@ static void it_is_not_there(struct registration *r, const struct registry_answer
 static void lookup_answered(struct registration *r, const struct http_answer *http,
                             const struct registry_answer *answer)
 {
-    if (http->status == 200 && answer->has_id) {
+    bool is_usable = answer->has_id && (answer->version || !piece_of(r)->subject);
+    if (http->status == 200 && is_usable) {
         r->id = answer->id;
         piece_done(r, answer->version);
     } else if (http->status == 404 && answer->error_code == CODE_NO_SUBJECT) {
