@@ -149,6 +149,27 @@ static void check_tombstones(const struct config *config, const struct config_up
     }
 }
 
+/* --- schemas at uplinks --- */
+
+static void check_fits(const struct config *config, size_t uplink, const struct config_stream *s,
+                       struct config_report *report)
+{
+    const struct config_uplink *u = &config->uplinks[uplink];
+    struct avro_schema *schema = NULL;
+    const char *member = NULL;
+    struct why why = {""};
+    if (!u->class_->fits || !(s->uplinks >> uplink & 1) ||
+        agent_schema_load(s->options.schema, &schema, NULL)) {
+        return; /* a schema that is wrong in itself is told of the stream */
+    }
+    if (u->class_->fits(u->options, avro_schema_text(schema), &member, &why) == ERR_CONFIG) {
+        struct place place = {config, report, {"uplinks", u->name}, 2};
+        why_add(&why, "stream %s", s->name);
+        place_wrong(&place, member, why.text);
+    }
+    avro_schema_close(schema);
+}
+
 void agent_check_keys(const struct config *config, struct config_report *report)
 {
     struct buffer_setup *setup = calloc(1, sizeof *setup);
@@ -188,5 +209,8 @@ void agent_check(const struct config *config, struct config_report *report)
         check_options(&place, u->class_->options, u->options);
         check_tombstones(config, u, report);
         check_own_tombstone(config, u, report);
+        for (size_t j = 0; j < config->stream_count; j++) {
+            check_fits(config, i, &config->streams[j], report);
+        }
     }
 }

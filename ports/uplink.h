@@ -160,6 +160,10 @@ struct uplink_class {
     /* The field of the stream's events that says "what was known of this key is gone": where it is
      * true the message has no body. NULL: the stream has none, or the uplink no such messages. */
     const char *(*tombstone)(const void *options, const char *stream);
+    /* What `weir check` says of a stream's schema with these options. ERR_CONFIG: *why says what is
+     * wrong, *ret_member is the option. NULL: each schema is as good as another. */
+    enum err (*fits)(const void *options, struct slice schema, const char **ret_member,
+                     struct why *why) MUST_USE;
     /* Pure but for the options: lays the messages of one part into `ret` as they will go out; what
      * assign() gives is patched in later by send(). ERR_FULL: does not fit request_size_max or
      * `ret`: the caller takes fewer events. */

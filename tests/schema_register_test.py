@@ -118,6 +118,11 @@ def test_references():
     check("the schema refers to it", sent["references"] == [{"name": "site.Place", "subject": "places", "version": 1}], sent)
     check("and does not have it", json.loads(sent["schema"])["fields"][1]["type"] == "site.Place", sent)
     check("it is under its own subject", json.loads(json.loads(Registry.subjects["places"][0])["schema"]) == place, Registry.subjects["places"])
+    place["fields"].append({"name": "of", "type": ["null", "Typed"], "default": None})
+    typed = {"type": "record", "name": "Typed", "namespace": "site", "fields": [{"name": "k", "type": "string"}, {"name": "at", "type": place}]}
+    write("typed.avsc", json.dumps(typed))
+    expect(2, [], "$.uplinks.cloud.registry: stream typed: registry.references: type site.Place uses site.Typed, which is not part of it", asked=[])
+    check("weir check finds it, too", run("check", path).returncode == 1)
     del registry["references"]
     start(config)
 

@@ -549,6 +549,14 @@ static enum err kafka_check(const void *options, struct why *why)
     return kafka->sasl.is_set ? sasl_check(&kafka->sasl, why) : ERR_OK;
 }
 
+static enum err kafka_fits(const void *options, struct slice schema, const char **ret_member,
+                           struct why *why)
+{
+    const struct kafka_options *kafka = options;
+    *ret_member = "registry";
+    return kafka->registry.is_set ? registry_schema_check(&kafka->registry, schema, why) : ERR_OK;
+}
+
 const struct uplink_class kafka_class = {
     .type = "kafka",
     .help = "Apache Kafka 2.1 or later and what speaks its protocol (Redpanda, Event Hubs, "
@@ -562,6 +570,7 @@ const struct uplink_class kafka_class = {
     .target = kafka_target,
     .place = kafka_place,
     .tombstone = kafka_tombstone,
+    .fits = kafka_fits,
     .wrap = kafka_wrap,
     .assign = kafka_assign,
     .send = kafka_send,

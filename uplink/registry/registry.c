@@ -5,6 +5,7 @@
 
 #include "ports/http.h"
 #include "ports/random.h"
+#include "uplink/registry/pieces.h"
 #include "uplink/registry/registration.h"
 
 #define ENTRY_MAX 1024 /* schema versions of all streams */
@@ -225,6 +226,17 @@ static enum err entry_add(struct registry *registry, const char *topic,
     }
     *ret = entry;
     return ERR_OK;
+}
+
+enum err registry_schema_check(const struct registry_options *options, struct slice schema,
+                               struct why *why)
+{
+    struct pieces pieces;
+    enum err e = pieces_open(&pieces, schema, &options->references, why);
+    if (!e) {
+        pieces_close(&pieces);
+    }
+    return e;
 }
 
 enum err registry_open(struct registry **ret, const struct registry_setup *setup, struct why *why)

@@ -43,6 +43,10 @@ enum err registry_url_check(const void *value, struct why *why);
 /* Together. */
 enum err registry_options_check(const struct registry_options *options, struct why *why) MUST_USE;
 
+/* Can this schema be registered as the options want it? ERR_CONFIG: *why. ERR_NOMEM. */
+enum err registry_schema_check(const struct registry_options *options, struct slice schema,
+                               struct why *why) MUST_USE;
+
 struct registry_setup {
     struct loop *loop;
     struct http *http; /* lives longer */
