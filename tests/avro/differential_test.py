@@ -27,6 +27,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 seed = int(os.environ.get("WEIR_SEED") or random.randrange(1 << 32))
 wanted = int(os.environ.get("WEIR_CASES") or (12000 if os.environ.get("WEIR_LONG") == "1" else 1000))
 LINES = os.path.join(sys.argv[1], "tests", "avro_lines")
+COMPAT = os.path.join(sys.argv[1], "tests", "compat_lines")
 CONTAINER_WRITE = os.path.join(sys.argv[1], "tests", "container_write")
 WEIR = os.path.join(sys.argv[1], "weir")
 JAVA = ["java", "-Xmx1g", "-XX:+UseSerialGC", "-cp", sys.argv[2], os.path.join(here, "Peer.java")]
@@ -100,7 +101,7 @@ class Case:
         self.reader_text = self.make.text(self.reader)
         self.spoilt = self.make.spoilt(self.text)
         self.json = json.dumps(self.value, ensure_ascii=chance.random() < 0.5)
-        self.chance = chance
+        self.chance, self.is_read = chance, True
 
     def first(self):
         return [("S", self.text), ("S", self.reader_text), ("S", self.spoilt), ("E", self.text, self.json)]
@@ -169,6 +170,7 @@ class Case:
 
     def check_resolved(self, ours, java):
         shown = (self.text, self.reader_text, self.json, self.datums[0], ours, java)
+        self.is_read = ours[0] == "ok" or "no UTF-8" in ours[1]
         if ours[0] != java[0]:
             known = known_resolution(ours, java)
             if ours[0] == "ok" and "missing required field" in java[1] and self.has_old_name():
@@ -318,6 +320,14 @@ def ask_spoilt(cases):
         counts["spoilt datum " + answer[0]] += 1
 
 
+def check_compatible(cases):
+    """What is called compatible can be read."""
+    for case, answer in zip(cases, ask([COMPAT], [(c.reader_text, c.text) for c in cases])):
+        counts["compatible" if answer == ["compatible"] else "not compatible"] += 1
+        if answer == ["compatible"] and not case.is_read:
+            failed(case, "compatible, and not read", case.text, case.reader_text, case.json)
+
+
 def check_containers(cases):
     """Each codec that Java has without further libraries."""
     with tempfile.TemporaryDirectory(prefix="weir-avro.") as work:
@@ -353,6 +363,7 @@ def main():
             for case, q in zip(cases, questions):
                 check(case, answers[:len(q)])
                 answers = answers[len(q):]
+        check_compatible(cases)
         check_containers([c for c in cases[::20] if c.is_agreed])
     for name in sorted(counts):
         print(f"{counts[name]:7} {name}")
