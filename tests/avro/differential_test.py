@@ -365,7 +365,7 @@ def main():
             questions = [question(c) for c in cases]
             answers = ask_both([task for q in questions for task in q])
             for case, q in zip(cases, questions):
-                if any("NullPointerException" in java[1] for _, java in answers[:len(q)]):
+                if any("NullPointerException" in java[1] and task[0] != "S" for task, (_, java) in zip(q, answers)):
                     counts["known: a mistake of Java's in its grammar of recursive unions"] += 1
                     case.leave()
                 else:
