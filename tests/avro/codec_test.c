@@ -360,6 +360,96 @@ static void test_decimals(void **state)
     assert_int_equal(number_to_decimal(SLICE("1e500"), 100000, 0, &o), ERR_REJECTED);
 }
 
+static void test_decimals_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex;
+        uint32_t scale;
+        const char *text;
+    } cases[] = {
+        {"", 0, "0"},
+        {"", 2, "0.00"},
+        {"00", 3, "0.000"},
+        {"01", 0, "1"},
+        {"01", 2, "0.01"},
+        {"ff", 2, "-0.01"},
+        {"04d2", 2, "12.34"},
+        {"fb2e", 2, "-12.34"},
+        {"80", 0, "-128"},
+        {"80", 3, "-0.128"},
+        {"0080", 1, "12.8"},
+        {"ffffffffffffff85", 0, "-123"},
+        {"7fffffffffffffff", 0, "9223372036854775807"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char text[600] = "";
+        struct out bytes = out_over(datum_memory, sizeof datum_memory);
+        struct out o = out_over(text, sizeof text - 1);
+        hex_put(&bytes, cases[i].hex);
+        assert_true(number_put_decimal(&o, out_slice(&bytes), cases[i].scale));
+        assert_string_equal(text, cases[i].text);
+    }
+    static char text[1200];
+    struct out o = out_over(text, sizeof text);
+    memset(datum_memory, 0x80, DECIMAL_SIZE_MAX + 1); /* the lowest, and one byte more */
+    assert_true(number_put_decimal(&o, (struct slice){datum_memory, DECIMAL_SIZE_MAX}, 500));
+    assert_false(number_put_decimal(&o, (struct slice){datum_memory, DECIMAL_SIZE_MAX + 1}, 0));
+    assert_false(number_put_decimal(&o, SLICE("1"), DECIMAL_DIGIT_MAX + 1));
+}
+
+#define DECIMAL "{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":9,\"scale\":2}"
+
+/* For readers that do not know Avro. */
+static void test_plain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema;
+        const char *hex;
+        const char *text;
+    } cases[] = {
+        {"[\"null\",\"int\"]", "0204", "2"},
+        {"[\"null\",\"int\"]", "00", "null"},
+        {LIST, "0202040200", NULL},
+        {LIST,
+         "020204"
+         "00",
+         "{\"v\":1,\"n\":{\"v\":2,\"n\":null}}"},
+        {"\"double\"", "000000000000f87f", "null"},
+        {"\"float\"", "000080ff", "null"},
+        {"\"double\"", "9a9999999999b93f", "0.1"},
+        {"\"bytes\"", "06c2b043", "\"\u00b0C\""},
+        {"\"bytes\"", "04ff41", "\"\u00ffA\""},
+        {FIXED, "414222", "\"AB\\\"\""},
+        {DECIMAL, "0404d2", "12.34"},
+        {"[\"null\"," DECIMAL "]", "0204fb2e", "-12.34"},
+        {ENUM, "02", "\"B\""},
+        {"{\"type\":\"map\",\"values\":[\"null\",\"long\"]}",
+         "0202610254"
+         "00",
+         "{\"a\":42}"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct avro_schema *schema = schema_of(cases[i].schema);
+        struct out datum = out_over(datum_memory, sizeof datum_memory);
+        struct out text = out_over(text_memory, ROOM);
+        hex_put(&datum, cases[i].hex);
+        struct slice rest = out_slice(&datum);
+        enum err e = avro_decode_plain(avro_schema_root(schema), &rest, &text, NULL);
+        text_memory[text.size] = 0;
+        if (cases[i].text) {
+            assert_int_equal(e, ERR_OK);
+            assert_int_equal(rest.size, 0);
+            assert_string_equal(text_memory, cases[i].text);
+        } else {
+            assert_int_equal(e, ERR_CORRUPT);
+            assert_int_equal(rest.size, datum.size);
+        }
+        avro_schema_close(schema);
+    }
+}
+
 /* Every text reads back as the same bits, and has no digit too many. */
 static void check_double(double value)
 {
@@ -546,6 +636,8 @@ int main(void)
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_whole_numbers),
         cmocka_unit_test(test_decimals),
+        cmocka_unit_test(test_decimals_back),
+        cmocka_unit_test(test_plain),
         cmocka_unit_test(test_reals),
         cmocka_unit_test(short_numbers_are_rounded_as_all_are),
         cmocka_unit_test(test_times),

@@ -9,6 +9,7 @@
 struct decoder {
     struct walk walk;
     struct out *out; /* NULL: skip */
+    bool is_plain;   /* avro_decode_plain() */
 };
 
 static enum err decode(struct decoder *d, const struct avro_node *node);
@@ -179,7 +180,10 @@ static enum err decode_whole(struct decoder *d, const struct avro_node *node)
 
 static void put_special(struct decoder *d, double value)
 {
-    put_text(d, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    put_text(d, d->is_plain    ? "null"
+                : isnan(value) ? "\"NaN\""
+                : value > 0    ? "\"Infinity\""
+                               : "\"-Infinity\"");
 }
 
 static enum err decode_real(struct decoder *d, const struct avro_node *node)
@@ -223,6 +227,20 @@ static void put_latin(struct out *o, struct slice bytes)
     out_put_byte(o, '"');
 }
 
+static void put_bytes(struct decoder *d, const struct avro_node *node, struct slice bytes)
+{
+    bool is_number = d->is_plain && node->logical == AVRO_DECIMAL &&
+                     number_put_decimal(d->out, bytes, node->scale);
+    if (is_number) {
+        return;
+    }
+    if (node->kind == AVRO_STRING || (d->is_plain && slice_is_utf8(bytes))) {
+        out_put_json(d->out, bytes);
+    } else {
+        put_latin(d->out, bytes);
+    }
+}
+
 static enum err decode_bytes(struct decoder *d, const struct avro_node *node)
 {
     struct slice bytes;
@@ -230,10 +248,8 @@ static enum err decode_bytes(struct decoder *d, const struct avro_node *node)
     if (e) {
         return e;
     }
-    if (d->out && node->kind == AVRO_STRING) {
-        out_put_json(d->out, bytes);
-    } else if (d->out) {
-        put_latin(d->out, bytes);
+    if (d->out) {
+        put_bytes(d, node, bytes);
     }
     return ERR_OK;
 }
@@ -312,7 +328,7 @@ static enum err decode_union(struct decoder *d, const struct avro_node *node)
         return e;
     }
     const struct avro_node *branch = node->branches[index];
-    if (branch->kind == AVRO_NULL || !d->out) {
+    if (branch->kind == AVRO_NULL || !d->out || d->is_plain) {
         return decode(d, branch);
     }
     out_put_byte(d->out, '{');
@@ -379,15 +395,27 @@ enum err avro_skip(const struct avro_node *node, struct slice *data)
     return e;
 }
 
+static enum err decode_text(struct decoder *d, const struct avro_node *node, struct slice *data,
+                            struct why *why)
+{
+    d->walk = (struct walk){.data = *data};
+    enum err e = decode(d, node);
+    if (e) {
+        why_set(why, "byte %zu: %s", data->size - d->walk.data.size, d->walk.wrong);
+        return e;
+    }
+    *data = d->walk.data;
+    return d->out->overflow ? ERR_FULL : ERR_OK;
+}
+
 enum err avro_decode_json(const struct avro_node *node, struct slice *data, struct out *ret,
                           struct why *why)
 {
-    struct decoder d = {.walk = {.data = *data}, .out = ret};
-    enum err e = decode(&d, node);
-    if (e) {
-        why_set(why, "byte %zu: %s", data->size - d.walk.data.size, d.walk.wrong);
-        return e;
-    }
-    *data = d.walk.data;
-    return ret->overflow ? ERR_FULL : ERR_OK;
+    return decode_text(&(struct decoder){.out = ret}, node, data, why);
+}
+
+enum err avro_decode_plain(const struct avro_node *node, struct slice *data, struct out *ret,
+                           struct why *why)
+{
+    return decode_text(&(struct decoder){.out = ret, .is_plain = true}, node, data, why);
 }

@@ -55,10 +55,15 @@ static void check_datum(const struct avro_schema *schema, struct slice datum)
     struct why why = {""};
     struct slice skipped = datum;
     struct slice rest = datum;
+    struct slice plain = datum;
     assert(text.data);
+    enum err as_plain = avro_decode_plain(avro_schema_root(schema), &plain, &text, &why);
+    text = out_over(text.data, TEXT_SIZE_MAX);
+    why.text[0] = 0;
     enum err skip = avro_skip(avro_schema_root(schema), &skipped);
     enum err e = avro_decode_json(avro_schema_root(schema), &rest, &text, &why);
     assert(e == ERR_FULL || (e == skip && rest.size == skipped.size));
+    assert(as_plain == ERR_FULL || (as_plain == skip && plain.size == skipped.size));
     assert(e == ERR_OK || why.text[0] || e == ERR_FULL);
     if (!e) {
         check_text(schema, out_slice(&text));

@@ -19,6 +19,12 @@ enum err avro_skip(const struct avro_node *node, struct slice *data) MUST_USE;
 enum err avro_decode_json(const struct avro_node *node, struct slice *data, struct out *ret,
                           struct why *why) MUST_USE;
 
+/* The same as plain JSON, for readers that do not know Avro: a union's value as it is, a decimal as a
+ * number with its digits, a float or double that is no number (NaN, infinite) as null, and bytes and
+ * fixed as text where they are UTF-8, else as above, a character a byte. */
+enum err avro_decode_plain(const struct avro_node *node, struct slice *data, struct out *ret,
+                           struct why *why) MUST_USE;
+
 bool avro_take_bytes(struct slice *data, struct slice *ret) MUST_USE;
 bool avro_take_double(struct slice *data, double *ret) MUST_USE;
 bool avro_take_float(struct slice *data, float *ret) MUST_USE;

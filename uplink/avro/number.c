@@ -236,6 +236,54 @@ enum err number_to_decimal(struct slice text, uint32_t precision, uint32_t scale
     return ERR_OK;
 }
 
+/* big = big / 10; returns the remainder. */
+static unsigned big_pop(uint8_t big[BIG_SIZE])
+{
+    unsigned rest = 0;
+    for (size_t i = 0; i < BIG_SIZE; i++) {
+        unsigned value = rest << 8 | big[i];
+        big[i] = (uint8_t)(value / 10);
+        rest = value % 10;
+    }
+    return rest;
+}
+
+static bool big_is_zero(const uint8_t big[BIG_SIZE])
+{
+    size_t i = 0;
+    while (i < BIG_SIZE && big[i] == 0) {
+        i++;
+    }
+    return i == BIG_SIZE;
+}
+
+bool number_put_decimal(struct out *o, struct slice unscaled, uint32_t scale)
+{
+    uint8_t big[BIG_SIZE];
+    char digits[DECIMAL_DIGIT_MAX + 16]; /* of 210 bytes, from the last to the first */
+    size_t count = 0;
+    bool negative = unscaled.size > 0 && unscaled.data[0] & 0x80;
+    if (unscaled.size > BIG_SIZE || scale > DECIMAL_DIGIT_MAX) {
+        return false;
+    }
+    memset(big, negative ? 0xff : 0, BIG_SIZE);
+    if (unscaled.size > 0) {
+        memcpy(big + BIG_SIZE - unscaled.size, unscaled.data, unscaled.size);
+    }
+    if (negative) {
+        big_negate(big);
+    }
+    while (count <= scale || !big_is_zero(big)) {
+        digits[count++] = (char)('0' + big_pop(big));
+    }
+    out_put_text(o, negative ? "-" : "");
+    while (count > 0) {
+        out_put_text(o, count == scale ? "." : "");
+        out_put_byte(o, (uint8_t)digits[--count]);
+    }
+    return true;
+}
+
 /* "1" and "1e+20" get a ".0" in their mantissa, as Java and Python write doubles, so that they stay
  * doubles for readers. */
 static void put_shortest(struct out *o, const char *text)

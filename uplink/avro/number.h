@@ -24,6 +24,10 @@ enum err number_to_float(struct slice text, float *ret) MUST_USE;
 enum err number_to_decimal(struct slice text, uint32_t precision, uint32_t scale,
                            struct out *ret) MUST_USE;
 
+/* Back: such an integer at this scale as digits, "-12.340"; zero bytes are 0. False: more bytes than
+ * DECIMAL_SIZE_MAX, or a scale over DECIMAL_DIGIT_MAX; nothing was written. */
+bool number_put_decimal(struct out *o, struct slice unscaled, uint32_t scale) MUST_USE;
+
 /* The value rounded to as few digits as read back the same (at most 24 characters): "0.1",
  * "1.0e+300", "-0.0"; finite values only. */
 void number_put_double(struct out *o, double value);
