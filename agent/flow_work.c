@@ -69,7 +69,7 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
                                .raw_size_max = PACK_RAW_SIZE_MAX};
     if (flow->wanted == TASK_CUT) {
         task->cut = true;
-        flow->parcel = (struct parcel){.layout = (uint8_t)flow->host->setup.layout};
+        flow->parcel = (struct parcel){.layout = 0}; /* known with the target */
         task->range = flow->owed.ranges[0];
         task->raw_size_max = flow_raw_size_max(flow);
         return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/flow.h"
+#include "uplink/avro/schema.h"
 
 /* --- the workspace: one task at a time, highest priority first, then who waited longest --- */
 
@@ -79,6 +80,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
         return true;
     }
     task->schema = &schema->info;
+    task->record = schema->parsed ? avro_schema_root(schema->parsed) : NULL;
     task->target = flow->target;
     task->tombstone = flow_tombstone(flow, schema);
     if (!task->cut) {
@@ -93,6 +95,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     struct why why = {""};
     enum err e =
         uplink->class_->target(uplink, &flow->stream->info, task->schema, &task->target, &why);
+    flow->parcel.layout = task->target.is_json ? LAYOUT_JSON : (uint8_t)flow->host->setup.layout;
     if (e == ERR_AGAIN) {
         flow_wait_for_uplink(flow, &why);
     } else if (e) {

@@ -231,6 +231,7 @@ static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t inde
     struct layout_setup setup = {
         .layout = task->parcel->layout,
         .schema = task->schema,
+        .record = task->record,
         .prefix = {task->target.prefix, task->target.prefix_size},
         .record_size_max = task->cut ? task->target.record_size_max : UINT32_MAX,
         .events_per_record = task->parcel->parts[index].events_per_record,

@@ -46,6 +46,7 @@ struct pack_task {
     const struct forward_uplink *uplink;
     const struct forward_stream *stream;
     const struct schema_info *schema; /* of the rows */
+    const struct avro_node *record;   /* the same, parsed; NULL: it can't be */
     struct key key;                   /* with a parcel that exists: what its `key` says */
     struct key tombstone;             /* the field that makes an event a tombstone */
     const char *agent_key;            /* the key with PARCEL_KEY_AGENT */

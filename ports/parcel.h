@@ -25,6 +25,7 @@ struct range {
 enum layout {
     LAYOUT_ROWS = 1,    /* one message an event */
     LAYOUT_COLUMNS = 2, /* one message a batch */
+    LAYOUT_JSON = 3,    /* as rows, the body plain JSON */
 };
 
 enum lane {

@@ -45,6 +45,7 @@ struct target {
     uint32_t record_size_max;  /* bytes of one message */
     uint8_t prefix[24];        /* in front of each message: wire format of the registry */
     uint8_t prefix_size;
+    bool is_json; /* rows go out as plain JSON (LAYOUT_JSON), and `prefix` is not used */
 };
 
 /* One message: with rows one event, with columns many. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ports/lib/zstd.h"
+#include "uplink/avro/schema.h"
 #include "uplink/kafka/records.h"
 #include "uplink/layout/layout.h"
 
@@ -198,12 +199,59 @@ static void rows_lays_out(void **state)
     assert_int_equal(messages[0].sequence, 4);
 }
 
+/* What is refused leaves no trace in the memory of those before it. */
+static void json_lays_out(void **state)
+{
+    (void)state;
+    struct schema_info schema = {.number = 1};
+    struct avro_schema *parsed;
+    uint8_t memory[20];
+    struct out room = out_over(memory, sizeof memory);
+    struct message messages[4];
+    assert_int_equal(avro_schema_parse(&parsed, SLICE("[\"null\",\"string\"]"), NULL), ERR_OK);
+    struct layout_setup setup = {.layout = LAYOUT_JSON,
+                                 .schema = &schema,
+                                 .record = avro_schema_root(parsed),
+                                 .prefix = SLICE("PP"), /* is not used */
+                                 .record_size_max = 9};
+    struct layout_builder *builder;
+    assert_int_equal(layout_begin(&builder, &setup, &room, messages, 4), ERR_OK);
+    struct layout_row row = {.key = SLICE("k"), .datum = SLICE("\2\14abcdef"), .sequence = 4};
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = SLICE("\2\16abcdefg"); /* 1 + 9: over record_size_max */
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    row.datum = SLICE("\2\14abcdefg"); /* a byte is left over */
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    row.datum = SLICE("\4\14abcdef"); /* no such branch */
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    row.datum = (struct slice){(const uint8_t *)"", 1};
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = SLICE("\2\14ghijkl");
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    assert_int_equal(layout_add(builder, &row), ERR_FULL); /* no room is left */
+    row.is_tombstone = true;
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    assert_int_equal(layout_add(builder, &row), ERR_FULL); /* nor a message */
+    layout_close(builder);
+    assert_true(slice_equal_text(messages[0].body, "\"abcdef\""));
+    assert_true(slice_equal_text(messages[1].body, "null"));
+    assert_true(slice_equal_text(messages[2].body, "\"ghijkl\""));
+    assert_null(messages[3].body.data);
+    setup.record = NULL; /* a schema of another version */
+    row.is_tombstone = false;
+    assert_int_equal(layout_begin(&builder, &setup, &room, messages, 4), ERR_OK);
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    layout_close(builder);
+    avro_schema_close(parsed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batch_is_golden),      cmocka_unit_test(batches_round_trip),
-        cmocka_unit_test(small_room_overflows), cmocka_unit_test(sequences_go_round),
-        cmocka_unit_test(rows_lays_out),        cmocka_unit_test(tombstones_and_headers),
+        cmocka_unit_test(batch_is_golden),        cmocka_unit_test(batches_round_trip),
+        cmocka_unit_test(small_room_overflows),   cmocka_unit_test(sequences_go_round),
+        cmocka_unit_test(json_lays_out),          cmocka_unit_test(rows_lays_out),
+        cmocka_unit_test(tombstones_and_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

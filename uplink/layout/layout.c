@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "uplink/layout/json.h"
 #include "uplink/layout/rows.h"
 
 struct layout_builder {
@@ -16,8 +17,8 @@ enum err layout_begin(struct layout_builder **ret, const struct layout_setup *se
                       struct out *memory, struct message *messages, size_t message_max)
 {
     assert(setup->schema && setup->record_size_max > 0);
-    assert(setup->events_per_record <= 1 || setup->layout != LAYOUT_ROWS);
-    if (setup->layout != LAYOUT_ROWS) {
+    assert(setup->events_per_record <= 1 || setup->layout == LAYOUT_COLUMNS);
+    if (setup->layout != LAYOUT_ROWS && setup->layout != LAYOUT_JSON) {
         return ERR_VERSION; /* on record by a newer version */
     }
     struct layout_builder *builder = calloc(1, sizeof *builder);
@@ -32,17 +33,27 @@ enum err layout_begin(struct layout_builder **ret, const struct layout_setup *se
     return ERR_OK;
 }
 
-enum err layout_add(struct layout_builder *builder, const struct layout_row *row)
+static enum err add(struct layout_builder *builder, const struct layout_row *row,
+                    struct message *ret)
 {
     const struct layout_setup *setup = &builder->setup;
+    if (setup->layout == LAYOUT_JSON) {
+        return setup->record
+                   ? json_add(ret, setup->record, row, setup->record_size_max, builder->memory)
+                   : ERR_REJECTED;
+    }
     if (setup->prefix.size + row->key.size + row->datum.size > setup->record_size_max) {
         return ERR_REJECTED;
     }
+    return rows_add(ret, setup->prefix, row, builder->memory);
+}
+
+enum err layout_add(struct layout_builder *builder, const struct layout_row *row)
+{
     if (builder->message_count == builder->message_max) {
         return ERR_FULL;
     }
-    enum err e =
-        rows_add(&builder->messages[builder->message_count], setup->prefix, row, builder->memory);
+    enum err e = add(builder, row, &builder->messages[builder->message_count]);
     if (!e) {
         builder->message_count++;
     }

@@ -8,6 +8,7 @@
 #include "ports/parcel.h"
 #include "ports/uplink.h"
 
+struct avro_node;
 struct layout_builder; /* of one part */
 
 struct layout_row {
@@ -21,17 +22,18 @@ struct layout_row {
 struct layout_setup {
     enum layout layout;
     const struct schema_info *schema;
-    struct slice prefix;        /* in front of each message */
-    uint32_t record_size_max;   /* bytes of a message, prefix and key included */
-    uint32_t events_per_record; /* 0: choose; else what the parcel has on record */
+    const struct avro_node *record; /* the same, parsed; NULL: it can't be. For LAYOUT_JSON */
+    struct slice prefix;            /* in front of each message */
+    uint32_t record_size_max;       /* bytes of a message, prefix and key included */
+    uint32_t events_per_record;     /* 0: choose; else what the parcel has on record */
 };
 
 /* `memory` holds prefixes and built messages; `messages` the result. Both are the caller's and must
  * stay until the messages are used. */
 enum err layout_begin(struct layout_builder **ret, const struct layout_setup *setup,
                       struct out *memory, struct message *messages, size_t message_max) MUST_USE;
-/* ERR_REJECTED: this event alone is over record_size_max: it can't be sent in this layout (the
- * caller sets it aside). ERR_FULL: the caller's memory is used up: finish, and begin another batch
+/* ERR_REJECTED: this event alone is over record_size_max, or can't be read by its schema: it can't be
+ * sent in this layout (the caller sets it aside). ERR_FULL: the caller's memory is used up: finish, and begin another batch
  * with this event. */
 enum err layout_add(struct layout_builder *builder, const struct layout_row *row) MUST_USE;
 enum err layout_finish(struct layout_builder *builder, size_t *ret_message_count,
