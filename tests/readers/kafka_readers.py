@@ -2,6 +2,10 @@
 registry; keys are where Java's producer puts them; without its registry the agent goes on.
 
 usage: kafka_readers.py BUILD_FOLDER     with the python of tests/services/readers.sh kafka"""
+import copy
+import decimal
+import io
+import json
 import os
 import shutil
 import signal
@@ -10,6 +14,8 @@ import tempfile
 import time
 import uuid
 
+import fastavro
+import fastavro.schema
 from confluent_kafka import Consumer, KafkaError, TIMESTAMP_CREATE_TIME, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -185,6 +191,40 @@ def test_offline(kafka, registry, agent, streams):
           len(messages) == len(streams["typed"].lines), len(messages))
 
 
+def without_times(schema):
+    """The numbers as they are stored: only decimals are converted by the reader."""
+    if isinstance(schema, dict):
+        return {k: without_times(v) for k, v in schema.items() if k != "logicalType" or v == "decimal"}
+    return [without_times(s) for s in schema] if isinstance(schema, list) else schema
+
+
+def test_framings(kafka, work, build):
+    """Without a registry: single-object encoding and bare datums as fastavro reads them, and plain JSON, whose values are the same."""
+    stream = data.stream("typed", 200)
+    framings = ("single_object", "none", "json")
+    kafka.topics({f"{framing}.typed": 3 for framing in framings})
+    agent = Agent(build, os.path.join(work, "framings"), {"typed": stream}, kafka, None, framings=framings)
+    agent.start()
+    agent.post("typed", stream.lines)
+    schema = fastavro.parse_schema(copy.deepcopy(stream.schema))
+    header = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(stream.schema), "CRC-64-AVRO"))
+    numbers = fastavro.parse_schema(without_times(stream.schema))
+    bodies = {}
+    for framing in framings:
+        wait_delivered(kafka, f"{framing}.typed", len(stream.lines))
+        bodies[framing] = {m.key() + m.partition().to_bytes(4, "big") + m.offset().to_bytes(8, "big"): m.value()
+                           for m in read_back(kafka, f"{framing}.typed")}
+    agent.stop()
+    datums = sorted(bodies["none"].values())
+    expected = sorted(data.identity(stream.expected(line)) for line in stream.lines)
+    got = sorted(data.identity(fastavro.schemaless_reader(io.BytesIO(d), schema)) for d in datums)
+    check("framing none: the bare datums", got == expected, next(((g, e) for g, e in zip(got, expected) if g != e), len(got)))
+    check("framing single_object: C3 01, the fingerprint, the datum", sorted(bodies["single_object"].values()) == [header + d for d in datums])
+    plain = sorted(json.loads(b, parse_float=decimal.Decimal).items().__repr__() for b in bodies["json"].values())
+    wanted = sorted(fastavro.schemaless_reader(io.BytesIO(d), numbers).items().__repr__() for d in datums)
+    check("framing json: the fields with the same values", plain == wanted, next(((g, e) for g, e in zip(plain, wanted) if g != e), len(plain)))
+
+
 def run(build, work):
     kafka, registry = Kafka(os.path.join(work, "kafka")), Registry(os.path.join(work, "registry"))
     streams = {name: data.stream(name) for name in STREAMS}
@@ -206,6 +246,7 @@ def run(build, work):
         test_partitions(kafka, streams)
         test_refused_schema(kafka, registry, agent, streams)
         test_look_up_only(kafka, registry, work, build)
+        test_framings(kafka, work, build)
         test_offline(kafka, registry, agent, streams)
         check("nothing was set aside", agent.status()["aside"] == 0, agent.status()["aside"])
         agent.kill()

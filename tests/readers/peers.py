@@ -22,8 +22,8 @@ class Kafka(services.Kafka):
 class Agent(services.Agent):
     """Takes each stream's events at /STREAM over HTTP and delivers them to the topic of that name."""
 
-    def __init__(self, build, directory, streams, kafka, registry):
-        """`registry`: the options."""
+    def __init__(self, build, directory, streams, kafka, registry, framings=None):
+        """`registry`: the options. With `framings`: an uplink for each instead, to the topics FRAMING.STREAM, and no registry."""
         os.makedirs(directory)
         super().__init__(os.path.join(build, "weir"), directory)
         for name, stream in streams.items():
@@ -36,7 +36,9 @@ class Agent(services.Agent):
                 "streams": {name: {"schema": name + ".avsc", **({"key": s.key} if s.key else {})} for name, s in streams.items()},
                 "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{self.http_port}", "ack_interval": "20 ms", "body_size_max": "4 MiB",
                                      "routes": [{"topic": name, "stream": name} for name in streams]}},
-                "uplinks": {"cloud": {"type": "kafka", "brokers": [kafka.servers], "topic": "{stream}", "headers": True,
+                "uplinks": {framing: {"type": "kafka", "brokers": [kafka.servers], "topic": framing + ".{stream}", "framing": framing,
+                                      "streams": list(streams), "backoff_max": "2 s"} for framing in framings} if framings else
+                           {"cloud": {"type": "kafka", "brokers": [kafka.servers], "topic": "{stream}", "headers": True,
                                       "registry": registry, "backoff_max": "2 s"}}}, f, indent=1)
 
     def post(self, stream, lines):

@@ -151,6 +151,10 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
         ret->prefix_size = e ? 0 : REGISTRY_PREFIX_SIZE;
         return e;
     }
+    ret->is_json = k->options->framing == KAFKA_FRAMING_JSON;
+    if (ret->is_json || k->options->framing == KAFKA_FRAMING_NONE) {
+        return ERR_OK;
+    }
     ret->prefix[0] = 0xc3;
     ret->prefix[1] = 0x01;
     memcpy(ret->prefix + 2, schema->fingerprint, sizeof schema->fingerprint);
@@ -542,6 +546,16 @@ static enum err kafka_check(const void *options, struct why *why)
                     name, HEADER_NAME_SIZE_MAX, RECORDS_HEADER_NAME);
             return ERR_CONFIG;
         }
+    }
+    bool wants_registry = kafka->framing == KAFKA_FRAMING_REGISTRY;
+    if (wants_registry && !kafka->registry.is_set) {
+        why_set(why, "framing: \"registry\" needs a registry: set `registry`");
+        return ERR_CONFIG;
+    }
+    if (kafka->registry.is_set && !wants_registry && kafka->framing != KAFKA_FRAMING_AUTO) {
+        why_set(why,
+                "framing: only \"registry\" uses a registry: leave out `registry`, or `framing`");
+        return ERR_CONFIG;
     }
     if (kafka->registry.is_set && registry_options_check(&kafka->registry, why)) {
         return ERR_CONFIG;

@@ -8,6 +8,8 @@
 
 static const char *const timestamp_words[] = {"send", "event", NULL};
 static const char *const topic_create_words[] = {"never", "broker", "always", NULL};
+static const char *const framing_words[] = {"auto", "registry", "single_object",
+                                            "none", "json",     NULL};
 static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -137,8 +139,20 @@ const struct option kafka_table[] = {
      .offset = offsetof(struct kafka_options, registry),
      .record = registry_table,
      .record_size = sizeof(struct registry_options),
-     .help = "Schema registry with Confluent's API: messages carry its ids. Without it they "
-             "carry the schema's fingerprint (Avro's single-object encoding)."},
+     .help = "Schema registry with Confluent's API: messages carry its ids."},
+    {.name = "framing",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct kafka_options, framing),
+     .initial = "auto",
+     .words = framing_words,
+     .help =
+         "How a message says what it is. registry: Confluent's wire format, a zero byte and the "
+         "registry's id before the datum. single_object: Avro's single-object encoding, C3 01 "
+         "and the schema's fingerprint before it. none: the bare datum, for readers that know "
+         "the schema. json: plain JSON with the schema's field names, for readers without Avro: "
+         "unions are not wrapped, decimals are numbers, NaN and infinite numbers null, bytes "
+         "text where they are UTF-8, else a character U+0000 to U+00FF each. auto: registry "
+         "where one is set, else single_object."},
     {.name = "timestamp",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, timestamp),
