@@ -124,16 +124,17 @@ static enum err map_event(struct driver_host *host, const struct event *event,
     struct intake *intake = host->intake;
     const struct intake_stream *stream = &intake->streams[route->stream];
     struct map_result result;
-    struct map_task task = {.record = avro_schema_root(stream->schema),
-                            .body_kind = event->body_kind,
-                            .body = event->body,
-                            .fields = event->fields,
-                            .field_count = event->field_count,
-                            .overrides = intake->overrides,
-                            .override_count = route_overrides(host, event, route->set),
-                            .time_field = stream->config->options.time,
-                            .unknown_is_refused =
-                                stream->config->options.unknown_fields == STREAM_UNKNOWN_SET_ASIDE};
+    struct map_task task = {
+        .record = avro_schema_root(stream->schema),
+        .body_kind = event->body_kind,
+        .body = event->body,
+        .fields = event->fields,
+        .field_count = event->field_count,
+        .overrides = intake->overrides,
+        .override_count = route_overrides(host, event, route->set),
+        .time_field = stream->config->options.time,
+        .unknown_is_refused = stream->config->options.unknown_fields == STREAM_UNKNOWN_SET_ASIDE,
+        .missing_is_refused = stream->config->options.missing_fields == STREAM_MISSING_SET_ASIDE};
     enum err e = map_run(intake->mapper, &task, &intake->datum, &result, &intake->reason);
     if (e) {
         return e;

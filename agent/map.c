@@ -33,23 +33,14 @@ void mapper_close(struct mapper *mapper)
 /* --- the event --- */
 
 /* What the schema does not have. The event's time need not be in it. */
-static enum err unknown(struct mapper *m, const struct map_task *task, struct slice name,
-                        struct map_result *result)
+static enum err unknown(struct mapper *m, const struct map_task *task, struct slice name)
 {
-    if (task->time_field && slice_equal_text(name, task->time_field)) {
-        return ERR_OK;
-    }
-    result->unknown_count++;
-    if (task->unknown_is_refused) {
-        why_set(m->why, "is not in the schema");
-        return map_within(m, ERR_REJECTED, name);
-    }
-    return ERR_OK;
+    bool is_time = task->time_field && slice_equal_text(name, task->time_field);
+    return is_time ? ERR_OK : map_unknown(m, name);
 }
 
 /* A member of the payload goes to its field, unless a driver or a route has set that. */
-static enum err find_members(struct mapper *m, const struct map_task *task,
-                             struct map_result *result)
+static enum err find_members(struct mapper *m, const struct map_task *task)
 {
     size_t first;
     size_t count;
@@ -63,12 +54,12 @@ static enum err find_members(struct mapper *m, const struct map_task *task,
             hint = (uint32_t)index + 1;
             continue;
         }
-        e = unknown(m, task, item->name, result);
+        e = unknown(m, task, item->name);
     }
     return e;
 }
 
-static enum err find_body(struct mapper *m, const struct map_task *task, struct map_result *result)
+static enum err find_body(struct mapper *m, const struct map_task *task)
 {
     if (task->body_kind == BODY_NONE) {
         return ERR_OK;
@@ -79,7 +70,7 @@ static enum err find_body(struct mapper *m, const struct map_task *task, struct 
             at++;
         }
         if (at < task->body.size && task->body.data[at] == '{') {
-            enum err e = find_members(m, task, result);
+            enum err e = find_members(m, task);
             if (!e && json_end(&m->reader) != task->body.size) {
                 why_set(m->why, "not JSON: something follows behind the object at byte %zu",
                         json_end(&m->reader));
@@ -97,7 +88,7 @@ static enum err find_body(struct mapper *m, const struct map_task *task, struct 
     return ERR_REJECTED;
 }
 
-static enum err find_typed(struct mapper *m, const struct map_task *task, struct map_result *result)
+static enum err find_typed(struct mapper *m, const struct map_task *task)
 {
     size_t used = 0;
     for (size_t i = 0; i < task->override_count; i++) {
@@ -116,7 +107,7 @@ static enum err find_typed(struct mapper *m, const struct map_task *task, struct
     for (size_t i = 0; i < task->field_count && i < EVENT_FIELD_MAX; i++) {
         int32_t index = avro_field_find(task->record, task->fields[i].name, (uint32_t)i);
         if (index < 0) {
-            enum err e = unknown(m, task, task->fields[i].name, result);
+            enum err e = unknown(m, task, task->fields[i].name);
             if (e) {
                 return e;
             }
@@ -290,15 +281,19 @@ enum err map_run(struct mapper *m, const struct map_task *task, struct out *ret,
     m->depth = 0;
     m->work = 0;
     m->strict = false;
+    m->unknown_count = 0;
+    m->unknown_is_refused = task->unknown_is_refused;
+    m->missing_is_refused = task->missing_is_refused;
     memset(m->found, 0, task->record->field_count * sizeof m->found[0]);
-    enum err e = find_typed(m, task, &result);
-    e = e ? e : find_body(m, task, &result);
+    enum err e = find_typed(m, task);
+    e = e ? e : find_body(m, task);
     e = e ? e : find_time(m, task, &result);
     e = e ? e : put_fields(m, task, &result);
     if (!e && ret->overflow) {
         why_set(why, "larger than an event may be");
         e = ERR_FULL;
     }
+    result.unknown_count = m->unknown_count;
     if (!e) {
         *ret_result = result;
     }

@@ -36,8 +36,9 @@ struct map_task {
     size_t field_count;
     const struct map_override *overrides;
     size_t override_count;
-    const char *time_field; /* payload field that holds the event's time; NULL: none */
-    bool unknown_is_refused;
+    const char *time_field;  /* payload field that holds the event's time; NULL: none */
+    bool unknown_is_refused; /* fields that the schema does not have, at any depth */
+    bool missing_is_refused; /* fields that the event does not have, whatever their default */
 };
 
 struct map_result {
@@ -45,7 +46,7 @@ struct map_result {
     uint8_t fill_count;
     bool has_time;
     int64_t time_us;
-    unsigned unknown_count; /* payload fields that the schema does not have */
+    unsigned unknown_count; /* fields that the schema does not have, at any depth */
 };
 
 enum err mapper_open(struct mapper **ret) MUST_USE;

@@ -73,9 +73,23 @@ enum err map_scan(struct mapper *m, struct slice json, bool is_object, size_t *r
 
 /* --- values --- */
 
+enum err map_unknown(struct mapper *m, struct slice name)
+{
+    m->unknown_count++;
+    if (m->unknown_is_refused) {
+        why_set(m->why, "is not in the schema");
+        return map_within(m, ERR_REJECTED, name);
+    }
+    return ERR_OK;
+}
+
 enum err map_put_missing(struct mapper *m, const struct avro_field *field)
 {
     int32_t null_branch = avro_null_branch(field->node);
+    if (m->missing_is_refused) {
+        why_set(m->why, "is missing");
+        return ERR_REJECTED;
+    }
     if (field->has_default) {
         out_put_slice(m->out, field->default_bytes);
     } else if (null_branch >= 0) {
@@ -91,6 +105,7 @@ static enum err put_record(struct mapper *m, const struct avro_node *node, struc
 {
     size_t first;
     size_t count;
+    size_t found = 0;
     enum err e = map_scan(m, json, true, &first, &count);
     for (uint32_t f = 0; !e && f < node->field_count; f++) {
         const struct map_item *item = NULL;
@@ -99,9 +114,14 @@ static enum err put_record(struct mapper *m, const struct avro_node *node, struc
             const struct map_item *candidate = &m->items[first + (f + i) % count];
             item = slice_equal(candidate->name, node->fields[f].name) ? candidate : NULL;
         }
+        found += item != NULL;
         e = item ? map_put_item(m, node->fields[f].node, item)
                  : map_put_missing(m, &node->fields[f]);
         e = map_within(m, e, node->fields[f].name);
+    }
+    for (size_t i = 0; !e && found < count && i < count; i++) {
+        struct slice name = m->items[first + i].name;
+        e = avro_field_find(node, name, (uint32_t)i) < 0 ? map_unknown(m, name) : ERR_OK;
     }
     m->item_count = first;
     return e;
@@ -151,6 +171,7 @@ static bool union_try(struct mapper *m, const struct avro_node *node, const stru
 {
     size_t size = m->out->size;
     size_t text_size = m->text.size;
+    unsigned unknown_count = m->unknown_count;
     bool overflow = m->out->overflow;
     for (uint32_t i = 0; i < node->branch_count; i++) {
         if (node->branches[i]->kind == AVRO_NULL) {
@@ -163,6 +184,7 @@ static bool union_try(struct mapper *m, const struct avro_node *node, const stru
         m->out->size = size;
         m->out->overflow = overflow;
         m->text.size = text_size;
+        m->unknown_count = unknown_count;
     }
     return false;
 }

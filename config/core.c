@@ -173,6 +173,7 @@ const struct option buffer_options_table[] = {
 
 static const char *const when_full[] = {"block", "drop_oldest", "drop_newest", "thin", NULL};
 static const char *const unknown_fields[] = {"ignore", "set_aside", NULL};
+static const char *const missing_fields[] = {"default", "set_aside", NULL};
 static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
 
 const struct option stream_options_table[] = {
@@ -240,7 +241,16 @@ const struct option stream_options_table[] = {
      .offset = offsetof(struct stream_config, unknown_fields),
      .words = unknown_fields,
      .initial = "ignore",
-     .help = "What becomes of an event with fields that the schema does not have."},
+     .help = "What becomes of an event with fields that the schema does not have, at any depth. "
+             "`ignore`: the rest is taken. `set_aside`: it is kept apart with its reason."},
+    {.name = "missing_fields",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct stream_config, missing_fields),
+     .words = missing_fields,
+     .initial = "default",
+     .help = "What becomes of an event that lacks fields of the schema. `default`: they get their "
+             "default, else null where the schema allows it; without either it is set aside. "
+             "`set_aside`: it is, whatever the schema has."},
     {.name = "uplinks",
      .kind = OPTION_LIST,
      .offset = offsetof(struct stream_config, uplinks),

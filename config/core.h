@@ -59,6 +59,11 @@ enum stream_unknown_fields {
     STREAM_UNKNOWN_SET_ASIDE,
 };
 
+enum stream_missing_fields {
+    STREAM_MISSING_DEFAULT,
+    STREAM_MISSING_SET_ASIDE,
+};
+
 struct stream_config {
     const char *schema; /* path of an Avro schema; NULL: the built-in weir.Raw */
     const char *key;    /* name of the schema field that is the key; NULL: none */
@@ -69,6 +74,7 @@ struct stream_config {
     int64_t share_min;          /* millionths of the buffer */
     int64_t age_max_ms;         /* 0: no bound */
     int64_t unknown_fields;     /* enum stream_unknown_fields */
+    int64_t missing_fields;     /* enum stream_missing_fields */
     struct option_list uplinks; /* const char *; empty: all */
     const char *renamed_from;   /* NULL: it always had this name */
 };

@@ -300,6 +300,40 @@ static void unknown_fields_are_counted_or_refused(void **state)
     run_close(&run);
 }
 
+#define NESTED \
+    "{\"type\":\"record\",\"name\":\"N\",\"fields\":[{\"name\":\"in\",\"type\":{\"type\":" \
+    "\"record\",\"name\":\"I\",\"fields\":[{\"name\":\"a\",\"type\":\"int\",\"default\":7},{" \
+    "\"name\":\"b\",\"type\":[\"null\",\"int\",\"string\"]}]}},{\"name\":\"list\",\"type\":{" \
+    "\"type\":" \
+    "\"array\",\"items\":[\"string\",\"I\"]},\"default\":[]}]}"
+
+/* What a union's branch has counted that did not fit in the end does not count. */
+static void fields_within_fields_are_unknown_or_missing_too(void **state)
+{
+    struct run run;
+    (void)state;
+    run_open(&run, NESTED);
+    assert_int_equal(run_json(&run, "{\"in\":{\"x\":1,\"b\":2,\"y\":2},\"z\":3}"), ERR_OK);
+    assert_string_equal(run.text, "{\"in\":{\"a\":7,\"b\":{\"int\":2}},\"list\":[]}");
+    assert_int_equal(run.result.unknown_count, 3);
+    assert_int_equal(run_json(&run, "{\"in\":{\"b\":2},\"list\":[{\"u\":1,\"a\":1},\"s\"]}"),
+                     ERR_OK);
+    assert_int_equal(run.result.unknown_count, 1);
+    run.task.unknown_is_refused = true;
+    assert_int_equal(run_json(&run, "{\"in\":{\"a\":1,\"y\":2}}"), ERR_REJECTED);
+    assert_string_equal(run.why.text, "field \"in\": field \"y\": is not in the schema");
+    assert_int_equal(run_json(&run, "{\"in\":{},\"list\":[{\"u\":1}]}"), ERR_REJECTED);
+    assert_int_equal(run_json(&run, "{\"in\":{}}"), ERR_OK);
+    run.task.unknown_is_refused = false;
+    run.task.missing_is_refused = true;
+    assert_int_equal(run_json(&run, "{\"in\":{\"a\":1,\"b\":null},\"list\":[]}"), ERR_OK);
+    assert_int_equal(run_json(&run, "{\"in\":{\"a\":1,\"b\":null}}"), ERR_REJECTED);
+    assert_string_equal(run.why.text, "field \"list\": is missing");
+    assert_int_equal(run_json(&run, "{\"in\":{\"a\":1},\"list\":[]}"), ERR_REJECTED);
+    assert_string_equal(run.why.text, "field \"in\": field \"b\": is missing");
+    run_close(&run);
+}
+
 static void what_is_no_json_is_refused(void **state)
 {
     struct run run;
@@ -689,20 +723,22 @@ static void real_data_is_kept(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_type),
-                                       cmocka_unit_test(fields_come_in_any_order),
-                                       cmocka_unit_test(missing_fields_take_defaults),
-                                       cmocka_unit_test(unknown_fields_are_counted_or_refused),
-                                       cmocka_unit_test(what_is_no_json_is_refused),
-                                       cmocka_unit_test(too_many_values_are_refused),
-                                       cmocka_unit_test(unions_within_unions_end),
-                                       cmocka_unit_test(optional_records_nest),
-                                       cmocka_unit_test(typed_fields_win_over_the_payload),
-                                       cmocka_unit_test(routes_set_fields_and_fills),
-                                       cmocka_unit_test(the_payload_has_the_time),
-                                       cmocka_unit_test(templates_read_the_payload),
-                                       cmocka_unit_test(reasons_stay_readable),
-                                       cmocka_unit_test(memory_may_be_missing),
-                                       cmocka_unit_test(real_data_is_kept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type),
+        cmocka_unit_test(fields_come_in_any_order),
+        cmocka_unit_test(missing_fields_take_defaults),
+        cmocka_unit_test(unknown_fields_are_counted_or_refused),
+        cmocka_unit_test(fields_within_fields_are_unknown_or_missing_too),
+        cmocka_unit_test(what_is_no_json_is_refused),
+        cmocka_unit_test(too_many_values_are_refused),
+        cmocka_unit_test(unions_within_unions_end),
+        cmocka_unit_test(optional_records_nest),
+        cmocka_unit_test(typed_fields_win_over_the_payload),
+        cmocka_unit_test(routes_set_fields_and_fills),
+        cmocka_unit_test(the_payload_has_the_time),
+        cmocka_unit_test(templates_read_the_payload),
+        cmocka_unit_test(reasons_stay_readable),
+        cmocka_unit_test(memory_may_be_missing),
+        cmocka_unit_test(real_data_is_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
