@@ -309,3 +309,30 @@ void number_put_float(struct out *o, float value)
     real_of_float(value, text);
     put_shortest(o, text);
 }
+
+static bool is_same(const struct digits *a, const struct digits *b)
+{
+    return a->count == b->count && memcmp(a->digit, b->digit, a->count) == 0 &&
+           (a->count == 0 || (a->exponent == b->exponent && a->negative == b->negative));
+}
+
+bool number_size_of(struct slice text, struct number_size *ret)
+{
+    struct digits exact;
+    struct digits rounded;
+    char memory[REAL_TEXT_SIZE + 2];
+    struct out o = out_over(memory, sizeof memory);
+    double value;
+    if (digits_of(text, &exact)) {
+        return false;
+    }
+    int64_t before = exact.exponent + (int64_t)exact.count;
+    *ret =
+        (struct number_size){.before = exact.count > 0 && before > 0 ? before : 0,
+                             .behind = exact.count > 0 && exact.exponent < 0 ? -exact.exponent : 0};
+    if (number_to_double(text, &value) == ERR_OK) {
+        number_put_double(&o, value);
+        ret->is_double = digits_of(out_slice(&o), &rounded) == ERR_OK && is_same(&exact, &rounded);
+    }
+    return true;
+}

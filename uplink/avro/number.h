@@ -14,6 +14,13 @@
 enum err number_to_long(struct slice text, int64_t *ret) MUST_USE;
 /* The same, but refuses what is not written as an integer: "1.0", "1e3". */
 enum err number_to_integer(struct slice text, int64_t *ret) MUST_USE;
+struct number_size {
+    int64_t before; /* digits before the point, without leading zeros */
+    int64_t behind; /* and behind it, without trailing ones */
+    bool is_double; /* the shortest text of its double is the same number */
+};
+/* False: longer than NUMBER_TEXT_SIZE_MAX. */
+bool number_size_of(struct slice text, struct number_size *ret) MUST_USE;
 /* Correctly rounded. ERR_REJECTED: beyond the largest finite value. */
 enum err number_to_double(struct slice text, double *ret) MUST_USE;
 enum err number_to_float(struct slice text, float *ret) MUST_USE;
