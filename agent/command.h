@@ -22,6 +22,7 @@ int avro_command(int argc, char **argv);
 int schema_command(int argc, char **argv);
 /* What comes behind "schema register". */
 int schema_register_command(int argc, char **argv);
+int schema_infer_command(int argc, char **argv);
 
 /* --- helpers of the commands --- */
 
@@ -58,7 +59,8 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
 #define SCHEMA_USAGE \
     "schema check [--mode MODE] --old FILE [--old FILE ...] --new FILE [--json] | show FILE | " \
-    "diff OLD NEW | canonical FILE | fingerprint FILE | register [--config CONFIG] [--uplink U] " \
+    "diff OLD NEW | infer [--name NAME] [--namespace NAME] FILE... | canonical FILE | " \
+    "fingerprint FILE | register [--config CONFIG] [--uplink U] " \
     "[--dry-run] [--json] [STREAM...]"
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define SCHEMA_REGISTER_USAGE \
@@ -67,6 +69,7 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 #define BUFFER_USAGE \
     "buffer ls | cat | stats | verify | export | import | replay | drop | salvage | compact | " \
     "rekey | wear ... [--buffer PATH] [--socket PATH]"
+#define SCHEMA_INFER_USAGE "schema infer [--name NAME] [--namespace NAME] FILE..."
 #define ASIDE_USAGE "aside ls [--json] [--buffer PATH] [--socket PATH]"
 
 #endif

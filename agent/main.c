@@ -53,6 +53,7 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "         backward_transitive, forward_transitive, full_transitive: all the old ones\n" \
     "show     a schema to read: fields, types, defaults, aliases, doc\n" \
     "diff     what changed, field by field, and which modes forbid it\n" \
+    "infer    a schema from samples, a JSON object in each line, that takes all of them back\n" \
     "canonical, fingerprint: the Parsing Canonical Form, and its fingerprints\n" \
     "register the schemas of these streams (of all) at the registries of their uplinks: each is\n" \
     "         looked up, asked about and, if need be, registered, also where the agent itself\n" \

@@ -83,5 +83,8 @@ int schema_command(int argc, char **argv)
     if (strcmp(word, "register") == 0) {
         return schema_register_command(argc - 1, argv + 1);
     }
+    if (strcmp(word, "infer") == 0) {
+        return schema_infer_command(argc - 1, argv + 1);
+    }
     return command_misuse("schema", "usage: weir " SCHEMA_USAGE);
 }
