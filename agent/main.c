@@ -59,7 +59,7 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "         looked up, asked about and, if need be, registered, also where the agent itself\n" \
     "         only looks up. Prints subject, version and id. --dry-run: only looks up and asks.\n" \
     "         Exit code 1: one is refused; 3: a registry gave no answer\n\n" \
-    "FILE is an Avro schema, \"-\" standard input."
+    "FILE is an Avro schema, or has samples; that of a schema may be \"-\", standard input."
 
 static int version_command(int argc, char **argv)
 {
