@@ -98,7 +98,7 @@ def plain_branches(union):
         t = bare(b)
         kind = "number" if t in NUMBERS else t if t in ("null", "boolean") else "text" if t in ("bytes", "string") else \
             "text" if isinstance(t, Named) and t.kind == "fixed" else "any"
-        if kind not in seen:
+        if kind not in seen and not (isinstance(t, Named) and t.kind == "enum" and "text" in seen):
             result.append(b)
         seen.add(kind)
         if kind == "any":

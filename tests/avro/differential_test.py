@@ -306,7 +306,7 @@ RESOLVED_BY_JAVA = [("the names of records", "the writer's record is|union takes
 RESOLVED_BY_OURS = [("a name in another namespace in a union", "Found .*, expecting union"),
                     ("aliases of fields in a record of another namespace", r"Found (\S+), expecting (?!\1,)\S+, missing required field"),
                     ("a field that is there already and renamed to by an alias", "Duplicate field"),
-                    ("a default of the writer's that does not fit names of the reader's", "Invalid default for field")]
+                    ("a default of the writer's that does not fit names of the reader's", "Invalid default for field|Schema fields not set yet")]
 
 
 def known_difference(ours, java):
