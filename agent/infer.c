@@ -6,6 +6,7 @@
 #include "ports/lib/json.h"
 #include "uplink/avro/encode.h"
 #include "uplink/avro/number.h"
+#include "uplink/avro/schema.h"
 
 #define TEXT_SIZE_MAX ((size_t)1024 * 1024)
 
@@ -53,14 +54,7 @@ static enum err shape_new(struct infer *infer, struct slice name, struct shape *
 
 bool infer_is_name(struct slice text)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-        if (!letter && (i == 0 || c < '0' || c > '9')) {
-            return false;
-        }
-    }
-    return text.size > 0 && text.size <= INFER_NAME_SIZE_MAX;
+    return avro_name_is_valid(text) && text.size <= INFER_NAME_SIZE_MAX;
 }
 
 /* --- scalars --- */

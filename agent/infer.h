@@ -43,7 +43,7 @@ enum err infer_add(struct infer *infer, struct slice json, struct why *why) MUST
  * samples, or the record has members that can't be fields. ERR_FULL: `ret` is too small. */
 enum err infer_put(const struct infer *infer, const char *name, const char *namespace_,
                    struct out *ret, struct why *why) MUST_USE;
-/* Is it a name, by Avro's rule ([A-Za-z_][A-Za-z0-9_]*), and not too long? */
+/* Is it a name of Avro's, and not too long? */
 bool infer_is_name(struct slice text);
 
 #endif

@@ -12,8 +12,8 @@
  * can be, as if it had not been off at all, and a warning says so.
  *
  * A damaged buffer may have lost an offset, or the cursor of an opening that waits for it. So where
- * one is salvaged, or was replaced, the own opening waits for its offset: where that is known, what belongs to
- * earlier ones without an offset is forgotten (buffer_time()), and waits no more.
+ * one is salvaged, or was replaced, the own opening waits for its offset: where that is known, what
+ * belongs to earlier ones without an offset is forgotten (buffer_time()), and waits no more.
  *
  * A clock that is believed may be set: times follow it, unless it then shows what can't be. Then
  * they go on by the monotonic clock. Loop thread. */

@@ -109,7 +109,7 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
         return parse_wrong(p, "a field must be an object");
     }
     enum err e = parse_text_member(p, tree, "name", true, &field->name);
-    if (!e && !parse_name_is_valid(field->name)) {
+    if (!e && !avro_name_is_valid(field->name)) {
         e = parse_wrong_member(p, "name", "not a valid name:", field->name);
     }
     if (!e && avro_field_find(record, field->name, 0) >= 0) {
@@ -185,7 +185,7 @@ static enum err parse_symbols(struct parser *p, const struct tree *tree, struct 
     struct slice *symbols = parser_take(p, (list->count + 1) * sizeof *symbols, &e);
     node->symbols = symbols;
     for (const struct tree *item = list->first; !e && item; item = item->next) {
-        if (item->kind != JSON_STRING || !parse_name_is_valid(item->text)) {
+        if (item->kind != JSON_STRING || !avro_name_is_valid(item->text)) {
             e = parse_wrong_member(p, "symbols", "must be an array of names",
                                    (struct slice){NULL, 0});
         } else if (avro_symbol_find(node, item->text) >= 0) {

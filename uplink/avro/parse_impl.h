@@ -48,7 +48,6 @@ enum err parse_wrong(struct parser *p, const char *text) MUST_USE;
 enum err parse_wrong_name(struct parser *p, const char *text, struct slice name) MUST_USE;
 enum err parse_wrong_member(struct parser *p, const char *member, const char *text,
                             struct slice name) MUST_USE;
-bool parse_name_is_valid(struct slice name);
 /* "a.b" of "a.b.c". */
 struct slice parse_name_space(struct slice full);
 /* The name with `space` in front, if it has none of its own. */

@@ -54,7 +54,7 @@ void *parser_take(struct parser *p, size_t size, enum err *ret_e)
 
 /* --- names (specification: "Names") --- */
 
-bool parse_name_is_valid(struct slice name)
+bool avro_name_is_valid(struct slice name)
 {
     for (size_t i = 0; i < name.size; i++) {
         uint8_t c = name.data[i];
@@ -71,7 +71,7 @@ static bool full_name_is_valid(struct slice name)
     size_t start = 0;
     for (size_t i = 0; i <= name.size; i++) {
         if (i == name.size || name.data[i] == '.') {
-            if (!parse_name_is_valid((struct slice){name.data + start, i - start})) {
+            if (!avro_name_is_valid((struct slice){name.data + start, i - start})) {
                 return false;
             }
             start = i + 1;

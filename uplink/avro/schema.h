@@ -104,6 +104,8 @@ int32_t avro_field_find(const struct avro_node *record, struct slice name, uint3
 int32_t avro_symbol_find(const struct avro_node *node, struct slice symbol);
 /* Of a union: index of its null branch; -1: none. */
 int32_t avro_null_branch(const struct avro_node *node);
+/* Is it a name of a type, field or symbol, without dots (specification: "Names")? */
+bool avro_name_is_valid(struct slice name);
 /* "int", "record", ... */
 const char *avro_kind_name(enum avro_kind kind);
 /* "timestamp-millis", ...; "" of AVRO_PLAIN. */
