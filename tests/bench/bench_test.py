@@ -84,6 +84,23 @@ class Buffer(Lines):
             self.assertEqual((len(lines), done.stderr), (12, ""))
 
 
+class Map(Lines):
+    """Needs avro-c, jansson and valgrind; without them it says what is missing."""
+
+    def test_lines(self):
+        done = run("map", "--rounds", "1", "--events", "50")
+        if done.returncode == 3:
+            self.assertRegex(done.stderr, "^not measured: map: .*apt-get install")
+            return
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [line for line in map(json.loads, done.stdout.splitlines()) if "absent" not in line]
+        for unit, least in ("cpu us per event", 1e-9), ("instructions per event", 500):
+            of_unit = [line for line in lines if line["unit"] == unit]
+            self.assertIn(len(of_unit), (0, 4) if least > 1 else (4,), "sanitizers can't be counted, time always")
+            for line in of_unit:
+                self.check(line, least)
+
+
 class Mqtt(Lines):
     """Needs mosquitto, Java, and the libraries of forward.c."""
 

@@ -27,10 +27,10 @@ def held(case, value, unit, baseline_value, least_or_most, bound, baseline=PROTO
 
 # --- buffer_bench ---
 
-def build(options):
+def build(options, *targets):
     directory = os.path.dirname(options.weir)
     if os.path.exists(os.path.join(directory, "CMakeCache.txt")) and not options.no_install:
-        subprocess.run(["cmake", "--build", directory, "--target", "buffer_bench", "buffer_power"], stdout=subprocess.DEVNULL) # or it is said below
+        subprocess.run(["cmake", "--build", directory, "--target", *targets], stdout=subprocess.DEVNULL) # or it is said below
 
 
 def program(options, name):
@@ -355,7 +355,7 @@ def beside(options, work, rate):
 def bench_buffer(options, kafka, work):
     """All figures; what can't be measured does not keep the rest from it."""
     problems = []
-    build(options)
+    build(options, "buffer_bench", "buffer_power")
     in_memory = [counts, speed, salvage, kills]
     on_disks = [on_disk, ready] + [lambda o, w, rate=rate: beside(o, w, rate) for rate in RATES] + [cuts] * (options.cuts > 0)
     with memory_folder(work, 64 * MIB) as memory:
