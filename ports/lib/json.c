@@ -21,6 +21,8 @@ static bool json_is_special(uint8_t byte)
     return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
+static_assert(JSON_KEY_MAX <= UINT16_MAX && JSON_KEY_LIST <= UINT8_MAX, "counts fit json_frame");
+
 enum err json_fail_as(struct json_reader *r, enum err e, size_t offset, const char *text)
 {
     r->state = STATE_FAILED;
@@ -38,6 +40,14 @@ enum err json_fail(struct json_reader *r, size_t offset, const char *text)
 
 void json_init(struct json_reader *reader, struct slice input)
 {
+    json_init_deep(reader, input, NULL, 0);
+}
+
+void json_init_deep(struct json_reader *reader, struct slice input, struct json_frame *deep,
+                    unsigned deep_count)
+{
+    reader->depth_max = JSON_DEPTH_MAX + deep_count;
+    reader->deep = deep;
     reader->input = input;
     reader->at = 0;
     reader->depth = 0;
@@ -219,15 +229,13 @@ static enum err json_read_word(struct json_reader *r, struct json_token *ret)
 
 static enum err json_begin(struct json_reader *r, struct json_token *ret, bool is_object)
 {
-    if (r->depth == JSON_DEPTH_MAX) {
-        return json_fail_as(r, ERR_REJECTED, r->at, "more nested than allowed");
+    if (r->depth == r->depth_max) {
+        return json_fail_as(r, ERR_REJECTED, r->at, "nested deeper than allowed");
     }
-    r->is_object[r->depth] = is_object;
-    r->begin_at[r->depth] = (uint32_t)r->at;
-    r->key_first[r->depth] = r->key_count;
-    r->list_first[r->depth] = r->list_count;
-    r->key_bits[r->depth] = 0;
-    r->depth++;
+    *json_frame(r, ++r->depth) = (struct json_frame){.begin_at = (uint32_t)r->at,
+                                                     .key_first = (uint16_t)r->key_count,
+                                                     .list_first = (uint8_t)r->list_count,
+                                                     .is_object = is_object};
     r->state = is_object ? STATE_KEY_FIRST : STATE_ELEMENT;
     ret->kind = is_object ? JSON_OBJECT_BEGIN : JSON_ARRAY_BEGIN;
     ret->text = (struct slice){r->input.data + r->at, 1};
@@ -238,10 +246,10 @@ static enum err json_begin(struct json_reader *r, struct json_token *ret, bool i
 static enum err json_finish(struct json_reader *r, struct json_token *ret)
 {
     assert(r->depth > 0);
-    r->depth--;
-    r->key_count = r->key_first[r->depth];
-    r->list_count = r->list_first[r->depth];
-    ret->kind = r->is_object[r->depth] ? JSON_OBJECT_END : JSON_ARRAY_END;
+    const struct json_frame *frame = json_frame(r, r->depth--);
+    r->key_count = frame->key_first;
+    r->list_count = frame->list_first;
+    ret->kind = frame->is_object ? JSON_OBJECT_END : JSON_ARRAY_END;
     ret->text = (struct slice){r->input.data + r->at, 1};
     r->at++;
     r->state = r->depth ? STATE_AFTER : STATE_DONE;
@@ -295,7 +303,7 @@ static enum err json_read_key(struct json_reader *r, struct json_token *ret)
 /* After a value: takes the comma. True: the end of what is open comes instead. */
 static enum err json_read_comma(struct json_reader *r, bool *ret_is_end)
 {
-    bool is_object = r->is_object[r->depth - 1];
+    bool is_object = json_frame(r, r->depth)->is_object;
     uint8_t byte = r->input.data[r->at];
     if (byte == (is_object ? '}' : ']')) {
         *ret_is_end = true;
@@ -440,7 +448,7 @@ static bool json_member_plain(struct json_reader *r, struct slice *ret_key, stru
 enum err json_member(struct json_reader *reader, struct out *scratch, struct slice *ret_key,
                      struct slice *ret_value)
 {
-    assert(reader->depth == 0 || reader->is_object[reader->depth - 1]);
+    assert(reader->depth == 0 || json_frame(reader, reader->depth)->is_object);
     if (json_member_plain(reader, ret_key, ret_value)) {
         return ERR_OK;
     }

@@ -9,7 +9,7 @@
 #include "ports/err.h"
 #include "ports/slice.h"
 
-#define JSON_DEPTH_MAX 64
+#define JSON_DEPTH_MAX 64 /* unless json_init_deep() allows more */
 
 enum json_kind {
     JSON_NULL,
@@ -46,6 +46,15 @@ struct json_key {
     uint32_t offset;
 };
 
+/* An object or array that is open. */
+struct json_frame {
+    uint64_t key_bits;  /* a bit for each key it has: none set, none equal */
+    uint32_t begin_at;  /* offset of its brace or bracket */
+    uint16_t key_first; /* key_count when it began */
+    uint8_t list_first; /* list_count when it began */
+    bool is_object;
+};
+
 /* About 6.5 KiB, of which json_init() touches 100 bytes. Everything in it is json.c's own, but for
  * `depth`, `why` and `error_offset`. */
 struct json_reader {
@@ -57,11 +66,9 @@ struct json_reader {
     uint32_t key_count;  /* keys of all open objects */
     uint32_t list_count; /* of these, how many stand in the list */
     size_t rescanned;
-    bool is_object[JSON_DEPTH_MAX];
-    uint32_t begin_at[JSON_DEPTH_MAX];  /* offset of its brace or bracket */
-    uint32_t key_first[JSON_DEPTH_MAX]; /* key_count when it began */
-    uint32_t list_first[JSON_DEPTH_MAX];
-    uint64_t key_bits[JSON_DEPTH_MAX]; /* a bit for each key it has: none set, none equal */
+    unsigned depth_max;
+    struct json_frame *deep; /* frames from JSON_DEPTH_MAX on */
+    struct json_frame frames[JSON_DEPTH_MAX];
     struct json_key keys[JSON_KEY_LIST];
     uint64_t filter[JSON_FILTER_WORDS]; /* for the keys that do not stand in the list */
     struct why why;                     /* after an error: what, with byte offset */
@@ -70,6 +77,9 @@ struct json_reader {
 
 /* Starts at the front of `input`, which must stay until the reader is no longer used. */
 void json_init(struct json_reader *reader, struct slice input);
+/* As json_init(), with `deep_count` levels more, for which `deep` has the memory. */
+void json_init_deep(struct json_reader *reader, struct slice input, struct json_frame *deep,
+                    unsigned deep_count);
 /* The next token. ERR_CLOSED: the value is complete (nothing more to read). ERR_CORRUPT: not JSON;
  * ERR_REJECTED: beyond a limit (JSON_DEPTH_MAX, JSON_KEY_MAX, JSON_RESCAN_MAX, 4 GiB of input).
  * After an error it gives the same error again. */

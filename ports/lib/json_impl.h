@@ -10,6 +10,12 @@ enum err json_fail_as(struct json_reader *r, enum err e, size_t offset, const ch
 /* With ERR_CORRUPT; at the end of the input it says so instead of `text`. */
 enum err json_fail(struct json_reader *r, size_t offset, const char *text);
 
+/* The frame of the innermost of so many levels. */
+static inline struct json_frame *json_frame(struct json_reader *r, unsigned depth)
+{
+    return depth <= JSON_DEPTH_MAX ? &r->frames[depth - 1] : &r->deep[depth - 1 - JSON_DEPTH_MAX];
+}
+
 /* --- json_text.c --- */
 
 /* The character of the escape whose backslash is at p, and its size as written; 0: not an escape

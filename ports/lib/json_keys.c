@@ -147,10 +147,10 @@ static bool json_filter_put(struct json_reader *r, uint32_t hash, uint32_t begin
     return was_set;
 }
 
-static bool json_key_is_listed(const struct json_reader *r, uint32_t hash,
+static bool json_key_is_listed(const struct json_reader *r, uint32_t first, uint32_t hash,
                                const struct json_token *key)
 {
-    for (uint32_t i = r->list_first[r->depth - 1]; i < r->list_count; i++) {
+    for (uint32_t i = first; i < r->list_count; i++) {
         if (r->keys[i].hash == hash && json_key_equal(r->input, r->keys[i].offset, key)) {
             return true;
         }
@@ -162,18 +162,18 @@ enum err json_key_add(struct json_reader *r, const struct json_token *key)
 {
     static const char duplicate[] = "a key that the object has already";
     uint32_t hash = json_key_hash(r->input, key);
-    uint64_t *bits = &r->key_bits[r->depth - 1];
+    struct json_frame *frame = json_frame(r, r->depth);
     uint64_t bit = UINT64_C(1) << hash % 64;
-    if ((*bits & bit) && json_key_is_listed(r, hash, key)) {
+    if ((frame->key_bits & bit) && json_key_is_listed(r, frame->list_first, hash, key)) {
         return json_fail(r, key->offset, duplicate);
     }
-    *bits |= bit;
+    frame->key_bits |= bit;
     if (r->key_count == JSON_KEY_MAX) {
         return json_fail_as(r, ERR_REJECTED, key->offset, "more keys in open objects than allowed");
     }
     /* Once an object's keys go to the filter, all its later ones do: what is in the list when the
      * object goes on is what was there when it was left. */
-    uint32_t own = r->list_count - r->list_first[r->depth - 1];
+    uint32_t own = r->list_count - frame->list_first;
     if (r->list_count < JSON_KEY_LIST / 4 * 3 ||
         (r->list_count < JSON_KEY_LIST && own < JSON_KEY_OWN)) {
         r->keys[r->list_count++] = (struct json_key){hash, (uint32_t)key->offset};
@@ -183,13 +183,12 @@ enum err json_key_add(struct json_reader *r, const struct json_token *key)
     if (r->key_count == r->list_count) {
         memset(r->filter, 0, sizeof r->filter);
     }
-    uint32_t begin = r->begin_at[r->depth - 1];
     r->key_count++;
-    if (!json_filter_put(r, hash, begin)) {
+    if (!json_filter_put(r, hash, frame->begin_at)) {
         return ERR_OK;
     }
     if (r->rescanned > JSON_RESCAN_MAX) {
         return json_fail_as(r, ERR_REJECTED, key->offset, "too many keys to tell duplicates");
     }
-    return json_key_rescan(r, begin, key) ? json_fail(r, key->offset, duplicate) : ERR_OK;
+    return json_key_rescan(r, frame->begin_at, key) ? json_fail(r, key->offset, duplicate) : ERR_OK;
 }

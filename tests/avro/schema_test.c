@@ -124,6 +124,8 @@ static const struct {
     {"int", ": line 1"},
     {"\"int\" 1", ": line 1, column 7"},
     {"{\"type\":\"int\",\"type\":\"int\"}", ": line 1, column 15"},
+    {"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{},{\"name\":nope}]}",
+     "/fields/1: line 1, column 50: "},
     {"1", ": a type must be"},
     {"\"nope\"", ": unknown type \"nope\""},
     {"\"array\"", ": unknown type"},
@@ -291,6 +293,73 @@ static void test_logical(void **state)
     }
 }
 
+/* Records within records, each field of `depth` levels in a union or not. */
+static struct slice deep_text(char *memory, size_t size, unsigned depth, bool is_optional)
+{
+    struct out o = out_over(memory, size);
+    for (unsigned i = 0; i < depth; i++) {
+        out_put_format(
+            &o, "{\"type\":\"record\",\"name\":\"R%u\",\"fields\":[{\"name\":\"f\",\"type\":", i);
+        out_put_text(&o, is_optional ? "[\"null\"," : "");
+    }
+    out_put_text(&o, "\"int\"");
+    for (unsigned i = 0; i < depth; i++) {
+        out_put_text(&o, is_optional ? "]}]}" : "}]}");
+    }
+    assert_false(o.overflow);
+    return out_slice(&o);
+}
+
+static void test_depth(void **state)
+{
+    (void)state;
+    static char memory[64 * 1024];
+    static uint8_t canonical[64 * 1024];
+    struct why why = {""};
+    struct avro_schema *schema = NULL;
+    struct out o = out_over(canonical, sizeof canonical);
+    const unsigned most = AVRO_DEPTH_MAX - 1; /* and the int */
+    for (unsigned is_optional = 0; is_optional < 2; is_optional++) {
+        unsigned depth = is_optional ? most / 2 : most;
+        struct slice text = deep_text(memory, sizeof memory, depth, is_optional);
+        if (avro_schema_parse(&schema, text, &why)) {
+            fail_msg("%u levels: %s", depth, why.text);
+        }
+        avro_canonical(schema, &o);
+        assert_false(o.overflow);
+        avro_schema_close(schema);
+        text = deep_text(memory, sizeof memory, depth + 1, is_optional);
+        assert_int_equal(avro_schema_parse(&schema, text, &why), ERR_REJECTED);
+        assert_true(strncmp(why.text, "/fields/0/type", 14) == 0);
+        assert_non_null(strstr(why.text, "types nest deeper than 128"));
+    }
+}
+
+/* What is no type nests, too: each property may be any JSON. */
+static void test_text_depth(void **state)
+{
+    (void)state;
+    static char memory[4096];
+    struct why why = {""};
+    struct avro_schema *schema = NULL;
+    for (unsigned over = 0; over < 2; over++) {
+        struct out o = out_over(memory, sizeof memory);
+        unsigned depth = AVRO_JSON_DEPTH_MAX - 1 + over;
+        out_put_text(&o, "{\"type\":\"int\",\"a/b\":");
+        for (unsigned i = 0; i < 2 * depth; i++) {
+            out_put_byte(&o, i < depth ? '[' : ']');
+        }
+        out_put_byte(&o, '}');
+        enum err e = avro_schema_parse(&schema, out_slice(&o), &why);
+        assert_int_equal(e, over ? ERR_REJECTED : ERR_OK);
+        if (!e) {
+            avro_schema_close(schema);
+        }
+    }
+    assert_true(strncmp(why.text, "/a~1b/0/0/0/", 12) == 0);
+    assert_non_null(strstr(why.text, ": line 1, column 532: nested deeper than allowed"));
+}
+
 static void test_tree(void **state)
 {
     (void)state;
@@ -363,7 +432,7 @@ static void test_bounds_of_text(void **state)
     (void)state;
     struct why why = {""};
     struct out o = text_begin("");
-    for (int i = 0; i < 70; i++) {
+    for (int i = 0; i <= AVRO_JSON_DEPTH_MAX; i++) {
         out_put_text(&o, "{\"type\":\"array\",\"items\":");
     }
     assert_int_equal(text_end(&o, &why), ERR_REJECTED);
@@ -472,6 +541,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_logical),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_text_depth),
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_bounds_of_text),
         cmocka_unit_test(test_bounds_of_defaults),

@@ -398,7 +398,7 @@ enum err avro_encode_json(const struct avro_schema *schema, struct slice json, s
 {
     struct arena arena = {0};
     struct tree *tree;
-    enum err e = tree_parse(&tree, &arena, json, why);
+    enum err e = tree_parse(&tree, &arena, json, JSON_DEPTH_MAX, why);
     if (!e) {
         e = avro_encode_tree(avro_schema_root(schema), tree, ret, why);
     }

@@ -347,9 +347,9 @@ enum err avro_parse(struct avro_schema *schema, struct slice text, struct why *w
     if (!copy.data) {
         return ERR_NOMEM;
     }
-    enum err e = tree_parse(&tree, &schema->arena, copy, &place);
+    enum err e = tree_parse(&tree, &schema->arena, copy, AVRO_JSON_DEPTH_MAX, &place);
     if (e) {
-        why_set(why, ": %s", place.text);
+        why_set(why, "%s%s", place.text[0] == '/' ? "" : ": ", place.text);
         return e;
     }
     e = parse_type(&p, tree, (struct slice){NULL, 0}, &root);

@@ -10,7 +10,8 @@
 #include "ports/slice.h"
 
 #define AVRO_SCHEMA_SIZE_MAX (256 * 1024)   /* bytes of schema text */
-#define AVRO_DEPTH_MAX 64                   /* nesting of types */
+#define AVRO_DEPTH_MAX 128                  /* nesting of types, as their text nests */
+#define AVRO_JSON_DEPTH_MAX 512             /* nesting of schema text: four levels a type */
 #define AVRO_NODE_MAX 16384                 /* types in one schema */
 #define AVRO_FIXED_SIZE_MAX INT32_MAX       /* bytes, as Java has it */
 #define AVRO_DEFAULT_SIZE_MAX (1024 * 1024) /* bytes of all encoded defaults of one schema */

@@ -3,12 +3,19 @@
 #include <assert.h>
 #include <string.h>
 
+#define POINTER_SIZE_MAX 256
+
+struct level {
+    struct tree *open;
+    struct tree *last; /* its newest child */
+};
+
 struct tree_builder {
     struct arena *arena;
     struct slice input;
-    struct tree *open[JSON_DEPTH_MAX + 1];
-    struct tree *last[JSON_DEPTH_MAX + 1]; /* newest child of open[i] */
+    struct level *levels;
     unsigned depth;
+    unsigned depth_max;
     struct slice key;
     struct tree *root;
 };
@@ -38,14 +45,14 @@ static struct tree *tree_add(struct tree_builder *b, const struct json_token *to
         b->root = node;
         return node;
     }
-    unsigned top = b->depth - 1;
-    if (b->last[top]) {
-        b->last[top]->next = node;
+    struct level *top = &b->levels[b->depth - 1];
+    if (top->last) {
+        top->last->next = node;
     } else {
-        b->open[top]->first = node;
+        top->open->first = node;
     }
-    b->last[top] = node;
-    b->open[top]->count++;
+    top->last = node;
+    top->open->count++;
     return node;
 }
 
@@ -62,7 +69,7 @@ static enum err tree_token(struct tree_builder *b, struct json_reader *reader,
     }
     if (token->kind == JSON_OBJECT_END || token->kind == JSON_ARRAY_END) {
         assert(b->depth > 0);
-        tree_end(b->open[--b->depth], reader->at, b->input);
+        tree_end(b->levels[--b->depth].open, reader->at, b->input);
         return ERR_OK;
     }
     struct tree *node = tree_add(b, token);
@@ -71,42 +78,73 @@ static enum err tree_token(struct tree_builder *b, struct json_reader *reader,
     }
     tree_end(node, reader->at, b->input);
     if (token->kind == JSON_OBJECT_BEGIN || token->kind == JSON_ARRAY_BEGIN) {
-        assert(b->depth <= JSON_DEPTH_MAX);
-        b->last[b->depth] = NULL;
-        b->open[b->depth++] = node;
+        assert(b->depth < b->depth_max);
+        b->levels[b->depth++] = (struct level){.open = node};
         return ERR_OK;
     }
     return token->kind == JSON_STRING ? tree_text(b, token, &node->text) : ERR_OK;
 }
 
-enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input, struct why *why)
+/* Where reading ended: the innermost value that is open, or the last that has room. */
+static void put_place(struct out *o, const struct tree_builder *b)
+{
+    for (unsigned i = 1; i < b->depth; i++) {
+        size_t before = o->size;
+        const struct level *outer = &b->levels[i - 1];
+        out_put_byte(o, '/');
+        if (outer->open->kind == JSON_OBJECT_BEGIN) {
+            tree_put_shown(o, outer->last->key, true);
+        } else {
+            out_put_format(o, "%u", outer->open->count - 1);
+        }
+        if (o->overflow) {
+            o->size = before;
+            return;
+        }
+    }
+}
+
+static void say_where(struct why *why, const struct tree_builder *b, size_t offset,
+                      const char *text)
+{
+    char memory[POINTER_SIZE_MAX];
+    struct out pointer = out_over(memory, sizeof memory);
+    unsigned line;
+    unsigned column;
+    put_place(&pointer, b);
+    json_place(b->input, offset, &line, &column);
+    why_set(why, "%.*s%sline %u, column %u: %s", (int)pointer.size, memory,
+            pointer.size ? ": " : "", line, column, text);
+}
+
+enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input, unsigned depth_max,
+                    struct why *why)
 {
     struct json_reader *reader = arena_take(arena, sizeof *reader); /* too large for a stack */
     struct json_token token;
-    struct tree_builder b = {.arena = arena, .input = input};
+    struct tree_builder b = {.arena = arena, .input = input, .depth_max = depth_max};
+    unsigned deep_count = depth_max - JSON_DEPTH_MAX;
+    struct json_frame *deep = arena_take(arena, (deep_count + 1) * sizeof *deep);
     enum err e;
-    if (!reader) {
+    assert(depth_max >= JSON_DEPTH_MAX);
+    b.levels = arena_take(arena, depth_max * sizeof *b.levels);
+    if (!b.levels) {
         return ERR_NOMEM;
     }
-    json_init(reader, input);
+    json_init_deep(reader, input, deep, deep_count);
     while ((e = json_next(reader, &token)) == ERR_OK) {
         e = tree_token(&b, reader, &token);
         if (e) {
             break;
         }
     }
-    unsigned line;
-    unsigned column;
     if (e != ERR_CLOSED) {
-        json_place(input, reader->error_offset, &line, &column);
-        why_set(why, "line %u, column %u: %s", line, column,
-                e == ERR_NOMEM ? "no memory" : reader->why.text);
+        say_where(why, &b, reader->error_offset, e == ERR_NOMEM ? "no memory" : reader->why.text);
         return e;
     }
     size_t end = json_end(reader);
     if (end != input.size) {
-        json_place(input, end, &line, &column);
-        why_set(why, "line %u, column %u: something follows behind the value", line, column);
+        say_where(why, &b, end, "something follows behind the value");
         return ERR_CORRUPT;
     }
     *ret = b.root;

@@ -16,8 +16,10 @@ struct tree {
     uint32_t count;      /* of members or elements */
 };
 
-/* The whole of `input` is one value. The tree points into `input` and into the arena. */
-enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input,
+/* The whole of `input` is one value, nested at most so deep. The tree points into `input` and into
+ * the arena. On failure *why is "line ..., column ...: sentence", behind "/json/pointer: " where
+ * something is open. */
+enum err tree_parse(struct tree **ret, struct arena *arena, struct slice input, unsigned depth_max,
                     struct why *why) MUST_USE;
 /* NULL: not an object, or no such member. */
 const struct tree *tree_member(const struct tree *object, const char *key);

@@ -21,6 +21,7 @@ struct cutting {
     size_t count;
     bool *seen; /* by ordinal: named types that were walked through */
     struct why *why;
+    struct json_frame deep[AVRO_JSON_DEPTH_MAX - JSON_DEPTH_MAX]; /* while a text is read */
 };
 
 static bool is_within(struct slice inner, struct slice outer)
@@ -121,14 +122,14 @@ static void find_cuts(struct cutting *c, const struct avro_node *node,
 /* --- texts --- */
 
 /* The type's own full name, whatever namespace it stood in. */
-static void put_head(struct out *o, const struct avro_node *node)
+static void put_head(struct out *o, struct cutting *c, const struct avro_node *node)
 {
     struct json_reader reader;
     struct json_token token;
     struct slice value;
     bool has_space = false;
     size_t name_size = node->name.size;
-    json_init(&reader, node->json);
+    json_init_deep(&reader, node->json, c->deep, ARRAY_COUNT(c->deep));
     enum err e = json_next(&reader, &token);
     assert(!e && token.kind == JSON_OBJECT_BEGIN);
     while (!json_next(&reader, &token) && token.kind == JSON_KEY) {
@@ -164,13 +165,13 @@ static const struct avro_node *next_cut(const struct cutting *c, size_t cut, con
     return best;
 }
 
-static void put_text(struct out *o, const struct cutting *c, size_t cut)
+static void put_text(struct out *o, struct cutting *c, size_t cut)
 {
     struct slice text = c->cuts[cut].node->json;
     const uint8_t *at = text.data;
     const uint8_t *end = text.data + text.size;
     if (cut > 0) {
-        put_head(o, c->cuts[cut].node);
+        put_head(o, c, c->cuts[cut].node);
         at++;
     }
     for (const struct avro_node *out = next_cut(c, cut, at); out; out = next_cut(c, cut, at)) {
