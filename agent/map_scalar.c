@@ -27,18 +27,30 @@ const char *map_shown(struct slice s, char memory[MAP_SHOWN_SIZE])
     return memory;
 }
 
+/* In quotes where one would not see what it is: nothing, or blanks around. */
+static bool is_hidden(struct slice what)
+{
+    return what.size == 0 || what.data[0] == ' ' || what.data[what.size - 1] == ' ';
+}
+
 enum err map_misfit(struct mapper *m, struct slice what, const char *is_no)
 {
     char memory[MAP_SHOWN_SIZE];
+    const char *quote = is_hidden(what) ? "\"" : "";
     if (m->why) {
-        why_set(m->why, "%s is no %s", map_shown(what, memory), is_no);
+        why_set(m->why, "%s%s%s is no %s", quote, map_shown(what, memory), quote, is_no);
     }
     return ERR_REJECTED;
 }
 
 const char *map_node_name(const struct avro_node *node)
 {
-    static const char *const logical[] = {[AVRO_DECIMAL] = "decimal of this precision and scale",
+    static const char *const kinds[] = {[AVRO_INT] = "int (a whole number of 32 bits)",
+                                        [AVRO_LONG] = "long (a whole number of 64 bits)",
+                                        [AVRO_FLOAT] = "number that fits a float",
+                                        [AVRO_DOUBLE] = "number that fits a double",
+                                        [AVRO_BOOLEAN] = "boolean (true or false)"};
+    static const char *const logical[] = {[AVRO_DECIMAL] = "decimal",
                                           [AVRO_UUID] = "UUID",
                                           [AVRO_DATE] = "date",
                                           [AVRO_TIME_MILLIS] = "time",
@@ -50,7 +62,11 @@ const char *map_node_name(const struct avro_node *node)
                                           [AVRO_LOCAL_TIMESTAMP_MICROS] = "local timestamp",
                                           [AVRO_LOCAL_TIMESTAMP_NANOS] = "local timestamp",
                                           [AVRO_DURATION] = "duration"};
-    return node->logical != AVRO_PLAIN ? logical[node->logical] : avro_kind_name(node->kind);
+    if (node->logical != AVRO_PLAIN) {
+        return logical[node->logical];
+    }
+    bool is_told = node->kind < ARRAY_COUNT(kinds) && kinds[node->kind];
+    return is_told ? kinds[node->kind] : avro_kind_name(node->kind);
 }
 
 enum err map_within(struct mapper *m, enum err e, struct slice name)
@@ -86,6 +102,16 @@ static int64_t unit_of(enum avro_logical logical)
         break;
     }
     return 0;
+}
+
+/* A time of day is one of a day. */
+static bool whole_fits(const struct avro_node *node, int64_t value)
+{
+    bool is_time = node->logical == AVRO_TIME_MILLIS || node->logical == AVRO_TIME_MICROS;
+    if (is_time && (value < 0 || value >= 86400 * unit_of(node->logical))) {
+        return false;
+    }
+    return node->kind != AVRO_INT || (value >= INT32_MIN && value <= INT32_MAX);
 }
 
 /* A date or time from text, in the type's own unit. What is finer than the unit is cut off: a
@@ -161,7 +187,7 @@ static enum err put_whole(struct mapper *m, const struct avro_node *node, struct
         return ERR_OK;
     }
     if ((!is_number && (m->strict || !map_number_is(text))) || number_to_long(text, &value) ||
-        (node->kind == AVRO_INT && (value < INT32_MIN || value > INT32_MAX))) {
+        !whole_fits(node, value)) {
         return map_misfit(m, text, map_node_name(node));
     }
     out_put_varint(m->out, value);
@@ -179,8 +205,7 @@ static enum err put_real(struct mapper *m, const struct avro_node *node, struct 
         small = NAN;
     } else if (!fits || (node->kind == AVRO_FLOAT ? number_to_float(text, &small)
                                                   : number_to_double(text, &real))) {
-        return map_misfit(m, text,
-                          node->kind == AVRO_FLOAT ? "number that fits a float" : "number");
+        return map_misfit(m, text, map_node_name(node));
     }
     if (node->kind == AVRO_FLOAT) {
         avro_put_float(m->out, small);
@@ -198,7 +223,12 @@ static enum err put_decimal(struct mapper *m, const struct avro_node *node, stru
     if ((!is_number && (m->strict || !map_number_is(text))) ||
         number_to_decimal(text, node->precision, node->scale, &bytes) ||
         (node->kind == AVRO_FIXED && bytes.size > node->size)) {
-        return map_misfit(m, text, map_node_name(node));
+        char expected[80];
+        struct out o = out_over(expected, sizeof expected - 1);
+        out_put_format(&o, "decimal of at most %u digits, %u of them behind the point",
+                       node->precision, node->scale);
+        expected[o.size] = '\0';
+        return map_misfit(m, text, expected);
     }
     if (node->kind == AVRO_BYTES) {
         avro_put_bytes(m->out, out_slice(&bytes));
@@ -230,8 +260,11 @@ static enum err put_fixed(struct mapper *m, const struct avro_node *node, struct
         return map_misfit(m, text, map_node_name(node));
     }
     if (text.size != node->size) {
-        why_set(m->why, "%zu bytes where the fixed has %u", text.size, node->size);
-        return ERR_REJECTED;
+        char expected[40];
+        struct out o = out_over(expected, sizeof expected - 1);
+        out_put_format(&o, "fixed of %u bytes", node->size);
+        expected[o.size] = '\0';
+        return map_misfit(m, text, expected);
     }
     out_put_slice(m->out, text);
     return ERR_OK;
@@ -242,7 +275,7 @@ static enum err put_enum(struct mapper *m, const struct avro_node *node, struct 
     int32_t index = avro_symbol_find(node, text);
     index = index < 0 && !m->strict ? node->symbol_default : index;
     if (index < 0) {
-        return map_misfit(m, text, "symbol of the enum");
+        return map_misfit(m, text, "symbol of the enum, which has no default");
     }
     out_put_varint(m->out, index);
     return ERR_OK;
@@ -281,7 +314,7 @@ enum err map_put_scalar(struct mapper *m, const struct avro_node *node, struct s
             avro_put_boolean(m->out, text.data[0] == 't');
             return ERR_OK;
         }
-        return map_misfit(m, text, "boolean");
+        return map_misfit(m, text, map_node_name(node));
     case AVRO_NULL:
     case AVRO_RECORD:
     case AVRO_ARRAY:

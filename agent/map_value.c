@@ -189,6 +189,29 @@ static bool union_try(struct mapper *m, const struct avro_node *node, const stru
     return false;
 }
 
+/* What it is, and what the union has. */
+static enum err no_branch(struct mapper *m, const struct avro_node *node,
+                          const struct map_item *item)
+{
+    char memory[MAP_SHOWN_SIZE];
+    uint8_t branches[120];
+    struct out o = out_over(branches, sizeof branches);
+    if (m->work > MAP_WORK_MAX) {
+        why_set(m->why, "its values fit the schema's unions in too many ways");
+        return ERR_REJECTED;
+    }
+    for (uint32_t i = 0; i < node->branch_count; i++) {
+        size_t before = o.size;
+        out_put_text(&o, i ? ", " : "");
+        out_put_text(&o, avro_kind_name(node->branches[i]->kind));
+        o.size = o.overflow ? before : o.size;
+    }
+    why_set(m->why, "%s fits no branch of the union of %.*s",
+            item->raw.data ? map_shown(item->raw, memory) : "it", (int)o.size,
+            (const char *)branches);
+    return ERR_REJECTED;
+}
+
 /* The first branch that takes the value as it is; else the first that takes it with a number in
  * text and the like. Where there is only one, its own reason is given. */
 static enum err put_union(struct mapper *m, const struct avro_node *node,
@@ -208,10 +231,9 @@ static enum err put_union(struct mapper *m, const struct avro_node *node,
     taken = taken || (!was_strict && union_try(m, node, item));
     m->why = why;
     if (!taken) {
-        why_set(why, m->work > MAP_WORK_MAX ? "its values fit the schema's unions in too many ways"
-                                            : "fits no branch of the union");
+        return no_branch(m, node, item);
     }
-    return taken ? ERR_OK : ERR_REJECTED;
+    return ERR_OK;
 }
 
 static enum err put_json(struct mapper *m, const struct avro_node *node, struct slice raw)
@@ -261,6 +283,10 @@ static enum err put_typed(struct mapper *m, const struct avro_node *node, const 
     case VALUE_DOUBLE:
         if (node->kind == AVRO_DOUBLE) {
             avro_put_double(m->out, value->as.real);
+            return ERR_OK;
+        }
+        if (node->kind == AVRO_FLOAT && !isfinite(value->as.real)) {
+            avro_put_float(m->out, (float)value->as.real);
             return ERR_OK;
         }
         if (!isfinite(value->as.real)) {

@@ -257,7 +257,8 @@ static void what_does_not_fit_is_set_aside_and_stops_nothing(void **state)
     assert_int_equal(offer(s, "plant/1", large), ERR_OK);
     assert_int_equal(offer(s, "plant/1/m", "{\"v\":5}"), ERR_OK);
     assert_int_equal(s->store.aside_count, 4);
-    assert_string_equal(s->store.asides[0].reason, "field \"v\": abc is no int");
+    assert_string_equal(s->store.asides[0].reason,
+                        "field \"v\": abc is no int (a whole number of 32 bits)");
     assert_int_equal(s->store.asides[0].aside.stream, 11);
     assert_non_null(strstr(s->store.asides[1].reason, "not JSON"));
     assert_string_equal(s->store.asides[2].reason, "line too long");

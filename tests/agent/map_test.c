@@ -1,5 +1,6 @@
 /* Mapping: every type of the schema from every kind of value, read back by the decoder; what does
  * not fit is refused with a reason that names the field. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,21 @@ static const struct value_case value_cases[] = {
     {"\"boolean\"", "1", NULL, "field \"a\": 1 is no boolean"},
     {"\"int\"", "2147483647", "2147483647", NULL},
     {"\"int\"", "-2147483648", "-2147483648", NULL},
+    {"\"boolean\"", "0", NULL, "field \"a\": 0 is no boolean (true or false)"},
+    {"\"boolean\"", "\"1\"", NULL, "field \"a\": 1 is no boolean"},
+    {"\"boolean\"", "\"TRUE\"", NULL, "field \"a\": TRUE is no boolean"},
+    {"\"boolean\"", "null", NULL, "field \"a\": null is no boolean"},
+    {"\"boolean\"", "\"\"", NULL, "field \"a\": \"\" is no boolean"},
+    {"\"int\"", "-2147483649", NULL, "field \"a\": -2147483649 is no int"},
+    {"\"int\"", "1e10", NULL, "field \"a\": 1e10 is no int (a whole number of 32 bits)"},
+    {"\"int\"", "-0", "0", NULL},
+    {"\"int\"", "\"+5\"", NULL, "field \"a\": +5 is no int"},
+    {"\"int\"", "\"1,5\"", NULL, "field \"a\": 1,5 is no int"},
+    {"\"int\"", "\" 1\"", NULL, "field \"a\": \" 1\" is no int"},
+    {"\"int\"", "\"1 \"", NULL, "field \"a\": \"1 \" is no int"},
+    {"\"int\"", "\"0x10\"", NULL, "field \"a\": 0x10 is no int"},
+    {"\"int\"", "\"2147483648\"", NULL, "field \"a\": 2147483648 is no int"},
+    {"\"int\"", "\"NaN\"", NULL, "field \"a\": NaN is no int"},
     {"\"int\"", "2147483648", NULL, "field \"a\": 2147483648 is no int"},
     {"\"int\"", "1.0", "1", NULL},
     {"\"int\"", "12e2", "1200", NULL},
@@ -123,12 +139,29 @@ static const struct value_case value_cases[] = {
     {"\"long\"", "-9223372036854775808", "-9223372036854775808", NULL},
     {"\"long\"", "9223372036854775808", NULL, "is no long"},
     {"\"long\"", "1e400", NULL, "is no long"},
+    {"\"long\"", "-9223372036854775809", NULL, "-9223372036854775809 is no long"},
+    {"\"long\"", "9223372036854775807.0", "9223372036854775807", NULL},
+    {"\"long\"", "\"9223372036854775808\"", NULL, "is no long (a whole number of 64 bits)"},
+    {"\"long\"", "25e-1", NULL, "25e-1 is no long"},
     {"\"float\"", "0.1", "0.1", NULL},
+    {"\"float\"", "-1e39", NULL, "field \"a\": -1e39 is no number that fits a float"},
+    {"\"float\"", "1e-60", "0.0", NULL},
+    {"\"float\"", "\"x\"", NULL, "field \"a\": x is no number that fits a float"},
+    {"\"float\"", "\"NaN\"", "\"NaN\"", NULL},
+    {"\"float\"", "true", NULL, "field \"a\": true is no number that fits a float"},
     {"\"float\"", "1e39", NULL, "number that fits a float"},
     {"\"double\"", "0.1", "0.1", NULL},
     {"\"double\"", "-17", "-17.0", NULL},
     {"\"double\"", "1.7976931348623157e308", "1.7976931348623157e+308", NULL},
-    {"\"double\"", "1e309", NULL, "1e309 is no number"},
+    {"\"double\"", "1e309", NULL, "1e309 is no number that fits a double"},
+    {"\"double\"", "\"1e400\"", NULL, "field \"a\": 1e400 is no number that fits a double"},
+    {"\"double\"", "-1e400", NULL, "field \"a\": -1e400 is no number"},
+    {"\"double\"", "\"NaN\"", "\"NaN\"", NULL},
+    {"\"double\"", "\"nan\"", NULL, "field \"a\": nan is no number"},
+    {"\"double\"", "\"Infinity\"", NULL, "field \"a\": Infinity is no number"},
+    {"\"double\"", "\"\"", NULL, "field \"a\": \"\" is no number"},
+    {"\"double\"", "null", NULL, "field \"a\": null is no number"},
+    {"\"double\"", "[1]", NULL, "field \"a\": an array is no number"},
     {"\"double\"", "\"4.25\"", "4.25", NULL},
     {"\"double\"", "\"abc\"", NULL, "abc is no number"},
     {"\"double\"", "\"1.5e\"", NULL, "no number"},
@@ -144,19 +177,37 @@ static const struct value_case value_cases[] = {
     {"\"bytes\"", "\"\\u00e9\"", "\"\xc3\x83\xc2\xa9\"", NULL},
     {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}", "\"abc\"", "\"abc\"", NULL},
     {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}", "\"ab\"", NULL,
-     "2 bytes where the fixed has 3"},
+     "field \"a\": ab is no fixed of 3 bytes"},
     {"{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}", "123", NULL, "123 is no fixed"},
     {COLOUR, "\"GREEN\"", "\"GREEN\"", NULL},
     {COLOUR, "\"BLUE\"", NULL, "field \"a\": BLUE is no symbol of the enum"},
     {COLOUR, "1", NULL, "1 is no symbol"},
+    {COLOUR, "\"\"", NULL, "field \"a\": \"\" is no symbol of the enum, which has no default"},
+    {COLOUR, "\"red\"", NULL, "field \"a\": red is no symbol"},
+    {COLOUR, "null", NULL, "field \"a\": null is no enum"},
     {COLOUR_DEFAULT, "\"BLUE\"", "\"GREEN\"", NULL},
+    {COLOUR_DEFAULT, "\"\"", "\"GREEN\"", NULL},
+    {COLOUR_DEFAULT, "1", NULL, "field \"a\": 1 is no symbol"},
+    {COLOUR_DEFAULT, "null", NULL, "field \"a\": null is no enum"},
+    {"[\"null\"," COLOUR_DEFAULT "]", "\"BLUE\"", "{\"C\":\"GREEN\"}", NULL},
+    {"[\"string\"," COLOUR_DEFAULT "]", "\"BLUE\"", "{\"string\":\"BLUE\"}", NULL},
     /* decimals */
     {DECIMAL_BYTES, "12.34", "\"\\u0004\xc3\x92\"", NULL},
     {DECIMAL_BYTES, "\"12.34\"", "\"\\u0004\xc3\x92\"", NULL},
     {DECIMAL_BYTES, "-0.01", "\"\xc3\xbf\"", NULL},
     {DECIMAL_BYTES, "12.340", "\"\\u0004\xc3\x92\"", NULL},
-    {DECIMAL_BYTES, "12.345", NULL, "decimal of this precision and scale"},
-    {DECIMAL_BYTES, "12345.67", NULL, "decimal of this precision and scale"},
+    {DECIMAL_BYTES, "12.345", NULL,
+     "field \"a\": 12.345 is no decimal of at most 6 digits, 2 of them behind the point"},
+    {DECIMAL_BYTES, "12345.67", NULL, "12345.67 is no decimal of at most 6 digits"},
+    {DECIMAL_BYTES, "9999.99", "\"\\u000fB?\"", NULL},
+    {DECIMAL_BYTES, "10000", NULL, "10000 is no decimal of at most 6 digits"},
+    {DECIMAL_BYTES, "1e400", NULL, "1e400 is no decimal"},
+    {DECIMAL_BYTES, "1e-400", NULL, "1e-400 is no decimal"},
+    {DECIMAL_BYTES, "\"abc\"", NULL, "field \"a\": abc is no decimal of at most 6 digits"},
+    {DECIMAL_BYTES, "\"\"", NULL, "field \"a\": \"\" is no decimal"},
+    {DECIMAL_BYTES, "\"NaN\"", NULL, "field \"a\": NaN is no decimal"},
+    {DECIMAL_BYTES, "true", NULL, "field \"a\": true is no decimal"},
+    {DECIMAL_BYTES, "null", NULL, "field \"a\": null is no decimal"},
     {DECIMAL_FIXED, "0.5", "\"\\u0000\\u0005\"", NULL},
     {DECIMAL_FIXED, "-0.5", "\"\xc3\xbf\xc3\xbb\"", NULL},
     {DECIMAL_FIXED, "999.9", "\"'\\u000f\"", NULL},
@@ -171,6 +222,15 @@ static const struct value_case value_cases[] = {
     {LONG("timestamp-millis"), "\"1970-01-01T00:00:01.2345Z\"", "1234", NULL},
     {LONG("timestamp-millis"), "\"1969-12-31T23:59:59.999Z\"", "-1", NULL},
     {LONG("timestamp-millis"), "\"1970-01-01T02:00:00+02:00\"", "0", NULL},
+    {"{\"type\":\"int\",\"logicalType\":\"date\"}", "2147483648", NULL, "2147483648 is no date"},
+    {"{\"type\":\"int\",\"logicalType\":\"time-millis\"}", "86399999", "86399999", NULL},
+    {"{\"type\":\"int\",\"logicalType\":\"time-millis\"}", "86400000", NULL,
+     "field \"a\": 86400000 is no time"},
+    {"{\"type\":\"int\",\"logicalType\":\"time-millis\"}", "-1", NULL, "-1 is no time"},
+    {LONG("time-micros"), "86400000000", NULL, "86400000000 is no time"},
+    {LONG("timestamp-millis"), "\"\"", NULL, "field \"a\": \"\" is no timestamp"},
+    {LONG("timestamp-millis"), "1.5", NULL, "field \"a\": 1.5 is no timestamp"},
+    {LONG("timestamp-millis"), "true", NULL, "field \"a\": true is no timestamp"},
     {LONG("timestamp-millis"), "1234", "1234", NULL},
     {LONG("timestamp-millis"), "\"yesterday\"", NULL, "field \"a\": yesterday is no timestamp"},
     {LONG("timestamp-millis"), "\"1970-01-01T00:00:01\"", NULL, "no timestamp"},
@@ -214,8 +274,11 @@ static const struct value_case value_cases[] = {
     {"[\"null\",\"long\",\"double\",\"string\"]", "5.5", "{\"double\":5.5}", NULL},
     {"[\"null\",\"long\",\"double\",\"string\"]", "\"5\"", "{\"string\":\"5\"}", NULL},
     {"[\"long\",\"boolean\"]", "\"5\"", "{\"long\":5}", NULL},
-    {"[\"long\",\"boolean\"]", "\"x\"", NULL, "field \"a\": fits no branch of the union"},
-    {"[\"long\",\"boolean\"]", "null", NULL, "fits no branch of the union"},
+    {"[\"long\",\"boolean\"]", "\"x\"", NULL,
+     "field \"a\": \"x\" fits no branch of the union of long, boolean"},
+    {"[\"long\",\"boolean\"]", "null", NULL, "null fits no branch of the union"},
+    {"[\"null\",\"int\",\"boolean\"]", "2147483648", NULL,
+     "field \"a\": 2147483648 fits no branch of the union of null, int, boolean"},
     {"[\"string\"," INNER "]", "{\"x\":3}", "{\"I\":{\"x\":3,\"y\":\"none\"}}", NULL},
     {"[\"null\",{\"type\":\"array\",\"items\":[\"null\",\"int\"]}]", "[1,null]",
      "{\"array\":[{\"int\":1},null]}", NULL},
@@ -493,6 +556,28 @@ static void typed_fields_win_over_the_payload(void **state)
     run_close(&run);
 }
 
+/* What a driver measures may be no number, or without bound: floating point holds that. */
+static void typed_numbers_without_bound(void **state)
+{
+    struct run run;
+    (void)state;
+    run_open(&run, "{\"type\":\"record\",\"name\":\"R\",\"fields\":["
+                   "{\"name\":\"f\",\"type\":\"float\"},{\"name\":\"d\",\"type\":\"double\"},"
+                   "{\"name\":\"l\",\"type\":[\"null\",\"long\"]}]}");
+    struct field fields[] = {{SLICE("f"), {.kind = VALUE_DOUBLE, .as.real = (double)INFINITY}},
+                             {SLICE("d"), {.kind = VALUE_DOUBLE, .as.real = (double)NAN}},
+                             {SLICE("l"), {.kind = VALUE_DOUBLE, .as.real = (double)NAN}}};
+    run.task.body_kind = BODY_NONE;
+    run.task.fields = fields;
+    run.task.field_count = 2;
+    assert_int_equal(run_task(&run), ERR_OK);
+    assert_string_equal(run.text, "{\"f\":\"Infinity\",\"d\":\"NaN\",\"l\":null}");
+    run.task.field_count = 3;
+    assert_int_equal(run_task(&run), ERR_REJECTED);
+    assert_non_null(strstr(run.why.text, "field \"l\": a number without bound is no long"));
+    run_close(&run);
+}
+
 static void routes_set_fields_and_fills(void **state)
 {
     struct run run;
@@ -596,13 +681,15 @@ static void reasons_stay_readable(void **state)
     run_open(&run, THREE);
     assert_int_equal(run_json(&run, "{\"a\":\"1234567890123456789012345678\xc3\xa9\xc3\xa9z\"}"),
                      ERR_REJECTED);
-    assert_string_equal(run.why.text,
-                        "field \"a\": 1234567890123456789012345678\xc3\xa9... is no int");
+    assert_string_equal(run.why.text, "field \"a\": 1234567890123456789012345678\xc3\xa9... is no "
+                                      "int (a whole number of 32 bits)");
     assert_int_equal(run_json(&run, "{\"a\":\"12345678901234567890123456789\xc3\xa9\xc3\xa9z\"}"),
                      ERR_REJECTED);
-    assert_string_equal(run.why.text, "field \"a\": 12345678901234567890123456789... is no int");
+    assert_string_equal(
+        run.why.text,
+        "field \"a\": 12345678901234567890123456789... is no int (a whole number of 32 bits)");
     assert_int_equal(run_json(&run, "{\"a\":\"\\n\\u0000\"}"), ERR_REJECTED);
-    assert_string_equal(run.why.text, "field \"a\": ?? is no int");
+    assert_string_equal(run.why.text, "field \"a\": ?? is no int (a whole number of 32 bits)");
     run_close(&run);
 }
 
@@ -734,6 +821,7 @@ int main(void)
         cmocka_unit_test(unions_within_unions_end),
         cmocka_unit_test(optional_records_nest),
         cmocka_unit_test(typed_fields_win_over_the_payload),
+        cmocka_unit_test(typed_numbers_without_bound),
         cmocka_unit_test(routes_set_fields_and_fills),
         cmocka_unit_test(the_payload_has_the_time),
         cmocka_unit_test(templates_read_the_payload),
