@@ -14,259 +14,13 @@
 #include "ports/driver.h"
 #include "ports/file.h"
 #include "ports/lib/json.h"
-#include "tests/agent/uplink_double.h"
+#include "tests/agent/life.h"
 #include "tests/cmocka.h"
 #include "tests/fault_alloc.h"
 #include "tests/sim/crash_vfs.h"
 #include "tests/sim/sim.h"
 
-#define REPORT_SIZE 8192
 #define STATUS_SIZE (64 * 1024)
-
-struct scene {
-    char folder[64];
-    struct crash_vfs *disk;
-    struct config *config;
-    struct loop *loop;
-    struct agent *agent;
-    struct buffer *buffer; /* of this life, for the uplink */
-    struct double_script script;
-    struct carry *carry; /* for the next agent */
-    struct driver_host *driver;
-    uint64_t stored; /* ticket */
-    unsigned resumed;
-    bool driver_stopped;
-    bool finished;
-    bool may_wait;
-    uint64_t place; /* cursor of the driver, as it was found at opening */
-    struct why why; /* of the last opening */
-};
-
-static struct scene **scene_now(void)
-{
-    static struct scene *scene;
-    return &scene;
-}
-
-/* --- a driver: the test's hand --- */
-
-static const struct driver_class hand_class;
-
-static void hand_restore(void *context, uint32_t key, struct slice value)
-{
-    (void)context;
-    SIM_EXPECT(key == 1 && slice_take_u64_le(&value, &(*scene_now())->place));
-}
-
-static enum err hand_open(struct driver **ret, const struct driver_setup *setup, struct why *why)
-{
-    (void)why;
-    struct driver *driver = calloc(1, sizeof *driver);
-    if (!driver) {
-        return ERR_NOMEM;
-    }
-    driver->class_ = &hand_class;
-    (*scene_now())->driver = setup->host;
-    driver_cursor_each(setup->host, hand_restore, NULL);
-    *ret = driver;
-    return ERR_OK;
-}
-
-static void hand_resume(struct driver *driver)
-{
-    (void)driver;
-    (*scene_now())->resumed++;
-}
-
-static void hand_stored(struct driver *driver, uint64_t ticket)
-{
-    (void)driver;
-    SIM_EXPECT(ticket > (*scene_now())->stored);
-    (*scene_now())->stored = ticket;
-}
-
-static void hand_stop(struct driver *driver)
-{
-    (void)driver;
-    (*scene_now())->driver_stopped = true;
-}
-
-static void hand_close(struct driver *driver)
-{
-    free(driver);
-}
-
-static const struct option no_options[] = {{0}};
-
-static const struct driver_class hand_class = {.type = "hand",
-                                               .help = "",
-                                               .options = no_options,
-                                               .options_size = 1,
-                                               .open = hand_open,
-                                               .resume = hand_resume,
-                                               .stored = hand_stored,
-                                               .stop = hand_stop,
-                                               .close = hand_close};
-
-/* --- the uplink's double, whose script does not come with the configuration --- */
-
-static enum err mirror_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
-{
-    struct uplink_setup mine = *setup;
-    mine.options = &(*scene_now())->script;
-    return double_class.open(ret, &mine, why);
-}
-
-static struct uplink_class *mirror(void)
-{
-    static struct uplink_class class;
-    class = double_class;
-    class.open = mirror_open;
-    class.options = no_options;
-    class.options_size = 1;
-    class.help = "";
-    return &class;
-}
-
-/* --- lives --- */
-
-static void config_put(struct scene *scene)
-{
-    const struct driver_class *drivers[] = {&hand_class, NULL};
-    const struct uplink_class *uplinks[] = {mirror(), NULL};
-    struct config_parts parts = {drivers, uplinks};
-    static const char text[] = "{\"agent\":{\"id\":\"pump-7\",\"stop_grace\":\"3 s\"},"
-                               "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"16 MiB\"},"
-                               "\"streams\":{\"lines\":{},\"alarms\":{\"priority\":9}},"
-                               "\"drivers\":{\"in\":{\"type\":\"hand\",\"routes\":[{\"topic\":"
-                               "\"a\",\"stream\":\"alarms\"}],"
-                               "\"stream\":\"lines\"}},"
-                               "\"uplinks\":{\"cloud\":{\"type\":\"double\",\"linger\":\"0 s\"}}}";
-    char found[REPORT_SIZE];
-    char path[128];
-    struct why why;
-    struct config_report report = {.text = out_over((uint8_t *)found, sizeof found)};
-    (void)snprintf(path, sizeof path, "%s/weir.json", scene->folder);
-    assert_int_equal(file_replace(path, slice_of_text(text), 0600, &why), ERR_OK);
-    if (config_load(&scene->config, path, &parts, &report)) {
-        fail_msg("%.*s", (int)report.text.size, found);
-    }
-    assert_int_equal(unlink(path), 0);
-}
-
-static void freeze(void *context)
-{
-    crash_vfs_freeze(((struct scene *)context)->disk);
-}
-
-static int setup(void **state)
-{
-    struct scene *scene = calloc(1, sizeof *scene);
-    assert_non_null(scene);
-    *scene_now() = scene;
-    (void)snprintf(scene->folder, sizeof scene->folder, "/tmp/weir-agent.XXXXXX");
-    assert_non_null(mkdtemp(scene->folder));
-    sim_open(1);
-    assert_int_equal(crash_vfs_open(&scene->disk, "agent"), ERR_OK);
-    sim_crash_hook_set(freeze, scene);
-    double_script_init(&scene->script, "cloud", &scene->buffer);
-    config_put(scene);
-    *state = scene;
-    return 0;
-}
-
-static enum err life_open(struct scene *scene)
-{
-    struct agent_setup agent_setup = {.config = scene->config,
-                                      .vfs = "agent",
-                                      .carry = scene->carry,
-                                      .ret_may_wait = &scene->may_wait};
-    scene->finished = false;
-    scene->driver_stopped = false;
-    scene->stored = 0;
-    scene->place = 0;
-    scene->why.text[0] = 0;
-    enum err e = loop_open(&scene->loop);
-    agent_setup.loop = scene->loop;
-    e = e ? e : agent_open(&scene->agent, &agent_setup, &scene->why);
-    sim_trace("opening: %s %s", err_name(e), scene->why.text);
-    scene->buffer = e ? NULL : scene->agent->buffer;
-    return e;
-}
-
-static void life_close(struct scene *scene)
-{
-    agent_close(scene->agent);
-    loop_close(scene->loop);
-    scene->agent = NULL;
-    scene->loop = NULL;
-    sim_life_end();
-    sim_life_begin(false);
-}
-
-static int teardown(void **state)
-{
-    struct scene *scene = *state;
-    if (scene->loop) {
-        life_close(scene);
-    }
-    config_close(scene->config);
-    double_script_release(&scene->script);
-    carry_close(scene->carry);
-    sim_crash_hook_set(NULL, NULL);
-    crash_vfs_close(scene->disk);
-    sim_close();
-    (void)rmdir(scene->folder);
-    free(scene);
-    return 0;
-}
-
-/* Offers until it is refused. */
-static uint64_t offer(struct scene *scene, const char *subject, size_t count)
-{
-    uint64_t ticket = 0;
-    struct event event = {.body_kind = BODY_RAW,
-                          .body = SLICE("a line of some length, as there are many"),
-                          .subject = slice_of_text(subject),
-                          .source = SLICE("hand"),
-                          .wants_ack = true};
-    for (size_t i = 0; i < count; i++) {
-        while (driver_offer(scene->driver, &event, &ticket, NULL)) {
-            sim_run_for(10); /* resume() would say when */
-        }
-    }
-    return ticket;
-}
-
-static void finished(void *context)
-{
-    ((struct scene *)context)->finished = true;
-}
-
-/* How long an orderly stop takes. */
-static uint64_t stop_ms(struct scene *scene)
-{
-    uint64_t since_us = sim_now_us();
-    agent_stop(scene->agent, finished, scene);
-    for (unsigned ms = 0; ms < 120000 && !scene->finished; ms += 10) {
-        sim_run_for(10);
-    }
-    assert_true(scene->finished);
-    return (sim_now_us() - since_us) / 1000;
-}
-
-static uint64_t arrived_of(const struct scene *scene, const char *name, uint64_t count)
-{
-    uint16_t stream = buffer_stream_number(scene->buffer, name);
-    uint64_t arrived = 0;
-    for (uint64_t s = 1; s <= count; s++) {
-        assert_in_range(scene->script.arrived[stream][s], 0, 1);
-        arrived += scene->script.arrived[stream][s];
-    }
-    return arrived;
-}
-
-/* --- tests --- */
 
 /* Who only reads the buffer is soon through; another agent stays. */
 static void a_buffer_in_use_is_waited_for_and_then_refused(void **state)
@@ -281,28 +35,29 @@ static void a_buffer_in_use_is_waited_for_and_then_refused(void **state)
     assert_in_range((sim_now_us() - since_us) / 1000, 10000, 10200);
     assert_non_null(strstr(why.text, "another process has it open"));
     assert_null(second);
-    offer(scene, "x", 10);
+    life_offer(scene, "x", 10);
     sim_run_for(20000);
-    assert_int_equal(arrived_of(scene, "lines", 10), 10);
+    assert_int_equal(life_arrived_of(scene, "lines", 10), 10);
 }
 
 static void what_is_taken_arrives_and_so_does_what_the_agent_tells(void **state)
 {
     struct scene *scene = *state;
     assert_int_equal(life_open(scene), ERR_OK);
-    uint64_t ticket = offer(scene, "x", 300);
-    assert_int_equal(offer(scene, "a", 20), ticket + 20);
+    uint64_t ticket = life_offer(scene, "x", 300);
+    assert_int_equal(life_offer(scene, "a", 20), ticket + 20);
     sim_run_for(20000);
     assert_int_equal(scene->stored, 320);
-    assert_int_equal(arrived_of(scene, "lines", 300), 300);
-    assert_int_equal(arrived_of(scene, "alarms", 20), 20);
-    assert_int_equal(arrived_of(scene, "weir.events", 1), 1);        /* the start */
+    assert_int_equal(life_arrived_of(scene, "lines", 300), 300);
+    assert_int_equal(life_arrived_of(scene, "alarms", 20), 20);
+    assert_int_equal(life_arrived_of(scene, "weir.events", 1), 1);   /* the start */
     assert_int_equal(forward_delivered(scene->agent->forward), 320); /* without it */
-    assert_in_range(stop_ms(scene), 0, 1000);
+    assert_in_range(life_stop_ms(scene), 0, 1000);
     life_close(scene);
     assert_int_equal(life_open(scene), ERR_OK);
     sim_run_for(20000);
-    assert_int_equal(arrived_of(scene, "weir.events", 3), 3); /* the stop, and the next start */
+    assert_int_equal(life_arrived_of(scene, "weir.events", 3),
+                     3); /* the stop, and the next start */
 }
 
 /* The commits of a backlog that is being delivered never end; the stop does. */
@@ -311,7 +66,7 @@ static void a_stop_does_not_wait_for_the_backlog(void **state)
     struct scene *scene = *state;
     scene->script.holds = true;
     assert_int_equal(life_open(scene), ERR_OK);
-    offer(scene, "x", 3000);
+    life_offer(scene, "x", 3000);
     sim_run_for(5000);
     scene->script.holds = false;
     scene->script.answer_ms = 3;
@@ -321,8 +76,8 @@ static void a_stop_does_not_wait_for_the_backlog(void **state)
     }
     sim_run_for(2000);
     size_t before = scene->script.sent_count;
-    uint64_t ticket = offer(scene, "x", 1);
-    assert_in_range(stop_ms(scene), 0, 1000);
+    uint64_t ticket = life_offer(scene, "x", 1);
+    assert_in_range(life_stop_ms(scene), 0, 1000);
     assert_true(scene->driver_stopped);
     assert_int_equal(scene->stored, ticket); /* what was taken is stored */
     assert_in_range(scene->script.sent_count - before, 0, 60);
@@ -331,7 +86,7 @@ static void a_stop_does_not_wait_for_the_backlog(void **state)
     scene->script.request_size_max = 1024 * 1024;
     assert_int_equal(life_open(scene), ERR_OK);
     sim_run_for(60000);
-    assert_int_equal(arrived_of(scene, "lines", 3001), 3001);
+    assert_int_equal(life_arrived_of(scene, "lines", 3001), 3001);
 }
 
 /* With a disk that takes nothing it ends as well; the source has no acknowledgement. */
@@ -342,9 +97,9 @@ static void a_stop_ends_when_nothing_can_be_stored(void **state)
     assert_int_equal(life_open(scene), ERR_OK);
     sim_run_for(10000);
     crash_vfs_fault_set(scene->disk, &fault, 1);
-    offer(scene, "x", 1);
+    life_offer(scene, "x", 1);
     sim_run_for(1000);
-    assert_in_range(stop_ms(scene), 1000, 30000);
+    assert_in_range(life_stop_ms(scene), 1000, 30000);
     assert_int_equal(scene->stored, 0);
     crash_vfs_fault_clear(scene->disk);
 }
@@ -356,10 +111,10 @@ static void a_backlog_leaves_a_disk_that_can_only_be_read(void **state)
     struct scene *scene = *state;
     scene->script.holds = true;
     assert_int_equal(life_open(scene), ERR_OK);
-    offer(scene, "x", 3000);
+    life_offer(scene, "x", 3000);
     sim_run_for(10000);
     crash_vfs_read_only_set(scene->disk, true);
-    uint64_t ticket = offer(scene, "x", 1); /* is taken, and not acknowledged */
+    uint64_t ticket = life_offer(scene, "x", 1); /* is taken, and not acknowledged */
     scene->script.holds = false;
     scene->script.answer_ms = 3;
     scene->script.request_size_max = 1000; /* so that it takes many */
@@ -367,7 +122,7 @@ static void a_backlog_leaves_a_disk_that_can_only_be_read(void **state)
         double_answer(&scene->script, SEND_RETRY, 0);
     }
     sim_run_for(120000);
-    assert_int_equal(arrived_of(scene, "lines", 3000), 3000);
+    assert_int_equal(life_arrived_of(scene, "lines", 3000), 3000);
     assert_int_equal(scene->stored, ticket - 1);
     assert_non_null(strstr(store_trouble(scene->agent->store), "read-only"));
     assert_true(store_unsaved(scene->agent->store) > 10);
@@ -380,7 +135,7 @@ static void a_backlog_leaves_a_disk_that_can_only_be_read(void **state)
     life_close(scene); /* without a word to the disk */
     assert_int_equal(life_open(scene), ERR_OK);
     sim_run_for(60000);
-    assert_int_equal(arrived_of(scene, "lines", 3001), 3001);
+    assert_int_equal(life_arrived_of(scene, "lines", 3001), 3001);
 }
 
 static void life_close_for_another(struct scene *scene)
@@ -402,7 +157,7 @@ static void a_disk_that_can_only_be_read_from_the_start(void **state)
     scene->script.holds = true;
     scene->script.request_size_max = 1000; /* so that it takes many */
     assert_int_equal(life_open(scene), ERR_OK);
-    offer(scene, "x", 3000);
+    life_offer(scene, "x", 3000);
     sim_run_for(10000);
     life_close(scene);
     scene->script.holds = false;
@@ -412,7 +167,7 @@ static void a_disk_that_can_only_be_read_from_the_start(void **state)
     assert_non_null(strstr(store_trouble(scene->agent->store), "read-only"));
     assert_int_equal(store_room(scene->agent->store, 1, 10), ERR_FULL);
     sim_run_for(3000);
-    uint64_t arrived = arrived_of(scene, "lines", 3000);
+    uint64_t arrived = life_arrived_of(scene, "lines", 3000);
     assert_in_range(arrived, 30, 2500);
     life_close_for_another(scene);
     assert_non_null(scene->carry);
@@ -424,7 +179,7 @@ static void a_disk_that_can_only_be_read_from_the_start(void **state)
     scene->script.answer_ms = 3;
     assert_int_equal(life_open(scene), ERR_OK);
     assert_string_equal(store_trouble(scene->agent->store), "");
-    offer(scene, "x", 1);
+    life_offer(scene, "x", 1);
     sim_run_for(60000);
     /* What was on its way at the two ends came twice, as at any end of a process; the rest once. */
     uint64_t twice = 0;
@@ -468,11 +223,11 @@ static void a_refused_event_waits_for_the_disk(void **state)
     unsigned asides = 0;
     scene->script.holds = true;
     assert_int_equal(life_open(scene), ERR_OK);
-    offer(scene, "x", 40);
-    offer(scene, "a", 6);
+    life_offer(scene, "x", 40);
+    life_offer(scene, "a", 6);
     sim_run_for(10000);
     crash_vfs_read_only_set(scene->disk, true);
-    offer(scene, "x", 1);
+    life_offer(scene, "x", 1);
     sim_run_for(20000);
     scene->script.judge = refuse_the_seventh;
     scene->script.holds = false;
@@ -480,14 +235,14 @@ static void a_refused_event_waits_for_the_disk(void **state)
         double_answer(&scene->script, SEND_RETRY, 0);
     }
     sim_run_for(60000);
-    assert_int_equal(arrived_of(scene, "alarms", 6), 6);
+    assert_int_equal(life_arrived_of(scene, "alarms", 6), 6);
     assert_true(store_unsaved(scene->agent->store) > 0);
-    assert_int_equal(arrived_of(scene, "lines", 40), 0);
+    assert_int_equal(life_arrived_of(scene, "lines", 40), 0);
     life_close(scene); /* without a word to the disk */
     crash_vfs_read_only_set(scene->disk, false);
     assert_int_equal(life_open(scene), ERR_OK);
     sim_run_for(60000);
-    assert_int_equal(arrived_of(scene, "lines", 40), 39);
+    assert_int_equal(life_arrived_of(scene, "lines", 40), 39);
     assert_int_equal(buffer_aside_each(scene->buffer, 0, 10, count_aside, &asides, &why), ERR_OK);
     assert_int_equal(asides, 1);
     assert_int_equal(store_state(scene->agent->store)->streams[1].event_count, 0);
@@ -514,7 +269,7 @@ static void fill_cursors(struct scene *scene)
     uint8_t value[CURSOR_SIZE_MAX] = {0};
     struct out place = out_over(value, sizeof value);
     out_put_u64_le(&place, 4711);
-    offer(scene, "x", 100);
+    life_offer(scene, "x", 100);
     assert_int_equal(driver_cursor_set(scene->driver, 1, out_slice(&place)), ERR_OK);
     for (unsigned i = 0; i < 400; i++) {
         struct cursor_change change = {
@@ -596,9 +351,9 @@ static void opening_waits_for_a_disk_that_fails(void **state)
     print_message("%u openings with a fault\n", count);
     assert_int_equal(life_open(scene), ERR_OK);
     assert_int_equal(scene->place, 4711);
-    offer(scene, "x", 1);
+    life_offer(scene, "x", 1);
     sim_run_for(60000);
-    assert_int_equal(arrived_of(scene, "lines", 101), 101);
+    assert_int_equal(life_arrived_of(scene, "lines", 101), 101);
 }
 
 static void a_stop_waits_for_an_answer_as_long_as_its_grace(void **state)
@@ -606,10 +361,10 @@ static void a_stop_waits_for_an_answer_as_long_as_its_grace(void **state)
     struct scene *scene = *state;
     scene->script.holds = true;
     assert_int_equal(life_open(scene), ERR_OK);
-    offer(scene, "a", 1);
+    life_offer(scene, "a", 1);
     sim_run_for(1000);
     assert_true(double_lent(&scene->script) > 0);
-    assert_in_range(stop_ms(scene), 3000, 4000);
+    assert_in_range(life_stop_ms(scene), 3000, 4000);
 }
 
 static void allocations_that_fail_end_the_opening_and_nothing_else(void **state)
@@ -626,7 +381,7 @@ static void allocations_that_fail_end_the_opening_and_nothing_else(void **state)
         fault_alloc_set(0);
         failed += e != ERR_OK;
         if (e == ERR_OK) {
-            offer(scene, "x", 1);
+            life_offer(scene, "x", 1);
             sim_run_for(1000);
             assert_int_equal(scene->stored, 1);
         }
@@ -646,7 +401,7 @@ static void allocations_that_fail_later_lose_nothing(void **state)
     for (unsigned n = 1; n < 60; n++) {
         fault_alloc_set(n);
         for (unsigned i = 0; i < 20; i++) {
-            offer(scene, "x", 1);
+            life_offer(scene, "x", 1);
             count++;
             sim_run_for(50);
         }
@@ -656,7 +411,7 @@ static void allocations_that_fail_later_lose_nothing(void **state)
     }
     sim_run_for(60000);
     assert_int_equal(scene->stored, count);
-    assert_int_equal(arrived_of(scene, "lines", count), count);
+    assert_int_equal(life_arrived_of(scene, "lines", count), count);
     print_message("allocations that failed while it ran: %u\n", happened);
     assert_true(happened > 50);
 }
@@ -679,7 +434,7 @@ static void the_status_is_one_json_object(void **state)
     char *memory = calloc(1, STATUS_SIZE);
     struct out json = out_over((uint8_t *)memory, STATUS_SIZE - 1);
     assert_int_equal(life_open(scene), ERR_OK);
-    offer(scene, "x", 10);
+    life_offer(scene, "x", 10);
     sim_run_for(10000);
     agent_status(scene->agent, &json);
     assert_true(is_json(&json));
@@ -693,7 +448,7 @@ static uint64_t hours(struct scene *scene, unsigned count)
 {
     uint64_t before = scene->agent->wear.history.total.bytes;
     for (unsigned s = 0; s < count * 3600; s++) {
-        offer(scene, "x", 1);
+        life_offer(scene, "x", 1);
         sim_run_for(1000);
     }
     wear_keep_look(&scene->agent->wear);
@@ -708,7 +463,7 @@ static void the_wear_is_held_to_its_bound_and_kept(void **state)
     uint64_t an_hour = hours(scene, 1);
     assert_true(an_hour > 24 * 1000 * 1000); /* a commit for each */
     assert_int_equal(scene->agent->wear.stretch, 1000);
-    stop_ms(scene);
+    life_stop_ms(scene);
     struct wear_count total = scene->agent->wear.history.total;
     life_close(scene);
     int64_t max = (int64_t)an_hour + 240 * 1000 * 1000;
@@ -729,7 +484,7 @@ static void the_wear_is_held_to_its_bound_and_kept(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, life_setup, life_teardown)
     const struct CMUnitTest tests[] = {
         TEST(what_is_taken_arrives_and_so_does_what_the_agent_tells),
         TEST(a_buffer_in_use_is_waited_for_and_then_refused),
