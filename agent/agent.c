@@ -214,6 +214,7 @@ static void close_parts(struct agent *agent)
     }
     for (size_t i = 0; i < agent->stream_count && agent->streams; i++) {
         avro_schema_close(agent->streams[i].schema);
+        free(agent->streams[i].refusal);
     }
     for (size_t i = 0; i < agent->schema_count; i++) {
         free((void *)(uintptr_t)agent->schemas[i].info.json.data);

@@ -14,6 +14,8 @@
 struct avro_schema;
 struct control;
 struct events;
+struct gate_answer;
+struct gate_refusal;
 struct thin;
 struct time_source;
 
@@ -28,9 +30,12 @@ struct agent_stream {
     const char *name;
     uint8_t priority;
     uint32_t uplinks;           /* bit i: goes to config.uplinks[i] */
-    struct avro_schema *schema; /* as configured, or built in */
+    struct avro_schema *schema; /* that events get: as configured, built in, or the one before it
+                                   when that is refused */
     uint32_t schema_number;
     uint16_t number;
+    bool is_raw;                  /* events are kept as they come, in weir.Raw */
+    struct gate_refusal *refusal; /* of the schema that is configured; NULL: it is accepted */
 };
 
 struct agent {
@@ -75,8 +80,14 @@ struct agent {
 
 /* --- agent_open.c --- */
 enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
+
+/* --- agent_schema.c --- */
 /* The schema of a stream: its file, or the built-in one. */
 enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
+/* Each stream's schema through the gate, and all versions that the buffer knows. */
+enum err agent_schemas_open(struct agent *agent, struct why *why) MUST_USE;
+/* What the gate answered, into the log. */
+void agent_schema_say(const struct agent_stream *stream, const struct gate_answer *answer);
 
 /* --- check_routes.c --- */
 

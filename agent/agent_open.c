@@ -7,14 +7,12 @@
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/events.h"
-#include "agent/raw.h"
 #include "agent/thin.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
 #include "ports/file.h"
 #include "ports/log.h"
 #include "ports/names.h"
-#include "uplink/avro/schema.h"
 
 #define LOCKED_MS 10000 /* so long a buffer in use is waited for */
 #define LOCKED_TOLD_MS 1000
@@ -22,7 +20,7 @@
 
 #define ROOM_TO_OPEN (4 * 1024 * 1024) /* the log, and some pages */
 
-/* --- schemas --- */
+/* --- streams --- */
 
 /* The streams of the configuration, and behind them weir.events. */
 static enum err open_streams(struct agent *agent)
@@ -46,86 +44,6 @@ static enum err open_streams(struct agent *agent)
     }
     agent->stream_count = config->stream_count + 1;
     return ERR_OK;
-}
-
-enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why)
-{
-    struct slice text = {NULL, 0};
-    if (!path) {
-        return avro_schema_parse(ret, raw_schema(), why);
-    }
-    enum err e = file_read(path, AVRO_SCHEMA_SIZE_MAX, &text, why);
-    if (!e) {
-        e = avro_schema_parse(ret, text, why);
-        why_add(why, "%s", path);
-    }
-    free((void *)(uintptr_t)text.data);
-    return e;
-}
-
-static enum err fingerprint_of(const struct avro_schema *schema, uint8_t ret[8])
-{
-    size_t room = AVRO_SCHEMA_SIZE_MAX * 2;
-    struct out canonical = out_over(malloc(room), room);
-    struct out o = out_over(ret, 8);
-    if (!canonical.data) {
-        return ERR_NOMEM;
-    }
-    avro_canonical(schema, &canonical);
-    out_put_u64_le(&o, avro_crc64(out_slice(&canonical)));
-    free(canonical.data);
-    return ERR_OK;
-}
-
-static enum err stream_schema(struct agent *agent, struct agent_stream *stream, struct why *why)
-{
-    uint8_t fingerprint[8];
-    stream->number = buffer_stream_number(agent->buffer, stream->name);
-    enum err e = stream->config
-                     ? agent_schema_load(stream->config->options.schema, &stream->schema, why)
-                     : avro_schema_parse(&stream->schema, events_schema(), why);
-    e = e ? e : fingerprint_of(stream->schema, fingerprint);
-    if (e) {
-        why_add(why, "stream %s", stream->name);
-        return e == ERR_NOMEM ? e : ERR_CONFIG;
-    }
-    return buffer_schema_add(agent->buffer, stream->number, avro_schema_text(stream->schema),
-                             fingerprint, &stream->schema_number, why);
-}
-
-static void remember_schema(void *context, uint16_t stream, uint32_t number, struct slice json)
-{
-    struct agent *agent = context;
-    struct agent_schema *grown = realloc(agent->schemas, (agent->schema_count + 1) * sizeof *grown);
-    uint8_t *copy = malloc(json.size + 1);
-    if (!grown || !copy) {
-        agent->schemas = grown ? grown : agent->schemas;
-        free(copy);
-        agent->schemas_failed = true;
-        return;
-    }
-    memcpy(copy, json.data, json.size);
-    agent->schemas = grown;
-    struct agent_schema *schema = &grown[agent->schema_count++];
-    *schema = (struct agent_schema){.stream = stream,
-                                    .info = {.number = number, .json = {copy, json.size}}};
-    struct avro_schema *parsed = NULL;
-    enum err e = avro_schema_parse(&parsed, schema->info.json, NULL);
-    e = e ? e : fingerprint_of(parsed, schema->info.fingerprint);
-    agent->schemas_failed = agent->schemas_failed || e == ERR_NOMEM;
-    avro_schema_close(parsed); /* what can't be read is no reason not to start */
-}
-
-static enum err open_schemas(struct agent *agent, struct why *why)
-{
-    enum err e = ERR_OK;
-    for (size_t i = 0; !e && i < agent->stream_count; i++) {
-        e = stream_schema(agent, &agent->streams[i], why);
-    }
-    if (!e) {
-        buffer_schema_each(agent->buffer, remember_schema, agent);
-    }
-    return !e && agent->schemas_failed ? ERR_NOMEM : e;
 }
 
 /* --- the buffer and the store --- */
@@ -414,7 +332,8 @@ static enum err open_intake(struct agent *agent, struct why *why)
         streams[i] = (struct intake_stream){.config = &config->streams[i],
                                             .number = agent->streams[i].number,
                                             .schema = agent->streams[i].schema,
-                                            .schema_number = agent->streams[i].schema_number};
+                                            .schema_number = agent->streams[i].schema_number,
+                                            .is_raw = agent->streams[i].is_raw};
     }
     for (size_t i = 0; !e && i < config->driver_count; i++) {
         drivers[i].config = &config->drivers[i];
@@ -496,7 +415,7 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : open_streams(agent);
     e = e ? e : open_thin(agent);
     e = e ? e : open_buffer(agent, why);
-    e = e ? e : open_schemas(agent, why);
+    e = e ? e : agent_schemas_open(agent, why);
     e = e ? e : fill_thin(agent);
     e = e ? e : open_store(agent);
     e = e ? e : open_forward(agent, why);

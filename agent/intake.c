@@ -134,6 +134,16 @@ void intake_close(struct intake *intake)
     free(intake);
 }
 
+void intake_schema_set(struct intake *intake, size_t index, const struct avro_schema *schema,
+                       uint32_t number, bool is_raw)
+{
+    assert(index < intake->setup.stream_count && schema && number > 0);
+    struct intake_stream *stream = &intake->streams[index];
+    stream->schema = schema;
+    stream->schema_number = number;
+    stream->is_raw = is_raw;
+}
+
 /* --- status --- */
 
 struct time_source *intake_time(struct intake *intake)

@@ -14,9 +14,10 @@ struct time_source;
 /* A stream as intake fills it. */
 struct intake_stream {
     const struct config_stream *config;
-    uint16_t number;                  /* the buffer's */
-    const struct avro_schema *schema; /* as configured, or weir.Raw */
-    uint32_t schema_number;           /* the buffer's */
+    uint16_t number; /* the buffer's */
+    const struct avro_schema *schema;
+    uint32_t schema_number; /* the buffer's */
+    bool is_raw;            /* events are kept as they come: the schema is weir.Raw */
 };
 
 struct intake_driver {
@@ -53,6 +54,11 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup,
 void intake_stop(struct intake *intake);
 /* Closes the drivers. NULL is allowed. */
 void intake_close(struct intake *intake);
+
+/* Events of the stream that come from now on have this schema; the one before is not used any
+ * more. */
+void intake_schema_set(struct intake *intake, size_t index, const struct avro_schema *schema,
+                       uint32_t number, bool is_raw);
 
 /* The clock that says what time arrivals have; lives as long as intake. */
 struct time_source *intake_time(struct intake *intake);

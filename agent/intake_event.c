@@ -176,7 +176,7 @@ enum err intake_make_event(struct driver_host *host, const struct event *event,
     intake->datum.overflow = false;
     stamp(intake, event, ret);
     enum err e = ERR_OK;
-    if (!stream->config->options.schema) {
+    if (stream->is_raw) {
         struct raw_event raw = {.time_is_known = ret->trust != TIME_BOOT,
                                 .time_us = ret->time_us,
                                 .source = cut(event->source, EVENT_SUBJECT_SIZE_MAX),

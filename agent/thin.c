@@ -159,7 +159,11 @@ static bool plan_steps(struct plan *plan, const char *key)
 enum err thin_schema_add(struct thin *thin, uint16_t stream, uint32_t number, struct slice json)
 {
     struct plan plan = {.stream = stream, .schema = number};
-    if (thin->streams[stream].window_us == 0) {
+    bool is_needless = thin->streams[stream].window_us == 0;
+    for (size_t i = 0; i < thin->plan_count && !is_needless; i++) {
+        is_needless = thin->plans[i].stream == stream && thin->plans[i].schema == number;
+    }
+    if (is_needless) {
         return ERR_OK;
     }
     struct plan *grown = realloc(thin->plans, (thin->plan_count + 1) * sizeof *grown);

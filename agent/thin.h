@@ -7,7 +7,8 @@
  * without any the last event of each window and key stays. Not-a-number is neither minimum nor
  * maximum.
  *
- * Filled before the buffer's first commit; then on the store worker only. */
+ * Filled before the buffer's first commit; then, also with schemas that come later, on the store
+ * worker only. */
 #ifndef WEIR_AGENT_THIN_H
 #define WEIR_AGENT_THIN_H
 
@@ -23,7 +24,7 @@ void thin_close(struct thin *thin);
  * outlives `thin`. */
 void thin_stream_set(struct thin *thin, uint16_t stream, int64_t window_us, const char *key);
 /* A schema that rows of the buffer may have, of any stream. Of one that can't be read everything
- * stays. */
+ * stays. Again, after it failed, is fine. */
 enum err thin_schema_add(struct thin *thin, uint16_t stream, uint32_t number,
                          struct slice json) MUST_USE;
 

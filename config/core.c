@@ -172,6 +172,14 @@ const struct option buffer_options_table[] = {
 };
 
 static const char *const when_full[] = {"block", "drop_oldest", "drop_newest", "thin", NULL};
+static const char *const compatibility[] = {"none",
+                                            "backward",
+                                            "forward",
+                                            "full",
+                                            "backward_transitive",
+                                            "forward_transitive",
+                                            "full_transitive",
+                                            NULL};
 static const char *const unknown_fields[] = {"ignore", "set_aside", NULL};
 static const char *const missing_fields[] = {"default", "set_aside", NULL};
 static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
@@ -183,6 +191,19 @@ const struct option stream_options_table[] = {
      .offset = offsetof(struct stream_config, schema),
      .help = "The Avro schema (a JSON file) of the stream's events. Without one, events are kept "
              "as they come, in the built-in schema `weir.Raw`."},
+    {.name = "compatibility",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct stream_config, compatibility),
+     .words = compatibility,
+     .initial = "backward",
+     .help = "What a changed `schema` must be able to do beside the versions of it that the buffer "
+             "keeps. `backward`: it reads what the last one wrote. `forward`: the last one reads "
+             "what it "
+             "writes. `full`: both. `backward_transitive`, `forward_transitive`, "
+             "`full_transitive`: the "
+             "same with all of them. `none`: anything goes. A schema that does not is refused, and "
+             "told; "
+             "events go on under the version accepted last."},
     {.name = "key",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct stream_config, key),

@@ -64,12 +64,24 @@ enum stream_missing_fields {
     STREAM_MISSING_SET_ASIDE,
 };
 
+/* The numbers are those of enum avro_mode in uplink/avro/compat.h. */
+enum stream_compatibility {
+    STREAM_COMPATIBLE_NONE,
+    STREAM_COMPATIBLE_BACKWARD,
+    STREAM_COMPATIBLE_FORWARD,
+    STREAM_COMPATIBLE_FULL,
+    STREAM_COMPATIBLE_BACKWARD_TRANSITIVE,
+    STREAM_COMPATIBLE_FORWARD_TRANSITIVE,
+    STREAM_COMPATIBLE_FULL_TRANSITIVE,
+};
+
 struct stream_config {
-    const char *schema; /* path of an Avro schema; NULL: the built-in weir.Raw */
-    const char *key;    /* name of the schema field that is the key; NULL: none */
-    const char *time;   /* payload field that holds the event's own time; NULL: time of arrival */
-    int64_t priority;   /* 0..9 */
-    int64_t when_full;  /* enum stream_when_full */
+    const char *schema;    /* path of an Avro schema; NULL: the built-in weir.Raw */
+    int64_t compatibility; /* enum stream_compatibility */
+    const char *key;       /* name of the schema field that is the key; NULL: none */
+    const char *time;  /* payload field that holds the event's own time; NULL: time of arrival */
+    int64_t priority;  /* 0..9 */
+    int64_t when_full; /* enum stream_when_full */
     int64_t thin_window_ms;
     int64_t share_min;          /* millionths of the buffer */
     int64_t age_max_ms;         /* 0: no bound */

@@ -106,7 +106,8 @@ static void scene_streams(struct scene *s)
         s->intake_streams[i] = (struct intake_stream){.config = &s->streams[i],
                                                       .number = (uint16_t)(i + 11),
                                                       .schema = i < 2 ? s->schema : s->raw,
-                                                      .schema_number = (uint32_t)(i + 21)};
+                                                      .schema_number = (uint32_t)(i + 21),
+                                                      .is_raw = i == 2};
     }
     s->streams[0].options.time = "at";
 }

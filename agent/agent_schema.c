@@ -1,0 +1,215 @@
+/* The agent's schemas: through the gate at start, and later while it runs. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "agent/events.h"
+#include "agent/gate.h"
+#include "agent/raw.h"
+#include "agent/schema_take.h"
+#include "agent/thin.h"
+#include "buffer/look.h"
+#include "ports/file.h"
+#include "ports/log.h"
+#include "uplink/avro/schema.h"
+
+static_assert((int)STREAM_COMPATIBLE_NONE == (int)AVRO_MODE_NONE &&
+                  (int)STREAM_COMPATIBLE_BACKWARD == (int)AVRO_MODE_BACKWARD &&
+                  (int)STREAM_COMPATIBLE_FORWARD == (int)AVRO_MODE_FORWARD &&
+                  (int)STREAM_COMPATIBLE_FULL == (int)AVRO_MODE_FULL &&
+                  (int)STREAM_COMPATIBLE_BACKWARD_TRANSITIVE ==
+                      (int)AVRO_MODE_BACKWARD_TRANSITIVE &&
+                  (int)STREAM_COMPATIBLE_FORWARD_TRANSITIVE == (int)AVRO_MODE_FORWARD_TRANSITIVE &&
+                  (int)STREAM_COMPATIBLE_FULL_TRANSITIVE == (int)AVRO_MODE_FULL_TRANSITIVE,
+              "a stream's compatibility is a mode");
+
+enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why)
+{
+    struct slice text = {NULL, 0};
+    if (!path) {
+        return avro_schema_parse(ret, raw_schema(), why);
+    }
+    enum err e = file_read(path, AVRO_SCHEMA_SIZE_MAX, &text, why);
+    if (!e) {
+        e = avro_schema_parse(ret, text, why);
+        why_add(why, "%s", path);
+    }
+    free((void *)(uintptr_t)text.data);
+    return e;
+}
+
+void agent_schema_say(const struct agent_stream *stream, const struct gate_answer *answer)
+{
+    char line[GATE_TEXT_SIZE];
+    if (answer->unread) {
+        log_warn("weir",
+                 "stream %s: schema %" PRIu32 " of the buffer can't be read, and is not compared",
+                 stream->name, answer->unread);
+    }
+    for (uint32_t i = 0;
+         answer->refusal && gate_refusal_line(answer->refusal, i, line, sizeof line); i++) {
+        log_error("weir", "stream %s: its schema is refused: %s", stream->name, line);
+    }
+    if (answer->refusal) {
+        log_error("weir", "stream %s: compatibility is %s: events go on under schema %" PRIu32,
+                  stream->name, avro_mode_name(answer->refusal->mode), stream->schema_number);
+    }
+}
+
+/* --- at start --- */
+
+/* The stream goes on under what was accepted before. */
+static enum err go_on(struct agent *agent, struct agent_stream *stream, struct why *why)
+{
+    struct out text = out_over(malloc(AVRO_SCHEMA_SIZE_MAX), AVRO_SCHEMA_SIZE_MAX);
+    struct avro_schema *schema = NULL;
+    if (!text.data) {
+        return ERR_NOMEM;
+    }
+    enum err e = buffer_schema_text(agent->buffer, stream->schema_number, &text, why);
+    e = e ? e : avro_schema_parse(&schema, out_slice(&text), why);
+    if (!e) {
+        avro_schema_close(stream->schema);
+        stream->schema = schema;
+        stream->is_raw = slice_equal(out_slice(&text), raw_schema());
+    }
+    free(text.data);
+    return e;
+}
+
+static enum err stream_schema(struct agent *agent, struct agent_stream *stream, struct why *why)
+{
+    const struct stream_config *options = stream->config ? &stream->config->options : NULL;
+    enum avro_mode mode = options ? (enum avro_mode)options->compatibility : AVRO_MODE_NONE;
+    struct gate_answer answer;
+    stream->number = buffer_stream_number(agent->buffer, stream->name);
+    stream->is_raw = options && !options->schema;
+    enum err e = options ? agent_schema_load(options->schema, &stream->schema, why)
+                         : avro_schema_parse(&stream->schema, events_schema(), why);
+    if (e) {
+        why_add(why, "stream %s", stream->name);
+        return e == ERR_NOMEM ? e : ERR_CONFIG;
+    }
+    e = gate_admit(agent->buffer, stream->number, stream->schema, mode, &answer, why);
+    if (e) {
+        return e;
+    }
+    stream->schema_number = answer.number;
+    stream->refusal = answer.refusal;
+    agent_schema_say(stream, &answer);
+    return answer.refusal ? go_on(agent, stream, why) : ERR_OK;
+}
+
+/* Also one that can't be read: that is no reason not to start. */
+static enum err remember(struct agent *agent, uint16_t stream, uint32_t number, struct slice json,
+                         const struct agent_schema **ret)
+{
+    for (size_t i = 0; i < agent->schema_count; i++) {
+        if (agent->schemas[i].info.number == number) {
+            *ret = &agent->schemas[i];
+            return ERR_OK;
+        }
+    }
+    struct agent_schema schema = {.stream = stream, .info = {.number = number}};
+    struct avro_schema *parsed = NULL;
+    enum err e = avro_schema_parse(&parsed, json, NULL);
+    e = e ? e : gate_fingerprint(parsed, schema.info.fingerprint);
+    avro_schema_close(parsed);
+    if (e == ERR_NOMEM) {
+        return e;
+    }
+    struct agent_schema *grown = realloc(agent->schemas, (agent->schema_count + 1) * sizeof *grown);
+    agent->schemas = grown ? grown : agent->schemas;
+    uint8_t *copy = grown ? malloc(json.size + 1) : NULL;
+    if (!copy) {
+        return ERR_NOMEM;
+    }
+    memcpy(copy, json.data, json.size);
+    schema.info.json = (struct slice){copy, json.size};
+    grown[agent->schema_count] = schema;
+    *ret = &grown[agent->schema_count++];
+    return ERR_OK;
+}
+
+static void remember_each(void *context, uint16_t stream, uint32_t number, struct slice json)
+{
+    struct agent *agent = context;
+    const struct agent_schema *schema;
+    agent->schemas_failed =
+        agent->schemas_failed || remember(agent, stream, number, json, &schema) != ERR_OK;
+}
+
+enum err agent_schemas_open(struct agent *agent, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < agent->stream_count; i++) {
+        e = stream_schema(agent, &agent->streams[i], why);
+    }
+    if (!e) {
+        buffer_schema_each(agent->buffer, remember_each, agent);
+    }
+    return !e && agent->schemas_failed ? ERR_NOMEM : e;
+}
+
+/* --- while it runs --- */
+
+static void take_work(struct job *job)
+{
+    struct schema_take *take = CONTAINER_OF(job, struct schema_take, job);
+    take->result = gate_admit(take->agent->buffer, take->stream_number, take->schema, take->mode,
+                              &take->answer, &take->why);
+    if (!take->result && !take->answer.refusal && take->agent->thin) {
+        take->result = thin_schema_add(take->agent->thin, take->stream_number, take->answer.number,
+                                       avro_schema_text(take->schema));
+    }
+}
+
+/* Known to forward before an event can have it. */
+static enum err take_over(struct schema_take *take)
+{
+    struct agent *agent = take->agent;
+    struct agent_stream *stream = &agent->streams[take->index];
+    const struct agent_schema *known = NULL;
+    enum err e = remember(agent, stream->number, take->answer.number,
+                          avro_schema_text(take->schema), &known);
+    e = e ? e : forward_schema_add(agent->forward, stream->number, &known->info);
+    if (e) {
+        return e;
+    }
+    intake_schema_set(agent->intake, take->index, take->schema, take->answer.number, take->is_raw);
+    avro_schema_close(stream->schema);
+    stream->schema = take->schema;
+    stream->schema_number = take->answer.number;
+    stream->is_raw = take->is_raw;
+    take->schema = NULL;
+    return ERR_OK;
+}
+
+static void take_done(struct job *job)
+{
+    struct schema_take *take = CONTAINER_OF(job, struct schema_take, job);
+    enum err e = take->result;
+    if (!e && !take->answer.refusal) {
+        e = take_over(take);
+    }
+    if (e && !take->why.text[0]) {
+        why_set(&take->why, "%s", err_name(e));
+    }
+    avro_schema_close(take->schema);
+    take->schema = NULL;
+    take->done(take, e);
+}
+
+enum err agent_schema_take(struct agent *agent, size_t index, struct schema_take *take)
+{
+    assert(index < agent->setup.config->stream_count && take->schema && take->done);
+    take->agent = agent;
+    take->index = index;
+    take->stream_number = agent->streams[index].number;
+    take->answer = (struct gate_answer){.number = 0};
+    take->why.text[0] = '\0';
+    take->job = (struct job){.work = take_work, .done = take_done};
+    return worker_put(agent->store_worker, &take->job);
+}
