@@ -278,6 +278,14 @@ const struct option stream_options_table[] = {
      .max = 16,
      .item = &name_item,
      .help = "Names of uplinks. Default: all."},
+    {.name = "dead_letter",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct stream_config, dead_letter),
+     .min = 1,
+     .max = 249,
+     .help = "What is set aside of this stream also goes to this topic, its original bytes as the "
+             "message and the reason in headers; {stream} and {agent} are filled in. Where uplinks "
+             "of the stream take such messages (kafka)."},
     {.name = "renamed_from",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct stream_config, renamed_from),

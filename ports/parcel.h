@@ -26,6 +26,7 @@ enum layout {
     LAYOUT_ROWS = 1,    /* one message an event */
     LAYOUT_COLUMNS = 2, /* one message a batch */
     LAYOUT_JSON = 3,    /* as rows, the body plain JSON */
+    LAYOUT_LETTER = 4,  /* as rows: the field `body` alone, each other field a header */
 };
 
 enum lane {

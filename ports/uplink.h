@@ -26,6 +26,10 @@ struct stream_info {
     uint16_t number; /* the buffer's */
     const char *name;
     uint8_t priority;
+    /* Not NULL: its events are dead letters, for this topic and in LAYOUT_LETTER, whatever else the
+     * uplink's options say; only to uplinks that take them. */
+    const char *letter_topic;
+    const char *letter_of; /* then: the name of the stream whose events they were */
 };
 
 /* A schema version of a stream. Lives as long as the uplink. */
@@ -45,7 +49,8 @@ struct target {
     uint32_t record_size_max;  /* bytes of one message */
     uint8_t prefix[24];        /* in front of each message: wire format of the registry */
     uint8_t prefix_size;
-    bool is_json; /* rows go out as plain JSON (LAYOUT_JSON), and `prefix` is not used */
+    bool is_json;   /* rows go out as plain JSON (LAYOUT_JSON), and `prefix` is not used */
+    bool is_letter; /* as dead letters (LAYOUT_LETTER), likewise */
 };
 
 /* One message: with rows one event, with columns many. */
@@ -55,6 +60,9 @@ struct message {
     uint64_t sequence; /* of its first event */
     int64_t time_us;   /* of its first event */
     uint32_t event_count;
+    /* Its own headers: name and value of each, each behind its uvarint size. */
+    struct slice headers;
+    uint32_t header_count;
 };
 
 enum send_result {
@@ -148,6 +156,9 @@ struct uplink_class {
     enum err (*check)(const void *options, struct why *why);
     enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
                      struct why *why) MUST_USE;
+    /* Can this be the topic of a stream's dead letters? ERR_CONFIG: *why. NULL: the uplink takes
+     * none. */
+    enum err (*letter)(const char *topic, const char *stream, struct why *why);
     /* ERR_AGAIN: not known yet, uplink_ready() follows; *why says it when a person is needed (a topic
      * is missing), else it is left as it is. ERR_REJECTED or ERR_CONFIG: parked for this
      * stream (registry refuses the schema, topic name not allowed); *why says it; asked again after

@@ -67,8 +67,10 @@ static struct asked *asked_begin(const struct broker_options *options)
         broker_setting_set(broker, topics[i], "message.timestamp.before.max.ms",
                            "9223372036854775807");
     }
-    a->streams[0] = (struct probe_stream){"events", &a->scene->host.schema, true, 0};
-    a->streams[1] = (struct probe_stream){"other", &a->scene->host.schema, false, 0};
+    a->streams[0] =
+        (struct probe_stream){.name = "events", .schema = &a->scene->host.schema, .has_key = true};
+    a->streams[1] =
+        (struct probe_stream){.name = "other", .schema = &a->scene->host.schema, .has_key = false};
     a->setup = (struct probe_setup){.loop = a->scene->host.loop,
                                     .names = a->scene->host.names,
                                     .options = &a->scene->host.options,
@@ -252,7 +254,8 @@ static void topics_that_are_missing_are_not_made(void **state)
     (void)state;
     struct broker_options options = {.topic_create = true};
     struct asked *a = asked_begin(&options);
-    a->streams[2] = (struct probe_stream){"new", &a->scene->host.schema, true, 0};
+    a->streams[2] =
+        (struct probe_stream){.name = "new", .schema = &a->scene->host.schema, .has_key = true};
     a->setup.stream_count = 3;
     for (unsigned i = 0; i < 2; i++) {
         ask(a);
@@ -272,7 +275,8 @@ static void topics_that_are_missing_are_not_made(void **state)
     expect(a, PROBE_ERROR, "topic", "name of the topic", "is not allowed");
     asked_end(a);
     a = asked_begin(NULL);
-    a->streams[2] = (struct probe_stream){"new", &a->scene->host.schema, true, 0};
+    a->streams[2] =
+        (struct probe_stream){.name = "new", .schema = &a->scene->host.schema, .has_key = true};
     a->setup.stream_count = 3;
     ask(a);
     expect_counts(a, 0, 1);

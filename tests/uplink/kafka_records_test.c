@@ -245,13 +245,75 @@ static void json_lays_out(void **state)
     avro_schema_close(parsed);
 }
 
+/* Also as Kafka's records: the letter's own headers behind those of all. */
+static void letters_lay_out(void **state)
+{
+    (void)state;
+    struct schema_info schema = {.number = 1};
+    struct avro_schema *parsed;
+    uint8_t memory[64], wire[256];
+    struct out room = out_over(memory, sizeof memory), records = out_over(wire, sizeof wire);
+    struct message messages[3];
+    struct slice text =
+        SLICE("{\"type\":\"record\",\"name\":\"L\",\"fields\":[{\"name\":\"reason\",\"type\":"
+              "\"string\"},{\"name\":\"n\",\"type\":[\"null\",\"long\"]},{\"name\":\"body\","
+              "\"type\":\"bytes\"},{\"name\":\"size\",\"type\":\"long\"}]}");
+    assert_int_equal(avro_schema_parse(&parsed, text, NULL), ERR_OK);
+    struct layout_setup setup = {.layout = LAYOUT_LETTER,
+                                 .schema = &schema,
+                                 .record = avro_schema_root(parsed),
+                                 .prefix = SLICE("PP"), /* is not used */
+                                 .record_size_max = 40};
+    struct layout_builder *builder;
+    assert_int_equal(layout_begin(&builder, &setup, &room, messages, 3), ERR_OK);
+    struct layout_row row = {.datum = SLICE("\4no\0\4{}\4"), .sequence = 4, .time_us = 5};
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = SLICE("\4no\0\4{}"); /* the size lacks */
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    row.datum = SLICE("\4no\0\4{}\4\4"); /* a byte is left over */
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    row.datum = SLICE("\0\2\24\60"
+                      "123456789012345678901234\4"); /* over record_size_max: is cut */
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = SLICE("\6why\0\4{}\4");
+    assert_int_equal(layout_add(builder, &row), ERR_FULL); /* no room is left */
+    layout_close(builder);
+    assert_true(slice_equal_text(messages[0].body, "{}"));
+    assert_int_equal(messages[0].header_count, 2); /* null is none */
+    assert_true(slice_equal_text(messages[0].headers, "\13weir_reason\2no\11weir_size\0012"));
+    assert_true(slice_equal_text(messages[1].body, "12345678901234")); /* 40 - 22 - 4 */
+    assert_int_equal(messages[1].header_count, 2);                     /* nor is empty text */
+    assert_true(slice_equal_text(messages[1].headers, "\6weir_n\00210\11weir_size\0012"));
+    uint8_t common[16];
+    struct out headers = out_over(common, sizeof common);
+    records_header_put(&headers, SLICE("a"), SLICE("b"));
+    struct records_options options = {.headers = out_slice(&headers), .header_count = 1};
+    assert_int_equal(records_build(&options, messages, 2, &records), ERR_OK);
+    struct records_numbers numbers = {.producer_id = 1};
+    records_patch(records.data, records.size, &numbers);
+    struct records_head head;
+    assert_int_equal(records_head_parse(out_slice(&records), &head), ERR_OK);
+    struct slice expected = SLICE("\116\0\0\0\1\4{}\6\2a\2b\26weir_reason\4no\22weir_size\0022");
+    assert_memory_equal(head.records.data, expected.data, expected.size);
+    struct record record;
+    assert_int_equal(records_next(&head.records, &record), ERR_OK);
+    assert_int_equal(records_next(&head.records, &record), ERR_OK);
+    assert_int_equal(record.header_count, 3);
+    assert_int_equal(records_next(&head.records, &record), ERR_CLOSED);
+    setup.record = avro_schema_root(parsed)->fields[0].node; /* no record */
+    assert_int_equal(layout_begin(&builder, &setup, &room, messages, 3), ERR_OK);
+    assert_int_equal(layout_add(builder, &row), ERR_REJECTED);
+    layout_close(builder);
+    avro_schema_close(parsed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_is_golden),        cmocka_unit_test(batches_round_trip),
         cmocka_unit_test(small_room_overflows),   cmocka_unit_test(sequences_go_round),
         cmocka_unit_test(json_lays_out),          cmocka_unit_test(rows_lays_out),
-        cmocka_unit_test(tombstones_and_headers),
+        cmocka_unit_test(tombstones_and_headers), cmocka_unit_test(letters_lay_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

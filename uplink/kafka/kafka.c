@@ -185,14 +185,19 @@ static enum err kafka_target(struct uplink *uplink, const struct stream_info *st
 {
     struct kafka *k = kafka_of(uplink);
     struct target target = {.partition_count = 0};
-    enum err e = kafka_topic_put(k->options->topic, stream->name, k->agent_id, target.name, why);
+    enum err e = stream->letter_topic ? kafka_topic_put(stream->letter_topic, stream->letter_of,
+                                                        k->agent_id, target.name, why)
+                                      : kafka_topic_put(k->options->topic, stream->name,
+                                                        k->agent_id, target.name, why);
     if (e) {
         return e;
     }
     /* Both are asked for at once. */
     enum err topic = cluster_topic(k->cluster, target.name, &target.partition_count, why);
     struct why registry = {""};
-    e = topic && topic != ERR_AGAIN ? topic : target_prefix(k, schema, &target, &registry);
+    target.is_letter = stream->letter_topic != NULL;
+    bool wants_prefix = !target.is_letter && (!topic || topic == ERR_AGAIN);
+    e = wants_prefix ? target_prefix(k, schema, &target, &registry) : topic;
     *why = registry.text[0] ? registry : *why;
     e = e ? e : topic;
     if (e == ERR_AGAIN) {
@@ -571,6 +576,12 @@ static enum err kafka_fits(const void *options, struct slice schema, const char 
     return kafka->registry.is_set ? registry_schema_check(&kafka->registry, schema, why) : ERR_OK;
 }
 
+static enum err kafka_letter(const char *topic, const char *stream, struct why *why)
+{
+    char name[TARGET_NAME_SIZE_MAX];
+    return kafka_topic_put(topic, stream, "agent", name, why);
+}
+
 const struct uplink_class kafka_class = {
     .type = "kafka",
     .help = "Apache Kafka 2.1 or later and what speaks its protocol (Redpanda, Event Hubs, "
@@ -585,6 +596,7 @@ const struct uplink_class kafka_class = {
     .place = kafka_place,
     .tombstone = kafka_tombstone,
     .fits = kafka_fits,
+    .letter = kafka_letter,
     .wrap = kafka_wrap,
     .assign = kafka_assign,
     .send = kafka_send,

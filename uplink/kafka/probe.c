@@ -315,7 +315,8 @@ static enum err open_registry(struct kafka_probe *p)
     for (size_t i = 0; !e && i < p->setup.stream_count; i++) {
         char topic[TARGET_NAME_SIZE_MAX];
         const struct probe_stream *stream = &p->setup.streams[i];
-        if (!kafka_topic_put(p->options->topic, stream->name, p->setup.agent_id, topic, NULL)) {
+        if (!stream->letter_topic &&
+            !kafka_topic_put(p->options->topic, stream->name, p->setup.agent_id, topic, NULL)) {
             e = registry_probe_add(p->registry, topic, stream->schema);
         }
     }

@@ -34,7 +34,9 @@ enum err kafka_probe_topics(struct kafka_probe *p)
         const struct probe_stream *stream = &p->setup.streams[i];
         char name[TARGET_NAME_SIZE_MAX];
         struct why why;
-        if (kafka_topic_put(p->options->topic, stream->name, p->setup.agent_id, name, &why)) {
+        if (kafka_topic_put(stream->letter_topic ? stream->letter_topic : p->options->topic,
+                            stream->letter_topic ? stream->letter_of : stream->name,
+                            p->setup.agent_id, name, &why)) {
             probe_found(&p->setup, PROBE_ERROR, "topic", "name of the topic", "%s", why.text);
             continue;
         }

@@ -86,6 +86,24 @@ void records_header_put(struct out *o, struct slice name, struct slice value)
     put_bytes(o, value);
 }
 
+/* The message's own headers in Kafka's form. With `o` NULL only their size. */
+static size_t put_own_headers(const struct message *message, struct out *o)
+{
+    struct slice rest = message->headers;
+    size_t size = 0;
+    for (uint32_t i = 0; i < 2 * message->header_count; i++) {
+        uint64_t length;
+        struct slice text;
+        bool is_there = slice_take_uvarint(&rest, &length) && slice_take(&rest, length, &text);
+        assert(is_there); /* made by the layout */
+        size += is_there ? varint_size((int64_t)text.size) + text.size : 0;
+        if (o && is_there) {
+            put_bytes(o, text);
+        }
+    }
+    return size;
+}
+
 static void put_record(const struct records_options *options, const struct message *messages,
                        size_t index, struct out *o)
 {
@@ -97,8 +115,9 @@ static void put_record(const struct records_options *options, const struct messa
     size_t size = 1 + varint_size(delta) + varint_size((int64_t)index);
     size += varint_size(bytes_length(message->key)) + message->key.size;
     size += varint_size(bytes_length(message->body)) + message->body.size;
-    uint32_t header_count = options->header_count + (options->identity ? 1 : 0);
-    size += varint_size(header_count) + options->headers.size;
+    uint32_t header_count =
+        options->header_count + message->header_count + (options->identity ? 1 : 0);
+    size += varint_size(header_count) + options->headers.size + put_own_headers(message, NULL);
     if (options->identity) {
         id = header_value(options, message, &scratch);
         size += 1 + sizeof RECORDS_HEADER_NAME - 1 + varint_size((int64_t)id.size) + id.size;
@@ -114,6 +133,7 @@ static void put_record(const struct records_options *options, const struct messa
         records_header_put(o, SLICE(RECORDS_HEADER_NAME), id);
     }
     out_put_slice(o, options->headers);
+    (void)put_own_headers(message, o);
 }
 
 static enum err put_compressed(const struct records_options *options,
@@ -124,7 +144,8 @@ static enum err put_compressed(const struct records_options *options,
     size_t overhead =
         options->headers.size + (options->identity ? RECORDS_OVERHEAD_MAX : RECORDS_OVERHEAD_PLAIN);
     for (size_t i = 0; i < message_count; i++) {
-        size_max += messages[i].key.size + messages[i].body.size + overhead;
+        size_max += messages[i].key.size + messages[i].body.size + overhead +
+                    2 * messages[i].headers.size; /* zigzag may take a byte more for each length */
     }
     uint8_t *memory = malloc(size_max);
     if (!memory) {

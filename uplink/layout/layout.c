@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "uplink/layout/json.h"
+#include "uplink/layout/letter.h"
 #include "uplink/layout/rows.h"
 
 struct layout_builder {
@@ -18,7 +19,8 @@ enum err layout_begin(struct layout_builder **ret, const struct layout_setup *se
 {
     assert(setup->schema && setup->record_size_max > 0);
     assert(setup->events_per_record <= 1 || setup->layout == LAYOUT_COLUMNS);
-    if (setup->layout != LAYOUT_ROWS && setup->layout != LAYOUT_JSON) {
+    if (setup->layout != LAYOUT_ROWS && setup->layout != LAYOUT_JSON &&
+        setup->layout != LAYOUT_LETTER) {
         return ERR_VERSION; /* on record by a newer version */
     }
     struct layout_builder *builder = calloc(1, sizeof *builder);
@@ -37,10 +39,12 @@ static enum err add(struct layout_builder *builder, const struct layout_row *row
                     struct message *ret)
 {
     const struct layout_setup *setup = &builder->setup;
-    if (setup->layout == LAYOUT_JSON) {
-        return setup->record
-                   ? json_add(ret, setup->record, row, setup->record_size_max, builder->memory)
-                   : ERR_REJECTED;
+    if (setup->layout != LAYOUT_ROWS) {
+        bool is_json = setup->layout == LAYOUT_JSON;
+        return !setup->record
+                   ? ERR_REJECTED
+                   : (is_json ? json_add : letter_add)(ret, setup->record, row,
+                                                       setup->record_size_max, builder->memory);
     }
     if (setup->prefix.size + row->key.size + row->datum.size > setup->record_size_max) {
         return ERR_REJECTED;

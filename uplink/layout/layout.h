@@ -22,7 +22,7 @@ struct layout_row {
 struct layout_setup {
     enum layout layout;
     const struct schema_info *schema;
-    const struct avro_node *record; /* the same, parsed; NULL: it can't be. For LAYOUT_JSON */
+    const struct avro_node *record; /* the same, parsed; NULL: it can't be. JSON, LETTER */
     struct slice prefix;            /* in front of each message */
     uint32_t record_size_max;       /* bytes of a message, prefix and key included */
     uint32_t events_per_record;     /* 0: choose; else what the parcel has on record */
