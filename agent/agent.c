@@ -9,6 +9,7 @@
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/events.h"
+#include "agent/letter.h"
 #include "agent/thin.h"
 #include "ports/clock.h"
 #include "ports/log.h"
@@ -206,6 +207,7 @@ static void close_parts(struct agent *agent)
     events_close(agent->events);
     intake_close(agent->intake);
     forward_close(agent->forward);
+    letters_close(agent->letters);
     names_close(agent->names);
     if (agent->store) {
         store_close(agent->store);

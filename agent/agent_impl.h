@@ -16,6 +16,7 @@ struct control;
 struct events;
 struct gate_answer;
 struct gate_refusal;
+struct letters;
 struct thin;
 struct time_source;
 
@@ -26,7 +27,9 @@ struct agent_schema {
 };
 
 struct agent_stream {
-    const struct config_stream *config; /* NULL: weir.events */
+    const struct config_stream *config;   /* NULL: the agent's own */
+    const struct agent_stream *letter_of; /* it has the dead letters of this one; else NULL */
+    char own_name[STREAM_NAME_SIZE_MAX];  /* of letters */
     const char *name;
     uint8_t priority;
     uint32_t uplinks;           /* bit i: goes to config.uplinks[i] */
@@ -49,12 +52,13 @@ struct agent {
     struct buffer *buffer; /* the store's once that is open */
     struct thin *thin;     /* NULL: no stream is thinned */
     struct store *store;
+    struct letters *letters;
     struct intake *intake;
     struct forward *forward;
     struct events *events;
     struct control *control;
     struct wear_keep wear;
-    struct agent_stream *streams; /* config->streams, and weir.events behind them */
+    struct agent_stream *streams; /* config->streams, behind them weir.events, and dead letters */
     size_t stream_count;
     struct agent_schema *schemas;
     size_t schema_count;

@@ -7,6 +7,7 @@
 #include "agent/agent_impl.h"
 #include "agent/control.h"
 #include "agent/events.h"
+#include "agent/letter.h"
 #include "agent/thin.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
@@ -22,11 +23,26 @@
 
 /* --- streams --- */
 
-/* The streams of the configuration, and behind them weir.events. */
+/* weir.dead.STREAM, for those of its uplinks that take dead letters. */
+static void open_letter_stream(struct agent *agent, const struct agent_stream *of)
+{
+    const struct config *config = agent->setup.config;
+    struct agent_stream *own = &agent->streams[agent->stream_count++];
+    *own = (struct agent_stream){.letter_of = of, .priority = LETTER_PRIORITY};
+    (void)snprintf(own->own_name, sizeof own->own_name, LETTER_STREAM_PREFIX "%s",
+                   of->name); /* agent_check() has looked */
+    own->name = own->own_name;
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        bool takes = config->uplinks[i].class_->letter && of->uplinks >> i & 1;
+        own->uplinks |= takes ? UINT32_C(1) << i : 0;
+    }
+}
+
+/* The streams of the configuration, behind them weir.events, and those of dead letters. */
 static enum err open_streams(struct agent *agent)
 {
     const struct config *config = agent->setup.config;
-    agent->streams = calloc(config->stream_count + 1, sizeof *agent->streams);
+    agent->streams = calloc(config->stream_count * 2 + 1, sizeof *agent->streams);
     if (!agent->streams) {
         return ERR_NOMEM;
     }
@@ -43,6 +59,11 @@ static enum err open_streams(struct agent *agent)
         own->uplinks |= config->uplinks[i].carries_events ? UINT32_C(1) << i : 0;
     }
     agent->stream_count = config->stream_count + 1;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        if (config->streams[i].options.dead_letter) {
+            open_letter_stream(agent, &agent->streams[i]);
+        }
+    }
     return ERR_OK;
 }
 
@@ -55,7 +76,7 @@ static struct buffer_stream own_buffer_stream(const struct agent *agent,
     return (struct buffer_stream){.name = stream->name,
                                   .priority = stream->priority,
                                   .when_full = FULL_DROP_OLDEST,
-                                  .share_min = EVENTS_SHARE_MIN,
+                                  .share_min = stream->letter_of ? 0 : EVENTS_SHARE_MIN,
                                   .size_max = share < EVENTS_SIZE_MAX ? share : EVENTS_SIZE_MAX,
                                   .uplinks = stream->uplinks,
                                   .is_own = true};
@@ -81,8 +102,9 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
                                                .age_max_us = s->options.age_max_ms * 1000,
                                                .uplinks = s->uplinks};
     }
-    b->streams[config->stream_count] =
-        own_buffer_stream(agent, &agent->streams[config->stream_count]);
+    for (size_t i = config->stream_count; i < agent->stream_count; i++) {
+        b->streams[i] = own_buffer_stream(agent, &agent->streams[i]);
+    }
     b->stream_count = agent->stream_count;
     for (size_t i = 0; i < config->uplink_count; i++) {
         const struct config_uplink *u = &config->uplinks[i];
@@ -268,6 +290,20 @@ static enum err open_store(struct agent *agent)
     return e ? e : store_handler_add(agent->store, &handler);
 }
 
+static enum err open_letters(struct agent *agent)
+{
+    bool is_wanted = agent->stream_count > agent->setup.config->stream_count + 1;
+    enum err e = is_wanted ? letters_open(&agent->letters, agent->store) : ERR_OK;
+    for (size_t i = agent->setup.config->stream_count; !e && i < agent->stream_count; i++) {
+        const struct agent_stream *own = &agent->streams[i];
+        if (own->letter_of) {
+            letters_stream_set(agent->letters, own->letter_of->number, own->number,
+                               own->schema_number, own->letter_of->name);
+        }
+    }
+    return e;
+}
+
 /* --- forward and intake --- */
 
 static void fill_forward_uplink(const struct agent *agent, size_t index, struct forward_uplink *ret)
@@ -300,8 +336,14 @@ static enum err open_forward(struct agent *agent, struct why *why)
         const struct agent_stream *s = &agent->streams[i];
         agent->forward_streams[i] = (struct forward_stream){
             .info = {.number = s->number, .name = s->name, .priority = s->priority},
-            .key_field = s->config ? s->config->options.key : "agent",
+            .key_field = s->config      ? s->config->options.key
+                         : s->letter_of ? NULL
+                                        : "agent",
             .is_own = !s->config};
+        if (s->letter_of) {
+            agent->forward_streams[i].info.letter_topic = s->letter_of->config->options.dead_letter;
+            agent->forward_streams[i].info.letter_of = s->letter_of->name;
+        }
     }
     for (size_t i = 0; i < config->uplink_count; i++) {
         fill_forward_uplink(agent, i, &agent->forward_uplinks[i]);
@@ -309,6 +351,7 @@ static enum err open_forward(struct agent *agent, struct why *why)
     struct forward_setup setup = {.loop = agent->setup.loop,
                                   .pack = agent->pack_worker,
                                   .store = agent->store,
+                                  .letters = agent->letters,
                                   .names = agent->names,
                                   .agent_id = agent->id,
                                   .streams = agent->forward_streams,
@@ -345,6 +388,7 @@ static enum err open_intake(struct agent *agent, struct why *why)
                                      .loop = agent->setup.loop,
                                      .names = agent->names,
                                      .store = agent->store,
+                                     .letters = agent->letters,
                                      .streams = streams,
                                      .stream_count = config->stream_count,
                                      .drivers = drivers,
@@ -391,7 +435,7 @@ static const char *uplink_name_of(void *context, uint16_t number)
 
 static enum err open_events(struct agent *agent)
 {
-    const struct agent_stream *own = &agent->streams[agent->stream_count - 1];
+    const struct agent_stream *own = &agent->streams[agent->setup.config->stream_count];
     struct events_setup setup = {.loop = agent->setup.loop,
                                  .store = agent->store,
                                  .time = intake_time(agent->intake),
@@ -418,6 +462,7 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : agent_schemas_open(agent, why);
     e = e ? e : fill_thin(agent);
     e = e ? e : open_store(agent);
+    e = e ? e : open_letters(agent);
     e = e ? e : open_forward(agent, why);
     e = e ? e : open_tell(agent);
     e = e ? e : open_intake(agent, why);

@@ -7,6 +7,7 @@
 #include "agent/agent_impl.h"
 #include "agent/events.h"
 #include "agent/gate.h"
+#include "agent/letter.h"
 #include "agent/raw.h"
 #include "agent/schema_take.h"
 #include "agent/thin.h"
@@ -86,8 +87,10 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
     struct gate_answer answer;
     stream->number = buffer_stream_number(agent->buffer, stream->name);
     stream->is_raw = options && !options->schema;
-    enum err e = options ? agent_schema_load(options->schema, &stream->schema, why)
-                         : avro_schema_parse(&stream->schema, events_schema(), why);
+    enum err e =
+        options ? agent_schema_load(options->schema, &stream->schema, why)
+                : avro_schema_parse(&stream->schema,
+                                    stream->letter_of ? letter_schema() : events_schema(), why);
     if (e) {
         why_add(why, "stream %s", stream->name);
         return e == ERR_NOMEM ? e : ERR_CONFIG;

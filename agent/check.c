@@ -1,10 +1,12 @@
 /* What `weir check` finds out beyond config/: schemas, and the files of TLS. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
 #include "agent/key.h"
+#include "agent/letter.h"
 #include "config/walk.h"
 #include "ports/tls.h"
 #include "uplink/avro/schema.h"
@@ -149,6 +151,56 @@ static void check_tombstones(const struct config *config, const struct config_up
     }
 }
 
+/* --- dead letters --- */
+
+static void letter_wrong(const struct config *config, const struct config_stream *s,
+                         struct config_report *report, const char *text)
+{
+    struct place place = {config, report, {"streams", s->name}, 2};
+    place_wrong(&place, "dead_letter", text);
+}
+
+static void check_letter(const struct config *config, const struct config_stream *s,
+                         struct config_report *report)
+{
+    struct why why = {""};
+    bool is_taken = false;
+    for (size_t i = 0; !why.text[0] && i < config->uplink_count; i++) {
+        const struct config_uplink *u = &config->uplinks[i];
+        if (s->uplinks >> i & 1 && u->class_->letter) {
+            is_taken = true;
+            if (u->class_->letter(s->options.dead_letter, s->name, &why) == ERR_OK) {
+                why.text[0] = '\0';
+            }
+        }
+    }
+    if (!is_taken) {
+        why_set(&why, "no uplink of this stream takes messages with headers (kafka does): leave it "
+                      "out");
+    } else if (strlen(s->name) + sizeof LETTER_STREAM_PREFIX > STREAM_NAME_SIZE_MAX) {
+        why_set(&why, "with it a stream's name has at most %d characters",
+                STREAM_NAME_SIZE_MAX - (int)sizeof LETTER_STREAM_PREFIX);
+    }
+    if (why.text[0]) {
+        letter_wrong(config, s, report, why.text);
+    }
+}
+
+static void check_letters(const struct config *config, struct config_report *report)
+{
+    size_t streams = config->stream_count + 1; /* weir.events */
+    for (size_t i = 0; i < config->stream_count; i++) {
+        const struct config_stream *s = &config->streams[i];
+        if (s->options.dead_letter) {
+            check_letter(config, s, report);
+            if (++streams == STREAM_COUNT_MAX + 1) {
+                letter_wrong(config, s, report,
+                             "it needs a stream of the agent's own, and there are 256 at most");
+            }
+        }
+    }
+}
+
 /* --- schemas at uplinks --- */
 
 static void check_fits(const struct config *config, size_t uplink, const struct config_stream *s,
@@ -203,6 +255,7 @@ void agent_check(const struct config *config, struct config_report *report)
         check_options(&place, d->class_->options, d->options);
     }
     check_routes(config, report);
+    check_letters(config, report);
     for (size_t i = 0; i < config->uplink_count; i++) {
         const struct config_uplink *u = &config->uplinks[i];
         struct place place = {config, report, {"uplinks", u->name}, 2};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/flow_impl.h"
+#include "agent/letter.h"
 #include "agent/parts.h"
 #include "ports/clock.h"
 #include "ports/log.h"
@@ -145,8 +146,16 @@ bool flow_aside_row(struct flow *flow, const struct stored_event *row, const cha
                           .source = slice_of_text(flow->host->setup.name),
                           .reason = slice_of_text(reason),
                           .body = row->datum};
-    if (store_aside_put(flow_store(flow), &aside, 0, &commit)) {
+    const struct forward_schema *schema = forward_schema_find(flow->host->forward, row->schema);
+    struct letter_place place = {.uplink = flow->host->setup.name,
+                                 .schema = schema ? &schema->info : NULL};
+    struct letters *letters = flow->host->forward->setup.letters;
+    if ((letters && letters_make(letters, &aside, &place, 0)) ||
+        store_aside_put(flow_store(flow), &aside, 0, &commit)) {
         return false;
+    }
+    if (letters) {
+        letters_put(letters, 0);
     }
     flow->host->aside_events++;
     return true;

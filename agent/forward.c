@@ -95,7 +95,9 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     struct why why = {""};
     enum err e =
         uplink->class_->target(uplink, &flow->stream->info, task->schema, &task->target, &why);
-    flow->parcel.layout = task->target.is_json ? LAYOUT_JSON : (uint8_t)flow->host->setup.layout;
+    flow->parcel.layout = task->target.is_letter ? LAYOUT_LETTER
+                          : task->target.is_json ? LAYOUT_JSON
+                                                 : (uint8_t)flow->host->setup.layout;
     if (e == ERR_AGAIN) {
         flow_wait_for_uplink(flow, &why);
     } else if (e) {

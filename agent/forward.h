@@ -12,6 +12,7 @@
 #include "ports/uplink.h"
 
 struct forward;
+struct letters;
 struct names;
 
 /* A stream, as far as forward and pack are concerned. */
@@ -39,6 +40,7 @@ struct forward_setup {
     struct loop *loop;
     struct worker *pack;
     struct store *store;
+    struct letters *letters; /* NULL: no stream has any */
     struct names *names;
     const char *agent_id;
     const struct forward_stream *streams; /* index i is stream_info i; numbers are the buffer's */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/intake_impl.h"
+#include "agent/letter.h"
 
 #define TEMPLATE_SIZE_MAX 4096
 
@@ -90,6 +91,9 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
         memcpy(intake->streams, setup->streams, setup->stream_count * sizeof *intake->streams);
         e = time_trust_init(&intake->trust, setup->loop, setup->store,
                             setup->clock_needs_discipline, why);
+        if (setup->letters) {
+            letters_time_set(setup->letters, &intake->trust);
+        }
         e = e ? e : store_handler_add(setup->store, &handler);
     }
     for (size_t i = 0; !e && i < setup->driver_count; i++) {

@@ -7,6 +7,7 @@
 #include "config/config.h"
 
 struct intake;
+struct letters;
 struct names;
 struct avro_schema;
 struct time_source;
@@ -29,6 +30,7 @@ struct intake_setup {
     struct loop *loop;
     struct names *names;
     struct store *store;
+    struct letters *letters;             /* NULL: no stream has any. Gets its time from here */
     const struct intake_stream *streams; /* index i is config->streams[i] */
     size_t stream_count;
     const struct intake_driver *drivers;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/intake_impl.h"
+#include "agent/letter.h"
 #include "ports/clock.h"
 #include "ports/fault.h"
 #include "ports/log.h"
@@ -89,10 +90,16 @@ static enum err set_aside(struct driver_host *host, const struct event *event,
                           .source = event->source,
                           .reason = slice_of_text(intake->reason.text),
                           .body = event->body};
-    if (store_open_room(intake->setup.store, aside.body.size) ||
+    struct letter_place place = {.driver = host->config->name, .subject = event->subject};
+    struct letters *letters = route ? intake->setup.letters : NULL;
+    if ((letters && letters_make(letters, &aside, &place, wait_ms)) ||
+        store_open_room(intake->setup.store, aside.body.size) ||
         store_aside_put(intake->setup.store, &aside, wait_ms, &commit) ||
         put_cursor(host, event, wait_ms, &commit)) {
         return refuse(host);
+    }
+    if (letters) {
+        letters_put(letters, wait_ms);
     }
     host->aside++;
     intake->last_reason = intake->reason;

@@ -132,20 +132,31 @@ static enum err part_streams(struct online_part *part, size_t uplink, size_t *re
     const struct config_uplink *u = &config->uplinks[uplink];
     bool by_agent = u->common.partition_by == UPLINK_BY_AGENT;
     size_t count = 0;
-    part->streams = calloc(config->stream_count + 1, sizeof *part->streams);
+    part->streams = calloc(config->stream_count * 2 + 1, sizeof *part->streams);
     if (!part->streams) {
         return ERR_NOMEM;
     }
     for (size_t i = 0; i < config->stream_count; i++) {
         const struct config_stream *s = &config->streams[i];
+        struct probe_stream stream = {.name = s->name,
+                                      .schema = &o->schemas[i],
+                                      .has_key = by_agent || s->options.key,
+                                      .age_max_ms = s->options.age_max_ms};
         if (s->uplinks >> uplink & 1) {
-            part->streams[count++] = (struct probe_stream){
-                s->name, &o->schemas[i], by_agent || s->options.key, s->options.age_max_ms};
+            part->streams[count++] = stream;
+        }
+        if (s->uplinks >> uplink & 1 && s->options.dead_letter && u->class_->letter) {
+            stream = (struct probe_stream){.name = s->name,
+                                           .has_key = true,
+                                           .letter_topic = s->options.dead_letter,
+                                           .letter_of = s->name};
+            part->streams[count++] = stream;
         }
     }
     if (u->carries_events) {
-        part->streams[count++] =
-            (struct probe_stream){CONFIG_EVENTS_STREAM, &o->schemas[config->stream_count], true, 0};
+        part->streams[count++] = (struct probe_stream){.name = CONFIG_EVENTS_STREAM,
+                                                       .schema = &o->schemas[config->stream_count],
+                                                       .has_key = true};
     }
     *ret_count = count;
     return ERR_OK;

@@ -88,8 +88,8 @@ struct stream_config {
     int64_t unknown_fields;     /* enum stream_unknown_fields */
     int64_t missing_fields;     /* enum stream_missing_fields */
     struct option_list uplinks; /* const char *; empty: all */
-    const char *dead_letter;    /* topic of what is set aside, with {stream} and {agent}; NULL: none */
-    const char *renamed_from;   /* NULL: it always had this name */
+    const char *dead_letter; /* topic of what is set aside, with {stream} and {agent}; NULL: none */
+    const char *renamed_from; /* NULL: it always had this name */
 };
 
 /* Which input goes to which stream, and what becomes a field that is not in the payload. The first

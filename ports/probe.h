@@ -35,8 +35,8 @@ struct probe_finding {
 struct probe_stream {
     const char *name;
     const struct schema_info *schema;
-    bool has_key;       /* its messages have one */
-    int64_t age_max_ms; /* older events are not sent any more; 0: none is too old */
+    bool has_key;             /* its messages have one */
+    int64_t age_max_ms;       /* older events are not sent any more; 0: none is too old */
     const char *letter_topic; /* of struct stream_info; and so the next */
     const char *letter_of;
 };

@@ -225,6 +225,44 @@ def test_framings(kafka, work, build):
     check("framing json: the fields with the same values", plain == wanted, next(((g, e) for g, e in zip(plain, wanted) if g != e), len(plain)))
 
 
+def test_letters(kafka, work, build):
+    """What is set aside, by intake and because it is too large for the topic, is on the topic for dead letters, with the reason in headers."""
+    kafka.topics({"refused": 1, "refused.dead": 1})
+    agent = Agent(build, os.path.join(work, "letters"), {"refused": data.REFUSED}, kafka, {"url": "http://127.0.0.1:1"})
+    with open(agent.path) as f:
+        config = json.load(f)
+    config["streams"]["refused"]["dead_letter"] = "{stream}.dead"
+    config["uplinks"]["cloud"].update(message_size_max="4 KiB", framing="none")
+    del config["uplinks"]["cloud"]["registry"]
+    with open(agent.path, "w") as f:
+        json.dump(config, f)
+    bad, large = b'{"n": "abc", "s": "a"}', '{"n": 7, "s": "%s"}' % ("x" * 9000)
+    agent.start()
+    answer = agent.post_raw("refused", b'{"n": 1, "s": "a"}\n' + bad + b"\nno json\xff\n" + large.encode() + b"\n")
+    check("two lines are set aside at once", answer["stored"] == 2 and [a["line"] for a in answer["aside"]] == [2, 3], answer)
+    wait_delivered(kafka, "refused.dead", 3)
+    agent.kill()
+    agent.start()
+    wait_for("the end of the backlog", lambda: agent.status()["backlog"] == 0 and agent.stream("weir.dead.refused")["events"] == 0)
+    letters = [(m.value(), {k: v.decode() for k, v in m.headers()}) for m in read_back(kafka, "refused.dead")]
+    check("three letters, each once, and the event that fits", len(letters) == 3 and len(read_back(kafka, "refused")) == 1, letters)
+    letters.sort(key=lambda letter: len(letter[0]))
+    bodies = [body for body, _ in letters]
+    datum = b"\x0e" + b"\xd0\x8c\x01" + b"x" * 9000
+    check("the original bytes, and the datum cut to what the topic takes", bodies[0] == b"no json\xff" and bodies[1] == bad and
+          1000 < len(bodies[2]) < 4096 and datum.startswith(bodies[2]), [b[:40] for b in bodies])
+    headers = [h for _, h in letters]
+    check("headers of what intake refused", all(h["weir_stream"] == "refused" and h["weir_driver"] == "post" and h["weir_subject"] == "refused" and
+                                                h["weir_source"] and "weir_uplink" not in h for h in headers[:2]), headers)
+    check("the reason names field and value", "n" in headers[1]["weir_reason"] and "abc" in headers[1]["weir_reason"], headers[1])
+    fingerprint = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(data.REFUSED.schema), "CRC-64-AVRO")
+    check("headers of what the topic refused", headers[2]["weir_uplink"] == "cloud" and headers[2]["weir_sequence"] == "2" and
+          headers[2]["weir_size"] == str(len(datum)) and bytes.fromhex(headers[2]["weir_schema"])[::-1].hex() == fingerprint and
+          "weir_driver" not in headers[2], headers[2])
+    check("all have the time", all(abs(int(h["weir_time"]) / 1e6 - time.time()) < 600 for h in headers), headers)
+    agent.stop()
+
+
 def run(build, work):
     kafka, registry = Kafka(os.path.join(work, "kafka")), Registry(os.path.join(work, "registry"))
     streams = {name: data.stream(name) for name in STREAMS}
@@ -247,6 +285,7 @@ def run(build, work):
         test_refused_schema(kafka, registry, agent, streams)
         test_look_up_only(kafka, registry, work, build)
         test_framings(kafka, work, build)
+        test_letters(kafka, work, build)
         test_offline(kafka, registry, agent, streams)
         check("nothing was set aside", agent.status()["aside"] == 0, agent.status()["aside"])
         agent.kill()

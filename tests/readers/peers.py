@@ -41,16 +41,22 @@ class Agent(services.Agent):
                            {"cloud": {"type": "kafka", "brokers": [kafka.servers], "topic": "{stream}", "headers": True,
                                       "registry": registry, "backoff_max": "2 s"}}}, f, indent=1)
 
+    def post_raw(self, stream, lines):
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=PATIENCE)
+        connection.request("POST", "/" + stream, lines, {"Content-Type": "application/x-ndjson"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        if answer.status != 200:
+            raise SystemExit(f"{stream}: HTTP {answer.status} {text[:500]!r}")
+        return json.loads(text)
+
     def post(self, stream, lines):
         for first in range(0, len(lines), 200):
             some = lines[first:first + 200]
-            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=PATIENCE)
-            connection.request("POST", "/" + stream, "".join(some).encode(), {"Content-Type": "application/x-ndjson"})
-            answer = connection.getresponse()
-            text = answer.read()
-            connection.close()
-            if answer.status != 200 or json.loads(text) != {"stored": len(some), "aside": []}:
-                raise SystemExit(f"{stream}: HTTP {answer.status} {text[:500]!r}")
+            answer = self.post_raw(stream, "".join(some).encode())
+            if answer != {"stored": len(some), "aside": []}:
+                raise SystemExit(f"{stream}: {answer}")
 
     def stream(self, name):
         return next(s for s in self.status()["streams"] if s["name"] == name)
