@@ -30,6 +30,7 @@
 #define INFER_VALUE_SEEN 4
 #define INFER_VALUE_SIZE_MAX 64 /* of each; a longer one ends the remembering */
 #define INFER_NAME_SIZE_MAX 200
+#define INFER_NAMES_SIZE_MAX ((size_t)INFER_SHAPE_MAX * (INFER_NAME_SIZE_MAX + 1))
 
 struct infer;
 
@@ -43,6 +44,13 @@ enum err infer_add(struct infer *infer, struct slice json, struct why *why) MUST
  * samples, or the record has members that can't be fields. ERR_FULL: `ret` is too small. */
 enum err infer_put(const struct infer *infer, const char *name, const char *namespace_,
                    struct out *ret, struct why *why) MUST_USE;
+/* The fields of the record alone, a comma between, for a schema that has a record of this name
+ * already. They are all optional, and of what JSON itself tells: a text is a string, a number a long
+ * or a double. What tells nothing (null, an empty list) is left out. `names` are those of all types
+ * that there are, each with a line end behind, and has room for INFER_NAMES_SIZE_MAX. *ret_count: of
+ * the fields, those of new records included; 0: nothing is put. */
+enum err infer_put_fields(const struct infer *infer, const char *name, struct out *names,
+                          struct out *ret, uint32_t *ret_count, struct why *why) MUST_USE;
 /* Is it a name of Avro's, and not too long? */
 bool infer_is_name(struct slice text);
 

@@ -6,12 +6,13 @@
 #include "agent/infer_impl.h"
 
 #define PRECISION_MIN 38 /* of a decimal: it may grow */
-#define NAMES_SIZE_MAX ((size_t)INFER_SHAPE_MAX * (INFER_NAME_SIZE_MAX + 1))
 
 struct putting {
     struct out *out;
-    struct out names; /* of types, each in a line of its own */
+    struct out *names; /* of types, each in a line of its own */
     unsigned indent;
+    uint32_t field_count;
+    bool is_plain; /* infer_put_fields() */
     bool too_long; /* a name */
     enum err e;
 };
@@ -49,15 +50,15 @@ static struct path path_below(struct putting *p, const struct path *path, struct
 static void put_type_name(struct putting *p, const struct path *path)
 {
     struct path name = *path;
-    for (unsigned i = 2; is_used(&p->names, name.text); i++) {
+    for (unsigned i = 2; is_used(p->names, name.text); i++) {
         int size = snprintf(name.text, sizeof name.text, "%s_%u", path->text, i);
         p->too_long = p->too_long || size < 0 || (size_t)size >= sizeof name.text;
         if (p->too_long) {
             return;
         }
     }
-    out_put_text(&p->names, name.text);
-    out_put_byte(&p->names, '\n');
+    out_put_text(p->names, name.text);
+    out_put_byte(p->names, '\n');
     out_put_format(p->out, "\"name\": \"%s\"", name.text);
 }
 
@@ -75,7 +76,7 @@ static void put_number(struct putting *p, const struct shape *shape)
 {
     bool is_long = shape->reals == 0 && !shape->beyond_long;
     int64_t precision = shape->digits_before + shape->digits_behind;
-    if (is_long || !shape->beyond_double) {
+    if (is_long || !shape->beyond_double || p->is_plain) {
         out_put_text(p->out, is_long ? "\"long\"" : "\"double\"");
         return;
     }
@@ -108,7 +109,9 @@ static void put_strings(struct putting *p, const struct shape *shape)
 
 static void put_text(struct putting *p, const struct shape *shape, const struct path *path)
 {
-    if (is_time(shape)) {
+    if (p->is_plain) {
+        out_put_text(p->out, "\"string\"");
+    } else if (is_time(shape)) {
         const char *unit = shape->time_digits <= 3   ? "millis"
                            : shape->time_digits <= 6 ? "micros"
                                                      : "nanos";
@@ -135,8 +138,8 @@ static int more_frequent(const void *a, const void *b)
 static void put_values(struct putting *p, const struct shape *shape)
 {
     struct shape sorted = *shape;
-    bool repeats = shape->texts > 0 && !is_time(shape) && !is_enum(shape) && !shape->values_end &&
-                   shape->texts >= INFER_VALUE_SEEN * shape->value_count;
+    bool repeats = !p->is_plain && shape->texts > 0 && !is_time(shape) && !is_enum(shape) &&
+                   !shape->values_end && shape->texts >= INFER_VALUE_SEEN * shape->value_count;
     if (!repeats) {
         return;
     }
@@ -162,13 +165,33 @@ static void put_field(struct putting *p, const struct shape *parent, const struc
                       const struct path *path)
 {
     struct path below = path_below(p, path, member->name);
-    bool is_optional = member->nulls > 0 || member->seen < parent->objects;
+    bool is_optional = p->is_plain || member->nulls > 0 || member->seen < parent->objects;
+    p->field_count++;
     put_line(p);
     out_put_format(p->out, "{\"name\": \"%.*s\", \"type\": ", (int)member->name.size,
                    (const char *)member->name.data);
     put_type(p, member, &below, is_optional);
     put_values(p, member);
     out_put_text(p->out, is_optional ? ", \"default\": null}" : "}");
+}
+
+/* Not only null, or lists of nothing. As deep as samples nest. */
+static bool is_told(const struct shape *shape)
+{
+    bool has_elements = shape->elements && is_told(shape->elements);
+    return shape->booleans || shape->numbers || shape->texts || shape->objects || has_elements;
+}
+
+static void put_members(struct putting *p, const struct shape *shape, const struct path *path)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < shape->member_count; i++) {
+        if (!p->is_plain || is_told(shape->members[i])) {
+            out_put_text(p->out, is_first ? "" : ",");
+            is_first = false;
+            put_field(p, shape, shape->members[i], path);
+        }
+    }
 }
 
 static void put_object(struct putting *p, const struct shape *shape, const struct path *path)
@@ -184,10 +207,7 @@ static void put_object(struct putting *p, const struct shape *shape, const struc
     put_type_name(p, path);
     out_put_text(p->out, ", \"fields\": [");
     p->indent++;
-    for (size_t i = 0; i < shape->member_count; i++) {
-        out_put_text(p->out, i ? "," : "");
-        put_field(p, shape, shape->members[i], path);
-    }
+    put_members(p, shape, path);
     p->indent--;
     out_put_text(p->out, "]}");
 }
@@ -263,12 +283,13 @@ enum err infer_put(const struct infer *infer, const char *name, const char *name
                    struct out *ret, struct why *why)
 {
     struct path path;
-    struct putting p = {.out = ret, .names = out_over(malloc(NAMES_SIZE_MAX), NAMES_SIZE_MAX)};
-    if (!p.names.data) {
+    struct out names = out_over(malloc(INFER_NAMES_SIZE_MAX), INFER_NAMES_SIZE_MAX);
+    struct putting p = {.out = ret, .names = &names};
+    if (!names.data) {
         return ERR_NOMEM;
     }
     if (infer->root.seen == 0) {
-        free(p.names.data);
+        free(names.data);
         why_set(why, "there are no samples");
         return ERR_REJECTED;
     }
@@ -280,11 +301,23 @@ enum err infer_put(const struct infer *infer, const char *name, const char *name
     }
     out_put_text(ret, ", \"fields\": [");
     p.indent = 1;
-    for (size_t i = 0; i < infer->root.member_count; i++) {
-        out_put_text(ret, i ? "," : "");
-        put_field(&p, &infer->root, infer->root.members[i], &path);
-    }
+    put_members(&p, &infer->root, &path);
     out_put_text(ret, "]}\n");
-    free(p.names.data);
+    free(names.data);
     return put_result(&p, why);
+}
+
+enum err infer_put_fields(const struct infer *infer, const char *name, struct out *names,
+                          struct out *ret, uint32_t *ret_count, struct why *why)
+{
+    struct path path;
+    struct putting p = {.out = ret, .names = names, .is_plain = true};
+    int size = snprintf(path.text, sizeof path.text, "%s", name);
+    p.too_long = size < 0 || (size_t)size >= sizeof path.text;
+    put_members(&p, &infer->root, &path);
+    enum err e = put_result(&p, why);
+    if (!e) {
+        *ret_count = p.field_count;
+    }
+    return e;
 }

@@ -33,10 +33,10 @@ void mapper_close(struct mapper *mapper)
 /* --- the event --- */
 
 /* What the schema does not have. The event's time need not be in it. */
-static enum err unknown(struct mapper *m, const struct map_task *task, struct slice name)
+static enum err unknown(struct mapper *m, const struct map_task *task, const struct map_item *item)
 {
-    bool is_time = task->time_field && slice_equal_text(name, task->time_field);
-    return is_time ? ERR_OK : map_unknown(m, name);
+    bool is_time = task->time_field && slice_equal_text(item->name, task->time_field);
+    return is_time ? ERR_OK : map_put_unknown(m, task->record, item);
 }
 
 /* A member of the payload goes to its field, unless a driver or a route has set that. */
@@ -54,7 +54,7 @@ static enum err find_members(struct mapper *m, const struct map_task *task)
             hint = (uint32_t)index + 1;
             continue;
         }
-        e = unknown(m, task, item->name);
+        e = unknown(m, task, item);
     }
     return e;
 }
@@ -105,16 +105,15 @@ static enum err find_typed(struct mapper *m, const struct map_task *task)
         }
     }
     for (size_t i = 0; i < task->field_count && i < EVENT_FIELD_MAX; i++) {
-        int32_t index = avro_field_find(task->record, task->fields[i].name, (uint32_t)i);
-        if (index < 0) {
-            enum err e = unknown(m, task, task->fields[i].name);
-            if (e) {
-                return e;
-            }
-        } else if (!m->found[index]) {
-            struct map_item *item = &m->extra[used++];
-            *item = (struct map_item){.name = task->fields[i].name, .value = task->fields[i].value};
-            m->found[index] = item;
+        struct map_item item = {.name = task->fields[i].name, .value = task->fields[i].value};
+        int32_t index = avro_field_find(task->record, item.name, (uint32_t)i);
+        enum err e = index < 0 ? unknown(m, task, &item) : ERR_OK;
+        if (e) {
+            return e;
+        }
+        if (index >= 0 && !m->found[index]) {
+            m->extra[used] = item;
+            m->found[index] = &m->extra[used++];
         }
     }
     return ERR_OK;
@@ -282,6 +281,8 @@ enum err map_run(struct mapper *m, const struct map_task *task, struct out *ret,
     m->work = 0;
     m->strict = false;
     m->unknown_count = 0;
+    m->unknown_kept = 0;
+    m->unknown_is_kept = task->unknown_is_kept;
     m->unknown_is_refused = task->unknown_is_refused;
     m->missing_is_refused = task->missing_is_refused;
     memset(m->found, 0, task->record->field_count * sizeof m->found[0]);
@@ -294,6 +295,8 @@ enum err map_run(struct mapper *m, const struct map_task *task, struct out *ret,
         e = ERR_FULL;
     }
     result.unknown_count = m->unknown_count;
+    result.unknowns = m->unknowns;
+    result.unknown_kept = m->unknown_kept;
     if (!e) {
         *ret_result = result;
     }

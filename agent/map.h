@@ -18,6 +18,7 @@
 #define MAP_ITEM_MAX 16384  /* elements and members of one payload */
 #define MAP_OVERRIDE_MAX 64 /* fields that a route sets */
 #define MAP_FIELD_MAX 1024  /* fields of a stream's record */
+#define MAP_UNKNOWN_MAX 64  /* fields that the schema does not have, of those that are kept */
 
 struct mapper;
 
@@ -37,8 +38,17 @@ struct map_task {
     const struct map_override *overrides;
     size_t override_count;
     const char *time_field;  /* payload field that holds the event's time; NULL: none */
+    bool unknown_is_kept;    /* see map_result */
     bool unknown_is_refused; /* fields that the schema does not have, at any depth */
     bool missing_is_refused; /* fields that the event does not have, whatever their default */
+};
+
+/* A field that the schema does not have; not null, and no empty list. */
+struct map_unknown {
+    const struct avro_node *record; /* it would be one of its fields */
+    struct slice name;
+    struct slice raw; /* JSON as written; data NULL: `value` counts */
+    struct value value;
 };
 
 struct map_result {
@@ -47,6 +57,9 @@ struct map_result {
     bool has_time;
     int64_t time_us;
     unsigned unknown_count; /* fields that the schema does not have, at any depth */
+    /* The first of them, if asked for; until the next call. */
+    const struct map_unknown *unknowns;
+    size_t unknown_kept;
 };
 
 enum err mapper_open(struct mapper **ret) MUST_USE;

@@ -32,6 +32,9 @@ struct mapper {
     unsigned depth;
     size_t work; /* against MAP_WORK_MAX */
     unsigned unknown_count;
+    struct map_unknown unknowns[MAP_UNKNOWN_MAX];
+    size_t unknown_kept;
+    bool unknown_is_kept;
     bool unknown_is_refused;
     bool missing_is_refused;
     bool strict; /* a number in text is no number: while a union's branch is chosen */
@@ -43,8 +46,9 @@ enum err map_scan(struct mapper *m, struct slice json, bool is_object, size_t *r
                   size_t *ret_count) MUST_USE;
 enum err map_put_item(struct mapper *m, const struct avro_node *node,
                       const struct map_item *item) MUST_USE;
-/* A member that the schema does not have: counted, or refused. */
-enum err map_unknown(struct mapper *m, struct slice name) MUST_USE;
+/* A member that the record of the schema does not have: counted, kept, or refused. */
+enum err map_put_unknown(struct mapper *m, const struct avro_node *record,
+                         const struct map_item *item) MUST_USE;
 /* A field that the event does not have. */
 enum err map_put_missing(struct mapper *m, const struct avro_field *field) MUST_USE;
 /* The characters of a JSON string, with its quotes. */

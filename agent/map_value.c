@@ -73,12 +73,36 @@ enum err map_scan(struct mapper *m, struct slice json, bool is_object, size_t *r
 
 /* --- values --- */
 
-enum err map_unknown(struct mapper *m, struct slice name)
+static bool is_null(const struct map_item *item)
+{
+    return item->raw.data ? item->raw.data[0] == 'n' : item->value.kind == VALUE_NULL;
+}
+
+/* Null, or an empty list: no type can be told of it. */
+static bool is_nothing(const struct map_item *item)
+{
+    size_t at = 1;
+    struct slice raw = item->raw;
+    if (is_null(item) || !raw.data || raw.data[0] != '[') {
+        return is_null(item);
+    }
+    while (memchr(" \t\r\n", raw.data[at], 4)) {
+        at++;
+    }
+    return raw.data[at] == ']';
+}
+
+enum err map_put_unknown(struct mapper *m, const struct avro_node *record,
+                         const struct map_item *item)
 {
     m->unknown_count++;
     if (m->unknown_is_refused) {
         why_set(m->why, "is not in the schema");
-        return map_within(m, ERR_REJECTED, name);
+        return map_within(m, ERR_REJECTED, item->name);
+    }
+    if (m->unknown_is_kept && m->unknown_kept < MAP_UNKNOWN_MAX && !is_nothing(item)) {
+        m->unknowns[m->unknown_kept++] = (struct map_unknown){
+            .record = record, .name = item->name, .raw = item->raw, .value = item->value};
     }
     return ERR_OK;
 }
@@ -120,8 +144,10 @@ static enum err put_record(struct mapper *m, const struct avro_node *node, struc
         e = map_within(m, e, node->fields[f].name);
     }
     for (size_t i = 0; !e && found < count && i < count; i++) {
-        struct slice name = m->items[first + i].name;
-        e = avro_field_find(node, name, (uint32_t)i) < 0 ? map_unknown(m, name) : ERR_OK;
+        const struct map_item *item = &m->items[first + i];
+        if (avro_field_find(node, item->name, (uint32_t)i) < 0) {
+            e = map_put_unknown(m, node, item);
+        }
     }
     m->item_count = first;
     return e;
@@ -162,16 +188,12 @@ static int32_t only_branch(const struct avro_node *node)
     return node->branch_count == 2 && null_branch >= 0 ? 1 - null_branch : -1;
 }
 
-static bool is_null(const struct map_item *item)
-{
-    return item->raw.data ? item->raw.data[0] == 'n' : item->value.kind == VALUE_NULL;
-}
-
 static bool union_try(struct mapper *m, const struct avro_node *node, const struct map_item *item)
 {
     size_t size = m->out->size;
     size_t text_size = m->text.size;
     unsigned unknown_count = m->unknown_count;
+    size_t unknown_kept = m->unknown_kept;
     bool overflow = m->out->overflow;
     for (uint32_t i = 0; i < node->branch_count; i++) {
         if (node->branches[i]->kind == AVRO_NULL) {
@@ -185,6 +207,7 @@ static bool union_try(struct mapper *m, const struct avro_node *node, const stru
         m->out->overflow = overflow;
         m->text.size = text_size;
         m->unknown_count = unknown_count;
+        m->unknown_kept = unknown_kept;
     }
     return false;
 }
