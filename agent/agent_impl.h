@@ -92,6 +92,8 @@ enum err agent_schema_load(const char *path, struct avro_schema **ret, struct wh
 enum err agent_schemas_open(struct agent *agent, struct why *why) MUST_USE;
 /* What the gate answered, into the log. */
 void agent_schema_say(const struct agent_stream *stream, const struct gate_answer *answer);
+/* What is refused and not told yet, as events of the agent. */
+void agent_schemas_tell(struct agent *agent);
 
 /* --- check_routes.c --- */
 

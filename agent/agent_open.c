@@ -412,6 +412,7 @@ static void tell_committed(void *context, uint64_t commit, const struct buffer_c
     (void)changes;
     if (agent->events) {
         events_committed(agent->events);
+        agent_schemas_tell(agent);
     }
 }
 
@@ -447,7 +448,11 @@ static enum err open_events(struct agent *agent)
                                  .measure = agent_measure,
                                  .uplink_name = uplink_name_of,
                                  .context = agent};
-    return events_open(&agent->events, &setup);
+    enum err e = events_open(&agent->events, &setup);
+    if (!e) {
+        agent_schemas_tell(agent);
+    }
+    return e;
 }
 
 enum err agent_open_parts(struct agent *agent, struct why *why)

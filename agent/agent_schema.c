@@ -59,6 +59,19 @@ void agent_schema_say(const struct agent_stream *stream, const struct gate_answe
     }
 }
 
+void agent_schemas_tell(struct agent *agent)
+{
+    char text[EVENTS_TEXT_SIZE_MAX];
+    for (size_t i = 0; agent->events && i < agent->stream_count; i++) {
+        struct gate_refusal *refusal = agent->streams[i].refusal;
+        if (refusal && !refusal->is_told) {
+            gate_refusal_text(refusal, text, sizeof text);
+            refusal->is_told = events_tell_schema(agent->events, true, agent->streams[i].name,
+                                                  refusal->count, text);
+        }
+    }
+}
+
 /* --- at start --- */
 
 /* The stream goes on under what was accepted before. */

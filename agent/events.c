@@ -269,6 +269,21 @@ void events_committed(struct events *events)
     }
 }
 
+/* --- schemas --- */
+
+bool events_tell_schema(struct events *events, bool is_refused, const char *stream, uint64_t count,
+                        const char *text)
+{
+    char cut[EVENTS_TEXT_SIZE_MAX + 1];
+    (void)snprintf(cut, sizeof cut, "%s", text); /* as it says */
+    return !events->stopped &&
+           say(events,
+               &(struct happening){.kind = is_refused ? "schema_refused" : "schema_accepted",
+                                   .stream = stream,
+                                   .count = count,
+                                   .text = cut});
+}
+
 /* --- what is looked at from time to time --- */
 
 static void tell_asides(struct events *events)

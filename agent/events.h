@@ -1,6 +1,6 @@
 /* weir.events: the agent's own stream, by which the centre learns about a board that nobody visits:
- * start and stop, gaps (events that were dropped by a rule), damage, counts of set-aside events, and
- * an hourly health record. One schema for all kinds, weir.Event; what a kind does not need is empty
+ * start and stop, gaps (events that were dropped by a rule), damage, schemas that were refused or,
+ * while it runs, taken over, counts of set-aside events, and an hourly health record. One schema for all kinds, weir.Event; what a kind does not need is empty
  * or 0.
  *
  * It never disturbs ordinary streams: what finds no room is dropped and counted, except gaps, which
@@ -61,6 +61,11 @@ struct slice events_schema(void);
 enum err events_open(struct events **ret, const struct events_setup *setup) MUST_USE;
 /* To be called after each commit, before anything else is put. */
 void events_committed(struct events *events);
+/* Tells that the stream's new schema was taken over, or refused for `count` findings, which `text`
+ * names (it is cut). False: no room now; nothing is told. */
+#define EVENTS_TEXT_SIZE_MAX 1024
+bool events_tell_schema(struct events *events, bool is_refused, const char *stream, uint64_t count,
+                        const char *text);
 /* Tells what is still to be told, and the stop; nothing is told afterwards. Before the last
  * commit. */
 void events_stop(struct events *events);

@@ -54,6 +54,43 @@ bool gate_refusal_line(const struct gate_refusal *refusal, uint32_t index, char 
     return false;
 }
 
+void gate_refusal_text(const struct gate_refusal *refusal, char *ret, size_t size)
+{
+    char line[GATE_TEXT_SIZE];
+    size_t used = 0;
+    ret[0] = '\0';
+    for (uint32_t i = 0; used + 1 < size && gate_refusal_line(refusal, i, line, sizeof line); i++) {
+        (void)snprintf(ret + used, size - used, "%s%s", i ? "; " : "", line); /* cut is fine */
+        used += strlen(ret + used);
+    }
+}
+
+static void finding_put(const struct gate_finding *f, struct out *json)
+{
+    out_put_format(
+        json, "{\"schema\":%" PRIu32 ",\"direction\":\"%s\",\"kind\":\"%s\",\"location\":", f->old,
+        f->is_forward ? "forward" : "backward", f->kind);
+    out_put_json(json, slice_of_text(f->location));
+    out_put_text(json, ",\"text\":");
+    out_put_json(json, slice_of_text(f->text));
+    out_put_text(json, ",\"way_out\":");
+    out_put_json(json, slice_of_text(f->way_out));
+    out_put_byte(json, '}');
+}
+
+void gate_refusal_put(const struct gate_refusal *refusal, struct out *json)
+{
+    out_put_format(json, "{\"compatibility\":\"%s\",\"count\":%" PRIu32 ",\"text\":",
+                   avro_mode_name(refusal->mode), refusal->count);
+    out_put_json(json, slice_of_text(refusal->why.text));
+    out_put_text(json, ",\"findings\":[");
+    for (uint32_t i = 0; i < refusal->count && i < GATE_FINDING_MAX; i++) {
+        out_put_text(json, i ? "," : "");
+        finding_put(&refusal->findings[i], json);
+    }
+    out_put_text(json, "]}");
+}
+
 /* --- the versions of before --- */
 
 struct olds {

@@ -32,6 +32,7 @@ struct gate_refusal {
     enum avro_mode mode;
     uint32_t count; /* of all findings; 0: there is no answer, and `why` says why */
     struct why why;
+    bool is_told; /* for who keeps it: to the centre */
     struct gate_finding findings[GATE_FINDING_MAX];
 };
 
@@ -57,5 +58,11 @@ enum err gate_fingerprint(const struct avro_schema *schema, uint8_t ret[8]) MUST
 /* What stands in the way, in one line each: "KIND LOCATION (schema 3): what is wrong: what to do".
  * False: there is no line of this index. The last says how many more there are. */
 bool gate_refusal_line(const struct gate_refusal *refusal, uint32_t index, char *ret, size_t size);
+/* All lines in one text, cut at its end. */
+void gate_refusal_text(const struct gate_refusal *refusal, char *ret, size_t size);
+/* {"compatibility":"backward","count":1,"text":"","findings":[{"schema":3,"direction":"backward",
+ * "kind":"...","location":"/fields/1","text":"...","way_out":"..."}]}; `text` where there is no
+ * answer. */
+void gate_refusal_put(const struct gate_refusal *refusal, struct out *json);
 
 #endif

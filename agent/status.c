@@ -3,12 +3,25 @@
 
 #include "agent/agent_impl.h"
 #include "agent/events.h"
+#include "agent/gate.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
 
 static uint64_t stream_backlog(const struct agent *agent, uint16_t number)
 {
     return store_state(agent->store)->streams[number].event_count;
+}
+
+/* Of very many the later ones are only counted, so that the answer has room for all streams. */
+static void put_refusal(const struct gate_refusal *refusal, struct out *json)
+{
+    if (!refusal) {
+        out_put_text(json, "null");
+    } else if (json->size < json->size_max / 2) {
+        gate_refusal_put(refusal, json);
+    } else {
+        out_put_format(json, "{\"count\":%" PRIu32 "}", refusal->count);
+    }
 }
 
 static void put_stream(const struct agent *agent, size_t index, struct out *json)
@@ -29,8 +42,11 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
                            gap_reason_name((uint8_t)reason), s->dropped[reason]);
         }
     }
-    out_put_format(json, "},\"room\":%" PRIu32 "}",
-                   store_state(agent->store)->room[agent->streams[index].number]);
+    out_put_format(json, "},\"room\":%" PRIu32 ",\"schema\":%" PRIu32 ",\"schema_refused\":",
+                   store_state(agent->store)->room[agent->streams[index].number],
+                   agent->streams[index].schema_number);
+    put_refusal(agent->streams[index].refusal, json);
+    out_put_byte(json, '}');
 }
 
 void agent_streams(struct agent *agent, struct out *json)

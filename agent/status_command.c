@@ -74,6 +74,30 @@ void command_print_streams(const struct json_node *streams)
     }
 }
 
+static void print_refusals(const struct json_node *streams)
+{
+    char number[2][32];
+    for (const struct json_node *s = streams ? streams->child : NULL; s; s = s->next) {
+        const struct json_node *refused = json_node_find(s, "schema_refused");
+        if (!refused || refused->kind != JSON_OBJECT_BEGIN) {
+            continue;
+        }
+        printf(
+            "\nSCHEMA of stream %s is refused (compatibility %s, %s findings); events go on under "
+            "schema %s\n",
+            text_of(s, "name"), text_of(refused, "compatibility"),
+            number_text(refused, "count", number[0]), number_text(s, "schema", number[1]));
+        if (text_of(refused, "text")[0]) {
+            printf("  %s\n", text_of(refused, "text"));
+        }
+        const struct json_node *findings = json_node_find(refused, "findings");
+        for (const struct json_node *f = findings ? findings->child : NULL; f; f = f->next) {
+            printf("  %s %s (schema %s): %s: %s\n", text_of(f, "kind"), text_of(f, "location"),
+                   number_text(f, "schema", number[0]), text_of(f, "text"), text_of(f, "way_out"));
+        }
+    }
+}
+
 /* Each driver or uplink with all its numbers, whatever these are. */
 static void print_parts(const char *title, const struct json_node *parts)
 {
@@ -116,6 +140,7 @@ static int print_text(const char *answer)
         print_totals(root);
         putchar('\n');
         command_print_streams(json_node_find(root, "streams"));
+        print_refusals(json_node_find(root, "streams"));
         print_parts("driver", json_node_find(root, "drivers"));
         print_parts("uplink", json_node_find(root, "uplinks"));
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+#include "agent/events.h"
 #include "agent/raw.h"
 #include "agent/schema_take.h"
 #include "ports/file.h"
@@ -15,6 +16,7 @@
 #include "tests/cmocka.h"
 #include "tests/fault_alloc.h"
 #include "tests/sim/sim.h"
+#include "uplink/avro/decode.h"
 
 #define SCHEMA(fields) \
     "{\"type\":\"record\",\"name\":\"Line\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"}" fields \
@@ -247,7 +249,7 @@ static void config_put(struct scene *scene, const char *mode)
                    "{\"agent\":{\"id\":\"pump-7\"},"
                    "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"16 MiB\"},"
                    "\"streams\":{\"lines\":{\"schema\":\"%s/lines.avsc\",\"compatibility\":\"%s\","
-                   "\"when_full\":\"thin\",\"key\":\"a\"}},\"drivers\":{\"in\":{\"type\":\"hand\","
+                   "\"when_full\":\"thin\",\"key\":\"b\"}},\"drivers\":{\"in\":{\"type\":\"hand\","
                    "\"set\":{\"b\":\"x\"},"
                    "\"stream\":\"lines\"}},"
                    "\"uplinks\":{\"cloud\":{\"type\":\"double\",\"linger\":\"0 s\"}}}",
@@ -324,6 +326,97 @@ static void an_incompatible_schema_is_refused_at_start(void **state)
     assert_int_equal(life_open(scene), ERR_OK);
     assert_null(lines(scene)->refusal);
     assert_int_not_equal(lines(scene)->schema_number, first);
+}
+
+/* Counts what the agent tells of this kind. */
+struct told {
+    struct scene *scene;
+    const char *kind;
+    unsigned count;
+    char text[2048]; /* of the last one */
+};
+
+static void tell(struct told *t, const struct stored_event *event)
+{
+    struct avro_schema *schema = NULL;
+    uint8_t bytes[4096];
+    struct out datum = out_over(bytes, sizeof bytes);
+    struct out json = out_over(t->text, sizeof t->text - 1);
+    char kind[64];
+    if (event->fill_count) {
+        out_put_varint(&datum, 0);
+    }
+    out_put_slice(&datum, event->datum);
+    struct slice rest = out_slice(&datum);
+    (void)snprintf(kind, sizeof kind, "\"kind\":\"%s\"", t->kind);
+    assert_int_equal(avro_schema_parse(&schema, events_schema(), NULL), ERR_OK);
+    assert_int_equal(avro_decode_json(avro_schema_root(schema), &rest, &json, NULL), ERR_OK);
+    avro_schema_close(schema);
+    t->text[json.size] = '\0';
+    t->count += strstr(t->text, kind) != NULL;
+}
+
+/* In the buffer's rows of weir.events; `last` gets the last of them as JSON. */
+static unsigned told_of(struct scene *scene, const char *kind, char *last, size_t size)
+{
+    static struct stored_event events[64];
+    static uint8_t arena[65536];
+    uint16_t stream = buffer_stream_number(scene->buffer, "weir.events");
+    unsigned count = 0;
+    uint64_t next = 1;
+    for (unsigned i = 0; i < 20; i++) {
+        struct told t = {.scene = scene, .kind = kind};
+        struct why why;
+        struct rows rows = {.events = events,
+                            .event_max = ARRAY_COUNT(events),
+                            .arena = out_over(arena, sizeof arena),
+                            .is_look = true};
+        enum err e = buffer_read(scene->buffer, stream, (struct range){next, 1000}, sizeof arena,
+                                 &rows, &why);
+        if (e || rows.event_count == 0) {
+            break;
+        }
+        for (size_t n = 0; n < rows.event_count; n++) {
+            tell(&t, &rows.events[n]);
+            if (t.count) {
+                (void)snprintf(last, size, "%s", t.text);
+            }
+            count += t.count;
+            t.count = 0;
+        }
+        next = rows.covered.last + 1;
+    }
+    return count;
+}
+
+static void a_refusal_is_told_once_a_start(void **state)
+{
+    struct scene *scene = *state;
+    char told[2048] = "";
+    char *memory = calloc(1, 65536);
+    struct out json = out_over(memory, 65535);
+    assert_int_equal(life_open(scene), ERR_OK);
+    life_close(scene);
+    schema_put(scene, NEEDS_B);
+    scene->script.holds = true; /* what is told stays in the buffer */
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_string_equal(life_offer_json(scene, "x", "{\"a\":2}"), "");
+        sim_run_for(6000);
+    }
+    assert_int_equal(told_of(scene, "schema_refused", told, sizeof told), 1);
+    assert_non_null(strstr(told, "\"stream\":\"lines\""));
+    assert_non_null(strstr(told, "\"count\":1"));
+    assert_non_null(strstr(told, "READER_FIELD_MISSING_DEFAULT_VALUE /fields/1"));
+    agent_status(scene->agent, &json);
+    assert_non_null(strstr(memory,
+                           "\"schema\":1,\"schema_refused\":{\"compatibility\":\"backward\","
+                           "\"count\":1,\"text\":\"\",\"findings\":[{\"schema\":1,"
+                           "\"direction\":\"backward\","
+                           "\"kind\":\"READER_FIELD_MISSING_DEFAULT_VALUE\","
+                           "\"location\":\"/fields/1\",\"text\":\""));
+    assert_non_null(strstr(memory, "\"schema_refused\":null")); /* weir.events */
+    free(memory);
 }
 
 static void an_upgrade_with_a_backlog_delivers_both(void **state)
@@ -479,6 +572,7 @@ int main(void)
         cmocka_unit_test(no_answer_is_no_yes),
         cmocka_unit_test(no_memory_is_no_answer),
         TEST(an_incompatible_schema_is_refused_at_start),
+        TEST(a_refusal_is_told_once_a_start),
         TEST(an_upgrade_with_a_backlog_delivers_both),
         TEST(a_schema_is_taken_over_while_it_runs),
         TEST(a_take_ends_when_the_agent_does),
