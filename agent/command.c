@@ -58,6 +58,9 @@ static struct config *load(const char *path, bool is_start, struct config_report
         if (!is_start && report->error_count == 0) {
             agent_check_keys(config, report);
         }
+        if (!is_start && report->error_count == 0) {
+            check_gate(config, report);
+        }
     }
     if (report->error_count > 0) {
         config_close(config);

@@ -51,6 +51,9 @@ void command_print_streams(const struct json_node *streams);
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. ERR_REJECTED: *why is its refusal. */
 enum err command_ask(const char *socket_path, const char *request, char **ret,
                      struct why *why) MUST_USE;
+/* What a start would refuse: schemas that do not go with those in the buffer, of a running agent or
+ * a stopped one. Where there is no buffer yet there is nothing to compare. */
+void check_gate(const struct config *config, struct config_report *report);
 /* A connection to the agent's socket, which waits for an answer no longer than some seconds.
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. */
 enum err command_connect(const char *path, int *ret, struct why *why) MUST_USE;

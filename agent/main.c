@@ -88,8 +88,12 @@ static const struct {
      "mistakes, which are listed."},
     {"check", check_command, CHECK_USAGE,
      "Finds every mistake of a configuration without running it. One line each on "
-     "stderr,\nFILE:LINE:COL: $.json.path: text; exit code 1 when there are any.\n\n"
-     "--online, when there are none: asks the network too, without the buffer and without "
+     "stderr,\nFILE:LINE:COL: $.json.path: text; exit code 1 when there are any.\nSchemas are "
+     "compared "
+     "with those in the buffer (of a running agent too), as a start would: what it\nwould refuse "
+     "is a "
+     "mistake.\n\n"
+     "--online, when there are none: asks the network too, without changing the buffer and without "
      "sending an event.\nNames, connections, TLS and how long certificates are good, logins, "
      "topics, rights, the topics' retention\nand sizes, the registry's answer about each schema, "
      "the clock, ports to listen on. One line each on stdout,\n"

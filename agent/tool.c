@@ -305,6 +305,8 @@ static enum err step(struct tool *tool, struct why *why)
         return tool_import_step(tool, why);
     case TOOL_SALVAGE:
         return tool_salvage_step(tool, why);
+    case TOOL_SCHEMAS:
+        return tool_schemas_step(tool, why);
     case TOOL_KIND_COUNT:
         break;
     }

@@ -28,6 +28,8 @@ enum tool_kind {
     TOOL_IMPORT,  /* where an import stands, and the stream's schemas; the events come separately:
                     agent/import.h */
     TOOL_SALVAGE, /* in a running agent only begun: it goes on by itself */
+    TOOL_SCHEMAS, /* every version that the buffer keeps: of the stream that is named, or of all;
+                     oldest first, as FRAME_SCHEMA */
     TOOL_KIND_COUNT,
 };
 const char *tool_kind_name(enum tool_kind kind);

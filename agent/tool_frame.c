@@ -6,10 +6,10 @@
 #include "ports/lib/json_tree.h"
 
 static const char *const names[TOOL_KIND_COUNT] = {
-    [TOOL_LS] = "ls",           [TOOL_CAT] = "cat",       [TOOL_EXPORT] = "export",
-    [TOOL_STATS] = "stats",     [TOOL_VERIFY] = "verify", [TOOL_ASIDE] = "aside",
-    [TOOL_REPLAY] = "replay",   [TOOL_DROP] = "drop",     [TOOL_IMPORT] = "import",
-    [TOOL_SALVAGE] = "salvage",
+    [TOOL_LS] = "ls",           [TOOL_CAT] = "cat",         [TOOL_EXPORT] = "export",
+    [TOOL_STATS] = "stats",     [TOOL_VERIFY] = "verify",   [TOOL_ASIDE] = "aside",
+    [TOOL_REPLAY] = "replay",   [TOOL_DROP] = "drop",       [TOOL_IMPORT] = "import",
+    [TOOL_SALVAGE] = "salvage", [TOOL_SCHEMAS] = "schemas",
 };
 
 const char *tool_kind_name(enum tool_kind kind)

@@ -56,6 +56,7 @@ enum err tool_aside_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_order_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_import_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_salvage_step(struct tool *tool, struct why *why) MUST_USE;
+enum err tool_schemas_step(struct tool *tool, struct why *why) MUST_USE;
 
 /* The next stream of the request, with its stored range, into tool->stream and range. ERR_CLOSED:
  * there is none; ERR_REJECTED: the one that is asked for does not exist. */

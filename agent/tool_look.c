@@ -1,4 +1,4 @@
-/* ls, stats, verify, and the set-aside events. */
+/* ls, stats, verify, the set-aside events, and the schemas. */
 #include <inttypes.h>
 
 #include "agent/tool_impl.h"
@@ -230,4 +230,38 @@ enum err tool_aside_step(struct tool *tool, struct why *why)
     enum err e =
         buffer_aside_each(tool->setup.buffer, tool->aside_after, most, put_aside, tool, why);
     return e ? e : tool->aside_after == before ? ERR_CLOSED : ERR_OK;
+}
+
+/* --- schemas --- */
+
+struct next_schema {
+    uint16_t wanted; /* 0: any stream */
+    uint32_t after;
+    uint32_t number; /* 0: none found yet */
+    uint16_t stream;
+};
+
+static void find_next(void *context, uint16_t stream, uint32_t number, struct slice json)
+{
+    struct next_schema *n = context;
+    (void)json;
+    if (n->number == 0 && number > n->after && (n->wanted == 0 || n->wanted == stream)) {
+        n->number = number;
+        n->stream = stream;
+    }
+}
+
+enum err tool_schemas_step(struct tool *tool, struct why *why)
+{
+    struct next_schema next = {.after = tool->schema};
+    const char *name = tool->request.stream;
+    if (name[0]) {
+        next.wanted = buffer_stream_number(tool->setup.buffer, name);
+        if (next.wanted == 0) {
+            why_set(why, "the buffer has no stream \"%s\"", name);
+            return ERR_REJECTED;
+        }
+    }
+    buffer_schema_each(tool->setup.buffer, find_next, &next);
+    return next.number ? tool_put_schema(tool, next.stream, next.number, why) : ERR_CLOSED;
 }

@@ -49,14 +49,15 @@ static enum err open_file(struct tool_source *s, struct why *why)
     if (!setup) {
         return ERR_NOMEM;
     }
-    struct keys keys = {.has_key = false};
+    struct keys of_files = {.has_key = false};
+    const struct keys *keys = s->setup.keys ? s->setup.keys : &of_files;
     setup->path = path;
     setup->read_only = !s->setup.writes;
     setup->as_it_is = true;
-    enum err e = keys_of_files(&keys, s->setup.key_path, s->setup.old_key_path, why);
-    keys_lend(&keys, setup);
+    enum err e = keys_of_files(&of_files, s->setup.key_path, s->setup.old_key_path, why);
+    keys_lend(keys, setup);
     e = e ? e : buffer_open(&s->buffer, setup, why);
-    keys_wipe(&keys);
+    keys_wipe(&of_files);
     free(setup);
     return e;
 }

@@ -5,6 +5,7 @@
 
 #include "agent/tool.h"
 
+struct keys;
 struct tool_source;
 
 struct source_setup {
@@ -12,8 +13,9 @@ struct source_setup {
     const char *socket_path;
     const char *key_path; /* files with the buffer's keys; NULL: none */
     const char *old_key_path;
-    bool writes;     /* the tool changes the buffer */
-    bool needs_file; /* not through an agent: refused while one has the buffer */
+    const struct keys *keys; /* instead of files; until opened. NULL: of files */
+    bool writes;             /* the tool changes the buffer */
+    bool needs_file;         /* not through an agent: refused while one has the buffer */
 };
 /* ERR_CONFIG: there is no such buffer. */
 enum err tool_source_open(struct tool_source **ret, const struct source_setup *setup,

@@ -34,6 +34,15 @@ void config_report_add(struct config_report *report, const struct config *config
     config_report_line(report, config, &finding);
 }
 
+void config_report_warn(struct config_report *report, const struct config *config, size_t offset,
+                        const char *json_path, const char *text)
+{
+    struct fill_finding finding = {
+        .offset = offset, .path = json_path, .text = text, .is_warning = true};
+    report->warning_count++;
+    config_report_line(report, config, &finding);
+}
+
 /* A mistake that has no place in the file. */
 static void config_report_file(struct config_report *report, const char *path, const char *text)
 {

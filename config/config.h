@@ -89,6 +89,10 @@ size_t config_offset(const struct config *config, const char *const *names);
 void config_report_add(struct config_report *report, const struct config *config, size_t offset,
                        const char *json_path, const char *text);
 
+/* The same as a warning. */
+void config_report_warn(struct config_report *report, const struct config *config, size_t offset,
+                        const char *json_path, const char *text);
+
 /* `weir config show CONFIG | schema | reference`: what main() gets after "config". Prints on
  * stdout, mistakes on stderr; returns the exit code (0 fine, 2 bad usage or input, 3 failed). */
 int config_command(int argc, char **argv, const struct config_parts *parts);

@@ -1,0 +1,116 @@
+"""The gate on the real program: a schema that does not go with what the buffer has is refused, the stream goes on, `weir check`, the log,
+the status and weir.events say so; mended, it is taken over, and what both versions wrote arrives under its own schema.
+
+usage: gate_test.py WEIR"""
+import glob
+import json
+import os
+
+from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, write
+
+KIND = "READER_FIELD_MISSING_DEFAULT_VALUE /fields/2"
+
+
+def schema(*more):
+    return json.dumps({"type": "record", "name": "Line", "fields": [
+        {"name": "k", "type": "string"}, {"name": "n", "type": "long"}, *more]})
+
+
+NEEDS = {"name": "unit", "type": "string"}
+HAS = {"name": "unit", "type": "string", "default": "mm"}
+
+
+def put(text):
+    write("line.avsc", text)
+
+
+def stream_of(agent, name="typed"):
+    return next(s for s in agent.status()["streams"] if s["name"] == name)
+
+
+def delivered(name, folder):
+    """(has it the new schema, record) of all that the files of the stream have."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(folder, "**", "*.avro"), recursive=True)):
+        if name not in os.path.relpath(path, folder):
+            continue
+        r = run("avro", "cat", path)
+        with open(path, "rb") as f:
+            newest = b"unit" in f.read(4096)
+        found += [(newest, json.loads(line)) for line in r.stdout.splitlines()]
+    return found
+
+
+config = configuration(free_port())
+config["streams"] = {"typed": {"schema": "line.avsc", "key": "k"}, "raw": {}}
+config["uplinks"]["late"] = {"type": "file", "path": path_of("none", "late"), "time_max": "2 s", "streams": ["typed"], "from": "oldest"}
+put(schema())
+write("none", "a file where a folder should be")       # the far side is away
+agent = Agent(config)
+r = run("check", agent.path)
+check("no buffer yet: nothing to compare", r.returncode == 0 and "warning" not in r.stderr, r.stderr)
+
+agent.start()
+first = stream_of(agent)["schema"]
+check("nothing is refused", stream_of(agent)["schema_refused"] is None)
+for n in range(50):
+    check("stored", agent.post("/typed", json.dumps({"k": "a", "n": n}))[1] == {"stored": 1, "aside": []})
+r = run("check", agent.path)
+check("what runs is right", r.returncode == 0, r.stderr)
+
+# --- check, with the agent running and stopped ---
+
+put(schema(NEEDS))
+for life in ("running", "stopped"):
+    r = run("check", agent.path)
+    check(f"check says what would be refused ({life})",
+          r.returncode == 1 and KIND in r.stderr and "$.streams.typed.schema: refused (compatibility backward)" in r.stderr
+          and "default" in r.stderr, r.stderr)
+    if life == "running":
+        check("an orderly end", agent.stop() == 0)
+config["streams"]["typed"]["compatibility"] = "forward"
+write("forward.json", json.dumps(config))
+r = run("check", path_of("forward.json"))
+check("forward allows it", r.returncode == 0, r.stderr)
+config["streams"]["typed"]["compatibility"] = "sideways"
+write("sideways.json", json.dumps(config))
+r = run("check", path_of("sideways.json"))
+check("no such mode", r.returncode == 1 and "full_transitive" in r.stderr, r.stderr)
+del config["streams"]["typed"]["compatibility"]
+
+# --- started with it ---
+
+agent.start()
+told = stream_of(agent)
+check("refused, and under the version before", told["schema"] == first and told["schema_refused"]["count"] == 1, told)
+finding = (told["schema_refused"]["findings"] or [{}])[0]
+check("the finding", f'{finding.get("kind")} {finding.get("location")}' == KIND and finding.get("schema") == first
+      and "default" in finding.get("way_out", "") and finding.get("direction") == "backward", finding)
+r = run("status", "--socket", agent.socket)
+check("status for a person", f"SCHEMA of stream typed is refused (compatibility backward, 1 findings); events go on under schema {first}" in r.stdout
+      and KIND in r.stdout, r.stdout)
+check("the log", KIND in agent.log() and "its schema is refused" in agent.log())
+for n in range(50, 80):
+    check("stored under it", agent.post("/typed", json.dumps({"k": "a", "n": n, "unit": "bar"}))[1] == {"stored": 1, "aside": []})
+check("what does not fit is set aside", agent.post("/typed", json.dumps({"k": "a", "n": "many"}))[1]["aside"] != [])
+wait_until(lambda: any(e["kind"] == "schema_refused" for _, e in delivered("weir.events", path_of("out"))), 30)
+events = [e for _, e in delivered("weir.events", path_of("out")) if e["kind"] == "schema_refused"]
+check("told to the centre, once", len(events) == 1 and events[0]["stream"] == "typed" and KIND in events[0]["text"] and events[0]["count"] == 1, events)
+
+# --- mended ---
+
+put(schema(HAS))
+agent.stop()
+agent.start()
+told = stream_of(agent)
+check("mended: accepted", told["schema_refused"] is None and told["schema"] != first, told)
+for n in range(80, 100):
+    check("stored under the new one", agent.post("/typed", json.dumps({"k": "a", "n": n, "unit": "bar"}))[1] == {"stored": 1, "aside": []})
+check("a backlog of both", agent.status()["streams"][0]["events"] == 100)
+os.remove(path_of("none"))                              # the far side is back
+check("all arrive", wait_until(lambda: len(delivered("typed", path_of("none", "late"))) >= 100, 60), len(delivered("typed", path_of("none", "late"))))
+got = delivered("typed", path_of("none", "late"))
+check("each once, in order", [r["n"] for _, r in got] == list(range(100)), [r["n"] for _, r in got])
+check("each under its own schema", [newest for newest, _ in got] == [n >= 80 for n in range(100)])
+check("an orderly end", agent.stop() == 0)
+finish()
