@@ -3,12 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/aside_head.h"
+#include "agent/fill.h"
 #include "agent/flow_impl.h"
 #include "agent/letter.h"
 #include "agent/parts.h"
 #include "ports/clock.h"
 #include "ports/log.h"
 #include "ports/random.h"
+
+#define FILL_ROOM 1024 /* what is filled in, at most */
 
 /* --- answers --- */
 
@@ -130,35 +134,67 @@ void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_rep
 
 /* --- setting aside --- */
 
+/* As it was sent, with everything filled in, so that what was its {id} stays its id. *memory is
+ * malloc'd, or NULL. */
+static bool complete_row(const struct flow *flow, const struct stored_event *row, uint8_t **memory,
+                         struct slice *ret)
+{
+    size_t size = row->datum.size + FILL_ROOM;
+    *ret = row->datum;
+    *memory = NULL;
+    if (row->fill_count == 0 || fill_needs_clock(row)) {
+        return true;
+    }
+    *memory = malloc(size);
+    struct out o = out_over(*memory, size);
+    return *memory &&
+           fill_complete(row, flow->host->forward->agent_key, flow->stream->info.name, &o, ret);
+}
+
+static struct slice put_head(const struct stored_event *row, struct out *ret)
+{
+    const struct aside_head head = {.trust = row->trust,
+                                    .time_us = row->time_us,
+                                    .boot = row->boot,
+                                    .is_complete = !fill_needs_clock(row)};
+    aside_head_put(&head, ret);
+    return out_slice(ret);
+}
+
 bool flow_aside_row(struct flow *flow, const struct stored_event *row, const char *reason)
 {
     uint64_t commit;
+    uint8_t memory[ASIDE_HEAD_SIZE_MIN];
+    uint8_t *complete = NULL;
+    struct slice datum;
+    struct out head = out_over(memory, sizeof memory);
     if (store_is_failing(flow_store(flow))) {
         return false; /* it would keep those of its stream from being kept in memory */
     }
+    bool put = complete_row(flow, row, &complete, &datum);
     struct aside aside = {.time_us = clock_wall_us(),
                           .stream = row->stream,
                           .sequence = row->sequence,
                           .uplink = flow->host->setup.number,
                           .kind = ASIDE_DATUM,
                           .schema = row->schema,
-                          .size = row->datum.size,
+                          .size = datum.size,
                           .source = slice_of_text(flow->host->setup.name),
                           .reason = slice_of_text(reason),
-                          .body = row->datum};
+                          .head = put_head(row, &head),
+                          .body = datum};
     const struct forward_schema *schema = forward_schema_find(flow->host->forward, row->schema);
     struct letter_place place = {.uplink = flow->host->setup.name,
                                  .schema = schema ? &schema->info : NULL};
     struct letters *letters = flow->host->forward->setup.letters;
-    if ((letters && letters_make(letters, &aside, &place, 0)) ||
-        store_aside_put(flow_store(flow), &aside, 0, &commit)) {
-        return false;
-    }
-    if (letters) {
+    put = put && !(letters && letters_make(letters, &aside, &place, 0)) &&
+          store_aside_put(flow_store(flow), &aside, 0, &commit) == ERR_OK;
+    if (put && letters) {
         letters_put(letters, 0);
     }
-    flow->host->aside_events++;
-    return true;
+    free(complete);
+    flow->host->aside_events += put;
+    return put;
 }
 
 void flow_worked_aside(struct flow *flow, const struct pack_task *task)

@@ -82,7 +82,9 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
     intake->hosts = calloc(setup->driver_count, sizeof *intake->hosts);
     intake->datum = out_over(malloc(room), room);
     intake->texts = out_over(malloc(TEMPLATE_SIZE_MAX * 4), TEMPLATE_SIZE_MAX * 4);
-    enum err e = intake->streams && intake->hosts && intake->datum.data && intake->texts.data
+    intake->aside_head = out_over(malloc(ASIDE_HEAD_SIZE_MAX), ASIDE_HEAD_SIZE_MAX);
+    enum err e = intake->streams && intake->hosts && intake->datum.data && intake->texts.data &&
+                         intake->aside_head.data
                      ? mapper_open(&intake->mapper)
                      : ERR_NOMEM;
     if (!e) {
@@ -133,6 +135,7 @@ void intake_close(struct intake *intake)
     mapper_close(intake->mapper);
     free(intake->datum.data);
     free(intake->texts.data);
+    free(intake->aside_head.data);
     free(intake->streams);
     free(intake->hosts);
     free(intake);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/aside_head.h"
 #include "agent/intake_impl.h"
 #include "agent/letter.h"
 #include "ports/clock.h"
@@ -76,6 +77,29 @@ static enum err refuse(struct driver_host *host)
     return ERR_FULL;
 }
 
+/* What it takes to offer the event again. */
+static struct slice put_head(struct driver_host *host, const struct event *event)
+{
+    struct out *ret = &host->intake->aside_head;
+    struct stored_event arrival = {.trust = TIME_PAYLOAD, .time_us = event->time_us};
+    if (!event->has_time) {
+        time_trust_stamp(&host->intake->trust, &arrival);
+    }
+    struct aside_head head = {.trust = arrival.trust,
+                              .time_us = arrival.time_us,
+                              .boot = arrival.boot,
+                              .is_unusable = event->unusable != NULL,
+                              .body_kind = (uint8_t)event->body_kind,
+                              .driver = slice_of_text(host->config->name),
+                              .subject = event->subject,
+                              .fields = event->fields,
+                              .field_count = event->field_count};
+    ret->size = 0;
+    ret->overflow = false;
+    aside_head_put(&head, ret);
+    return out_slice(ret);
+}
+
 /* Set aside, with its cursor, in one commit: both are put without a turn of the loop between. */
 static enum err set_aside(struct driver_host *host, const struct event *event,
                           const struct route *route, uint64_t *ret_ticket)
@@ -89,6 +113,7 @@ static enum err set_aside(struct driver_host *host, const struct event *event,
                           .size = event->body_size ? event->body_size : event->body.size,
                           .source = event->source,
                           .reason = slice_of_text(intake->reason.text),
+                          .head = put_head(host, event),
                           .body = event->body};
     struct letter_place place = {.driver = host->config->name, .subject = event->subject};
     struct letters *letters = route ? intake->setup.letters : NULL;

@@ -50,7 +50,8 @@ struct intake {
     struct out datum;
     struct time_source trust;
     struct map_override overrides[MAP_OVERRIDE_MAX];
-    struct out texts;       /* of the overrides */
+    struct out texts; /* of the overrides */
+    struct out aside_head;
     struct why reason;      /* of the event at hand, when it is to be set aside */
     struct why last_reason; /* of the last event that was set aside */
     bool stopped;

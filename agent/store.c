@@ -307,7 +307,7 @@ static void due_fired(struct timer *timer)
 static void aside_move(struct batch_memory *to, const struct aside *aside)
 {
     struct aside *copy = &to->asides[to->write.aside_count++];
-    struct slice *texts[] = {&copy->source, &copy->reason, &copy->body};
+    struct slice *texts[] = {&copy->source, &copy->reason, &copy->head, &copy->body};
     *copy = *aside;
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         uint8_t *at = to->aside_bytes + to->aside_size;
@@ -327,7 +327,9 @@ static bool store_lend_asides(struct batch_memory *to, struct batch_memory *from
     for (size_t i = 0; i < from->write.aside_count; i++) {
         const struct aside *a = &from->asides[i];
         count += a->kind == ASIDE_DATUM;
-        size += a->kind == ASIDE_DATUM ? a->source.size + a->reason.size + a->body.size : 0;
+        size += a->kind == ASIDE_DATUM
+                    ? a->source.size + a->reason.size + a->head.size + a->body.size
+                    : 0;
     }
     if (to->write.aside_count + count > ASIDE_MAX || to->aside_size + size > ASIDE_BYTES_MAX) {
         return false;

@@ -29,6 +29,8 @@
 #define PARCEL_MAX 32
 #define ASIDE_MAX 64
 #define ASIDE_BYTES_MAX (256 * 1024)
+#define ASIDE_SIZE_MAX \
+    (ASIDE_BODY_SIZE_MAX + ASIDE_HEAD_SIZE_MAX + REASON_SIZE_MAX + EVENT_SUBJECT_SIZE_MAX)
 #define REMOTE_MAX 64
 #define BOOT_MAX 4
 #define TOLD_MAX 64
@@ -40,7 +42,7 @@
 static_assert(WRITE_SIZE_MAX + TOLD_SIZE_MAX + FRAME_SIZE_MAX + FORWARD_SIZE_MAX + 8 * 1024 <=
                   RECORD_SIZE_MAX + RECORD_SIZE_MAX / 2,
               "the fullest batch fits a record, with drops and counts beside it");
-static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_BODY_SIZE_MAX,
+static_assert(ASIDE_BYTES_MAX >= 2 * ASIDE_SIZE_MAX,
               "a set-aside event always fits an empty batch");
 
 /* What one commit carries. The arrays are the store's; buffer_write points at them. */

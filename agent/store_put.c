@@ -67,10 +67,10 @@ enum err store_room(const struct store *store, uint16_t stream, size_t size)
 enum err store_open_room(struct store *store, size_t size)
 {
     const struct batch_memory *b = store->open;
-    size_t aside = ASIDE_BODY_SIZE_MAX + REASON_SIZE_MAX + EVENT_SUBJECT_SIZE_MAX;
     bool fits = batch_has_room(b, size) &&
                 batch_has_room_for_cursor(b, CURSOR_SIZE_MAX + EVENT_FRAME_SIZE) &&
-                b->write.aside_count < ASIDE_MAX && b->aside_size + aside <= ASIDE_BYTES_MAX;
+                b->write.aside_count < ASIDE_MAX &&
+                b->aside_size + ASIDE_SIZE_MAX <= ASIDE_BYTES_MAX;
     if (!fits && store_may_begin(store)) {
         store_begin(store);
         fits = true;
@@ -182,9 +182,9 @@ static struct slice aside_copy(struct batch_memory *b, struct slice s, size_t si
 enum err store_aside_put(struct store *store, const struct aside *aside, int64_t wait_ms,
                          uint64_t *ret_commit)
 {
-    size_t size = aside->source.size + aside->reason.size + aside->body.size;
-    size_t most = ASIDE_BODY_SIZE_MAX + REASON_SIZE_MAX + EVENT_SUBJECT_SIZE_MAX;
-    size = size < most ? size : most;
+    size_t size = aside->source.size + aside->reason.size + aside->head.size + aside->body.size;
+    size = size < ASIDE_SIZE_MAX ? size : ASIDE_SIZE_MAX;
+    assert(aside->head.size <= ASIDE_HEAD_SIZE_MAX);
     bool fits = store->open->write.aside_count < ASIDE_MAX &&
                 store->open->aside_size + size <= ASIDE_BYTES_MAX;
     if (!store_place(store, fits)) {
@@ -195,6 +195,7 @@ enum err store_aside_put(struct store *store, const struct aside *aside, int64_t
     *copy = *aside;
     copy->source = aside_copy(b, aside->source, EVENT_SUBJECT_SIZE_MAX);
     copy->reason = aside_copy(b, aside->reason, REASON_SIZE_MAX);
+    copy->head = aside_copy(b, aside->head, ASIDE_HEAD_SIZE_MAX);
     copy->body = aside_copy(b, aside->body, ASIDE_BODY_SIZE_MAX);
     store_set_due(store, wait_ms);
     *ret_commit = b->commit;

@@ -21,6 +21,7 @@
 #define WRITE_EVENT_MAX 4096 /* events in one commit */
 #define STREAM_NAME_SIZE_MAX 64
 #define ASIDE_BODY_SIZE_MAX (64 * 1024) /* larger ones are cut */
+#define ASIDE_HEAD_SIZE_MAX (20 * 1024) /* never cut: the caller keeps it */
 #define REASON_SIZE_MAX 256
 #define BUFFER_PARCEL_MAX 64 /* open at one time: a commit that opens more fails */
 
@@ -246,7 +247,10 @@ struct aside {
     uint64_t size;     /* true size of the body */
     struct slice source;
     struct slice reason;
+    struct slice
+        head; /* what the caller wants to know of it later; the buffer doesn't look into it */
     struct slice body;
+    bool is_damaged; /* when reading: its checksum is wrong, or no key fits; nothing is in it */
 };
 
 struct remote_id {
@@ -266,6 +270,9 @@ struct boot_offset {
 enum order_kind {
     ORDER_DROP,  /* is no longer owed: counted, and reported as a gap. What is being sent stays */
     ORDER_AGAIN, /* is owed (again) to an uplink that carries the stream */
+    /* A set-aside event goes. With an uplink: `range` of the stream, which comes in its place with this
+     * very commit, is owed to that one only. */
+    ORDER_ASIDE_DROP,
 };
 
 struct buffer_order {
@@ -276,6 +283,7 @@ struct buffer_order {
     bool
         with_sent; /* DROP, with the agent stopped: parcels that lie within go too. Their events are
                        counted as lost, though they may have arrived */
+    int64_t aside; /* ASIDE_DROP: its id */
     uint64_t count; /* events that were dropped, or are owed now and were not */
     uint64_t left;  /* DROP: events that are owed and stay */
 };
@@ -458,6 +466,7 @@ struct rows {
 enum err buffer_read(struct buffer *buffer, uint16_t stream, struct range range, size_t size_max,
                      struct rows *ret, struct why *why) MUST_USE;
 
+/* Set-aside events behind this id, in the order of ids; their content is valid during the call. */
 enum err buffer_aside_each(struct buffer *buffer, int64_t id_after, size_t count_max,
                            void (*each)(void *context, int64_t id, const struct aside *aside),
                            void *context, struct why *why) MUST_USE;

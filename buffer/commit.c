@@ -7,134 +7,6 @@
 #include "buffer/evict.h"
 #include "ports/lib/crc32c.h"
 
-/* --- set-aside events: rows of a table of their own, at most 5 % of the cap --- */
-
-void aside_columns(const struct aside *aside, int64_t ret[6])
-{
-    const int64_t columns[6] = {aside->stream, (int64_t)aside->sequence, aside->uplink, aside->kind,
-                                aside->schema, (int64_t)aside->size};
-    memcpy(ret, columns, sizeof columns);
-}
-
-/* Source and reason may have a part of the payload in them: they go into the body. */
-static void aside_encrypt(struct buffer *b, struct aside *a)
-{
-    int64_t columns[6];
-    uint8_t beside[ROW_BESIDE_SIZE];
-    b->scratch.size = 0;
-    b->scratch.overflow = false;
-    out_put_uvarint(&b->scratch, a->source.size);
-    out_put_slice(&b->scratch, a->source);
-    out_put_uvarint(&b->scratch, a->reason.size);
-    out_put_slice(&b->scratch, a->reason);
-    out_put_slice(&b->scratch, a->body);
-    assert(!b->scratch.overflow);
-    a->kind |= ASIDE_IS_ENCRYPTED;
-    aside_columns(a, columns);
-    a->body =
-        content_write(b, row_beside('X', a->time_us, columns, beside), out_slice(&b->scratch));
-    a->source = SLICE("");
-    a->reason = SLICE("");
-}
-
-struct aside aside_stored(struct buffer *b, const struct aside *aside)
-{
-    struct aside a = *aside;
-    a.source.size = a.source.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a.source.size;
-    a.body.size = a.body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a.body.size;
-    a.reason.size = a.reason.size > REASON_SIZE_MAX ? REASON_SIZE_MAX : a.reason.size;
-    if (crypt_writes(b->crypt)) {
-        aside_encrypt(b, &a);
-    }
-    return a;
-}
-
-enum err aside_insert(struct buffer *b, const struct aside *stored, int64_t *size, struct why *why)
-{
-    sqlite3_stmt *s = b->statements[SQL_ASIDE_INSERT];
-    const struct aside a = *stored;
-    int64_t columns[6];
-    aside_columns(&a, columns);
-    *size += (int64_t)a.body.size + ASIDE_MORE;
-    sqlite3_bind_int64(s, 1, a.time_us);
-    sqlite3_bind_int64(s, 2, a.stream);
-    sqlite3_bind_int64(s, 3, (int64_t)a.sequence);
-    sqlite3_bind_text64(s, 4, (const char *)a.source.data, a.source.size, SQLITE_STATIC,
-                        SQLITE_UTF8);
-    sqlite3_bind_int64(s, 5, a.uplink);
-    sqlite3_bind_int64(s, 6, a.kind);
-    sqlite3_bind_int64(s, 7, a.schema);
-    sqlite3_bind_text64(s, 8, (const char *)a.reason.data, a.reason.size, SQLITE_STATIC,
-                        SQLITE_UTF8);
-    sqlite3_bind_int64(s, 9, (int64_t)a.size);
-    sqlite3_bind_int64(s, 10, row_crc(a.time_us, columns, a.body));
-    sqlite3_bind_blob64(s, 11, a.body.size ? (const void *)a.body.data : "", a.body.size,
-                        SQLITE_STATIC);
-    return sql_run(b, SQL_ASIDE_INSERT, why);
-}
-
-/* Of its body in the file, at most. */
-static size_t aside_size_bound(const struct buffer *b, const struct aside *a)
-{
-    size_t size = a->body.size > ASIDE_BODY_SIZE_MAX ? ASIDE_BODY_SIZE_MAX : a->body.size;
-    return size + ASIDE_MORE +
-           (crypt_writes(b->crypt) ? a->source.size + REASON_SIZE_MAX + CRYPT_MORE + 20 : 0);
-}
-
-/* The oldest ones that have to go so that the new ones stay within 5 %. */
-static enum err aside_make_room(struct buffer *b, uint64_t size, int64_t *ret_count,
-                                int64_t *ret_size, struct why *why)
-{
-    uint64_t most = (uint64_t)b->size_max / 20;
-    *ret_count = 0;
-    *ret_size = 0;
-    while (b->state->aside_size + size > most + (uint64_t)*ret_size &&
-           b->state->aside_count > (uint64_t)*ret_count) {
-        sqlite3_stmt *s = b->statements[SQL_ASIDE_OLDEST];
-        int code = sqlite3_step(s);
-        bool found = code == SQLITE_ROW;
-        int64_t id = found ? sqlite3_column_int64(s, 0) : 0;
-        int64_t gone = found ? sqlite3_column_int64(s, 1) + ASIDE_MORE : 0;
-        sql_reset(b, SQL_ASIDE_OLDEST);
-        if (!found) {
-            return code == SQLITE_DONE
-                       ? ERR_OK
-                       : sql_error(b, sqlite3_extended_errcode(b->db), "reading", why);
-        }
-        sqlite3_bind_int64(b->statements[SQL_ASIDE_DELETE], 1, id);
-        enum err e = sql_run(b, SQL_ASIDE_DELETE, why);
-        if (e) {
-            return e;
-        }
-        *ret_count += 1;
-        *ret_size += gone;
-    }
-    return ERR_OK;
-}
-
-static enum err commit_asides(struct buffer *b, const struct buffer_write *w,
-                              struct record_writer *record, struct why *why)
-{
-    int64_t gone_count = 0;
-    int64_t gone_size = 0;
-    uint64_t most = 0;
-    int64_t size = 0;
-    if (w->aside_count == 0) {
-        return ERR_OK;
-    }
-    for (size_t i = 0; i < w->aside_count; i++) {
-        most += aside_size_bound(b, &w->asides[i]);
-    }
-    enum err e = aside_make_room(b, most, &gone_count, &gone_size, why);
-    for (size_t i = 0; !e && i < w->aside_count; i++) {
-        const struct aside stored = aside_stored(b, &w->asides[i]);
-        e = aside_insert(b, &stored, &size, why);
-    }
-    record_put_aside(record, (int64_t)w->aside_count - gone_count, size - gone_size,
-                     (uint64_t)gone_count);
-    return e;
-}
-
 /* --- the parts of the transaction --- */
 
 static enum err commit_remotes(struct buffer *b, const struct buffer_write *w, struct why *why)
@@ -223,12 +95,7 @@ static enum err build_record(struct buffer *b, const struct buffer_write *w,
     if (e) {
         return e;
     }
-    size_t before = b->record.size;
-    e = commit_asides(b, w, &writer, why);
-    struct slice aside = {b->record.data + before, b->record.size - before};
-    if (!e && !b->record.overflow) {
-        e = apply_sections(b->next, aside);
-    }
+    e = asides_apply(b, w, &writer, why);
     *ret_sections =
         (struct slice){b->record.data + writer.sections, b->record.size - writer.sections};
     record_end(&writer);
@@ -326,7 +193,8 @@ static bool log_has_room(const struct buffer *b, const struct buffer_write *writ
 {
     int64_t frames = quota_write_pages(b, write) + 3 * DELETES_PER_COMMIT +
                      (b->thin_raw.data ? (REWRITE_PER_COMMIT + RECORD_SIZE_MAX) / PAGE_SIZE : 0) +
-                     (int64_t)(b->changed_count + write->cursor_count + write->remote_count);
+                     (int64_t)(b->changed_count + write->cursor_count + write->remote_count +
+                               3 * write->order_count);
     return b->wal_frames + frames <= WAL_FRAME_MAX;
 }
 

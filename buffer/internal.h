@@ -36,9 +36,9 @@
 #define KEY_SLOT_COUNT 2
 #define CURSOR_IS_ENCRYPTED 1 /* columns[2] of a cursor's checksum */
 #define ASIDE_MORE 512        /* of the file, for what a set-aside event has beside its body */
-#define ASIDE_IS_ENCRYPTED \
-    16 /* added to the kind of a set-aside event: source, reason and body are
-                              encrypted together in its body */
+/* Added to the kind of a set-aside event: aside.c. */
+#define ASIDE_IS_ENCRYPTED 16
+#define ASIDE_HAS_HEAD 32
 
 /* Events of the tail: one E section of one record. */
 struct tail_section {
@@ -129,6 +129,7 @@ enum statement {
     SQL_CURSOR_DELETE,
     SQL_ASIDE_INSERT,
     SQL_ASIDE_OLDEST,
+    SQL_ASIDE_AT,
     SQL_ASIDE_DELETE,
     SQL_REMOTE_PUT,
     SQL_PAGE_COUNT,
@@ -423,27 +424,35 @@ enum err quota_make_room(struct buffer *b, const struct buffer_write *write,
 enum err orders_apply(struct buffer *b, const struct buffer_write *write, struct record_writer *w,
                       struct why *why) MUST_USE;
 
-/* --- commit.c --- */
+/* --- aside.c --- */
+/* In the transaction: set-aside events that are ordered to go, then the new ones; put into the record, and
+ * applied to b->next. */
+enum err asides_apply(struct buffer *b, const struct buffer_write *write,
+                      struct record_writer *record, struct why *why) MUST_USE;
 /* The columns of a set-aside event that its checksum covers, beside its time. */
 void aside_columns(const struct aside *aside, int64_t ret[6]);
-/* As it goes to the disk: cut, and encrypted where that is asked for. */
+/* As it goes to the disk: cut, and encrypted where that is asked for. In b->scratch and b->cipher. */
 struct aside aside_stored(struct buffer *b, const struct aside *aside);
-/* Nothing of the transaction is there. Nothing is committed again before a RESTART has succeeded:
- * SETTINGS.md, "After a failed commit". */
-void commit_undo(struct buffer *b);
+/* Bytes of the file that it takes, at most. */
+size_t aside_size_bound(const struct buffer *b, const struct aside *aside);
 /* As it is stored; its size in the table is added. */
 enum err aside_insert(struct buffer *b, const struct aside *stored, int64_t *size,
                       struct why *why) MUST_USE;
-/* In a transaction, which ends with it: seals, with nothing new; the state as it is becomes the
- * snapshot. */
-enum err commit_state(struct buffer *b, struct why *why) MUST_USE;
-
-/* --- tables.c --- */
 /* The set-aside event that a statement stands on, whose first columns are id, t, stream, seq,
  * source, uplink, kind, schema, reason, size, body. */
 void aside_of(sqlite3_stmt *s, struct aside *ret);
-/* Source, reason and body of one that is encrypted; else nothing. ERR_CORRUPT, ERR_NOMEM. */
-enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old) MUST_USE;
+/* The same with the column crc behind these. False: it does not pass its checksum. */
+bool aside_take(sqlite3_stmt *s, struct aside *ret) MUST_USE;
+/* Its parts, taken out of the body. ERR_CORRUPT, ERR_NOMEM. *ret_is_old: as crypt_decrypt(). */
+enum err aside_unpack(struct buffer *b, struct aside *aside, bool *ret_is_old) MUST_USE;
+
+/* --- commit.c --- */
+/* Nothing of the transaction is there. Nothing is committed again before a RESTART has succeeded:
+ * SETTINGS.md, "After a failed commit". */
+void commit_undo(struct buffer *b);
+/* In a transaction, which ends with it: seals, with nothing new; the state as it is becomes the
+ * snapshot. */
+enum err commit_state(struct buffer *b, struct why *why) MUST_USE;
 
 /* --- apply.c --- */
 /* The sections of a record, applied to a state. */
@@ -463,11 +472,6 @@ void keep_sections(struct buffer *b, struct slice sections, size_t offset);
 /* --- read.c --- */
 /* Reads and checks one more row; what is damaged is noted, and reported by the next commit. */
 enum err row_check_next(struct buffer *b, struct why *why) MUST_USE;
-
-/* --- tables.c --- */
-/* The row of a statement with the columns id, t, stream, seq, source, uplink, kind, schema, reason,
- * size, body, crc. False: it does not pass its checksum. */
-bool aside_take(sqlite3_stmt *s, struct aside *ret) MUST_USE;
 
 /* --- vfs_count.c --- */
 struct vfs_count;

@@ -125,6 +125,9 @@ enum err orders_apply(struct buffer *b, const struct buffer_write *write, struct
     enum err e = ERR_OK;
     for (size_t i = 0; !e && i < write->order_count; i++) {
         struct buffer_order *o = write->orders[i];
+        if (o->kind == ORDER_ASIDE_DROP) {
+            continue; /* asides_apply() */
+        }
         uint64_t end = b->next->streams[o->stream].sequence_next;
         struct range range = o->range;
         o->count = 0;

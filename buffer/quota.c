@@ -55,9 +55,7 @@ int64_t quota_write_pages(const struct buffer *b, const struct buffer_write *wri
         raw += write->cursors[i].value.size + 16;
     }
     for (size_t i = 0; i < write->aside_count; i++) {
-        size_t body = write->asides[i].body.size;
-        body = body < ASIDE_BODY_SIZE_MAX ? body : ASIDE_BODY_SIZE_MAX;
-        pages += (int64_t)(body / (PAGE_SIZE - 100)) + 1;
+        pages += (int64_t)(aside_size_bound(b, &write->asides[i]) / (PAGE_SIZE - 100)) + 1;
     }
     return pages + quota_seal_pages(b, raw);
 }

@@ -207,6 +207,12 @@ void record_put_done(struct record_writer *w, const struct part_done *d)
     put_numbers(w, SECTION_DONE, (uint64_t[]){d->uplink, d->stream, d->lane, d->part}, 4);
 }
 
+void record_put_end(struct record_writer *w, const struct owed_end *e)
+{
+    put_numbers(w, SECTION_END, (uint64_t[]){e->uplink, e->stream, e->range.first, e->range.last},
+                4);
+}
+
 void record_put_write(struct record_writer *w, const struct buffer_write *write)
 {
     for (size_t i = 0; i < write->cursor_count; i++) {
@@ -216,9 +222,7 @@ void record_put_write(struct record_writer *w, const struct buffer_write *write)
         record_put_done(w, &write->dones[i]);
     }
     for (size_t i = 0; i < write->end_count; i++) {
-        const struct owed_end *e = &write->ends[i];
-        put_numbers(w, SECTION_END,
-                    (uint64_t[]){e->uplink, e->stream, e->range.first, e->range.last}, 4);
+        record_put_end(w, &write->ends[i]);
     }
     for (size_t i = 0; i < write->parcel_count; i++) {
         put_parcel(w, write->parcels[i]);

@@ -77,6 +77,7 @@ void record_put_told(struct record_writer *w, const struct buffer_write *write);
 void record_put_write(struct record_writer *w, const struct buffer_write *write);
 void record_put_drop(struct record_writer *w, const struct gap *gap);
 void record_put_done(struct record_writer *w, const struct part_done *done);
+void record_put_end(struct record_writer *w, const struct owed_end *end);
 void record_put_again(struct record_writer *w, const struct owed_end *again);
 void record_put_rows_gone(struct record_writer *w, uint16_t stream, uint64_t events,
                           uint64_t bytes);

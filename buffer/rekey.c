@@ -144,7 +144,7 @@ static enum err turn_aside(struct pass *p)
         return ERR_CORRUPT;
     }
     bool is_encrypted = aside.kind & ASIDE_IS_ENCRYPTED;
-    enum err e = aside_decrypt(b, &aside, &is_old);
+    enum err e = aside_unpack(b, &aside, &is_old);
     if (e) {
         return e;
     }

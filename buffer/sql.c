@@ -31,6 +31,7 @@ static const char *const texts[SQL_COUNT] = {
         "INSERT INTO aside(t,stream,seq,source,uplink,kind,schema,reason,size,crc,body) "
         "VALUES(?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_ASIDE_OLDEST] = "SELECT id,length(body) FROM aside ORDER BY id LIMIT 1",
+    [SQL_ASIDE_AT] = "SELECT id,length(body) FROM aside WHERE id=?",
     [SQL_ASIDE_DELETE] = "DELETE FROM aside WHERE id=?",
     [SQL_REMOTE_PUT] = "INSERT OR REPLACE INTO remote(uplink,schema,id) VALUES(?,?,?)",
     [SQL_PAGE_COUNT] = "PRAGMA page_count",

@@ -1,4 +1,4 @@
-/* What is kept beside events: names and numbers, ids of registries, cursors, set-aside events. */
+/* What is kept beside events: names and numbers, ids of registries, cursors. */
 #include <string.h>
 
 #include "buffer/internal.h"
@@ -177,86 +177,4 @@ enum err buffer_cursor_each(struct buffer *b, uint16_t driver,
             told = row_key;
         }
     }
-}
-
-void aside_of(sqlite3_stmt *s, struct aside *ret)
-{
-    *ret = (struct aside){
-        .time_us = sqlite3_column_int64(s, 1),
-        .stream = (uint16_t)sqlite3_column_int64(s, 2),
-        .sequence = (uint64_t)sqlite3_column_int64(s, 3),
-        .source = column_slice(s, 4),
-        .uplink = (uint16_t)sqlite3_column_int64(s, 5),
-        .kind = (uint8_t)sqlite3_column_int64(s, 6),
-        .schema = (uint32_t)sqlite3_column_int64(s, 7),
-        .reason = column_slice(s, 8),
-        .size = (uint64_t)sqlite3_column_int64(s, 9),
-        .body = column_slice(s, 10),
-    };
-}
-
-bool aside_take(sqlite3_stmt *s, struct aside *ret)
-{
-    int64_t columns[6];
-    aside_of(s, ret);
-    aside_columns(ret, columns);
-    return ret->body.size <= 3 * ASIDE_BODY_SIZE_MAX &&
-           row_crc(ret->time_us, columns, ret->body) == (uint32_t)sqlite3_column_int64(s, 11);
-}
-
-enum err aside_decrypt(struct buffer *b, struct aside *aside, bool *ret_is_old)
-{
-    int64_t columns[6];
-    uint8_t beside[ROW_BESIDE_SIZE];
-    struct slice rest = {NULL, 0};
-    uint64_t source;
-    uint64_t reason;
-    if (!(aside->kind & ASIDE_IS_ENCRYPTED)) {
-        return ERR_OK;
-    }
-    aside_columns(aside, columns);
-    enum err e = content_read(b, row_beside('X', aside->time_us, columns, beside), aside->body,
-                              &rest, ret_is_old);
-    if (e) {
-        return e;
-    }
-    aside->kind &= (uint8_t)~ASIDE_IS_ENCRYPTED;
-    if (!slice_take_uvarint(&rest, &source) || !slice_take(&rest, (size_t)source, &aside->source) ||
-        !slice_take_uvarint(&rest, &reason) || !slice_take(&rest, (size_t)reason, &aside->reason)) {
-        return ERR_CORRUPT;
-    }
-    aside->body = rest;
-    return ERR_OK;
-}
-
-enum err buffer_aside_each(struct buffer *b, int64_t id_after, size_t count_max,
-                           void (*each)(void *context, int64_t id, const struct aside *aside),
-                           void *context, struct why *why)
-{
-    sqlite3_stmt *s = NULL;
-    enum err e = prepare(b, &s,
-                         "SELECT id,t,stream,seq,source,uplink,kind,schema,reason,size,body FROM "
-                         "aside WHERE id>? ORDER BY id LIMIT ?",
-                         why);
-    if (e) {
-        return e;
-    }
-    int code;
-    sqlite3_bind_int64(s, 1, id_after);
-    sqlite3_bind_int64(s, 2, (int64_t)count_max);
-    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-        struct aside aside;
-        aside_of(s, &aside);
-        e = aside_decrypt(b, &aside, NULL);
-        if (e == ERR_NOMEM) {
-            (void)sqlite3_finalize(s);
-            return e;
-        }
-        if (e) { /* that there is one is told all the same */
-            aside.reason = SLICE("damaged: it can't be decrypted");
-            aside.body = (struct slice){NULL, 0};
-        }
-        each(context, sqlite3_column_int64(s, 0), &aside);
-    }
-    return finish(b, s, code, why);
 }

@@ -248,6 +248,7 @@ void bench_put_asides(struct bench *b, size_t count)
                                    .size = 5,
                                    .source = SLICE("source"),
                                    .reason = SLICE("reason"),
+                                   .head = i % 2 ? SLICE("") : SLICE("what replay needs"),
                                    .body = SLICE("hello")};
     }
     struct buffer_write write = {.asides = asides, .aside_count = count};

@@ -64,7 +64,7 @@ void __wrap_aead_encrypt(const uint8_t key[AEAD_KEY_SIZE], const uint8_t nonce[A
 /* --- a buffer with words in it that are looked for --- */
 
 static const char *const words[] = {"SECRET-DATUM-", "SECRET-CURSOR", "SECRET-SOURCE",
-                                    "SECRET-REASON", "SECRET-BODY--"};
+                                    "SECRET-HEAD--", "SECRET-REASON", "SECRET-BODY--"};
 #define WORDS (sizeof words / sizeof words[0])
 
 static void set_keys(struct bench *b, const uint8_t *key, const uint8_t *old_key)
@@ -99,6 +99,7 @@ static void put_words(struct bench *b, uint16_t driver, unsigned n)
                           .size = 77,
                           .source = SLICE("SECRET-SOURCE of it"),
                           .reason = SLICE("SECRET-REASON for it"),
+                          .head = n % 2 ? SLICE("SECRET-HEAD-- of it") : SLICE(""),
                           .body = SLICE("SECRET-BODY-- as it came")};
     struct buffer_write write = {.events = &event,
                                  .event_count = 1,
@@ -140,6 +141,8 @@ static void see_aside(void *context, int64_t id, const struct aside *aside)
     assert_int_equal(aside->size, 77);
     assert_true(slice_equal_text(aside->source, "SECRET-SOURCE of it"));
     assert_true(slice_equal_text(aside->reason, "SECRET-REASON for it"));
+    assert_true(slice_equal_text(aside->head, aside->time_us % 2 ? "SECRET-HEAD-- of it" : ""));
+    assert_false(aside->is_damaged);
     *count += slice_equal_text(aside->body, "SECRET-BODY-- as it came");
 }
 

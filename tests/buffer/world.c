@@ -478,19 +478,43 @@ static void make_end(struct world *w)
     clear_owed(w->maybe, uplink, stream, owed);
 }
 
+struct aside world_aside(uint64_t number, uint8_t memory[WORLD_ASIDE_SIZE])
+{
+    size_t head = number % 3 ? (size_t)(number * 37 % 400) : 0;
+    size_t body = (size_t)(number * 101 % 900);
+    memset(memory, (int)(number % 251), head);
+    memset(memory + head, (int)(number % 241), body);
+    return (struct aside){.time_us = TIME_BASE,
+                          .kind = ASIDE_PAYLOAD,
+                          .sequence = number,
+                          .size = 900,
+                          .source = SLICE("tail"),
+                          .reason = SLICE("no such field"),
+                          .head = {memory, head},
+                          .body = {memory + head, body}};
+}
+
+static void make_aside(struct world *w)
+{
+    struct step *step = w->step;
+    if (world_below(w, 10) == 0 && w->maybe->asides < WORLD_ASIDES) {
+        w->maybe->asides++;
+        step->aside = world_aside(w->maybe->asides, step->aside_bytes);
+        step->write.aside_count = 1;
+    }
+    if (w->orders && !w->quiet && w->sure->asides > 0 && world_below(w, 25) == 0) {
+        uint64_t number = 1 + world_below(w, (uint32_t)w->sure->asides);
+        step->aside_order =
+            (struct buffer_order){.kind = ORDER_ASIDE_DROP, .aside = (int64_t)number};
+        step->order_pointers[step->write.order_count++] = &step->aside_order;
+        w->maybe->aside_dropped[number] = true;
+    }
+}
+
 static void make_rare(struct world *w)
 {
     struct step *step = w->step;
-    if (world_below(w, 10) == 0) {
-        step->aside = (struct aside){.time_us = TIME_BASE,
-                                     .kind = ASIDE_PAYLOAD,
-                                     .size = 900,
-                                     .source = SLICE("tail"),
-                                     .reason = SLICE("no such field"),
-                                     .body = {step->bytes, world_below(w, 900)}};
-        step->write.aside_count = 1;
-        w->maybe->asides++;
-    }
+    make_aside(w);
     if (world_below(w, 20) == 0 && w->maybe->boot_known < 9) {
         w->maybe->boot_known++;
         step->boot =
@@ -528,7 +552,7 @@ static void make_drop(struct world *w, uint16_t uplink, uint16_t stream)
             w->step->ordered++;
         }
     }
-    w->step->write.order_count = 1;
+    w->step->order_pointers[w->step->write.order_count++] = &w->step->order;
 }
 
 static unsigned owed_runs(const struct model *m, uint16_t uplink, uint16_t stream)
@@ -560,7 +584,7 @@ static void make_again(struct world *w, uint16_t uplink, uint16_t stream)
         w->step->ordered += !(m->owed[stream][i] >> (uplink - 1) & 1);
         m->owed[stream][i] |= (uint8_t)(1u << (uplink - 1));
     }
-    w->step->write.order_count = 1;
+    w->step->order_pointers[w->step->write.order_count++] = &w->step->order;
 }
 
 /* May some of what is owed be gone? Then nobody knows what an order comes to. */
@@ -575,8 +599,7 @@ static void make_order(struct world *w)
     uint16_t uplink = (uint16_t)(1 + world_below(w, WORLD_UPLINKS));
     uint16_t stream = (uint16_t)(1 + world_below(w, WORLD_STREAMS));
     w->step->ordered = 0;
-    w->step->order_pointer = &w->step->order;
-    w->step->write.orders = &w->step->order_pointer;
+    w->step->order = (struct buffer_order){.count = 0};
     if (!w->orders || w->quiet || world_below(w, 10) ||
         !(world_stream(w, stream)->uplinks >> (uplink - 1) & 1) || has_holes(w, stream)) {
         return;
@@ -623,6 +646,7 @@ static void make_step(struct world *w)
                                         .ends = &step->end,
                                         .parcels = step->parcel_pointers,
                                         .asides = &step->aside,
+                                        .orders = step->order_pointers,
                                         .remotes = &step->remote,
                                         .boots = &step->boot,
                                         .wall_us = TIME_BASE + (int64_t)w->sure->next[2]};

@@ -30,6 +30,9 @@ struct model_parcel {
     uint32_t done; /* bits */
 };
 
+#define WORLD_ASIDES 4000
+#define WORLD_ASIDE_SIZE 1300
+
 struct model {
     uint64_t commit;
     uint64_t next[WORLD_STREAMS + 1];
@@ -43,7 +46,8 @@ struct model {
     /* Of stream 1: dropped on arrival, or thinned, as far as it was looked at. Counted as dropped;
      * the buffer may have them in the ranges that are owed. */
     bool gone[WORLD_SEQUENCES];
-    uint64_t asides; /* since the database was made */
+    uint64_t asides;                      /* since the database was made */
+    bool aside_dropped[WORLD_ASIDES + 1]; /* by hand, by its number from 1 on */
     uint32_t boot_known;
 };
 
@@ -66,10 +70,12 @@ struct step {
     const struct parcel *parcel_pointers[STEP_PARCELS];
     struct owed_end end;
     struct aside aside;
+    uint8_t aside_bytes[WORLD_ASIDE_SIZE];
     struct boot_offset boot;
     struct remote_id remote;
     struct buffer_order order;
-    struct buffer_order *order_pointer;
+    struct buffer_order aside_order;
+    struct buffer_order *order_pointers[2];
     uint64_t ordered; /* how many events it has to come to */
 };
 
@@ -105,6 +111,9 @@ void world_close(struct world *w);
 /* Another seed, an empty disk, an empty model. The buffer is closed. Seeds 2 and 3 of each four
  * encrypt. */
 void world_reset(struct world *w, uint64_t seed);
+
+/* The bytes that the set-aside event of this number has, of which the first are its head. */
+struct aside world_aside(uint64_t number, uint8_t memory[WORLD_ASIDE_SIZE]);
 
 uint32_t world_below(struct world *w, uint32_t limit);
 

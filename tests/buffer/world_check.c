@@ -182,6 +182,7 @@ struct found {
     uint64_t cursors[WORLD_KEYS];
     bool parcels[WORLD_UPLINKS + 1][WORLD_STREAMS + 1];
     uint64_t asides;
+    uint64_t aside_last;
     const char *problem;
 };
 
@@ -224,11 +225,31 @@ static void take_parcel(void *context, const struct parcel *parcel)
 static void take_aside(void *context, int64_t id, const struct aside *aside)
 {
     struct found *f = context;
-    (void)id;
+    uint8_t memory[WORLD_ASIDE_SIZE];
+    uint64_t number = aside->sequence;
     f->asides++;
-    if (!slice_equal_text(aside->reason, "no such field")) {
+    if (number == 0 || number > f->w->sure->asides) {
+        f->problem = world_problem(f->w, "torn: a set-aside event that nobody put");
+        return;
+    }
+    struct aside right = world_aside(number, memory);
+    if (aside->is_damaged || !slice_equal_text(aside->reason, "no such field") ||
+        !slice_equal(aside->head, right.head) || !slice_equal(aside->body, right.body)) {
         f->problem = world_problem(f->w, "torn: a set-aside event is not as it was");
     }
+    if (!f->w->orders) {
+        return; /* the file may be another, whose ids are others */
+    }
+    if (id != (int64_t)number || number <= f->aside_last || f->w->sure->aside_dropped[number]) {
+        f->problem = world_problem(f->w, "twice: a set-aside event that was dropped");
+    }
+    /* The oldest give way; behind the first that stays, only what was dropped by hand is missing. */
+    for (uint64_t i = f->aside_last + 1; f->aside_last > 0 && i < number; i++) {
+        if (!f->w->sure->aside_dropped[i]) {
+            f->problem = world_problem(f->w, "lost: set-aside event %llu", (unsigned long long)i);
+        }
+    }
+    f->aside_last = number;
 }
 
 /* Which commit stands? The model becomes that one. */

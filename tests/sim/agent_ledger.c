@@ -1,3 +1,4 @@
+#include "agent/aside_head.h"
 #include "tests/sim/agent_ledger_impl.h"
 
 #include <assert.h>
@@ -153,7 +154,11 @@ static void count_aside(void *context, int64_t id, const struct aside *aside)
     struct ledger *ledger = asides->ledger;
     SIM_EXPECT(id > ledger->aside_id);
     ledger->aside_id = id;
-    SIM_EXPECT(aside->reason.size > 0);
+    SIM_EXPECT(aside->reason.size > 0 && !aside->is_damaged);
+    struct aside_head head;
+    static struct field fields[EVENT_FIELD_MAX];
+    SIM_EXPECT(aside_head_take(aside->head, &head, fields));
+    SIM_EXPECT(aside->kind == ASIDE_PAYLOAD ? head.driver.size > 0 : head.is_complete);
     uint32_t number = ledger_number_in(aside->body);
     if (number == 0) {
         SIM_EXPECT(aside->kind == ASIDE_DATUM); /* of weir.events */
