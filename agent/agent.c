@@ -43,6 +43,11 @@ int64_t agent_event_size_max(const struct agent *agent)
     return agent->setup.config->buffer.event_size_max;
 }
 
+const struct agent_setup *agent_setup_of(const struct agent *agent)
+{
+    return &agent->setup;
+}
+
 const char *agent_identity(const struct agent *agent)
 {
     return agent->identity;
@@ -203,6 +208,7 @@ static void close_workers(struct agent *agent)
 
 static void close_parts(struct agent *agent)
 {
+    assert(!agent->reload); /* it ends with the store worker's jobs */
     control_close(agent->control);
     events_close(agent->events);
     intake_close(agent->intake);

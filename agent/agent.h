@@ -19,6 +19,10 @@ struct agent_setup {
     bool *ret_may_wait;          /* see agent_open(); may be NULL */
     struct buffer_room *room;    /* of buffer_setup; or NULL */
     const struct carry *carry;   /* of the agent before, see agent_close_for_another(); or NULL */
+    /* `weir reload`: reads the file anew, see reload.h. answer() comes once, also when nothing
+     * comes of it. NULL: that is not done. */
+    void (*reload)(void *context, void (*answer)(void *peer, struct slice json), void *peer);
+    void *reload_context;
 };
 
 #define AGENT_RETRY_MS 5000 /* after trouble with the disk */
@@ -59,6 +63,7 @@ struct slice agent_schema(const struct agent *agent, uint32_t schema);
 /* Of which stream it is; 0: unknown. */
 uint16_t agent_schema_stream(const struct agent *agent, uint32_t schema);
 int64_t agent_event_size_max(const struct agent *agent);
+const struct agent_setup *agent_setup_of(const struct agent *agent);
 /* "agent id/incarnation". */
 const char *agent_identity(const struct agent *agent);
 

@@ -12,6 +12,7 @@
 #include "ports/file.h"
 
 struct avro_schema;
+struct agent_reload;
 struct control;
 struct events;
 struct gate_answer;
@@ -57,6 +58,7 @@ struct agent {
     struct forward *forward;
     struct events *events;
     struct control *control;
+    struct agent_reload *reload; /* that is under way; NULL: none */
     struct wear_keep wear;
     struct agent_stream *streams; /* config->streams, behind them weir.events, and dead letters */
     size_t stream_count;
@@ -88,6 +90,8 @@ enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
 /* --- agent_schema.c --- */
 /* The schema of a stream: its file, or the built-in one. */
 enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
+/* Can a stream have it: is it a record, with not too many fields? */
+enum err agent_schema_is_stream(const struct avro_schema *schema, struct why *why) MUST_USE;
 /* Each stream's schema through the gate, and all versions that the buffer knows. */
 enum err agent_schemas_open(struct agent *agent, struct why *why) MUST_USE;
 /* What the gate answered, into the log. */

@@ -8,6 +8,7 @@
 #include "agent/events.h"
 #include "agent/gate.h"
 #include "agent/letter.h"
+#include "agent/map.h"
 #include "agent/raw.h"
 #include "agent/schema_take.h"
 #include "agent/thin.h"
@@ -39,6 +40,21 @@ enum err agent_schema_load(const char *path, struct avro_schema **ret, struct wh
     }
     free((void *)(uintptr_t)text.data);
     return e;
+}
+
+enum err agent_schema_is_stream(const struct avro_schema *schema, struct why *why)
+{
+    const struct avro_node *root = avro_schema_root(schema);
+    if (root->kind != AVRO_RECORD) {
+        why_set(why, "the schema of a stream must be a record");
+        return ERR_CONFIG;
+    }
+    if (root->field_count > MAP_FIELD_MAX) {
+        why_set(why, "the record of a stream has at most %d fields, and this one has %" PRIu32,
+                MAP_FIELD_MAX, root->field_count);
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
 }
 
 void agent_schema_say(const struct agent_stream *stream, const struct gate_answer *answer)
@@ -104,6 +120,7 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
         options ? agent_schema_load(options->schema, &stream->schema, why)
                 : avro_schema_parse(&stream->schema,
                                     stream->letter_of ? letter_schema() : events_schema(), why);
+    e = e ? e : agent_schema_is_stream(stream->schema, why);
     if (e) {
         why_add(why, "stream %s", stream->name);
         return e == ERR_NOMEM ? e : ERR_CONFIG;

@@ -22,8 +22,8 @@ static void check_stream(const struct config *config, const struct config_stream
     char place[160];
     enum err e = agent_schema_load(s->options.schema, &schema, &why);
     const char *member = "schema";
-    if (!e && avro_schema_root(schema)->kind != AVRO_RECORD) {
-        why_set(&why, "%s: the schema of a stream must be a record", s->options.schema);
+    if (!e && agent_schema_is_stream(schema, &why)) {
+        why_add(&why, "%s", s->options.schema);
         e = ERR_CONFIG;
     } else if (!e && s->options.key) {
         e = key_find(&key, schema, s->options.key, KEY_VALUE, &why);

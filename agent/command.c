@@ -13,7 +13,6 @@
 #include "ports/log.h"
 
 #define ASK_SECONDS 10
-#define REPORT_SIZE_MAX (256 * 1024)
 #define ANSWER_SIZE_MAX (4 * 1024 * 1024)
 
 const char *command_option(int argc, char **argv, int *index, const char *name)
@@ -67,6 +66,11 @@ static struct config *load(const char *path, bool is_start, struct config_report
         return NULL;
     }
     return config;
+}
+
+struct config *command_load(const char *path, struct config_report *report)
+{
+    return load(path, true, report);
 }
 
 static void log_warnings(const struct config *config, const struct config_report *report)

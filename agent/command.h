@@ -16,6 +16,7 @@ extern const struct config_parts known_parts;
 int run_command(int argc, char **argv);
 int check_command(int argc, char **argv);
 int status_command(int argc, char **argv);
+int reload_command(int argc, char **argv);
 int buffer_command(int argc, char **argv);
 int aside_command(int argc, char **argv);
 int avro_command(int argc, char **argv);
@@ -54,6 +55,9 @@ enum err command_ask(const char *socket_path, const char *request, char **ret,
 /* What a start would refuse: schemas that do not go with those in the buffer, of a running agent or
  * a stopped one. Where there is no buffer yet there is nothing to compare. */
 void check_gate(const struct config *config, struct config_report *report);
+/* Reads and checks a configuration as for a start. NULL: the report says why. */
+struct config *command_load(const char *path, struct config_report *report);
+#define REPORT_SIZE_MAX (256 * 1024)
 /* A connection to the agent's socket, which waits for an answer no longer than some seconds.
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. */
 enum err command_connect(const char *path, int *ret, struct why *why) MUST_USE;
@@ -65,6 +69,7 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
     "diff OLD NEW | infer [--name NAME] [--namespace NAME] FILE... | canonical FILE | " \
     "fingerprint FILE | register [--config CONFIG] [--uplink U] " \
     "[--dry-run] [--json] [STREAM...]"
+#define RELOAD_USAGE "reload [--socket PATH] [--buffer PATH]"
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define SCHEMA_REGISTER_USAGE \
     "schema register [--config CONFIG] [--uplink U] [--dry-run] [--json] [STREAM...]"

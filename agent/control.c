@@ -131,7 +131,8 @@ static void peer_status(struct peer *c)
         agent_streams(c->control->agent, o);
         out_put_text(o, "}\n");
     } else {
-        out_put_text(o, "{\"error\":\"not understood: status, streams, or a tool's request\"}\n");
+        out_put_text(
+            o, "{\"error\":\"not understood: status, streams, reload, or a tool's request\"}\n");
     }
     if (o->overflow) {
         *o = out_over(o->data, o->size_max);
@@ -141,10 +142,40 @@ static void peer_status(struct peer *c)
     peer_send(c);
 }
 
+static void reload_answered(void *context, struct slice json)
+{
+    struct peer *c = context;
+    c->working = false;
+    if (c->gone) {
+        peer_close(c);
+    } else if (own_answer(c, json.size + 1)) {
+        out_put_slice(&c->answer, json);
+        out_put_byte(&c->answer, '\n');
+        c->is_last = true;
+        peer_send(c);
+    }
+}
+
+static void peer_reload(struct peer *c)
+{
+    const struct agent_setup *setup = agent_setup_of(c->control->agent);
+    c->working = true;
+    if (!peer_is_trusted(c)) {
+        reload_answered(c, SLICE("{\"error\":\"reload is for root and for the user that the agent "
+                                 "runs as: try sudo\"}"));
+    } else if (!setup->reload) {
+        reload_answered(c, SLICE("{\"error\":\"this agent has no file to reload\"}"));
+    } else {
+        setup->reload(setup->reload_context, reload_answered, c);
+    }
+}
+
 static void peer_request(struct peer *c)
 {
     c->has_request = true;
-    if (c->request[0] == '{' && c->control->agent) {
+    if (strcmp(c->request, "reload") == 0 && c->control->agent) {
+        peer_reload(c);
+    } else if (c->request[0] == '{' && c->control->agent) {
         peer_tool(c, c->request);
     } else {
         peer_status(c);

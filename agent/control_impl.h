@@ -51,6 +51,8 @@ void peer_answer_progress(struct peer *c, uint64_t done, bool is_last);
 void peer_refuse(struct peer *c, enum err e, const struct why *why);
 
 /* --- control_tool.c --- */
+/* May the peer do what takes something out of the agent's hands: is it root, or the agent's user? */
+bool peer_is_trusted(const struct peer *c);
 void peer_tool(struct peer *c, const char *line);
 /* The answer has left: the next step. */
 void peer_tool_sent(struct peer *c);

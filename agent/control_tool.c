@@ -8,11 +8,15 @@
 
 /* --- rights --- */
 
-static bool may(const struct peer *c, const struct tool_request *request, struct why *why)
+bool peer_is_trusted(const struct peer *c)
 {
     uint32_t user;
-    bool is_known = stream_peer_user(c->stream, &user);
-    if (!tool_is_trusted(request->kind) || (is_known && (user == 0 || user == geteuid()))) {
+    return stream_peer_user(c->stream, &user) && (user == 0 || user == geteuid());
+}
+
+static bool may(const struct peer *c, const struct tool_request *request, struct why *why)
+{
+    if (!tool_is_trusted(request->kind) || peer_is_trusted(c)) {
         return true;
     }
     why_set(why, "%s is for root and for the user that the agent runs as: try sudo",

@@ -106,6 +106,14 @@ static const struct {
      "Asks the running agent how it is: what was taken, stored, delivered and set aside, the "
      "buffer, each driver\nand uplink with its fault if it has one. Exit code 1: no agent "
      "answers."},
+    {"reload", reload_command, RELOAD_USAGE,
+     "The running agent reads its configuration anew, as at SIGHUP. Streams' schemas (their files "
+     "too), compatibility,\nunknown_fields and missing_fields are taken up; a schema goes through "
+     "the "
+     "gate first. What else is new is\nnamed: a restart takes it up. A file with mistakes changes "
+     "nothing. For root and the agent's own user.\n\n"
+     "Exit code 1: a schema is refused; 2: the file has mistakes, which are listed; 3: no agent "
+     "answers, or it failed."},
     {"buffer", buffer_command, BUFFER_USAGE, BUFFER_HELP},
     {"aside", aside_command, ASIDE_USAGE,
      "Lists the events that were set aside, with their reasons."},

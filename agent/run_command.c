@@ -8,6 +8,7 @@
 #include "agent/carry.h"
 #include "agent/command.h"
 #include "agent/control.h"
+#include "agent/reload.h"
 #include "ports/file.h"
 #include "ports/log.h"
 #include "ports/memory.h"
@@ -15,7 +16,12 @@
 
 struct running {
     struct loop *loop;
-    const struct config *config;
+    struct config *config;
+    struct config *newer;                          /* while it is taken up; else NULL */
+    void (*answer)(void *peer, struct slice json); /* for who asked for that; NULL: a signal */
+    void *answer_peer;
+    struct timer reload;
+    bool reload_again;       /* a signal came meanwhile */
     struct agent *agent;     /* NULL: its disk does not let it open yet */
     struct carry *carry;     /* of the agent before */
     struct buffer_room room; /* that its buffer lacked */
@@ -37,11 +43,113 @@ static void stopped(void *context)
     loop_stop(((struct running *)context)->loop);
 }
 
+/* --- reloading --- */
+
+static void reload_end(struct running *running, struct slice json)
+{
+    void (*answer)(void *peer, struct slice json) = running->answer;
+    config_close(running->newer);
+    running->newer = NULL;
+    running->answer = NULL;
+    if (answer) {
+        answer(running->answer_peer, json);
+    }
+    if (running->reload_again) {
+        timer_arm(&running->reload, 0);
+    }
+}
+
+static void reload_ended(void *context, struct slice json)
+{
+    struct running *running = context;
+    enum err e = config_take_streams(running->config, running->newer);
+    if (e) {
+        log_error("weir", "reloaded, but for options of streams: %s: reload again", err_name(e));
+    }
+    reload_end(running, json);
+}
+
+/* The mistakes, into the log and the answer. */
+static void reload_refused(const struct config_report *report,
+                           void (*answer)(void *peer, struct slice json), void *peer)
+{
+    size_t room = 2 * report->text.size + 256;
+    struct out json = out_over(malloc(room), room);
+    struct slice rest = out_slice(&report->text);
+    const char *comma = "";
+    json.size_max = json.data ? room : 0;
+    out_put_text(&json, "{\"reloaded\":false,\"mistakes\":[");
+    while (rest.size > 0) { /* lines, each with its end */
+        const uint8_t *end = memchr(rest.data, '\n', rest.size);
+        struct slice line = {rest.data, end ? (size_t)(end - rest.data) : rest.size};
+        log_error("config", "%.*s", (int)line.size, (const char *)line.data);
+        out_put_text(&json, comma);
+        out_put_json(&json, line);
+        comma = ",";
+        rest.data += end ? line.size + 1 : line.size;
+        rest.size -= end ? line.size + 1 : line.size;
+    }
+    log_error("weir", "not reloaded, nothing is changed: the configuration has mistakes");
+    out_put_text(&json, "]}");
+    if (answer) {
+        answer(peer, json.overflow
+                         ? SLICE("{\"error\":\"the configuration has mistakes: weir check\"}")
+                         : out_slice(&json));
+    }
+    free(json.data);
+}
+
+static void reload_newer(struct running *running)
+{
+    log_info("weir", "%sreloading %s", running->answer ? "" : "SIGHUP: ", running->config->path);
+    if (agent_reload(running->agent, running->newer, reload_ended, running)) {
+        log_error("weir", "not reloaded, nothing is changed: no memory");
+        reload_end(running, SLICE("{\"error\":\"no memory\"}"));
+    }
+}
+
+static void reload(void *context, void (*answer)(void *peer, struct slice json), void *peer)
+{
+    struct running *running = context;
+    if (running->newer) { /* one is under way */
+        running->reload_again = running->reload_again || !answer;
+        if (answer) {
+            answer(peer, SLICE("{\"error\":\"another reload is under way: try again\"}"));
+        }
+        return;
+    }
+    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
+    report.text.size_max = report.text.data ? REPORT_SIZE_MAX : 0;
+    running->newer = command_load(running->config->path, &report);
+    running->answer = answer;
+    running->answer_peer = peer;
+    if (running->newer) {
+        reload_newer(running);
+    } else {
+        running->answer = NULL;
+        reload_refused(&report, answer, peer);
+    }
+    free(report.text.data);
+}
+
+static void reload_fired(struct timer *timer)
+{
+    struct running *running = CONTAINER_OF(timer, struct running, reload);
+    running->reload_again = false;
+    if (running->agent && !running->stopping) {
+        reload(running, NULL, NULL);
+    }
+}
+
 static void signal_caught(void *context, int number)
 {
     struct running *running = context;
     if (number == SIGHUP) {
-        log_warn("weir", "SIGHUP: a changed configuration is taken up by a restart");
+        if (!running->agent) {
+            log_warn("weir", "SIGHUP: nothing is reloaded while the buffer is waited for");
+        } else if (!running->stopping) {
+            reload(running, NULL, NULL);
+        }
         return;
     }
     if (running->stopping) {
@@ -148,6 +256,8 @@ static enum err open_agent(struct running *running)
                                 .config = running->config,
                                 .ret_may_wait = &waits,
                                 .room = &running->room,
+                                .reload = reload,
+                                .reload_context = running,
                                 .carry = running->carry};
     enum err e = ERR_IO;
     if (is_away) {
@@ -197,22 +307,28 @@ static void retry_fired(struct timer *timer)
     }
 }
 
-static int run(const struct config *config)
+static int run(struct config *config)
 {
     struct running running = {.config = config};
     struct signals *signals = NULL;
     enum err e = loop_open(&running.loop);
-    e = e ? e : signals_open(&signals, running.loop, signal_caught, &running);
+    if (!e) {
+        timer_init(&running.retry, running.loop, retry_fired);
+        timer_init(&running.reload, running.loop, reload_fired);
+        e = signals_open(&signals, running.loop, signal_caught, &running);
+    }
     if (e) {
         log_error("weir", "%s", err_name(e));
     } else {
-        timer_init(&running.retry, running.loop, retry_fired);
         e = open_agent(&running);
         e = e ? e : loop_run(running.loop);
         e = e ? e : running.failed;
-        timer_release(&running.retry);
     }
-    agent_close(running.agent);
+    agent_close(running.agent); /* ends a reload */
+    if (running.loop) {
+        timer_release(&running.retry);
+        timer_release(&running.reload);
+    }
     control_close(running.waiting);
     carry_close(running.carry);
     signals_close(signals);

@@ -2,8 +2,8 @@
  *
  * config_load() reports every mistake that the file has, each with its place, and gives either a
  * configuration in which everything is valid, or none. All texts and structs belong to the struct
- * config and live until config_close(); nothing in them is changed. Blocking: at start, and on a
- * reload. */
+ * config and live until config_close(); nothing in them is changed but by config_take_streams().
+ * Blocking: at start, and on a reload. */
 #ifndef WEIR_CONFIG_CONFIG_H
 #define WEIR_CONFIG_CONFIG_H
 
@@ -76,6 +76,16 @@ enum err config_load(struct config **ret, const char *path, const struct config_
                      struct config_report *report) MUST_USE;
 /* NULL is allowed. */
 void config_close(struct config *config);
+
+/* Another reading of the same file. What it says otherwise, by its path in the file, each once:
+ * "$.uplinks.cloud.brokers", or "$.uplinks.cloud" when only one of the two has it. is_taken:
+ * config_take_streams() takes it up. What "${...}" stands for is not looked at. */
+enum err config_changes(const struct config *config, const struct config *newer,
+                        void (*each)(void *context, const char *path, bool is_taken),
+                        void *context) MUST_USE;
+/* Of the streams that both have: schema, compatibility, unknown_fields and missing_fields become
+ * those of `newer`, which may be closed afterwards. ERR_NOMEM: it came no further. */
+enum err config_take_streams(struct config *config, const struct config *newer) MUST_USE;
 
 /* The index of a stream or uplink by its name, or -1. */
 int config_stream_index(const struct config *config, const char *name);

@@ -134,7 +134,7 @@ def test_a_running_agent():
     check("a port in use is told", r.returncode == 3 and str(agent.port) in r.stderr and "in use" in r.stderr, r.stderr)
     lines = {words: run(*words.split(), "--buffer", agent.buffer).stdout for words in ["buffer cat raw", "aside ls", "buffer ls"]}
     agent.process.send_signal(signal.SIGHUP)
-    check("SIGHUP is answered in the log", wait_until(lambda: "SIGHUP" in agent.log()))
+    check("SIGHUP is answered in the log", wait_until(lambda: "SIGHUP: reloading" in agent.log()))
     check("and the agent goes on", agent.post("/boiler", "1")[0] == 200)
     check("SIGTERM: exit code 0", agent.stop() == 0)
     check("and is logged", "stopping" in agent.log(), agent.log())

@@ -5,6 +5,7 @@ usage: gate_test.py WEIR"""
 import glob
 import json
 import os
+import signal
 
 from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, write
 
@@ -97,20 +98,81 @@ wait_until(lambda: any(e["kind"] == "schema_refused" for _, e in delivered("weir
 events = [e for _, e in delivered("weir.events", path_of("out")) if e["kind"] == "schema_refused"]
 check("told to the centre, once", len(events) == 1 and events[0]["stream"] == "typed" and KIND in events[0]["text"] and events[0]["count"] == 1, events)
 
-# --- mended ---
+# --- mended, while it runs ---
 
+
+def reload(code, *words):
+    r = run("reload", "--socket", agent.socket)
+    check(f"reload: exit code {code}, {words}", r.returncode == code and all(w in r.stdout + r.stderr for w in words), (r.returncode, r.stdout, r.stderr))
+
+
+reload(1, "stream typed: refused: " + KIND, f"events have schema {first}")
+put("{")
+reload(2, "weir.json:1:", "nothing is changed")
+write("weir.json", json.dumps({**config, "streams": {"typed": {"schema": "line.avsc", "key": "k", "priority": "high"}}}))
 put(schema(HAS))
-agent.stop()
-agent.start()
+reload(2, "$.streams.typed.priority", "$.drivers.post.routes[1].stream", "nothing is changed")
+check("nothing is", stream_of(agent)["schema"] == first and stream_of(agent)["schema_refused"]["count"] == 1)
+check("a bad file is in the log", "not reloaded, nothing is changed" in agent.log() and "$.streams.typed.priority" in agent.log())
+config["streams"]["typed"]["unknown_fields"] = "set_aside"
+config["uplinks"]["files"]["time_max"] = "3 s"
+write("weir.json", json.dumps(config, indent=3))
+reload(0, "stream typed: accepted", "$.streams.typed.unknown_fields: taken up", "$.uplinks.files.time_max: another now: a restart")
 told = stream_of(agent)
-check("mended: accepted", told["schema_refused"] is None and told["schema"] != first, told)
+second = told["schema"]
+check("mended: accepted", told["schema_refused"] is None and second != first, told)
 for n in range(80, 100):
     check("stored under the new one", agent.post("/typed", json.dumps({"k": "a", "n": n, "unit": "bar"}))[1] == {"stored": 1, "aside": []})
-check("a backlog of both", agent.status()["streams"][0]["events"] == 100)
+check("unknown_fields is taken up", "nobody" in str(agent.post("/typed", json.dumps({"k": "a", "n": 1, "nobody": 1}))[1]["aside"]))
+config["streams"]["typed"]["unknown_fields"] = "ignore"
+write("weir.json", json.dumps(config))
+reload(0, "$.streams.typed.unknown_fields: taken up", "$.uplinks.files.time_max")
+check("and back", agent.post("/typed", json.dumps({"k": "a", "n": 100, "unit": "bar", "nobody": 1}))[1]["aside"] == [])
+r = run("check", agent.path)
+check("check agrees", r.returncode == 0, r.stderr)
+
+# --- by a signal: another path, refused and mended ---
+
+write("other.avsc", schema({"name": "unit", "type": "int"}))
+config["streams"]["typed"]["schema"] = "other.avsc"
+write("weir.json", json.dumps(config))
+for _ in range(3):
+    agent.process.send_signal(signal.SIGHUP)
+check("refused at SIGHUP", wait_until(lambda: (stream_of(agent)["schema_refused"] or {}).get("findings", [{}])[0].get("kind") == "TYPE_MISMATCH", 20),
+      stream_of(agent))
+check("as it was", stream_of(agent)["schema"] == second)
+write("other.avsc", schema(HAS, {"name": "more", "type": ["null", "long"], "default": None}))
+agent.process.send_signal(signal.SIGHUP)
+check("accepted at SIGHUP", wait_until(lambda: stream_of(agent)["schema_refused"] is None and stream_of(agent)["schema"] > second, 20), stream_of(agent))
+check("stored", agent.post("/typed", json.dumps({"k": "a", "n": 101, "unit": "bar", "more": 7}))[1] == {"stored": 1, "aside": []})
+check("the other stream has none still", agent.post("/else", "no JSON at all")[1] == {"stored": 1, "aside": []})
+config["streams"]["raw"]["schema"] = "other.avsc"                    # one that began without
+write("weir.json", json.dumps(config))
+reload(0, "stream raw: accepted")
+check("it has one now", agent.post("/else", json.dumps({"k": "b", "n": 1}))[1] == {"stored": 1, "aside": []})
+check("and takes nothing else", agent.post("/else", "no JSON at all")[1]["aside"] != [])
+del config["streams"]["raw"]["schema"]
+write("weir.json", json.dumps(config))
+reload(0, "stream raw: accepted")
+check("it has none again", agent.post("/else", "no JSON at all")[1] == {"stored": 1, "aside": []})
+wait_until(lambda: sum(e["kind"] == "schema_accepted" for _, e in delivered("weir.events", path_of("out"))) >= 4, 30)
+kinds = [(e["kind"], e["stream"]) for _, e in delivered("weir.events", path_of("out")) if e["kind"].startswith("schema_")]
+check("told to the centre", kinds[:3] == [("schema_refused", "typed")] * 2 + [("schema_accepted", "typed")]
+      and kinds[-3:] == [("schema_accepted", "typed"), ("schema_accepted", "raw"), ("schema_accepted", "raw")], kinds)
+
+# --- after a restart it is the same, and what both wrote arrives ---
+
+third = stream_of(agent)["schema"]
+agent.stop()
+agent.start()
+check("the same after a restart", stream_of(agent)["schema"] == third and stream_of(agent)["schema_refused"] is None)
+check("a backlog of all", agent.status()["streams"][0]["events"] == 102)
 os.remove(path_of("none"))                              # the far side is back
-check("all arrive", wait_until(lambda: len(delivered("typed", path_of("none", "late"))) >= 100, 60), len(delivered("typed", path_of("none", "late"))))
+check("all arrive", wait_until(lambda: len(delivered("typed", path_of("none", "late"))) >= 102, 60), len(delivered("typed", path_of("none", "late"))))
 got = delivered("typed", path_of("none", "late"))
-check("each once, in order", [r["n"] for _, r in got] == list(range(100)), [r["n"] for _, r in got])
-check("each under its own schema", [newest for newest, _ in got] == [n >= 80 for n in range(100)])
+check("each once, in order", [r["n"] for _, r in got] == list(range(102)), [r["n"] for _, r in got])
+check("each under its own schema", [newest for newest, _ in got] == [n >= 80 for n in range(102)])
 check("an orderly end", agent.stop() == 0)
+r = run("reload", "--socket", agent.socket)
+check("nobody to ask", r.returncode == 3 and "no agent answers" in r.stderr, r)
 finish()

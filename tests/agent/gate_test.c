@@ -10,6 +10,7 @@
 #include "agent/agent_impl.h"
 #include "agent/events.h"
 #include "agent/raw.h"
+#include "agent/reload.h"
 #include "agent/schema_take.h"
 #include "ports/file.h"
 #include "tests/agent/life.h"
@@ -241,11 +242,11 @@ static void schema_put(const struct scene *scene, const char *text)
     assert_int_equal(file_replace(path, slice_of_text(text), 0600, &why), ERR_OK);
 }
 
-/* The stream "lines" has the schema of the folder. */
-static void config_put(struct scene *scene, const char *mode)
+/* The stream "lines" has the schema of the folder; its key and a set field are in some versions
+ * only. */
+static void config_text(const struct scene *scene, const char *mode, char *ret, size_t size)
 {
-    char text[2048];
-    (void)snprintf(text, sizeof text,
+    (void)snprintf(ret, size,
                    "{\"agent\":{\"id\":\"pump-7\"},"
                    "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"16 MiB\"},"
                    "\"streams\":{\"lines\":{\"schema\":\"%s/lines.avsc\",\"compatibility\":\"%s\","
@@ -254,6 +255,12 @@ static void config_put(struct scene *scene, const char *mode)
                    "\"stream\":\"lines\"}},"
                    "\"uplinks\":{\"cloud\":{\"type\":\"double\",\"linger\":\"0 s\"}}}",
                    scene->folder, mode);
+}
+
+static void config_put(struct scene *scene, const char *mode)
+{
+    char text[2048];
+    config_text(scene, mode, text, sizeof text);
     life_config(scene, text);
 }
 
@@ -559,6 +566,152 @@ static void a_take_without_memory_can_be_tried_again(void **state)
     assert_true(failed > 10);
 }
 
+/* --- reloading --- */
+
+struct reloading {
+    struct config *newer;
+    unsigned done;
+    char json[4096];
+};
+
+static void reloaded(void *context, struct slice json)
+{
+    struct reloading *r = context;
+    r->done++;
+    assert_true(slice_to_text(json, r->json, sizeof r->json));
+    config_close(r->newer);
+    r->newer = NULL;
+}
+
+static enum err reload_begin(struct scene *scene, struct reloading *r, const char *mode)
+{
+    char text[2048];
+    config_text(scene, mode, text, sizeof text);
+    *r = (struct reloading){.newer = life_config_load(scene, text)};
+    return agent_reload(scene->agent, r->newer, reloaded, r);
+}
+
+static void a_reload_takes_the_gate(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    char expected[128];
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint32_t first = lines(scene)->schema_number;
+    assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK); /* nothing is new */
+    assert_int_equal(r.done, 1);
+    assert_string_equal(r.json,
+                        "{\"reloaded\":true,\"streams\":[],\"taken\":[],\"needs_restart\":[]}");
+    schema_put(scene, NEEDS_B);
+    assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
+    struct reloading second;
+    assert_int_equal(reload_begin(scene, &second, "full"), ERR_FULL);
+    config_close(second.newer);
+    sim_run_for(1000);
+    assert_int_equal(r.done, 1);
+    assert_non_null(strstr(r.json, "\"result\":\"refused\""));
+    assert_non_null(strstr(r.json, "READER_FIELD_MISSING_DEFAULT_VALUE /fields/1"));
+    assert_non_null(strstr(r.json, "\"taken\":[\"$.streams.lines.compatibility\"]"));
+    assert_non_null(lines(scene)->refusal);
+    assert_int_equal(lines(scene)->refusal->mode, AVRO_MODE_FULL);
+    assert_int_equal(lines(scene)->schema_number, first);
+    schema_put(scene, V1); /* the way back */
+    assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
+    sim_run_for(1000);
+    assert_null(lines(scene)->refusal);
+    assert_int_equal(lines(scene)->schema_number, first);
+    schema_put(scene, HAS_B);
+    assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
+    sim_run_for(1000);
+    assert_null(lines(scene)->refusal);
+    assert_int_not_equal(lines(scene)->schema_number, first);
+    (void)snprintf(expected, sizeof expected,
+                   "\"streams\":[{\"name\":\"lines\",\"result\":\"accepted\",\"schema\":%u,",
+                   lines(scene)->schema_number);
+    assert_non_null(strstr(r.json, expected));
+    schema_put(scene, "{\"type\":\"string\"}"); /* weir check would say so; it may come between */
+    assert_int_equal(reload_begin(scene, &r, "none"), ERR_OK);
+    assert_int_equal(r.done, 1);
+    assert_non_null(strstr(r.json, "\"result\":\"failed\""));
+    assert_non_null(strstr(r.json, "must be a record"));
+    assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+}
+
+static void a_reload_ends_when_the_agent_does(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    assert_int_equal(life_open(scene), ERR_OK);
+    schema_put(scene, HAS_B);
+    assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK);
+    assert_int_equal(r.done, 0);
+    life_close(scene);
+    assert_int_equal(r.done, 1);
+}
+
+static void a_reload_without_memory_can_be_tried_again(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    char text[512];
+    unsigned failed = 0;
+    bool happened = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (unsigned n = 1; happened; n++) {
+        uint32_t before = lines(scene)->schema_number;
+        (void)snprintf(text, sizeof text,
+                       SCHEMA(",{\"name\":\"b\",\"type\":\"string\",\"default\":\"%u\"}"), n);
+        schema_put(scene, text);
+        config_text(scene, "backward", text, sizeof text);
+        r = (struct reloading){.newer = life_config_load(scene, text)};
+        fault_alloc_set(n);
+        enum err e = agent_reload(scene->agent, r.newer, reloaded, &r);
+        if (!e) {
+            sim_run_for(500);
+        }
+        happened = fault_alloc_happened();
+        fault_alloc_set(0);
+        assert_int_equal(r.done, e ? 0 : 1);
+        config_close(e ? r.newer : NULL);
+        if (lines(scene)->schema_number == before) {
+            failed++;
+            assert_true(e == ERR_NOMEM || strstr(r.json, "\"failed\""));
+            assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK);
+            sim_run_for(500);
+        }
+        assert_int_not_equal(lines(scene)->schema_number, before);
+        assert_null(lines(scene)->refusal);
+        assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+        assert_true(n < 1000);
+    }
+    print_message("reloads that failed for want of memory: %u\n", failed);
+    assert_true(failed > 10);
+}
+
+/* The mapper has room for so many fields of a record, and no more. */
+static void a_stream_takes_no_record_of_too_many_fields(void **state)
+{
+    struct scene *scene = *state;
+    static char text[80000];
+    struct out o = out_over(text, sizeof text - 1);
+    struct reloading r;
+    out_put_text(&o, "{\"type\":\"record\",\"name\":\"Line\",\"fields\":[{\"name\":\"a\",\"type\":"
+                     "\"int\"}");
+    for (int i = 0; i < 1024; i++) {
+        out_put_format(&o, ",{\"name\":\"f%d\",\"type\":\"int\",\"default\":0}", i);
+    }
+    out_put_text(&o, "]}");
+    text[o.size] = '\0';
+    assert_false(o.overflow);
+    assert_int_equal(life_open(scene), ERR_OK);
+    schema_put(scene, text);
+    assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK);
+    assert_non_null(strstr(r.json, "at most 1024 fields"));
+    life_close(scene);
+    assert_int_equal(life_open(scene), ERR_CONFIG);
+    assert_non_null(strstr(scene->why.text, "at most 1024 fields"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, gate_setup, gate_teardown)
@@ -577,6 +730,10 @@ int main(void)
         TEST(a_schema_is_taken_over_while_it_runs),
         TEST(a_take_ends_when_the_agent_does),
         TEST(a_take_without_memory_can_be_tried_again),
+        TEST(a_reload_takes_the_gate),
+        TEST(a_reload_ends_when_the_agent_does),
+        TEST(a_reload_without_memory_can_be_tried_again),
+        TEST(a_stream_takes_no_record_of_too_many_fields),
     };
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ static struct uplink_class *mirror(void)
 
 /* --- lives --- */
 
-void life_config(struct scene *scene, const char *text)
+struct config *life_config_load(struct scene *scene, const char *text)
 {
     const struct driver_class *drivers[] = {&hand_class, NULL};
     const struct uplink_class *uplinks[] = {mirror(), NULL};
@@ -110,13 +110,20 @@ void life_config(struct scene *scene, const char *text)
     char path[128];
     struct why why;
     struct config_report report = {.text = out_over((uint8_t *)found, sizeof found)};
-    config_close(scene->config);
+    struct config *config = NULL;
     (void)snprintf(path, sizeof path, "%s/weir.json", scene->folder);
     assert_int_equal(file_replace(path, slice_of_text(text), 0600, &why), ERR_OK);
-    if (config_load(&scene->config, path, &parts, &report)) {
+    if (config_load(&config, path, &parts, &report)) {
         fail_msg("%.*s", (int)report.text.size, found);
     }
     assert_int_equal(unlink(path), 0);
+    return config;
+}
+
+void life_config(struct scene *scene, const char *text)
+{
+    config_close(scene->config);
+    scene->config = life_config_load(scene, text);
 }
 
 static void freeze(void *context)

@@ -41,6 +41,8 @@ int life_setup(void **state);
 int life_teardown(void **state);
 /* Another configuration from now on: LIFE_CONFIG until then. */
 void life_config(struct scene *scene, const char *text);
+/* One that is the caller's. */
+struct config *life_config_load(struct scene *scene, const char *text);
 
 enum err life_open(struct scene *scene);
 void life_close(struct scene *scene);

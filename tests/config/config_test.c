@@ -46,7 +46,7 @@ static int place_init(void **state)
 static int place_release(void **state)
 {
     struct place *place = *state;
-    static const char *const names[] = {"weir.json", "secret", "open"};
+    static const char *const names[] = {"weir.json", "secret", "open", "open2"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         char path[160];
         snprintf(path, sizeof path, "%s/%s", place->folder, names[i]);
@@ -352,6 +352,65 @@ static void test_memory_fails(void **state)
     check_full(place);
 }
 
+struct found_changes {
+    char text[1024];
+};
+
+static void add_change(void *context, const char *path, bool is_taken)
+{
+    struct found_changes *found = context;
+    size_t size = strlen(found->text);
+    snprintf(found->text + size, sizeof found->text - size, "%s%s\n", path,
+             is_taken ? " taken" : "");
+}
+
+static void test_changes(void **state)
+{
+    struct place *place = *state;
+    struct found_changes found = {""};
+    assert_int_equal(
+        place_load(
+            place,
+            "{\"agent\":{\"id\":\"a b\"},\"streams\":{\"s\":{\"priority\":1,\"schema\":\"open\"},"
+            "\"gone\":{}},\"uplinks\":{\"u\":{\"type\":\"every\",\"streams\":[\"s\",\"gone\"]}},"
+            "\"drivers\":{\"d\":{\"type\":\"every\",\"stream\":\"s\"}}}"),
+        ERR_OK);
+    struct config *older = place->config;
+    place->config = NULL;
+    place_write(place, "open2", "x", 0644);
+    assert_int_equal(
+        place_load(place,
+                   "{ \"agent\": {\"id\": \"ab\", \"clock\": \"disciplined\"},\n"
+                   "\"buffer\": {\"size_max\": \"64 MiB\"},"
+                   "\"streams\": {\"s\": {\"schema\": \"open2\", \"priority\": 1, "
+                   "\"unknown_fields\":\"set_aside\","
+                   "\"missing_fields\":\"set_aside\",\"compatibility\":\"full\"}, \"new\":{}},"
+                   "\"uplinks\": {\"u\": {\"type\": \"every\", \"streams\": [\"s\", \"new\"]}},"
+                   "\"drivers\":{\"d\": {\"type\": \"every\",\"stream\": \"s\"}}}"),
+        ERR_OK);
+    assert_int_equal(config_changes(older, place->config, add_change, &found), ERR_OK);
+    assert_string_equal(found.text, "$.agent.id\n$.agent.clock\n$.buffer.size_max\n"
+                                    "$.streams.s.schema taken\n$.streams.s.unknown_fields taken\n"
+                                    "$.streams.s.missing_fields taken\n"
+                                    "$.streams.s.compatibility taken\n$.streams.new\n"
+                                    "$.streams.gone\n$.uplinks.u.streams\n");
+    found.text[0] = 0;
+    assert_int_equal(config_changes(older, older, add_change, &found), ERR_OK);
+    assert_string_equal(found.text, "");
+    fault_alloc_set(1);
+    assert_int_equal(config_changes(older, place->config, add_change, &found), ERR_NOMEM);
+    fault_alloc_set(0);
+    assert_int_equal(config_take_streams(older, place->config), ERR_OK);
+    config_close(place->config);
+    place->config = older; /* the texts are its own */
+    const struct stream_config *s = &older->streams[0].options;
+    assert_non_null(strstr(s->schema, "/open2"));
+    assert_int_equal(s->compatibility, STREAM_COMPATIBLE_FULL);
+    assert_int_equal(s->unknown_fields, STREAM_UNKNOWN_SET_ASIDE);
+    assert_int_equal(s->missing_fields, STREAM_MISSING_SET_ASIDE);
+    assert_null(older->streams[1].options.schema);
+}
+
 static void test_routes(void **state)
 {
     (void)state;
@@ -381,13 +440,11 @@ static void test_routes(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_init, place_release)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_defaults),
-                                       TEST(test_round_trip),
-                                       TEST(test_warnings),
-                                       TEST(test_mistakes),
-                                       TEST(test_whole_files),
-                                       TEST(test_memory_fails),
-                                       cmocka_unit_test(test_schema_and_reference),
-                                       cmocka_unit_test(test_routes)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_defaults),          TEST(test_round_trip),
+        TEST(test_warnings),          TEST(test_mistakes),
+        TEST(test_whole_files),       TEST(test_memory_fails),
+        TEST(test_changes),           cmocka_unit_test(test_schema_and_reference),
+        cmocka_unit_test(test_routes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
