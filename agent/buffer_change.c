@@ -8,14 +8,6 @@
 #include "agent/buffer_impl.h"
 #include "buffer/look.h"
 
-struct counted {
-    struct progress progress;
-    uint64_t events;
-    uint64_t left;
-    uint64_t lost;
-    bool is_done;
-};
-
 static uint64_t number_in(const struct json_node *root, const char *name)
 {
     int64_t number = 0;
@@ -45,8 +37,7 @@ static enum err counted_frame(void *context, enum frame_kind kind, struct slice 
     return e;
 }
 
-/* `look`: only counts. EXIT_FINE, or the complaint's code. */
-static int order(const struct buffer_arguments *a, bool look, struct counted *ret)
+int buffer_order(const struct buffer_arguments *a, bool look, struct counted *ret)
 {
     struct why why = {""};
     int code = EXIT_FAILED;
@@ -72,12 +63,11 @@ static bool ask(const char *question)
     return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-/* What it would be, and whether it is wanted. EXIT_FINE: go on. */
-static int confirm(const struct buffer_arguments *a, const char *what, const char *warning)
+int buffer_confirm(const struct buffer_arguments *a, const char *what, const char *warning)
 {
     struct counted would = {.events = 0};
     char question[400];
-    int code = a->yes ? EXIT_FINE : order(a, true, &would);
+    int code = a->yes ? EXIT_FINE : buffer_order(a, true, &would);
     if (code || a->yes) {
         return code;
     }
@@ -97,8 +87,9 @@ static int confirm(const struct buffer_arguments *a, const char *what, const cha
 int buffer_drop_command(const struct buffer_arguments *a)
 {
     struct counted done = {.events = 0};
-    int code = confirm(a, "would be dropped for good", "They are counted, and reported as a gap.");
-    code = code ? code : order(a, false, &done);
+    int code =
+        buffer_confirm(a, "would be dropped for good", "They are counted, and reported as a gap.");
+    code = code ? code : buffer_order(a, false, &done);
     if (code) {
         return code;
     }
@@ -121,9 +112,9 @@ int buffer_replay_command(const struct buffer_arguments *a)
     if (!a->request.uplink[0]) {
         return command_misuse(a->word, "say --uplink: who shall get the events again?");
     }
-    int code =
-        confirm(a, "would be sent again", "What the uplink has delivered before arrives twice.");
-    code = code ? code : order(a, false, &done);
+    int code = buffer_confirm(a, "would be sent again",
+                              "What the uplink has delivered before arrives twice.");
+    code = code ? code : buffer_order(a, false, &done);
     if (code) {
         return code;
     }
@@ -178,7 +169,7 @@ int buffer_salvage_command(const struct buffer_arguments *a)
         return EXIT_USAGE;
     }
     free(path);
-    int code = order(&absolute, false, &done);
+    int code = buffer_order(&absolute, false, &done);
     if (code) {
         return code;
     }

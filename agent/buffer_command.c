@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/aside_impl.h"
 #include "agent/buffer_impl.h"
 #include "ports/clock.h"
 #include "uplink/avro/encode.h"
@@ -19,7 +20,8 @@ enum {
     TAKES_IMPORT = 64, /* --again, --plain */
     TAKES_UPLINK = 128,
     TAKES_YES = 256,
-    TAKES_REKEY = 512, /* --plain */
+    TAKES_REKEY = 512,  /* --plain */
+    TAKES_ASIDE = 1024, /* --stream, --id, --reason, --since, --until, --count */
 };
 
 struct word {
@@ -31,6 +33,8 @@ struct word {
     int (*run)(const struct buffer_arguments *a);
 };
 
+#define ASIDE_FILTERS \
+    "[--stream S] [--id A[..B]] [--reason TEXT] [--since TIME] [--until TIME] [--count N]"
 #define FILTERS "[--from-seq N] [--to-seq N] [--since TIME] [--until TIME]"
 
 static const struct word buffer_words[] = {
@@ -58,7 +62,14 @@ static const struct word buffer_words[] = {
 };
 
 static const struct word aside_words[] = {
-    {"ls", "aside ls", ASIDE_USAGE, 0, TOOL_ASIDE, aside_ls_command},
+    {"ls", "aside ls", "aside ls " ASIDE_FILTERS " [--json]", TAKES_ASIDE, TOOL_ASIDE,
+     aside_ls_command},
+    {"cat", "aside cat", "aside cat " ASIDE_FILTERS " [--json]", TAKES_ASIDE, TOOL_ASIDE,
+     aside_cat_command},
+    {"export", "aside export", "aside export FILE " ASIDE_FILTERS, TAKES_ASIDE | TAKES_FILE,
+     TOOL_ASIDE_EXPORT, aside_export_command},
+    {"drop", "aside drop", "aside drop " ASIDE_FILTERS " [--yes]", TAKES_ASIDE | TAKES_YES,
+     TOOL_ASIDE_DROP, aside_drop_command},
 };
 
 /* --- what is said --- */
@@ -141,6 +152,26 @@ static bool set_last(const char *value, struct buffer_arguments *a)
     return sequence_of(value, &a->request.range.last);
 }
 
+/* A, A..B, A.. */
+static bool set_ids(const char *value, struct buffer_arguments *a)
+{
+    char first[24];
+    const char *dots = strstr(value, "..");
+    size_t size = dots ? (size_t)(dots - value) : strlen(value);
+    if (!slice_to_text((struct slice){(const uint8_t *)value, size}, first, sizeof first) ||
+        !sequence_of(first, &a->request.range.first)) {
+        return false;
+    }
+    a->request.range.last = dots ? a->request.range.last : a->request.range.first;
+    return !dots || !dots[2] || sequence_of(dots + 2, &a->request.range.last);
+}
+
+static bool set_reason(const char *value, struct buffer_arguments *a)
+{
+    return value[0] &&
+           slice_to_text(slice_of_text(value), a->request.reason, sizeof a->request.reason);
+}
+
 static bool set_since(const char *value, struct buffer_arguments *a)
 {
     return time_of(value, &a->request.since_us);
@@ -186,14 +217,16 @@ static const struct {
     {"--socket", 0, set_socket, "a path"},
     {"--key", 0, set_key, "a file"},
     {"--old-key", 0, set_old_key, "a file"},
-    {"--stream", TAKES_STREAM, set_stream, "the name of a stream"},
+    {"--stream", TAKES_STREAM | TAKES_ASIDE, set_stream, "the name of a stream"},
     {"--uplink", TAKES_UPLINK, set_uplink, "the name of an uplink"},
     {"--from-seq", TAKES_FILTER, set_first, "a sequence, from 1"},
     {"--first", TAKES_FILTER, set_first, "a sequence, from 1"},
     {"--to-seq", TAKES_FILTER, set_last, "a sequence, from 1"},
-    {"--since", TAKES_FILTER, set_since, A_TIME},
-    {"--until", TAKES_FILTER, set_until, A_TIME},
-    {"--count", TAKES_COUNT, set_count, "a number"},
+    {"--since", TAKES_FILTER | TAKES_ASIDE, set_since, A_TIME},
+    {"--until", TAKES_FILTER | TAKES_ASIDE, set_until, A_TIME},
+    {"--count", TAKES_COUNT | TAKES_ASIDE, set_count, "a number"},
+    {"--id", TAKES_ASIDE, set_ids, "an id, or two: 7, 7..9, 7.."},
+    {"--reason", TAKES_ASIDE, set_reason, "a part of the reason, at most 127 bytes"},
     {"--format", TAKES_EXPORT, set_format, "avro or ndjson"},
     {"--out", TAKES_EXPORT, set_out, "a path, or -"},
     {"--codec", TAKES_EXPORT, set_codec, "deflate, null or zstandard"},

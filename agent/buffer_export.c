@@ -1,7 +1,5 @@
 /* weir buffer export: stored events as lines of JSON, or as Avro container files that every reader
  * opens. A file has its name when it is whole: until then it is NAME.part. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +7,11 @@
 #include <unistd.h>
 
 #include "agent/buffer_impl.h"
-#include "ports/file.h"
+#include "agent/out_file.h"
 #include "ports/random.h"
 #include "uplink/avro/container.h"
 
-#define PATH_SIZE 4200
+#define PATH_SIZE OUT_FILE_PATH_SIZE
 #define RAW_MAX (EVENT_SIZE_LIMIT + 128 * 1024)
 #define PACKED_MAX (RAW_MAX + RAW_MAX / 8 + 64 * 1024)
 
@@ -22,9 +20,7 @@ struct export
     const struct buffer_arguments *a;
     struct progress progress;
     struct event_lines *lines; /* NDJSON; NULL: Avro */
-    FILE *file;
-    char path[PATH_SIZE]; /* "": standard output */
-    char part[PATH_SIZE + 8];
+    struct out_file file;
     bool is_folder;
     /* Avro */
     enum container_codec codec;
@@ -40,63 +36,6 @@ struct export
     uint64_t events;
     uint64_t timeless;
 };
-
-/* --- files --- */
-
-static enum err failed_on(const char *path, struct why *why)
-{
-    int number = errno;
-    why_set(why, "can't write %s: %s", path[0] ? path : "standard output", strerror(number));
-    return err_of_errno(number) == ERR_CLOSED ? ERR_IO : err_of_errno(number);
-}
-
-static enum err file_begin(struct export *x, const char *path, struct why *why)
-{
-    (void)snprintf(x->path, sizeof x->path, "%s", path); /* checked by open */
-    if (!path[0]) {
-        x->file = stdout;
-        return ERR_OK;
-    }
-    (void)snprintf(x->part, sizeof x->part, "%s.part", path); /* fits */
-    int fd = open(x->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    x->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!x->file) {
-        enum err e = failed_on(x->part, why);
-        if (fd >= 0) {
-            close(fd);
-        }
-        return e;
-    }
-    x->files++;
-    return ERR_OK;
-}
-
-/* `good`: it gets its name; else what is there goes. */
-static enum err file_finish(struct export *x, bool good, struct why *why)
-{
-    FILE *file = x->file;
-    x->file = NULL;
-    if (!file) {
-        return ERR_OK;
-    }
-    bool written = fflush(file) == 0 && !ferror(file);
-    if (file == stdout) {
-        return written ? ERR_OK : failed_on("", why);
-    }
-    written = written && fsync(fileno(file)) == 0;
-    enum err e = written ? ERR_OK : failed_on(x->part, why);
-    if (fclose(file) != 0 && !e) {
-        e = failed_on(x->part, why);
-    }
-    if (e || !good) {
-        (void)unlink(x->part); /* nothing of it is of use */
-        return e;
-    }
-    if (rename(x->part, x->path) != 0) {
-        return failed_on(x->path, why);
-    }
-    return file_sync_folder(x->path, why);
-}
 
 /* --- Avro --- */
 
@@ -127,7 +66,7 @@ static enum err container_begin(struct export *x, uint64_t sequence, struct why 
                 sequence, x->stream, sequence - 1);
         return ERR_REJECTED;
     }
-    enum err e = file_finish(x, true, why);
+    enum err e = out_file_finish(&x->file, true, why);
     if (e) {
         return e;
     }
@@ -137,10 +76,11 @@ static enum err container_begin(struct export *x, uint64_t sequence, struct why 
     } else if (x->a->out && strcmp(x->a->out, "-") != 0) {
         (void)snprintf(path, sizeof path, "%s", x->a->out); /* checked by open */
     }
-    e = file_begin(x, path, why);
+    e = out_file_begin(&x->file, path, why);
     if (e) {
         return e;
     }
+    x->files += path[0] != 0;
     struct container_meta meta[] = {
         {SLICE("weir.stream"), slice_of_text(x->stream)},
     };
@@ -153,9 +93,7 @@ static enum err container_begin(struct export *x, uint64_t sequence, struct why 
     container_put_header(&x->packed, out_slice(&x->schema), x->codec, meta, ARRAY_COUNT(meta),
                          x->sync);
     x->schema_waits = false;
-    return fwrite(x->packed.data, 1, x->packed.size, x->file) == x->packed.size
-               ? ERR_OK
-               : failed_on(x->part, why);
+    return out_file_put(&x->file, out_slice(&x->packed), why);
 }
 
 static enum err take_schema(struct export *x, struct slice payload, struct why *why)
@@ -207,9 +145,7 @@ static enum err take_events(struct export *x, struct slice payload, struct why *
     x->packed.size = 0;
     x->packed.overflow = false;
     e = container_put_block(x->packer, count, out_slice(&x->raw), x->sync, &x->packed);
-    if (!e && fwrite(x->packed.data, 1, x->packed.size, x->file) != x->packed.size) {
-        e = failed_on(x->part, why);
-    }
+    e = e ? e : out_file_put(&x->file, out_slice(&x->packed), why);
     x->events += e ? 0 : count;
     return e;
 }
@@ -223,7 +159,7 @@ static enum err export_frame(void *context, enum frame_kind kind, struct slice p
     }
     if (x->lines) {
         enum err e = event_lines_frame(x->lines, kind, payload, why);
-        return e == ERR_CLOSED ? failed_on(x->part, why) : e; /* it could not be written */
+        return e == ERR_CLOSED ? out_file_failed(&x->file, why) : e; /* it could not be written */
     }
     return kind == FRAME_SCHEMA   ? take_schema(x, payload, why)
            : kind == FRAME_EVENTS ? take_events(x, payload, why)
@@ -264,8 +200,9 @@ static enum err export_open(struct export *x, struct why *why)
 {
     const char *out = x->a->out && strcmp(x->a->out, "-") != 0 ? x->a->out : "";
     if (strcmp(x->a->format, "ndjson") == 0) {
-        enum err e = file_begin(x, out, why);
-        return e ? e : event_lines_open(&x->lines, x->file);
+        enum err e = out_file_begin(&x->file, out, why);
+        x->files += !e && out[0];
+        return e ? e : event_lines_open(&x->lines, x->file.file);
     }
     x->raw = out_over(malloc(RAW_MAX), RAW_MAX);
     x->packed = out_over(malloc(PACKED_MAX), PACKED_MAX);
@@ -318,12 +255,12 @@ int buffer_export_command(const struct buffer_arguments *a)
     progress_init(&x->progress, a->word, is_on_terminal);
     enum err e = export_open(x, &why);
     e = e ? e : tool_source_run(source, &a->request, export_frame, x, &why);
-    if (!e && !x->lines && !x->file && x->events == 0 && !x->is_folder) {
+    if (!e && !x->lines && !x->file.file && x->events == 0 && !x->is_folder) {
         why_set(&why, "there are no such events");
         e = ERR_REJECTED;
     }
     struct why ignored;
-    enum err finished = file_finish(x, e == ERR_OK, e ? &ignored : &why);
+    enum err finished = out_file_finish(&x->file, e == ERR_OK, e ? &ignored : &why);
     e = e ? e : finished;
     progress_end(&x->progress);
     tool_source_close(source);

@@ -17,7 +17,7 @@ struct buffer_arguments {
     const char *old_key_path;
     char socket_path[BUFFER_SOCKET_SIZE];
     struct tool_request request; /* with the filters */
-    const char *file;            /* import FILE, salvage FILE */
+    const char *file;            /* import FILE, salvage FILE, aside export FILE */
     const char *format;
     const char *out;
     const char *codec;
@@ -65,7 +65,6 @@ uint64_t event_lines_count(const struct event_lines *lines);
 
 int buffer_ls_command(const struct buffer_arguments *a);
 int buffer_cat_command(const struct buffer_arguments *a);
-int aside_ls_command(const struct buffer_arguments *a);
 
 /* --- buffer_state.c --- */
 int buffer_stats_command(const struct buffer_arguments *a);
@@ -76,6 +75,19 @@ int buffer_wear_command(const struct buffer_arguments *a);
 
 /* --- buffer_rekey.c --- */
 int buffer_rekey_command(const struct buffer_arguments *a);
+
+/* --- buffer_change.c --- */
+struct counted {
+    struct progress progress;
+    uint64_t events;
+    uint64_t left;
+    uint64_t lost;
+    bool is_done;
+};
+/* Runs the request. `look`: it only counts. EXIT_FINE, or the complaint's code. */
+int buffer_order(const struct buffer_arguments *a, bool look, struct counted *ret);
+/* What it would be, and whether it is wanted. EXIT_FINE: go on. */
+int buffer_confirm(const struct buffer_arguments *a, const char *what, const char *warning);
 
 /* --- buffer_export.c, buffer_import.c, buffer_change.c --- */
 int buffer_export_command(const struct buffer_arguments *a);

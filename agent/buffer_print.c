@@ -1,4 +1,4 @@
-/* Streams, stored events and set-aside ones, printed. */
+/* Streams and stored events, printed. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -275,62 +275,4 @@ int buffer_ls_command(const struct buffer_arguments *a)
     json_tree_close(tree);
     free(l.text.data);
     return e ? buffer_failed(a->word, e, &why) : command_finish();
-}
-
-/* --- set-aside events --- */
-
-static enum err aside_frame(void *context, enum frame_kind kind, struct slice payload,
-                            struct why *why)
-{
-    struct out *line = context;
-    int64_t id;
-    int64_t time_us;
-    struct slice stream, source, reason, body;
-    uint64_t is_datum, sequence, size;
-    if (kind != FRAME_ASIDE) {
-        return ERR_OK;
-    }
-    if (!slice_take_varint(&payload, &id) || !slice_take_varint(&payload, &time_us) ||
-        !frame_take_text(&payload, &stream) || !frame_take_text(&payload, &source) ||
-        !frame_take_text(&payload, &reason) || !frame_take_text(&payload, &body) ||
-        !slice_take_uvarint(&payload, &is_datum) || !slice_take_uvarint(&payload, &sequence) ||
-        !slice_take_uvarint(&payload, &size)) {
-        why_set(why, "an answer that can't be read: are agent and command of one version?");
-        return ERR_CORRUPT;
-    }
-    line->size = 0;
-    line->overflow = false;
-    out_put_format(line, "{\"id\":%" PRId64 ",\"time\":", id);
-    put_time(line, time_us);
-    out_put_text(line, ",\"stream\":");
-    out_put_json(line, stream);
-    out_put_format(line, ",\"kind\":\"%s\",\"sequence\":%" PRIu64 ",\"source\":",
-                   is_datum == ASIDE_DATUM ? "datum" : "payload", sequence);
-    out_put_json(line, source);
-    out_put_text(line, ",\"reason\":");
-    out_put_json(line, reason);
-    out_put_format(line, ",\"size\":%" PRIu64 ",\"body\":", size);
-    if (is_datum != ASIDE_DATUM && slice_is_utf8(body)) {
-        out_put_json(line, body);
-    } else {
-        put_hex(line, body);
-    }
-    out_put_text(line, "}\n");
-    return fwrite(line->data, 1, line->size, stdout) == line->size ? ERR_OK : ERR_CLOSED;
-}
-
-int aside_ls_command(const struct buffer_arguments *a)
-{
-    struct out line = out_over(malloc(BUFFER_LINE_MAX), BUFFER_LINE_MAX);
-    struct why why = {""};
-    int code = EXIT_FAILED;
-    struct tool_source *source = line.data ? buffer_source(a, false, &code) : NULL;
-    if (!source) {
-        free(line.data);
-        return code;
-    }
-    enum err e = tool_source_run(source, &a->request, aside_frame, &line, &why);
-    tool_source_close(source);
-    free(line.data);
-    return e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : command_finish();
 }

@@ -22,7 +22,7 @@ static void try_request(struct slice input)
     assert(request.kind == again.kind && request.range.first == again.range.first &&
            request.range.last == again.range.last && request.since_us == again.since_us &&
            request.until_us == again.until_us && request.count == again.count &&
-           strcmp(request.file, again.file) == 0);
+           strcmp(request.file, again.file) == 0 && strcmp(request.reason, again.reason) == 0);
 }
 
 static void try_line(struct slice input)
@@ -42,11 +42,15 @@ static void try_frames(struct slice input)
     struct slice payload;
     size_t missing = 0;
     struct tool_event event;
+    struct tool_aside aside;
     struct slice rest = input;
     enum err e;
     while ((e = frame_take(&rest, &kind, &payload, &missing)) == ERR_OK) {
         while (kind == FRAME_EVENTS && tool_event_take(&payload, &event)) {
             assert(event.trust <= TIME_ESTIMATE);
+        }
+        if (kind == FRAME_ASIDE && tool_aside_take(payload, &aside)) {
+            assert(aside.kind <= ASIDE_DATUM && aside.body.size <= payload.size);
         }
     }
     assert(e == ERR_CORRUPT || missing > 0);

@@ -61,6 +61,19 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "         Exit code 1: one is refused; 3: a registry gave no answer\n\n" \
     "FILE is an Avro schema, or has samples; that of a schema may be \"-\", standard input."
 
+#define ASIDE_HELP \
+    "Events that were set aside: because they did not fit, or because a destination refused them " \
+    "for " \
+    "good.\nWorks with the agent running, and on the file of one that is stopped.\n\n" \
+    "ls       lists them with their reasons\n" \
+    "cat      the original bytes, one event a line; --json: with everything that is known of " \
+    "them\n" \
+    "export   FILE: an Avro container that every reader opens; - is standard output\n" \
+    "drop     removes them for good; asks, or --yes\n\n" \
+    "Which ones: --stream S, --id A[..B], --reason TEXT (a part of it), --since TIME, --until " \
+    "TIME " \
+    "(when they were\nset aside), --count N. --json where data is printed."
+
 static int version_command(int argc, char **argv)
 {
     (void)argv;
@@ -115,8 +128,7 @@ static const struct {
      "Exit code 1: a schema is refused; 2: the file has mistakes, which are listed; 3: no agent "
      "answers, or it failed."},
     {"buffer", buffer_command, BUFFER_USAGE, BUFFER_HELP},
-    {"aside", aside_command, ASIDE_USAGE,
-     "Lists the events that were set aside, with their reasons."},
+    {"aside", aside_command, ASIDE_USAGE, ASIDE_HELP},
     {"config", config_words, "config show [CONFIG] | schema | reference",
      "show: the configuration with every default filled in, secrets as ***. schema: a JSON Schema "
      "of the\nconfiguration. reference: every option, as Markdown."},

@@ -102,6 +102,11 @@ static enum err stored_range(struct tool *tool, uint16_t stream, struct range *r
     return ERR_OK;
 }
 
+static bool is_of_asides(enum tool_kind kind)
+{
+    return kind == TOOL_ASIDE || kind == TOOL_ASIDE_EXPORT || kind == TOOL_ASIDE_DROP;
+}
+
 static enum err begin(struct tool *tool, struct why *why)
 {
     struct buffer *buffer = tool->setup.buffer;
@@ -113,7 +118,7 @@ static enum err begin(struct tool *tool, struct why *why)
         why_set(why, "there is no stream \"%s\": weir buffer ls lists them", tool->request.stream);
         return ERR_REJECTED;
     }
-    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX && !is_of_asides(tool->request.kind); s++) {
         struct range range;
         if (is_asked_for(tool, s)) {
             enum err e = stored_range(tool, s, &range, why);
@@ -297,7 +302,10 @@ static enum err step(struct tool *tool, struct why *why)
     case TOOL_VERIFY:
         return tool_verify_step(tool, why);
     case TOOL_ASIDE:
+    case TOOL_ASIDE_EXPORT:
         return tool_aside_step(tool, why);
+    case TOOL_ASIDE_DROP:
+        return tool_aside_drop_step(tool, why);
     case TOOL_REPLAY:
     case TOOL_DROP:
         return tool_order_step(tool, why);

@@ -13,6 +13,7 @@
 #define TOOL_STEP_EVENTS 1024
 #define TOOL_LINE_MAX 2048 /* of a request */
 #define TOOL_PATH_MAX 256
+#define TOOL_REASON_MAX 128
 #define TOOL_ORDER_MAX 64 /* of one step */
 #define TOOL_IDENTITY_SIZE 144
 
@@ -23,6 +24,8 @@ enum tool_kind {
     TOOL_STATS,
     TOOL_VERIFY,
     TOOL_ASIDE,
+    TOOL_ASIDE_EXPORT, /* as ASIDE; another right */
+    TOOL_ASIDE_DROP,
     TOOL_REPLAY,
     TOOL_DROP,
     TOOL_IMPORT,  /* where an import stands, and the stream's schemas; the events come separately:
@@ -41,14 +44,15 @@ struct tool_request {
     enum tool_kind kind;
     char stream[STREAM_NAME_SIZE_MAX];
     char uplink[STREAM_NAME_SIZE_MAX];
-    char path[TOOL_PATH_MAX]; /* SALVAGE: absolute */
-    char file[65];            /* IMPORT: what tells the file from others, hexadecimal */
-    struct range range;       /* sequences */
-    int64_t
-        since_us; /* time of the events; INT64_MIN and INT64_MAX: any, those without a time too */
+    char path[TOOL_PATH_MAX];     /* SALVAGE: absolute */
+    char reason[TOOL_REASON_MAX]; /* ASIDE...: a part of it */
+    char file[65];                /* IMPORT: what tells the file from others, hexadecimal */
+    struct range range;           /* sequences; ASIDE...: ids */
+    int64_t since_us; /* time of the events; INT64_MIN and INT64_MAX: any, those without a time too.
+                     ASIDE...: when they were set aside */
     int64_t until_us;
     uint64_t count; /* events at most */
-    bool look;      /* REPLAY, DROP: only how many it would be */
+    bool look;      /* REPLAY, DROP, ASIDE_DROP: only how many it would be */
     bool again;     /* IMPORT: from the file's beginning, whatever was taken of it */
 };
 /* Everything: all streams, all sequences, all times. */
@@ -66,8 +70,10 @@ enum frame_kind {
     FRAME_EVENTS = 'E', /* one behind the other: uvarint sequence, u8 trust, varint time, uvarint
                              size, datum with everything filled in. Trust TOOL_TIME_UNKNOWN: the time
                              is that of the machine since its start */
-    FRAME_ASIDE = 'A',  /* varint id, time; stream, source, reason, body, each behind its uvarint
-                             size; uvarint kind, sequence, size */
+    FRAME_ASIDE = 'A',  /* varint id, time; stream, source, reason, head, body, each behind its
+                             uvarint size; u8 kind, u8 damaged, uvarint sequence, size, schema,
+                             uplink; u8 trust and varint time of the event as in FRAME_EVENTS. The
+                             body of a datum is of the last FRAME_SCHEMA */
     FRAME_JSON = 'J',   /* an object or array */
     FRAME_PROGRESS = 'P', /* uvarint done, uvarint of how many */
     FRAME_BAD = 'B',      /* what was found damaged: place and text, each behind its uvarint size */
@@ -98,6 +104,27 @@ struct tool_event {
     struct slice datum;
 };
 bool tool_event_take(struct slice *data, struct tool_event *ret) MUST_USE;
+
+/* FRAME_ASIDE. */
+struct tool_aside {
+    int64_t id;
+    int64_t time_us;     /* when it was set aside */
+    struct slice stream; /* empty: none took it */
+    struct slice source;
+    struct slice reason;
+    struct slice
+        head; /* agent/aside_head.h; empty: an earlier version set it aside, or it is damaged */
+    struct slice body;
+    uint8_t kind; /* enum aside_kind */
+    bool is_damaged;
+    uint64_t sequence;
+    uint64_t size; /* of the body before it was cut */
+    uint32_t schema;
+    uint16_t uplink;
+    uint8_t event_trust; /* as in struct tool_event */
+    int64_t event_time_us;
+};
+bool tool_aside_take(struct slice payload, struct tool_aside *ret) MUST_USE;
 
 /* --- the work --- */
 

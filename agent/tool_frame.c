@@ -6,10 +6,19 @@
 #include "ports/lib/json_tree.h"
 
 static const char *const names[TOOL_KIND_COUNT] = {
-    [TOOL_LS] = "ls",           [TOOL_CAT] = "cat",         [TOOL_EXPORT] = "export",
-    [TOOL_STATS] = "stats",     [TOOL_VERIFY] = "verify",   [TOOL_ASIDE] = "aside",
-    [TOOL_REPLAY] = "replay",   [TOOL_DROP] = "drop",       [TOOL_IMPORT] = "import",
-    [TOOL_SALVAGE] = "salvage", [TOOL_SCHEMAS] = "schemas",
+    [TOOL_LS] = "ls",
+    [TOOL_CAT] = "cat",
+    [TOOL_EXPORT] = "export",
+    [TOOL_STATS] = "stats",
+    [TOOL_VERIFY] = "verify",
+    [TOOL_ASIDE] = "aside",
+    [TOOL_REPLAY] = "replay",
+    [TOOL_DROP] = "drop",
+    [TOOL_IMPORT] = "import",
+    [TOOL_SALVAGE] = "salvage",
+    [TOOL_ASIDE_EXPORT] = "aside-export",
+    [TOOL_ASIDE_DROP] = "aside-drop",
+    [TOOL_SCHEMAS] = "schemas",
 };
 
 const char *tool_kind_name(enum tool_kind kind)
@@ -21,7 +30,7 @@ const char *tool_kind_name(enum tool_kind kind)
 bool tool_is_trusted(enum tool_kind kind)
 {
     return kind == TOOL_EXPORT || kind == TOOL_REPLAY || kind == TOOL_DROP || kind == TOOL_IMPORT ||
-           kind == TOOL_SALVAGE;
+           kind == TOOL_SALVAGE || kind == TOOL_ASIDE_EXPORT || kind == TOOL_ASIDE_DROP;
 }
 
 /* --- requests --- */
@@ -50,6 +59,7 @@ void tool_request_put(const struct tool_request *r, struct out *o)
     put_text(o, "uplink", r->uplink);
     put_text(o, "file", r->file);
     put_text(o, "path", r->path);
+    put_text(o, "reason", r->reason);
     out_put_format(o, ",\"first\":%" PRIu64 ",\"last\":%" PRIu64 ",\"count\":%" PRIu64,
                    r->range.first, r->range.last, r->count);
     if (r->since_us != INT64_MIN) {
@@ -86,6 +96,7 @@ static bool take_members(const struct json_node *root, struct tool_request *r)
                 take_text(root, "uplink", r->uplink, sizeof r->uplink) &&
                 take_text(root, "file", r->file, sizeof r->file) &&
                 take_text(root, "path", r->path, sizeof r->path) &&
+                take_text(root, "reason", r->reason, sizeof r->reason) &&
                 take_number(root, "first", 1, &first) && take_number(root, "last", 0, &last) &&
                 take_number(root, "count", 0, &count) &&
                 take_number(root, "since", INT64_MIN, &r->since_us) &&

@@ -4,6 +4,7 @@
 
 #include "agent/import.h"
 #include "buffer/look.h"
+#include "ports/event.h"
 
 struct tool {
     struct tool_setup setup;
@@ -22,7 +23,12 @@ struct tool {
     uint64_t left;           /* events that may still be given */
     uint64_t done;           /* for the progress */
     uint64_t total;
+    /* set-aside events */
     int64_t aside_after;
+    bool aside_began;
+    bool aside_full; /* no more in this step */
+    enum err aside_error;
+    struct field aside_fields[EVENT_FIELD_MAX]; /* of the one at hand */
     struct buffer_verify verify;
     /* stats */
     uint64_t row_count;
@@ -53,6 +59,7 @@ enum err tool_events_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_stats_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_verify_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_aside_step(struct tool *tool, struct why *why) MUST_USE;
+enum err tool_aside_drop_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_order_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_import_step(struct tool *tool, struct why *why) MUST_USE;
 enum err tool_salvage_step(struct tool *tool, struct why *why) MUST_USE;

@@ -1,10 +1,9 @@
-/* ls, stats, verify, the set-aside events, and the schemas. */
+/* ls, stats, verify, and the schemas. */
 #include <inttypes.h>
 
 #include "agent/tool_impl.h"
 #include "ports/clock.h"
 
-#define ASIDE_STEP 16  /* set-aside events of one step: at most a MiB */
 #define STATS_STEP 256 /* rows whose columns one step reads */
 #define VERIFY_STEP 4  /* rows that one step unpacks; beside a running agent one */
 
@@ -200,36 +199,6 @@ enum err tool_verify_step(struct tool *tool, struct why *why)
         frame_end(&tool->out, at);
     }
     return e;
-}
-
-/* --- set-aside events --- */
-
-static void put_aside(void *context, int64_t id, const struct aside *aside)
-{
-    struct tool *tool = context;
-    struct out *o = &tool->out;
-    size_t at = frame_begin(o, FRAME_ASIDE);
-    out_put_varint(o, id);
-    out_put_varint(o, aside->time_us);
-    frame_put_text(o, slice_of_text(buffer_stream_name(tool->setup.buffer, aside->stream)));
-    frame_put_text(o, aside->source);
-    frame_put_text(o, aside->reason);
-    frame_put_text(o, aside->body);
-    out_put_uvarint(o, aside->kind);
-    out_put_uvarint(o, aside->sequence);
-    out_put_uvarint(o, aside->size);
-    frame_end(o, at);
-    tool->aside_after = id;
-    tool->left--;
-}
-
-enum err tool_aside_step(struct tool *tool, struct why *why)
-{
-    int64_t before = tool->aside_after;
-    uint64_t most = tool->left < ASIDE_STEP ? tool->left : ASIDE_STEP;
-    enum err e =
-        buffer_aside_each(tool->setup.buffer, tool->aside_after, most, put_aside, tool, why);
-    return e ? e : tool->aside_after == before ? ERR_CLOSED : ERR_OK;
 }
 
 /* --- schemas --- */

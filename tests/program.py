@@ -118,7 +118,7 @@ class Agent:
         return json.loads(run("status", "--json", "--socket", self.socket).stdout)
 
     def aside(self):
-        return [json.loads(line) for line in run("aside", "ls", "--buffer", self.buffer).stdout.splitlines()]
+        return [json.loads(line) for line in run("aside", "ls", "--json", "--buffer", self.buffer).stdout.splitlines()]
 
     def stored(self, stream):
         return [json.loads(line) for line in run("buffer", "cat", stream, "--buffer", self.buffer).stdout.splitlines()]

@@ -98,7 +98,7 @@ def test_bad_events_never_stop_good_ones(agent):
         check("the next one is stored", status == 200 and answer["stored"] == 1, str(answer))
     status, answer = agent.post("/typed", '[{"k": "a", "n": 1},')
     check("what can't be split is refused whole", status == 400, str(answer))
-    listing = run("aside", "ls", "--buffer", os.path.join(work, "d", "buffer.db")).stdout.splitlines()
+    listing = run("aside", "ls", "--json", "--buffer", os.path.join(work, "d", "buffer.db")).stdout.splitlines()
     check("set-aside events are visible", len(listing) >= 4 and all("reason" in json.loads(line) for line in listing), str(len(listing)))
 
 
