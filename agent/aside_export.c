@@ -193,7 +193,8 @@ static enum err export_open(struct export *x, struct why *why)
         uint32_t bits = random_u32();
         memcpy(x->sync + i, &bits, 4);
     }
-    container_put_header(&x->packed, slice_of_text(schema_text), CONTAINER_DEFLATE, NULL, 0, x->sync);
+    container_put_header(&x->packed, slice_of_text(schema_text), CONTAINER_DEFLATE, NULL, 0,
+                         x->sync);
     return out_file_put(&x->file, out_slice(&x->packed), why);
 }
 
