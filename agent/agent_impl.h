@@ -38,7 +38,8 @@ struct agent_stream {
                                    when that is refused */
     uint32_t schema_number;
     uint16_t number;
-    bool is_raw;                  /* events are kept as they come, in weir.Raw */
+    uint64_t configured; /* hash of the text that the configuration names, whatever came of it */
+    bool is_raw;         /* events are kept as they come, in weir.Raw */
     struct gate_refusal *refusal; /* of the schema that is configured; NULL: it is accepted */
 };
 

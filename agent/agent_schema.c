@@ -130,6 +130,7 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
         return e;
     }
     stream->schema_number = answer.number;
+    stream->configured = slice_hash(avro_schema_text(stream->schema));
     stream->refusal = answer.refusal;
     agent_schema_say(stream, &answer);
     return answer.refusal ? go_on(agent, stream, why) : ERR_OK;

@@ -20,6 +20,7 @@ struct agent_reload {
     size_t index; /* of the stream at hand */
     size_t said;  /* streams in the answer */
     struct schema_take take;
+    uint64_t configured; /* of the stream at hand */
     struct out answer;
 };
 
@@ -124,6 +125,7 @@ static void stream_taken(struct schema_take *take, enum err e)
         say_failed(r, &take->why);
     } else {
         agent_schema_say(&r->agent->streams[r->index], &take->answer);
+        r->agent->streams[r->index].configured = r->configured;
         if (take->answer.refusal) {
             stream_refused(r);
         } else {
@@ -134,12 +136,12 @@ static void stream_taken(struct schema_take *take, enum err e)
     reload_next(r);
 }
 
-/* Does the stream already do what is asked for? */
+/* Does the stream already do what is asked for? It may have more fields meanwhile than its file. */
 static bool is_in_force(const struct agent_stream *stream, const struct stream_config *options,
                         const struct avro_schema *schema)
 {
     return !stream->refusal && stream->is_raw == !options->schema &&
-           slice_equal(avro_schema_text(schema), avro_schema_text(stream->schema));
+           stream->configured == slice_hash(avro_schema_text(schema));
 }
 
 /* True: it is under way, and stream_taken() goes on. */
@@ -160,6 +162,7 @@ static bool stream_begin(struct agent_reload *r)
         return false;
     }
     if (!e) {
+        r->configured = slice_hash(avro_schema_text(schema));
         r->take = (struct schema_take){.schema = schema,
                                        .mode = (enum avro_mode)options->compatibility,
                                        .is_raw = !options->schema,

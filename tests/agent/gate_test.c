@@ -637,6 +637,68 @@ static void a_reload_takes_the_gate(void **state)
     assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
 }
 
+/* Back and forth: each batch has events of one version, in the order in which they came. */
+static void a_batch_never_mixes_schemas(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    uint32_t under[201] = {0};
+    uint64_t checked = 0;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (uint64_t sequence = 1; sequence <= 200; sequence++) {
+        if (sequence % 10 == 1) {
+            schema_put(scene, sequence % 20 == 1 ? HAS_B : V1);
+            assert_int_equal(reload_begin(scene, &r, "none"), ERR_OK);
+            sim_run_for(50); /* most are in one row with those before */
+            assert_int_equal(r.done, 1);
+        }
+        under[sequence] = lines(scene)->schema_number;
+        assert_int_equal(under[sequence],
+                         sequence % 20 >= 1 && sequence % 20 <= 10 ? under[1] : under[11]);
+        assert_string_equal(life_offer_json(scene, "x", "{\"a\":1,\"b\":\"y\"}"), "");
+    }
+    assert_int_not_equal(under[1], under[11]);
+    scene->script.holds = false;
+    sim_run_for(10000);
+    while (double_lent(&scene->script) > 0) {
+        double_answer(&scene->script, SEND_OK, 0);
+    }
+    sim_run_for(60000);
+    assert_int_equal(life_arrived_of(scene, "lines", 200), 200);
+    for (size_t i = 0; i < scene->script.sent_count; i++) {
+        const struct double_sent *sent = &scene->script.sent[i];
+        for (uint64_t s = sent->first; sent->stream == lines(scene)->number && s <= sent->last;
+             s++) {
+            assert_int_equal(sent->schema, under[s]);
+            checked++;
+        }
+    }
+    assert_true(checked >= 200);
+}
+
+/* Taken over by something else than the file: that stays while the file does. */
+static void a_reload_leaves_what_the_file_did_not_change(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    struct taking t;
+    assert_int_equal(life_open(scene), ERR_OK);
+    take_put(scene, &t, HAS_B, AVRO_MODE_BACKWARD);
+    sim_run_for(1000);
+    uint32_t second = lines(scene)->schema_number;
+    assert_int_equal(second, t.take.answer.number);
+    assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(lines(scene)->schema_number, second);
+    schema_put(scene, HAS_C);
+    assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
+    sim_run_for(1000);
+    assert_int_equal(r.done, 1);
+    assert_null(lines(scene)->refusal);
+    assert_true(lines(scene)->schema_number > second);
+}
+
 static void a_reload_ends_when_the_agent_does(void **state)
 {
     struct scene *scene = *state;
@@ -731,6 +793,8 @@ int main(void)
         TEST(a_take_ends_when_the_agent_does),
         TEST(a_take_without_memory_can_be_tried_again),
         TEST(a_reload_takes_the_gate),
+        TEST(a_batch_never_mixes_schemas),
+        TEST(a_reload_leaves_what_the_file_did_not_change),
         TEST(a_reload_ends_when_the_agent_does),
         TEST(a_reload_without_memory_can_be_tried_again),
         TEST(a_stream_takes_no_record_of_too_many_fields),
