@@ -5,72 +5,8 @@
 
 #include "agent/agent_impl.h"
 #include "agent/command.h"
-#include "agent/gate.h"
-#include "agent/tool_source.h"
+#include "agent/kept.h"
 #include "uplink/avro/schema.h"
-
-/* A version that the buffer keeps, as the tool told it. */
-struct kept {
-    char stream[STREAM_NAME_SIZE_MAX];
-    struct gate_version version; /* its text is ours */
-};
-
-struct kept_all {
-    struct kept *items;
-    size_t count;
-};
-
-static enum err keep(void *context, enum frame_kind kind, struct slice payload, struct why *why)
-{
-    struct kept_all *all = context;
-    struct kept kept = {.version = {.number = 0}};
-    struct slice stream;
-    struct slice json;
-    uint64_t number;
-    if (kind != FRAME_SCHEMA) {
-        return ERR_OK;
-    }
-    if (!slice_take_uvarint(&payload, &number) || number > UINT32_MAX ||
-        !frame_take_text(&payload, &stream) || !frame_take_text(&payload, &json) ||
-        !slice_to_text(stream, kept.stream, sizeof kept.stream)) {
-        why_set(why, "an answer that can't be read: are agent and command of one version?");
-        return ERR_CORRUPT;
-    }
-    struct kept *grown = realloc(all->items, (all->count + 1) * sizeof *grown);
-    all->items = grown ? grown : all->items;
-    uint8_t *copy = grown ? malloc(json.size + 1) : NULL;
-    if (!copy) {
-        return ERR_NOMEM;
-    }
-    memcpy(copy, json.data, json.size);
-    kept.version = (struct gate_version){(uint32_t)number, {copy, json.size}};
-    all->items[all->count++] = kept;
-    return ERR_OK;
-}
-
-static void kept_release(struct kept_all *all)
-{
-    for (size_t i = 0; i < all->count; i++) {
-        free((void *)(uintptr_t)all->items[i].version.json.data);
-    }
-    free(all->items);
-}
-
-static enum err ask(const struct config *config, struct kept_all *ret, struct why *why)
-{
-    struct tool_source *source = NULL;
-    struct tool_request request;
-    struct keys keys;
-    keys_of_config(&keys, config);
-    struct source_setup setup = {
-        .buffer_path = config->buffer.path, .socket_path = config->agent.socket, .keys = &keys};
-    enum err e = tool_source_open(&source, &setup, why);
-    keys_wipe(&keys);
-    tool_request_init(&request, TOOL_SCHEMAS);
-    e = e ? e : tool_source_run(source, &request, keep, ret, why);
-    tool_source_close(source);
-    return e;
-}
 
 /* Those of the stream, or of the name that it had before. */
 static size_t versions_of(const struct kept_all *all, const char *name, struct gate_version *ret)
@@ -133,7 +69,12 @@ void check_gate(const struct config *config, struct config_report *report)
 {
     struct kept_all all = {.count = 0};
     struct why why = {""};
-    enum err e = ask(config, &all, &why);
+    struct keys keys;
+    struct source_setup setup = {
+        .buffer_path = config->buffer.path, .socket_path = config->agent.socket, .keys = &keys};
+    keys_of_config(&keys, config);
+    enum err e = kept_ask(&all, &setup, "", &why);
+    keys_wipe(&keys);
     for (size_t i = 0; !e && i < config->stream_count; i++) {
         e = check_stream(config, &config->streams[i], &all, report);
     }

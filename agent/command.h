@@ -65,7 +65,9 @@ enum err command_connect(const char *path, int *ret, struct why *why) MUST_USE;
 void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 
 #define SCHEMA_USAGE \
-    "schema check [--mode MODE] --old FILE [--old FILE ...] --new FILE [--json] | show FILE | " \
+    "schema check [--mode MODE] --old FILE [--old FILE ...] --new FILE [--json] | " \
+    "check [--mode MODE] --stream S [--buffer PATH] [--socket PATH] [--key FILE] --new FILE " \
+    "[--json] | show FILE | " \
     "diff OLD NEW | infer [--name NAME] [--namespace NAME] FILE... | canonical FILE | " \
     "fingerprint FILE | register [--config CONFIG] [--uplink U] " \
     "[--dry-run] [--json] [STREAM...]"

@@ -51,6 +51,7 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "           full      both\n" \
     "           none      anything goes\n" \
     "         backward_transitive, forward_transitive, full_transitive: all the old ones\n" \
+    "         --stream S: the old ones are the versions that the buffer keeps of the stream\n" \
     "show     a schema to read: fields, types, defaults, aliases, doc\n" \
     "diff     what changed, field by field, and which modes forbid it\n" \
     "infer    a schema from samples, a JSON object in each line, that takes all of them back\n" \

@@ -1,22 +1,66 @@
-/* weir schema check: may a new schema take the place of the old ones? */
+/* weir schema check: may a new schema take the place of the old ones, which are files, or the versions
+ * that a buffer keeps of a stream? */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/kept.h"
+#include "agent/raw.h"
 #include "agent/schema_impl.h"
 
 #define OLD_COUNT_MAX 128
 #define VALUE_SIZE_MAX 2048 /* of the texts in JSON */
+#define NAME_SIZE_MAX 24    /* of a version in a buffer: "schema 3" */
 
 struct check {
     enum avro_mode mode;
     bool is_json;
     const char *new_path;
-    const char *old_paths[OLD_COUNT_MAX];
+    const char *old_paths[OLD_COUNT_MAX]; /* or names, of versions in a buffer */
     uint32_t old_count;
+    const char *stream; /* whose versions these are; NULL: the old ones are files */
+    const char *buffer_path;
+    const char *socket_path;
+    const char *key_path;
+    char names[OLD_COUNT_MAX][NAME_SIZE_MAX];
     struct avro_schema *schema;
     struct avro_schema *olds[OLD_COUNT_MAX];
 };
+
+static bool parse_mode(const char *value, enum avro_mode *ret)
+{
+    if (avro_mode_of(slice_of_text(value), ret)) {
+        return true;
+    }
+    fprintf(stderr,
+            "weir schema check: there is no mode \"%s\"; there are none, backward, "
+            "forward, full, backward_transitive, forward_transitive and "
+            "full_transitive\n",
+            value);
+    return false;
+}
+
+/* An option with a value. False: it is none. */
+static bool parse_option(struct check *check, int argc, char **argv, int *index)
+{
+    const struct {
+        const char *name;
+        const char **ret;
+    } options[] = {{"--new", &check->new_path},
+                   {"--stream", &check->stream},
+                   {"--buffer", &check->buffer_path},
+                   {"--socket", &check->socket_path},
+                   {"--key", &check->key_path}};
+    for (size_t i = 0; i < ARRAY_COUNT(options); i++) {
+        const char *value =
+            *options[i].ret ? NULL : command_option(argc, argv, index, options[i].name);
+        if (value) {
+            *options[i].ret = value;
+            return true;
+        }
+    }
+    return false;
+}
 
 /* False: it is no usage of "check", or there is no such mode. */
 static bool parse(struct check *check, int argc, char **argv)
@@ -25,31 +69,84 @@ static bool parse(struct check *check, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         const char *value;
         if ((value = command_option(argc, argv, &i, "--mode"))) {
-            if (!avro_mode_of(slice_of_text(value), &check->mode)) {
-                fprintf(stderr,
-                        "weir schema check: there is no mode \"%s\"; there are none, backward, "
-                        "forward, full, backward_transitive, forward_transitive and "
-                        "full_transitive\n",
-                        value);
+            if (!parse_mode(value, &check->mode)) {
                 return false;
             }
-        } else if ((value = command_option(argc, argv, &i, "--new")) && !check->new_path) {
-            check->new_path = value;
-        } else if ((value = command_option(argc, argv, &i, "--old")) &&
-                   check->old_count < OLD_COUNT_MAX) {
+        } else if (check->old_count < OLD_COUNT_MAX &&
+                   (value = command_option(argc, argv, &i, "--old"))) {
             check->old_paths[check->old_count++] = value;
         } else if (strcmp(argv[i], "--json") == 0) {
             check->is_json = true;
-        } else {
+        } else if (!parse_option(check, argc, argv, &i)) {
             (void)command_misuse("schema check", "usage: weir " SCHEMA_USAGE);
             return false;
         }
     }
-    if (!check->new_path || check->old_count == 0) {
-        (void)command_misuse("schema check", "--new FILE and at least one --old FILE are needed");
+    bool is_buffer = check->stream || check->buffer_path || check->socket_path || check->key_path;
+    if (!check->new_path || (check->old_count == 0) != is_buffer || (is_buffer && !check->stream)) {
+        (void)command_misuse(
+            "schema check",
+            "--new FILE is needed, and at least one --old FILE, or --stream S of a --buffer PATH");
         return false;
     }
     return true;
+}
+
+/* What the gate would compare with: not weir.Raw, nor what can't be read, which is told. */
+static enum err take_kept(struct check *check, const struct kept_all *all, struct why *why)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (slice_equal(all->items[i].version.json, avro_schema_text(check->schema))) {
+            return ERR_OK; /* it was accepted before */
+        }
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        const struct gate_version *version = &all->items[i].version;
+        struct why unread = {""};
+        if (slice_equal(version->json, raw_schema())) {
+            continue;
+        }
+        if (check->old_count == OLD_COUNT_MAX) {
+            why_set(why, "the buffer keeps more than %d versions", OLD_COUNT_MAX);
+            return ERR_REJECTED;
+        }
+        char *name = check->names[check->old_count];
+        (void)snprintf(name, NAME_SIZE_MAX, "schema %u", version->number); /* fits */
+        enum err e = avro_schema_parse(&check->olds[check->old_count], version->json, &unread);
+        if (e == ERR_NOMEM) {
+            return e;
+        }
+        if (e) {
+            fprintf(stderr, "weir schema check: %s of the buffer is not compared: %s\n", name,
+                    unread.text);
+            continue;
+        }
+        check->old_paths[check->old_count++] = name;
+    }
+    return ERR_OK;
+}
+
+static int read_kept(struct check *check)
+{
+    char beside[4200];
+    struct why why = {""};
+    struct kept_all all = {.count = 0};
+    struct source_setup setup = {.buffer_path =
+                                     check->buffer_path ? check->buffer_path : BUFFER_PATH_DEFAULT,
+                                 .socket_path = check->socket_path,
+                                 .key_path = check->key_path};
+    if (!setup.socket_path) {
+        command_socket_beside(setup.buffer_path, beside, sizeof beside);
+        setup.socket_path = beside;
+    }
+    enum err e = kept_ask(&all, &setup, check->stream, &why);
+    e = e ? e : take_kept(check, &all, &why);
+    kept_release(&all);
+    if (!e) {
+        return EXIT_FINE;
+    }
+    fprintf(stderr, "weir schema check: %s\n", why.text[0] ? why.text : err_name(e));
+    return e == ERR_CONFIG || e == ERR_REJECTED ? EXIT_USAGE : EXIT_FAILED;
 }
 
 static int read_all(struct check *check)
@@ -57,6 +154,9 @@ static int read_all(struct check *check)
     struct why why = {""};
     enum err e = command_read_schema(check->new_path, &check->schema, &why);
     const char *path = check->new_path;
+    if (!e && check->stream) {
+        return read_kept(check);
+    }
     for (uint32_t i = 0; !e && i < check->old_count; i++) {
         path = check->old_paths[i];
         e = command_read_schema(path, &check->olds[i], &why);
@@ -156,15 +256,17 @@ static int answer(const struct check *check)
 
 int schema_check_command(int argc, char **argv)
 {
-    struct check check = {.mode = AVRO_MODE_NONE};
-    if (!parse(&check, argc, argv)) {
-        return EXIT_USAGE;
+    struct check *check = calloc(1, sizeof *check);
+    if (!check) {
+        fprintf(stderr, "weir schema check: no memory\n");
+        return EXIT_FAILED;
     }
-    int code = read_all(&check);
-    code = code ? code : answer(&check);
-    avro_schema_close(check.schema);
-    for (uint32_t i = 0; i < check.old_count; i++) {
-        avro_schema_close(check.olds[i]);
+    int code = parse(check, argc, argv) ? read_all(check) : EXIT_USAGE;
+    code = code ? code : answer(check);
+    avro_schema_close(check->schema);
+    for (uint32_t i = 0; i < check->old_count; i++) {
+        avro_schema_close(check->olds[i]);
     }
+    free(check);
     return code;
 }

@@ -67,8 +67,19 @@ for life in ("running", "stopped"):
     check(f"check says what would be refused ({life})",
           r.returncode == 1 and KIND in r.stderr and "$.streams.typed.schema: refused (compatibility backward)" in r.stderr
           and "default" in r.stderr, r.stderr)
+    place = ("--stream", "typed", "--buffer", agent.buffer, "--new", path_of("line.avsc"))
+    r = run("schema", "check", *place)
+    check(f"schema check against the buffer ({life})", (r.returncode, r.stdout[:len(f"schema {first}: {KIND}: ")]) == (1, f"schema {first}: {KIND}: "), r)
+    check("forward", run("schema", "check", "--mode", "FORWARD", *place).returncode == 0)
+    put(schema())
+    check("what is known", run("schema", "check", "--mode", "full", *place).returncode == 0)
+    put(schema(NEEDS))
     if life == "running":
         check("an orderly end", agent.stop() == 0)
+r = run("schema", "check", "--stream", "nobody", "--buffer", agent.buffer, "--new", path_of("line.avsc"))
+check("no such stream", r.returncode == 2 and "nobody" in r.stderr, r)
+r = run("schema", "check", "--stream", "typed", "--buffer", path_of("nothing"), "--new", path_of("line.avsc"))
+check("no such buffer", r.returncode == 2 and "no buffer" in r.stderr, r)
 config["streams"]["typed"]["compatibility"] = "forward"
 write("forward.json", json.dumps(config))
 r = run("check", path_of("forward.json"))
