@@ -179,7 +179,7 @@ def test_whole_files():
             ("two values", "{} {}", "something follows"), ("a duplicate key", '{"agent": {},\n "agent": {}}', "has already"),
             ("a duplicate key, escaped", '{"agent": {},\n "\\u0061gent": {}}', "has already"), ("an unfinished text", '{"agent', "ends too early"),
             ("a number that is none", '{"agent": 01}', "not a number"), ("a tab in a text", '{"a\tb": 1}', "control character"),
-            ("too deep", '{"agent": ' + "[" * 70 + "]" * 70 + "}", "more nested")]:
+            ("too deep", '{"agent": ' + "[" * 70 + "]" * 70 + "}", "nested deeper")]:
         expect(what, text, ("$", wanted))
     for what, text, wanted in [("invalid UTF-8", b'{"agent": {"id": "\xff"}}', "UTF-8"), ("a NUL byte", b'{"agent": \0}', "not a JSON value"),
                                ("UTF-16", '{"agent": {}}'.encode("utf-16"), "not a JSON value"), ("over 1 MiB", b" " * (1 << 20) + b"{}", "larger")]:
