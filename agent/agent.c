@@ -53,6 +53,11 @@ const char *agent_identity(const struct agent *agent)
     return agent->identity;
 }
 
+struct intake *agent_intake(struct agent *agent)
+{
+    return agent->intake;
+}
+
 struct store *agent_store(struct agent *agent)
 {
     return agent->store;

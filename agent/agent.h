@@ -10,6 +10,7 @@
 struct agent;
 struct buffer;
 struct carry;
+struct intake;
 struct worker;
 
 struct agent_setup {
@@ -58,6 +59,7 @@ void agent_streams(struct agent *agent, struct out *json);
 
 /* For the control socket. */
 struct store *agent_store(struct agent *agent);
+struct intake *agent_intake(struct agent *agent);
 /* The schema of this number as text; data NULL: unknown. */
 struct slice agent_schema(const struct agent *agent, uint32_t schema);
 /* Of which stream it is; 0: unknown. */

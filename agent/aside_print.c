@@ -276,37 +276,41 @@ static enum err print_frame(void *context, enum frame_kind kind, struct slice pa
     return fwrite(p->text.data, 1, p->text.size, stdout) == p->text.size ? ERR_OK : ERR_CLOSED;
 }
 
+static void printing_close(struct printing *p)
+{
+    aside_schema_release(&p->schema);
+    free(p->text.data);
+    free(p);
+}
+
 static int print(const struct buffer_arguments *a, bool is_ls)
 {
     struct why why = {""};
     int code = EXIT_FAILED;
     struct printing *p = calloc(1, sizeof *p);
-    enum err e = p ? aside_schema_open(&p->schema) : ERR_NOMEM;
-    if (!e) {
-        p->a = a;
-        p->is_ls = is_ls;
-        p->text = out_over(malloc(BUFFER_LINE_MAX), BUFFER_LINE_MAX);
-        e = p->text.data ? ERR_OK : ERR_NOMEM;
+    if (!p) {
+        return buffer_failed(a->word, ERR_NOMEM, &why);
     }
+    p->a = a;
+    p->is_ls = is_ls;
+    p->text = out_over(malloc(BUFFER_LINE_MAX), BUFFER_LINE_MAX);
+    enum err e = aside_schema_open(&p->schema);
+    e = e || p->text.data ? e : ERR_NOMEM;
     struct tool_source *source = e ? NULL : buffer_source(a, false, &code);
-    if (source) {
-        progress_init(&p->progress, a->word, isatty(STDOUT_FILENO));
-        e = tool_source_run(source, &a->request, print_frame, p, &why);
-        progress_end(&p->progress);
-        tool_source_close(source);
-        code = e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : progress_code(&p->progress);
-    } else if (e) {
-        code = buffer_failed(a->word, e, &why);
+    if (!source) {
+        printing_close(p);
+        return e ? buffer_failed(a->word, e, &why) : code;
     }
+    progress_init(&p->progress, a->word, isatty(STDOUT_FILENO));
+    e = tool_source_run(source, &a->request, print_frame, p, &why);
+    progress_end(&p->progress);
+    tool_source_close(source);
+    code = e && e != ERR_CLOSED ? buffer_failed(a->word, e, &why) : progress_code(&p->progress);
     if (code == EXIT_FINE && p->cut && !a->json) {
         fprintf(stderr, "weir %s: of %" PRIu64 " only the first 64 KiB were kept%s\n", a->word,
                 p->cut, is_ls ? " (!)" : "");
     }
-    if (p) {
-        aside_schema_release(&p->schema);
-        free(p->text.data);
-        free(p);
-    }
+    printing_close(p);
     return code;
 }
 

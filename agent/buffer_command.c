@@ -70,6 +70,8 @@ static const struct word aside_words[] = {
      TOOL_ASIDE_EXPORT, aside_export_command},
     {"drop", "aside drop", "aside drop " ASIDE_FILTERS " [--yes]", TAKES_ASIDE | TAKES_YES,
      TOOL_ASIDE_DROP, aside_drop_command},
+    {"replay", "aside replay", "aside replay " ASIDE_FILTERS " [--json]", TAKES_ASIDE,
+     TOOL_ASIDE_REPLAY, aside_replay_command},
 };
 
 /* --- what is said --- */

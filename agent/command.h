@@ -80,6 +80,6 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
     "buffer ls | cat | stats | verify | export | import | replay | drop | salvage | compact | " \
     "rekey | wear ... [--buffer PATH] [--socket PATH]"
 #define SCHEMA_INFER_USAGE "schema infer [--name NAME] [--namespace NAME] FILE..."
-#define ASIDE_USAGE "aside ls | cat | export | drop ... [--buffer PATH] [--socket PATH]"
+#define ASIDE_USAGE "aside ls | cat | export | replay | drop ... [--buffer PATH] [--socket PATH]"
 
 #endif

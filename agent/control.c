@@ -26,6 +26,7 @@ void peer_close(struct peer *c)
     }
     tool_close(c->tool);
     import_session_close(c->import);
+    replay_session_close(c->replay);
     free(c);
 }
 
@@ -61,8 +62,7 @@ void peer_send(struct peer *c)
     peer_sent(c);
 }
 
-/* Memory for an answer that is not the tool's. */
-static bool own_answer(struct peer *c, size_t size)
+bool peer_answer_begin(struct peer *c, size_t size)
 {
     void *memory = malloc(size);
     if (!memory) {
@@ -80,7 +80,7 @@ static bool own_answer(struct peer *c, size_t size)
 
 void peer_refuse(struct peer *c, enum err e, const struct why *why)
 {
-    if (own_answer(c, WHY_SIZE_MAX + 2 * FRAME_HEAD_SIZE)) {
+    if (peer_answer_begin(c, WHY_SIZE_MAX + 2 * FRAME_HEAD_SIZE)) {
         frame_put_error(&c->answer, e, why);
         c->is_last = true;
         peer_send(c);
@@ -89,7 +89,7 @@ void peer_refuse(struct peer *c, enum err e, const struct why *why)
 
 void peer_answer_progress(struct peer *c, uint64_t done, bool is_last)
 {
-    if (!own_answer(c, 64)) {
+    if (!peer_answer_begin(c, 64)) {
         return;
     }
     size_t at = frame_begin(&c->answer, FRAME_PROGRESS);
@@ -118,7 +118,7 @@ static void peer_status(struct peer *c)
 {
     bool is_status = strcmp(c->request, "status") == 0;
     struct out *o = &c->answer;
-    if (!own_answer(c, CONTROL_ANSWER_SIZE_MAX)) {
+    if (!peer_answer_begin(c, CONTROL_ANSWER_SIZE_MAX)) {
         return;
     }
     if (!c->control->agent) {
@@ -148,7 +148,7 @@ static void reload_answered(void *context, struct slice json)
     c->working = false;
     if (c->gone) {
         peer_close(c);
-    } else if (own_answer(c, json.size + 1)) {
+    } else if (peer_answer_begin(c, json.size + 1)) {
         out_put_slice(&c->answer, json);
         out_put_byte(&c->answer, '\n');
         c->is_last = true;
@@ -275,6 +275,8 @@ static void committed(void *context, uint64_t commit, const struct buffer_change
         }
         if (c && c->import) {
             peer_import_committed(c, commit);
+        } else if (c && c->replay) {
+            peer_replay_committed(c);
         } else if (c && c->tool && !c->commit) {
             peer_tool_committed(c);
         }

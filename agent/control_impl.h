@@ -10,6 +10,7 @@
 #include "ports/stream.h"
 
 struct import_session;
+struct replay_session;
 
 struct peer {
     struct control *control;
@@ -29,6 +30,7 @@ struct peer {
     bool orders_wait;
     struct job job;
     struct import_session *import; /* NULL: the peer brings nothing */
+    struct replay_session *replay; /* NULL: it replays nothing */
 };
 
 struct control {
@@ -50,6 +52,9 @@ void peer_close(struct peer *c);
 void peer_answer_progress(struct peer *c, uint64_t done, bool is_last);
 void peer_refuse(struct peer *c, enum err e, const struct why *why);
 
+/* Memory for an answer of its own, instead of what it had. False: there is none, and the peer is gone. */
+bool peer_answer_begin(struct peer *c, size_t size);
+
 /* --- control_tool.c --- */
 /* May the peer do what takes something out of the agent's hands: is it root, or the agent's user? */
 bool peer_is_trusted(const struct peer *c);
@@ -68,5 +73,13 @@ void import_session_begin(struct peer *c);
 void peer_import_read(struct peer *c);
 void peer_import_sent(struct peer *c);
 void peer_import_committed(struct peer *c, uint64_t commit);
+
+/* --- control_replay.c --- */
+/* A tool reads set-aside events, and the loop offers them again. ERR_FULL: another one does. */
+enum err replay_session_open(struct peer *c) MUST_USE;
+void replay_session_close(struct replay_session *session);
+/* The tool has done a step. */
+void peer_replay_stepped(struct peer *c);
+void peer_replay_committed(struct peer *c);
 
 #endif

@@ -60,6 +60,10 @@ static void step_done(struct job *job)
         peer_close(c);
         return;
     }
+    if (c->replay) {
+        peer_replay_stepped(c);
+        return;
+    }
     if (c->import && c->is_last) {
         import_session_begin(c);
     }
@@ -116,6 +120,12 @@ void peer_tool(struct peer *c, const char *line)
         e = ERR_AUTH;
     }
     e = e ? e : tool_open(&c->tool, &setup, &request);
+    if (!e && request.kind == TOOL_ASIDE_REPLAY) {
+        e = replay_session_open(c);
+        if (e == ERR_FULL) {
+            why_set(&why, "another replay is under way: wait for it");
+        }
+    }
     if (!e && request.kind == TOOL_IMPORT) {
         e = import_session_open(c, &request);
         if (e == ERR_FULL) {

@@ -5,6 +5,7 @@
 
 #include "agent/store.h"
 #include "config/config.h"
+#include "ports/event.h"
 
 struct intake;
 struct letters;
@@ -52,6 +53,23 @@ struct intake_totals {
 /* Opens every driver. */
 enum err intake_open(struct intake **ret, const struct intake_setup *setup,
                      struct why *why) MUST_USE;
+/* A set-aside event, offered again. */
+struct intake_again {
+    struct slice driver; /* its name */
+    struct event event;  /* as it was offered first */
+    const struct stored_event
+        *arrival; /* its time_us and trust, when it has no time of its own; NULL:
+                                           now */
+    struct buffer_order
+        *order; /* in the same commit; `range` becomes its sequence. Stays until then */
+};
+/* By its driver's routes, as they are now, and the mapping of the stream. ERR_REJECTED: it still does not
+ * fit, *why says where; ERR_FULL: not now, committed() will come; ERR_CLOSED: intake has stopped. */
+enum err intake_offer_again(struct intake *intake, const struct intake_again *again,
+                            uint64_t *ret_commit, struct why *why) MUST_USE;
+/* The same for an event that is one already. trust 0: it gets its time now. */
+enum err intake_put_again(struct intake *intake, const struct stored_event *event,
+                          struct buffer_order *order, uint64_t *ret_commit) MUST_USE;
 /* Drivers take no more input; what they offered is still being committed. */
 void intake_stop(struct intake *intake);
 /* Closes the drivers. NULL is allowed. */

@@ -154,6 +154,9 @@ static void stamp(struct intake *intake, const struct event *event, struct store
     if (event->has_time) {
         ret->time_us = event->time_us;
         ret->trust = TIME_PAYLOAD;
+    } else if (intake->arrival) {
+        ret->time_us = intake->arrival->time_us;
+        ret->trust = intake->arrival->trust;
     } else {
         time_trust_stamp(&intake->trust, ret);
     }

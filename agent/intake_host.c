@@ -280,10 +280,10 @@ void driver_host_status(const struct driver_host *host, struct out *json)
     out_put_json(json, slice_of_text(host->config->name));
     out_put_format(json,
                    ":{\"type\":\"%s\",\"received\":%" PRIu64 ",\"stored\":%" PRIu64
-                   ",\"dropped\":%" PRIu64 ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64
-                   ",\"unknown_fields\":%" PRIu64,
+                   ",\"dropped\":%" PRIu64 ",\"aside\":%" PRIu64 ",\"replayed\":%" PRIu64
+                   ",\"refused\":%" PRIu64 ",\"unknown_fields\":%" PRIu64,
                    host->config->class_->type, host->received, host->stored, host->dropped,
-                   host->aside, host->refused_count, host->unknown);
+                   host->aside, host->again, host->refused_count, host->unknown);
     counters_put(&host->counters, &host->fault, json);
     out_put_byte(json, '}');
 }

@@ -36,7 +36,7 @@ struct driver_host {
     size_t pending_first, pending_count;
     bool refused;    /* resume() is owed */
     enum err unread; /* why its cursors could not be read at opening, which may pass */
-    uint64_t received, refused_count, stored, dropped, aside, unknown;
+    uint64_t received, refused_count, stored, dropped, aside, again, unknown;
     struct why fault;
     struct counters counters;
 };
@@ -52,8 +52,9 @@ struct intake {
     struct map_override overrides[MAP_OVERRIDE_MAX];
     struct out texts; /* of the overrides */
     struct out aside_head;
-    struct why reason;      /* of the event at hand, when it is to be set aside */
-    struct why last_reason; /* of the last event that was set aside */
+    struct why reason;                  /* of the event at hand, when it is to be set aside */
+    struct why last_reason;             /* of the last event that was set aside */
+    const struct stored_event *arrival; /* of the event at hand; NULL: it arrives now */
     bool stopped;
     bool resuming;
 };

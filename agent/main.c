@@ -70,6 +70,11 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "cat      the original bytes, one event a line; --json: with everything that is known of " \
     "them\n" \
     "export   FILE: an Avro container that every reader opens; - is standard output\n" \
+    "replay   sends them through the whole intake again, by the routes and schemas of now; of a " \
+    "datum that " \
+    "a\n         destination refused, only that one gets it again. What still does not fit " \
+    "stays. Exit " \
+    "code 1: some do.\n         With the agent running\n" \
     "drop     removes them for good; asks, or --yes\n\n" \
     "Which ones: --stream S, --id A[..B], --reason TEXT (a part of it), --since TIME, --until " \
     "TIME " \

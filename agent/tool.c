@@ -104,7 +104,8 @@ static enum err stored_range(struct tool *tool, uint16_t stream, struct range *r
 
 static bool is_of_asides(enum tool_kind kind)
 {
-    return kind == TOOL_ASIDE || kind == TOOL_ASIDE_EXPORT || kind == TOOL_ASIDE_DROP;
+    return kind == TOOL_ASIDE || kind == TOOL_ASIDE_EXPORT || kind == TOOL_ASIDE_DROP ||
+           kind == TOOL_ASIDE_REPLAY;
 }
 
 static enum err begin(struct tool *tool, struct why *why)
@@ -303,6 +304,7 @@ static enum err step(struct tool *tool, struct why *why)
         return tool_verify_step(tool, why);
     case TOOL_ASIDE:
     case TOOL_ASIDE_EXPORT:
+    case TOOL_ASIDE_REPLAY:
         return tool_aside_step(tool, why);
     case TOOL_ASIDE_DROP:
         return tool_aside_drop_step(tool, why);

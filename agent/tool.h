@@ -26,6 +26,7 @@ enum tool_kind {
     TOOL_ASIDE,
     TOOL_ASIDE_EXPORT, /* as ASIDE; another right */
     TOOL_ASIDE_DROP,
+    TOOL_ASIDE_REPLAY, /* as ASIDE, without schemas: what is offered again, in a running agent */
     TOOL_REPLAY,
     TOOL_DROP,
     TOOL_IMPORT,  /* where an import stands, and the stream's schemas; the events come separately:

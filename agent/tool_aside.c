@@ -22,6 +22,12 @@ static bool is_wanted(const struct tool *tool, int64_t id, const struct aside *a
            (!r->stream[0] || aside->stream == tool->stream) && has_text(aside->reason, r->reason);
 }
 
+/* What is set aside while events are replayed may be one of them, refused once more. */
+static bool is_through(const struct tool *tool)
+{
+    return tool->request.kind == TOOL_ASIDE_REPLAY && tool->done >= tool->total;
+}
+
 /* The next rows, until there is enough for this step. ERR_CLOSED: there are none behind. */
 static enum err look(struct tool *tool,
                      void (*each)(void *context, int64_t id, const struct aside *aside),
@@ -91,10 +97,16 @@ static void put_frame(struct tool *tool, int64_t id, const struct aside *aside)
     frame_end(o, at);
 }
 
+static bool needs_schema(const struct tool *tool, const struct aside *aside)
+{
+    return aside->kind == ASIDE_DATUM && aside->schema != tool->schema &&
+           tool->request.kind != TOOL_ASIDE_REPLAY;
+}
+
 /* What it takes of the answer, at most. */
 static size_t frame_size(const struct tool *tool, const struct aside *aside)
 {
-    bool with_schema = aside->kind == ASIDE_DATUM && aside->schema != tool->schema;
+    bool with_schema = needs_schema(tool, aside);
     return aside->source.size + aside->reason.size + aside->head.size + aside->body.size +
            BESIDE_SIZE + (with_schema ? AVRO_SCHEMA_SIZE_MAX + BESIDE_SIZE : 0);
 }
@@ -103,7 +115,7 @@ static void give(void *context, int64_t id, const struct aside *aside)
 {
     struct tool *tool = context;
     struct why why;
-    if (tool->aside_full || tool->aside_error || tool->left == 0) {
+    if (tool->aside_full || tool->aside_error || tool->left == 0 || is_through(tool)) {
         return;
     }
     if (is_wanted(tool, id, aside)) {
@@ -111,7 +123,7 @@ static void give(void *context, int64_t id, const struct aside *aside)
         if (tool->aside_full) {
             return; /* with the next step, which has room for it */
         }
-        if (aside->kind == ASIDE_DATUM && aside->schema != tool->schema) {
+        if (needs_schema(tool, aside)) {
             tool->aside_error = tool_put_schema(tool, aside->stream, aside->schema, &why);
         }
         put_frame(tool, id, aside);

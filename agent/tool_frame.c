@@ -18,6 +18,7 @@ static const char *const names[TOOL_KIND_COUNT] = {
     [TOOL_SALVAGE] = "salvage",
     [TOOL_ASIDE_EXPORT] = "aside-export",
     [TOOL_ASIDE_DROP] = "aside-drop",
+    [TOOL_ASIDE_REPLAY] = "aside-replay",
     [TOOL_SCHEMAS] = "schemas",
 };
 
@@ -30,7 +31,8 @@ const char *tool_kind_name(enum tool_kind kind)
 bool tool_is_trusted(enum tool_kind kind)
 {
     return kind == TOOL_EXPORT || kind == TOOL_REPLAY || kind == TOOL_DROP || kind == TOOL_IMPORT ||
-           kind == TOOL_SALVAGE || kind == TOOL_ASIDE_EXPORT || kind == TOOL_ASIDE_DROP;
+           kind == TOOL_SALVAGE || kind == TOOL_ASIDE_EXPORT || kind == TOOL_ASIDE_DROP ||
+           kind == TOOL_ASIDE_REPLAY;
 }
 
 /* --- requests --- */

@@ -1,12 +1,17 @@
-"""weir aside: events that did not fit, listed, shown, exported and dropped; with the agent running and stopped.
+"""weir aside: events that did not fit, listed, shown, exported, dropped and replayed; with the agent running and stopped.
 
-usage: aside_test.py WEIR"""
+usage: aside_test.py WEIR
+WEIR_KILLS: how often an agent is killed while it replays"""
 import json
 import os
+import random
 import re
+import socket
+import sqlite3
+import struct
 import subprocess
 
-from program import Agent, check, configuration, finish, free_port, path_of, run, weir
+from program import Agent, check, configuration, finish, free_port, path_of, run, weir, write
 
 BAD = [("/typed/a", '{"k":"a","n":"no number"}'), ("/typed/b", '{"n":1}'), ("/typed/c", '{"k":"c","n":1.5,"x":"\\u00e4"}')]
 
@@ -143,8 +148,195 @@ def test_usage():
         check(f"aside {words}", r.returncode == 2 and r.stderr, r.stderr)
 
 
+def widened(config):
+    """The same site with a schema that takes more, and a route for what none took."""
+    c = json.loads(json.dumps(config))
+    c["streams"]["typed"]["schema"] = write("wider.avsc", json.dumps({"type": "record", "name": "Typed", "fields": [
+        {"name": "k", "type": "string", "default": ""}, {"name": "n", "type": "double"}, {"name": "t", "type": ["null", "double"], "default": None}]}))
+    c["drivers"]["post"]["routes"].append({"topic": "#", "stream": "raw"})
+    return c
+
+
+def test_replay():
+    config = site("replay")
+    agent = Agent(config).start()
+    aside = Aside(agent)
+    offer(agent)
+    lines = {a["id"]: a for a in map(json.loads, aside("ls", "--json").stdout.splitlines())}
+    r = aside("replay", "--json")
+    answer = json.loads(r.stdout)
+    check("nothing fits yet", r.returncode == 1 and answer["replayed"] == 0 and answer["unfit"] == 5 and sum(x["count"] for x in answer["reasons"]) == 5, r.stdout)
+    check("and everything stays", aside.ids() == [1, 2, 3, 4, 5])
+    agent.stop()
+    r = aside("replay")
+    check("an agent has to run", r.returncode == 2 and "the agent has to run" in r.stderr, r.stderr)
+    agent = Agent(widened(config)).start()
+    r = aside("replay", "--id", "3", "--json")
+    check("one of them", r.returncode == 0 and json.loads(r.stdout) == {"replayed": 1, "unfit": 0, "reasons": []}, r.stdout + r.stderr)
+    check("it is one no more", aside.ids() == [1, 2, 4, 5])
+    r = aside("replay")
+    check("all of them", r.returncode == 1 and "2 set-aside events were replayed\n2 still do not fit, and stay:" in r.stdout and
+          re.search(r'1  field "n": .*no number', r.stdout), r.stdout + r.stderr)
+    check("what does not fit stays", aside.ids() == [1, 5])
+    typed = agent.stored("typed")
+    check("the rest are events", [e["event"]["n"] for e in typed] == [1.5, 1] and [e["event"]["k"] for e in typed] == ["c", ""], str(typed))
+    check("of the time when they came", [e["time"] for e in typed] == [lines[3]["event_time"], lines[2]["event_time"]], str((typed, lines)))
+    check("by the new route", len(agent.stored("raw")) == 1 and "nowhere" in json.dumps(agent.stored("raw")), str(agent.stored("raw")))
+    status = agent.status()
+    check("counted", status["drivers"]["post"]["replayed"] == 3 and status["aside"] == 2, str(status["drivers"]["post"]))
+    agent.stop()
+    config["drivers"] = {"other": dict(config["drivers"]["post"])}
+    agent = Agent(config)
+    agent.start()
+    r = aside("replay", "--json")
+    check("its driver is gone", json.loads(r.stdout)["reasons"] == [{"count": 2, "reason": 'there is no driver "post" any more'}], r.stdout + r.stderr)
+    agent.stop()
+
+
+def test_replay_of_what_is_cut():
+    agent = Agent(widened(site("short"))).start()
+    aside = Aside(agent)
+    agent.post("/typed/a", json.dumps({"k": "a", "t": "x", "s": "x" * 100000}))
+    r = aside("replay", "--json")
+    check("a part is no event", json.loads(r.stdout) == {"replayed": 0, "unfit": 1, "reasons": [{"count": 1, "reason": "only a part of it was kept"}]}, r.stdout)
+    agent.stop()
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def zigzag(n):
+    n, out = n * 2 if n >= 0 else -n * 2 - 1, b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def refused(buffer, id, uplink, schema, n, time_us):
+    """The row becomes a datum that a destination refused, as the agent would have stored it: its head says the time, and that it is complete."""
+    head = bytes([1, 1, 2]) + zigzag(time_us) + bytes(5)
+    datum = zigzag(2) + b"d" + b"%d" % n + zigzag(n) + b"\x00"
+    body = bytes([len(head)]) + head + datum
+    columns = (1, 100 + n, uplink, 1 | 32, schema, len(datum))      # stream, sequence, uplink, kind, schema, size
+    with sqlite3.connect(buffer) as db:
+        t, = db.execute("SELECT t FROM aside WHERE id=?", (id,)).fetchone()
+        crc = crc32c(struct.pack("<7q", t, *columns) + body)
+        db.execute("UPDATE aside SET stream=?,seq=?,uplink=?,kind=?,schema=?,size=?,source='cloud',reason='too large',crc=?,body=? WHERE id=?",
+                   (*columns, crc, body, id))
+    db.close()
+
+
+def test_replay_of_what_a_destination_refused():
+    config = site("refused")
+    config["uplinks"]["other"] = dict(config["uplinks"]["cloud"])
+    agent = Agent(config).start()
+    aside = Aside(agent)
+    agent.post("/typed/a", json.dumps({"k": "first", "n": 0}))
+    for _ in range(5):
+        agent.post("/typed/a", "{}")
+    agent.stop()
+    with sqlite3.connect(agent.buffer) as db:
+        stream, = db.execute("SELECT id FROM stream WHERE name='typed'").fetchone()
+        schema, = db.execute("SELECT id FROM schema WHERE stream=?", (stream,)).fetchone()
+        cloud, = db.execute("SELECT id FROM uplink WHERE name='cloud'").fetchone()
+    db.close()
+    check("the first stream", stream == 1, str(stream))
+    time_us = 1767225600000000 + 123456
+    for id, uplink, of in [(1, cloud, schema), (2, cloud, schema), (3, cloud, schema), (4, 77, schema), (5, cloud, 999)]:
+        refused(agent.buffer, id, uplink, of, id, time_us)
+    check("the rows are whole", run("buffer", "verify", "--buffer", agent.buffer).returncode == 0)
+    line = json.loads(aside("ls", "--json", "--id", "2").stdout)
+    check("it is shown by its schema", line["kind"] == "datum" and line["event"] == {"k": "d2", "n": 2, "t": None} and line["sequence"] == 102 and
+          line["event_time"].startswith("2026-01-01T00:00:00.123456"), str(line))
+    name = path_of("refused.avro")
+    aside("export", name, "--id", "2")
+    row = json.loads(run("avro", "cat", name).stdout)
+    check("exported with its schema", json.loads(row["schema"]["string"])["name"] == "Typed" and row["sequence"] == {"long": 102}, str(row))
+
+    def owed():
+        streams = json.loads(run("buffer", "ls", "--json", "--buffer", agent.buffer).stdout)["streams"]
+        return next(s["owed"] for s in streams if s["name"] == "typed")
+    agent.start()
+    check("both are owed the one event", owed() == {"cloud": 1, "other": 1}, str(owed()))
+    r = aside("replay", "--json")
+    answer = json.loads(r.stdout)
+    check("three are replayed", r.returncode == 1 and answer["replayed"] == 3 and answer["unfit"] == 2 and
+          sorted(x["reason"] for x in answer["reasons"]) == ["its schema is not known any more", "uplink cloud does not carry stream typed any more"], r.stdout)
+    check("the two stay", aside.ids() == [4, 5])
+    check("owed to the one that refused them", owed() == {"cloud": 4, "other": 1}, str(owed()))
+    events = agent.stored("typed")
+    check("as they were", [(e["sequence"], e["event"]["k"]) for e in events] == [(1, "first"), (2, "d1"), (3, "d2"), (4, "d3")] and
+          all(e["time"].startswith("2026-01-01T00:00:00.123456") for e in events[1:]), str(events))
+    agent.post("/typed/a", json.dumps({"k": "last", "n": 9}))
+    agent.process.kill()
+    agent.process.wait()
+    check("after a crash, too", owed() == {"cloud": 5, "other": 2} and aside.ids() == [4, 5], str(owed()))
+
+
+def replayed(agent):
+    """Asked without a program between, which takes longer than the replay."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(agent.socket)
+        s.sendall(b"status\n")
+        text = b""
+        while not text.endswith(b"\n"):
+            text += s.recv(65536)
+    return json.loads(text)["drivers"]["post"]["replayed"]
+
+
+def test_killed_while_it_replays():
+    """Each event is set aside, or an event, and never both, wherever the agent is killed."""
+    count, kills = 1500, int(os.environ.get("WEIR_KILLS", "5"))
+    config = site("kill")
+    agent = Agent(config).start()
+    aside = Aside(agent)
+    for first in range(0, count, 250):
+        agent.post("/typed/a", "\n".join(json.dumps({"k": f"{n}", "n": n + 0.5}) for n in range(first, first + 250)))
+    check("all are set aside", agent.status()["aside"] == count, str(agent.status()["aside"]))
+    agent.stop()
+    agent = Agent(widened(config))
+    chance = random.Random(7)
+    between = 0
+
+    def both():
+        held = [json.loads(a["body"])["k"] for a in map(json.loads, aside("ls", "--json").stdout.splitlines())]
+        events = [e["event"]["k"] for e in agent.stored("typed")] if run("buffer", "ls", "--buffer", agent.buffer).stdout.count("typed") else []
+        return held, events
+    for kill in range(kills):
+        agent.start()
+        before = len(aside.ids())
+        replay = subprocess.Popen([weir, "aside", "replay", "--buffer", agent.buffer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = chance.randrange(1, max(2, before * (kill + 1) // kills))
+        while replay.poll() is None and replayed(agent) < until:
+            pass
+        agent.process.kill()
+        agent.process.wait()
+        replay.wait()
+        held, events = both()
+        check(f"kill {kill}: none is lost", len(set(held) | set(events)) == count, str(len(set(held) | set(events))))
+        check(f"kill {kill}: none is there twice", len(held) + len(events) == count, str((len(held), len(events))))
+        between += 0 < len(held) < count
+    check("some kills came in between", between > 0, str(between))
+    agent.start()
+    r = aside("replay", "--json")
+    held, events = both()
+    check("then all are events", r.returncode == 0 and not held and sorted(events, key=int) == [f"{n}" for n in range(count)], r.stdout + r.stderr)
+    agent.stop()
+    check("the file is whole", run("buffer", "verify", "--buffer", agent.buffer).returncode == 0)
+
+
 test_looking()
 test_dropping()
+test_replay()
+test_replay_of_what_is_cut()
+test_replay_of_what_a_destination_refused()
+test_killed_while_it_replays()
 test_what_is_cut()
 test_usage()
 finish()

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/aside_head.h"
 #include "agent/intake.h"
 #include "agent/raw.h"
 #include "tests/agent/store_double.h"
@@ -468,7 +469,7 @@ static void status_counts(void **state)
     text[o.size] = 0;
     assert_string_equal(
         text, "{\"bus\":{\"type\":\"double\",\"received\":1,\"stored\":1,\"dropped\":0,\"aside\":0,"
-              "\"refused\":0,\"unknown_fields\":1,\"lines\":5,\"fault\":\"no "
+              "\"replayed\":0,\"refused\":0,\"unknown_fields\":1,\"lines\":5,\"fault\":\"no "
               "\\\"device\\\"\"}}");
     driver_fault(s->driver.host, NULL);
     o.size = 0;
@@ -490,6 +491,146 @@ static void stopping_takes_no_more(void **state)
     assert_int_equal(s->store.event_count, 1);
 }
 
+/* --- set-aside events, offered again --- */
+
+static struct intake_again again_of(const char *subject, const char *json,
+                                    struct buffer_order *order)
+{
+    *order = (struct buffer_order){.kind = ORDER_ASIDE_DROP, .aside = 7};
+    return (struct intake_again){
+        .driver = SLICE("bus"), .event = event_of(subject, json), .order = order};
+}
+
+static void assert_again(struct scene *s, const struct intake_again *again, enum err expected,
+                         const char *text)
+{
+    struct why why = {""};
+    uint64_t commit = 0;
+    size_t events = s->store.event_count;
+    size_t orders = s->store.order_count;
+    assert_int_equal(intake_offer_again(s->intake, again, &commit, &why), expected);
+    assert_string_equal(why.text, text);
+    assert_int_equal(s->store.event_count, events + (expected == ERR_OK));
+    assert_int_equal(s->store.order_count, orders + (expected == ERR_OK));
+    assert_int_equal(s->store.aside_count, 0); /* it is one already */
+    if (!expected) {
+        assert_int_equal(commit, s->store.open);
+        assert_int_equal(s->store.events[events].commit, commit);
+        assert_int_equal(s->store.order_commits[orders], commit);
+        assert_int_equal(again->order->range.first, events + 1);
+        assert_int_equal(again->order->range.last, events + 1);
+    }
+}
+
+static void an_event_and_its_order_are_in_one_commit(void **state)
+{
+    struct scene *s = *state;
+    struct buffer_order orders[3];
+    struct intake_again again = again_of("plant/7/m", "{\"v\":3}", &orders[0]);
+    const struct stored_event arrival = {.trust = TIME_WALL, .time_us = YEAR_2027 - 77};
+    again.arrival = &arrival;
+    assert_again(s, &again, ERR_OK, "");
+    assert_datum(&s->store.events[0], s->schema, "{\"v\":3,\"site\":\"7-bus-box-3\"}");
+    assert_int_equal(s->store.events[0].event.time_us, YEAR_2027 - 77);
+    assert_int_equal(s->store.events[0].event.trust, TIME_WALL);
+    again = again_of("plant/7/m", "{\"v\":3}", &orders[1]);
+    again.event.has_time = true;
+    again.event.time_us = 12;
+    again.arrival = &arrival;
+    assert_again(s, &again, ERR_OK, "");
+    assert_int_equal(s->store.events[1].event.time_us, 12);
+    assert_int_equal(s->store.events[1].event.trust, TIME_PAYLOAD);
+    again = again_of("plant/7/m", "{\"v\":3}", &orders[2]);
+    assert_again(s, &again, ERR_OK, "");
+    assert_int_equal(s->store.events[2].event.time_us, YEAR_2027);
+    assert_int_equal(offer(s, "plant/7/m", "{\"v\":3}"), ERR_OK);
+    assert_int_equal(s->store.events[3].event.time_us, YEAR_2027); /* not that of the one before */
+}
+
+static void what_still_does_not_fit_stays(void **state)
+{
+    struct scene *s = *state;
+    struct buffer_order order;
+    struct intake_again again = again_of("plant/7/m", "{\"site\":\"x\"}", &order);
+    assert_again(s, &again, ERR_REJECTED,
+                 "field \"v\": is missing, and the schema has no default for it");
+    again = again_of("other", "{\"v\":3}", &order);
+    assert_again(s, &again, ERR_REJECTED, "no route of driver bus takes its subject");
+    again = again_of("plant/7/m", "{\"v\":3}", &order);
+    again.driver = SLICE("bu");
+    assert_again(s, &again, ERR_REJECTED, "there is no driver \"bu\" any more");
+}
+
+static void a_full_store_makes_it_wait(void **state)
+{
+    struct scene *s = *state;
+    struct buffer_order order;
+    struct intake_again again = again_of("plant/7/m", "{\"v\":3}", &order);
+    s->store.takes_no_orders = true;
+    assert_again(s, &again, ERR_FULL, "");
+    s->store.takes_no_orders = false;
+    s->store.has_no_open = true;
+    assert_again(s, &again, ERR_FULL, "");
+    s->store.has_no_open = false;
+    s->store.room = 0;
+    s->store.is_full = true;
+    s->streams[0].options.when_full = STREAM_DROP_NEWEST;
+    assert_again(s, &again, ERR_FULL, ""); /* it is kept where it is, nothing is dropped */
+    assert_int_equal(s->store.skipped, 0);
+    s->store.room = 1;
+    assert_again(s, &again, ERR_OK, "");
+    intake_stop(s->intake);
+    assert_again(s, &again, ERR_CLOSED, "the agent is being stopped");
+}
+
+static void a_datum_that_was_refused(void **state)
+{
+    struct scene *s = *state;
+    struct buffer_order order = {.kind = ORDER_ASIDE_DROP, .aside = 7, .uplink = 2, .stream = 11};
+    struct stored_event event = {.stream = 11, .schema = 21, .datum = SLICE("\x06\x00")};
+    uint64_t commit = 0;
+    assert_int_equal(intake_put_again(s->intake, &event, &order, &commit), ERR_OK);
+    assert_int_equal(s->store.events[0].event.time_us, YEAR_2027); /* it had none */
+    assert_int_equal(order.range.first, 1);
+    event.trust = TIME_PAYLOAD;
+    event.time_us = -5;
+    assert_int_equal(intake_put_again(s->intake, &event, &order, &commit), ERR_OK);
+    assert_int_equal(s->store.events[1].event.time_us, -5);
+    s->store.room = 0;
+    assert_int_equal(intake_put_again(s->intake, &event, &order, &commit), ERR_FULL);
+    assert_int_equal(s->store.order_count, 2);
+}
+
+/* What is kept beside the bytes is what was offered. */
+static void the_head_of_a_set_aside_event(void **state)
+{
+    struct scene *s = *state;
+    static struct field taken[EVENT_FIELD_MAX];
+    const struct field field = {SLICE("qos"), {.kind = VALUE_INT, .as.integer = 1}};
+    struct event event = event_of("plant/7/m", "{}");
+    struct aside_head head;
+    event.fields = &field;
+    event.field_count = 1;
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    const struct double_aside *aside = &s->store.asides[0];
+    assert_true(aside_head_take((struct slice){aside->head, aside->head_size}, &head, taken));
+    assert_true(slice_equal_text(head.driver, "bus"));
+    assert_true(slice_equal_text(head.subject, "plant/7/m"));
+    assert_int_equal(head.trust, TIME_WALL);
+    assert_int_equal(head.time_us, YEAR_2027);
+    assert_int_equal(head.field_count, 1);
+    assert_int_equal(taken[0].value.as.integer, 1);
+    event.has_time = true;
+    event.time_us = 4;
+    event.unusable = "no";
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    aside = &s->store.asides[1];
+    assert_true(aside_head_take((struct slice){aside->head, aside->head_size}, &head, taken));
+    assert_int_equal(head.trust, TIME_PAYLOAD);
+    assert_int_equal(head.time_us, 4);
+    assert_true(head.is_unusable);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -504,6 +645,11 @@ int main(void)
                                        TEST(how_long_an_event_may_wait),
                                        TEST(the_time_of_an_event),
                                        TEST(a_clock_that_is_wrong),
+                                       TEST(an_event_and_its_order_are_in_one_commit),
+                                       TEST(what_still_does_not_fit_stays),
+                                       TEST(a_full_store_makes_it_wait),
+                                       TEST(a_datum_that_was_refused),
+                                       TEST(the_head_of_a_set_aside_event),
                                        TEST(status_counts),
                                        TEST(stopping_takes_no_more)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,18 @@ void store_event_put(struct store *store, const struct stored_event *event, int6
     *ret_sequence = store->event_count;
 }
 
+enum err store_order_put(struct store *store, struct buffer_order *order, uint64_t *ret_commit)
+{
+    if (store->takes_no_orders) {
+        return ERR_FULL;
+    }
+    assert_true(store->order_count < DOUBLE_MAX);
+    store->order_commits[store->order_count] = store->open;
+    store->orders[store->order_count++] = order;
+    *ret_commit = store->open;
+    return ERR_OK;
+}
+
 enum err store_cursor_put(struct store *store, const struct cursor_change *change, int64_t wait_ms,
                           uint64_t *ret_commit)
 {
@@ -145,6 +157,11 @@ enum err store_aside_put(struct store *store, const struct aside *aside, int64_t
     copy->aside = *aside;
     copy_text(copy->reason, sizeof copy->reason, aside->reason);
     copy_text(copy->body, sizeof copy->body, aside->body);
+    assert_true(aside->head.size <= sizeof copy->head);
+    copy->head_size = aside->head.size;
+    if (aside->head.size) {
+        memcpy(copy->head, aside->head.data, aside->head.size);
+    }
     copy->commit = store->open;
     *ret_commit = store->open;
     return ERR_OK;

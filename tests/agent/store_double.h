@@ -32,6 +32,8 @@ struct double_aside {
     struct aside aside; /* slices: gone */
     char reason[REASON_SIZE_MAX + 1];
     char body[128];
+    uint8_t head[256];
+    size_t head_size;
     uint64_t commit;
 };
 
@@ -58,6 +60,10 @@ struct store {
     size_t aside_count;
     struct boot_offset boots[DOUBLE_MAX];
     size_t boot_count;
+    struct buffer_order *orders[DOUBLE_MAX];
+    uint64_t order_commits[DOUBLE_MAX];
+    size_t order_count;
+    bool takes_no_orders;
     unsigned order;
     uint32_t boot;
     struct cursor_change known[DOUBLE_MAX]; /* what earlier openings left */
