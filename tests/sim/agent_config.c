@@ -2,7 +2,10 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "agent/agent_impl.h"
+#include "agent/reload.h"
 #include "ports/file.h"
 #include "tests/sim/agent_site.h"
 #include "tests/sim/sim.h"
@@ -11,14 +14,19 @@
 
 #define TEXT_SIZE_MAX 16384
 
-#define FIELDS \
-    "{\"type\":\"record\",\"name\":\"Reading\",\"namespace\":\"site\",\"fields\":[" \
+#define FIELDS_OF(name) \
+    "{\"type\":\"record\",\"name\":\"" name "\",\"namespace\":\"site\",\"fields\":[" \
     "{\"name\":\"device\",\"type\":\"string\"},{\"name\":\"value\",\"type\":\"double\"}," \
     "{\"name\":\"mark\",\"type\":\"string\"},{\"name\":\"fill\",\"type\":\"string\"}"
 
 /* Two versions of one schema: events of both may be owed at one time. */
 static const char *const schemas[] = {
-    FIELDS "]}", FIELDS ",{\"name\":\"unit\",\"type\":\"string\",\"default\":\"m\"}]}"};
+    FIELDS_OF("Reading") "]}",
+    FIELDS_OF("Reading") ",{\"name\":\"unit\",\"type\":\"string\",\"default\":\"m\"}]}",
+    FIELDS_OF("Stranger") "]}"};
+
+/* None that goes with these, though the same events fit it. */
+#define STRANGER 2
 
 static void file_put(const struct site *site, const char *name, struct slice text)
 {
@@ -112,18 +120,69 @@ static void put_file(struct out *o, const struct site *site, unsigned index)
         sim_below(2) ? 64U : 4096U, sim_below(2) ? 1U : 30U);
 }
 
-void site_config_load(struct site *site)
+/* Reads the folder's files. */
+static struct config *config_read(const struct site *site)
 {
     static const struct driver_class *const drivers[] = {&source_driver_class, NULL};
     static const struct uplink_class *const uplinks[] = {&kafka_class, &file_class, NULL};
     static const struct config_parts parts = {drivers, uplinks};
+    char *found = malloc(TEXT_SIZE_MAX);
+    assert(found);
+    struct config_report report = {.text = out_over(found, TEXT_SIZE_MAX)};
+    struct config *config = NULL;
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/weir.json", site->folder);
+    enum err e = config_load(&config, path, &parts, &report);
+    if (e) {
+        sim_trace("%.*s", (int)report.text.size, found);
+    }
+    SIM_EXPECT(!e);
+    free(found);
+    return config;
+}
+
+/* Now and then it is one that will be refused. */
+static void other_schema(struct site *site)
+{
+    bool is_stranger = sim_below(3) == 0;
+    site->schema = is_stranger ? site->schema : 1 - site->schema;
+    site->happened[HAPPENS_OTHER_SCHEMA]++;
+    file_put(site, "reading.avsc", slice_of_text(schemas[is_stranger ? STRANGER : site->schema]));
+}
+
+static bool has_text(struct slice json, const char *text)
+{
+    return memmem(json.data, json.size, text, strlen(text)) != NULL;
+}
+
+static void reloaded(void *context, struct slice json)
+{
+    struct site *site = context;
+    enum err e = config_take_streams(site->config, site->newer);
+    SIM_EXPECT(!e && has_text(json, "\"reloaded\":true"));
+    site->happened[HAPPENS_SCHEMA_RELOADED] += has_text(json, "\"accepted\"");
+    site->happened[HAPPENS_RELOAD_REFUSED] += has_text(json, "\"refused\"");
+    config_close(site->newer);
+    site->newer = NULL;
+}
+
+void site_config_reload(struct site *site)
+{
+    if (!site->agent || site->newer) {
+        return;
+    }
+    other_schema(site);
+    site->newer = config_read(site);
+    enum err e = agent_reload(site->agent, site->newer, reloaded, site);
+    SIM_EXPECT(!e);
+}
+
+void site_config_load(struct site *site)
+{
     static const char *const intervals[] = {"0 s", "1 s", "5 s", "10 s"};
     char *memory = malloc(TEXT_SIZE_MAX);
-    char *found = malloc(TEXT_SIZE_MAX);
-    assert(memory && found);
+    assert(memory);
     struct out o = out_over(memory, TEXT_SIZE_MAX);
-    struct config_report report = {.text = out_over(found, TEXT_SIZE_MAX)};
-    char path[512];
     out_put_text(&o, "{\"agent\":{\"id\":\"site\",\"stop_grace\":\"5 s\"},");
     out_put_format(&o,
                    "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"%s\","
@@ -143,19 +202,13 @@ void site_config_load(struct site *site)
     }
     out_put_text(&o, "}}");
     SIM_EXPECT(!o.overflow);
-    if (site->config && sim_below(3) == 0) {
-        site->schema = 1 - site->schema;
-        site->happened[HAPPENS_OTHER_SCHEMA]++;
+    if (!site->config) {
+        file_put(site, "reading.avsc", slice_of_text(schemas[site->schema]));
+    } else if (sim_below(3) == 0) {
+        other_schema(site);
     }
-    file_put(site, "reading.avsc", slice_of_text(schemas[site->schema]));
     file_put(site, "weir.json", out_slice(&o));
-    (void)snprintf(path, sizeof path, "%s/weir.json", site->folder);
     config_close(site->config);
-    enum err e = config_load(&site->config, path, &parts, &report);
-    if (e) {
-        sim_trace("%.*s", (int)report.text.size, found);
-    }
-    SIM_EXPECT(!e);
+    site->config = config_read(site);
     free(memory);
-    free(found);
 }

@@ -29,6 +29,9 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "crash_at_start",
                                                     "other_settings",
                                                     "other_schema",
+                                                    "schema_refused",
+                                                    "schema_reloaded",
+                                                    "reload_refused",
                                                     "outage",
                                                     "long_outage",
                                                     "cut_all",
@@ -225,6 +228,7 @@ static bool life_open(struct site *site)
     }
     crash_vfs_freeze_after(site->disk, 0);
     site->happened[HAPPENS_READ_FROM_START] += site->agent->reads_only;
+    site->happened[HAPPENS_SCHEMA_REFUSED] += site->agent->streams[0].refusal != NULL;
     ledger_recovered(&site->ledger, site->agent->buffer);
     for (unsigned i = 0; i < SOURCE_COUNT; i++) {
         source_recovered(&site->sources[i], site->agent->buffer);

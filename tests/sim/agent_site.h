@@ -24,6 +24,9 @@ enum happening {
     HAPPENS_CRASH_AT_START,
     HAPPENS_OTHER_SETTINGS,
     HAPPENS_OTHER_SCHEMA,
+    HAPPENS_SCHEMA_REFUSED,
+    HAPPENS_SCHEMA_RELOADED,
+    HAPPENS_RELOAD_REFUSED,
     /* network */
     HAPPENS_OUTAGE,
     HAPPENS_LONG_OUTAGE,
@@ -154,7 +157,8 @@ struct site {
     struct site_cluster clusters[LEDGER_UPLINKS];
     struct crash_vfs *disk;
     struct config *config;
-    struct loop *loop; /* of the life */
+    struct config *newer; /* while it is reloaded; else NULL */
+    struct loop *loop;    /* of the life */
     struct agent *agent;
     struct carry *carry; /* for the next agent of the same process */
     struct timer weather, makes;
@@ -221,5 +225,7 @@ void files_clear(struct site *site);
 
 /* agent_config.c: a configuration by chance, loaded; the one before is closed. */
 void site_config_load(struct site *site);
+/* The schema's file changes, and the agent that runs takes it up, or refuses it. */
+void site_config_reload(struct site *site);
 
 #endif

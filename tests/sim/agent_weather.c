@@ -161,7 +161,7 @@ static void weather_clear(struct site *site)
 
 static void one_thing(struct site *site)
 {
-    switch (sim_below(9)) {
+    switch (sim_below(10)) {
     case 0:
         link_fail(site, 1 + sim_below(2 * MINUTE_US));
         break;
@@ -191,6 +191,11 @@ static void one_thing(struct site *site)
     case 7:
         if (site->profile.disk_fails && site->disk_back_us == 0) {
             disk_fail(site);
+        }
+        break;
+    case 8:
+        if (sim_below(2)) {
+            site_config_reload(site);
         }
         break;
     default:
