@@ -109,6 +109,23 @@ static enum err go_on(struct agent *agent, struct agent_stream *stream, struct w
     return e;
 }
 
+static void take_newer(void *context, uint16_t stream, uint32_t number, struct slice json)
+{
+    struct agent_stream *s = context;
+    (void)json;
+    s->schema_number = stream == s->number ? number : s->schema_number;
+}
+
+/* The disk takes no new version: what is stored is sent, and the agent is opened anew when it does.
+ */
+static enum err go_on_unwritten(struct agent *agent, struct agent_stream *stream, struct why *why)
+{
+    buffer_schema_each(agent->buffer, take_newer, stream);
+    log_warn("weir", "stream %s: its schema is new, and waits for the disk: %s", stream->name,
+             why->text);
+    return go_on(agent, stream, why);
+}
+
 static enum err stream_schema(struct agent *agent, struct agent_stream *stream, struct why *why)
 {
     const struct stream_config *options = stream->config ? &stream->config->options : NULL;
@@ -127,7 +144,7 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
     }
     e = gate_admit(agent->buffer, stream->number, stream->schema, mode, &answer, why);
     if (e) {
-        return e;
+        return agent->reads_only && e != ERR_NOMEM ? go_on_unwritten(agent, stream, why) : e;
     }
     stream->schema_number = answer.number;
     stream->configured = slice_hash(avro_schema_text(stream->schema));

@@ -16,6 +16,7 @@
 #include "tests/agent/life.h"
 #include "tests/cmocka.h"
 #include "tests/fault_alloc.h"
+#include "tests/sim/crash_vfs.h"
 #include "tests/sim/sim.h"
 #include "uplink/avro/decode.h"
 
@@ -456,6 +457,33 @@ static void an_upgrade_with_a_backlog_delivers_both(void **state)
     assert_int_equal(arrived_under(scene, second), 200);
 }
 
+/* What is stored leaves all the same; the new version has its turn when the disk takes it. */
+static void a_new_schema_waits_for_a_disk_that_can_only_be_read(void **state)
+{
+    struct scene *scene = *state;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint32_t first = lines(scene)->schema_number;
+    for (unsigned i = 0; i < 20; i++) {
+        assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+    }
+    sim_run_for(10000);
+    life_close(scene);
+    scene->script.holds = false;
+    schema_put(scene, HAS_B);
+    crash_vfs_read_only_set(scene->disk, true);
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_true(scene->agent->reads_only);
+    assert_int_equal(lines(scene)->schema_number, first);
+    sim_run_for(30000);
+    assert_int_equal(arrived_under(scene, first), 20);
+    crash_vfs_read_only_set(scene->disk, false);
+    life_close(scene);
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_int_not_equal(lines(scene)->schema_number, first);
+    assert_null(lines(scene)->refusal);
+}
+
 /* --- while it runs --- */
 
 struct taking {
@@ -789,6 +817,7 @@ int main(void)
         TEST(an_incompatible_schema_is_refused_at_start),
         TEST(a_refusal_is_told_once_a_start),
         TEST(an_upgrade_with_a_backlog_delivers_both),
+        TEST(a_new_schema_waits_for_a_disk_that_can_only_be_read),
         TEST(a_schema_is_taken_over_while_it_runs),
         TEST(a_take_ends_when_the_agent_does),
         TEST(a_take_without_memory_can_be_tried_again),
