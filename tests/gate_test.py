@@ -5,9 +5,11 @@ usage: gate_test.py WEIR"""
 import glob
 import json
 import os
+import shutil
 import signal
+import subprocess
 
-from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, write
+from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, weir, write
 
 KIND = "READER_FIELD_MISSING_DEFAULT_VALUE /fields/2"
 
@@ -141,6 +143,14 @@ reload(0, "$.streams.typed.unknown_fields: taken up", "$.uplinks.files.time_max"
 check("and back", agent.post("/typed", json.dumps({"k": "a", "n": 100, "unit": "bar", "nobody": 1}))[1]["aside"] == [])
 r = run("check", agent.path)
 check("check agrees", r.returncode == 0, r.stderr)
+
+if os.geteuid() == 0:                                   # else there is nobody else to be
+    os.chmod(path_of(), 0o755)
+    os.chmod(path_of("d"), 0o755)
+    shutil.copy(weir, path_of("weir"))                  # where the other user may read it
+    r = subprocess.run([path_of("weir"), "reload", "--socket", agent.socket], capture_output=True, text=True,
+                       user=65534, group=os.getegid(), extra_groups=[])
+    check("reload by another user", r.returncode == 3 and "is for root and for the user that the agent runs as" in r.stderr, r)
 
 # --- by a signal: another path, refused and mended ---
 
