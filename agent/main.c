@@ -104,9 +104,7 @@ static const struct {
     {"run", run_command, "run [CONFIG]",
      "Runs the agent until SIGTERM or SIGINT; then everything that was taken is stored and the "
      "agent ends\n(a second signal: at once). SIGHUP: as weir reload. Logs to stderr. Exit code 2: "
-     "the "
-     "configuration has "
-     "mistakes, which are listed."},
+     "the configuration has mistakes,\nwhich are listed."},
     {"check", check_command, CHECK_USAGE,
      "Finds every mistake of a configuration without running it. One line each on "
      "stderr,\nFILE:LINE:COL: $.json.path: text; exit code 1 when there are any.\nSchemas are "
