@@ -229,13 +229,9 @@ def test_letters(kafka, work, build):
     """What is set aside, by intake and because it is too large for the topic, is on the topic for dead letters, with the reason in headers."""
     kafka.topics({"refused": 1, "refused.dead": 1})
     agent = Agent(build, os.path.join(work, "letters"), {"refused": data.REFUSED}, kafka, {"url": "http://127.0.0.1:1"})
-    with open(agent.path) as f:
-        config = json.load(f)
-    config["streams"]["refused"]["dead_letter"] = "{stream}.dead"
-    config["uplinks"]["cloud"].update(message_size_max="4 KiB", framing="none")
-    del config["uplinks"]["cloud"]["registry"]
-    with open(agent.path, "w") as f:
-        json.dump(config, f)
+    agent.change(lambda config: config["streams"]["refused"].update(dead_letter="{stream}.dead"))
+    agent.change(lambda config: config["uplinks"]["cloud"].update(message_size_max="4 KiB", framing="none"))
+    agent.change(lambda config: config["uplinks"]["cloud"].pop("registry"))
     bad, large = b'{"n": "abc", "s": "a"}', '{"n": 7, "s": "%s"}' % ("x" * 9000)
     agent.start()
     answer = agent.post_raw("refused", b'{"n": 1, "s": "a"}\n' + bad + b"\nno json\xff\n" + large.encode() + b"\n")

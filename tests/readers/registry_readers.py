@@ -26,8 +26,9 @@ FIELDS = [{"name": "n", "type": "long"},
           {"name": "value", "type": ["null", "double"], "default": None},
           {"name": "place", "type": ["null", PLACE], "default": None},
           {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["OFF", "ON"], "default": "OFF"}, "default": "OFF"},
-          {"name": "tags", "type": {"type": "array", "items": "string"}, "default": []}]
-VALUES = {"unit": "bar", "value": 1.5, "place": {"hall": "north"}, "state": "ON", "tags": ["a"]}
+          {"name": "tags", "type": {"type": "array", "items": "string"}, "default": []},
+          {"name": "note", "type": ["null", "string"], "default": None}]
+VALUES = {"unit": "bar", "value": 1.5, "place": {"hall": "north"}, "state": "ON", "tags": ["a"], "note": "oiled"}
 
 
 def version(number):
@@ -97,11 +98,15 @@ class Life:
         options = {"url": gate.url, "user": "weir", "password": "weir-secret", "references": {"plant.Place": "place"},
                    "tls": {"ca": f"{certificates}/ca.pem", "certificate": f"{certificates}/client.pem", "key": f"{certificates}/client.key"}}
         self.agent = Agent(build, os.path.join(work, "agent"), self.streams, kafka, options)
-        self.kafka, self.events, self.steady = kafka, [], 0
+        self.kafka, self.events, self.later, self.steady = kafka, [], [], 0
+        self.agent.change(lambda config: config["streams"]["machine"].update(unknown_fields="set_aside"))
+
+    def write(self, schema):
+        with open(os.path.join(self.agent.dir, "machine.avsc"), "w") as f:
+            json.dump(schema, f)
 
     def begin(self, number):
-        with open(os.path.join(self.agent.dir, "machine.avsc"), "w") as f:
-            json.dump(version(number), f)
+        self.write(version(number))
         self.agent.start()
 
     def post(self, number, count=40):
@@ -158,15 +163,52 @@ def test_refused_and_mended(life, kafka, registry):
     wait_delivered(kafka, "machine", len(life.events))
 
 
+def test_gate(life, kafka):
+    """A version that those of before can't be read with is refused at the edge; what only it would take is set aside; mended and read again, it is
+    accepted, and what was set aside is sent."""
+    stream = lambda: life.agent.stream("machine")
+    wrong = version(7)
+    wrong["fields"][0] = {"name": "n", "type": "int"}
+    wrong["fields"].append({"name": "must", "type": "long"})
+    for restart in (False, True):
+        if restart:
+            life.agent.kill()
+        life.write(wrong)
+        if restart:
+            life.agent.start()
+        else:
+            life.agent.reload()
+        wait_for("word of the refusal", lambda: stream()["schema_refused"])
+        text = json.dumps(stream()["schema_refused"])
+        check("the status names kinds, places and the way out",
+              all(t in text for t in ("TYPE_MISMATCH", "/fields/0/type", "READER_FIELD_MISSING_DEFAULT_VALUE", "/fields/7", "default")), text)
+        life.post(6)
+        wait_delivered(kafka, "machine", len(life.events))
+        later = [event(7, 10000 + 20 * restart + i) for i in range(20)]
+        answer = life.agent.post_raw("machine", "".join(json.dumps(e) + "\n" for e in later).encode())
+        check("what only it would take is set aside", answer["stored"] == 0 and len(answer["aside"]) == 20 and "note" in str(answer["aside"][0]), answer)
+        life.later += later
+    r = life.agent.command("check", life.agent.path)
+    check("weir check says it", r.returncode == 1 and "TYPE_MISMATCH" in r.stdout + r.stderr, r)
+    life.write(version(7))
+    life.agent.reload()
+    wait_for("the version to be taken", lambda: not stream()["schema_refused"])
+    life.post(7)
+    r = life.agent.command("aside", "replay", "--stream", "machine", "--buffer", os.path.join(life.agent.dir, "buffer.db"))
+    check("what was set aside is sent", r.returncode == 0 and life.agent.status()["aside"] == 0, r)
+    life.events += life.later
+    wait_delivered(kafka, "machine", len(life.events))
+
+
 def test_values(life, kafka, registry):
     client = SchemaRegistryClient({"url": registry.url})
-    newest = AvroDeserializer(client, Schema(json.dumps(version(6)), "AVRO"))
+    newest = AvroDeserializer(client, Schema(json.dumps(version(7)), "AVRO"))
     messages = read_back(kafka, "machine")
     got = [newest(m.value(), SerializationContext("machine", MessageField.VALUE)) for m in messages]
-    check(f"{len(life.events)} events of six versions, each once, by the newest schema",
+    check(f"{len(life.events)} events of seven versions, each once, by the newest schema",
           sorted(got, key=lambda e: e["n"]) == [read_as_newest(e) for e in life.events], got[:2])
     ids = {m.value()[:5] for m in messages}
-    check("each version under its own id", len(ids) == 6, ids)
+    check("each version under its own id", len(ids) == 7, ids)
     sequences = [int(dict(m.headers())["weir_id"].decode().split("/")[3]) for m in messages]
     check("sequences are 1 to n", sorted(sequences) == list(range(1, len(life.events) + 1)))
 
@@ -189,6 +231,7 @@ def run(build, work):
         life = Life(build, work, kafka, gate, certificates)
         test_evolution(life, kafka, registry, gate)
         test_refused_and_mended(life, kafka, registry)
+        test_gate(life, kafka)
         test_values(life, kafka, registry)
         check("nothing was set aside", life.agent.status()["aside"] == 0, life.agent.status()["aside"])
     finally:

@@ -2,6 +2,7 @@
 import functools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -153,6 +154,20 @@ class Agent:
             while more := s.recv(65536):
                 answer += more
         return json.loads(answer)
+
+    def command(self, *words):
+        return subprocess.run([self.program, *words], capture_output=True, text=True, timeout=PATIENCE)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def change(self, how):
+        """The configuration, for the next life."""
+        with open(self.path) as f:
+            config = json.load(f)
+        how(config)
+        with open(self.path, "w") as f:
+            json.dump(config, f)
 
     def stop(self):
         self.process.terminate()
