@@ -386,7 +386,8 @@ const struct option uplink_common_table[] = {
      .max = 255,
      .item = &name_item,
      .help = "Names of streams. Default: all, and with them the agent's own events, `weir.events` "
-             "(start, stop, gaps, damage, set-aside counts, an hourly health record), unless the "
+             "(start, stop, gaps, damage, refused schemas, set-aside counts, an hourly health "
+             "record), unless the "
              "uplink puts all streams into one place. A list that names `weir.events` always "
              "carries them. A stream's own `uplinks` counts too."},
     {.name = "layout",

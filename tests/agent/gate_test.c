@@ -373,6 +373,35 @@ static void an_upgrade_with_a_backlog_delivers_both(void **state)
     assert_int_equal(scene_arrived_under(scene, second), 200);
 }
 
+static void without_memory_a_refusal_is_no_acceptance(void **state)
+{
+    struct scene *scene = *state;
+    bool happened = true;
+    unsigned failed = 0;
+    unsigned opened = 0;
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint32_t first = scene_lines(scene)->schema_number;
+    life_close(scene);
+    scene_schema_put(scene, NEEDS_B);
+    for (unsigned n = 1; happened; n++) {
+        fault_alloc_set(n);
+        enum err e = life_open(scene);
+        happened = fault_alloc_happened();
+        fault_alloc_set(0);
+        failed += e != ERR_OK;
+        if (!e) {
+            opened++;
+            assert_non_null(scene_lines(scene)->refusal);
+            assert_int_equal(scene_lines(scene)->schema_number, first);
+            assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+        }
+        life_close(scene);
+        assert_true(n < 10000);
+    }
+    print_message("openings that failed for want of memory: %u, others: %u\n", failed, opened);
+    assert_true(failed > 50 && opened > 0);
+}
+
 /* What is stored leaves all the same; the new version has its turn when the disk takes it. */
 static void a_new_schema_waits_for_a_disk_that_can_only_be_read(void **state)
 {
@@ -415,6 +444,7 @@ int main(void)
         TEST(an_incompatible_schema_is_refused_at_start),
         TEST(a_refusal_is_told_once_a_start),
         TEST(an_upgrade_with_a_backlog_delivers_both),
+        TEST(without_memory_a_refusal_is_no_acceptance),
         TEST(a_new_schema_waits_for_a_disk_that_can_only_be_read),
     };
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
