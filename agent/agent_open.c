@@ -78,8 +78,7 @@ static struct buffer_stream own_buffer_stream(const struct agent *agent,
                                   .when_full = FULL_DROP_OLDEST,
                                   .share_min = stream->letter_of ? 0 : EVENTS_SHARE_MIN,
                                   .size_max = share < EVENTS_SIZE_MAX ? share : EVENTS_SIZE_MAX,
-                                  .uplinks = stream->uplinks,
-                                  .is_own = true};
+                                  .uplinks = stream->uplinks};
 }
 
 static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)

@@ -165,13 +165,16 @@ static void check_letter(const struct config *config, const struct config_stream
 {
     struct why why = {""};
     bool is_taken = false;
-    for (size_t i = 0; !why.text[0] && i < config->uplink_count; i++) {
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < config->uplink_count; i++) {
         const struct config_uplink *u = &config->uplinks[i];
-        if (s->uplinks >> i & 1 && u->class_->letter) {
-            is_taken = true;
-            if (u->class_->letter(s->options.dead_letter, s->name, &why) == ERR_OK) {
-                why.text[0] = '\0';
-            }
+        bool takes = s->uplinks >> i & 1 && u->class_->letter;
+        is_taken = is_taken || takes;
+        for (size_t k = 0; !e && takes && k < config->stream_count; k++) {
+            const struct config_stream *beside = &config->streams[k];
+            e = beside->uplinks >> i & 1 ? u->class_->letter(u->options, s->options.dead_letter,
+                                                             s->name, beside->name, &why)
+                                         : ERR_OK;
         }
     }
     if (!is_taken) {
@@ -181,7 +184,7 @@ static void check_letter(const struct config *config, const struct config_stream
         why_set(&why, "with it a stream's name has at most %d characters",
                 STREAM_NAME_SIZE_MAX - (int)sizeof LETTER_STREAM_PREFIX);
     }
-    if (why.text[0]) {
+    if (e || why.text[0]) {
         letter_wrong(config, s, report, why.text);
     }
 }

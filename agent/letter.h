@@ -1,7 +1,8 @@
 /* Dead letters: where a stream has a topic for them (`dead_letter`), what is set aside of it is also
  * an event of a stream of the agent's own, weir.dead.STREAM, which goes to that topic: to people who
  * look after it elsewhere. The letter and the set-aside event are in one commit; the set-aside event
- * is what counts, and its letter is dropped, counted as any event, where there is no room for it.
+ * is what counts, and its letter is dropped, counted as any event, where there is no room for it. (In
+ * one case they are in two: what a destination refused, on a disk that has just become full.)
  *
  * One schema, weir.DeadLetter; LAYOUT_LETTER makes body and headers of it. Loop thread. */
 #ifndef WEIR_AGENT_LETTER_H

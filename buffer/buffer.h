@@ -20,6 +20,8 @@
 #define EVENT_SIZE_LIMIT (1024 * 1024)
 #define WRITE_EVENT_MAX 4096 /* events in one commit */
 #define STREAM_NAME_SIZE_MAX 64
+/* The agent's own streams begin so. What nobody carries of them any more is let go. */
+#define BUFFER_OWN_NAME "weir."
 #define ASIDE_BODY_SIZE_MAX (64 * 1024) /* larger ones are cut */
 #define ASIDE_HEAD_SIZE_MAX (20 * 1024) /* never cut: the caller keeps it */
 #define REASON_SIZE_MAX 256
@@ -101,8 +103,6 @@ struct buffer_stream {
     int64_t age_max_us; /* events that are older are dropped, while the wall clock is trusted; 0: no
                            bound */
     uint32_t uplinks;   /* bit i: owed to buffer_setup.uplinks[i] */
-    bool is_own;        /* of the agent itself: what no uplink carries any more is let go, and does
-                          not keep the buffer from opening */
 };
 
 struct buffer_uplink {

@@ -99,7 +99,6 @@ struct buffer_stream_slot {
     int64_t age_max_us;  /* 0: no bound */
     int64_t age_due_us;  /* wall time: before it nothing is too old; 0: look at once */
     uint64_t whole_from; /* rows below were thinned, or can't be; 0: not known yet */
-    bool is_own;
     enum low_row low;
     struct row_place low_row;
     struct read_kept reads[READ_KEPT];

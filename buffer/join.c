@@ -135,7 +135,6 @@ static enum err stream_join(struct buffer *b, const struct buffer_stream *setup,
     slot->share_min = setup->share_min;
     slot->size_max = setup->size_max;
     slot->age_max_us = setup->age_max_us;
-    slot->is_own = setup->is_own;
     if (b->state->streams[id].sequence_next == 0) {
         b->state->streams[id].sequence_next = 1;
         b->joined = true;

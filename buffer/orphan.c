@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "ports/log.h"
 
 /* --- what is open --- */
 
@@ -20,6 +21,12 @@ static bool setup_carries(const struct buffer *b, const struct buffer_setup *set
         }
     }
     return false;
+}
+
+/* The agent's own, also one that it has no more: no name of a user's begins so. */
+static bool name_is_own(const char *name)
+{
+    return strncmp(name, BUFFER_OWN_NAME, sizeof BUFFER_OWN_NAME - 1) == 0;
 }
 
 /* Nobody wants it any more: its open parcels, if there are any, go with it. */
@@ -49,6 +56,12 @@ static bool is_nameless(struct buffer *b, const struct owed *owed)
     (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM uplink WHERE id=%u",
                    owed->uplink); /* fits */
     return strcmp(b->streams[owed->stream].name, lost) == 0 || sql_number(b, sql, 1) == 0;
+}
+
+static bool may_let_go(struct buffer *b, const struct owed *owed)
+{
+    const struct buffer_stream_slot *slot = &b->streams[owed->stream];
+    return name_is_own(slot->name) || is_nameless(b, owed);
 }
 
 static enum err orphan_refused(struct buffer *b, const struct owed *owed, struct why *why)
@@ -122,8 +135,7 @@ static enum err wanted_check(void *context, const struct salvage *w)
     for (uint32_t i = 0; i < w->wanted->owed_count && !w->everyone; i++) {
         const struct owed *owed = &w->wanted->owed[i];
         bool is_over = owed->range_count == 0 || owed->stream < w->at.stream;
-        if (!is_over && !c->b->streams[owed->stream].is_own &&
-            !setup_carries(c->b, c->setup, owed) && !is_nameless(c->b, owed)) {
+        if (!is_over && !setup_carries(c->b, c->setup, owed) && !may_let_go(c->b, owed)) {
             return wanted_refused(c->b, owed, c->why);
         }
     }
@@ -142,8 +154,7 @@ static enum err wanted_let_go(struct buffer *b, const struct buffer_setup *setup
             setup_carries(b, setup, owed)) {
             continue;
         }
-        if (b->salvage->number < NUMBER_OF_USER && !b->streams[owed->stream].is_own &&
-            !is_nameless(b, owed)) {
+        if (b->salvage->number < NUMBER_OF_USER && !may_let_go(b, owed)) {
             return wanted_refused(b, owed, why);
         }
         owed_tell(b->state, owed);
@@ -163,8 +174,14 @@ enum err orphans_check(struct buffer *b, const struct buffer_setup *setup, struc
             i++;
             continue;
         }
-        if (owed->range_count > 0 && !b->streams[owed->stream].is_own && !is_nameless(b, owed)) {
+        if (owed->range_count > 0 && !may_let_go(b, owed)) {
             return orphan_refused(b, owed, why);
+        }
+        if (owed->range_count > 0 && name_is_own(b->streams[owed->stream].name)) {
+            log_warn("buffer",
+                     "%" PRIu64 " events of stream %s, which nobody carries any more, are "
+                     "let go",
+                     owed_event_count(owed), b->streams[owed->stream].name);
         }
         b->joined = true;
         if (b->salvage && b->salvage->everyone) {
@@ -199,7 +216,7 @@ static enum err damaged_owed(struct checking *c, const struct owed *owed)
     const struct buffer_stream *carried = stream_of(c, owed->stream);
     char stream[UPLINK_NAME_SIZE];
     char uplink[UPLINK_NAME_SIZE];
-    bool is_carried = carried && carried->is_own;
+    bool is_carried = carried && name_is_own(carried->name);
     for (size_t u = 0; carried && u < c->setup->uplink_count; u++) {
         is_carried = is_carried || (c->uplinks[u] == owed->uplink && carried->uplinks >> u & 1);
     }
@@ -208,7 +225,7 @@ static enum err damaged_owed(struct checking *c, const struct owed *owed)
     }
     enum err e = names_read(c->b, "stream", owed->stream, stream, c->why);
     e = e ? e : names_read(c->b, "uplink", owed->uplink, uplink, c->why);
-    if (e || !stream[0] || !uplink[0]) {
+    if (e || !stream[0] || !uplink[0] || name_is_own(stream)) {
         return e;
     }
     why_set(c->why,

@@ -156,9 +156,10 @@ struct uplink_class {
     enum err (*check)(const void *options, struct why *why);
     enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
                      struct why *why) MUST_USE;
-    /* Can this be the topic of a stream's dead letters? ERR_CONFIG: *why. NULL: the uplink takes
-     * none. */
-    enum err (*letter)(const char *topic, const char *stream, struct why *why);
+    /* Can this be the topic of the dead letters of stream `of`, beside the events of `stream`?
+     * ERR_CONFIG: *why. NULL: the uplink takes none. */
+    enum err (*letter)(const void *options, const char *topic, const char *of, const char *stream,
+                       struct why *why);
     /* ERR_AGAIN: not known yet, uplink_ready() follows; *why says it when a person is needed (a topic
      * is missing), else it is left as it is. ERR_REJECTED or ERR_CONFIG: parked for this
      * stream (registry refuses the schema, topic name not allowed); *why says it; asked again after

@@ -161,6 +161,8 @@ def test_single_mistakes():
             ("dead letters that nobody takes", set_("streams", "typed", "dead_letter", "rejects"), "$.streams.typed.dead_letter", "kafka does"),
             ("dead letters on no topic", lambda c: c["uplinks"].update(k=kafka) or c["streams"]["typed"].update(dead_letter="a b"),
              "$.streams.typed.dead_letter", 'topic "a b" of stream typed is not allowed'),
+            ("dead letters among events", lambda c: c["uplinks"].update(k={**kafka, "topic": "a.{stream}"}) or c["streams"]["typed"].update(dead_letter="a.raw"),
+             "$.streams.typed.dead_letter", "has the events of stream raw"),
             ("dead letters of a long name", lambda c: c["uplinks"].update(k=kafka) or c["streams"].update({"s" * 54: {"dead_letter": "rejects"}}),
              f"$.streams.{'s' * 54}.dead_letter", "at most 53 characters"),
             ("a registry that is no URL", lambda c: c["uplinks"].update(k={**kafka, "registry": {"url": "registry:8081"}}), "$.uplinks.k.registry.url", "http://"),

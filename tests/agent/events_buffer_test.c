@@ -91,8 +91,7 @@ static int setup(void **state)
                                            .priority = EVENTS_PRIORITY,
                                            .when_full = FULL_DROP_OLDEST,
                                            .share_min = EVENTS_SHARE_MIN,
-                                           .uplinks = 1,
-                                           .is_own = true};
+                                           .uplinks = 1};
     b->stream_count = 3;
     assert_int_equal(avro_schema_parse(&scene->parsed, events_schema(), NULL), ERR_OK);
     *state = scene;

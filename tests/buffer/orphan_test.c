@@ -75,6 +75,45 @@ static void test_renamed(void **state)
     check_whole(b);
 }
 
+/* Of the agent itself, and the agent has it no more: it must not stand in the way of the others. */
+static void check_own(struct bench *b)
+{
+    b->setup->streams[0].name = "another";
+    bench_reopen(b);
+    bench_care(b);
+    assert_null(state_owed(b->buffer->state, 1, 1));
+    b->setup->streams[0].name = "weir.dead.low";
+    bench_reopen(b);
+    assert_int_equal(bench_owed(b, 1, 1)->range_count, 0);
+}
+
+static void test_own_streams_that_are_gone(void **state)
+{
+    struct bench *b = *state;
+    b->setup->streams[0].name = "weir.dead.low";
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    check_own(b);
+}
+
+static void test_own_streams_that_are_gone_while_it_is_salvaged(void **state)
+{
+    struct bench *b = *state;
+    b->setup->streams[0].name = "weir.dead.low";
+    begin(b);
+    check_own(b);
+}
+
+static void test_own_streams_that_are_gone_at_a_damaged_start(void **state)
+{
+    struct bench *b = *state;
+    b->setup->streams[0].name = "weir.dead.low";
+    bench_begin(b);
+    bench_fill(b, 1, 50, EVENTS);
+    bench_damage_at_rest(b);
+    check_own(b);
+}
+
 /* The damage has taken the name of the uplink: nobody can bring it back. */
 static void test_a_lost_name(void **state)
 {
@@ -217,6 +256,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_uplink_for_what_is_to_come, bench_open,
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_renamed, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_own_streams_that_are_gone, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_own_streams_that_are_gone_while_it_is_salvaged,
+                                        bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_own_streams_that_are_gone_at_a_damaged_start,
+                                        bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_a_lost_name, bench_open, bench_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

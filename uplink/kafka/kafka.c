@@ -576,10 +576,19 @@ static enum err kafka_fits(const void *options, struct slice schema, const char 
     return kafka->registry.is_set ? registry_schema_check(&kafka->registry, schema, why) : ERR_OK;
 }
 
-static enum err kafka_letter(const char *topic, const char *stream, struct why *why)
+static enum err kafka_letter(const void *options, const char *topic, const char *of,
+                             const char *stream, struct why *why)
 {
+    const struct kafka_options *kafka = options;
     char name[TARGET_NAME_SIZE_MAX];
-    return kafka_topic_put(topic, stream, "agent", name, why);
+    char taken[TARGET_NAME_SIZE_MAX];
+    enum err e = kafka_topic_put(topic, of, "agent", name, why);
+    if (!e && kafka_topic_put(kafka->topic, stream, "agent", taken, NULL) == ERR_OK &&
+        strcmp(name, taken) == 0) {
+        why_set(why, "topic %s has the events of stream %s: name another", name, stream);
+        e = ERR_CONFIG;
+    }
+    return e;
 }
 
 const struct uplink_class kafka_class = {

@@ -31,7 +31,8 @@ static enum err take_header(const struct avro_field *field, struct slice *datum,
         e = avro_decode_plain(field->node, datum, &plain, NULL);
         value = out_slice(&plain);
     }
-    if (e || value.size == 0 || slice_equal(value, SLICE("null"))) {
+    bool is_null = !e && field->node->kind != AVRO_STRING && slice_equal(value, SLICE("null"));
+    if (e || value.size == 0 || is_null) {
         return e ? ERR_REJECTED : ERR_OK;
     }
     put_name(memory, field->name);
