@@ -10,6 +10,7 @@
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/letter.h"
+#include "agent/stream_extend.h"
 #include "agent/thin.h"
 #include "ports/clock.h"
 #include "ports/log.h"
@@ -228,6 +229,7 @@ static void close_parts(struct agent *agent)
     for (size_t i = 0; i < agent->stream_count && agent->streams; i++) {
         avro_schema_close(agent->streams[i].schema);
         free(agent->streams[i].refusal);
+        stream_extend_close(agent->streams[i].extension);
     }
     for (size_t i = 0; i < agent->schema_count; i++) {
         free((void *)(uintptr_t)agent->schemas[i].info.json.data);

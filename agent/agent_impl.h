@@ -18,6 +18,7 @@ struct events;
 struct gate_answer;
 struct gate_refusal;
 struct letters;
+struct stream_extension;
 struct thin;
 struct time_source;
 
@@ -39,8 +40,10 @@ struct agent_stream {
     uint32_t schema_number;
     uint16_t number;
     uint64_t configured; /* hash of the text that the configuration names, whatever came of it */
+    bool is_changing;    /* a schema_take is on its way */
     bool is_raw;         /* events are kept as they come, in weir.Raw */
-    struct gate_refusal *refusal; /* of the schema that is configured; NULL: it is accepted */
+    struct stream_extension *extension; /* NULL: the schema gets no fields from events */
+    struct gate_refusal *refusal;       /* of the schema that is configured; NULL: it is accepted */
 };
 
 struct agent {

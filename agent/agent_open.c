@@ -8,6 +8,7 @@
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/letter.h"
+#include "agent/stream_extend.h"
 #include "agent/thin.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
@@ -393,6 +394,8 @@ static enum err open_intake(struct agent *agent, struct why *why)
                                      .drivers = drivers,
                                      .driver_count = config->driver_count,
                                      .agent_id = agent->id,
+                                     .extend = stream_extend,
+                                     .context = agent,
                                      .event_size_max = config->buffer.event_size_max,
                                      .commit_interval_ms = config->buffer.commit_interval_ms};
         e = intake_open(&agent->intake, &setup, why);

@@ -11,6 +11,7 @@
 #include "agent/map.h"
 #include "agent/raw.h"
 #include "agent/schema_take.h"
+#include "agent/stream_extend.h"
 #include "agent/thin.h"
 #include "buffer/look.h"
 #include "ports/file.h"
@@ -142,12 +143,15 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
         why_add(why, "stream %s", stream->name);
         return e == ERR_NOMEM ? e : ERR_CONFIG;
     }
-    e = gate_admit(agent->buffer, stream->number, stream->schema, mode, &answer, why);
+    stream->configured = slice_hash(avro_schema_text(stream->schema));
+    if (options && options->schema && options->unknown_fields == STREAM_UNKNOWN_EXTEND) {
+        e = stream_extend_open(agent, stream, &stream->schema);
+    }
+    e = e ? e : gate_admit(agent->buffer, stream->number, stream->schema, mode, &answer, why);
     if (e) {
         return agent->reads_only && e != ERR_NOMEM ? go_on_unwritten(agent, stream, why) : e;
     }
     stream->schema_number = answer.number;
-    stream->configured = slice_hash(avro_schema_text(stream->schema));
     stream->refusal = answer.refusal;
     agent_schema_say(stream, &answer);
     return answer.refusal ? go_on(agent, stream, why) : ERR_OK;
@@ -242,6 +246,7 @@ static void take_done(struct job *job)
 {
     struct schema_take *take = CONTAINER_OF(job, struct schema_take, job);
     enum err e = take->result;
+    take->agent->streams[take->index].is_changing = false;
     if (!e && !take->answer.refusal) {
         e = take_over(take);
     }
@@ -256,11 +261,16 @@ static void take_done(struct job *job)
 enum err agent_schema_take(struct agent *agent, size_t index, struct schema_take *take)
 {
     assert(index < agent->setup.config->stream_count && take->schema && take->done);
+    if (agent->streams[index].is_changing) {
+        return ERR_FULL;
+    }
     take->agent = agent;
     take->index = index;
     take->stream_number = agent->streams[index].number;
     take->answer = (struct gate_answer){.number = 0};
     take->why.text[0] = '\0';
     take->job = (struct job){.work = take_work, .done = take_done};
-    return worker_put(agent->store_worker, &take->job);
+    enum err e = worker_put(agent->store_worker, &take->job);
+    agent->streams[index].is_changing = e == ERR_OK;
+    return e;
 }

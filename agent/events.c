@@ -304,6 +304,16 @@ static void tell_health(struct events *events)
     (void)say(events, &(struct happening){.kind = "health", .health = &m}); /* counted */
 }
 
+void events_tell_extended(struct events *events, const char *stream, uint64_t count,
+                          const char *text)
+{
+    struct happening h = {
+        .kind = "schema_extended", .stream = stream, .count = count, .text = text};
+    if (!events->stopped) {
+        (void)say(events, &h); /* counted */
+    }
+}
+
 static void pace_fired(struct timer *timer)
 {
     struct events *events = CONTAINER_OF(timer, struct events, pace);

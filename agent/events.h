@@ -66,6 +66,10 @@ void events_committed(struct events *events);
 #define EVENTS_TEXT_SIZE_MAX 1024
 bool events_tell_schema(struct events *events, bool is_refused, const char *stream, uint64_t count,
                         const char *text);
+/* Tells that a stream's schema got `count` fields from an event; `text`, at most 300 bytes, names
+ * them. */
+void events_tell_extended(struct events *events, const char *stream, uint64_t count,
+                          const char *text);
 /* Tells what is still to be told, and the stop; nothing is told afterwards. Before the last
  * commit. */
 void events_stop(struct events *events);

@@ -12,13 +12,8 @@
 
 /* --- after a commit --- */
 
-static void intake_committed(void *context, uint64_t commit, const struct buffer_changes *changes)
+void intake_resume(struct intake *intake)
 {
-    struct intake *intake = context;
-    (void)changes;
-    for (size_t i = 0; i < intake->host_count; i++) {
-        driver_host_committed(&intake->hosts[i], commit);
-    }
     if (intake->resuming || intake->stopped) {
         return;
     }
@@ -31,6 +26,16 @@ static void intake_committed(void *context, uint64_t commit, const struct buffer
         }
     }
     intake->resuming = false;
+}
+
+static void intake_committed(void *context, uint64_t commit, const struct buffer_changes *changes)
+{
+    struct intake *intake = context;
+    (void)changes;
+    for (size_t i = 0; i < intake->host_count; i++) {
+        driver_host_committed(&intake->hosts[i], commit);
+    }
+    intake_resume(intake);
 }
 
 static void intake_trouble(void *context, const struct why *why)

@@ -8,6 +8,7 @@
 #include "ports/event.h"
 
 struct intake;
+struct map_unknown;
 struct letters;
 struct names;
 struct avro_schema;
@@ -37,6 +38,12 @@ struct intake_setup {
     const struct intake_driver *drivers;
     size_t driver_count;
     const char *agent_id;
+    /* Of a stream with `unknown_fields: extend`: an event has fields that the stream's schema has
+     * not. ERR_OK: there is nothing to add, it is stored as it is. ERR_FULL: it has to wait until
+     * intake_resume(). ERR_REJECTED: it is set aside for *why. */
+    enum err (*extend)(void *context, size_t stream, const struct map_unknown *unknowns,
+                       size_t count, struct why *why);
+    void *context;
     int64_t event_size_max;
     int64_t commit_interval_ms;
     bool clock_needs_discipline; /* see time_trust.h */
@@ -74,6 +81,9 @@ enum err intake_put_again(struct intake *intake, const struct stored_event *even
 void intake_stop(struct intake *intake);
 /* Closes the drivers. NULL is allowed. */
 void intake_close(struct intake *intake);
+
+/* Drivers that were refused may offer again. */
+void intake_resume(struct intake *intake);
 
 /* Events of the stream that come from now on have this schema; the one before is not used any
  * more. */

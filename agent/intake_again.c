@@ -54,7 +54,7 @@ enum err intake_offer_again(struct intake *intake, const struct intake_again *ag
     intake->arrival = NULL;
     if (e) {
         *why = intake->reason;
-        return ERR_REJECTED;
+        return intake->must_wait ? ERR_FULL : ERR_REJECTED;
     }
     e = put_both(intake, &stored, again->order, ret_commit);
     host->again += e == ERR_OK;

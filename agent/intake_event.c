@@ -133,9 +133,15 @@ static enum err map_event(struct driver_host *host, const struct event *event,
         .overrides = intake->overrides,
         .override_count = route_overrides(host, event, route->set),
         .time_field = stream->config->options.time,
+        .unknown_is_kept = stream->config->options.unknown_fields == STREAM_UNKNOWN_EXTEND,
         .unknown_is_refused = stream->config->options.unknown_fields == STREAM_UNKNOWN_SET_ASIDE,
         .missing_is_refused = stream->config->options.missing_fields == STREAM_MISSING_SET_ASIDE};
     enum err e = map_run(intake->mapper, &task, &intake->datum, &result, &intake->reason);
+    if (!e && result.unknown_kept > 0) {
+        e = intake->setup.extend(intake->setup.context, route->stream, result.unknowns,
+                                 result.unknown_kept, &intake->reason);
+        intake->must_wait = e == ERR_FULL;
+    }
     if (e) {
         return e;
     }
@@ -177,6 +183,7 @@ enum err intake_make_event(struct driver_host *host, const struct event *event,
     *ret = (struct stored_event){.stream = stream->number, .schema = stream->schema_number};
     intake->datum.size = 0;
     intake->datum.overflow = false;
+    intake->must_wait = false;
     stamp(intake, event, ret);
     enum err e = ERR_OK;
     if (stream->is_raw) {

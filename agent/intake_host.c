@@ -194,6 +194,9 @@ enum err driver_offer(struct driver_host *host, const struct event *event, uint6
                 (const char *)event->subject.data);
     } else {
         e = intake_make_event(host, event, route, &stored);
+        if (e && intake->must_wait) {
+            return refuse(host);
+        }
     }
     e = e ? set_aside(host, event, route, ret_ticket)
           : admit(host, event, route, &stored, ret_ticket);

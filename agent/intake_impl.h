@@ -55,6 +55,7 @@ struct intake {
     struct why reason;                  /* of the event at hand, when it is to be set aside */
     struct why last_reason;             /* of the last event that was set aside */
     const struct stored_event *arrival; /* of the event at hand; NULL: it arrives now */
+    bool must_wait;                     /* the event at hand, for its schema */
     bool stopped;
     bool resuming;
 };
@@ -64,7 +65,7 @@ enum err driver_host_routes(struct driver_host *host) MUST_USE;
 /* The first route that takes the subject; NULL: none does. */
 const struct route *driver_host_route(const struct driver_host *host, struct slice subject);
 /* The event as it will be stored; its datum is valid until the next call. Not ERR_OK: to be set
- * aside for intake->reason. */
+ * aside for intake->reason, or, with intake->must_wait, to be refused. */
 enum err intake_make_event(struct driver_host *host, const struct event *event,
                            const struct route *route, struct stored_event *ret) MUST_USE;
 

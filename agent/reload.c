@@ -7,6 +7,7 @@
 #include "agent/agent_impl.h"
 #include "agent/events.h"
 #include "agent/schema_take.h"
+#include "agent/stream_extend.h"
 #include "ports/log.h"
 
 #define ANSWER_SIZE_MAX (512 * 1024)
@@ -163,6 +164,10 @@ static bool stream_begin(struct agent_reload *r)
     }
     if (!e) {
         r->configured = slice_hash(avro_schema_text(schema));
+        bool is_extended = options->schema && options->unknown_fields == STREAM_UNKNOWN_EXTEND;
+        e = is_extended ? stream_extend_open(r->agent, stream, &schema) : ERR_OK;
+    }
+    if (!e) {
         r->take = (struct schema_take){.schema = schema,
                                        .mode = (enum avro_mode)options->compatibility,
                                        .is_raw = !options->schema,

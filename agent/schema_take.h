@@ -30,7 +30,8 @@ struct schema_take {
     enum err result;
 };
 
-/* `index`: of the stream in the configuration. ERR_FULL: not now. Then, and after ERR_CLOSED (the
+/* `index`: of the stream in the configuration. ERR_FULL: not now, as when one
+ * is on its way for the stream. Then, and after ERR_CLOSED (the
  * agent is being closed), done() does not come, and the schema is still the caller's. */
 enum err agent_schema_take(struct agent *agent, size_t index, struct schema_take *take) MUST_USE;
 

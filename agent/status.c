@@ -4,6 +4,7 @@
 #include "agent/agent_impl.h"
 #include "agent/events.h"
 #include "agent/gate.h"
+#include "agent/stream_extend.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
 
@@ -42,8 +43,11 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
                            gap_reason_name((uint8_t)reason), s->dropped[reason]);
         }
     }
-    out_put_format(json, "},\"room\":%" PRIu32 ",\"schema\":%" PRIu32 ",\"schema_refused\":",
+    out_put_format(json,
+                   "},\"room\":%" PRIu32 ",\"fields_added\":%" PRIu32 ",\"schema\":%" PRIu32
+                   ",\"schema_refused\":",
                    store_state(agent->store)->room[agent->streams[index].number],
+                   stream_extend_count(&agent->streams[index]),
                    agent->streams[index].schema_number);
     put_refusal(agent->streams[index].refusal, json);
     out_put_byte(json, '}');

@@ -98,6 +98,18 @@ static void print_refusals(const struct json_node *streams)
     }
 }
 
+static void print_added(const struct json_node *streams)
+{
+    char number[2][32];
+    for (const struct json_node *s = streams ? streams->child : NULL; s; s = s->next) {
+        if (number_of(s, "fields_added") > 0) {
+            printf("\nstream %s: its schema got %s fields from events: schema %s\n",
+                   text_of(s, "name"), number_text(s, "fields_added", number[0]),
+                   number_text(s, "schema", number[1]));
+        }
+    }
+}
+
 /* Each driver or uplink with all its numbers, whatever these are. */
 static void print_parts(const char *title, const struct json_node *parts)
 {
@@ -141,6 +153,7 @@ static int print_text(const char *answer)
         putchar('\n');
         command_print_streams(json_node_find(root, "streams"));
         print_refusals(json_node_find(root, "streams"));
+        print_added(json_node_find(root, "streams"));
         print_parts("driver", json_node_find(root, "drivers"));
         print_parts("uplink", json_node_find(root, "uplinks"));
     }

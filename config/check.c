@@ -288,12 +288,26 @@ static void load_check_shares(struct load *load)
     }
 }
 
+/* Fields that an event brings are missing in all others. */
+static void load_check_fields(struct load *load, const struct config_stream *stream)
+{
+    const struct stream_config *options = &stream->options;
+    if (options->unknown_fields == STREAM_UNKNOWN_EXTEND &&
+        options->missing_fields == STREAM_MISSING_SET_ASIDE) {
+        fill_wrong(&load->fill, load_node(load, "streams", stream->name, "unknown_fields")->offset,
+                   memory_format(load->config->memory, "$.streams.%s.unknown_fields", stream->name),
+                   "\"extend\" adds fields that other events do not have, and \"missing_fields\": "
+                   "\"set_aside\" would set all of those aside: leave one of the two out");
+    }
+}
+
 void load_check(struct load *load)
 {
     struct config *config = load->config;
     for (size_t i = 0; i < config->stream_count; i++) {
         load_check_names(load, "streams", config->streams[i].name,
                          &config->streams[i].options.uplinks, false);
+        load_check_fields(load, &config->streams[i]);
     }
     for (size_t i = 0; i < config->driver_count; i++) {
         if (config->drivers[i].class_) {

@@ -180,7 +180,7 @@ static const char *const compatibility[] = {"none",
                                             "forward_transitive",
                                             "full_transitive",
                                             NULL};
-static const char *const unknown_fields[] = {"ignore", "set_aside", NULL};
+static const char *const unknown_fields[] = {"ignore", "set_aside", "extend", NULL};
 static const char *const missing_fields[] = {"default", "set_aside", NULL};
 static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
 
@@ -262,8 +262,12 @@ const struct option stream_options_table[] = {
      .offset = offsetof(struct stream_config, unknown_fields),
      .words = unknown_fields,
      .initial = "ignore",
-     .help = "What becomes of an event with fields that the schema does not have, at any depth. "
-             "`ignore`: the rest is taken. `set_aside`: it is kept apart with its reason."},
+     .help =
+         "What becomes of an event with fields that the schema does not have, at any depth. "
+         "`ignore`: the rest is taken. `set_aside`: it is kept apart with its reason. `extend`: "
+         "the schema gets them as optional fields, at most 64 of a stream, where "
+         "`compatibility` allows it; the file is left as it is. Not together with "
+         "`missing_fields` `set_aside`."},
     {.name = "missing_fields",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct stream_config, missing_fields),

@@ -57,6 +57,7 @@ enum stream_when_full {
 enum stream_unknown_fields {
     STREAM_UNKNOWN_IGNORE,
     STREAM_UNKNOWN_SET_ASIDE,
+    STREAM_UNKNOWN_EXTEND,
 };
 
 enum stream_missing_fields {
