@@ -54,6 +54,11 @@ struct export
     uint64_t cut;
 };
 
+static bool is_stdout(const struct export *x)
+{
+    return strcmp(x->a->file, "-") == 0;
+}
+
 /* --- a record --- */
 
 static void put_null(struct out *o)
@@ -147,6 +152,27 @@ static enum err put_block(struct export *x, struct why *why)
     return e;
 }
 
+/* The file begins with the first answer: a refusal leaves nothing behind. */
+static enum err file_begin(struct export *x, struct why *why)
+{
+    if (x->file.file) {
+        return ERR_OK;
+    }
+    enum err e = out_file_begin(&x->file, is_stdout(x) ? "" : x->a->file, why);
+    if (e) {
+        return e;
+    }
+    for (size_t i = 0; i < sizeof x->sync; i += 4) {
+        uint32_t bits = random_u32();
+        memcpy(x->sync + i, &bits, 4);
+    }
+    x->packed.size = 0;
+    x->packed.overflow = false;
+    container_put_header(&x->packed, slice_of_text(schema_text), CONTAINER_DEFLATE, NULL, 0,
+                         x->sync);
+    return out_file_put(&x->file, out_slice(&x->packed), why);
+}
+
 static enum err export_frame(void *context, enum frame_kind kind, struct slice payload,
                              struct why *why)
 {
@@ -158,6 +184,7 @@ static enum err export_frame(void *context, enum frame_kind kind, struct slice p
         return kind == FRAME_SCHEMA ? aside_schema_take(&x->schema, payload) : ERR_OK;
     }
     enum err e = aside_open(&x->line, payload, why);
+    e = e ? e : file_begin(x, why);
     if (e) {
         return e;
     }
@@ -175,27 +202,15 @@ static enum err export_frame(void *context, enum frame_kind kind, struct slice p
 
 static enum err export_open(struct export *x, struct why *why)
 {
-    const char *path = strcmp(x->a->file, "-") == 0 ? "" : x->a->file;
     struct stat is;
-    if (path[0] && stat(path, &is) == 0) {
-        why_set(why, "%s is there already: name another file", path);
+    if (!is_stdout(x) && stat(x->a->file, &is) == 0) {
+        why_set(why, "%s is there already: name another file", x->a->file);
         return ERR_REJECTED;
     }
     x->raw = out_over(malloc(RAW_MAX), RAW_MAX);
     x->packed = out_over(malloc(PACKED_MAX), PACKED_MAX);
     enum err e = x->raw.data && x->packed.data ? aside_schema_open(&x->schema) : ERR_NOMEM;
-    e = e ? e : container_packer_open(&x->packer, CONTAINER_DEFLATE, 0);
-    e = e ? e : out_file_begin(&x->file, path, why);
-    if (e) {
-        return e;
-    }
-    for (size_t i = 0; i < sizeof x->sync; i += 4) {
-        uint32_t bits = random_u32();
-        memcpy(x->sync + i, &bits, 4);
-    }
-    container_put_header(&x->packed, slice_of_text(schema_text), CONTAINER_DEFLATE, NULL, 0,
-                         x->sync);
-    return out_file_put(&x->file, out_slice(&x->packed), why);
+    return e ? e : container_packer_open(&x->packer, CONTAINER_DEFLATE, 0);
 }
 
 static void export_close(struct export *x)
@@ -237,9 +252,10 @@ int aside_export_command(const struct buffer_arguments *a)
         export_close(x);
         return code;
     }
-    progress_init(&x->progress, a->word, strcmp(a->file, "-") == 0 && isatty(STDOUT_FILENO));
+    progress_init(&x->progress, a->word, is_stdout(x) && isatty(STDOUT_FILENO));
     enum err e = export_open(x, &why);
     e = e ? e : tool_source_run(source, &a->request, export_frame, x, &why);
+    e = e ? e : file_begin(x, &why); /* one without events is a container, too */
     e = e ? e : put_block(x, &why);
     struct why ignored;
     enum err finished = out_file_finish(&x->file, e == ERR_OK, e ? &ignored : &why);

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import sqlite3
 import struct
@@ -86,6 +87,7 @@ def export(aside, how):
     check(f"{how}: on standard output", out[:4] == b"Obj\x01" and b"weir" in out)
     r = aside("export", path_of("no", "such", "folder"))
     check(f"{how}: a folder that is not there", r.returncode == 3 and "can't write" in r.stderr, r.stderr)
+    check(f"{how}: none of them", aside("export", path_of(f"{how}.none.avro"), "--id", "77").returncode == 0 and run("avro", "cat", path_of(f"{how}.none.avro")).stdout == "")
     check(f"{how}: a file is named", aside("export").returncode == 2)
 
 
@@ -138,6 +140,24 @@ def test_what_is_cut():
     r = aside("cat")
     check("and it is said", "only the first 64 KiB were kept" in r.stderr, r.stderr)
     check("in the table too", re.search(r"\d!", aside("ls").stdout))
+    agent.stop()
+
+
+def test_rights():
+    """Whoever may connect may look; what takes events out, or changes them, is for root and the agent's own user."""
+    if os.geteuid() != 0:
+        print("rights: needs root, because it needs two users")
+        return
+    agent = Agent(widened(site("rights"))).start()
+    agent.post("/typed/a", "{}")
+    os.chmod(path_of(), 0o755)
+    os.chmod(path_of("rights"), 0o755)
+    binary = path_of("weir")
+    shutil.copy(weir, binary)   # where the other user may read it
+    for words, code in [(["ls"], 0), (["cat"], 0), (["export", "-"], 3), (["drop", "--yes"], 3), (["replay"], 3)]:
+        r = subprocess.run([binary, "aside", *words, "--buffer", agent.buffer], capture_output=True, text=True, user=65534, group=os.getegid(), extra_groups=[])
+        check(f"another user: {words[0]}", r.returncode == code and (code == 0 or "is for root and for the user that the agent runs as" in r.stderr), f"{r.returncode} {r.stderr}")
+    check("nothing happened", agent.status()["aside"] == 1)
     agent.stop()
 
 
@@ -338,5 +358,6 @@ test_replay_of_what_is_cut()
 test_replay_of_what_a_destination_refused()
 test_killed_while_it_replays()
 test_what_is_cut()
+test_rights()
 test_usage()
 finish()

@@ -494,9 +494,48 @@ struct aside world_aside(uint64_t number, uint8_t memory[WORLD_ASIDE_SIZE])
                           .body = {memory + head, body}};
 }
 
+static unsigned owed_runs(const struct model *m, uint16_t uplink, uint16_t stream)
+{
+    unsigned runs = 0;
+    bool was = false;
+    for (uint64_t i = m->low[stream]; i < m->next[stream]; i++) {
+        bool is = m->owed[stream][i] >> (uplink - 1) & 1;
+        runs += is && !was;
+        was = is;
+    }
+    return runs;
+}
+
+/* May some of what is owed be gone? Then nobody knows what an order comes to. */
+static bool has_holes(struct world *w, uint16_t stream)
+{
+    uint8_t when_full = world_stream(w, stream)->when_full;
+    return when_full == FULL_THIN || when_full == FULL_DROP_NEWEST;
+}
+
+/* All new events of a stream come in place of the set-aside one: for one uplink. Few ranges, so that none
+ * grow together. */
+static void make_again_for_one(struct world *w, struct buffer_order *order)
+{
+    struct model *m = w->maybe;
+    uint16_t uplink = (uint16_t)(1 + world_below(w, WORLD_UPLINKS));
+    uint16_t stream = (uint16_t)(1 + world_below(w, WORLD_STREAMS));
+    uint16_t other = (uint16_t)(WORLD_UPLINKS + 1 - uplink);
+    struct range range = {w->sure->next[stream], m->next[stream] - 1};
+    if (world_stream(w, stream)->uplinks != 3 || has_holes(w, stream) || range.last < range.first ||
+        owed_runs(m, other, stream) > 4) {
+        return;
+    }
+    order->uplink = uplink;
+    order->stream = stream;
+    order->range = range;
+    clear_owed(m, other, stream, range);
+}
+
 static void make_aside(struct world *w)
 {
     struct step *step = w->step;
+    step->aside_order = (struct buffer_order){.count = 0};
     if (world_below(w, 10) == 0 && w->maybe->asides < WORLD_ASIDES) {
         w->maybe->asides++;
         step->aside = world_aside(w->maybe->asides, step->aside_bytes);
@@ -508,6 +547,7 @@ static void make_aside(struct world *w)
             (struct buffer_order){.kind = ORDER_ASIDE_DROP, .aside = (int64_t)number};
         step->order_pointers[step->write.order_count++] = &step->aside_order;
         w->maybe->aside_dropped[number] = true;
+        make_again_for_one(w, &step->aside_order);
     }
 }
 
@@ -555,18 +595,6 @@ static void make_drop(struct world *w, uint16_t uplink, uint16_t stream)
     w->step->order_pointers[w->step->write.order_count++] = &w->step->order;
 }
 
-static unsigned owed_runs(const struct model *m, uint16_t uplink, uint16_t stream)
-{
-    unsigned runs = 0;
-    bool was = false;
-    for (uint64_t i = m->low[stream]; i < m->next[stream]; i++) {
-        bool is = m->owed[stream][i] >> (uplink - 1) & 1;
-        runs += is && !was;
-        was = is;
-    }
-    return runs;
-}
-
 /* The first of what the other uplink is owed: it is there. Few ranges, so that none grow together.
  */
 static void make_again(struct world *w, uint16_t uplink, uint16_t stream)
@@ -587,20 +615,13 @@ static void make_again(struct world *w, uint16_t uplink, uint16_t stream)
     w->step->order_pointers[w->step->write.order_count++] = &w->step->order;
 }
 
-/* May some of what is owed be gone? Then nobody knows what an order comes to. */
-static bool has_holes(struct world *w, uint16_t stream)
-{
-    uint8_t when_full = world_stream(w, stream)->when_full;
-    return when_full == FULL_THIN || when_full == FULL_DROP_NEWEST;
-}
-
 static void make_order(struct world *w)
 {
     uint16_t uplink = (uint16_t)(1 + world_below(w, WORLD_UPLINKS));
     uint16_t stream = (uint16_t)(1 + world_below(w, WORLD_STREAMS));
     w->step->ordered = 0;
     w->step->order = (struct buffer_order){.count = 0};
-    if (!w->orders || w->quiet || world_below(w, 10) ||
+    if (!w->orders || w->quiet || w->step->aside_order.uplink || world_below(w, 10) ||
         !(world_stream(w, stream)->uplinks >> (uplink - 1) & 1) || has_holes(w, stream)) {
         return;
     }
