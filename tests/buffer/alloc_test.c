@@ -79,6 +79,7 @@ static void test_opening(void **state)
     }
     failures += open_without_memory(w, false, false);
     failures += open_without_memory(w, false, true);
+    w->orders = false;
     print_message("failing allocations: %u openings refused\n", failures);
     failures_all += failures;
     assert_true(failures > 40);
@@ -120,6 +121,7 @@ static void test_commits(void **state)
     unsigned failures = 0;
     assert_int_equal(world_buffer_open(w), ERR_OK);
     w->drains = true;
+    w->orders = true;
     commit_without_memory(w, false, &failures);
     commit_without_memory(w, true, &failures);
     w->drains = false;

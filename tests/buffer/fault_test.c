@@ -211,6 +211,7 @@ static void go_through_all(struct world *w)
 {
     bool is_used_up = false;
     w->datum_extra = 500;
+    w->orders = true;
     begin(w, 1);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         bool came = true;
@@ -227,6 +228,7 @@ static void go_through_all(struct world *w)
         /* Files are deleted only while the database is made. */
         assert_true(totals.faults > before || kinds[k].op == CRASH_OP_DELETE);
     }
+    w->orders = false;
 }
 
 static void test_a_buffer_that_drains(void **state)
