@@ -31,6 +31,7 @@ struct peer {
     struct job job;
     struct import_session *import; /* NULL: the peer brings nothing */
     struct replay_session *replay; /* NULL: it replays nothing */
+    bool takes_asides; /* replays or drops them: one at a time, both would take the same ones */
 };
 
 struct control {
@@ -75,7 +76,7 @@ void peer_import_sent(struct peer *c);
 void peer_import_committed(struct peer *c, uint64_t commit);
 
 /* --- control_replay.c --- */
-/* A tool reads set-aside events, and the loop offers them again. ERR_FULL: another one does. */
+/* A tool reads set-aside events, and the loop offers them again. */
 enum err replay_session_open(struct peer *c) MUST_USE;
 void replay_session_close(struct replay_session *session);
 /* The tool has done a step. */

@@ -15,9 +15,9 @@
 #define RUN_MAX 4 /* of these, sequences of different uplinks or streams, or with holes between */
 #define REASON_MAX 16
 #define RESULT_SIZE_MAX (REASON_MAX * (6 * REASON_SIZE_MAX + 64) + 256)
-/* Of an uplink that had the event: each replay may leave a hole in what it is owed, and with many the
+/* Of an uplink that had the event: each run may leave a hole in what it is owed, and with many the
  * buffer would send it again. */
-#define PIECE_MAX (OWED_RANGE_MAX - 3)
+#define PIECE_MAX (OWED_RANGE_MAX - RUN_MAX)
 
 struct reason {
     char text[REASON_SIZE_MAX];
@@ -48,12 +48,6 @@ struct replay_session {
 
 enum err replay_session_open(struct peer *c)
 {
-    struct control *control = c->control;
-    for (size_t i = 0; i < CONTROL_PEER_MAX; i++) {
-        if (control->peers[i] && control->peers[i]->replay) {
-            return ERR_FULL; /* both would take the same events */
-        }
-    }
     c->replay = calloc(1, sizeof *c->replay);
     return c->replay ? ERR_OK : ERR_NOMEM;
 }

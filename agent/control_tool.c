@@ -109,6 +109,20 @@ void peer_tool_committed(struct peer *c)
 
 /* --- beginning --- */
 
+/* ERR_FULL: another takes set-aside events. */
+static enum err take_asides(struct peer *c, struct why *why)
+{
+    struct control *control = c->control;
+    for (size_t i = 0; i < CONTROL_PEER_MAX; i++) {
+        if (control->peers[i] && control->peers[i]->takes_asides) {
+            why_set(why, "another replay or drop of set-aside events is under way: wait for it");
+            return ERR_FULL;
+        }
+    }
+    c->takes_asides = true;
+    return ERR_OK;
+}
+
 void peer_tool(struct peer *c, const char *line)
 {
     struct tool_request request;
@@ -120,11 +134,12 @@ void peer_tool(struct peer *c, const char *line)
         e = ERR_AUTH;
     }
     e = e ? e : tool_open(&c->tool, &setup, &request);
+    if (!e &&
+        (request.kind == TOOL_ASIDE_REPLAY || (request.kind == TOOL_ASIDE_DROP && !request.look))) {
+        e = take_asides(c, &why);
+    }
     if (!e && request.kind == TOOL_ASIDE_REPLAY) {
         e = replay_session_open(c);
-        if (e == ERR_FULL) {
-            why_set(&why, "another replay is under way: wait for it");
-        }
     }
     if (!e && request.kind == TOOL_IMPORT) {
         e = import_session_open(c, &request);

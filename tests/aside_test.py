@@ -351,12 +351,36 @@ def test_killed_while_it_replays():
     check("the file is whole", run("buffer", "verify", "--buffer", agent.buffer).returncode == 0)
 
 
+def test_replay_beside_a_drop():
+    """Each event is replayed or dropped, whoever comes first: the other one has to wait."""
+    count = 1000
+    config = site("beside")
+    agent = Agent(config).start()
+    aside = Aside(agent)
+    for first in range(0, count, 250):
+        agent.post("/typed/a", "\n".join(json.dumps({"k": f"{n}", "n": n + 0.5}) for n in range(first, first + 250)))
+    agent.stop()
+    agent = Agent(widened(config)).start()
+    replay = subprocess.Popen([weir, "aside", "replay", "--json", "--buffer", agent.buffer], stdout=subprocess.PIPE, text=True)
+    dropped = refused = 0
+    while replay.poll() is None:
+        r = aside("drop", "--yes", "--json", "--count", "100", "--id", f"{count // 2}..{count}")
+        dropped += json.loads(r.stdout)["dropped"] if r.returncode == 0 else 0
+        refused += "is under way" in r.stderr
+    answer = replay.communicate()[0]
+    done = json.loads(answer)["replayed"] if answer else 0
+    left = agent.status()["aside"]
+    check("each is replayed, dropped, or still there", done + dropped + left == count and len(agent.stored("typed")) == done, (done, dropped, left, refused))
+    agent.stop()
+
+
 test_looking()
 test_dropping()
 test_replay()
 test_replay_of_what_is_cut()
 test_replay_of_what_a_destination_refused()
 test_killed_while_it_replays()
+test_replay_beside_a_drop()
 test_what_is_cut()
 test_rights()
 test_usage()
