@@ -208,6 +208,38 @@ static void schemas_are_cut(void **state)
     pieces_close(&pieces);
 }
 
+/* A type's own namespace stands behind fields that nest deeper than payloads may. */
+static void schemas_that_nest_are_cut(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"site.Deep", NULL};
+    static const char *const subjects[] = {"deep", NULL};
+    static char memory[16384];
+    struct out o = out_over(memory, sizeof memory);
+    struct option_map map = map_of(names, subjects);
+    struct pieces pieces;
+    struct why why = {""};
+    out_put_text(&o,
+                 "{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"d\",\"type\":"
+                 "{\"type\":\"record\",\"name\":\"Deep\",\"fields\":[{\"name\":\"f\",\"type\":");
+    for (int i = 0; i < 40; i++) {
+        out_put_format(
+            &o, "{\"type\":\"record\",\"name\":\"R%d\",\"fields\":[{\"name\":\"f\",\"type\":", i);
+    }
+    out_put_text(&o, "\"int\"");
+    for (int i = 0; i < 40; i++) {
+        out_put_text(&o, "}]}");
+    }
+    out_put_text(&o, "}],\"namespace\":\"site\"}}]}");
+    assert_false(o.overflow);
+    if (pieces_open(&pieces, out_slice(&o), &map, &why)) {
+        fail_msg("%s", why.text);
+    }
+    assert_int_equal(pieces.count, 2);
+    assert_true(slice_starts_with(pieces.items[0].text, SLICE("{\"type\":\"record\",")));
+    pieces_close(&pieces);
+}
+
 static void what_cannot_be_apart_is_refused(void **state)
 {
     (void)state;
@@ -510,6 +542,7 @@ int main(void)
         cmocka_unit_test(asks_before_it_registers),
         cmocka_unit_test(an_outage_midway_is_waited_out),
         cmocka_unit_test(schemas_are_cut),
+        cmocka_unit_test(schemas_that_nest_are_cut),
         cmocka_unit_test(what_cannot_be_apart_is_refused),
         cmocka_unit_test(references_come_first),
         cmocka_unit_test(references_need_a_version),
