@@ -283,6 +283,15 @@ static void committed(void *context, uint64_t commit, const struct buffer_change
     }
 }
 
+void control_resume(struct control *control)
+{
+    for (size_t i = 0; control && i < CONTROL_PEER_MAX; i++) {
+        if (control->peers[i] && control->peers[i]->replay) {
+            peer_replay_committed(control->peers[i]);
+        }
+    }
+}
+
 static enum err listen_at(struct control **ret, struct loop *loop, const char *path,
                           const char *ending, struct why *why)
 {

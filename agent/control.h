@@ -21,6 +21,8 @@ enum err control_open(struct control **ret, struct loop *loop, struct agent *age
 #define CONTROL_WAITING ".waiting"
 enum err control_wait(struct control **control, struct loop *loop, const struct config *config,
                       const struct why *waits, struct why *why) MUST_USE;
+/* What had to wait for something other than a commit may be offered again. NULL is allowed. */
+void control_resume(struct control *control);
 /* NULL is allowed. No job of it may be under way: the store worker is closed first. */
 void control_close(struct control *control);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "agent/control.h"
 #include "agent/events.h"
 #include "agent/schema_take.h"
 #include "ports/log.h"
@@ -70,10 +71,17 @@ static void look_at(void *context, uint16_t stream, uint32_t number, struct slic
     }
 }
 
+/* The events that wait for it may come. */
+static void resume(struct agent *agent)
+{
+    intake_resume(agent->intake);
+    control_resume(agent->control);
+}
+
 static void retry_fired(struct timer *timer)
 {
     struct stream_extension *x = CONTAINER_OF(timer, struct stream_extension, retry);
-    intake_resume(x->agent->intake);
+    resume(x->agent);
 }
 
 /* A reload may begin it. */
@@ -183,7 +191,7 @@ static void taken(struct schema_take *take, enum err e)
     } else {
         extended(x);
     }
-    intake_resume(x->agent->intake);
+    resume(x->agent);
 }
 
 /* ERR_FULL: it is on its way, or will be. The schema is gone then in any case. */

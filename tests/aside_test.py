@@ -374,6 +374,25 @@ def test_replay_beside_a_drop():
     agent.stop()
 
 
+def test_replay_under_a_schema_that_grows():
+    """Each event brings a field: it waits for the schema, with no other event that would wake it."""
+    config = site("grow", unknown_fields="set_aside")
+    config["buffer"]["commit_interval"] = "1 min"
+    agent = Agent(config).start()
+    aside = Aside(agent)
+    for n in range(5):
+        agent.post("/typed/a", json.dumps({"k": f"{n}", "n": n, f"more{n}": n}))
+    check("all are set aside", agent.status()["aside"] == 5)
+    config["streams"]["typed"]["unknown_fields"] = "extend"
+    write(os.path.basename(agent.path), json.dumps(config))
+    r = run("reload", "--buffer", agent.buffer)
+    check("extend from now on", r.returncode == 0, r.stdout + r.stderr)
+    r = aside("replay", "--json")
+    check("all are replayed", json.loads(r.stdout) == {"replayed": 5, "unfit": 0, "reasons": []}, r.stdout + r.stderr)
+    agent.stop()
+    check("with their fields", [e["event"][f"more{n}"] for n, e in enumerate(agent.stored("typed"))] == [{"long": n} for n in range(5)], agent.stored("typed"))
+
+
 test_looking()
 test_dropping()
 test_replay()
@@ -381,6 +400,7 @@ test_replay_of_what_is_cut()
 test_replay_of_what_a_destination_refused()
 test_killed_while_it_replays()
 test_replay_beside_a_drop()
+test_replay_under_a_schema_that_grows()
 test_what_is_cut()
 test_rights()
 test_usage()
