@@ -3,9 +3,11 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/agent_impl.h"
 #include "agent/events.h"
+#include "agent/key.h"
 #include "agent/schema_take.h"
 #include "agent/stream_extend.h"
 #include "ports/log.h"
@@ -56,7 +58,9 @@ struct paths {
 static void put_path(void *context, const char *path, bool is_taken)
 {
     struct paths *p = context;
-    if (is_taken != p->is_taken || p->count == PATH_COUNT_MAX) {
+    size_t size = strlen(path);
+    bool is_schema = size > 7 && strcmp(path + size - 7, ".schema") == 0; /* told by stream */
+    if (is_taken != p->is_taken || (is_taken && is_schema) || p->count == PATH_COUNT_MAX) {
         return;
     }
     out_put_text(p->answer, p->count++ ? "," : "");
@@ -145,6 +149,20 @@ static bool is_in_force(const struct agent_stream *stream, const struct stream_c
            stream->configured == slice_hash(avro_schema_text(schema));
 }
 
+/* The key that is in force has to be in it: without its key, events would not stay in order. */
+static enum err has_key(const struct agent_stream *stream, const struct avro_schema *schema,
+                        struct why *why)
+{
+    const char *field = stream->config->options.key;
+    struct key key;
+    enum err e = field ? key_find(&key, schema, field, KEY_VALUE, why) : ERR_OK;
+    if (e) {
+        why_add(why,
+                "with the key that is in force it can't be taken over, a restart takes up both");
+    }
+    return e;
+}
+
 /* True: it is under way, and stream_taken() goes on. */
 static bool stream_begin(struct agent_reload *r)
 {
@@ -172,7 +190,8 @@ static bool stream_begin(struct agent_reload *r)
                                        .mode = (enum avro_mode)options->compatibility,
                                        .is_raw = !options->schema,
                                        .done = stream_taken};
-        e = agent_schema_take(r->agent, r->index, &r->take);
+        e = has_key(stream, schema, &why);
+        e = e ? e : agent_schema_take(r->agent, r->index, &r->take);
     }
     if (e) {
         avro_schema_close(schema);

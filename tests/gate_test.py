@@ -144,6 +144,12 @@ check("and back", agent.post("/typed", json.dumps({"k": "a", "n": 100, "unit": "
 r = run("check", agent.path)
 check("check agrees", r.returncode == 0, r.stderr)
 
+write("keyless.avsc", json.dumps({"type": "record", "name": "Line", "fields": [{"name": "n", "type": "long"}, HAS]}))
+write("weir.json", json.dumps({**config, "streams": {**config["streams"], "typed": {"schema": "keyless.avsc", "key": "n"}}}))
+reload(3, "stream typed: failed", 'no field "k"', "a restart takes up both", "$.streams.typed.key: another now: a restart")
+check("with its key it goes on", stream_of(agent)["schema"] == second)
+write("weir.json", json.dumps(config))
+
 if os.geteuid() == 0:                                   # else there is nobody else to be
     os.chmod(path_of(), 0o755)
     os.chmod(path_of("d"), 0o755)
@@ -159,6 +165,8 @@ config["streams"]["typed"]["schema"] = "other.avsc"
 write("weir.json", json.dumps(config))
 for _ in range(3):
     agent.process.send_signal(signal.SIGHUP)
+r = run("reload", "--socket", agent.socket)
+check("a refused schema is not taken up", r.returncode == 1 and "schema: taken up" not in r.stdout + r.stderr, r)
 check("refused at SIGHUP", wait_until(lambda: (stream_of(agent)["schema_refused"] or {}).get("findings", [{}])[0].get("kind") == "TYPE_MISMATCH", 20),
       stream_of(agent))
 check("as it was", stream_of(agent)["schema"] == second)
