@@ -39,6 +39,7 @@ struct agent_stream {
                                    when that is refused */
     uint32_t schema_number;
     uint16_t number;
+    uint32_t kept;       /* the schema_number that is kept as the last one; 0: none */
     uint64_t configured; /* hash of the text that the configuration names, whatever came of it */
     bool is_changing;    /* a schema_take is on its way */
     bool is_raw;         /* events are kept as they come, in weir.Raw */
@@ -68,10 +69,11 @@ struct agent {
     size_t stream_count;
     struct agent_schema *schemas;
     size_t schema_count;
-    bool schemas_failed; /* no memory for one of them */
-    bool opens_buffer;   /* what fails now, fails with the buffer not open yet */
-    bool reads_only;     /* the buffer can't be written, */
-    struct why disk_why; /* for this reason */
+    bool schemas_failed;  /* no memory for one of them */
+    uint16_t last_driver; /* schema_last.c's */
+    bool opens_buffer;    /* what fails now, fails with the buffer not open yet */
+    bool reads_only;      /* the buffer can't be written, */
+    struct why disk_why;  /* for this reason */
     bool place_is_known;
     struct file_place place; /* where the buffer's file is */
     struct forward_stream *forward_streams;
@@ -102,6 +104,12 @@ enum err agent_schemas_open(struct agent *agent, struct why *why) MUST_USE;
 void agent_schema_say(const struct agent_stream *stream, const struct gate_answer *answer);
 /* What is refused and not told yet, as events of the agent. */
 void agent_schemas_tell(struct agent *agent);
+
+/* --- schema_last.c --- */
+/* Before the streams go through the gate. */
+enum err schema_last_open(struct agent *agent, struct why *why) MUST_USE;
+/* What changed, and is not kept yet; after each commit, too. */
+void schema_last_keep(struct agent *agent);
 
 /* --- check_routes.c --- */
 

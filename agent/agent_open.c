@@ -415,6 +415,7 @@ static void tell_committed(void *context, uint64_t commit, const struct buffer_c
     if (agent->events) {
         events_committed(agent->events);
         agent_schemas_tell(agent);
+        schema_last_keep(agent);
     }
 }
 
@@ -470,6 +471,9 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : fill_thin(agent);
     e = e ? e : open_store(agent);
     e = e ? e : open_letters(agent);
+    if (!e) {
+        schema_last_keep(agent);
+    }
     e = e ? e : open_forward(agent, why);
     e = e ? e : open_tell(agent);
     e = e ? e : open_intake(agent, why);

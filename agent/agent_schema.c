@@ -110,6 +110,20 @@ static enum err go_on(struct agent *agent, struct agent_stream *stream, struct w
     return e;
 }
 
+/* Under the version that it had last; else, and where that can't be read, under the newest that can. */
+static enum err go_on_as_it_was(struct agent *agent, struct agent_stream *stream, struct why *why)
+{
+    uint32_t newest = stream->schema_number;
+    struct why unread;
+    stream->schema_number = stream->kept;
+    enum err e = stream->kept ? go_on(agent, stream, &unread) : ERR_CLOSED;
+    if (e && e != ERR_NOMEM) {
+        stream->schema_number = newest;
+        e = go_on(agent, stream, why);
+    }
+    return e;
+}
+
 static void take_newer(void *context, uint16_t stream, uint32_t number, struct slice json)
 {
     struct agent_stream *s = context;
@@ -124,7 +138,7 @@ static enum err go_on_unwritten(struct agent *agent, struct agent_stream *stream
     buffer_schema_each(agent->buffer, take_newer, stream);
     log_warn("weir", "stream %s: its schema is new, and waits for the disk: %s", stream->name,
              why->text);
-    return go_on(agent, stream, why);
+    return go_on_as_it_was(agent, stream, why);
 }
 
 static enum err stream_schema(struct agent *agent, struct agent_stream *stream, struct why *why)
@@ -153,8 +167,11 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
     }
     stream->schema_number = answer.number;
     stream->refusal = answer.refusal;
+    if (answer.refusal) {
+        e = go_on_as_it_was(agent, stream, why);
+    }
     agent_schema_say(stream, &answer);
-    return answer.refusal ? go_on(agent, stream, why) : ERR_OK;
+    return e;
 }
 
 /* Also one that can't be read: that is no reason not to start. */
@@ -198,7 +215,7 @@ static void remember_each(void *context, uint16_t stream, uint32_t number, struc
 
 enum err agent_schemas_open(struct agent *agent, struct why *why)
 {
-    enum err e = ERR_OK;
+    enum err e = schema_last_open(agent, why);
     for (size_t i = 0; !e && i < agent->stream_count; i++) {
         e = stream_schema(agent, &agent->streams[i], why);
     }
@@ -233,10 +250,11 @@ static enum err take_over(struct schema_take *take)
     if (e) {
         return e;
     }
+    stream->schema_number = take->answer.number;
+    schema_last_keep(agent);
     intake_schema_set(agent->intake, take->index, take->schema, take->answer.number, take->is_raw);
     avro_schema_close(stream->schema);
     stream->schema = take->schema;
-    stream->schema_number = take->answer.number;
     stream->is_raw = take->is_raw;
     take->schema = NULL;
     return ERR_OK;

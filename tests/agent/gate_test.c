@@ -373,6 +373,29 @@ static void an_upgrade_with_a_backlog_delivers_both(void **state)
     assert_int_equal(scene_arrived_under(scene, second), 200);
 }
 
+/* It had gone back to the first: that is what it goes on with, not the newest. */
+static void a_stream_goes_on_as_it_was(void **state)
+{
+    struct scene *scene = *state;
+    static const char *const texts[] = {V1, HAS_B, V1, OTHER_A};
+    uint32_t numbers[4];
+    for (unsigned i = 0; i < 4; i++) {
+        scene_schema_put(scene, texts[i]);
+        assert_int_equal(life_open(scene), ERR_OK);
+        numbers[i] = scene_lines(scene)->schema_number;
+        assert_int_equal(scene_lines(scene)->refusal != NULL, i == 3);
+        assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+        sim_run_for(10000);
+        if (i < 3) {
+            life_close(scene); /* a hard end: what it had is durable with its first event */
+        }
+    }
+    assert_int_not_equal(numbers[1], numbers[0]);
+    assert_int_equal(numbers[2], numbers[0]);
+    assert_int_equal(numbers[3], numbers[0]);
+    assert_int_equal(life_arrived_of(scene, "lines", 4), 4);
+}
+
 static void without_memory_a_refusal_is_no_acceptance(void **state)
 {
     struct scene *scene = *state;
@@ -444,6 +467,7 @@ int main(void)
         TEST(an_incompatible_schema_is_refused_at_start),
         TEST(a_refusal_is_told_once_a_start),
         TEST(an_upgrade_with_a_backlog_delivers_both),
+        TEST(a_stream_goes_on_as_it_was),
         TEST(without_memory_a_refusal_is_no_acceptance),
         TEST(a_new_schema_waits_for_a_disk_that_can_only_be_read),
     };
