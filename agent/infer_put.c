@@ -109,14 +109,12 @@ static void put_strings(struct putting *p, const struct shape *shape)
 
 static void put_text(struct putting *p, const struct shape *shape, const struct path *path)
 {
-    if (p->is_plain) {
-        out_put_text(p->out, "\"string\"");
-    } else if (is_time(shape)) {
+    if (!p->is_plain && is_time(shape)) {
         const char *unit = shape->time_digits <= 3   ? "millis"
                            : shape->time_digits <= 6 ? "micros"
                                                      : "nanos";
         out_put_format(p->out, "{\"type\": \"long\", \"logicalType\": \"timestamp-%s\"}", unit);
-    } else if (is_enum(shape)) {
+    } else if (!p->is_plain && is_enum(shape)) {
         out_put_text(p->out, "{\"type\": \"enum\", ");
         put_type_name(p, path);
         out_put_text(p->out, ", \"symbols\": [");
