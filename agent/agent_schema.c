@@ -37,7 +37,9 @@ enum err agent_schema_load(const char *path, struct avro_schema **ret, struct wh
     enum err e = file_read(path, AVRO_SCHEMA_SIZE_MAX, &text, why);
     if (!e) {
         e = avro_schema_parse(ret, text, why);
-        why_add(why, "%s", path);
+        if (e) {
+            why_add(why, "%s", path);
+        }
     }
     free((void *)(uintptr_t)text.data);
     return e;

@@ -217,6 +217,21 @@ static void no_memory_is_no_answer(void **state)
 
 /* --- at start --- */
 
+static void the_path_is_told_of_a_file_that_is_no_schema(void **state)
+{
+    const struct scene *scene = *state;
+    struct avro_schema *schema = NULL;
+    struct why why = {""};
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/lines.avsc", scene->folder);
+    assert_int_equal(agent_schema_load(path, &schema, &why), ERR_OK);
+    assert_string_equal(why.text, ""); /* what fails later has its own reason */
+    avro_schema_close(schema);
+    scene_schema_put(scene, "{");
+    assert_int_not_equal(agent_schema_load(path, &schema, &why), ERR_OK);
+    assert_non_null(strstr(why.text, path));
+}
+
 static void an_incompatible_schema_is_refused_at_start(void **state)
 {
     struct scene *scene = *state;
@@ -464,6 +479,7 @@ int main(void)
         cmocka_unit_test(versions_that_cannot_be_read_are_passed_over),
         cmocka_unit_test(no_answer_is_no_yes),
         cmocka_unit_test(no_memory_is_no_answer),
+        TEST(the_path_is_told_of_a_file_that_is_no_schema),
         TEST(an_incompatible_schema_is_refused_at_start),
         TEST(a_refusal_is_told_once_a_start),
         TEST(an_upgrade_with_a_backlog_delivers_both),
