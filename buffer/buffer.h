@@ -188,8 +188,9 @@ uint16_t buffer_uplink_number(const struct buffer *buffer, const char *name); /*
 
 /* --- what is kept beside events --- */
 
-/* The number of this schema text of a stream; added durably when it is new. fingerprint: 8 bytes
- * CRC-64-AVRO, little-endian. */
+/* The number of this schema text of a stream; added durably when it is new. Then room is made for it
+ * as for an event of the stream, with commits of their own. ERR_NOSPACE: not enough gives way.
+ * fingerprint: 8 bytes CRC-64-AVRO, little-endian. */
 enum err buffer_schema_add(struct buffer *buffer, uint16_t stream, struct slice json,
                            const uint8_t fingerprint[8], uint32_t *ret_schema,
                            struct why *why) MUST_USE;

@@ -231,17 +231,24 @@ static enum err keep_own_bounds(struct making_room *m)
 
 /* --- all of it --- */
 
+static void look_at_arrival(struct making_room *m, uint16_t stream)
+{
+    uint8_t priority = m->b->streams[stream].priority;
+    m->arrives[stream] = true;
+    m->arrives_any = true;
+    m->arrives_low = m->arrives_low || priority < PRIORITY_AT_ONCE;
+    m->priority = priority > m->priority ? priority : m->priority;
+}
+
 static void look_at_arrivals(struct making_room *m, const struct buffer_write *write)
 {
     for (size_t i = 0; i < write->event_count; i++) {
-        uint16_t stream = write->events[i].stream;
-        uint8_t priority = m->b->streams[stream].priority;
         if (write->events[i].dropped == 0) {
-            m->arrives[stream] = true;
-            m->arrives_any = true;
-            m->arrives_low = m->arrives_low || priority < PRIORITY_AT_ONCE;
-            m->priority = priority > m->priority ? priority : m->priority;
+            look_at_arrival(m, write->events[i].stream);
         }
+    }
+    if (m->b->schema_stream > 0) {
+        look_at_arrival(m, m->b->schema_stream);
     }
     int64_t wanted = quota_write_pages(m->b, write) + RESERVE_PAGES +
                      2 * quota_seal_pages(m->b, WRITE_SIZE_MAX) +

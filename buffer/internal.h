@@ -212,10 +212,12 @@ struct buffer {
     struct out packed;
     struct schema_text *schemas; /* all that the file has */
     size_t schema_count;
-    int64_t schema_floor;     /* numbers up to here may have been used */
-    struct crypt *crypt;      /* NULL: no key is known */
-    bool crypt_is_lent;       /* of another buffer, which stays open longer */
-    struct out cipher;        /* content on its way through `crypt`; no memory without it */
+    uint16_t schema_stream; /* 0: no schema is being added; else to this stream, and commits make */
+    int64_t schema_pages;   /* room for so many pages */
+    int64_t schema_floor;   /* numbers up to here may have been used */
+    struct crypt *crypt;    /* NULL: no key is known */
+    bool crypt_is_lent;     /* of another buffer, which stays open longer */
+    struct out cipher;      /* content on its way through `crypt`; no memory without it */
     const uint8_t *setup_key; /* the caller's: while the buffer is opened */
     const uint8_t *setup_old_key;
     const struct buffer_setup

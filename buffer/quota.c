@@ -47,7 +47,7 @@ int64_t quota_seal_pages(const struct buffer *b, size_t raw_size)
 int64_t quota_write_pages(const struct buffer *b, const struct buffer_write *write)
 {
     size_t raw = b->tail_size;
-    int64_t pages = b->salvage_due ? SALVAGE_PAGES_MAX : 0;
+    int64_t pages = b->schema_pages + (b->salvage_due ? SALVAGE_PAGES_MAX : 0);
     for (size_t i = 0; i < write->event_count; i++) {
         raw += write->events[i].datum.size + 16;
     }

@@ -12,6 +12,9 @@
 #define NUMBER_MAX INT64_C(4000000000)
 #define NUMBER_JUMP 65536 /* beyond what may have been used */
 
+#define ROOM_COMMITS 16 /* in which rows give way to a schema */
+#define TREE_PAGES 16   /* of the table and of its index, beside those that the text alone takes */
+
 /* Files of before have the fingerprint alone. */
 enum { CHECK_SIZE = FINGERPRINT_SIZE + 4 };
 
@@ -222,28 +225,85 @@ enum err schemas_put(struct buffer *b, struct why *why)
     return e;
 }
 
+/* --- room for one more --- */
+
+/* Behind it there still is room for the largest write that may have been admitted, for what that
+ * seals, and for half of what is always kept back. */
+static bool has_room(const struct buffer *b)
+{
+    size_t largest =
+        b->event_size_max > WRITE_SIZE_MAX ? (size_t)b->event_size_max : (size_t)WRITE_SIZE_MAX;
+    size_t admitted = 0;
+    for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        admitted = b->room[s] > admitted ? b->room[s] : admitted;
+    }
+    admitted = admitted < largest ? admitted : largest;
+    return quota_free_pages(b) >=
+           b->schema_pages + RESERVE_PAGES / 2 + quota_seal_pages(b, b->tail_size + admitted);
+}
+
+/* In the log, and in the file. */
+static enum err reserve(struct buffer *b, struct why *why)
+{
+    /* Mended, the log is begun anew. */
+    b->broken = b->broken || b->wal_frames + b->schema_pages > WAL_FRAME_MAX;
+    enum err e = sql_mend(b, why);
+    return e ? e : quota_reserve(b, b->schema_pages + RESERVE_PAGES, why);
+}
+
+/* Rows give way to it as they do to an event of its stream. */
+static enum err make_room(struct buffer *b, uint16_t stream, size_t size, struct why *why)
+{
+    static const struct buffer_write nothing;
+    if (b->read_only) {
+        why_set(why, "%s is open for reading only", b->path);
+        return ERR_READONLY;
+    }
+    b->schema_stream = stream;
+    b->schema_pages = 2 * ((int64_t)(size / (PAGE_SIZE - 100)) + 1) + TREE_PAGES;
+    enum err e = reserve(b, why);
+    for (unsigned i = 0; !e && i < ROOM_COMMITS && !has_room(b); i++) {
+        e = buffer_commit(b, &nothing, NULL, why);
+    }
+    e = e ? e : reserve(b, why);
+    if (!e && !has_room(b)) {
+        why_set(why, "%s has no room for a schema of %zu bytes: %s", b->path, size,
+                b->disk_full ? "the disk is full: free room on it"
+                             : "let it send what it has, or raise its size_max");
+        e = ERR_NOSPACE;
+    }
+    b->schema_stream = 0;
+    b->schema_pages = 0;
+    return e;
+}
+
 /* --- for others --- */
+
+static int64_t number_highest(const struct buffer *b)
+{
+    int64_t highest = b->schema_count > 0 ? b->schemas[b->schema_count - 1].number : 0;
+    return highest > b->schema_floor ? highest : b->schema_floor;
+}
 
 enum err buffer_schema_add(struct buffer *b, uint16_t stream, struct slice json,
                            const uint8_t fingerprint[8], uint32_t *ret_schema, struct why *why)
 {
-    int64_t highest = b->schema_floor;
     for (size_t i = 0; i < b->schema_count; i++) {
         const struct schema_text *known = &b->schemas[i];
         if (known->stream == stream && slice_equal(known->json, json)) {
             *ret_schema = known->number;
             return ERR_OK;
         }
-        highest = known->number > highest ? known->number : highest;
     }
     if (!b->db) {
         why_set(why, "%s is damaged, and is being replaced", b->path);
         return ERR_AGAIN;
     }
-    struct schema_text schema = {.number = (uint32_t)highest + 1, .stream = stream, .json = json};
-    check_make(&schema, fingerprint);
     vfs_count_errno_set(b->vfs, 0);
-    enum err e = sql_mend(b, why);
+    enum err e = make_room(b, stream, json.size, why);
+    struct schema_text schema = {
+        .number = (uint32_t)number_highest(b) + 1, .stream = stream, .json = json};
+    check_make(&schema, fingerprint);
     e = e ? e : remember(b, &schema); /* it has the highest number */
     if (e) {
         return e;
@@ -254,6 +314,10 @@ enum err buffer_schema_add(struct buffer *b, uint16_t stream, struct slice json,
         return e;
     }
     *ret_schema = schema.number;
+    if (quota_measure(b, NULL)) {
+        b->broken = true; /* it stands; the measures are those of before */
+    }
+    quota_rooms(b);
     return ERR_OK;
 }
 
