@@ -133,12 +133,20 @@ static void take_newer(void *context, uint16_t stream, uint32_t number, struct s
     s->schema_number = stream == s->number ? number : s->schema_number;
 }
 
-/* The disk takes no new version: what is stored is sent, and the agent is opened anew when it does.
- */
-static enum err go_on_unwritten(struct agent *agent, struct agent_stream *stream, struct why *why)
+/* The new version has no place: what is stored is sent all the same. Where the disk takes nothing the
+ * agent is opened anew when it does. */
+static enum err go_on_unwritten(struct agent *agent, struct agent_stream *stream, enum err e,
+                                struct why *why)
 {
     buffer_schema_each(agent->buffer, take_newer, stream);
-    log_warn("weir", "stream %s: its schema is new, and waits for the disk: %s", stream->name,
+    if (stream->schema_number == 0) {
+        return e; /* the first one: there is none to go on under */
+    }
+    log_warn("weir",
+             "stream %s: its schema is new, and can't be stored now: events go on under schema "
+             "%" PRIu32 "; %s: %s",
+             stream->name, stream->schema_number,
+             agent->reads_only ? "it waits for the disk" : "weir reload or a restart tries again",
              why->text);
     return go_on_as_it_was(agent, stream, why);
 }
@@ -165,7 +173,8 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
     }
     e = e ? e : gate_admit(agent->buffer, stream->number, stream->schema, mode, &answer, why);
     if (e) {
-        return agent->reads_only && e != ERR_NOMEM ? go_on_unwritten(agent, stream, why) : e;
+        bool may_go_on = (agent->reads_only && e != ERR_NOMEM) || e == ERR_NOSPACE;
+        return may_go_on ? go_on_unwritten(agent, stream, e, why) : e;
     }
     stream->schema_number = answer.number;
     stream->refusal = answer.refusal;

@@ -9,6 +9,7 @@
 #include "tests/agent/gate_scene.h"
 #include "tests/cmocka.h"
 #include "tests/fault_alloc.h"
+#include "tests/sim/crash_vfs.h"
 #include "tests/sim/sim.h"
 
 /* --- while it runs --- */
@@ -193,6 +194,54 @@ static void a_reload_takes_the_gate(void **state)
     assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
 }
 
+static void put_large(const struct scene *scene, int number)
+{
+    static char text[250 * 1024];
+    (void)snprintf(text, sizeof text, "%.*s,\"doc\":\"%0*d\"}", (int)(sizeof HAS_B - 2), HAS_B,
+                   240 * 1024, number);
+    scene_schema_put(scene, text);
+}
+
+/* The disk is full: events go on under the version of before, and what is stored leaves. */
+static void a_new_schema_waits_for_room(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    struct crash_counts counts;
+    uint32_t before = 0;
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (int i = 1; scene_lines(scene)->schema_number != before; i++) {
+        assert_in_range(i, 1, 5);
+        before = scene_lines(scene)->schema_number;
+        for (unsigned n = 0; n < 20; n++) {
+            assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+        }
+        sim_run_for(10000);
+        life_close(scene);
+        put_large(scene, i);
+        crash_vfs_counts(scene->disk, &counts);
+        crash_vfs_disk_size_set(scene->disk, counts.size);
+        assert_int_equal(life_open(scene), ERR_OK);
+    }
+    scene->script.holds = false;
+    life_close(scene);
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+    sim_run_for(30000);
+    assert_int_equal(scene_arrived_under(scene, before), 21);
+    assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK);
+    sim_run_for(1000);
+    assert_non_null(strstr(r.json, "\"result\":\"failed\""));
+    assert_non_null(strstr(r.json, "the disk is full: free room on it"));
+    crash_vfs_disk_size_set(scene->disk, UINT64_MAX);
+    assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK);
+    sim_run_for(1000);
+    assert_int_equal(r.done, 1);
+    assert_non_null(strstr(r.json, "\"result\":\"accepted\""));
+    assert_int_not_equal(scene_lines(scene)->schema_number, before);
+}
+
 /* Back and forth: each batch has events of one version, in the order in which they came. */
 static void a_batch_never_mixes_schemas(void **state)
 {
@@ -338,6 +387,7 @@ int main(void)
         TEST(a_take_ends_when_the_agent_does),
         TEST(a_take_without_memory_can_be_tried_again),
         TEST(a_reload_takes_the_gate),
+        TEST(a_new_schema_waits_for_room),
         TEST(a_batch_never_mixes_schemas),
         TEST(a_reload_leaves_what_the_file_did_not_change),
         TEST(a_reload_ends_when_the_agent_does),
