@@ -83,7 +83,7 @@ static void print_refusals(const struct json_node *streams)
             continue;
         }
         printf(
-            "\nSCHEMA of stream %s is refused (compatibility %s, %s findings); events go on under "
+            "\nSCHEMA of stream %s is refused (compatibility %s, findings: %s); events go on under "
             "schema %s\n",
             text_of(s, "name"), text_of(refused, "compatibility"),
             number_text(refused, "count", number[0]), number_text(s, "schema", number[1]));

@@ -101,7 +101,7 @@ finding = (told["schema_refused"]["findings"] or [{}])[0]
 check("the finding", f'{finding.get("kind")} {finding.get("location")}' == KIND and finding.get("schema") == first
       and "default" in finding.get("way_out", "") and finding.get("direction") == "backward", finding)
 r = run("status", "--socket", agent.socket)
-check("status for a person", f"SCHEMA of stream typed is refused (compatibility backward, 1 findings); events go on under schema {first}" in r.stdout
+check("status for a person", f"SCHEMA of stream typed is refused (compatibility backward, findings: 1); events go on under schema {first}" in r.stdout
       and KIND in r.stdout, r.stdout)
 check("the log", KIND in agent.log() and "its schema is refused" in agent.log())
 for n in range(50, 80):

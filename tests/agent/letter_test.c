@@ -83,7 +83,7 @@ static enum err put(struct scene *scene, uint16_t stream, size_t size, bool is_d
                                  .uplink = is_datum ? "cloud" : NULL,
                                  .subject = is_datum ? SLICE("") : SLICE("hall/\xff"),
                                  .schema = is_datum ? &datum_schema : NULL};
-    memset(body, 'x', sizeof body);
+    memset(body, 'b', sizeof body);
     enum err e = letters_make(scene->letters, &aside, &place, SITE_COMMIT_MS);
     e = e ? e : store_aside_put(scene->site->store, &aside, SITE_COMMIT_MS, &commit);
     if (!e) {
@@ -123,7 +123,7 @@ static void a_letter_says_all(void **state)
     site_settle(scene->site);
     letters_read(scene, "\"stream\":\"low\",\"reason\":\"no number\",\"driver\":\"lines\","
                         "\"uplink\":\"\",\"source\":\"f.log:7\",\"subject\":\"hall/?\","
-                        "\"sequence\":null,\"schema\":\"\",\"size\":3,\"body\":\"xxx\"}");
+                        "\"sequence\":null,\"schema\":\"\",\"size\":3,\"body\":\"bbb\"}");
 }
 
 static void a_refused_datum_is_told(void **state)
@@ -135,7 +135,7 @@ static void a_refused_datum_is_told(void **state)
     letters_read(scene, "\"stream\":\"low\",\"reason\":\"no number\",\"driver\":\"\","
                         "\"uplink\":\"cloud\",\"source\":\"\",\"subject\":\"\","
                         "\"sequence\":{\"long\":44},\"schema\":\"efcdab8967452301\",\"size\":2,"
-                        "\"body\":\"xx\"}");
+                        "\"body\":\"bb\"}");
 }
 
 static void only_streams_with_a_topic_have_letters(void **state)
