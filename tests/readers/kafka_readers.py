@@ -257,6 +257,14 @@ def test_letters(kafka, work, build):
           "weir_driver" not in headers[2], headers[2])
     check("all have the time", all(abs(int(h["weir_time"]) / 1e6 - time.time()) < 600 for h in headers), headers)
     agent.stop()
+    agent.change(lambda config: config["uplinks"]["cloud"].update(message_size_max="1 MiB"))
+    agent.start()
+    r = agent.command("aside", "replay", "--json", "--buffer", os.path.join(agent.dir, "buffer.db"))
+    answer = json.loads(r.stdout)
+    check("with room for it the refused event is sent again, alone", answer["replayed"] == 1 and answer["unfit"] == 2, answer)
+    wait_delivered(kafka, "refused", 2)
+    check("whole", [m.value() for m in read_back(kafka, "refused")][1] == datum and agent.status()["aside"] == 2)
+    agent.stop()
 
 
 def run(build, work):
