@@ -14,6 +14,7 @@
 
 #define ROOM_COMMITS 16 /* in which rows give way to a schema */
 #define TREE_PAGES 16   /* of the table and of its index, beside those that the text alone takes */
+#define SMALL_PAGES (TREE_PAGES + 8)
 
 /* Files of before have the fingerprint alone. */
 enum { CHECK_SIZE = FINGERPRINT_SIZE + 4 };
@@ -227,19 +228,22 @@ enum err schemas_put(struct buffer *b, struct why *why)
 
 /* --- room for one more --- */
 
-/* Behind it there still is room for the largest write that may have been admitted, for what that
- * seals, and for half of what is always kept back. */
+/* Behind it there still is room for the largest write and for what is always kept back: else nobody
+ * could add anything. A small one may take of the latter, but nothing from what was admitted. */
 static bool has_room(const struct buffer *b)
 {
     size_t largest =
         b->event_size_max > WRITE_SIZE_MAX ? (size_t)b->event_size_max : (size_t)WRITE_SIZE_MAX;
+    int64_t left = quota_free_pages(b) - b->schema_pages;
+    if (b->schema_pages > SMALL_PAGES) {
+        return left >= RESERVE_PAGES + quota_seal_pages(b, b->tail_size + largest);
+    }
     size_t admitted = 0;
     for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
         admitted = b->room[s] > admitted ? b->room[s] : admitted;
     }
     admitted = admitted < largest ? admitted : largest;
-    return quota_free_pages(b) >=
-           b->schema_pages + RESERVE_PAGES / 2 + quota_seal_pages(b, b->tail_size + admitted);
+    return left >= RESERVE_PAGES / 2 + quota_seal_pages(b, b->tail_size + admitted);
 }
 
 /* In the log, and in the file. */
