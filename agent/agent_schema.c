@@ -142,6 +142,7 @@ static enum err go_on_unwritten(struct agent *agent, struct agent_stream *stream
     if (stream->schema_number == 0) {
         return e; /* the first one: there is none to go on under */
     }
+    stream->configured = 0; /* a reload looks at it again */
     log_warn("weir",
              "stream %s: its schema is new, and can't be stored now: events go on under schema "
              "%" PRIu32 "; %s: %s",
