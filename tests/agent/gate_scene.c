@@ -15,15 +15,14 @@ void scene_schema_put(const struct scene *scene, const char *text)
     assert_int_equal(file_replace(path, slice_of_text(text), 0600, &why), ERR_OK);
 }
 
-/* The stream "lines" has the schema of the folder; its key and a set field are in some versions
- * only. */
+/* The stream "lines" has the schema of the folder; a set field is in some versions only. */
 void scene_config_text(const struct scene *scene, const char *mode, char *ret, size_t size)
 {
     (void)snprintf(ret, size,
                    "{\"agent\":{\"id\":\"pump-7\"},"
                    "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"16 MiB\"},"
                    "\"streams\":{\"lines\":{\"schema\":\"%s/lines.avsc\",\"compatibility\":\"%s\","
-                   "\"when_full\":\"thin\",\"key\":\"b\"}},\"drivers\":{\"in\":{\"type\":\"hand\","
+                   "\"when_full\":\"thin\"}},\"drivers\":{\"in\":{\"type\":\"hand\","
                    "\"set\":{\"b\":\"x\"},"
                    "\"stream\":\"lines\"}},"
                    "\"uplinks\":{\"cloud\":{\"type\":\"double\",\"linger\":\"0 s\"}}}",

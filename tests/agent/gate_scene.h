@@ -21,7 +21,7 @@
 int gate_setup(void **state);
 int gate_teardown(void **state);
 void scene_schema_put(const struct scene *scene, const char *text);
-/* The key of "lines", and a field that the driver sets, are in some versions only. */
+/* A field that the driver sets is in some versions only. */
 void scene_config_text(const struct scene *scene, const char *mode, char *ret, size_t size);
 void scene_config_put(struct scene *scene, const char *mode);
 const struct agent_stream *scene_lines(const struct scene *scene);
