@@ -5,7 +5,7 @@
 #include "ports/log.h"
 #include "uplink/avro/schema.h"
 
-#define SCHEMA_COUNT_MAX 4096
+#define SCHEMA_COUNT_MAX (STREAM_COUNT_MAX * 1024) /* the gate lets in fewer of a stream */
 
 /* --- schemas --- */
 

@@ -187,6 +187,23 @@ static enum err check_changed(const struct gate_version *versions, size_t count,
     return e;
 }
 
+/* All of them are kept for ever, and are in memory. */
+static enum err refuse_more(const struct gate_version *versions, size_t count, enum avro_mode mode,
+                            struct gate_answer *ret)
+{
+    struct gate_refusal *refusal = calloc(1, sizeof *refusal);
+    if (!refusal) {
+        return ERR_NOMEM;
+    }
+    refusal->mode = mode;
+    why_set(&refusal->why,
+            "the buffer has %zu versions of it, and keeps no more of a stream: go back to one of "
+            "them, or give the events a stream of another name",
+            count);
+    *ret = (struct gate_answer){.number = versions[count - 1].number, .refusal = refusal};
+    return ERR_OK;
+}
+
 enum err gate_check(const struct gate_version *versions, size_t count,
                     const struct avro_schema *schema, enum avro_mode mode, struct gate_answer *ret)
 {
@@ -198,6 +215,9 @@ enum err gate_check(const struct gate_version *versions, size_t count,
             *ret = (struct gate_answer){.number = versions[i].number};
             return ERR_OK;
         }
+    }
+    if (count >= GATE_VERSION_MAX) {
+        return refuse_more(versions, count, mode, ret);
     }
     if (mode != AVRO_MODE_NONE && !slice_equal(text, raw_schema())) {
         e = check_changed(versions, count, schema, mode, &answer);
@@ -220,6 +240,10 @@ enum err gate_fingerprint(const struct avro_schema *schema, uint8_t ret[8])
         return ERR_NOMEM;
     }
     avro_canonical(schema, &canonical);
+    if (canonical.overflow) {
+        free(canonical.data);
+        return ERR_REJECTED; /* names that take so much in full */
+    }
     out_put_u64_le(&o, avro_crc64(out_slice(&canonical)));
     free(canonical.data);
     return ERR_OK;

@@ -12,6 +12,7 @@
 
 #define GATE_FINDING_MAX 8 /* that are told; more are counted */
 #define GATE_TEXT_SIZE 1024
+#define GATE_VERSION_MAX 512 /* of a stream; one more is refused */
 
 struct gate_version {
     uint32_t number; /* the buffer's */
@@ -52,7 +53,7 @@ enum err gate_check(const struct gate_version *versions, size_t count,
 enum err gate_admit(struct buffer *buffer, uint16_t stream, const struct avro_schema *schema,
                     enum avro_mode mode, struct gate_answer *ret, struct why *why) MUST_USE;
 
-/* CRC-64-AVRO of the canonical form, little-endian. ERR_NOMEM. */
+/* CRC-64-AVRO of the canonical form, little-endian. ERR_NOMEM; ERR_REJECTED: that is too long. */
 enum err gate_fingerprint(const struct avro_schema *schema, uint8_t ret[8]) MUST_USE;
 
 /* What stands in the way, in one line each: "KIND LOCATION (schema 3): what is wrong: what to do".

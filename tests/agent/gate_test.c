@@ -467,6 +467,36 @@ static void a_new_schema_waits_for_a_disk_that_can_only_be_read(void **state)
     assert_null(scene_lines(scene)->refusal);
 }
 
+/* Whatever the mode: what is in the buffer can always be opened. */
+static void versions_are_bounded(void **state)
+{
+    (void)state;
+    static struct gate_version list[GATE_VERSION_MAX];
+    struct gate_answer answer;
+    struct avro_schema *schema = NULL;
+    char line[GATE_TEXT_SIZE];
+    for (uint32_t i = 0; i < GATE_VERSION_MAX; i++) {
+        list[i] = (struct gate_version){11 + i, i == 7 ? slice_of_text(V1) : SLICE("\"int\"")};
+    }
+    assert_int_equal(avro_schema_parse(&schema, slice_of_text(HAS_B), NULL), ERR_OK);
+    assert_int_equal(gate_check(list, GATE_VERSION_MAX - 1, schema, AVRO_MODE_NONE, &answer),
+                     ERR_OK);
+    assert_null(answer.refusal);
+    assert_int_equal(gate_check(list, GATE_VERSION_MAX, schema, AVRO_MODE_NONE, &answer), ERR_OK);
+    assert_non_null(answer.refusal);
+    assert_int_equal(answer.number, 10 + GATE_VERSION_MAX);
+    assert_true(gate_refusal_line(answer.refusal, 0, line, sizeof line));
+    assert_non_null(strstr(line, "has 512 versions"));
+    free(answer.refusal);
+    avro_schema_close(schema);
+    assert_int_equal(avro_schema_parse(&schema, slice_of_text(V1), NULL), ERR_OK);
+    assert_int_equal(gate_check(list, GATE_VERSION_MAX, schema, AVRO_MODE_BACKWARD, &answer),
+                     ERR_OK);
+    assert_null(answer.refusal); /* a way back to one of them */
+    assert_int_equal(answer.number, 18);
+    avro_schema_close(schema);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, gate_setup, gate_teardown)
@@ -478,6 +508,7 @@ int main(void)
         cmocka_unit_test(without_a_schema_nothing_is_compared),
         cmocka_unit_test(versions_that_cannot_be_read_are_passed_over),
         cmocka_unit_test(no_answer_is_no_yes),
+        cmocka_unit_test(versions_are_bounded),
         cmocka_unit_test(no_memory_is_no_answer),
         TEST(the_path_is_told_of_a_file_that_is_no_schema),
         TEST(an_incompatible_schema_is_refused_at_start),
