@@ -227,28 +227,28 @@ def test_framings(kafka, work, build):
 
 def test_letters(kafka, work, build):
     """What is set aside, by intake and because it is too large for the topic, is on the topic for dead letters, with the reason in headers."""
-    kafka.topics({"refused": 1, "refused.dead": 1})
-    agent = Agent(build, os.path.join(work, "letters"), {"refused": data.REFUSED}, kafka, {"url": "http://127.0.0.1:1"})
-    agent.change(lambda config: config["streams"]["refused"].update(dead_letter="{stream}.dead"))
+    kafka.topics({"small": 1, "small.dead": 1})
+    agent = Agent(build, os.path.join(work, "letters"), {"small": data.REFUSED}, kafka, {"url": "http://127.0.0.1:1"})
+    agent.change(lambda config: config["streams"]["small"].update(dead_letter="{stream}.dead"))
     agent.change(lambda config: config["uplinks"]["cloud"].update(message_size_max="4 KiB", framing="none"))
     agent.change(lambda config: config["uplinks"]["cloud"].pop("registry"))
     bad, large = b'{"n": "abc", "s": "a"}', '{"n": 7, "s": "%s"}' % ("x" * 9000)
     agent.start()
-    answer = agent.post_raw("refused", b'{"n": 1, "s": "a"}\n' + bad + b"\nno json\xff\n" + large.encode() + b"\n")
+    answer = agent.post_raw("small", b'{"n": 1, "s": "a"}\n' + bad + b"\nno json\xff\n" + large.encode() + b"\n")
     check("two lines are set aside at once", answer["stored"] == 2 and [a["line"] for a in answer["aside"]] == [2, 3], answer)
-    wait_delivered(kafka, "refused.dead", 3)
+    wait_delivered(kafka, "small.dead", 3)
     agent.kill()
     agent.start()
-    wait_for("the end of the backlog", lambda: agent.status()["backlog"] == 0 and agent.stream("weir.dead.refused")["events"] == 0)
-    letters = [(m.value(), {k: v.decode() for k, v in m.headers()}) for m in read_back(kafka, "refused.dead")]
-    check("three letters, each once, and the event that fits", len(letters) == 3 and len(read_back(kafka, "refused")) == 1, letters)
+    wait_for("the end of the backlog", lambda: agent.status()["backlog"] == 0 and agent.stream("weir.dead.small")["events"] == 0)
+    letters = [(m.value(), {k: v.decode() for k, v in m.headers()}) for m in read_back(kafka, "small.dead")]
+    check("three letters, each once, and the event that fits", len(letters) == 3 and len(read_back(kafka, "small")) == 1, letters)
     letters.sort(key=lambda letter: len(letter[0]))
     bodies = [body for body, _ in letters]
     datum = b"\x0e" + b"\xd0\x8c\x01" + b"x" * 9000
     check("the original bytes, and the datum cut to what the topic takes", bodies[0] == b"no json\xff" and bodies[1] == bad and
           1000 < len(bodies[2]) < 4096 and datum.startswith(bodies[2]), [b[:40] for b in bodies])
     headers = [h for _, h in letters]
-    check("headers of what intake refused", all(h["weir_stream"] == "refused" and h["weir_driver"] == "post" and h["weir_subject"] == "refused" and
+    check("headers of what intake refused", all(h["weir_stream"] == "small" and h["weir_driver"] == "post" and h["weir_subject"] == "small" and
                                                 h["weir_source"] and "weir_uplink" not in h for h in headers[:2]), headers)
     check("the reason names field and value", "n" in headers[1]["weir_reason"] and "abc" in headers[1]["weir_reason"], headers[1])
     fingerprint = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(data.REFUSED.schema), "CRC-64-AVRO")
@@ -262,8 +262,8 @@ def test_letters(kafka, work, build):
     r = agent.command("aside", "replay", "--json", "--buffer", os.path.join(agent.dir, "buffer.db"))
     answer = json.loads(r.stdout)
     check("with room for it the refused event is sent again, alone", answer["replayed"] == 1 and answer["unfit"] == 2, answer)
-    wait_delivered(kafka, "refused", 2)
-    check("whole", [m.value() for m in read_back(kafka, "refused")][1] == datum and agent.status()["aside"] == 2)
+    wait_delivered(kafka, "small", 2)
+    check("whole", [m.value() for m in read_back(kafka, "small")][1] == datum and agent.status()["aside"] == 2)
     agent.stop()
 
 
