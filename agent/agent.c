@@ -90,7 +90,7 @@ static bool may_wait(const struct agent *agent, enum err e, struct why *why)
     if (!why->text[0]) {
         why_set(why, "%s", trouble);
     }
-    return agent->opens_buffer || trouble[0];
+    return agent->opens_buffer || agent->reads_only || trouble[0];
 }
 
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why)

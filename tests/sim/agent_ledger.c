@@ -148,13 +148,35 @@ static void aside_seen(uint8_t *count, uint8_t *again)
     }
 }
 
+/* Damage has met the row: whose it was is said by its columns, if anything does. */
+static void count_damaged_aside(struct ledger *ledger, const struct buffer *buffer,
+                                const struct aside *aside)
+{
+    SIM_EXPECT(ledger->damage.is_possible);
+    for (size_t i = 0; i < ledger->event_count; i++) {
+        struct ledger_event *event = &ledger->events[i];
+        bool is_it = aside->kind == ASIDE_DATUM && event->sequence == aside->sequence &&
+                     ledger->streams[event->stream].number == aside->stream;
+        event->aside_may_lack = event->aside_may_lack || event->told;
+        for (unsigned u = 0; is_it && u < LEDGER_UPLINKS; u++) {
+            if (buffer->uplinks[u].number == aside->uplink) {
+                aside_seen(&event->aside[u], &event->aside_again[u]);
+            }
+        }
+    }
+}
+
 static void count_aside(void *context, int64_t id, const struct aside *aside)
 {
     struct asides *asides = context;
     struct ledger *ledger = asides->ledger;
     SIM_EXPECT(id > ledger->aside_id);
     ledger->aside_id = id;
-    SIM_EXPECT(aside->reason.size > 0 && !aside->is_damaged);
+    SIM_EXPECT(aside->reason.size > 0);
+    if (aside->is_damaged) {
+        count_damaged_aside(ledger, asides->buffer, aside);
+        return;
+    }
     struct aside_head head;
     static struct field fields[EVENT_FIELD_MAX];
     SIM_EXPECT(aside_head_take(aside->head, &head, fields));
