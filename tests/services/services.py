@@ -140,7 +140,7 @@ class Agent:
             raise SystemExit(f"the agent ended with {self.process.returncode}; see {self.log_path}")
         try:
             socket.create_connection(("127.0.0.1", self.http_port), timeout=1).close()
-            return True
+            return bool(self.status())      # its socket comes last
         except OSError:
             return False
 
