@@ -176,9 +176,18 @@ class MqttFeed(Feed):
         self.publisher = None
         self.subscribed = False
 
+    def connect(self):
+        """A broker that has just begun may end the first connection."""
+        for wait in (0.1, 0.5, 2):
+            try:
+                return Publisher(self.port, f"feed-{self.topic}")
+            except ConnectionError:
+                time.sleep(wait)
+        return Publisher(self.port, f"feed-{self.topic}")
+
     def publish(self, events):
         """How many of them nobody has subscribed to."""
-        self.publisher = self.publisher or Publisher(self.port, f"feed-{self.topic}")
+        self.publisher = self.publisher or self.connect()
         nobody = self.publisher.publish([(f"{self.topic}/{e['key']}", json.dumps(e)) for e in events])
         self.acknowledged += len(events) - nobody
         return nobody
