@@ -56,9 +56,9 @@ void aside_schema_release(struct aside_schema *schema)
     free(schema->text.data);
 }
 
-static void put_text_or_hex(struct out *o, struct slice bytes)
+static void put_text_or_hex(struct out *o, bool is_text, struct slice bytes)
 {
-    if (slice_is_utf8(bytes)) {
+    if (is_text) {
         out_put_json(o, bytes);
     } else {
         out_put_byte(o, '"');
@@ -89,7 +89,7 @@ static void put_value(struct out *o, const struct value *v)
         break;
     case VALUE_TEXT:
     case VALUE_BYTES:
-        put_text_or_hex(o, v->as.text);
+        put_text_or_hex(o, slice_is_utf8(v->as.text), v->as.text);
         break;
     }
 }
@@ -176,13 +176,7 @@ static void put_line(struct out *o, const struct aside_line *line,
         put_datum(o, schema, a->body);
     }
     out_put_format(o, ",\"body_is\":\"%s\",\"body\":", is_text ? "text" : "hex");
-    if (is_text) {
-        out_put_json(o, a->body);
-    } else {
-        out_put_byte(o, '"');
-        hash_put_hex(o, a->body);
-        out_put_byte(o, '"');
-    }
+    put_text_or_hex(o, is_text, a->body);
     out_put_text(o, "}\n");
 }
 

@@ -37,7 +37,6 @@ struct replay_session {
     struct field fields[EVENT_FIELD_MAX];
     uint64_t replayed;
     uint64_t unfit;
-    uint64_t seen;
     struct reason reasons[REASON_MAX]; /* the last one: all others */
     size_t reason_count;
     enum err end; /* how it ends, and why */
@@ -217,7 +216,6 @@ static enum err replay_one(struct peer *c, struct slice payload, struct why *why
     assert(taken); /* the tool put it */
     const char *text = obstacle(s);
     if (text) {
-        s->seen++;
         stays(s, text);
         return ERR_OK;
     }
@@ -227,7 +225,6 @@ static enum err replay_one(struct peer *c, struct slice payload, struct why *why
     if (e == ERR_FULL || e == ERR_CLOSED) {
         return e;
     }
-    s->seen++;
     if (e) {
         stays(s, why->text);
         return ERR_OK;

@@ -187,9 +187,9 @@ bool flow_aside_row(struct flow *flow, const struct stored_event *row, const cha
     struct letter_place place = {.uplink = flow->host->setup.name,
                                  .schema = schema ? &schema->info : NULL};
     struct letters *letters = flow->host->forward->setup.letters;
-    put = put && !(letters && letters_make(letters, &aside, &place, 0)) &&
+    put = put && letters_make(letters, &aside, &place, 0) == ERR_OK &&
           store_aside_put(flow_store(flow), &aside, 0, &commit) == ERR_OK;
-    if (put && letters) {
+    if (put) {
         letters_put(letters, 0);
     }
     free(complete);

@@ -116,16 +116,13 @@ static enum err set_aside(struct driver_host *host, const struct event *event,
                           .head = put_head(host, event),
                           .body = event->body};
     struct letter_place place = {.driver = host->config->name, .subject = event->subject};
-    struct letters *letters = route ? intake->setup.letters : NULL;
-    if ((letters && letters_make(letters, &aside, &place, wait_ms)) ||
+    if (letters_make(intake->setup.letters, &aside, &place, wait_ms) ||
         store_open_room(intake->setup.store, aside.body.size) ||
         store_aside_put(intake->setup.store, &aside, wait_ms, &commit) ||
         put_cursor(host, event, wait_ms, &commit)) {
         return refuse(host);
     }
-    if (letters) {
-        letters_put(letters, wait_ms);
-    }
+    letters_put(intake->setup.letters, wait_ms);
     host->aside++;
     intake->last_reason = intake->reason;
     ticket_give(host, commit, ret_ticket);

@@ -148,6 +148,9 @@ static void put_datum(struct letters *letters, const struct aside *aside,
 enum err letters_make(struct letters *letters, const struct aside *aside,
                       const struct letter_place *place, int64_t wait_ms)
 {
+    if (!letters) {
+        return ERR_OK;
+    }
     const struct letter_stream *stream = &letters->streams[aside->stream];
     letters->is_made = stream->own > 0;
     if (!letters->is_made) {
@@ -168,13 +171,13 @@ enum err letters_make(struct letters *letters, const struct aside *aside,
 
 void letters_put(struct letters *letters, int64_t wait_ms)
 {
-    struct store *store = letters->store;
-    const struct stored_event *event = &letters->event;
     uint64_t commit;
     uint64_t sequence;
-    if (!letters->is_made) {
+    if (!letters || !letters->is_made) {
         return;
     }
+    struct store *store = letters->store;
+    const struct stored_event *event = &letters->event;
     letters->is_made = false;
     if (store_is_full(store, event->stream, event->datum.size)) {
         store_skip_put(store, event, wait_ms, &commit);

@@ -42,7 +42,8 @@ void letters_time_set(struct letters *letters, struct time_source *time);
 
 /* Before the event is set aside: makes its letter, if its stream has any, and sees to it that the
  * open batch takes both. Then, without a turn of the loop between: store_aside_put(), what else has
- * to be in that commit, and letters_put(). ERR_FULL: not now; committed() will come. */
+ * to be in that commit, and letters_put(). ERR_FULL: not now; committed() will come. With `letters`
+ * NULL, or without a stream, there is none. */
 enum err letters_make(struct letters *letters, const struct aside *aside,
                       const struct letter_place *place, int64_t wait_ms) MUST_USE;
 /* Puts the letter that was made last, if one was. */

@@ -35,7 +35,8 @@ static enum err find_uplink(struct tool *tool, struct why *why)
 static bool is_meant(const struct tool *tool)
 {
     const char *name = buffer_stream_name(tool->setup.buffer, tool->stream);
-    return (tool->request.stream[0] || strncmp(name, "weir.", 5) != 0) &&
+    return (tool->request.stream[0] ||
+            strncmp(name, BUFFER_OWN_NAME, sizeof BUFFER_OWN_NAME - 1) != 0) &&
            (tool->uplink == 0 || buffer_carries(tool->setup.buffer, tool->uplink, tool->stream));
 }
 
