@@ -318,7 +318,8 @@ static void fill_forward_uplink(const struct agent *agent, size_t index, struct 
                                    .by_agent = u->common.partition_by == UPLINK_BY_AGENT,
                                    .batch_size_max = u->common.batch_size_max,
                                    .linger_ms = u->common.linger_ms,
-                                   .backoff_max_ms = u->common.backoff_max_ms};
+                                   .backoff_max_ms = u->common.backoff_max_ms,
+                                   .backfill_share = u->common.backfill_share};
     for (size_t s = 0; s < agent->stream_count; s++) {
         ret->stream_set[s] = agent->streams[s].uplinks >> index & 1;
     }
@@ -340,6 +341,10 @@ static enum err open_forward(struct agent *agent, struct why *why)
                          : s->letter_of ? NULL
                                         : "agent",
             .is_own = !s->config};
+        if (s->config) {
+            agent->forward_streams[i].fresh_first = s->config->options.order == STREAM_FRESH_FIRST;
+            agent->forward_streams[i].fresh_after_ms = s->config->options.fresh_after_ms;
+        }
         if (s->letter_of) {
             agent->forward_streams[i].info.letter_topic = s->letter_of->config->options.dead_letter;
             agent->forward_streams[i].info.letter_of = s->letter_of->name;

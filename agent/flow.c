@@ -13,19 +13,19 @@
 /* --- opening a parcel --- */
 
 /* Is enough owed for a full batch, as far as that is known? */
-static bool flow_is_full(const struct flow *flow)
+static bool flow_is_full(const struct flow *flow, const struct range *ranges, size_t range_count)
 {
     const struct stream_state *s =
         &store_state(flow_store(flow))->streams[flow->stream->info.number];
-    uint64_t owed = flow->owed.ranges[0].last - flow->owed.ranges[0].first + 1;
+    uint64_t owed = ranges[0].last - ranges[0].first + 1;
     uint64_t mean = s->event_count ? s->size / s->event_count : 0;
-    return flow->owed.range_count > 1 || flow->more || owed >= PACK_EVENT_MAX ||
+    return range_count > 1 || flow->more || owed >= PACK_EVENT_MAX ||
            owed * mean >= flow_raw_size_max(flow);
 }
 
 /* Waits for more events, so that a request carries more: while there are fewer than a full batch,
  * at most linger_ms. Asked again with each commit. */
-static bool flow_lingers(struct flow *flow)
+static bool flow_lingers(struct flow *flow, const struct range *ranges, size_t range_count)
 {
     const struct uplink_host *host = flow->host;
     uint64_t now = loop_now_ms(host->forward->setup.loop);
@@ -33,7 +33,9 @@ static bool flow_lingers(struct flow *flow)
         flow->lingered_since_ms = now ? now : 1;
     }
     uint64_t until = flow->lingered_since_ms + (uint64_t)host->setup.linger_ms;
-    if (now >= until || flow->stream->info.priority >= PRIORITY_AT_ONCE || flow_is_full(flow)) {
+    if (now >= until || flow->lane == LANE_BACKFILL ||
+        flow->stream->info.priority >= PRIORITY_AT_ONCE ||
+        flow_is_full(flow, ranges, range_count)) {
         flow->lingered_since_ms = 0;
         flow->holds = false;
         timer_disarm(&flow->timer);
@@ -56,20 +58,73 @@ static bool flow_may_open(const struct flow *flow)
     for (size_t i = 0; host->flow_count > most && i < host->flow_count; i++) {
         const struct flow *other = &host->flows[i];
         open += other->has_parcel || other->wanted == TASK_CUT ||
-                (other->pending_count > 0 && store_is_failing(flow_store(flow)));
+                (other->debt->pending_count > 0 && store_is_failing(flow_store(flow)));
     }
     return open < most && (is_urgent || host->lent_size < UPLINK_LENT_SIZE_MAX);
 }
 
-static void flow_open_parcel(struct flow *flow)
+/* The sequence that the stream's next event will have. */
+static uint64_t flow_head(const struct flow *flow)
 {
-    if (flow->owed.range_count == 0 || flow->host->forward->stopping ||
-        flow->pending_count > FLOW_PENDING_MAX - 2 || flow_lingers(flow) || !flow_may_open(flow)) {
-        return;
-    }
-    flow_want(flow, TASK_CUT, 0);
+    return store_state(flow_store(flow))->streams[flow->stream->info.number].sequence_next;
 }
 
+/* Has it something to send now, or on the way? */
+static bool flow_is_busy(const struct flow *flow)
+{
+    if (flow->working || flow->wanted != TASK_NONE || flow->commit || flow->lent_count > 0) {
+        return true;
+    }
+    for (size_t i = 0; flow->has_parcel && i < flow->parcel.part_count; i++) {
+        if (flow->batches[i] && flow->batches[i]->state == BATCH_BUILT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With fifo what an earlier life sent as backfill comes first. With fresh_first backfill goes when
+ * nothing fresh of its priority does, or when its share is due. */
+static bool flow_waits_for_lane(const struct flow *flow)
+{
+    struct uplink_host *host = flow->host;
+    if (!flow->debt->fresh_first) {
+        return flow->debt->open[LANE_BACKFILL].last > 0;
+    }
+    bool is_beside = false;
+    for (size_t i = 0; i < host->flow_count && flow->lane == LANE_BACKFILL; i++) {
+        const struct flow *other = &host->flows[i];
+        is_beside = is_beside || (other->lane == LANE_FRESH &&
+                                  other->stream->info.priority == flow->stream->info.priority &&
+                                  flow_is_busy(other));
+    }
+    return is_beside && !share_is_due(&host->share);
+}
+
+static void flow_open_parcel(struct flow *flow)
+{
+    struct debt *debt = flow->debt;
+    struct range ranges[DEBT_RANGE_MAX];
+    uint64_t now = loop_now_ms(flow->host->forward->setup.loop);
+    bool asks_mark = debt->fresh_first && (flow->lane == LANE_FRESH || debt->mark == 0);
+    if (asks_mark && debt_move_mark(debt, flow_head(flow), now) && flow->lane == LANE_FRESH) {
+        flow_advance(&flow[1]); /* its backfill */
+    }
+    size_t count = debt_ranges(debt, flow->lane, ranges);
+    if (flow->lane == LANE_FRESH && count == 0) {
+        debt_is_level(debt, now);
+    }
+    if (count == 0 || flow->host->forward->stopping || !debt_may_end(debt, 2)) {
+        return;
+    }
+    if (flow_waits_for_lane(flow)) {
+        timer_arm(&flow->timer, FLOW_LANE_MS); /* unless an answer or a commit comes first */
+        return;
+    }
+    if (!flow_lingers(flow, ranges, count) && flow_may_open(flow)) {
+        flow_want(flow, TASK_CUT, 0);
+    }
+}
 /* --- an open parcel --- */
 
 void flow_wait_for_uplink(struct flow *flow, const struct why *why)
@@ -265,7 +320,7 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
 {
     assert(!flow->has_parcel);
     flow->parcel = *parcel;
-    flow->has_parcel = true;
+    flow_parcel_set(flow, true);
     flow->on_record = true;
     flow->target_known = false;
 }
@@ -275,7 +330,7 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
 static void flow_check_cut(struct flow *flow)
 {
     if (!flow->has_parcel || flow->on_record || flow->lent_count > 0 ||
-        owed_holds(&flow->owed, flow->parcel.range)) {
+        debt_holds(flow->debt, flow->parcel.range)) {
         return;
     }
     if (flow->commit) {
@@ -283,19 +338,12 @@ static void flow_check_cut(struct flow *flow)
         flow->commit = 0;
     }
     flow_drop_batches(flow);
-    flow->has_parcel = false;
+    flow_parcel_set(flow, false);
     flow->target_known = false;
 }
 
-void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed)
+void flow_committed(struct flow *flow, uint64_t commit)
 {
-    flow_pending_clear(flow, commit);
-    if (owed) {
-        flow->owed = *owed;
-        for (size_t i = 0; i < flow->pending_count; i++) {
-            owed_subtract(&flow->owed, flow->pending[i].range);
-        }
-    }
     if (flow->commit && flow->commit <= commit) {
         flow->commit = 0;
         flow->on_record = true;

@@ -1,4 +1,4 @@
-/* A flow: what one uplink does with one stream. Inside of forward; loop thread.
+/* A flow: what one uplink does with one lane of one stream. Inside of forward; loop thread.
  *
  * At any time a flow either uses the workspace, or waits for a commit, or has batches lent, or
  * waits (for the uplink, a timer, or events). flow_advance() looks at where things stand and does
@@ -8,14 +8,16 @@
 
 #include "agent/backoff.h"
 #include "agent/counters.h"
+#include "agent/debt.h"
 #include "agent/forward.h"
 #include "agent/link.h"
 #include "agent/pack.h"
+#include "agent/share.h"
 
-#define FLOW_PENDING_MAX 8 /* ended ranges whose commit is still to come */
 #define FLOW_PARK_MS 60000
 #define FLOW_DISK_MS 2000 /* what waits for the disk */
 #define FLOW_CLOCK_MS 2000
+#define FLOW_LANE_MS 1000 /* backfill looks again whether it is its turn */
 #define HOST_TOLD_MAX 16
 #define FLOW_ALIKE_MAX 3 /* single events refused in a row with one code: a wrong setting */
 /* Wire bytes built or lent per uplink; one parcel is always allowed. */
@@ -44,17 +46,11 @@ struct flow_batch {
 
 enum flow_task { TASK_NONE, TASK_CUT, TASK_BUILD, TASK_HALVE, TASK_ASIDE };
 
-struct pending_end {
-    struct range range;
-    uint64_t commit;
-};
-
 struct flow {
     struct uplink_host *host;
     const struct forward_stream *stream;
-    struct owed owed; /* as the buffer said last, less what has ended since */
-    struct pending_end pending[FLOW_PENDING_MAX];
-    size_t pending_count;
+    struct debt *debt; /* shared with the other lane */
+    uint8_t lane;      /* enum lane */
     bool has_parcel;
     bool moved;        /* parts were halved since the parcel was put: the buffer knows them by
                           other indices */
@@ -75,6 +71,7 @@ struct flow {
     bool holds;                 /* the timer runs: nothing new is begun */
     uint64_t lingered_since_ms; /* 0: not lingering */
     bool more; /* the last cut left events that did not fit: there is nothing to linger for */
+    bool cuts_all; /* what is being cut is the last that the lane is owed */
     struct backoff backoff;
     int alike_code;
     unsigned alike_count;
@@ -89,15 +86,18 @@ struct uplink_host {
     struct forward *forward;
     struct forward_uplink setup;
     struct uplink *uplink;
-    struct flow *flows; /* one per stream carried */
+    struct flow *flows; /* one per stream carried, and one for its backfill where that may be */
     size_t flow_count;
+    struct debt *debts; /* one per stream carried */
+    size_t debt_count;
+    struct share share; /* of backfill */
     struct link link;
     size_t lent_size; /* wire bytes built or lent */
     bool shared;      /* streams of different priority share the link */
     struct why fault;
     uint64_t told[HOST_TOLD_MAX]; /* hashes of faults that were logged since all was well */
     unsigned told_count;
-    uint64_t sent_events, retried, aside_events, duplicates, halved, refused;
+    uint64_t sent_events, backfill_events, retried, aside_events, duplicates, halved, refused;
     uint64_t sent_size; /* wire bytes of parts that are done */
     uint64_t raw_size;
     struct counters counters;
@@ -143,14 +143,15 @@ struct forward {
     void *finished_context;
 };
 
-void flow_init(struct flow *flow, struct uplink_host *host, const struct forward_stream *stream);
+void flow_init(struct flow *flow, struct debt *debt, struct uplink_host *host,
+               const struct forward_stream *stream, uint8_t lane);
 void flow_release(struct flow *flow);
 
 /* At start: the parcel that was open when the process ended. */
 void flow_resume(struct flow *flow, const struct parcel *parcel);
 void flow_advance(struct flow *flow);
-/* owed NULL: unchanged. What follows from it is done by flow_advance(), once all flows know. */
-void flow_committed(struct flow *flow, uint64_t commit, const struct owed *owed);
+/* Its debt knows already. What follows from it is done by flow_advance(), once all flows know. */
+void flow_committed(struct flow *flow, uint64_t commit);
 void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_report *report);
 void flow_uplink_ready(struct flow *flow);
 /* target() said ERR_AGAIN, and perhaps why. */

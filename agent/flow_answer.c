@@ -34,6 +34,12 @@ static void flow_answer_ok(struct flow *flow, struct flow_batch *fb)
     struct uplink_host *host = flow->host;
     host->sent_events += flow->stream->is_own ? 0 : fb->batch.event_count;
     host->sent_size += fb->batch.wire.size;
+    if (flow->lane == LANE_BACKFILL) {
+        host->backfill_events += fb->batch.event_count;
+        share_sent(&host->share, fb->batch.wire.size);
+    } else {
+        share_others_sent(&host->share, fb->batch.wire.size);
+    }
     host->duplicates += fb->report.was_duplicate;
     flow->alike_count = 0;
     flow_fault(flow, "");

@@ -17,12 +17,8 @@ uint32_t flow_index_of(const struct flow *flow, const struct flow_batch *fb);
 /* Takes over the packed bytes of a part, which may be sent now. */
 enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *packed,
                         const struct schema_info *schema) MUST_USE;
-void owed_subtract(struct owed *owed, struct range gone);
-/* Is all of it owed? */
-bool owed_holds(const struct owed *owed, struct range range);
-/* A range has ended, as commit `commit` will say. */
-void flow_range_ended(struct flow *flow, struct range range, uint64_t commit);
-void flow_pending_clear(struct flow *flow, uint64_t commit);
+/* It has no parcel any more, or has one. */
+void flow_parcel_set(struct flow *flow, bool has_parcel);
 /* The parcel as it is now. ERR_FULL: asked again after the store's commit. */
 enum err flow_parcel_put(struct flow *flow, uint64_t *ret_mark) MUST_USE;
 /* The part at `index` needs no sending any more. False: the store has no room for the word; asked

@@ -35,11 +35,11 @@ void flow_hold(struct flow *flow, int64_t wait_ms)
     timer_arm(&flow->timer, (uint64_t)wait_ms);
 }
 
-void flow_init(struct flow *flow, struct uplink_host *host, const struct forward_stream *stream)
+void flow_init(struct flow *flow, struct debt *debt, struct uplink_host *host,
+               const struct forward_stream *stream, uint8_t lane)
 {
-    *flow = (struct flow){.host = host, .stream = stream, .raw_per_wire_256 = 256};
-    flow->owed.uplink = host->setup.number;
-    flow->owed.stream = stream->info.number;
+    *flow = (struct flow){
+        .host = host, .stream = stream, .debt = debt, .lane = lane, .raw_per_wire_256 = 256};
     flow->backoff.ceiling_ms = host->setup.backoff_max_ms;
     timer_init(&flow->timer, host->forward->setup.loop, flow_timer_fired);
 }
@@ -158,65 +158,19 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
     return ERR_OK;
 }
 
-/* --- owed ranges --- */
-
-void owed_subtract(struct owed *owed, struct range gone)
-{
-    struct owed rest = {.uplink = owed->uplink, .stream = owed->stream};
-    for (size_t i = 0; i < owed->range_count; i++) {
-        struct range r = owed->ranges[i];
-        if (r.last < gone.first || r.first > gone.last) {
-            if (rest.range_count < OWED_RANGE_MAX) {
-                rest.ranges[rest.range_count++] = r;
-            }
-            continue;
-        }
-        if (r.first < gone.first && rest.range_count < OWED_RANGE_MAX) {
-            rest.ranges[rest.range_count++] = (struct range){r.first, gone.first - 1};
-        }
-        if (r.last > gone.last && rest.range_count < OWED_RANGE_MAX) {
-            rest.ranges[rest.range_count++] = (struct range){gone.last + 1, r.last};
-        }
-    }
-    *owed = rest; /* what did not fit into 8 ranges comes back with the buffer's next word */
-}
-
-bool owed_holds(const struct owed *owed, struct range range)
-{
-    for (size_t i = 0; i < owed->range_count; i++) {
-        if (owed->ranges[i].first <= range.first && range.last <= owed->ranges[i].last) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A range has ended, as commit `commit` will say. */
-void flow_range_ended(struct flow *flow, struct range range, uint64_t commit)
-{
-    owed_subtract(&flow->owed, range);
-    assert(flow->pending_count < FLOW_PENDING_MAX);
-    flow->pending[flow->pending_count++] = (struct pending_end){range, commit};
-}
-
-void flow_pending_clear(struct flow *flow, uint64_t commit)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < flow->pending_count; i++) {
-        if (flow->pending[i].commit > commit) {
-            flow->pending[kept++] = flow->pending[i];
-        }
-    }
-    flow->pending_count = kept;
-}
-
 /* --- parts that are done --- */
+
+void flow_parcel_set(struct flow *flow, bool has_parcel)
+{
+    flow->has_parcel = has_parcel;
+    flow->debt->open[flow->lane] = has_parcel ? flow->parcel.range : (struct range){0, 0};
+}
 
 static void flow_close_parcel(struct flow *flow, uint64_t commit)
 {
     flow_drop_batches(flow);
-    flow_range_ended(flow, flow->parcel.range, commit);
-    flow->has_parcel = false;
+    debt_ended(flow->debt, flow->parcel.range, commit);
+    flow_parcel_set(flow, false);
     flow->on_record = false;
     flow->recorded = false;
     flow->moved = false;

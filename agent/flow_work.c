@@ -57,7 +57,9 @@ static void flow_wanted_parts(const struct flow *flow, struct pack_task *task)
 bool flow_task_fill(struct flow *flow, struct pack_task *task)
 {
     struct forward *forward = flow->host->forward;
-    if (flow->wanted == TASK_CUT && (flow->has_parcel || flow->owed.range_count == 0)) {
+    struct range ranges[DEBT_RANGE_MAX];
+    size_t range_count = debt_ranges(flow->debt, flow->lane, ranges);
+    if (flow->wanted == TASK_CUT && (flow->has_parcel || range_count == 0)) {
         flow->wanted = TASK_NONE;
         return false;
     }
@@ -70,7 +72,8 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
     if (flow->wanted == TASK_CUT) {
         task->cut = true;
         flow->parcel = (struct parcel){.layout = 0}; /* known with the target */
-        task->range = flow->owed.ranges[0];
+        task->range = ranges[0];
+        flow->cuts_all = range_count == 1;
         task->raw_size_max = flow_raw_size_max(flow);
         return true;
     }
@@ -108,25 +111,28 @@ static void flow_worked_built(struct flow *flow, struct pack_task *task)
 static void flow_worked_cut(struct flow *flow, struct pack_task *task)
 {
     struct parcel *parcel = &flow->parcel;
-    if (!owed_holds(&flow->owed, parcel->range)) {
+    if (!debt_holds(flow->debt, parcel->range)) {
         return; /* some of it was dropped meanwhile: cut anew */
     }
     parcel->uplink = flow->host->setup.number;
     parcel->stream = flow->stream->info.number;
-    parcel->lane = LANE_FRESH;
+    parcel->lane = flow->lane;
     parcel->schema = task->schema->number;
     parcel->partition_count = task->target.partition_count;
     memcpy(parcel->target, task->target.name, sizeof parcel->target);
     memcpy(parcel->cluster_id, task->target.cluster_id, sizeof parcel->cluster_id);
-    flow->has_parcel = true;
+    flow_parcel_set(flow, true);
     flow->more = task->more;
+    if (flow->lane == LANE_FRESH && flow->cuts_all && !task->more) {
+        debt_is_level(flow->debt, loop_now_ms(flow->host->forward->setup.loop));
+    }
     flow->target = task->target;
     flow->target_known = true;
     flow_worked_built(flow, task);
     for (uint32_t i = 0; i < parcel->part_count; i++) {
         if (!flow->batches[i]) { /* no memory: as if nothing had been cut */
             flow_drop_batches(flow);
-            flow->has_parcel = false;
+            flow_parcel_set(flow, false);
             flow->target_known = false;
         }
     }
@@ -137,11 +143,11 @@ static void flow_end_range(struct flow *flow, struct range range)
     uint64_t commit;
     struct owed_end end = {
         .uplink = flow->host->setup.number, .stream = flow->stream->info.number, .range = range};
-    if (flow->pending_count == FLOW_PENDING_MAX || store_end_put(flow_store(flow), &end, &commit)) {
+    if (!debt_may_end(flow->debt, 1) || store_end_put(flow_store(flow), &end, &commit)) {
         flow_hold(flow, BACKOFF_FIRST_MS);
         return;
     }
-    flow_range_ended(flow, range, commit);
+    debt_ended(flow->debt, range, commit);
 }
 
 /* An event that no request can carry. */
@@ -154,7 +160,7 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
         if (row->sequence != task->bad_sequence) {
             continue;
         }
-        if (!owed_holds(&flow->owed, alone)) {
+        if (!debt_holds(flow->debt, alone)) {
             return; /* dropped meanwhile */
         }
         if (!flow_aside_row(flow, row, task->bad_reason)) {
@@ -165,7 +171,7 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
                  flow->stream->info.name, row->sequence, task->bad_reason);
         /* With what is gone before it: one range more could be one too many. */
         alone.first =
-            i == 0 && owed_holds(&flow->owed, (struct range){task->range.first, alone.last})
+            i == 0 && debt_holds(flow->debt, (struct range){task->range.first, alone.last})
                 ? task->range.first
                 : alone.first;
         flow_end_range(flow, alone);
@@ -190,7 +196,7 @@ void flow_worked(struct flow *flow, struct pack_task *task)
     } else if (task->outcome == PACK_NO_CLOCK) {
         flow_hold(flow, FLOW_CLOCK_MS);
     } else if (wanted == TASK_CUT && task->outcome == PACK_EMPTY) {
-        if (owed_holds(&flow->owed, task->range)) { /* else it was taken back: to be salvaged */
+        if (debt_holds(flow->debt, task->range)) { /* else it was taken back: to be salvaged */
             flow_end_range(flow, task->range);
         }
     } else if (wanted == TASK_CUT && task->outcome == PACK_EVENT_BAD) {

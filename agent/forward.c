@@ -11,6 +11,13 @@
 
 /* --- the workspace: one task at a time, highest priority first, then who waited longest --- */
 
+static bool goes_before(const struct flow *flow, const struct flow *other)
+{
+    uint8_t priority = flow->stream->info.priority;
+    return priority != other->stream->info.priority ? priority > other->stream->info.priority
+                                                    : flow->served < other->served;
+}
+
 static struct flow *forward_next(struct forward *forward)
 {
     struct flow *best = NULL;
@@ -20,9 +27,7 @@ static struct flow *forward_next(struct forward *forward)
             if (flow->wanted == TASK_NONE) {
                 continue;
             }
-            uint8_t priority = flow->stream->info.priority;
-            if (!best || priority > best->stream->info.priority ||
-                (priority == best->stream->info.priority && flow->served < best->served)) {
+            if (!best || goes_before(flow, best)) {
                 best = flow;
             }
         }
@@ -206,8 +211,12 @@ static void forward_recorded(void *context, uint64_t mark, const struct buffer_c
             struct flow *flow = &host->flows[i];
             uint16_t stream = flow->stream->info.number;
             bool waits = in_memory && store_needs_disk(store, host->setup.number, stream);
+            if (!waits && flow->lane == LANE_FRESH) { /* first of the two */
+                debt_committed(flow->debt, mark,
+                               changes_find(changes, host->setup.number, stream));
+            }
             if (!waits) {
-                flow_committed(flow, mark, changes_find(changes, host->setup.number, stream));
+                flow_committed(flow, mark);
             }
         }
     }
@@ -221,12 +230,13 @@ static void forward_recorded(void *context, uint64_t mark, const struct buffer_c
 
 /* --- opening, stopping, closing --- */
 
-static struct flow *forward_flow_find(struct forward *forward, uint16_t uplink, uint16_t stream)
+static struct flow *forward_flow_find(struct forward *forward, uint16_t uplink, uint16_t stream,
+                                      uint8_t lane)
 {
     for (size_t h = 0; h < forward->host_count; h++) {
         struct uplink_host *host = &forward->hosts[h];
         for (size_t i = 0; host->setup.number == uplink && i < host->flow_count; i++) {
-            if (host->flows[i].stream->info.number == stream) {
+            if (host->flows[i].stream->info.number == stream && host->flows[i].lane == lane) {
                 return &host->flows[i];
             }
         }
@@ -236,7 +246,8 @@ static struct flow *forward_flow_find(struct forward *forward, uint16_t uplink, 
 
 static void resume_parcel(void *context, const struct parcel *parcel)
 {
-    struct flow *flow = forward_flow_find(context, parcel->uplink, parcel->stream);
+    struct flow *flow =
+        forward_flow_find(context, parcel->uplink, parcel->stream, parcel->lane);
     if (flow) { /* else the configuration took the stream from this uplink: buffer_open has judged
                    that */
         flow_resume(flow, parcel);

@@ -122,22 +122,70 @@ void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t receive
 
 /* --- opening, closing, status --- */
 
+static void find_backfill(void *context, const struct parcel *parcel)
+{
+    struct uplink_host *host = context;
+    for (size_t i = 0; i < host->debt_count && parcel->lane == LANE_BACKFILL; i++) {
+        struct debt *debt = &host->debts[i];
+        if (parcel->uplink == debt->owed.uplink && parcel->stream == debt->owed.stream) {
+            debt->open[LANE_BACKFILL] = parcel->range; /* until the flow takes it up */
+        }
+    }
+}
+
+static void host_debts(struct uplink_host *host)
+{
+    const struct forward_setup *setup = &host->forward->setup;
+    for (size_t i = 0; i < setup->stream_count; i++) {
+        const struct forward_stream *stream = &setup->streams[i];
+        if (!host->setup.stream_set[i]) {
+            continue;
+        }
+        struct debt *debt = &host->debts[host->debt_count++];
+        debt_init(debt, host->setup.number, stream->info.number);
+        debt->fresh_first = stream->fresh_first;
+        debt->behind_max_ms = (uint64_t)(stream->fresh_after_ms + host->setup.linger_ms);
+    }
+    buffer_parcel_each(store_buffer(setup->store), find_backfill, host);
+}
+
+/* A stream has a second flow, behind its first, where there may be backfill: with fresh_first, or
+ * when an earlier life has left a parcel of it. */
+static enum err host_flows(struct uplink_host *host)
+{
+    const struct forward_setup *setup = &host->forward->setup;
+    size_t count = setup->stream_count ? setup->stream_count : 1;
+    host->debts = calloc(count, sizeof *host->debts);
+    host->flows = calloc(2 * count, sizeof *host->flows);
+    if (!host->flows || !host->debts) {
+        return ERR_NOMEM;
+    }
+    host_debts(host);
+    size_t debt_index = 0;
+    for (size_t i = 0; i < setup->stream_count; i++) {
+        const struct forward_stream *stream = &setup->streams[i];
+        if (!host->setup.stream_set[i]) {
+            continue;
+        }
+        struct debt *debt = &host->debts[debt_index++];
+        flow_init(&host->flows[host->flow_count++], debt, host, stream, LANE_FRESH);
+        if (debt->fresh_first || debt->open[LANE_BACKFILL].last > 0) {
+            flow_init(&host->flows[host->flow_count++], debt, host, stream, LANE_BACKFILL);
+        }
+    }
+    return ERR_OK;
+}
+
 enum err host_open(struct forward *forward, struct uplink_host *host,
                    const struct forward_uplink *setup, struct why *why)
 {
     host->forward = forward;
     host->setup = *setup;
     link_init(&host->link);
-    host->flows =
-        calloc(forward->setup.stream_count ? forward->setup.stream_count : 1, sizeof *host->flows);
-    if (!host->flows) {
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < forward->setup.stream_count; i++) {
-        const struct forward_stream *stream = &forward->setup.streams[i];
-        if (setup->stream_set[i]) {
-            flow_init(&host->flows[host->flow_count++], host, stream);
-        }
+    host->share.millionths = setup->backfill_share;
+    enum err e = host_flows(host);
+    if (e) {
+        return e;
     }
     const struct flow *first = NULL; /* of the streams that are not our own */
     for (size_t i = 0; i < host->flow_count; i++) {
@@ -147,7 +195,8 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
             continue;
         }
         first = first ? first : flow;
-        host->shared = host->shared || flow->stream->info.priority != first->stream->info.priority;
+        host->shared = host->shared || flow->lane == LANE_BACKFILL ||
+                       flow->stream->info.priority != first->stream->info.priority;
     }
     struct uplink_setup us = {.host = host,
                               .loop = forward->setup.loop,
@@ -155,7 +204,7 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
                               .options = setup->options,
                               .agent_id = forward->setup.agent_id,
                               .incarnation = forward->incarnation};
-    enum err e = setup->class_->open(&host->uplink, &us, why);
+    e = setup->class_->open(&host->uplink, &us, why);
     if (e) {
         why_add(why, "uplink %s", setup->name);
     }
@@ -171,6 +220,7 @@ void host_close(struct uplink_host *host)
         flow_release(&host->flows[i]);
     }
     free(host->flows);
+    free(host->debts);
 }
 
 /* The streams that stand still while the uplink works: {"STREAM":"why",…}. */
@@ -180,7 +230,8 @@ static void put_standing(const struct uplink_host *host, struct out *json)
     out_put_text(json, ",\"standing\":{");
     for (size_t i = 0; i < host->flow_count; i++) {
         const struct flow *flow = &host->flows[i];
-        if (flow->fault.text[0]) {
+        bool is_said = flow->lane == LANE_BACKFILL && flow[-1].fault.text[0];
+        if (flow->fault.text[0] && !is_said) {
             out_put_text(json, is_first ? "" : ",");
             out_put_json(json, slice_of_text(flow->stream->info.name));
             out_put_byte(json, ':');
@@ -199,8 +250,10 @@ void host_status(const struct uplink_host *host, struct out *json)
     }
     out_put_json(json, slice_of_text(host->setup.name));
     out_put_format(
-        json, ":{\"type\":\"%s\",\"sent\":%" PRIu64 ",\"sent_bytes\":%" PRIu64 ",\"in_flight\":%u",
-        host->setup.class_->type, host->sent_events, host->sent_size, lent);
+        json,
+        ":{\"type\":\"%s\",\"sent\":%" PRIu64 ",\"backfill\":%" PRIu64
+        ",\"sent_bytes\":%" PRIu64 ",\"in_flight\":%u",
+        host->setup.class_->type, host->sent_events, host->backfill_events, host->sent_size, lent);
     out_put_format(json,
                    ",\"retried\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"halved\":%" PRIu64
                    ",\"aside\":%" PRIu64 ",\"duplicates\":%" PRIu64,

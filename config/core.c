@@ -184,6 +184,8 @@ static const char *const unknown_fields[] = {"ignore", "set_aside", "extend", NU
 static const char *const missing_fields[] = {"default", "set_aside", NULL};
 static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
 
+static const char *const order[] = {"fifo", "fresh_first", NULL};
+
 const struct option stream_options_table[] = {
     {.name = "schema",
      .kind = OPTION_PATH,
@@ -225,6 +227,24 @@ const struct option stream_options_table[] = {
      .initial = "3",
      .help = "0 to 9. Higher ones are sent first and kept longest; from 7 on an event is committed "
              "and sent at once."},
+    {.name = "order",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct stream_config, order),
+     .words = order,
+     .initial = "fifo",
+     .help = "In which order events go out. `fifo`: as they came. `fresh_first`: once delivery was "
+             "behind for longer than `fresh_after`, what comes from then on goes first, and what "
+             "was left behind goes beside it, with the uplink's `backfill_share` at least. Within "
+             "each of the two the order stays; Kafka records of the second have a header "
+             "`weir_lane: backfill`. What is there at a start counts as left behind."},
+    {.name = "fresh_after",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct stream_config, fresh_after_ms),
+     .min = 1000,
+     .max = INT64_C(36600) * 86400000,
+     .initial = "30 s",
+     .help = "With `fresh_first`: how far delivery may be behind, besides the uplink's `linger`, "
+             "before newer events go first."},
     {.name = "when_full",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct stream_config, when_full),
@@ -449,5 +469,13 @@ const struct option uplink_common_table[] = {
      .max = 3600000,
      .initial = "1 min",
      .help = "The longest wait between two tries."},
+    {.name = "backfill_share",
+     .kind = OPTION_SHARE,
+     .offset = offsetof(struct uplink_common, backfill_share),
+     .min = 10000,
+     .max = 900000,
+     .initial = "20 %",
+     .help = "The part of what goes out that streams with `order` `fresh_first` get for what was "
+             "left behind, while fresh events go out beside it. When there are none, all of it."},
     {0},
 };

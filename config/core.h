@@ -60,6 +60,11 @@ enum stream_unknown_fields {
     STREAM_UNKNOWN_EXTEND,
 };
 
+enum stream_order {
+    STREAM_FIFO,
+    STREAM_FRESH_FIRST,
+};
+
 enum stream_missing_fields {
     STREAM_MISSING_DEFAULT,
     STREAM_MISSING_SET_ASIDE,
@@ -82,6 +87,8 @@ struct stream_config {
     const char *key;       /* name of the schema field that is the key; NULL: none */
     const char *time;  /* payload field that holds the event's own time; NULL: time of arrival */
     int64_t priority;  /* 0..9 */
+    int64_t order;     /* enum stream_order */
+    int64_t fresh_after_ms;
     int64_t when_full; /* enum stream_when_full */
     int64_t thin_window_ms;
     int64_t share_min;          /* millionths of the buffer */
@@ -130,6 +137,7 @@ struct uplink_common {
     const char *renamed_from; /* NULL: it always had this name */
     int64_t hold_max;         /* millionths of the buffer; never 0 after loading */
     int64_t backoff_max_ms;   /* longest wait between two tries */
+    int64_t backfill_share;   /* millionths */
 };
 
 extern const struct option agent_options_table[];

@@ -212,7 +212,8 @@ static void look_at_parcel(void *context, const struct parcel *parcel)
 {
     struct record_search *search = context;
     const struct parcel *sent = search->batch->parcel;
-    if (parcel->uplink != sent->uplink || parcel->stream != sent->stream) {
+    if (parcel->uplink != sent->uplink || parcel->stream != sent->stream ||
+        parcel->lane != sent->lane) {
         return;
     }
     for (uint32_t i = 0; i < parcel->part_count; i++) {
@@ -235,6 +236,7 @@ static void check_lent(struct double_uplink *u, const struct batch *batch)
     SIM_EXPECT(search.found); /* the record before the first byte */
     for (size_t i = 0; i < u->lent_count; i++) {
         lent += u->lent[i].batch->stream == batch->stream &&
+                u->lent[i].batch->parcel->lane == batch->parcel->lane &&
                 u->lent[i].batch->part->partition == batch->part->partition;
     }
     script->lent_most = lent > script->lent_most ? lent : script->lent_most;
@@ -263,6 +265,7 @@ static void double_send(struct uplink *uplink, struct batch *batch)
     *sent = (struct double_sent){.at_ms = loop_now_ms(script->loop),
                                  .stream = batch->stream->number,
                                  .lane = batch->lane,
+                                 .is_backfill = batch->parcel->lane == LANE_BACKFILL,
                                  .partition = batch->part->partition,
                                  .partition_count = batch->target.partition_count,
                                  .first = batch->first,

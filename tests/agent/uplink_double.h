@@ -20,6 +20,7 @@ struct double_sent {
     uint64_t at_ms;
     uint16_t stream;
     uint8_t lane;
+    bool is_backfill;
     uint32_t partition;
     uint32_t partition_count; /* by which its events were placed */
     uint64_t first, last;     /* of its events */
@@ -67,7 +68,7 @@ struct double_script {
     uint8_t arrived[DOUBLE_STREAM_MAX + 1][DOUBLE_SEQUENCE_MAX]; /* how often each event did */
     uint64_t arrived_count;
     unsigned targets, assigns, stops; /* calls */
-    unsigned lent_most;               /* of one stream and partition, at one time */
+    unsigned lent_most;               /* of one stream, lane of it and partition, at one time */
 };
 
 extern const struct uplink_class double_class;

@@ -398,7 +398,7 @@ static void flow_say(const struct flow *flow)
 {
     if (!flow->has_parcel) {
         sim_trace("%s %s: no parcel, wants %u, %u owed ranges", flow->host->setup.name,
-                  flow->stream->info.name, flow->wanted, flow->owed.range_count);
+                  flow->stream->info.name, flow->wanted, flow->debt->owed.range_count);
     }
     for (uint32_t i = 0; i < flow->parcel.part_count && flow->has_parcel; i++) {
         const struct part *part = &flow->parcel.parts[i];

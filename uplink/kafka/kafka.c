@@ -101,9 +101,10 @@ static const char *kafka_tombstone(const void *options, const char *stream)
     return stream_options(options, stream)->tombstone;
 }
 
-/* The headers of `headers_set`, as they stand in each record. */
-static void headers_put(const struct kafka_options *options, const char *stream,
-                        struct slice agent_id, struct out *ret)
+/* The headers of `headers_set`, and what says that it is backfill, as they stand in each record.
+ * Returns their number. */
+static uint32_t headers_put(const struct kafka_options *options, const char *stream,
+                            struct slice agent_id, uint8_t lane, struct out *ret)
 {
     const char *const *values = options->headers_set.items;
     for (size_t i = 0; i < options->headers_set.count; i++) {
@@ -113,6 +114,10 @@ static void headers_put(const struct kafka_options *options, const char *stream,
         ret->overflow = ret->overflow || value.overflow;
         records_header_put(ret, slice_of_text(options->headers_set.names[i]), out_slice(&value));
     }
+    if (lane == LANE_BACKFILL) {
+        records_header_put(ret, SLICE(RECORDS_LANE_NAME), SLICE("backfill"));
+    }
+    return (uint32_t)options->headers_set.count + (lane == LANE_BACKFILL);
 }
 
 /* --- where to --- */
@@ -167,7 +172,7 @@ static enum err record_size(const struct kafka *k, const char *stream, uint32_t 
 {
     uint8_t memory[HEADERS_SIZE_MAX];
     struct out headers = out_over(memory, sizeof memory);
-    headers_put(k->options, stream, slice_of_text(k->agent_id), &headers);
+    (void)headers_put(k->options, stream, slice_of_text(k->agent_id), LANE_BACKFILL, &headers);
     uint32_t size_max = kafka_message_size_max(k->options, stream);
     if (headers.overflow || headers.size > size_max / 2) {
         why_set(why,
@@ -247,7 +252,9 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     size_t start = ret->size;
     uint8_t memory[HEADERS_SIZE_MAX];
     struct out headers = out_over(memory, sizeof memory);
-    headers_put(kafka, batch->stream->name, identity_agent(batch->identity), &headers);
+    uint32_t header_count =
+        headers_put(kafka, batch->stream->name, identity_agent(batch->identity),
+                    batch->parcel->lane, &headers);
     assert(!headers.overflow); /* record_size() */
     struct records_options records = {
         .compression_level =
@@ -256,11 +263,11 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,
         .headers = out_slice(&headers),
-        .header_count = (uint32_t)kafka->headers_set.count,
+        .header_count = header_count,
     };
     enum err e = records_build(&records, batch->messages, batch->message_count, ret);
-    /* What has its numbers is sent as it is; and what is one message can't be made smaller here. */
-    bool may_shrink = batch->message_count > 1 && !batch->part->assigned;
+    /* What has its numbers is sent as it is; and what is one event can't be made smaller. */
+    bool may_shrink = batch->event_count > 1 && !batch->part->assigned;
     if (!e && may_shrink && ret->size - start > batch->target.request_size_max) {
         e = ERR_FULL;
     }
@@ -544,11 +551,11 @@ static enum err kafka_check(const void *options, struct why *why)
     for (size_t i = 0; i < kafka->headers_set.count; i++) {
         const char *name = kafka->headers_set.names[i];
         if (!name[0] || strlen(name) > HEADER_NAME_SIZE_MAX ||
-            strcmp(name, RECORDS_HEADER_NAME) == 0) {
+            strcmp(name, RECORDS_HEADER_NAME) == 0 || strcmp(name, RECORDS_LANE_NAME) == 0) {
             why_set(why,
-                    "headers_set: \"%.80s\" is no name for a header: 1 to %d bytes, and %s is "
-                    "what `headers` adds",
-                    name, HEADER_NAME_SIZE_MAX, RECORDS_HEADER_NAME);
+                    "headers_set: \"%.80s\" is no name for a header: 1 to %d bytes, and %s and %s "
+                    "are what `headers` and backfill add",
+                    name, HEADER_NAME_SIZE_MAX, RECORDS_HEADER_NAME, RECORDS_LANE_NAME);
             return ERR_CONFIG;
         }
     }

@@ -11,6 +11,7 @@
 #define RECORDS_HEAD_SIZE 61                      /* in front of the records */
 #define RECORDS_SEQUENCE_COUNT (INT64_C(1) << 31) /* after 2^31 - 1 comes 0 */
 #define RECORDS_HEADER_NAME "weir_id"
+#define RECORDS_LANE_NAME "weir_lane" /* of what is backfill: "backfill" */
 /* What a record may add to its key, body and `headers`: with an identity the event's id, else only the varints. */
 #define RECORDS_OVERHEAD_MAX 512
 #define RECORDS_OVERHEAD_PLAIN 48
