@@ -71,7 +71,7 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
                                .raw_size_max = PACK_RAW_SIZE_MAX};
     if (flow->wanted == TASK_CUT) {
         task->cut = true;
-        flow->parcel = (struct parcel){.layout = 0}; /* known with the target */
+        flow->parcel = (struct parcel){.lane = flow->lane}; /* the rest comes with the target */
         task->range = ranges[0];
         flow->cuts_all = range_count == 1;
         task->raw_size_max = flow_raw_size_max(flow);
@@ -116,7 +116,6 @@ static void flow_worked_cut(struct flow *flow, struct pack_task *task)
     }
     parcel->uplink = flow->host->setup.number;
     parcel->stream = flow->stream->info.number;
-    parcel->lane = flow->lane;
     parcel->schema = task->schema->number;
     parcel->partition_count = task->target.partition_count;
     memcpy(parcel->target, task->target.name, sizeof parcel->target);

@@ -41,13 +41,18 @@ static void put_streams(struct out *o, const struct site *site)
 {
     static const char *const policies[] = {"drop_oldest", "drop_newest", "thin"};
     out_put_text(o, "\"streams\":{");
-    out_put_text(o, "\"slow\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":3,"
-                    "\"when_full\":\"block\"},");
+    const char *order = site->ledger.streams[0].fresh_first
+                            ? ",\"order\":\"fresh_first\",\"fresh_after\":\"5 s\""
+                            : "";
+    out_put_format(o,
+                   "\"slow\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":3,"
+                   "\"when_full\":\"block\"%s},",
+                   order);
     out_put_format(o,
                    "\"drop\":{\"schema\":\"reading.avsc\",\"key\":\"device\",\"priority\":%u,"
-                   "\"when_full\":\"%s\",\"thin_window\":\"%s\"%s},",
+                   "\"when_full\":\"%s\",\"thin_window\":\"%s\"%s%s},",
                    sim_below(2) ? 2U : 5U, policies[sim_below(3)], sim_below(2) ? "10 s" : "10 min",
-                   site->profile.ages ? ",\"age_max\":\"15 min\"" : "");
+                   site->profile.ages ? ",\"age_max\":\"15 min\"" : "", order);
     out_put_format(o, "\"raw\":{\"priority\":8,\"when_full\":\"block\"%s}},",
                    site->ledger.streams[2].uplinks == 1 ? ",\"uplinks\":[\"east\"]" : "");
 }

@@ -57,7 +57,7 @@ static void file_read(struct site *site, const char *path)
 {
     struct container_reader *reader;
     struct why why = {""};
-    uint64_t count, last = 0;
+    uint64_t count, last[2] = {0, 0};
     struct slice raw;
     if (!strstr(path, ".avro")) {
         return;
@@ -71,7 +71,7 @@ static void file_read(struct site *site, const char *path)
         while (raw.size > 0 && (mark = memmem(raw.data, raw.size, "(no.", 4))) {
             raw.size -= (size_t)(mark - raw.data);
             raw.data = mark;
-            ledger_filed(&site->ledger, 1, ledger_number_in(raw), &last);
+            ledger_filed(&site->ledger, 1, ledger_number_in(raw), last);
             raw.data += 4;
             raw.size -= 4;
         }

@@ -239,7 +239,7 @@ void ledger_look(struct ledger *ledger, struct buffer *buffer)
     }
     ledger->commit = state->commit;
     ledger_asides_read(ledger, buffer, false);
-    SIM_EXPECT(state->parcel_count <= (LEDGER_STREAMS + 1) * LEDGER_UPLINKS);
+    SIM_EXPECT(state->parcel_count <= 2 * (LEDGER_STREAMS + 1) * LEDGER_UPLINKS);
     for (uint32_t i = 0; i < state->parcel_count; i++) {
         const struct parcel *parcel = &state->parcels[i];
         unsigned uplink = ledger_uplink_index(buffer, parcel->uplink);
@@ -322,7 +322,10 @@ static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stre
         return;
     }
     ledger->arrived++;
-    order_check(ledger, event, &ledger->last[uplink][stream][partition][event->key]);
+    SIM_EXPECT(!record->is_backfill || s->fresh_first);
+    ledger->backfill += record->is_backfill;
+    order_check(ledger, event,
+                &ledger->last[uplink][stream][partition][event->key][record->is_backfill]);
 }
 
 static struct slice take_text(struct slice *s)
@@ -416,7 +419,7 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
     }
 }
 
-void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last)
+void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t last[2])
 {
     struct ledger_event *event = ledger_event(ledger, number);
     if (event->arrived[uplink] && event->again[uplink] > 0) {
@@ -425,7 +428,11 @@ void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint6
         return;
     }
     SIM_EXPECT(event->arrived[uplink] == 0);
-    order_check(ledger, event, last);
+    /* Files do not say which events are backfill: they are two rising rows, one through the other. */
+    bool fits_first = last[0] < event->place + 1;
+    bool is_second = ledger->streams[event->stream].fresh_first &&
+                     (!fits_first || (last[1] > last[0] && last[1] < event->place + 1));
+    order_check(ledger, event, &last[is_second]);
     event->arrived[uplink]++;
     ledger->arrived++;
 }

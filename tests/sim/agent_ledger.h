@@ -59,6 +59,7 @@ struct ledger_stream {
     size_t told_from;    /* what came before was stored, under sequences that a lost state knew */
     uint16_t number;     /* the buffer's */
     bool drops;
+    bool fresh_first;
     uint32_t uplinks; /* bit i: goes to uplink i */
 };
 
@@ -113,7 +114,9 @@ struct ledger {
     struct state *memory; /* at the end of the last life that had not written all of it */
     bool memory_is_lost;
     uint64_t commit; /* of the buffer, when its parcels were looked at last */
-    uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS];
+    /* Of the events that came in order: fresh and backfill. */
+    uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS][2];
+    uint64_t backfill; /* events that came as such */
     uint64_t events_seen[LEDGER_TOLD_MAX]; /* of weir.events, at the first uplink: hashes of ids */
     struct ledger_gap gaps[LEDGER_TOLD_MAX]; /* that were told there */
     size_t gap_count;
@@ -151,7 +154,7 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
                     const char *topic, uint32_t partition, size_t first, size_t count);
 
 /* The event stands in a file, behind the one at place *last - 1 of its stream. */
-void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t *last);
+void ledger_filed(struct ledger *ledger, unsigned uplink, uint32_t number, uint64_t last[2]);
 
 /* A life ends: its last commit has to be found again. */
 void ledger_note(struct ledger *ledger, const struct buffer *buffer);

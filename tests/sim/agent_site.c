@@ -89,6 +89,7 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "refused_and_set_aside",
                                                     "halved",
                                                     "duplicate_known",
+                                                    "backfill",
                                                     "in_doubt"};
 
 /* --- what is looked at after every step --- */
@@ -477,6 +478,7 @@ static void profile_choose(struct site *site)
     site->ledger.streams[2].uplinks = sim_below(2) ? 3 : 1;
     for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
         site->ledger.streams[s].drops = s == 1 || site->profile.hold_max;
+        site->ledger.streams[s].fresh_first = site->seed % 3 == 1 && s < 2;
     }
 }
 
@@ -507,6 +509,7 @@ static void site_close(struct site *site)
         source_close(&site->sources[i]);
     }
     site->happened[HAPPENS_FILES] += site->profile.files;
+    site->happened[HAPPENS_BACKFILL] += site->ledger.backfill;
     site->happened[HAPPENS_UNSAVED] += site->ledger.unsaved;
     site->happened[HAPPENS_DROPPED_OLDEST] += site->ledger.dropped[GAP_DROP_OLDEST];
     site->happened[HAPPENS_DROPPED_NEWEST] += site->ledger.dropped[GAP_DROP_NEWEST];

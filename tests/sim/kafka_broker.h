@@ -161,6 +161,7 @@ struct broker_record {
     int32_t sequence;
     uint32_t batch_count; /* of the batch that it begins; 0: it is not the first */
     bool is_gone;         /* compacted */
+    bool is_backfill;
 };
 /* The log of a partition. */
 size_t broker_log_count(const struct broker *broker, const char *topic, uint32_t partition);

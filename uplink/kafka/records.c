@@ -307,6 +307,7 @@ enum err records_next(struct slice *rest, struct record *ret)
             record.header_name = name;
             record.header_value = value;
         }
+        record.is_backfill = record.is_backfill || slice_equal_text(name, RECORDS_LANE_NAME);
     }
     if (body.size != 0) {
         return ERR_CORRUPT;
