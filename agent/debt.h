@@ -27,9 +27,9 @@ struct debt {
     struct pending_end pending[DEBT_PENDING_MAX];
     size_t pending_count;
     bool fresh_first;
-    uint64_t behind_max_ms;   /* fresh_first: the mark moves when it was behind for longer */
-    uint64_t mark;            /* fresh_first: the first sequence that is fresh; 0: not known yet */
-    uint64_t level_ms;        /* when the fresh lane had taken all that there was, last */
+    uint64_t behind_max_ms; /* fresh_first: the mark moves when it was behind for longer */
+    uint64_t mark;          /* fresh_first: the first sequence that is fresh; 0: not known yet */
+    uint64_t level_ms;      /* when the fresh lane had taken all that there was, last */
     struct range open[PARCEL_OPEN_MAX]; /* of each lane's parcel; last 0: it has none */
 };
 

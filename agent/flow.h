@@ -70,7 +70,7 @@ struct flow {
     struct timer timer;         /* not before: linger, park, clock, backoff of target() */
     bool holds;                 /* the timer runs: nothing new is begun */
     uint64_t lingered_since_ms; /* 0: not lingering */
-    bool more; /* the last cut left events that did not fit: there is nothing to linger for */
+    bool more;     /* the last cut left events that did not fit: there is nothing to linger for */
     bool cuts_all; /* what is being cut is the last that the lane is owed */
     struct backoff backoff;
     int alike_code;

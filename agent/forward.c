@@ -212,8 +212,7 @@ static void forward_recorded(void *context, uint64_t mark, const struct buffer_c
             uint16_t stream = flow->stream->info.number;
             bool waits = in_memory && store_needs_disk(store, host->setup.number, stream);
             if (!waits && flow->lane == LANE_FRESH) { /* first of the two */
-                debt_committed(flow->debt, mark,
-                               changes_find(changes, host->setup.number, stream));
+                debt_committed(flow->debt, mark, changes_find(changes, host->setup.number, stream));
             }
             if (!waits) {
                 flow_committed(flow, mark);
@@ -246,8 +245,7 @@ static struct flow *forward_flow_find(struct forward *forward, uint16_t uplink, 
 
 static void resume_parcel(void *context, const struct parcel *parcel)
 {
-    struct flow *flow =
-        forward_flow_find(context, parcel->uplink, parcel->stream, parcel->lane);
+    struct flow *flow = forward_flow_find(context, parcel->uplink, parcel->stream, parcel->lane);
     if (flow) { /* else the configuration took the stream from this uplink: buffer_open has judged
                    that */
         flow_resume(flow, parcel);

@@ -18,9 +18,9 @@ struct names;
 /* A stream, as far as forward and pack are concerned. */
 struct forward_stream {
     struct stream_info info;
-    const char *key_field; /* name of the schema field whose value is the key; NULL: no key */
-    bool is_own;           /* the agent's own events: not counted as delivered, never urgent */
-    bool fresh_first;      /* after an outage the newest go first (agent/debt.h) */
+    const char *key_field;  /* name of the schema field whose value is the key; NULL: no key */
+    bool is_own;            /* the agent's own events: not counted as delivered, never urgent */
+    bool fresh_first;       /* after an outage the newest go first (agent/debt.h) */
     int64_t fresh_after_ms; /* with it: so far behind delivery may be before */
 };
 
@@ -36,7 +36,8 @@ struct forward_uplink {
     int64_t batch_size_max; /* raw bytes of one parcel */
     int64_t linger_ms;      /* how long it waits for more events when few are owed; 0: not at all */
     int64_t backoff_max_ms;
-    int64_t backfill_share; /* millionths of what goes out that backfill gets beside what is fresh */
+    int64_t
+        backfill_share; /* millionths of what goes out that backfill gets beside what is fresh */
 };
 
 struct forward_setup {

@@ -249,11 +249,11 @@ void host_status(const struct uplink_host *host, struct out *json)
         lent += host->flows[i].lent_count;
     }
     out_put_json(json, slice_of_text(host->setup.name));
-    out_put_format(
-        json,
-        ":{\"type\":\"%s\",\"sent\":%" PRIu64 ",\"backfill\":%" PRIu64
-        ",\"sent_bytes\":%" PRIu64 ",\"in_flight\":%u",
-        host->setup.class_->type, host->sent_events, host->backfill_events, host->sent_size, lent);
+    out_put_format(json,
+                   ":{\"type\":\"%s\",\"sent\":%" PRIu64 ",\"backfill\":%" PRIu64
+                   ",\"sent_bytes\":%" PRIu64 ",\"in_flight\":%u",
+                   host->setup.class_->type, host->sent_events, host->backfill_events,
+                   host->sent_size, lent);
     out_put_format(json,
                    ",\"retried\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"halved\":%" PRIu64
                    ",\"aside\":%" PRIu64 ",\"duplicates\":%" PRIu64,

@@ -85,9 +85,9 @@ struct stream_config {
     const char *schema;    /* path of an Avro schema; NULL: the built-in weir.Raw */
     int64_t compatibility; /* enum stream_compatibility */
     const char *key;       /* name of the schema field that is the key; NULL: none */
-    const char *time;  /* payload field that holds the event's own time; NULL: time of arrival */
-    int64_t priority;  /* 0..9 */
-    int64_t order;     /* enum stream_order */
+    const char *time; /* payload field that holds the event's own time; NULL: time of arrival */
+    int64_t priority; /* 0..9 */
+    int64_t order;    /* enum stream_order */
     int64_t fresh_after_ms;
     int64_t when_full; /* enum stream_when_full */
     int64_t thin_window_ms;

@@ -252,9 +252,8 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     size_t start = ret->size;
     uint8_t memory[HEADERS_SIZE_MAX];
     struct out headers = out_over(memory, sizeof memory);
-    uint32_t header_count =
-        headers_put(kafka, batch->stream->name, identity_agent(batch->identity),
-                    batch->parcel->lane, &headers);
+    uint32_t header_count = headers_put(kafka, batch->stream->name, identity_agent(batch->identity),
+                                        batch->parcel->lane, &headers);
     assert(!headers.overflow); /* record_size() */
     struct records_options records = {
         .compression_level =

@@ -68,7 +68,7 @@ struct record {
     struct slice body; /* data NULL: none */
     uint32_t header_count;
     struct slice header_name, header_value; /* of the first one */
-    bool is_backfill; /* by RECORDS_LANE_NAME */
+    bool is_backfill;                       /* by RECORDS_LANE_NAME */
 };
 enum err records_next(struct slice *rest, struct record *ret) MUST_USE;
 
