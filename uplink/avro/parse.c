@@ -134,6 +134,7 @@ static enum err parse_field(struct parser *p, const struct tree *tree, struct av
         return e;
     }
     field->doc = doc_of(tree);
+    field->json = tree->raw;
     size_t before = parser_enter(p, "type", 0);
     e = parse_type(p, type, parse_name_space(record->name), &node);
     if (!e) {

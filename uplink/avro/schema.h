@@ -62,6 +62,7 @@ struct avro_field {
     struct slice default_bytes; /* the default as a datum of `node`, with a union's branch */
     struct slice default_json;  /* as written */
     struct slice doc;
+    struct slice json; /* the whole field as written, with properties of others */
 };
 
 struct avro_node {
