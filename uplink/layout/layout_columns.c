@@ -1,0 +1,125 @@
+#include "uplink/layout/layout_columns.h"
+
+#include <assert.h>
+
+#include "uplink/layout/columns.h"
+
+enum err layout_columns_add(struct message *ret, const struct layout_setup *setup,
+                            const struct layout_row *row)
+{
+    size_t around = setup->prefix.size + row->key.size + setup->agent.size;
+    if (!setup->plan || row->is_tombstone || columns_check(setup->plan, row->datum) ||
+        around + COLUMNS_AROUND_SIZE_MAX + row->datum.size > setup->record_size_max) {
+        return ERR_REJECTED;
+    }
+    *ret = (struct message){.key = row->key,
+                            .body = row->datum,
+                            .sequence = row->sequence,
+                            .time_us = row->time_us,
+                            .event_count = 1};
+    return ERR_OK;
+}
+
+struct grouping {
+    const struct layout_setup *setup;
+    struct columns_setup columns;
+    struct message *rows; /* what is built of the k-th group is in rows[k].headers, for a while */
+    size_t count;
+    struct out *memory;
+    size_t start; /* of what is built in `memory` */
+};
+
+/* ERR_REJECTED: the message would be too large. */
+static enum err build_one(const struct grouping *g, size_t first, size_t count, struct slice *ret)
+{
+    size_t start = g->memory->size;
+    out_put_slice(g->memory, g->setup->prefix);
+    enum err e = g->memory->overflow ? ERR_FULL
+                                     : columns_encode(&g->columns, g->rows + first, (uint32_t)count,
+                                                      COLUMNS_BETTER, g->memory);
+    *ret = (struct slice){g->memory->data + start, g->memory->size - start};
+    return !e && ret->size + g->rows[first].key.size > g->setup->record_size_max ? ERR_REJECTED : e;
+}
+
+static enum err build(const struct grouping *g, size_t group)
+{
+    enum err e = ERR_OK;
+    g->memory->size = g->start;
+    for (size_t at = 0, k = 0; !e && at < g->count; at += group, k++) {
+        size_t count = g->count - at < group ? g->count - at : group;
+        e = build_one(g, at, count, &g->rows[k].headers);
+    }
+    if (e) {
+        g->memory->size = g->start;
+        g->memory->overflow = false;
+    }
+    return e;
+}
+
+/* In ever smaller groups until they fit. */
+static enum err build_fitting(const struct grouping *g, size_t *group)
+{
+    for (;;) {
+        enum err e = build(g, *group);
+        if ((e != ERR_FULL && e != ERR_REJECTED) || *group == 1) {
+            return e;
+        }
+        *group = (*group + 1) / 2;
+    }
+}
+
+/* Messages of COLUMNS_GROUP events instead, if together they pack smaller. */
+static enum err try_groups(const struct grouping *g, size_t *group)
+{
+    size_t whole = 0;
+    size_t grouped = 0;
+    struct slice built = {g->memory->data + g->start, g->memory->size - g->start};
+    enum err e = columns_packed_size(g->columns.work, built, g->memory, &whole);
+    e = e ? e : build(g, COLUMNS_GROUP);
+    built.size = g->memory->size - g->start;
+    e = e ? e : columns_packed_size(g->columns.work, built, g->memory, &grouped);
+    if (!e && grouped < whole) {
+        *group = COLUMNS_GROUP;
+        return ERR_OK;
+    }
+    return e == ERR_NOMEM ? e : build(g, *group);
+}
+
+enum err layout_columns_finish(const struct layout_setup *setup, struct message *messages,
+                               size_t count, struct out *memory, uint32_t *ret_group)
+{
+    struct grouping g = {.setup = setup,
+                         .columns = {.plan = setup->plan,
+                                     .work = setup->work,
+                                     .schema_id = setup->row_schema_id,
+                                     .agent = setup->agent},
+                         .rows = messages,
+                         .count = count,
+                         .memory = memory,
+                         .start = memory->size};
+    size_t group = setup->events_per_record;
+    enum err e;
+    if (group) {
+        e = build(&g, group);
+    } else {
+        bool is_limited = setup->events_per_record_max && setup->events_per_record_max < count;
+        group = is_limited ? setup->events_per_record_max : count;
+        e = build_fitting(&g, &group);
+        if (!e && !setup->events_per_record_max && group > COLUMNS_GROUPED_MIN) {
+            e = try_groups(&g, &group);
+        }
+    }
+    if (e) {
+        return e == ERR_REJECTED ? ERR_FULL : e;
+    }
+    for (size_t at = 0, k = 0; at < count; at += group, k++) {
+        size_t events = count - at < group ? count - at : group;
+        messages[k] = (struct message){.key = messages[at].key,
+                                       .body = messages[k].headers,
+                                       .sequence = messages[at].sequence,
+                                       .time_us = messages[at].time_us,
+                                       .event_count = (uint32_t)events};
+    }
+    *ret_group = (uint32_t)group;
+    return ERR_OK;
+}
