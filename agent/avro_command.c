@@ -16,8 +16,7 @@
 #define OUTPUT_SIZE_FIRST ((size_t)64 * 1024)
 #define OUTPUT_SIZE_MAX (8 * (size_t)INPUT_SIZE_MAX)
 
-/* A file, or standard input for "-". The caller frees ret->data. */
-static enum err read_input(const char *path, struct slice *ret, struct why *why)
+enum err command_read_input(const char *path, struct slice *ret, struct why *why)
 {
     if (strcmp(path, "-") != 0) {
         return file_read(path, INPUT_SIZE_MAX, ret, why);
@@ -42,7 +41,7 @@ static enum err read_input(const char *path, struct slice *ret, struct why *why)
     return ERR_REJECTED;
 }
 
-static void free_input(struct slice input)
+void command_free_input(struct slice input)
 {
     free((void *)(uintptr_t)input.data);
 }
@@ -56,9 +55,9 @@ int command_complain(const char *path, enum err e, const struct why *why)
 enum err command_read_schema(const char *path, struct avro_schema **ret, struct why *why)
 {
     struct slice text = {NULL, 0};
-    enum err e = read_input(path, &text, why);
+    enum err e = command_read_input(path, &text, why);
     e = e ? e : avro_schema_parse(ret, text, why);
-    free_input(text);
+    command_free_input(text);
     return e;
 }
 
@@ -213,7 +212,7 @@ static int convert(const struct words *words, enum err (*work)(struct avro_work 
     }
     if (!e) {
         at = words->input;
-        e = read_input(at, &input, &why);
+        e = command_read_input(at, &input, &why);
         w.input = input;
         e = e ? e : work(&w, &why);
     }
@@ -222,7 +221,7 @@ static int convert(const struct words *words, enum err (*work)(struct avro_work 
     }
     free(w.out.data);
     free(w.resolved.data);
-    free_input(input);
+    command_free_input(input);
     avro_resolver_close(w.resolver);
     avro_schema_close(reader);
     avro_schema_close(schema);

@@ -20,6 +20,7 @@ int reload_command(int argc, char **argv);
 int buffer_command(int argc, char **argv);
 int aside_command(int argc, char **argv);
 int avro_command(int argc, char **argv);
+int columns_command(int argc, char **argv);
 int schema_command(int argc, char **argv);
 /* What comes behind "schema register". */
 int schema_register_command(int argc, char **argv);
@@ -42,6 +43,9 @@ enum command_say {
 /* Loads and checks a configuration completely, and says what was found. NULL: there are mistakes;
  * *ret_code is an exit code. */
 struct config *command_config(const char *path, enum command_say say, int *ret_code);
+/* A file, or standard input for "-"; command_free_input() takes it back. */
+enum err command_read_input(const char *path, struct slice *ret, struct why *why) MUST_USE;
+void command_free_input(struct slice input);
 /* Parses the schema in a file, "-" is standard input. */
 enum err command_read_schema(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
 /* What went wrong with a file, and the exit code: an error of the machine is not the input's. */
@@ -71,6 +75,8 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
     "diff OLD NEW | infer [--name NAME] [--namespace NAME] FILE... | canonical FILE | " \
     "fingerprint FILE | register [--config CONFIG] [--uplink U] " \
     "[--dry-run] [--json] [STREAM...]"
+#define COLUMNS_USAGE \
+    "columns encode SCHEMA NDJSON [--sequence N] [--schema-id N] [--plain] | decode SCHEMA FILE"
 #define RELOAD_USAGE "reload [--socket PATH] [--buffer PATH]"
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define SCHEMA_REGISTER_USAGE \

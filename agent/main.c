@@ -146,6 +146,12 @@ static const struct {
      "--reader: the data as a program with this schema reads them, by Avro's schema resolution: "
      "numbers are\npromoted, fields found by name or alias, missing ones take their defaults. "
      "Exit code 2 when a value does not fit."},
+    {"columns", columns_command, COLUMNS_USAGE,
+     "encode: events, one a line in Avro's JSON encoding (--plain: as payloads are mapped), as one "
+     "batch of the\nlayout columns: a record weir.columns.Batch, without the header of a wire "
+     "format. --sequence: the number of\nthe first event (0). --schema-id: the schema's id in a "
+     "registry; else its fingerprint stands for it. SCHEMA\nmay list known strings "
+     "(weir.values).\ndecode: back, one line an event. \"-\" is standard input."},
     {"schema", schema_command, SCHEMA_USAGE, SCHEMA_HELP},
     {"version", version_command, "version", "Prints the version."},
 };

@@ -82,7 +82,7 @@ static bool read_head(struct columns_decoder *d, int64_t mode, uint32_t count,
 
 static bool read_planes(struct columns_decoder *d, const struct packed *p, int64_t *ret)
 {
-    uint32_t width;
+    uint32_t width = 0;
     struct slice planes;
     if (p->given < 1) {
         return decoder_refuse(d, "planes without a residual");
@@ -187,7 +187,7 @@ static bool sum_up_plain(struct columns_decoder *d, const struct packed *p, uint
 
 int64_t *unpack_ints(struct columns_decoder *d, uint32_t count, const struct decoded_rows *set)
 {
-    struct packed packed;
+    struct packed packed = {.order = 0};
     int64_t mode;
     if (count == 0) {
         return decoder_take(d, 1, sizeof(int64_t));
