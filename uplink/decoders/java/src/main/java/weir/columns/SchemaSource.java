@@ -1,0 +1,16 @@
+package weir.columns;
+
+import java.io.IOException;
+import org.apache.avro.Schema;
+
+/** Where schemas are found by their ids: a registry, or what else a consumer has. Any thread. */
+@FunctionalInterface
+public interface SchemaSource {
+    /**
+     * The parsed schema, with its properties.
+     *
+     * @throws IOException it can't be asked now: whoever asks may try again
+     * @throws ColumnsException there is none of this id, or it is no Avro schema
+     */
+    Schema schema(SchemaId id) throws IOException;
+}
