@@ -61,6 +61,14 @@ void net_cut(const char *host, uint16_t port);
 /* Names resolve unless said otherwise; `host` NULL: all of them. */
 void net_name_fails(const char *host, bool fails);
 
+/* --- interfaces --- */
+
+struct interface_state;
+/* To read and change; up until it is changed. */
+struct interface_state *net_interface(const char *name);
+/* All as they were at first; sim_open() does it too. */
+void net_interfaces_clear(void);
+
 /* --- HTTP --- */
 
 struct net_reply {

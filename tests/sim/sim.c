@@ -487,6 +487,7 @@ void sim_open(uint64_t seed)
     sim.synchronised = true;
     sim_wall_set(WALL_START_US);
     signal(SIGABRT, on_abort);
+    net_interfaces_clear();
     net_open();
     sim_life_begin(true);
 }
