@@ -8,7 +8,7 @@
 #define PATH_SIZE 256
 
 /* Sections whose members have names that the file gives. */
-static const char *const named[] = {"streams", "drivers", "uplinks"};
+static const char *const named[] = {"streams", "drivers", "uplinks", "links"};
 /* What a stream can take up while the agent runs. */
 static const char *const taken[] = {"schema", "compatibility", "unknown_fields", "missing_fields"};
 
@@ -120,7 +120,8 @@ static void compare_named(const struct telling *t, const char *path, const struc
 static void compare_roots(const struct telling *t, const struct json_node *older,
                           const struct json_node *newer)
 {
-    static const char *const sections[] = {"agent", "buffer", "streams", "drivers", "uplinks"};
+    static const char *const sections[] = {"agent",   "buffer",  "streams",
+                                           "drivers", "uplinks", "links"};
     for (size_t i = 0; i < ARRAY_COUNT(sections); i++) {
         char path[PATH_SIZE];
         struct out o = out_over(path, sizeof path - 1);

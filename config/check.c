@@ -11,26 +11,45 @@ static const struct json_node *load_node(const struct load *load, const char *se
     return value ? value : node ? node : load->root;
 }
 
-/* Notes a name that is none of the streams (or uplinks). */
+/* What a name refers to. */
+enum section { SECTION_STREAMS, SECTION_UPLINKS, SECTION_LINKS };
+
+static const char *const section_words[] = {"stream", "uplink", "link"};
+
+static size_t section_count(const struct config *config, enum section section)
+{
+    return section == SECTION_STREAMS   ? config->stream_count
+           : section == SECTION_UPLINKS ? config->uplink_count
+                                        : config->link_count;
+}
+
+static const char *section_name(const struct config *config, enum section section, size_t i)
+{
+    return section == SECTION_STREAMS   ? config->streams[i].name
+           : section == SECTION_UPLINKS ? config->uplinks[i].name
+                                        : config->links[i].name;
+}
+
+/* Notes a name that is none of the section's. */
 static void load_check_reference(struct load *load, size_t offset, const char *path,
-                                 const char *name, bool is_stream)
+                                 const char *name, enum section section)
 {
     struct config *config = load->config;
-    if ((is_stream ? config_stream_index(config, name) : config_uplink_index(config, name)) >= 0) {
-        return;
-    }
-    size_t count = is_stream ? config->stream_count : config->uplink_count;
+    size_t count = section_count(config, section);
     const char **names = memory_take(config->memory, (count + 1) * sizeof *names);
     if (!names) {
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        names[i] = is_stream ? config->streams[i].name : config->uplinks[i].name;
+        names[i] = section_name(config, section, i);
+        if (strcmp(names[i], name) == 0) {
+            return;
+        }
     }
     const char *near = suggest_name(name, names);
-    const char *section = is_stream ? "stream" : "uplink";
-    fill_wrong(&load->fill, offset, path, "there is no %s \"%.63s\"%s%s%s", section, name,
-               near ? "; did you mean \"" : ": add it to $.", near ? near : section,
+    const char *word = section_words[section];
+    fill_wrong(&load->fill, offset, path, "there is no %s \"%.63s\"%s%s%s", word, name,
+               near ? "; did you mean \"" : ": add it to $.", near ? near : word,
                near ? "\"?" : "s");
 }
 
@@ -44,8 +63,9 @@ static const struct json_node *node_at(const struct json_node *list, size_t inde
 }
 
 static void load_check_names(struct load *load, const char *section, const char *name,
-                             const struct option_list *list, bool is_stream)
+                             const struct option_list *list, enum section of)
 {
+    bool is_stream = of == SECTION_STREAMS;
     const char *const *names = list->items;
     const char *option = is_stream ? "streams" : "uplinks";
     const struct json_node *node = load_node(load, section, name, option);
@@ -54,7 +74,7 @@ static void load_check_names(struct load *load, const char *section, const char 
             load_check_reference(
                 load, node_at(node, i)->offset,
                 memory_format(load->config->memory, "$.%s.%s.%s[%zu]", section, name, option, i),
-                names[i], is_stream);
+                names[i], of);
         }
     }
 }
@@ -70,13 +90,13 @@ static void load_check_driver(struct load *load, struct config_driver *driver)
             load_check_reference(
                 load, node_at(list, i)->offset,
                 memory_format(config->memory, "$.drivers.%s.routes[%zu].stream", driver->name, i),
-                routes[i].stream, true);
+                routes[i].stream, SECTION_STREAMS);
         }
     }
     const char *path = memory_format(config->memory, "$.drivers.%s.stream", driver->name);
     size_t offset = load_node(load, "drivers", driver->name, "stream")->offset;
     if (common->stream) {
-        load_check_reference(load, offset, path, common->stream, true);
+        load_check_reference(load, offset, path, common->stream, SECTION_STREAMS);
     } else if (common->routes.count == 0 && config->stream_count == 1) {
         common->stream = config->streams[0].name;
     } else if (common->routes.count == 0 && config->stream_count > 1) {
@@ -115,7 +135,7 @@ static void load_check_stream_maps(struct load *load, const struct config_uplink
                 load_check_reference(load, node_at(node, i)->name_offset,
                                      memory_format(load->config->memory, "$.uplinks.%s.%s.%s",
                                                    uplink->name, row->name, map->names[i]),
-                                     map->names[i], true);
+                                     map->names[i], SECTION_STREAMS);
             }
         }
     }
@@ -301,12 +321,82 @@ static void load_check_fields(struct load *load, const struct config_stream *str
     }
 }
 
+/* --- links --- */
+
+#define JITTER_MS 5000
+#define JITTER_METERED_MS 30000
+
+static bool is_given(const struct load *load, const char *section, const char *name,
+                     const char *option)
+{
+    const struct json_node *node = json_node_find(json_node_find(load->root, section), name);
+    return json_node_find(node, option) != NULL;
+}
+
+static void load_check_link(struct load *load, struct config_link *link)
+{
+    struct link_config *o = &link->options;
+    if (!is_given(load, "links", link->name, "jitter")) {
+        o->jitter_ms = o->metered ? JITTER_METERED_MS : JITTER_MS;
+    }
+    if (o->count == LINK_COUNT_INTERFACE && !o->interface) {
+        fill_wrong(&load->fill, load_node(load, "links", link->name, "count")->offset,
+                   memory_format(load->config->memory, "$.links.%s.count", link->name),
+                   "\"interface\" needs one: set `interface`");
+    }
+}
+
+/* The links of an uplink by their places, and what follows from them. */
+static void load_check_uplink_links(struct load *load, struct config_uplink *uplink)
+{
+    struct config *config = load->config;
+    const struct option_list *list = &uplink->common.link;
+    const char *const *names = list->items;
+    const struct json_node *node = load_node(load, "uplinks", uplink->name, "link");
+    for (size_t i = 0; i < list->count && i < CONFIG_LINK_CHOICE_MAX; i++) {
+        int index = names[i] ? config_link_index(config, names[i]) : -1;
+        const char *path = memory_format(config->memory, "$.uplinks.%s.link", uplink->name);
+        bool is_list = node->kind == JSON_ARRAY_BEGIN;
+        if (index < 0 && names[i]) {
+            load_check_reference(load, node_at(node, i)->offset,
+                                 is_list ? memory_format(config->memory, "%s[%zu]", path, i) : path,
+                                 names[i], SECTION_LINKS);
+        }
+        if (index >= 0) {
+            uplink->links[uplink->link_count++] = (uint8_t)index;
+            uplink->is_metered = uplink->is_metered || config->links[index].options.metered;
+        }
+    }
+    if (uplink->is_metered && !is_given(load, "uplinks", uplink->name, "partition_by")) {
+        uplink->common.partition_by = UPLINK_BY_AGENT;
+    }
+}
+
+/* Names of links among a driver's own options. */
+static void load_check_driver_links(struct load *load, const struct config_driver *driver)
+{
+    const struct option *row = driver->options ? driver->class_->options : NULL;
+    for (; row && row->name; row++) {
+        if (row->kind != OPTION_TEXT || !(row->flags & OPTION_LINK)) {
+            continue;
+        }
+        const char *name =
+            *(const char *const *)(const void *)((const char *)driver->options + row->offset);
+        if (name) {
+            load_check_reference(
+                load, load_node(load, "drivers", driver->name, row->name)->offset,
+                memory_format(load->config->memory, "$.drivers.%s.%s", driver->name, row->name),
+                name, SECTION_LINKS);
+        }
+    }
+}
+
 void load_check(struct load *load)
 {
     struct config *config = load->config;
     for (size_t i = 0; i < config->stream_count; i++) {
         load_check_names(load, "streams", config->streams[i].name,
-                         &config->streams[i].options.uplinks, false);
+                         &config->streams[i].options.uplinks, SECTION_UPLINKS);
         load_check_fields(load, &config->streams[i]);
     }
     for (size_t i = 0; i < config->driver_count; i++) {
@@ -314,12 +404,17 @@ void load_check(struct load *load)
             load_check_driver(load, &config->drivers[i]);
             load_route_topics(load, &config->drivers[i]);
             load_warn_driver(load, &config->drivers[i]);
+            load_check_driver_links(load, &config->drivers[i]);
         }
+    }
+    for (size_t i = 0; i < config->link_count; i++) {
+        load_check_link(load, &config->links[i]);
     }
     for (size_t i = 0; i < config->uplink_count; i++) {
         load_check_names(load, "uplinks", config->uplinks[i].name,
-                         &config->uplinks[i].common.streams, true);
+                         &config->uplinks[i].common.streams, SECTION_STREAMS);
         load_check_stream_maps(load, &config->uplinks[i]);
+        load_check_uplink_links(load, &config->uplinks[i]);
     }
     load_check_shares(load);
     load_connect(load);

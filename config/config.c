@@ -7,7 +7,8 @@
 #include "config/load.h"
 #include "ports/file.h"
 
-static const char *const sections[] = {"agent", "buffer", "streams", "drivers", "uplinks", NULL};
+static const char *const sections[] = {"agent",   "buffer", "streams", "drivers",
+                                       "uplinks", "links",  NULL};
 
 static void config_report_line(struct config_report *report, const struct config *config,
                                const struct fill_finding *finding)
@@ -52,7 +53,7 @@ static void config_report_file(struct config_report *report, const char *path, c
     out_put_text(&report->text, "\n");
 }
 
-/* Names of streams, drivers and uplinks end up in file names, metrics and topics. */
+/* Names of streams, drivers, uplinks and links end up in file names, metrics and topics. */
 static bool load_check_name(struct load *load, const struct json_node *node, const char *path)
 {
     static const char allowed[] =
@@ -238,6 +239,29 @@ static void load_uplinks(struct load *load)
     }
 }
 
+static void load_links(struct load *load)
+{
+    const struct json_node *section = load_section(load, "links", CONFIG_LINK_MAX, false);
+    struct config *config = load->config;
+    if (!section) {
+        return;
+    }
+    config->links = memory_take(config->memory, section->count * sizeof *config->links);
+    const struct json_node *node = config->links ? section->child : NULL;
+    for (; node; node = node->next) {
+        struct config_link *link = &config->links[config->link_count++];
+        const char *path;
+        link->name = memory_text(config->memory, slice_of_text(node->name));
+        if (load_begin(load, node, "links", &path)) {
+            fill_add(&load->fill, &(struct fill_record){.node = node,
+                                                        .path = path,
+                                                        .offset = node->offset,
+                                                        .tables = {link_options_table},
+                                                        .structs = {&link->options}});
+        }
+    }
+}
+
 static void load_part(struct load *load, const char *name, const struct option *table,
                       void *options)
 {
@@ -268,6 +292,7 @@ static void load_sections(struct load *load)
     load_streams(load);
     load_drivers(load);
     load_uplinks(load);
+    load_links(load);
     fill_run(&load->fill);
 }
 
@@ -406,6 +431,16 @@ int config_uplink_index(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->uplink_count; i++) {
         if (strcmp(config->uplinks[i].name, name) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int config_link_index(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->link_count; i++) {
+        if (strcmp(config->links[i].name, name) == 0) {
             return (int)i;
         }
     }

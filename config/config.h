@@ -17,6 +17,8 @@
 #define CONFIG_STREAM_MAX 255 /* beside weir.events */
 #define CONFIG_EVENTS_STREAM "weir.events"
 #define CONFIG_UPLINK_MAX UPLINK_COUNT_MAX
+#define CONFIG_LINK_MAX 16
+#define CONFIG_LINK_CHOICE_MAX 4 /* of one uplink */
 #define CONFIG_PATH_DEFAULT "/etc/weir/weir.json"
 
 /* The classes that this program knows; each list ends with NULL. */
@@ -46,6 +48,14 @@ struct config_uplink {
     const void *options; /* the filled struct of the class */
     bool carries_events; /* weir.events goes here too: named in its `streams`; or nothing is named
                             there, and it keeps streams apart */
+    uint8_t links[CONFIG_LINK_CHOICE_MAX]; /* indices of config.links, the preferred one first */
+    size_t link_count;
+    bool is_metered; /* one of them is */
+};
+
+struct config_link {
+    const char *name;
+    struct link_config options;
 };
 
 struct config {
@@ -58,6 +68,8 @@ struct config {
     size_t driver_count;
     struct config_uplink *uplinks;
     size_t uplink_count;
+    struct config_link *links;
+    size_t link_count;
     struct config_memory *memory; /* this and the next: config's own */
     const struct fill_origin *origins;
     struct slice text; /* of the file */
@@ -87,9 +99,10 @@ enum err config_changes(const struct config *config, const struct config *newer,
  * those of `newer`, which may be closed afterwards. ERR_NOMEM: it came no further. */
 enum err config_take_streams(struct config *config, const struct config *newer) MUST_USE;
 
-/* The index of a stream or uplink by its name, or -1. */
+/* The index of a stream, uplink or link by its name, or -1. */
 int config_stream_index(const struct config *config, const char *name);
 int config_uplink_index(const struct config *config, const char *name);
+int config_link_index(const struct config *config, const char *name);
 
 /* Where in the file the value at $.NAME.NAME... stands (`names` ends with NULL; "[N]": item N of an
  * array), or the nearest around it that is there. Parses the file's text again: for mistakes. */

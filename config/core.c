@@ -57,6 +57,14 @@ const struct option agent_options_table[] = {
          "than what the buffer has seen. `disciplined`: only when the kernel says that NTP or "
          "the like keeps it; for boards that start with the time of their last stop. Until "
          "then arrivals are kept by the monotonic clock, and wait."},
+    {.name = "time_zone",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct agent_options, time_zone),
+     .min = 1,
+     .max = 127,
+     .help = "The zone in which days and months of `links` begin and their windows open: a name as "
+             "`Europe/Berlin`, where the system has the zones' files, or a rule as "
+             "`CET-1CEST,M3.5.0,M10.5.0/3`. Default: the system's."},
     {.name = "stop_grace",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct agent_options, stop_grace_ms),
@@ -477,5 +485,14 @@ const struct option uplink_common_table[] = {
      .initial = "20 %",
      .help = "The part of what goes out that streams with `order` `fresh_first` get for what was "
              "left behind, while fresh events go out beside it. When there are none, all of it."},
+    {.name = "link",
+     .kind = OPTION_LIST,
+     .flags = OPTION_ONE_OK | OPTION_LINK,
+     .offset = offsetof(struct uplink_common, link),
+     .max = 4,
+     .item = &name_item,
+     .help = "The link that it uses, by its name in `links`; or several, in order of preference: "
+             "the first one whose interface is up is used, and connections are opened anew when "
+             "that is another one. Default: none, nothing is limited."},
     {0},
 };

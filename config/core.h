@@ -19,6 +19,7 @@ struct agent_options {
     const char *socket;    /* never NULL after loading: weir.sock beside the buffer by default */
     int64_t log_level;     /* enum agent_log_level */
     int64_t clock;         /* enum agent_clock */
+    const char *time_zone; /* NULL: the system's */
     int64_t stop_grace_ms; /* how long an orderly stop waits for what is being sent */
 };
 
@@ -138,6 +139,44 @@ struct uplink_common {
     int64_t hold_max;         /* millionths of the buffer; never 0 after loading */
     int64_t backoff_max_ms;   /* longest wait between two tries */
     int64_t backfill_share;   /* millionths */
+    struct option_list link;  /* const char *: names of links, in order of preference; empty: a
+                                 link of its own, without limits */
+};
+
+enum link_when_spent {
+    LINK_SPENT_STOP,
+    LINK_SPENT_URGENT,
+};
+
+enum link_count {
+    LINK_COUNT_CONNECTIONS,
+    LINK_COUNT_INTERFACE,
+};
+
+struct link_window_options {
+    const char *start; /* see config/cron.h; never NULL */
+    int64_t duration_ms;
+};
+
+/* A way to the outside that belongs to the user: what may go over it, and when. The rules are in
+ * agent/LINK.md. */
+struct link_config {
+    const char *interface; /* NULL: any; it is always there */
+    bool metered;
+    int64_t rate_max;        /* bits per second; 0: no bound */
+    int64_t budget_per_hour; /* bytes; 0: none */
+    int64_t budget_per_day;
+    int64_t budget_per_month;
+    int64_t month_day;          /* 1..28: the day on which the month of the bill begins */
+    int64_t reserve;            /* millionths of each budget */
+    int64_t reserve_priority;   /* from this on the reserve may be used */
+    int64_t when_spent;         /* enum link_when_spent */
+    int64_t priority_min;       /* events below do not go over it */
+    struct option_list windows; /* struct link_window_options; empty: always open */
+    int64_t window_priority;    /* from this on windows do not matter */
+    int64_t share_min;          /* millionths, of the lowest lane that waits */
+    int64_t jitter_ms;          /* longest wait after an outage; by `metered` when not given */
+    int64_t count;              /* enum link_count */
 };
 
 extern const struct option agent_options_table[];
@@ -145,5 +184,6 @@ extern const struct option buffer_options_table[];
 extern const struct option stream_options_table[];
 extern const struct option driver_common_table[];
 extern const struct option uplink_common_table[];
+extern const struct option link_options_table[];
 
 #endif

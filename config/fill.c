@@ -155,6 +155,19 @@ void fill_add(struct fill *fill, const struct fill_record *record)
     fill->last = task;
 }
 
+/* A value alone, for a list of one. */
+static void fill_one(struct fill *fill, const struct fill_value *value)
+{
+    const struct option *option = value->option;
+    void *item = memory_take(fill->memory, option_item_size(option));
+    if (item) {
+        struct option_list list = {item, 1};
+        fill_plain(fill, &(struct fill_value){option->item, value->node, value->path, value->offset,
+                                              item});
+        memcpy(value->member, &list, sizeof list);
+    }
+}
+
 static void fill_items(struct fill *fill, const struct fill_value *value)
 {
     const struct option *option = value->option;
@@ -242,7 +255,10 @@ static void fill_member(struct fill *fill, const struct fill_value *value)
                                              .structs = {value->member}});
     } else if (is_list && node) {
         enum json_kind wanted = option->kind == OPTION_MAP ? JSON_OBJECT_BEGIN : JSON_ARRAY_BEGIN;
-        if (node->kind != wanted) {
+        bool is_one = option->flags & OPTION_ONE_OK && node->kind == JSON_STRING;
+        if (is_one) {
+            fill_one(fill, value);
+        } else if (node->kind != wanted) {
             fill_wrong_kind(fill, value);
         } else {
             fill_items(fill, value);

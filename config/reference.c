@@ -40,6 +40,9 @@ static void reference_number(const struct option *option, int64_t value, struct 
 static void reference_type(const struct option *option, struct out *out)
 {
     bool is_many = option->kind == OPTION_LIST || option->kind == OPTION_MAP;
+    if (option->flags & OPTION_ONE_OK) {
+        out_put_format(out, "%s, or ", reference_kind(option->item));
+    }
     out_put_text(out, reference_kind(option));
     if (is_many) {
         out_put_text(out, " ");
@@ -144,8 +147,9 @@ void print_reference(const struct config_parts *parts, struct out *ret)
         ret,
         "# Configuration reference\n\n"
         "Made by `weir config reference` from the same tables that read the file; do not edit.\n\n"
-        "One JSON file with the objects `agent`, `buffer`, `streams`, `drivers` and `uplinks`; the "
-        "last three hold named ones: 1 to 63 characters of `A-Z a-z 0-9 _ . -`, not beginning with "
+        "One JSON file with the objects `agent`, `buffer`, `streams`, `drivers`, `uplinks` and "
+        "`links`; the "
+        "last four hold named ones: 1 to 63 characters of `A-Z a-z 0-9 _ . -`, not beginning with "
         "`weir.`. Durations are texts with `ms`, `s`, `min`, `h`, `d`; sizes with `B`, `kB`, `MB`, "
         "`GB`, `KiB`, `MiB`, `GiB`; rates with `bit/s`, `kbit/s`, `Mbit/s`, `B/s`, `kB/s`, `MB/s`; "
         "shares with `%`. In any text `${env:NAME}` stands for a variable of the environment, "
@@ -176,4 +180,8 @@ void print_reference(const struct config_parts *parts, struct out *ret)
         out_put_text(ret, "\n\n");
         reference_table(parts->uplinks[i]->options, ret);
     }
+    out_put_text(ret, "\n## links.NAME\n\n"
+                      "A way to the outside, and what may go over it: the rules are in "
+                      "`agent/LINK.md`.\n\n");
+    reference_table(link_options_table, ret);
 }

@@ -89,6 +89,11 @@ static void schema_begin(const struct option *option, bool is_first, struct out 
         out_put_text(out, ", ");
     }
     if (option->kind == OPTION_LIST) {
+        if (option->flags & OPTION_ONE_OK) {
+            out_put_text(out, "\"anyOf\": [{");
+            schema_plain(option->item, out);
+            out_put_text(out, "}, {");
+        }
         out_put_text(out, "\"type\": \"array\"");
         schema_bounds(option, "minItems", "maxItems", out);
         out_put_text(out, ", \"items\": {");
@@ -103,6 +108,9 @@ static void schema_end(const struct option *option, struct out *out)
 {
     bool is_nested = option->kind == OPTION_LIST || option->kind == OPTION_MAP;
     out_put_text(out, is_nested ? "}}" : "}");
+    if (option->flags & OPTION_ONE_OK) {
+        out_put_text(out, "]}");
+    }
 }
 
 static void schema_required(const struct option *table, const char *separator, struct out *out)
@@ -174,11 +182,11 @@ static void schema_class(const char *type, const char *help, const struct option
 
 #define NAME_PATTERN "\"propertyNames\": {\"pattern\": \"^(?!weir\\\\.)[A-Za-z0-9_.-]{1,63}$\"}"
 
-static void schema_section(const char *name, size_t max, struct out *out)
+static void schema_section(const char *name, size_t min, size_t max, struct out *out)
 {
     out_put_format(
-        out, ",\n\"%s\": {\"type\": \"object\", \"minProperties\": 1, \"maxProperties\": %zu, ",
-        name, max);
+        out, ",\n\"%s\": {\"type\": \"object\", \"minProperties\": %zu, \"maxProperties\": %zu, ",
+        name, min, max);
     out_put_text(out, NAME_PATTERN ", \"additionalProperties\": ");
 }
 
@@ -196,12 +204,12 @@ void print_schema(const struct config_parts *parts, struct out *ret)
     schema_rows(buffer_options_table, true, ret);
     schema_object_end(buffer_options_table, NULL, NULL, ret);
     out_put_text(ret, "}");
-    schema_section("streams", CONFIG_STREAM_MAX, ret);
+    schema_section("streams", 1, CONFIG_STREAM_MAX, ret);
     out_put_text(ret, "{\"type\": \"object\", \"properties\": {");
     schema_rows(stream_options_table, true, ret);
     schema_object_end(stream_options_table, NULL, NULL, ret);
     out_put_text(ret, "}}");
-    schema_section("drivers", CONFIG_DRIVER_MAX, ret);
+    schema_section("drivers", 1, CONFIG_DRIVER_MAX, ret);
     out_put_text(ret, "{\"oneOf\": [");
     for (size_t i = 0; parts->drivers[i]; i++) {
         out_put_text(ret, i ? ",\n" : "\n");
@@ -209,12 +217,17 @@ void print_schema(const struct config_parts *parts, struct out *ret)
                      parts->drivers[i]->options, ret);
     }
     out_put_text(ret, "]}}");
-    schema_section("uplinks", CONFIG_UPLINK_MAX, ret);
+    schema_section("uplinks", 1, CONFIG_UPLINK_MAX, ret);
     out_put_text(ret, "{\"oneOf\": [");
     for (size_t i = 0; parts->uplinks[i]; i++) {
         out_put_text(ret, i ? ",\n" : "\n");
         schema_class(parts->uplinks[i]->type, parts->uplinks[i]->help, uplink_common_table,
                      parts->uplinks[i]->options, ret);
     }
-    out_put_text(ret, "]}}}}\n");
+    out_put_text(ret, "]}}");
+    schema_section("links", 0, CONFIG_LINK_MAX, ret);
+    out_put_text(ret, "{\"type\": \"object\", \"properties\": {");
+    schema_rows(link_options_table, true, ret);
+    schema_object_end(link_options_table, NULL, NULL, ret);
+    out_put_text(ret, "}}}}\n");
 }

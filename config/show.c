@@ -297,6 +297,14 @@ void print_config(const struct config *config, struct out *ret)
                                          .close = '}'});
     }
     show_section_end(&show);
+    show_section(&show, "links");
+    for (size_t i = 0; i < config->link_count; i++) {
+        show_record(&show, config->links[i].name,
+                    &(struct show_frame){.rows = link_options_table,
+                                         .base = (const uint8_t *)&config->links[i].options,
+                                         .close = '}'});
+    }
+    show_section_end(&show);
     show_section_end(&show);
     out_put_byte(ret, '\n');
 }

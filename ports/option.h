@@ -42,6 +42,8 @@ enum option_flag {
     /* LIST of TEXT of a driver: not given, the topics of its routes, as MQTT writes them: a level
      * with a '*' in it becomes '+' */
     OPTION_ROUTE_TOPICS = 128,
+    OPTION_ONE_OK = 256, /* LIST of plain values: one alone needs no [] */
+    OPTION_LINK = 512,   /* TEXT, or LIST of TEXT: names of links */
 };
 
 struct option {

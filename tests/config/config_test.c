@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include "config/cron.h"
 #include "config/print.h"
 #include "config/template.h"
 #include "ports/file.h"
@@ -437,14 +438,123 @@ static void test_routes(void **state)
     assert_false(route_level(SLICE("a/b"), 2, &level));
 }
 
+#define LINKED(links, uplink) \
+    "{\"streams\":{\"s\":{}},\"drivers\":{\"d\":{\"type\":\"every\"}}," \
+    "\"uplinks\":{\"u\":{\"type\":\"every\"" uplink "}},\"links\":{" links "}}"
+
+static void test_links(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(
+        place_load(place, LINKED("\"eth\":{\"interface\":\"eth0\",\"jitter\":\"0 s\"},"
+                                 "\"modem\":{\"metered\":true,\"rate_max\":\"64 kbit/s\","
+                                 "\"budget_per_month\":\"500 MB\",\"windows\":[{\"start\":"
+                                 "\"0 22 * * 1-5\",\"duration\":\"7 h\"}]}",
+                                 ",\"link\":[\"eth\",\"modem\"]")),
+        ERR_OK);
+    const struct config *config = place->config;
+    assert_int_equal(config->link_count, 2);
+    assert_int_equal(config->uplinks[0].link_count, 2);
+    assert_int_equal(config->uplinks[0].links[1], 1);
+    assert_true(config->uplinks[0].is_metered);
+    assert_int_equal(config->uplinks[0].common.partition_by, UPLINK_BY_AGENT);
+    assert_int_equal(config->links[0].options.jitter_ms, 0);
+    assert_int_equal(config->links[1].options.jitter_ms, 30000);
+    assert_int_equal(config->links[1].options.reserve, 100000);
+    assert_int_equal(config->links[1].options.budget_per_month, 500000000);
+    const struct link_window_options *window = config->links[1].options.windows.items;
+    assert_string_equal(window->start, "0 22 * * 1-5");
+    /* One alone needs no brackets; what was said about partitions holds. */
+    assert_int_equal(place_load(place, LINKED("\"modem\":{\"metered\":true}",
+                                              ",\"link\":\"modem\",\"partition_by\":\"key\"")),
+                     ERR_OK);
+    assert_int_equal(place->config->uplinks[0].link_count, 1);
+    assert_int_equal(place->config->uplinks[0].common.partition_by, UPLINK_BY_KEY);
+    static const struct {
+        const char *text, *found;
+    } wrong[] = {
+        {LINKED("\"modem\":{}", ",\"link\":\"moden\""),
+         "$.uplinks.u.link: there is no link \"moden\"; did you mean \"modem\"?"},
+        {LINKED("\"modem\":{}", ",\"link\":[\"modem\",\"eth\"]"),
+         "$.uplinks.u.link[1]: there is no link \"eth\": add it to $.links"},
+        {LINKED("\"m\":{\"windows\":[{\"start\":\"0 25 * * *\",\"duration\":\"1 h\"}]}", ""),
+         "$.links.m.windows[0].start: the hour can't be read"},
+        {LINKED("\"m\":{\"windows\":[{\"start\":\"0 5 * *\",\"duration\":\"1 h\"}]}", ""),
+         "the weekday is missing"},
+        {LINKED("\"m\":{\"month_day\":29}", ""), "$.links.m.month_day"},
+        {LINKED("\"m\":{\"count\":\"interface\"}", ""), "$.links.m.count: \"interface\" needs one"},
+        {LINKED("\"m\":{\"budget_per_mont\":\"1 MB\"}", ""), "did you mean \"budget_per_month\"?"},
+        {LINKED("\"m\":3", ""), "$.links.m: a number"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        assert_int_equal(place_load(place, wrong[i].text), ERR_CONFIG);
+        if (!strstr(place->text, wrong[i].found)) {
+            fail_msg("no \"%s\" in %s", wrong[i].found, place->text);
+        }
+    }
+}
+
+static void test_cron(void **state)
+{
+    (void)state;
+    struct cron c;
+    struct why why = {""};
+    assert_int_equal(cron_parse("*/15 1-5,22 1 jan-mar,DEC Sun", &c, &why), ERR_OK);
+    assert_int_equal(cron_minute_after(&c, 0), 60);
+    assert_int_equal(cron_minute_after(&c, 346), 22 * 60);
+    assert_int_equal(cron_minute_before(&c, 22 * 60 - 1), 5 * 60 + 45);
+    assert_int_equal(cron_minute_before(&c, 59), -1);
+    assert_int_equal(cron_minute_after(&c, 22 * 60 + 46), -1);
+    assert_true(cron_has_day(&c, 2, 1, 3)); /* either */
+    assert_true(cron_has_day(&c, 12, 9, 0));
+    assert_false(cron_has_day(&c, 12, 9, 1));
+    assert_false(cron_has_day(&c, 4, 1, 0));
+    assert_int_equal(cron_parse("  0   0 *  * 7 ", &c, &why), ERR_OK);
+    assert_true(cron_has_day(&c, 5, 5, 0));
+    assert_false(cron_has_day(&c, 5, 5, 6));
+    assert_int_equal(cron_parse("*/7 * * * *", &c, &why), ERR_OK);
+    assert_int_equal(cron_minute_after(&c, 57), 60);
+    static const char *const wrong[] = {"",
+                                        "0",
+                                        "60 * * * *",
+                                        "* 24 * * *",
+                                        "* * 0 * *",
+                                        "* * 32 * *",
+                                        "* * * 13 *",
+                                        "* * * * 8",
+                                        "5-1 * * * *",
+                                        "*/0 * * * *",
+                                        "1,, * * * *",
+                                        "1/2 * * * *",
+                                        "a * * * *",
+                                        "* * * ja *",
+                                        "* * * * * *",
+                                        "1- * * * *",
+                                        "-1 * * * *",
+                                        "1000 * * * *",
+                                        "* * * * mond",
+                                        "*x * * * *"};
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        why.text[0] = 0;
+        if (cron_parse(wrong[i], &c, &why) != ERR_CONFIG || !why.text[0]) {
+            fail_msg("\"%s\" is taken", wrong[i]);
+        }
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_init, place_release)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_defaults),          TEST(test_round_trip),
-        TEST(test_warnings),          TEST(test_mistakes),
-        TEST(test_whole_files),       TEST(test_memory_fails),
-        TEST(test_changes),           cmocka_unit_test(test_schema_and_reference),
-        cmocka_unit_test(test_routes)};
+    const struct CMUnitTest tests[] = {TEST(test_defaults),
+                                       TEST(test_round_trip),
+                                       TEST(test_warnings),
+                                       TEST(test_mistakes),
+                                       TEST(test_whole_files),
+                                       TEST(test_memory_fails),
+                                       TEST(test_changes),
+                                       cmocka_unit_test(test_schema_and_reference),
+                                       cmocka_unit_test(test_routes),
+                                       TEST(test_links),
+                                       cmocka_unit_test(test_cron)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
