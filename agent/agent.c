@@ -137,6 +137,7 @@ static void sending_finished(void *context)
     agent->stage = AGENT_STORES_LAST;
     events_stop(agent->events);
     wear_keep_stop(&agent->wear);
+    links_stop(agent->links);
     store_commit_now(agent->store);
     agent_next_stage(agent);
 }
@@ -219,6 +220,7 @@ static void close_parts(struct agent *agent)
     events_close(agent->events);
     intake_close(agent->intake);
     forward_close(agent->forward);
+    links_close(agent->links);
     letters_close(agent->letters);
     names_close(agent->names);
     if (agent->store) {

@@ -7,6 +7,7 @@
 #include "agent/forward.h"
 #include "agent/intake.h"
 #include "agent/keys.h"
+#include "agent/links.h"
 #include "agent/store.h"
 #include "agent/wear_keep.h"
 #include "ports/file.h"
@@ -60,6 +61,7 @@ struct agent {
     struct store *store;
     struct letters *letters;
     struct intake *intake;
+    struct links *links; /* NULL: none are configured */
     struct forward *forward;
     struct events *events;
     struct control *control;

@@ -15,6 +15,7 @@
 #include "ports/file.h"
 #include "ports/log.h"
 #include "ports/names.h"
+#include "ports/zone.h"
 
 #define LOCKED_MS 10000 /* so long a buffer in use is waited for */
 #define LOCKED_TOLD_MS 1000
@@ -290,6 +291,16 @@ static enum err open_store(struct agent *agent)
     return e ? e : store_handler_add(agent->store, &handler);
 }
 
+static enum err open_links(struct agent *agent, struct why *why)
+{
+    struct links_setup setup = {.loop = agent->setup.loop,
+                                .store = agent->store,
+                                .config = agent->setup.config,
+                                .clock_is_trusted = clock_is_trusted,
+                                .context = agent};
+    return links_open(&agent->links, &setup, why);
+}
+
 static enum err open_letters(struct agent *agent)
 {
     bool is_wanted = agent->stream_count > agent->setup.config->stream_count + 1;
@@ -323,6 +334,8 @@ static void fill_forward_uplink(const struct agent *agent, size_t index, struct 
     for (size_t s = 0; s < agent->stream_count; s++) {
         ret->stream_set[s] = agent->streams[s].uplinks >> index & 1;
     }
+    memcpy(ret->links, u->links, sizeof ret->links);
+    ret->link_count = u->link_count;
 }
 
 static enum err open_forward(struct agent *agent, struct why *why)
@@ -358,6 +371,7 @@ static enum err open_forward(struct agent *agent, struct why *why)
                                   .store = agent->store,
                                   .letters = agent->letters,
                                   .names = agent->names,
+                                  .links = agent->links,
                                   .agent_id = agent->id,
                                   .streams = agent->forward_streams,
                                   .stream_count = agent->stream_count,
@@ -466,7 +480,8 @@ static enum err open_events(struct agent *agent)
 enum err agent_open_parts(struct agent *agent, struct why *why)
 {
     struct loop *loop = agent->setup.loop;
-    enum err e = worker_open(&agent->store_worker, loop, "store");
+    enum err e = zone_set(agent->setup.config->agent.time_zone, why);
+    e = e ? e : worker_open(&agent->store_worker, loop, "store");
     e = e ? e : worker_open(&agent->pack_worker, loop, "pack");
     e = e ? e : names_open(&agent->names, loop);
     e = e ? e : open_streams(agent);
@@ -479,6 +494,7 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     if (!e) {
         schema_last_keep(agent);
     }
+    e = e ? e : open_links(agent, why);
     e = e ? e : open_forward(agent, why);
     e = e ? e : open_tell(agent);
     e = e ? e : open_intake(agent, why);

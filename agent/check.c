@@ -9,6 +9,7 @@
 #include "agent/letter.h"
 #include "config/walk.h"
 #include "ports/tls.h"
+#include "ports/zone.h"
 #include "uplink/avro/schema.h"
 
 #define CHECK_PATH_SIZE 256
@@ -247,6 +248,16 @@ void agent_check_keys(const struct config *config, struct config_report *report)
     free(setup);
 }
 
+static void check_zone(const struct config *config, struct config_report *report)
+{
+    struct why why = {""};
+    if (zone_check(config->agent.time_zone, &why)) {
+        const char *const names[] = {"agent", "time_zone", NULL};
+        config_report_add(report, config, config_offset(config, names), "$.agent.time_zone",
+                          why.text);
+    }
+}
+
 void agent_check(const struct config *config, struct config_report *report)
 {
     for (size_t i = 0; i < config->stream_count; i++) {
@@ -259,6 +270,7 @@ void agent_check(const struct config *config, struct config_report *report)
     }
     check_routes(config, report);
     check_letters(config, report);
+    check_zone(config, report);
     for (size_t i = 0; i < config->uplink_count; i++) {
         const struct config_uplink *u = &config->uplinks[i];
         struct place place = {config, report, {"uplinks", u->name}, 2};

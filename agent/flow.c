@@ -121,7 +121,10 @@ static void flow_open_parcel(struct flow *flow)
         timer_arm(&flow->timer, FLOW_LANE_MS); /* unless an answer or a commit comes first */
         return;
     }
-    if (!flow_lingers(flow, ranges, count) && flow_may_open(flow)) {
+    bool may_linger = !flow->waits_for_link; /* else it has lingered */
+    if ((!may_linger || !flow_lingers(flow, ranges, count)) && flow_may_open(flow) &&
+        flow_link_may_open(flow)) {
+        flow_link_open(flow);
         flow_want(flow, TASK_CUT, 0);
     }
 }
@@ -276,6 +279,9 @@ static void flow_send_current(struct flow *flow)
             return;
         }
     }
+    if (!flow_link_may_send(flow)) {
+        return;
+    }
     /* What has its numbers is sent first: an uplink may give others only when these are settled. */
     for (size_t i = 0; i < count; i++) {
         if (flow->batches[current[i]]->state != BATCH_BUILT) {
@@ -294,6 +300,7 @@ static void flow_send_current(struct flow *flow)
 
 void flow_advance(struct flow *flow)
 {
+    flow_link_settle(flow);
     if (flow->working || flow->wanted != TASK_NONE || flow->commit ||
         flow->host->forward->closing) {
         return;

@@ -10,7 +10,7 @@
 #include "agent/counters.h"
 #include "agent/debt.h"
 #include "agent/forward.h"
-#include "agent/link.h"
+#include "agent/links.h"
 #include "agent/pack.h"
 #include "agent/share.h"
 
@@ -78,6 +78,8 @@ struct flow {
     uint64_t served;           /* forward's turn counter: least recently served first */
     uint32_t raw_per_wire_256; /* raw bytes per wire byte, times 256 */
     bool ratio_is_known;
+    struct link_hold hold_on_link; /* what it has made, or is making */
+    bool waits_for_link;           /* it has lingered, and would open a parcel */
     struct why fault; /* why this stream stands still while others may go on; "": nothing */
 };
 
@@ -91,7 +93,8 @@ struct uplink_host {
     struct debt *debts; /* one per stream carried */
     size_t debt_count;
     struct share share; /* of backfill */
-    struct link link;
+    struct link link;   /* as it measures */
+    struct link_user link_user;
     size_t lent_size; /* wire bytes built or lent */
     bool shared;      /* streams of different priority share the link */
     struct why fault;
@@ -185,6 +188,11 @@ void forward_remote_add(void *context, uint16_t uplink, uint32_t schema, struct 
 enum err host_open(struct forward *forward, struct uplink_host *host,
                    const struct forward_uplink *setup, struct why *why) MUST_USE;
 void host_close(struct uplink_host *host);
+
+/* --- flow_link.c --- */
+void host_link_init(struct uplink_host *host);
+/* The largest request now, by what was measured and by the link's rules. */
+uint32_t host_request_size(struct uplink_host *host, uint8_t priority);
 void host_status(const struct uplink_host *host, struct out *json);
 
 #endif

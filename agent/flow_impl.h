@@ -30,6 +30,16 @@ bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;
 size_t flow_raw_size_max(const struct flow *flow);
 void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
 
+/* --- flow_link.c --- */
+/* May a parcel be opened? False: flow_advance() is called again when it may. */
+bool flow_link_may_open(struct flow *flow);
+/* It is. */
+void flow_link_open(struct flow *flow);
+/* May what is built be sent? Then it is held against the link by its size. */
+bool flow_link_may_send(struct flow *flow);
+/* Gives back what is held for a parcel that is over. */
+void flow_link_settle(struct flow *flow);
+
 /* --- flow_answer.c --- */
 /* Sets one row aside. False: the store has no room for it now, or the disk takes nothing. */
 bool flow_aside_row(struct flow *flow, const struct stored_event *row, const char *reason) MUST_USE;

@@ -76,6 +76,7 @@ void flow_release(struct flow *flow)
     }
     flow_drop_batches(flow);
     timer_release(&flow->timer);
+    link_hold_give(&flow->hold_on_link);
 }
 
 uint32_t flow_index_of(const struct flow *flow, const struct flow_batch *fb)
@@ -181,6 +182,7 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
 enum err flow_parcel_put(struct flow *flow, uint64_t *ret_mark)
 {
     struct store *store = flow_store(flow);
+    links_keep(flow->host->forward->setup.links);
     enum err e = flow->moved ? store_parcel_put_halved(store, &flow->parcel, ret_mark)
                              : store_parcel_put(store, &flow->parcel, ret_mark);
     flow->moved = flow->moved && e;

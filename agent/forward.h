@@ -9,10 +9,12 @@
 #define WEIR_AGENT_FORWARD_H
 
 #include "agent/store.h"
+#include "config/config.h"
 #include "ports/uplink.h"
 
 struct forward;
 struct letters;
+struct links;
 struct names;
 
 /* A stream, as far as forward and pack are concerned. */
@@ -38,6 +40,8 @@ struct forward_uplink {
     int64_t backoff_max_ms;
     int64_t
         backfill_share; /* millionths of what goes out that backfill gets beside what is fresh */
+    uint8_t links[CONFIG_LINK_CHOICE_MAX]; /* of the configuration; the preferred one first */
+    size_t link_count;
 };
 
 struct forward_setup {
@@ -46,6 +50,7 @@ struct forward_setup {
     struct store *store;
     struct letters *letters; /* NULL: no stream has any */
     struct names *names;
+    struct links *links; /* NULL: the configuration has none */
     const char *agent_id;
     const struct forward_stream *streams; /* index i is stream_info i; numbers are the buffer's */
     size_t stream_count;

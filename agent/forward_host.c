@@ -21,6 +21,7 @@ void uplink_done(struct uplink_host *host, struct batch *batch, const struct sen
     struct flow_batch *fb = CONTAINER_OF(batch, struct flow_batch, batch);
     size_t through = report->result == SEND_OK ? batch->wire.size : 0;
     link_ended(&host->link, loop_now_ms(host->forward->setup.loop), through);
+    link_user_told(&host->link_user, report->result != SEND_RETRY);
     if (host->forward->closing) {
         return;
     }
@@ -111,13 +112,19 @@ const char *uplink_name(const struct uplink_host *host)
 
 uint32_t uplink_request_size(struct uplink_host *host)
 {
-    return link_request_size(&host->link, host->shared);
+    return host_request_size(host, 9);
+}
+
+const char *uplink_interface(const struct uplink_host *host)
+{
+    return link_user_interface(&host->link_user);
 }
 
 void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received)
 {
     host->link.sent += sent;
     host->link.received += received;
+    link_user_count(&host->link_user, sent, received);
 }
 
 /* --- opening, closing, status --- */
@@ -183,6 +190,7 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
     host->setup = *setup;
     link_init(&host->link);
     host->share.millionths = setup->backfill_share;
+    host_link_init(host);
     enum err e = host_flows(host);
     if (e) {
         return e;
@@ -221,6 +229,7 @@ void host_close(struct uplink_host *host)
     }
     free(host->flows);
     free(host->debts);
+    link_user_release(&host->link_user);
 }
 
 /* The streams that stand still while the uplink works: {"STREAM":"why",…}. */

@@ -161,6 +161,8 @@ void agent_status(struct agent *agent, struct out *json)
     intake_status(agent->intake, json);
     out_put_text(json, ",\"uplinks\":");
     forward_status(agent->forward, json);
+    out_put_text(json, ",\"links\":");
+    links_status(agent->links, json);
     out_put_byte(json, ',');
     put_buffer(agent, json);
     out_put_byte(json, ',');

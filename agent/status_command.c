@@ -134,6 +134,28 @@ static void print_parts(const char *title, const struct json_node *parts)
     }
 }
 
+/* A link as lines: what it lets through, its budgets, the last months. */
+static void print_link(const struct json_node *link)
+{
+    char text[32];
+    printf("\nlink %s%s%s%s\n", link->name, text_of(link, "interface")[0] ? " on " : "",
+           text_of(link, "interface"), text_of(link, "why")[0] ? "" : ", all priorities go");
+    if (text_of(link, "why")[0]) {
+        printf("  WAIT: %s\n", text_of(link, "why"));
+    }
+    const struct json_node *budgets = json_node_find(link, "budgets");
+    for (const struct json_node *b = budgets ? budgets->child : NULL; b; b = b->next) {
+        printf("  budget of the %s: %.1f of %.1f kB spent, until %s\n", b->name,
+               number_of(b, "spent") / 1000, number_of(b, "max") / 1000,
+               text_of(b, "until")[0] ? text_of(b, "until") : "the clock is known");
+    }
+    const struct json_node *months = json_node_find(link, "months");
+    for (const struct json_node *m = months ? months->child : NULL; m; m = m->next) {
+        printf("  %s: %s bytes sent, ", text_of(m, "month"), number_text(m, "sent", text));
+        printf("%s received\n", number_text(m, "received", text));
+    }
+}
+
 static int print_text(const char *answer)
 {
     struct json_tree *tree = NULL;
@@ -156,6 +178,10 @@ static int print_text(const char *answer)
         print_added(json_node_find(root, "streams"));
         print_parts("driver", json_node_find(root, "drivers"));
         print_parts("uplink", json_node_find(root, "uplinks"));
+        const struct json_node *links = json_node_find(root, "links");
+        for (const struct json_node *link = links ? links->child : NULL; link; link = link->next) {
+            print_link(link);
+        }
     }
     json_tree_close(tree);
     return command_finish();

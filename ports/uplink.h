@@ -130,6 +130,8 @@ const char *uplink_name(const struct uplink_host *host);
 
 /* The largest number of bytes that one request may have now, by the link's measured rate. */
 uint32_t uplink_request_size(struct uplink_host *host);
+/* The interface to bind connections to; NULL: any. Until relink(). */
+const char *uplink_interface(const struct uplink_host *host);
 /* Bytes that went over the link, both ways, as the network counts them. */
 void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received);
 
@@ -187,6 +189,9 @@ struct uplink_class {
     enum err (*assign)(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                        size_t part_count) MUST_USE;
     void (*send)(struct uplink *uplink, struct batch *batch);
+    /* The link is another one: connections are to be opened anew, bound to uplink_interface(). NULL:
+     * it has none. */
+    void (*relink)(struct uplink *uplink);
     /* Orderly stop: no new connections; what is lent comes back by done() within `grace_ms`, as
      * SEND_RETRY if need be. */
     void (*stop)(struct uplink *uplink, int64_t grace_ms);

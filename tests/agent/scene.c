@@ -47,14 +47,42 @@ void scene_use_two(struct scene *scene)
     scene->site->setup->streams[1].uplinks = 3;
 }
 
+void scene_use_links(struct scene *scene)
+{
+    static const char *const names[] = {"a", "b"};
+    for (size_t i = 0; i < 2; i++) {
+        scene->links[i] = (struct config_link){.name = names[i],
+                                               .options = {.month_day = 1,
+                                                           .reserve = 100000,
+                                                           .reserve_priority = 7,
+                                                           .window_priority = 7,
+                                                           .share_min = 100000}};
+    }
+    scene->config.links = scene->links;
+    scene->config.link_count = 2;
+    scene->uplinks[0].link_count = 1;
+}
+
+static bool clock_is_trusted(void *context)
+{
+    return !((struct scene *)context)->clock_is_unknown;
+}
+
 void scene_begin(struct scene *scene)
 {
     struct site *site = scene->site;
     struct why why = {""};
     site_begin(site);
+    struct links_setup links = {.loop = site->loop,
+                                .store = site->store,
+                                .config = &scene->config,
+                                .clock_is_trusted = clock_is_trusted,
+                                .context = scene};
+    assert_int_equal(links_open(&scene->open_links, &links, &why), ERR_OK);
     struct forward_setup setup = {.loop = site->loop,
                                   .pack = site->pack_worker,
                                   .store = site->store,
+                                  .links = scene->open_links,
                                   .agent_id = "pump-7",
                                   .streams = scene->streams,
                                   .stream_count = scene->stream_count,
@@ -73,6 +101,7 @@ static void close_forward(void *context)
 {
     struct scene *scene = context;
     forward_close(scene->forward);
+    links_close(scene->open_links);
     scene->forward = NULL;
 }
 

@@ -4,6 +4,7 @@
 #define WEIR_TESTS_AGENT_SCENE_H
 
 #include "agent/forward.h"
+#include "agent/links.h"
 #include "tests/agent/site.h"
 #include "tests/agent/uplink_double.h"
 
@@ -18,6 +19,10 @@ struct scene {
     size_t stream_count;
     struct forward_uplink uplinks[2];
     size_t uplink_count;
+    struct config_link links[2];
+    struct config config; /* its links, and which uplink has which */
+    struct links *open_links;
+    bool clock_is_unknown;
     bool finished;                                             /* forward_stop() has ended */
     uint8_t aside[DOUBLE_STREAM_MAX + 1][DOUBLE_SEQUENCE_MAX]; /* how often each event was */
     char aside_reason[REASON_SIZE_MAX + 1];                    /* the last */
@@ -29,6 +34,9 @@ int scene_teardown(void **state);
 /* The same with a seed. */
 struct scene *scene_open(uint64_t seed);
 void scene_close(struct scene *scene);
+/* Links "a" and "b" as a configuration without any setting has them; the first uplink uses "a".
+ * Before scene_begin(). */
+void scene_use_links(struct scene *scene);
 /* Two uplinks. Before scene_begin(). */
 void scene_use_two(struct scene *scene);
 

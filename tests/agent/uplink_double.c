@@ -11,6 +11,7 @@ struct lent {
     struct batch *batch;
     size_t sent; /* index */
     uint64_t due_ms;
+    bool is_lost;
 };
 
 struct double_uplink {
@@ -103,6 +104,25 @@ static void take(struct double_script *script, const struct double_sent *sent, s
     }
 }
 
+static void wire_count(struct double_script *script, const struct double_sent *sent, bool is_lost)
+{
+    struct double_wire *wire = script->wire;
+    if (wire) {
+        uint64_t size = sent->size + wire->overhead;
+        uint64_t answer_size = is_lost ? 0 : wire->answer;
+        wire->bytes += size + answer_size;
+        uplink_wire_bytes(script->host, size, answer_size);
+    }
+}
+
+/* When the link has carried it. */
+static uint64_t wire_due_ms(struct double_wire *wire, size_t size, uint64_t now_ms)
+{
+    uint64_t start_ms = wire->busy_to_ms > now_ms ? wire->busy_to_ms : now_ms;
+    wire->busy_to_ms = start_ms + (size + wire->overhead) * 1000 / wire->bytes_per_second;
+    return wire->busy_to_ms;
+}
+
 static void timer_fired(struct timer *timer)
 {
     struct double_uplink *u = CONTAINER_OF(timer, struct double_uplink, timer);
@@ -115,6 +135,13 @@ static void timer_fired(struct timer *timer)
         }
         struct send_report report = {.result = SEND_OK};
         const struct double_sent *sent = &script->sent[u->lent[i].sent];
+        wire_count(script, sent, u->lent[i].is_lost);
+        if (u->lent[i].is_lost) {
+            report.result = SEND_RETRY;
+            answer(u, i, &report);
+            i = 0;
+            continue;
+        }
         if (script->judge && !is_duplicate(script, sent)) {
             script->judge(script, sent, &report);
         }
@@ -276,10 +303,22 @@ static void double_send(struct uplink *uplink, struct batch *batch)
                                  .schema = batch->schema->number,
                                  .content = crc32c(0, batch->wire),
                                  .again = batch->again};
-    u->lent[u->lent_count++] = (struct lent){batch, script->sent_count - 1,
-                                             script->holds ? UINT64_MAX : double_due_ms(u, sent)};
+    struct lent lent = {batch, script->sent_count - 1,
+                        script->holds ? UINT64_MAX : double_due_ms(u, sent), false};
+    if (script->wire) {
+        lent.is_lost = script->wire->is_down;
+        lent.due_ms = lent.is_lost ? sent->at_ms + DOUBLE_SILENCE_MS
+                                   : wire_due_ms(script->wire, sent->size, sent->at_ms) +
+                                         (uint64_t)script->answer_ms;
+    }
+    u->lent[u->lent_count++] = lent;
     arm(u);
     u->sending = false;
+}
+
+static void double_relink(struct uplink *uplink)
+{
+    ((struct double_uplink *)uplink)->script->relinks++;
 }
 
 static void double_stop(struct uplink *uplink, int64_t grace_ms)
@@ -307,6 +346,7 @@ const struct uplink_class double_class = {.type = "double",
                                           .wrap = double_wrap,
                                           .assign = double_assign,
                                           .send = double_send,
+                                          .relink = double_relink,
                                           .stop = double_stop,
                                           .close = double_close};
 

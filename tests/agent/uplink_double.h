@@ -34,6 +34,18 @@ struct double_sent {
     bool answered;
 };
 
+/* A link that several doubles share: one request after the other. What it carries is counted, and
+ * told to forward when the answer comes. */
+struct double_wire {
+    uint64_t bytes_per_second;
+    bool is_down;      /* requests are lost: no answer within DOUBLE_SILENCE_MS */
+    uint64_t overhead; /* bytes that a request has more on the wire */
+    uint64_t answer;   /* bytes of an answer */
+    uint64_t bytes;    /* carried, both ways */
+    uint64_t busy_to_ms;
+};
+#define DOUBLE_SILENCE_MS 30000
+
 struct double_script;
 
 /* What to answer; text and code too. The default answer is SEND_OK. */
@@ -56,8 +68,9 @@ struct double_script {
     bool drops_numbers;  /* keeps nothing of what it has: a duplicate is a mistake of the agent */
     double_judge *judge; /* NULL: all is well */
     void *context;
-    struct buffer **buffer; /* of this life */
-    bool stop_gives_back;   /* stop() gives back at once what is lent */
+    struct buffer **buffer;   /* of this life */
+    struct double_wire *wire; /* NULL: none */
+    bool stop_gives_back;     /* stop() gives back at once what is lent */
     /* --- kept --- */
     struct uplink_host *host; /* of this life */
     struct uplink *uplink;
@@ -67,8 +80,8 @@ struct double_script {
     size_t sent_count;
     uint8_t arrived[DOUBLE_STREAM_MAX + 1][DOUBLE_SEQUENCE_MAX]; /* how often each event did */
     uint64_t arrived_count;
-    unsigned targets, assigns, stops; /* calls */
-    unsigned lent_most;               /* of one stream, lane of it and partition, at one time */
+    unsigned targets, assigns, stops, relinks; /* calls */
+    unsigned lent_most; /* of one stream, lane of it and partition, at one time */
 };
 
 extern const struct uplink_class double_class;

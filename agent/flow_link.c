@@ -1,0 +1,91 @@
+/* What a flow has to do with the link of its uplink: it asks before it makes a request, holds what
+ * it makes against the link, and gives it back when that is over. */
+#include "agent/flow_impl.h"
+
+static struct link_user *flow_user(const struct flow *flow)
+{
+    return &flow->host->link_user;
+}
+
+uint32_t host_request_size(struct uplink_host *host, uint8_t priority)
+{
+    uint32_t size = link_request_size(&host->link, host->shared);
+    uint32_t most = link_user_size_max(&host->link_user, priority,
+                                       host->shared ? LINK_SECONDS_SHARED : LINK_SECONDS_ALONE);
+    return size < most ? size : most;
+}
+
+bool flow_link_may_open(struct flow *flow)
+{
+    uint8_t priority = flow->stream->info.priority;
+    flow_link_settle(flow); /* of the one before: each has its own turn */
+    flow->waits_for_link = !link_user_may(flow_user(flow), &flow->hold_on_link, priority);
+    return !flow->waits_for_link;
+}
+
+void flow_link_open(struct flow *flow)
+{
+    uint8_t priority = flow->stream->info.priority;
+    link_hold_take(&flow->hold_on_link, flow_user(flow), priority,
+                   host_request_size(flow->host, priority));
+    link_hold_more(&flow->hold_on_link, flow->more); /* as the last one said */
+}
+
+bool flow_link_may_send(struct flow *flow)
+{
+    uint64_t size = 0;
+    struct link_hold *hold = &flow->hold_on_link;
+    uint8_t priority = flow->stream->info.priority;
+    for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
+        size += flow->batches[i] ? flow->batches[i]->batch.wire.size : 0;
+    }
+    if (!link_user_may(flow_user(flow), hold, priority)) {
+        return false;
+    }
+    link_hold_take(hold, flow_user(flow), priority, size);
+    link_hold_more(hold, flow->more);
+    return true;
+}
+
+void flow_link_settle(struct flow *flow)
+{
+    if (flow->hold_on_link.line && !flow->has_parcel && !flow->working &&
+        flow->wanted == TASK_NONE) {
+        link_hold_give(&flow->hold_on_link);
+    }
+}
+
+/* --- of the uplink --- */
+
+static void host_go(void *context)
+{
+    struct uplink_host *host = context;
+    forward_gather(host->forward);
+    for (size_t i = 0; i < host->flow_count; i++) {
+        flow_advance(&host->flows[i]);
+    }
+    forward_gathered(host->forward);
+}
+
+static void host_moved(void *context)
+{
+    struct uplink_host *host = context;
+    uint64_t sent = host->link.sent, received = host->link.received;
+    unsigned under_way = host->link.under_way;
+    link_init(&host->link); /* another way, another rate */
+    host->link.sent = sent;
+    host->link.received = received;
+    host->link.under_way = under_way;
+    host->link.busy_since_ms = loop_now_ms(host->forward->setup.loop);
+    if (host->uplink && host->uplink->class_->relink) {
+        host->uplink->class_->relink(host->uplink);
+    }
+}
+
+void host_link_init(struct uplink_host *host)
+{
+    static const struct link_user_calls calls = {.go = host_go, .moved = host_moved};
+    link_user_init(&host->link_user, host->forward->setup.links, host->setup.links,
+                   host->setup.link_count);
+    link_user_init_calls(&host->link_user, &calls, host, &host->link);
+}

@@ -1,0 +1,416 @@
+#include "agent/links.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/links_impl.h"
+#include "ports/log.h"
+#include "ports/random.h"
+
+#define KICK_MS 1
+#define UNKEPT_MAX 4096 /* bytes that are not kept for a look's time longer */
+
+/* --- rounds: everybody is asked --- */
+
+static void user_go(struct link_user *user)
+{
+    if (user->calls) {
+        user->calls->go(user->context);
+    }
+}
+
+/* Twice: at first everyone says what he wants, then the highest goes first. */
+static void links_round(struct links *links)
+{
+    for (size_t i = 0; i < links->count; i++) {
+        struct link_line *line = &links->lines[i];
+        memset(line->lanes.waiting, 0, sizeof line->lanes.waiting);
+        line->round++;
+        line->only_asks = true;
+    }
+    links->kicks = true;
+    for (struct link_user *user = links->users; user; user = user->next) {
+        user_go(user);
+    }
+    for (size_t i = 0; i < links->count; i++) {
+        links->lines[i].only_asks = false;
+    }
+    for (struct link_user *user = links->users; user; user = user->next) {
+        user_go(user);
+    }
+    links->kicks = false;
+}
+
+void links_kick(struct links *links)
+{
+    if (!timer_is_armed(&links->kick)) {
+        timer_arm(&links->kick, KICK_MS);
+    }
+}
+
+static void kick_fired(struct timer *timer)
+{
+    links_round(CONTAINER_OF(timer, struct links, kick));
+}
+
+/* --- which link a user has --- */
+
+static struct link_line *user_best(const struct link_user *user)
+{
+    for (size_t i = 0; i < user->choice_count; i++) {
+        struct link_line *line = &user->links->lines[user->choices[i]];
+        if (line->is_up) {
+            return line;
+        }
+    }
+    return NULL;
+}
+
+static void user_choose(struct link_user *user)
+{
+    struct link_line *best = user_best(user);
+    if (best == user->line) {
+        return;
+    }
+    struct link_line *before = user->line;
+    user->line = best;
+    /* Without any link what is open stays: it may come back as it was. */
+    if (best && user->calls) {
+        log_info(best->config->name, before ? "used instead of %s" : "used",
+                 before ? before->config->name : "");
+        user->calls->moved(user->context);
+    }
+}
+
+static void interfaces_fired(struct timer *timer)
+{
+    struct links *links = CONTAINER_OF(timer, struct links, interfaces);
+    bool has_changed = false;
+    for (size_t i = 0; i < links->count; i++) {
+        struct link_line *line = &links->lines[i];
+        if (line_interface_look(line)) {
+            has_changed = true;
+            log_info(line->config->name, "interface %s is %s", line->config->options.interface,
+                     line->is_up ? "up" : "down");
+        }
+    }
+    for (struct link_user *user = links->users; has_changed && user; user = user->next) {
+        user_choose(user);
+    }
+    if (has_changed) {
+        links_kick(links);
+    }
+    timer_arm(timer, LINKS_INTERFACE_LOOK_MS);
+}
+
+/* --- looking --- */
+
+static void line_tell(struct link_line *line)
+{
+    struct why why = {""};
+    struct link_verdict verdict;
+    uint8_t passes = line_passes(line, &verdict);
+    if (passes == line->told || verdict.bar == LINK_BAR_DOWN) {
+        return;
+    }
+    line->told = passes;
+    line_sentence(line, &why);
+    log_info(line->config->name, "%s", why.text[0] ? why.text : "all priorities may go");
+}
+
+/* When the rules may say something else; at most LINKS_LOOK_MS from now. */
+static uint64_t line_due_ms(struct link_line *line)
+{
+    uint64_t due_ms = LINKS_LOOK_MS;
+    int64_t now_us = clock_wall_us();
+    for (uint8_t p = 0; p < LINK_PRIORITY_COUNT; p++) {
+        struct link_verdict verdict;
+        line_judge(line, p, 0, &verdict);
+        if (verdict.bar == LINK_FREE) {
+            break;
+        }
+        int64_t left_ms =
+            verdict.until_us == INT64_MAX ? LINKS_LOOK_MS : (verdict.until_us - now_us) / 1000 + 1;
+        left_ms = left_ms < 1 ? 1 : left_ms;
+        due_ms = (uint64_t)left_ms < due_ms ? (uint64_t)left_ms : due_ms;
+    }
+    return due_ms;
+}
+
+static void timer_fired(struct timer *timer)
+{
+    struct links *links = CONTAINER_OF(timer, struct links, timer);
+    uint64_t due_ms = LINKS_LOOK_MS;
+    for (size_t i = 0; i < links->count; i++) {
+        struct link_line *line = &links->lines[i];
+        line_tell(line);
+        if (line->unkept >= UNKEPT_MAX) {
+            line_keep_put(line, LINKS_LOOK_MS, true);
+        }
+        uint64_t line_ms = line_due_ms(line);
+        due_ms = line_ms < due_ms ? line_ms : due_ms;
+    }
+    links_round(links);
+    timer_arm(timer, due_ms);
+}
+
+/* --- life --- */
+
+enum err links_open(struct links **ret, const struct links_setup *setup, struct why *why)
+{
+    size_t count = setup->config->link_count;
+    *ret = NULL;
+    if (count == 0) {
+        return ERR_OK;
+    }
+    struct links *links = calloc(1, sizeof *links);
+    if (!links) {
+        return ERR_NOMEM;
+    }
+    links->setup = *setup;
+    timer_init(&links->timer, setup->loop, timer_fired);
+    timer_init(&links->kick, setup->loop, kick_fired);
+    timer_init(&links->interfaces, setup->loop, interfaces_fired);
+    links->lines = calloc(count, sizeof *links->lines);
+    enum err e = links->lines ? ERR_OK : ERR_NOMEM;
+    bool names_one = false;
+    for (size_t i = 0; !e && i < count; i++) {
+        e = line_init(&links->lines[i], links, &setup->config->links[i], why);
+        links->count += !e;
+        names_one = names_one || setup->config->links[i].options.interface;
+    }
+    if (e) {
+        links_close(links);
+        return e;
+    }
+    timer_arm(&links->timer, 0);
+    if (names_one) {
+        timer_arm(&links->interfaces, LINKS_INTERFACE_LOOK_MS);
+    }
+    *ret = links;
+    return ERR_OK;
+}
+
+void links_stop(struct links *links)
+{
+    for (size_t i = 0; links && i < links->count; i++) {
+        (void)line_interface_look(&links->lines[i]);
+        if (links->lines[i].since_start > 0) {
+            line_keep_put(&links->lines[i], 0, false);
+        }
+    }
+}
+
+void links_keep(struct links *links)
+{
+    for (size_t i = 0; links && i < links->count; i++) {
+        struct link_line *line = &links->lines[i];
+        bool has_budget = false;
+        for (enum link_period p = LINK_HOUR; p < LINK_PERIOD_COUNT; p++) {
+            has_budget = has_budget || line->budget.max[p];
+        }
+        if (has_budget && line->unkept + line->held > 0) {
+            line_keep_put(line, LINKS_LOOK_MS, true);
+        }
+    }
+}
+
+void links_close(struct links *links)
+{
+    if (!links) {
+        return;
+    }
+    assert(!links->users);
+    timer_release(&links->timer);
+    timer_release(&links->kick);
+    timer_release(&links->interfaces);
+    free(links->lines);
+    free(links);
+}
+
+uint64_t links_bytes(const struct links *links)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; links && i < links->count; i++) {
+        bytes += links->lines[i].since_start;
+    }
+    return bytes;
+}
+
+/* --- users --- */
+
+void link_user_init(struct link_user *user, struct links *links, const uint8_t *choices,
+                    size_t choice_count)
+{
+    assert(choice_count <= CONFIG_LINK_CHOICE_MAX && (links || choice_count == 0));
+    *user = (struct link_user){.links = links, .choice_count = choice_count};
+    if (choice_count == 0) {
+        return;
+    }
+    memcpy(user->choices, choices, choice_count);
+    user->line = user_best(user);
+    struct link_user **last = &links->users; /* in the order of the configuration */
+    while (*last) {
+        last = &(*last)->next;
+    }
+    *last = user;
+}
+
+void link_user_init_calls(struct link_user *user, const struct link_user_calls *calls,
+                          void *context, const struct link *rate)
+{
+    user->calls = calls;
+    user->context = context;
+    user->rate = rate;
+}
+
+void link_user_release(struct link_user *user)
+{
+    struct link_user **at = user->choice_count ? &user->links->users : NULL;
+    while (at && *at != user) {
+        at = &(*at)->next;
+    }
+    if (at) {
+        *at = user->next;
+    }
+    *user = (struct link_user){.choice_count = 0};
+}
+
+const char *link_user_interface(const struct link_user *user)
+{
+    return user->line ? user->line->config->options.interface : NULL;
+}
+
+bool link_user_is_up(const struct link_user *user)
+{
+    return user->choice_count == 0 || user->line;
+}
+
+uint64_t link_user_rate_max(const struct link_user *user)
+{
+    return user->line ? (uint64_t)user->line->config->options.rate_max / 8 : 0;
+}
+
+bool link_user_is_metered(const struct link_user *user)
+{
+    return user->line && user->line->config->options.metered;
+}
+
+void link_user_count(struct link_user *user, uint64_t sent, uint64_t received)
+{
+    if (user->line && user->line->config->options.count == LINK_COUNT_CONNECTIONS) {
+        line_count(user->line, sent, received);
+    }
+}
+
+void link_user_told(struct link_user *user, bool is_through)
+{
+    struct link_line *line = user->line;
+    if (!line) {
+        return;
+    }
+    uint64_t now_ms = loop_now_ms(line->links->setup.loop);
+    if (!is_through) {
+        line->well_ms = line->is_failing ? line->well_ms : now_ms;
+        line->is_failing = true;
+        return;
+    }
+    int64_t jitter_ms = line->config->options.jitter_ms;
+    if (line->is_failing && now_ms - line->well_ms >= LINK_OUTAGE_MS && jitter_ms > 0) {
+        uint64_t pause_ms = random_below((uint32_t)jitter_ms + 1);
+        line->paused_to_ms = now_ms + pause_ms;
+        timer_arm(&line->links->timer, pause_ms + 1);
+    }
+    line->is_failing = false;
+}
+
+/* --- what flows hold --- */
+
+bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t priority)
+{
+    struct link_verdict verdict;
+    struct link_lane_rule rule;
+    struct link_line *line = user->line;
+    if (user->choice_count == 0) {
+        return true;
+    }
+    if (!line) {
+        return false; /* the next round comes with the interface */
+    }
+    bool holds = hold->line == line;
+    line_judge(line, priority, holds ? hold->size : 0, &verdict);
+    if (verdict.bar != LINK_FREE || holds) {
+        return verdict.bar == LINK_FREE;
+    }
+    if (hold->asked != line->round) {
+        hold->asked = line->round;
+        line->lanes.waiting[priority]++;
+    }
+    line_lane_rule(line, &rule);
+    bool may = !line->only_asks && link_lanes_may(&line->lanes, priority, &rule);
+    if (!may && !line->only_asks && line->lanes.under_way == 0) {
+        links_kick(line->links); /* whose turn it is may want nothing any more */
+    }
+    return may;
+}
+
+void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t priority, uint64_t size)
+{
+    struct link_lane_rule rule;
+    struct link_line *line = user->line;
+    if (!line) {
+        return;
+    }
+    if (hold->line == line && hold->priority == priority) { /* said better */
+        line->held += size - hold->size;
+        line->lanes.under_way += priority < LINK_URGENT ? size - hold->size : 0;
+        hold->size = size;
+        return;
+    }
+    link_hold_give(hold);
+    if (hold->asked == line->round && line->lanes.waiting[priority] > 0) {
+        line->lanes.waiting[priority]--;
+    }
+    line_lane_rule(line, &rule);
+    link_lanes_take(&line->lanes, priority, size, &rule);
+    line->held += size;
+    *hold = (struct link_hold){.line = line, .size = size, .priority = priority};
+    if (!line->links->kicks) {
+        links_kick(line->links); /* there may be room for another one */
+    }
+}
+
+void link_hold_more(struct link_hold *hold, bool has_more)
+{
+    if (hold->line && hold->has_more != has_more) {
+        hold->line->lanes.busy[hold->priority] += has_more ? 1 : UINT32_MAX;
+        hold->has_more = has_more;
+    }
+}
+
+void link_hold_give(struct link_hold *hold)
+{
+    struct link_line *line = hold->line;
+    if (line) {
+        link_hold_more(hold, false);
+        assert(line->held >= hold->size);
+        line->held -= hold->size;
+        link_lanes_give(&line->lanes, hold->priority, hold->size);
+        *hold = (struct link_hold){.line = NULL};
+        links_kick(line->links);
+    }
+}
+
+uint32_t link_user_size_max(struct link_user *user, uint8_t priority, unsigned seconds)
+{
+    uint64_t most = UINT32_MAX;
+    struct link_line *line = user->line;
+    if (line) {
+        uint64_t rate = (uint64_t)line->config->options.rate_max / 8;
+        uint64_t left = line_left(line, priority, 0, NULL);
+        most = rate && rate * seconds < most ? rate * seconds : most;
+        most = left < most ? left : most;
+    }
+    return (uint32_t)(most < LINK_SIZE_MIN ? LINK_SIZE_MIN : most);
+}

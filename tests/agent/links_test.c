@@ -1,0 +1,331 @@
+/* What may go over a link, between the real store, forward, and doubles of uplinks that share a
+ * wire: budgets, windows, lanes, interfaces, outages; and what is kept across crashes. */
+#include "agent/links.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/link_budget.h"
+#include "ports/interface.h"
+#include "ports/zone.h"
+#include "tests/agent/scene.h"
+#include "tests/cmocka.h"
+#include "tests/sim/net.h"
+#include "tests/sim/sim.h"
+
+#define HOUR_MS (UINT64_C(3600) * 1000)
+#define REQUEST_MAX (LINK_REQUEST_SIZE_START + 2048)
+
+static struct double_wire wire;
+
+static int setup(void **state)
+{
+    struct why why = {""};
+    assert_int_equal(zone_set("UTC", &why), ERR_OK);
+    scene_setup(state);
+    struct scene *scene = *state;
+    scene_use_links(scene);
+    wire = (struct double_wire){.bytes_per_second = 8000, .overhead = 200, .answer = 150};
+    scene->scripts[0].wire = &wire;
+    scene->scripts[1].wire = &wire;
+    return 0;
+}
+
+static const char *status_of_links(struct scene *scene)
+{
+    static char text[16384];
+    struct out json = out_over((uint8_t *)text, sizeof text - 1);
+    links_status(scene->open_links, &json);
+    text[json.size] = 0;
+    return text;
+}
+
+static void expect_status(struct scene *scene, const char *part)
+{
+    if (!strstr(status_of_links(scene), part)) {
+        fail_msg("no %s in %s", part, status_of_links(scene));
+    }
+}
+
+static void a_link_without_rules_lets_everything_go(void **state)
+{
+    struct scene *scene = *state;
+    scene_begin(scene);
+    scene_put(scene, LOW, 1000);
+    scene_put(scene, ALARM, 100);
+    assert_true(scene_drained(scene, 0, 10 * HOUR_MS));
+    scene_expect_once(scene, 0, LOW, 1, 1000);
+    expect_status(scene, "\"a\":{\"interface\":null,\"up\":true,\"metered\":false,\"passes\":0,"
+                         "\"why\":null,");
+    assert_int_equal(links_bytes(scene->open_links), wire.bytes);
+    expect_status(scene, "\"under_way\":0,");
+    expect_status(scene, "\"months\":[{\"month\":\"2026-01\",");
+}
+
+static void a_budget_holds_and_its_reserve_is_kept(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_hour = 100000;
+    scene_begin(scene);
+    scene_put(scene, LOW, 4000); /* about 460 kB */
+    sim_run_for(HOUR_MS / 2);
+    assert_in_range(wire.bytes, 85000, 90000 + 1500);
+    expect_status(scene,
+                  "\"passes\":7,\"why\":\"priorities from 7 on only: the budget of the hour is "
+                  "spent but for its reserve, until 2026-01-01 01:00\"");
+    scene_put(scene, ALARM, 10);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0); /* alarms pass */
+    scene_put(scene, ALARM, 300);
+    sim_run_for(60000);
+    assert_in_range(wire.bytes, 95000, 100000 + 1500); /* until nothing is left */
+    assert_true(scene_owed(scene, 0, ALARM) > 0);
+    expect_status(scene,
+                  "\"passes\":10,\"why\":\"nothing is sent: the budget of the hour is spent, ");
+    uint64_t before = wire.bytes;
+    sim_run_for(HOUR_MS / 2 - 200000);
+    assert_int_equal(wire.bytes, before);
+    sim_run_for(200000 + 60000); /* the next hour */
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+    assert_true(scene_drained(scene, 0, 10 * HOUR_MS));
+    scene_expect_once(scene, 0, LOW, 1, 4000);
+    scene_expect_once(scene, 0, ALARM, 1, 310);
+}
+
+static void the_urgent_may_go_on(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_day = 20000;
+    scene->links[0].options.when_spent = LINK_SPENT_URGENT;
+    scene_begin(scene);
+    scene_put(scene, LOW, 1000);
+    scene_put(scene, ALARM, 1000);
+    sim_run_for(HOUR_MS);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+    assert_true(scene_owed(scene, 0, LOW) > 700);
+}
+
+/* Several at a time can't overdraw it together. */
+static void uplinks_share_a_budget(void **state)
+{
+    struct scene *scene = *state;
+    scene_use_two(scene);
+    scene->uplinks[1].link_count = 1;
+    scene->links[0].options.budget_per_hour = 50000;
+    scene->links[0].options.reserve = 0;
+    scene_begin(scene);
+    scene_put(scene, LOW, 2000);
+    scene_put(scene, ALARM, 1000);
+    sim_run_for(HOUR_MS / 2);
+    assert_in_range(wire.bytes, 40000, 50000 + 2000);
+    assert_true(scene_drained(scene, 0, 40 * HOUR_MS));
+    assert_true(scene_drained(scene, 1, 40 * HOUR_MS));
+    assert_int_equal(links_bytes(scene->open_links), wire.bytes);
+}
+
+static void counts_outlast_a_crash(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_month = 100000;
+    scene_begin(scene);
+    scene_put(scene, LOW, 4000);
+    for (int i = 0; i < 8; i++) {
+        sim_run_for(3000 + 700 * (uint64_t)i);
+        scene_crash(scene);
+    }
+    sim_run_for(HOUR_MS);
+    /* Each crash costs one request at most: its answer may have been on its way. */
+    assert_in_range(wire.bytes, 40000, 90000 + 8 * REQUEST_MAX);
+    uint64_t before = wire.bytes;
+    scene_crash(scene);
+    sim_run_for(24 * HOUR_MS);
+    assert_int_equal(wire.bytes, before);
+    expect_status(scene, "the budget of the month is spent but for its reserve, until 2026-02-01");
+    scene_put(scene, ALARM, 1);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+}
+
+static void windows_are_kept(void **state)
+{
+    struct scene *scene = *state;
+    struct link_window_options nights = {.start = "0 22 * * *", .duration_ms = 3 * 3600 * 1000};
+    scene->links[0].options.windows = (struct option_list){&nights, 1};
+    scene_begin(scene); /* midnight: open since 22:00 */
+    scene_put(scene, LOW, 10);
+    sim_run_for(60000);
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+    sim_run_for(HOUR_MS);
+    scene_put(scene, LOW, 1000);
+    sim_run_for(HOUR_MS);
+    assert_int_equal(scene_owed(scene, 0, LOW), 1000);
+    expect_status(scene,
+                  "priorities from 7 on only: outside of its windows, until 2026-01-01 22:00");
+    scene_put(scene, ALARM, 1);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+    sim_run_for(20 * HOUR_MS - 120000);
+    assert_int_equal(scene_owed(scene, 0, LOW), 1000);
+    sim_run_for(180000); /* it has opened, to the second */
+    assert_true(scene_owed(scene, 0, LOW) < 1000);
+    assert_true(scene_drained(scene, 0, HOUR_MS));
+    /* Without a clock they are closed, and bytes count for the hour that was known last. */
+    scene->clock_is_unknown = true;
+    sim_run_for(120000);
+    scene_put(scene, LOW, 1);
+    sim_run_for(HOUR_MS / 2);
+    assert_int_equal(scene_owed(scene, 0, LOW), 1);
+    expect_status(scene, "the clock is not known yet");
+    scene->clock_is_unknown = false;
+    sim_run_for(75000);
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+}
+
+static void bytes_move_to_their_day_when_it_is_known(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_day = 60000;
+    scene->clock_is_unknown = true;
+    scene_begin(scene);
+    scene_put(scene, LOW, 2000);
+    sim_run_for(HOUR_MS);
+    assert_in_range(wire.bytes, 45000, 60000); /* the budget holds anyway */
+    expect_status(scene, "\"months\":[]");
+    uint64_t before = wire.bytes;
+    sim_run_for(30 * HOUR_MS);
+    assert_int_equal(wire.bytes, before);
+    scene->clock_is_unknown = false;
+    sim_run_for(61000);
+    assert_int_equal(wire.bytes, before); /* it is that day's */
+    expect_status(scene, "\"months\":[{\"month\":\"2026-01\",");
+    sim_run_for(24 * HOUR_MS);
+    assert_true(wire.bytes > before);
+}
+
+static void the_first_link_that_is_up_is_used(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.interface = "eth0";
+    scene->links[1].options.interface = "wwan0";
+    scene->links[1].options.priority_min = 7;
+    scene->uplinks[0].links[1] = 1;
+    scene->uplinks[0].link_count = 2;
+    scene_begin(scene);
+    assert_string_equal(uplink_interface(scene->scripts[0].host), "eth0");
+    scene_put(scene, LOW, 10);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+    net_interface("eth0")->is_up = false;
+    sim_run_for(LINKS_INTERFACE_LOOK_MS + 1);
+    assert_int_equal(scene->scripts[0].relinks, 1);
+    assert_string_equal(uplink_interface(scene->scripts[0].host), "wwan0");
+    scene_put(scene, LOW, 10);
+    scene_put(scene, ALARM, 10);
+    sim_run_for(HOUR_MS);
+    assert_int_equal(scene_owed(scene, 0, LOW), 10);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+    expect_status(scene, "\"why\":\"interface eth0 is down\"");
+    expect_status(scene, "priorities from 7 on only: as set by priority_min");
+    net_interface("wwan0")->is_up = false;
+    sim_run_for(LINKS_INTERFACE_LOOK_MS + 1);
+    assert_int_equal(scene->scripts[0].relinks, 1); /* nothing to open anew on */
+    scene_put(scene, ALARM, 1);
+    sim_run_for(HOUR_MS);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 1);
+    net_interface("eth0")->is_up = true;
+    sim_run_for(LINKS_INTERFACE_LOOK_MS + 12000);
+    assert_int_equal(scene->scripts[0].relinks, 2);
+    assert_int_equal(scene_owed(scene, 0, ALARM) + scene_owed(scene, 0, LOW), 0);
+}
+
+static void the_interface_may_be_what_counts(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.interface = "wwan0";
+    scene->links[0].options.count = LINK_COUNT_INTERFACE;
+    scene->links[0].options.budget_per_day = 1000000;
+    net_interface("wwan0")->sent = 777; /* before our time */
+    scene_begin(scene);
+    net_interface("wwan0")->sent += 899999;
+    sim_run_for(LINKS_INTERFACE_LOOK_MS + 1);
+    assert_int_equal(links_bytes(scene->open_links), 899999);
+    scene_put(scene, LOW, 1);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+    *net_interface("wwan0") = (struct interface_state){.is_up = true, .received = 1}; /* anew */
+    sim_run_for(LINKS_INTERFACE_LOOK_MS + 1);
+    assert_int_equal(links_bytes(scene->open_links), 900000);
+    scene_put(scene, LOW, 1);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, LOW), 1);
+    expect_status(scene, "\"passes\":7,");
+}
+
+static void a_fleet_does_not_come_back_at_once(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.jitter_ms = 600000;
+    scene->uplinks[0].backoff_max_ms = 5000;
+    scene_begin(scene);
+    wire.is_down = true;
+    scene_put(scene, LOW, 3000);
+    sim_run_for(HOUR_MS);
+    wire.is_down = false;
+    uint64_t left = 0;
+    for (int i = 0; i < 60 && left == 0; i++) { /* the one that is tried again gets through */
+        sim_run_for(1000);
+        left = scene_owed(scene, 0, LOW) < 3000 ? scene_owed(scene, 0, LOW) : 0;
+    }
+    assert_true(left > 0);
+    expect_status(scene, "a pause after an outage");
+    scene_put(scene, ALARM, 1);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+    assert_true(scene_drained(scene, 0, 600000 + 120000));
+    scene_expect_once(scene, 0, LOW, 1, 3000);
+}
+
+/* Two streams with a backlog: the higher one has the link, the lower one its share. */
+static void the_lowest_lane_has_its_share(void **state)
+{
+    struct scene *scene = *state;
+    scene->streams[1].info.priority = 5;
+    scene->links[0].options.share_min = 200000;
+    scene->links[0].options.rate_max = 64000;
+    scene_begin(scene);
+    scene_put(scene, LOW, 4000);
+    scene_put(scene, ALARM, 4000);
+    uint64_t high = scene_owed(scene, 0, ALARM), low = scene_owed(scene, 0, LOW);
+    while (scene_owed(scene, 0, ALARM) > 1000) {
+        sim_run_for(1000);
+    }
+    high -= scene_owed(scene, 0, ALARM);
+    low -= scene_owed(scene, 0, LOW);
+    assert_in_range(low * 100 / (low + high), 15, 27);
+    for (size_t i = 2; i < scene->scripts[0].sent_count; i++) { /* 2 s of 64 kbit/s */
+        assert_in_range(scene->scripts[0].sent[i].size, 1, 16000 + 500);
+    }
+    assert_true(scene_drained(scene, 0, HOUR_MS));
+    scene_expect_once(scene, 0, LOW, 1, 4000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_link_without_rules_lets_everything_go, setup,
+                                        scene_teardown),
+        cmocka_unit_test_setup_teardown(a_budget_holds_and_its_reserve_is_kept, setup,
+                                        scene_teardown),
+        cmocka_unit_test_setup_teardown(the_urgent_may_go_on, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(uplinks_share_a_budget, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(counts_outlast_a_crash, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(windows_are_kept, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(bytes_move_to_their_day_when_it_is_known, setup,
+                                        scene_teardown),
+        cmocka_unit_test_setup_teardown(the_first_link_that_is_up_is_used, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
