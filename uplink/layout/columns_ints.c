@@ -107,10 +107,10 @@ static void try_key(struct ints *c, const struct table_key *key)
     for (uint32_t i = 0, next = sample_row(c->count, 0); at < second.count; i++) {
         int64_t both[ORDER_MAX];
         both[0] = series_step(series, key->ids[table_row(c->set, i)], c->values[i], &both[1]);
-        if (i == next) {
+        while (i == next && at < second.count) { /* of 65 rows one is looked at twice */
             c->sample.values[at] = both[0];
             second.values[at++] = both[1];
-            next = at < second.count ? sample_row(c->count, at) : 0;
+            next = at < second.count ? sample_row(c->count, at) : next;
         }
     }
     uint64_t cost = cost_of(c->work, &c->sample) + HEAD_KEY * COST_BIT;

@@ -175,7 +175,7 @@ static bool group_rows(const struct templates *t, const uint32_t *ids, struct gr
         ret->starts[k] = sum; /* its end, for now */
     }
     for (uint32_t i = rows; i-- > 0;) { /* from behind: each group is filled from its end */
-        uint32_t k = ranks[ids[i]];
+        uint32_t k = ranks[ids[i]] - 1;
         ret->order[--ret->starts[k]] = i;
     }
     return true;
