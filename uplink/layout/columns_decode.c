@@ -217,6 +217,9 @@ static bool unpack_batch(struct columns_decoder *d, const struct record *r,
     }
     if (r->head.is_rows) {
         *ret_datums = split_rows(d, r);
+        if (!*ret_datums) {
+            return false;
+        }
     } else if (!d->plan->root) {
         return decoder_refuse(d, "its schema has no columns, but it is in columns");
     } else if (!unwalk_columns(d, count)) {

@@ -123,13 +123,17 @@ static enum err encode(struct encoder *e, enum columns_body body, struct out *re
 {
     const struct columns_node *root = e->setup->plan->root;
     size_t start = ret->size;
+    if (root && e->rows_size == 0) {
+        body = COLUMNS_AS_COLUMNS; /* an empty row body would say so, whatever columns there are */
+    }
     put_sequences(e);
     bool full = e->work->full;
     assert(!full || e->count > 1);
     if (!full && root && body != COLUMNS_AS_ROWS) {
         walk_put(e->work, root, e->rows, e->count);
     }
-    bool as_rows = !root || body == COLUMNS_AS_ROWS || (e->work->full && e->count == 1);
+    bool as_rows =
+        !root || body == COLUMNS_AS_ROWS || (e->work->full && e->count == 1 && e->rows_size > 0);
     if (full || (e->work->full && !as_rows)) {
         return ERR_FULL;
     }

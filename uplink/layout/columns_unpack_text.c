@@ -3,7 +3,7 @@
 
 #include "uplink/layout/columns_decode.h"
 
-#define NUMBER_TEXT_MAX 20 /* characters of a number: a sign, 19 digits */
+#define NUMBER_MAX INT64_C(999999999999999) /* with TEMPLATE_NUMBER_SIZE digits */
 
 /* Entries: those that are known, then new ones. */
 struct entries {
@@ -160,7 +160,7 @@ static bool print(struct unpacked_templates *t, uint32_t id, struct slice *ret)
 {
     struct unpacked_template *one = &t->all[id];
     struct slice text = entry(t->entries, id);
-    size_t size_max = text.size + (size_t)one->slots * NUMBER_TEXT_MAX;
+    size_t size_max = text.size + (size_t)one->slots * TEMPLATE_NUMBER_SIZE;
     if (!decoder_spend_text(t->d, size_max)) {
         return false;
     }
@@ -174,10 +174,10 @@ static bool print(struct unpacked_templates *t, uint32_t id, struct slice *ret)
             continue;
         }
         int64_t number = one->numbers[s++][one->at];
-        if (number < 0) {
-            out_put_byte(&printed, '-');
+        if (number < 0 || number > NUMBER_MAX) {
+            return decoder_refuse(t->d, "a number in a text is out of range");
         }
-        out_put_number(&printed, number < 0 ? UINT64_C(0) - (uint64_t)number : (uint64_t)number);
+        out_put_number(&printed, (uint64_t)number);
     }
     assert(!printed.overflow);
     one->at++;

@@ -63,13 +63,13 @@ static bool unwalk_number(struct columns_decoder *d, bool is_float, struct decod
     if (!decoder_int(d, &mode)) {
         return false;
     }
-    if (mode < NUMBER_BITS || mode >= NUMBER_SINGLE * 2 ||
+    if (mode < NUMBER_BITS || mode >= (is_float ? NUMBER_SINGLE : NUMBER_SINGLE * 2) ||
         (mode >= 0 && (mode & NUMBER_SCALE) > NUMBER_SCALE_MAX)) {
         return decoder_refuse(d, "a number column's mode is none");
     }
     column->whole = unpack_ints(d, count, &column->set);
     if (mode == NUMBER_BITS || !column->whole) {
-        return column->whole != NULL;
+        return column->whole && (!is_float || in_range(d, column, INT32_MIN, INT32_MAX));
     }
     if (!in_range(d, column, 1 - NUMBER_MANTISSA_MAX, NUMBER_MANTISSA_MAX - 1)) {
         return decoder_refuse(d, "a mantissa is too wide");
@@ -180,14 +180,12 @@ static bool unwalk(struct columns_decoder *d, const struct columns_node *node,
 {
     struct decoded_column *column = &d->columns[node->column];
     bool fine = true;
-    if (node->kind == COLUMNS_RECORD) {
+    if (node->kind == COLUMNS_RECORD || node->kind == COLUMNS_NULL) {
+        fine = decoder_spend(d, set->count); /* what has no column is paid as well */
         for (uint32_t i = 0; fine && i < node->child_count; i++) {
             fine = unwalk(d, &node->children[i], set);
         }
         return fine;
-    }
-    if (node->kind == COLUMNS_NULL) {
-        return true;
     }
     column->set = *set;
     switch (node->kind) {
