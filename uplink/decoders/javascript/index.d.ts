@@ -6,7 +6,8 @@ export class ColumnsError extends Error {
 
 /** A parsed row schema: make it once, decode many batches with it. */
 export class RowSchema {
-  constructor(text: string | object);
+  /** `references`: schemas that define types which this one only names, each after those that it names itself. */
+  constructor(text: string | object, references?: (string | object)[]);
   readonly name: string;
 }
 

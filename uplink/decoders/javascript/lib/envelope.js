@@ -70,7 +70,7 @@ export function unwrap(message, options = {}) {
 export class Consumer {
   #schemas = new Map();
 
-  /** schemaOf(id): the text of a schema, or a promise of it; what it has found is kept, `schemasMax` of them. */
+  /** schemaOf(id): the text of a schema, a RowSchema, or a promise of them; what it has found is kept, `schemasMax` of them. */
   constructor(schemaOf, { schemasMax = 1000, ...options } = {}) {
     this.schemaOf = schemaOf;
     this.schemasMax = schemasMax;
@@ -81,7 +81,8 @@ export class Consumer {
     const key = typeof id === "number" ? id : hex(id);
     let found = this.#schemas.get(key);
     if (found === undefined) {
-      found = new RowSchema(await this.schemaOf(id));
+      found = await this.schemaOf(id);
+      found = found instanceof RowSchema ? found : new RowSchema(found);
       if (this.#schemas.size >= this.schemasMax) {
         this.#schemas.delete(this.#schemas.keys().next().value);
       }

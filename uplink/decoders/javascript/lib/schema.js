@@ -16,17 +16,12 @@ export const BATCH = "weir.columns.Batch";
 export class RowSchema {
   #plan = null;
 
-  /** `text`: the schema's JSON, as text or as JSON.parse() gives it. */
-  constructor(text) {
-    let source = text;
-    if (typeof text === "string") {
-      try {
-        source = JSON.parse(text);
-      } catch (e) {
-        throw new ColumnsError("schema", `not JSON: ${e.message}`);
-      }
+  /** `text`: the schema's JSON, as text or as JSON.parse() gives it; `references`: those that define types which it only names. */
+  constructor(text, references = []) {
+    const parser = new Parser();
+    for (const source of [...references, text]) {
+      this.root = parser.type(typeof source === "string" ? parsed(source) : source, "");
     }
-    this.root = new Parser().type(source, "");
   }
 
   /** The full name, or the type's name if it has none of its own. */
@@ -38,6 +33,14 @@ export class RowSchema {
   plan() {
     this.#plan ??= new Planner().place(this.root, 0, []);
     return this.#plan;
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch (e) {
+    throw new ColumnsError("schema", `not JSON: ${e.message}`);
   }
 }
 

@@ -45,6 +45,13 @@ test("longs beyond what a number holds", () => {
   assert.equal(oneRow("long", bytes("ffffffffffffffffff01")), -(2n ** 63n));
 });
 
+test("references", () => {
+  const inner = { type: "record", name: "Inner", namespace: "s", fields: [{ name: "v", type: "int" }] };
+  const outer = '{"type": "record", "name": "Outer", "fields": [{"name": "in", "type": ["null", "s.Inner"]}]}';
+  const batch = Object.assign(Batch.parse(RECORD), { count: 1, ints: [-1], strings: [], planes: bytes(""), rows: bytes("020a") });
+  assert.deepEqual(decode(batch, new RowSchema(outer, [inner])).rows, [{ in: { v: 5 } }]);
+});
+
 test("logical types", () => {
   const money = { type: "bytes", logicalType: "decimal", precision: 40, scale: 2 };
   assert.equal(oneRow(money, bytes("04092e"), { logical: true }), "23.50");

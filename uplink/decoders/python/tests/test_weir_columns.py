@@ -58,6 +58,13 @@ class Decode(unittest.TestCase):
             with self.assertRaises(ColumnsError):
                 RowSchema(text)
 
+    def test_references(self):
+        inner = {"type": "record", "name": "Inner", "namespace": "s", "fields": [{"name": "v", "type": "int"}]}
+        outer = '{"type": "record", "name": "Outer", "fields": [{"name": "in", "type": ["null", "s.Inner"]}]}'
+        batch = Batch(7, "", 1, [-1], [], b"", b"\2\x0a")
+        self.assertEqual(decode(batch, RowSchema(outer, [inner])).rows, [{"in": {"v": 5}}])
+        self.assertEqual(Consumer(lambda id_: RowSchema(outer, [json.dumps(inner)])).schema(3).name, "Outer")
+
     def test_logical_types(self):
         self.assertEqual(one_row({"type": "int", "logicalType": "date"}, b"\2"), datetime.date(1970, 1, 2))
         self.assertEqual(one_row({"type": "int", "logicalType": "time-millis"}, b"\4"), datetime.time(0, 0, 0, 2000))

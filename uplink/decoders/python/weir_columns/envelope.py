@@ -81,7 +81,7 @@ def _unpacked(frame, unpacked_max):
 class Consumer:
     """Reads topics that hold batches, rows as ever, or both.
 
-    schema_of(id): text of the schema with this id (an int of a registry; 8 bytes, CRC-64-AVRO little endian; 16 bytes, Glue's version).
+    schema_of(id): text, or RowSchema, of the schema with this id (an int of a registry; 8 bytes, CRC-64-AVRO little endian; 16 bytes, Glue's version).
     What it has found is kept, `schemas_max` of them. Further options as in decode()."""
 
     def __init__(self, schema_of, *, schemas_max=1000, unpacked_max=UNPACKED_MAX, **options):
@@ -91,7 +91,9 @@ class Consumer:
     def schema(self, id_):
         found = self._schemas.get(id_)
         if found is None:
-            found = RowSchema(self._schema_of(id_))
+            found = self._schema_of(id_)
+            if not isinstance(found, RowSchema):
+                found = RowSchema(found)
             if len(self._schemas) >= self._schemas_max:
                 self._schemas.pop(next(iter(self._schemas)))
             self._schemas[id_] = found

@@ -50,12 +50,14 @@ class Place:
 class RowSchema:
     """A parsed row schema: make it once, decode many batches with it.
 
-    text: the schema's JSON, as text or as json.loads() gives it."""
+    text: the schema's JSON, as text or as json.loads() gives it; references: those that define types which it only names, each after those that
+    it names itself."""
 
-    def __init__(self, text):
+    def __init__(self, text, references=()):
+        parser = _Parser()
         try:
-            source = json.loads(text) if isinstance(text, (str, bytes)) else text
-            self.root = _Parser().type(source, "")
+            for source in (*references, text):
+                self.root = parser.type(json.loads(source) if isinstance(source, (str, bytes)) else source, "")
         except RecursionError:
             raise ColumnsError("nesting", "the row schema nests too deep") from None
         except (ValueError, TypeError, KeyError, AttributeError) as e:
