@@ -211,22 +211,36 @@ def killed_at_random(kafka, registry, classes, directory, weir, chance, kills):
     return len(source.sent), result
 
 
+def consume(classes, kafka, registry, topic, count):
+    """The rows of a topic as Java's consumer has them with the deserializer."""
+    done = subprocess.run(["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classes,
+                           "Consume", kafka.servers, registry.url, topic, str(count)], stdout=subprocess.PIPE, timeout=services.PATIENCE, check=True)
+    return [json.loads(line) for line in done.stdout.split(b"\n")[:-1]]
+
+
 def stops_at_damage(kafka, registry, classes, directory, weir, chance):
     """Without a topic for dead letters; and the key of a row from a field of it."""
     source = Source(weir, directory, kafka, registry, chance)
     kafka.create({"few": {}, "few-rows": {}}, PARTITIONS)
     job = Job(classes, directory, kafka, registry, "few-to-rows", columns__topic="few", rows__topic="few-rows", rows__key="field:device")
     source.send_batch("few")
+    source.send_row("few")
+    source.send_tombstone("few")
     source.producer.flush()
     job.start()
     reader = Reader(kafka, "few-rows")
-    services.wait_for("rows with keys of their own", lambda: reader.poll() >= ROWS)
-    rows = [(fastavro.schemaless_reader(io.BytesIO(m.value()[5:]), source.parsed), m.key()) for m in reader.messages]
-    keys_wrong = sum(key != row["device"].encode() for row, key in rows)
+    services.wait_for("rows with keys of their own", lambda: reader.poll() >= ROWS + 2)
+    read = consume(classes, kafka, registry, "few", len(source.sent))
+    read_wrong = int(sorted(read, key=lambda r: r["n"]) != [row for row, _, _ in source.sent.values()])
+    keys_wrong = 0
+    for m in reader.messages:
+        if m.value() is not None:
+            row, key, sequence = source.sent[fastavro.schemaless_reader(io.BytesIO(m.value()[5:]), source.parsed)["n"]]
+            keys_wrong += m.key() != (key if sequence is None else row["device"].encode())
     source.send_batch("few", damaged=True)
     source.producer.flush()
     code = job.process.wait(services.PATIENCE)
-    return {"keys_wrong": keys_wrong, "stop_wrong": int(code != 1 or reader.poll(1) != ROWS)}
+    return {"read_wrong": read_wrong, "keys_wrong": keys_wrong, "stop_wrong": int(code != 1 or reader.poll(1) != ROWS + 2)}
 
 
 def main():
