@@ -112,12 +112,27 @@ static enum err take_numbers(struct buffer *b, struct buffer *source, struct why
     return e;
 }
 
+/* What is still to come over from an earlier file has its sequences. */
+static enum err raise_over(void *context, const struct salvage *earlier)
+{
+    struct state *state = ((struct buffer *)context)->state;
+    for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
+        uint64_t next = earlier->wanted->streams[s].sequence_next;
+        if (next > state->streams[s].sequence_next) {
+            state->streams[s].sequence_next = next;
+            state_raise(state, s, SEQUENCE_JUMP, 0);
+        }
+    }
+    return ERR_OK;
+}
+
 /* Nothing of the state can be read: the sequences that were used are not known, so that they begin
- * anew, under another incarnation. */
+ * anew, under another incarnation, behind all that may come over. */
 static enum err begin_anew(struct buffer *b, struct why *why)
 {
     b->incarnation = 0;
-    return want_all_rows(b, b->salvage, why);
+    enum err e = want_all_rows(b, b->salvage, why);
+    return e ? e : salvage_wanted_each(b->salvage->source, raise_over, b);
 }
 
 /* The log of the file that was moved aside. What was seen of it before SQLite began it anew counts,

@@ -223,6 +223,7 @@ enum err salvage_wanted_each(struct buffer *b,
 /* What was to come over from a file is not known any more. */
 static void tell_unknown(struct buffer *b, const char *file)
 {
+    b->damage.forgotten++;
     log_error("buffer", "%s: what was still to be salvaged from %s is not known any more", b->path,
               file);
     for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
