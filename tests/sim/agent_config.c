@@ -105,6 +105,7 @@ static void put_kafka(struct out *o, const struct site *site, unsigned index)
     put_common(o, site, index, "kafka");
     out_put_format(o, "\"partition_by\":\"%s\",\"request_timeout\":\"%u s\",",
                    sim_below(4) ? "key" : "agent", sim_below(2) ? 30U : 5U);
+    out_put_text(o, site->profile.columns ? "\"layout\":\"columns\"," : "");
     out_put_format(o, "\"in_doubt\":\"%s\",\"topic_create\":\"never\",\"headers\":true,",
                    site->profile.in_doubt_is_set_aside ? "set_aside" : "resend");
     out_put_text(o, "\"compression_level\":1,\"brokers\":[");

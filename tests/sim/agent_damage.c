@@ -278,6 +278,7 @@ void harm_begun(struct site *site)
             buffer, "SELECT rootpage FROM sqlite_master WHERE name='state'", 0);
     }
     damage->replaced = buffer->damage.replaced;
+    damage->is_forgotten = damage->is_forgotten || buffer->damage.forgotten > 0;
     damage->bad_rows = bad_rows(buffer);
     damage->lost = 0;
     damage->failing_us = 0;
@@ -320,6 +321,7 @@ void harm_look(struct site *site)
     site->happened[HAPPENS_ROWS_LOST_IN_SALVAGE] += buffer->damage.lost > damage->lost;
     bool begins = replaced && salvage > 0;
     damage->replaced = buffer->damage.replaced;
+    damage->is_forgotten = damage->is_forgotten || buffer->damage.forgotten > 0;
     damage->salvage = salvage;
     damage->bad_rows = bad;
     damage->lost = buffer->damage.lost;

@@ -20,6 +20,7 @@ void ledger_open(struct ledger *ledger)
                               .numbers = calloc(LEDGER_NUMBER_MAX, sizeof *ledger->numbers),
                               .noted = calloc(2, STATE_SIZE_MAX)};
     ledger->damage.seen = calloc(LEDGER_TOLD_MAX, sizeof *ledger->damage.seen);
+    ledger->plans = ledger_plans_open();
     assert(ledger->events && ledger->numbers && ledger->noted && ledger->damage.seen);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         ledger->streams[s].events = calloc(LEDGER_EVENT_MAX, sizeof *ledger->streams[s].events);
@@ -34,6 +35,7 @@ void ledger_close(struct ledger *ledger)
     free(ledger->numbers);
     free(ledger->noted);
     free(ledger->damage.seen);
+    ledger_plans_close(ledger->plans);
     state_close(ledger->memory);
     for (size_t s = 0; s < LEDGER_STREAMS; s++) {
         free(ledger->streams[s].events);
@@ -234,6 +236,7 @@ void ledger_look(struct ledger *ledger, struct buffer *buffer)
 {
     const struct state *state = buffer->state;
     ledger_damage_look(ledger, buffer);
+    ledger_plans_look(ledger->plans, buffer);
     if (state->commit == ledger->commit) {
         return;
     }
@@ -303,12 +306,25 @@ static void order_check(const struct ledger *ledger, const struct ledger_event *
     }
 }
 
-static void record_arrived(struct ledger *ledger, unsigned uplink, unsigned stream,
-                           uint32_t partition, const struct broker_record *record)
+/* Where a row came in. */
+struct arrival {
+    struct ledger *ledger;
+    unsigned uplink;
+    unsigned stream;
+    uint32_t partition;
+    const struct broker_record *record;
+};
+
+static void row_arrived(void *context, struct slice datum, uint64_t sequence)
 {
-    uint32_t number = ledger_number_in(record->body);
+    const struct arrival *arrival = context;
+    struct ledger *ledger = arrival->ledger;
+    unsigned uplink = arrival->uplink;
+    unsigned stream = arrival->stream;
+    uint32_t partition = arrival->partition;
+    const struct broker_record *record = arrival->record;
+    uint32_t number = ledger_number_in(datum);
     struct ledger_event *event = ledger_event(ledger, number);
-    uint64_t sequence = sequence_in(record->header);
     const struct ledger_stream *s = &ledger->streams[stream];
     SIM_EXPECT(event->stream == stream && event->sequence == sequence && sequence >= 1);
     SIM_EXPECT(event->place < s->count && s->events[event->place] == number);
@@ -344,9 +360,12 @@ static unsigned uplink_of_name(struct slice name)
 }
 
 /* Is it the first time that an event of weir.events arrives? */
-static bool is_first(struct ledger *ledger, struct slice header)
+static bool is_first(struct ledger *ledger, struct slice header, uint64_t sequence)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = UINT64_C(14695981039346656037) ^ sequence;
+    while (header.size > 0 && header.data[header.size - 1] != '/') {
+        header.size--; /* it has the sequence of the first */
+    }
     for (size_t i = 0; i < header.size; i++) {
         hash = (hash ^ header.data[i]) * UINT64_C(1099511628211);
     }
@@ -368,14 +387,14 @@ void ledger_gap_add(struct ledger *ledger, const struct ledger_gap *gap)
 }
 
 /* weir.events tells each gap once. Its datum: time, kind, agent, incarnation, version, stream,
- * uplink, first, last, count, ... behind the ten bytes of Avro's single-object encoding. */
-static void event_arrived(struct ledger *ledger, const struct broker_record *record)
+ * uplink, first, last, count, ... */
+static void event_arrived(void *context, struct slice s, uint64_t sequence)
 {
-    struct slice s = {record->body.data + 10, record->body.size - 10};
+    const struct arrival *arrival = context;
+    struct ledger *ledger = arrival->ledger;
     struct slice texts[6];
     int64_t numbers[3], time;
-    SIM_EXPECT(record->body.size > 10);
-    if (!is_first(ledger, record->header)) {
+    if (!is_first(ledger, arrival->record->header, sequence)) {
         return; /* in doubt: the numbers on record were checked */
     }
     SIM_EXPECT(slice_take_varint(&s, &time));
@@ -397,6 +416,23 @@ static void event_arrived(struct ledger *ledger, const struct broker_record *rec
     }
 }
 
+/* Of weir.events the first uplink is enough. */
+static void message_arrived(struct arrival *arrival)
+{
+    bool is_ours = arrival->stream < LEDGER_STREAMS;
+    const struct ledger_taker taker = {is_ours ? row_arrived : event_arrived, arrival};
+    const struct slice body = arrival->record->body;
+    if (!is_ours && arrival->uplink > 0) {
+        return;
+    }
+    if (ledger_rows(arrival->ledger->plans, body, &taker) > 0) {
+        arrival->ledger->batches++;
+        return;
+    }
+    taker.row(arrival, (struct slice){body.data + 10, body.size - 10},
+              sequence_in(arrival->record->header));
+}
+
 void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker *broker,
                     const char *topic, uint32_t partition, size_t first, size_t count)
 {
@@ -411,11 +447,8 @@ void ledger_arrived(struct ledger *ledger, unsigned uplink, const struct broker 
         false));
     for (size_t i = 0; i < count; i++) {
         record = broker_log_at(broker, topic, partition, first + i);
-        if (stream < LEDGER_STREAMS) {
-            record_arrived(ledger, uplink, stream, partition, record);
-        } else if (uplink == 0) {
-            event_arrived(ledger, record);
-        }
+        struct arrival arrival = {ledger, uplink, stream, partition, record};
+        message_arrived(&arrival);
     }
 }
 

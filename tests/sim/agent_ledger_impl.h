@@ -12,6 +12,19 @@ void ledger_asides_read(struct ledger *ledger, struct buffer *buffer, bool has_t
 void ledger_asides_check(const struct ledger *ledger);
 void ledger_gap_add(struct ledger *ledger, const struct ledger_gap *gap);
 
+/* agent_columns.c: the schemas that the buffer has had, by which batches in columns are read. */
+struct ledger_plans *ledger_plans_open(void);
+void ledger_plans_close(struct ledger_plans *plans);
+void ledger_plans_look(struct ledger_plans *plans, const struct buffer *buffer);
+struct ledger_taker {
+    void (*row)(void *context, struct slice datum, uint64_t sequence);
+    void *context;
+};
+/* The rows of a message that is a batch in columns, whose sequences have to rise; returns their count.
+ * 0: it is a row itself. */
+size_t ledger_rows(const struct ledger_plans *plans, struct slice body,
+                   const struct ledger_taker *taker);
+
 /* agent_ledger_damage.c */
 /* After each step. */
 void ledger_damage_look(struct ledger *ledger, struct buffer *buffer);

@@ -90,6 +90,7 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "halved",
                                                     "duplicate_known",
                                                     "backfill",
+                                                    "columns",
                                                     "in_doubt"};
 
 /* --- what is looked at after every step --- */
@@ -449,7 +450,8 @@ static void bad_files_check(const struct site *site)
         if (is_left) {
             sim_trace("%s is still there", name);
         }
-        SIM_EXPECT(!is_left || ledger_damage_was_forgotten(&site->ledger));
+        SIM_EXPECT(!is_left || site->damage.is_forgotten ||
+                   ledger_damage_was_forgotten(&site->ledger));
     }
 }
 
@@ -471,6 +473,7 @@ static void profile_choose(struct site *site)
                                           .all_codes = sim_below(2) == 0,
                                           .events_are_bad = sim_below(3) > 0,
                                           .in_doubt_is_set_aside = sim_below(8) == 0,
+                                          .columns = site->seed % 5 < 2,
                                           .damage = harm_is_due(site->seed)};
     site->profile.full = site->profile.full || site->profile.hold_max;
     site->ledger.streams[0].uplinks = 3;
@@ -510,6 +513,7 @@ static void site_close(struct site *site)
     }
     site->happened[HAPPENS_FILES] += site->profile.files;
     site->happened[HAPPENS_BACKFILL] += site->ledger.backfill;
+    site->happened[HAPPENS_COLUMNS] += site->ledger.batches;
     site->happened[HAPPENS_UNSAVED] += site->ledger.unsaved;
     site->happened[HAPPENS_DROPPED_OLDEST] += site->ledger.dropped[GAP_DROP_OLDEST];
     site->happened[HAPPENS_DROPPED_NEWEST] += site->ledger.dropped[GAP_DROP_NEWEST];

@@ -91,6 +91,7 @@ enum happening {
     HAPPENS_HALVED,
     HAPPENS_DUPLICATE_KNOWN,
     HAPPENS_BACKFILL,
+    HAPPENS_COLUMNS,
     HAPPENS_IN_DOUBT,
     HAPPENS_COUNT
 };
@@ -128,6 +129,7 @@ struct site_profile {
     bool all_codes;
     bool events_are_bad;
     bool in_doubt_is_set_aside;
+    bool columns; /* the uplinks kafka send them */
     bool damage; /* the medium harms the buffer's files */
 };
 
@@ -143,6 +145,7 @@ struct site_damage {
     bool log_is_harmed;   /* since the last life, and more than a power cut would */
     uint32_t incarnation;
     uint64_t replaced; /* of this life */
+    bool is_forgotten; /* what was to be salvaged, at some time */
     uint64_t bad_rows; /* events, while no file is salvaged */
     uint64_t lost;
     int64_t salvage;     /* number; 0: none is under way */
