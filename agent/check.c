@@ -113,7 +113,7 @@ static enum err check_tombstone(const struct config_stream *s, const struct conf
                 s->name);
         return ERR_CONFIG;
     }
-    if (u->common.partition_by == UPLINK_BY_AGENT) {
+    if (u->by_agent) {
         why_set(why, "with partition_by \"agent\" the key is the agent's name, and all that it "
                      "sent would be gone: set partition_by to \"key\"");
         return ERR_CONFIG;

@@ -143,7 +143,7 @@ static bool flow_find_target(struct flow *flow)
     const struct forward_schema *schema =
         forward_schema_find(flow->host->forward, flow->parcel.schema);
     struct why why = {""};
-    struct target target;
+    struct target target = {.layout = flow->parcel.layout};
     enum err e = schema ? flow->host->uplink->class_->target(
                               flow->host->uplink, &flow->stream->info, &schema->info, &target, &why)
                         : ERR_CORRUPT;

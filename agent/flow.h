@@ -110,6 +110,7 @@ struct forward_schema {
     uint16_t stream;
     struct schema_info info;
     struct avro_schema *parsed;
+    struct columns_plan *plan; /* of `parsed`; opened when it is wanted first */
     struct key key;
 };
 
@@ -174,6 +175,9 @@ void forward_schedule(struct forward *forward);
 void forward_gather(struct forward *forward);
 void forward_gathered(struct forward *forward);
 const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema);
+/* How its rows become columns. ERR_REJECTED: it can't be parsed; ERR_NOMEM. */
+enum err forward_schema_plan(const struct forward *forward, uint32_t schema,
+                             const struct columns_plan **ret) MUST_USE;
 /* The key of a parcel's events (ports/parcel.h: enum parcel_key). */
 struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key);
 void forward_check_finished(struct forward *forward);

@@ -71,6 +71,22 @@ static struct key flow_tombstone(const struct flow *flow, const struct forward_s
     return has_field ? found : (struct key){0};
 }
 
+/* Without a plan nothing can be packed: tried again. */
+static void forward_find_plan(struct forward *forward, const struct flow *flow)
+{
+    struct pack_task *task = &forward->task;
+    task->plan = NULL;
+    if (flow->parcel.layout != LAYOUT_COLUMNS) {
+        return;
+    }
+    enum err e = forward_schema_plan(forward, task->schema->number, &task->plan);
+    if (e) {
+        task->outcome = PACK_FAILED;
+        task->e = e;
+        why_set(&task->why, "schema %u as columns: %s", task->schema->number, err_name(e));
+    }
+}
+
 /* The schema of the rows is known now, and so the target of a new parcel. False: the flow has to
  * wait. */
 static bool forward_find_target(struct forward *forward, struct flow *flow)
@@ -90,6 +106,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     task->tombstone = flow_tombstone(flow, schema);
     if (!task->cut) {
         task->key = forward_schema_key(schema, flow->parcel.key);
+        forward_find_plan(forward, flow);
         return true;
     }
     task->key = schema->key;
@@ -98,11 +115,14 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
                                                   : PARCEL_KEY_NONE;
     struct uplink *uplink = flow->host->uplink;
     struct why why = {""};
+    /* What this version can't parse goes as it is. */
+    enum layout layout = schema->parsed ? flow->host->setup.layout : LAYOUT_ROWS;
+    task->target = (struct target){.layout = (uint8_t)layout};
     enum err e =
         uplink->class_->target(uplink, &flow->stream->info, task->schema, &task->target, &why);
     flow->parcel.layout = task->target.is_letter ? LAYOUT_LETTER
                           : task->target.is_json ? LAYOUT_JSON
-                                                 : (uint8_t)flow->host->setup.layout;
+                                                 : (uint8_t)layout;
     if (e == ERR_AGAIN) {
         flow_wait_for_uplink(flow, &why);
     } else if (e) {
@@ -111,6 +131,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
         timer_arm(&flow->timer, FLOW_PARK_MS);
     } else {
         flow_fault(flow, "");
+        forward_find_plan(forward, flow);
     }
     return e == ERR_OK;
 }

@@ -4,6 +4,7 @@
 #include "agent/flow.h"
 #include "ports/log.h"
 #include "uplink/avro/schema.h"
+#include "uplink/layout/columns.h"
 
 #define SCHEMA_COUNT_MAX (STREAM_COUNT_MAX * 1024) /* the gate lets in fewer of a stream */
 
@@ -17,6 +18,20 @@ const struct forward_schema *forward_schema_find(const struct forward *forward, 
         }
     }
     return NULL;
+}
+
+enum err forward_schema_plan(const struct forward *forward, uint32_t number,
+                             const struct columns_plan **ret)
+{
+    for (size_t i = 0; i < forward->schema_count; i++) {
+        struct forward_schema *schema = forward->schemas[i];
+        if (schema->info.number == number && schema->parsed) {
+            enum err e = schema->plan ? ERR_OK : columns_plan_open(&schema->plan, schema->parsed);
+            *ret = e ? NULL : schema->plan;
+            return e;
+        }
+    }
+    return ERR_REJECTED;
 }
 
 struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key)
@@ -42,6 +57,7 @@ static const char *stream_key_field(const struct forward *forward, uint16_t stre
 void forward_schema_close(struct forward_schema *schema)
 {
     if (schema) {
+        columns_plan_close(schema->plan);
         avro_schema_close(schema->parsed);
         free(schema);
     }

@@ -130,7 +130,7 @@ static enum err part_streams(struct online_part *part, size_t uplink, size_t *re
     const struct online *o = part->online;
     const struct config *config = o->config;
     const struct config_uplink *u = &config->uplinks[uplink];
-    bool by_agent = u->common.partition_by == UPLINK_BY_AGENT;
+    bool by_agent = u->by_agent;
     size_t count = 0;
     part->streams = calloc(config->stream_count * 2 + 1, sizeof *part->streams);
     if (!part->streams) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/fill.h"
+#include "uplink/layout/columns.h"
 #include "uplink/layout/layout.h"
 
 #define NO_PART UINT8_MAX
@@ -24,7 +25,8 @@ struct pack {
     struct out complete;      /* datums with their fields filled in, keys as text */
     struct out laid_out;      /* messages of the part at hand */
     struct out wire;
-    size_t count; /* rows that are used: the cut may leave some out */
+    struct columns_work *columns; /* taken with the first columns */
+    size_t count;                 /* rows that are used: the cut may leave some out */
 };
 
 enum err pack_open(struct pack **ret)
@@ -69,6 +71,7 @@ void pack_close(struct pack *pack)
     free(pack->complete.data);
     free(pack->laid_out.data);
     free(pack->wire.data);
+    columns_work_close(pack->columns);
     free(pack);
 }
 
@@ -222,30 +225,54 @@ static bool row_is_tombstone(const struct pack *pack, const struct pack_task *ta
            key_flag(&task->tombstone, pack->datums[index]);
 }
 
+/* The key of a message: with columns its rows may have several, of which it has none. */
+static struct slice message_key(const struct pack *pack, const struct pack_task *task, size_t index)
+{
+    bool has_many = task->parcel->layout == LAYOUT_COLUMNS && task->parcel->key != PARCEL_KEY_AGENT;
+    return has_many ? (struct slice){NULL, 0} : pack->keys[index];
+}
+
+static enum err begin_layout(struct pack *pack, const struct pack_task *task, uint32_t index,
+                             struct layout_builder **ret)
+{
+    bool is_columns = task->parcel->layout == LAYOUT_COLUMNS;
+    bool key_says_agent = task->parcel->key == PARCEL_KEY_AGENT;
+    const struct target *target = &task->target;
+    if (is_columns && !pack->columns && columns_work_open(&pack->columns, COLUMNS_WORK_SIZE)) {
+        return ERR_NOMEM;
+    }
+    struct layout_setup setup = {
+        .layout = task->parcel->layout,
+        .schema = task->schema,
+        .record = task->record,
+        .prefix = {target->prefix, target->prefix_size},
+        .record_size_max = task->cut ? target->record_size_max : UINT32_MAX,
+        .events_per_record = task->parcel->parts[index].events_per_record,
+        .plan = task->plan,
+        .work = pack->columns,
+        .row_schema_id = {target->row_schema_id, target->row_schema_id_size},
+        .agent = key_says_agent ? (struct slice){NULL, 0} : slice_of_text(task->identity),
+        .events_per_record_max = target->events_per_record_max,
+    };
+    pack->laid_out.size = 0;
+    pack->laid_out.overflow = false;
+    return layout_begin(ret, &setup, &pack->laid_out, pack->messages, PACK_EVENT_MAX);
+}
+
 /* Lays out the rows of one part. On ERR_REJECTED *ret_bad is the row that can't be sent. */
 static enum err lay_out(struct pack *pack, struct pack_task *task, uint32_t index,
                         struct batch *batch, size_t *ret_bad)
 {
     struct packed_part *packed = &task->parts[index];
     struct layout_builder *builder = NULL;
-    struct layout_setup setup = {
-        .layout = task->parcel->layout,
-        .schema = task->schema,
-        .record = task->record,
-        .prefix = {task->target.prefix, task->target.prefix_size},
-        .record_size_max = task->cut ? task->target.record_size_max : UINT32_MAX,
-        .events_per_record = task->parcel->parts[index].events_per_record,
-    };
-    pack->laid_out.size = 0;
-    pack->laid_out.overflow = false;
-    enum err e = layout_begin(&builder, &setup, &pack->laid_out, pack->messages, PACK_EVENT_MAX);
+    enum err e = begin_layout(pack, task, index, &builder);
     *packed = (struct packed_part){0};
     for (size_t i = 0; !e && i < pack->count; i++) {
         if (pack->part_of[i] != index) {
             continue;
         }
         const struct stored_event *row = &pack->rows.events[i];
-        struct layout_row lr = {.key = pack->keys[i],
+        struct layout_row lr = {.key = message_key(pack, task, i),
                                 .datum = pack->datums[i],
                                 .sequence = row->sequence,
                                 .time_us = row->trust == TIME_BOOT ? 0 : row->time_us,

@@ -18,6 +18,7 @@
  * most that an uplink has around each. Such memory is taken only when it is needed. */
 #define PACK_AGAIN_SIZE_MAX (64 * PACK_WIRE_SIZE_MAX)
 
+struct columns_plan;
 struct pack;
 
 /* What comes out for one part. */
@@ -47,6 +48,7 @@ struct pack_task {
     const struct forward_stream *stream;
     const struct schema_info *schema; /* of the rows */
     const struct avro_node *record;   /* the same, parsed; NULL: it can't be */
+    const struct columns_plan *plan;  /* COLUMNS: of the same */
     struct key key;                   /* with a parcel that exists: what its `key` says */
     struct key tombstone;             /* the field that makes an event a tombstone */
     const char *agent_key;            /* the key with PARCEL_KEY_AGENT */

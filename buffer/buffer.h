@@ -382,12 +382,12 @@ void buffer_wear(const struct buffer *buffer, struct buffer_wear *ret);
 
 /* Damage, since the process started. */
 struct buffer_damage {
-    uint64_t replaced; /* files */
-    uint64_t logs;     /* write-ahead logs whose end was lost */
+    uint64_t replaced;  /* files */
+    uint64_t logs;      /* write-ahead logs whose end was lost */
     uint64_t forgotten; /* times that it was not known any more what to salvage from which file */
-    bool salvages;     /* is under way */
-    uint64_t found;    /* events of the last salvaged file that came over */
-    uint64_t lost;     /* that were wanted and could not be read */
+    bool salvages;      /* is under way */
+    uint64_t found;     /* events of the last salvaged file that came over */
+    uint64_t lost;      /* that were wanted and could not be read */
 };
 
 /* After a commit: what changed, by value; memory of the buffer, valid until the next commit. */

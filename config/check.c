@@ -266,6 +266,37 @@ static void load_check_classes(struct load *load)
     }
 }
 
+static bool can_be_columns(const struct config_uplink *uplink, struct why *why)
+{
+    const struct uplink_class *class_ = uplink->class_;
+    if (!class_ || !uplink->options || !class_->columns) {
+        why_set(why, "an uplink of type %s sends rows only: leave it out", uplink->common.type);
+        return false;
+    }
+    return !class_->columns(uplink->options, why);
+}
+
+/* What layout and partitioning come to. */
+static void load_resolve_layouts(struct load *load)
+{
+    struct config *config = load->config;
+    for (size_t i = 0; i < config->uplink_count && load->fill.error_count == 0; i++) {
+        struct config_uplink *uplink = &config->uplinks[i];
+        struct why why = {""};
+        bool is_asked = uplink->common.layout == UPLINK_LAYOUT_COLUMNS;
+        bool can = can_be_columns(uplink, &why);
+        uplink->layout = is_asked && can ? LAYOUT_COLUMNS : LAYOUT_ROWS;
+        uplink->by_agent =
+            uplink->common.partition_by == UPLINK_BY_AGENT ||
+            (uplink->common.partition_by == UPLINK_BY_AUTO && uplink->layout == LAYOUT_COLUMNS);
+        if (is_asked && !can) {
+            fill_wrong(&load->fill, load_node(load, "uplinks", uplink->name, "layout")->offset,
+                       memory_format(config->memory, "$.uplinks.%s.layout", uplink->name), "%s",
+                       why.text);
+        }
+    }
+}
+
 /* Which stream goes where. */
 static void load_connect(struct load *load)
 {
@@ -419,6 +450,7 @@ void load_check(struct load *load)
     load_check_shares(load);
     load_connect(load);
     load_check_classes(load);
+    load_resolve_layouts(load);
     if (!config->agent.socket && config->buffer.path) {
         const char *slash = strrchr(config->buffer.path, '/');
         int size = slash ? (int)(slash - config->buffer.path) + 1 : 0;

@@ -46,6 +46,8 @@ struct config_uplink {
     const struct uplink_class *class_;
     struct uplink_common common;
     const void *options; /* the filled struct of the class */
+    enum layout layout;  /* ROWS or COLUMNS: what its messages are, by what is said and can be */
+    bool by_agent;       /* all of an agent's events go to one partition */
     bool carries_events; /* weir.events goes here too: named in its `streams`; or nothing is named
                             there, and it keeps streams apart */
     uint8_t links[CONFIG_LINK_CHOICE_MAX]; /* indices of config.links, the preferred one first */

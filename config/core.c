@@ -402,8 +402,8 @@ const struct option driver_common_table[] = {
     {0},
 };
 
-static const char *const layouts[] = {"rows", NULL};
-static const char *const partition_by[] = {"key", "agent", NULL};
+static const char *const layouts[] = {"auto", "rows", "columns", NULL};
+static const char *const partition_by[] = {"auto", "key", "agent", NULL};
 static const char *const from[] = {"now", "oldest", NULL};
 
 const struct option uplink_common_table[] = {
@@ -426,16 +426,20 @@ const struct option uplink_common_table[] = {
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct uplink_common, layout),
      .words = layouts,
-     .initial = "rows",
-     .help = "`rows`: each event is one message."},
+     .initial = "auto",
+     .help = "`rows`: each event is one message. `columns`: each batch is one, the events' fields "
+             "column by column, which takes the fewest bytes; consumers need one of the decoders "
+             "(uplink/decoders). `auto`: `columns` on a metered link, if the uplink can, else "
+             "`rows`."},
     {.name = "partition_by",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct uplink_common, partition_by),
      .words = partition_by,
-     .initial = "key",
+     .initial = "auto",
      .help =
          "`key`: each key has its partition, as the Java client places it. `agent`: all of this "
-         "agent's events go to one partition, which saves a request per partition."},
+         "agent's events go to one partition, which saves a request per partition. `auto`: "
+         "`agent` with the layout `columns`, else `key`."},
     {.name = "batch_size_max",
      .kind = OPTION_SIZE,
      .offset = offsetof(struct uplink_common, batch_size_max),

@@ -117,7 +117,14 @@ struct driver_common {
     int64_t ack_interval_ms;   /* how long a source that waits for its acknowledgement may wait */
 };
 
+enum uplink_layout { /* beyond AUTO as enum layout of ports/parcel.h */
+                     UPLINK_LAYOUT_AUTO,
+                     UPLINK_LAYOUT_ROWS,
+                     UPLINK_LAYOUT_COLUMNS,
+};
+
 enum uplink_partition_by {
+    UPLINK_BY_AUTO,
     UPLINK_BY_KEY,
     UPLINK_BY_AGENT,
 };
@@ -130,8 +137,8 @@ enum uplink_from {
 struct uplink_common {
     const char *type;
     struct option_list streams; /* const char *; empty: all */
-    int64_t layout;             /* index into {"rows"}: add 1 for enum layout of ports/parcel.h */
-    int64_t partition_by;       /* enum uplink_partition_by */
+    int64_t layout;             /* enum uplink_layout; config_uplink.layout is what it comes to */
+    int64_t partition_by;       /* enum uplink_partition_by; likewise config_uplink.by_agent */
     int64_t batch_size_max;     /* raw bytes of one parcel */
     int64_t linger_ms;
     int64_t from;             /* enum uplink_from */

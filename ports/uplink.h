@@ -40,8 +40,12 @@ struct schema_info {
     uint8_t fingerprint[8]; /* CRC-64-AVRO of the parsing canonical form, little-endian */
 };
 
+#define ROW_SCHEMA_ID_SIZE_MAX 16
+
 /* Where a parcel goes. Filled by target(), copied into the parcel, handed to place() and wrap(). */
 struct target {
+    /* Set by the caller: the layout of its messages, as far as it is not is_json or is_letter. */
+    uint8_t layout;                  /* enum layout: ROWS, COLUMNS */
     char name[TARGET_NAME_SIZE_MAX]; /* topic, stream, path */
     char cluster_id[CLUSTER_ID_SIZE_MAX];
     uint32_t partition_count;  /* 1 where there are none */
@@ -49,6 +53,12 @@ struct target {
     uint32_t record_size_max;  /* bytes of one message */
     uint8_t prefix[24];        /* in front of each message: wire format of the registry */
     uint8_t prefix_size;
+    /* COLUMNS: how a message names the schema of its rows: 4 bytes, a registry's id; none: by the
+     * text's CRC-64-AVRO. */
+    uint8_t row_schema_id[ROW_SCHEMA_ID_SIZE_MAX];
+    uint8_t row_schema_id_size;
+    /* COLUMNS: events of one message, where a message is a request of its own; 0: no limit. */
+    uint32_t events_per_record_max;
     bool is_json;   /* rows go out as plain JSON (LAYOUT_JSON), and `prefix` is not used */
     bool is_letter; /* as dead letters (LAYOUT_LETTER), likewise */
 };
@@ -158,6 +168,8 @@ struct uplink_class {
     enum err (*check)(const void *options, struct why *why);
     enum err (*open)(struct uplink **ret, const struct uplink_setup *setup,
                      struct why *why) MUST_USE;
+    /* Can messages be columns with these options? ERR_CONFIG: *why. NULL: they can't. */
+    enum err (*columns)(const void *options, struct why *why);
     /* Can this be the topic of the dead letters of stream `of`, beside the events of `stream`?
      * ERR_CONFIG: *why. NULL: the uplink takes none. */
     enum err (*letter)(const void *options, const char *topic, const char *of, const char *stream,

@@ -287,8 +287,8 @@ static void test_whole_files(void **state)
          ":1:13: $.streams.weir.x: names that start with \"weir.\""},
         {"{\"drivers\":{\"d\":{\"type\":\"evry\"}}}",
          ":1:25: $.drivers.d.type: there is no such type: one of every; did"},
-        {"{\"uplinks\":{\"u\":{\"layout\":\"columns\",\"type\":\"every\"}}}",
-         ":1:27: $.uplinks.u.layout: \"columns\" is none of rows"},
+        {"{\"uplinks\":{\"u\":{\"layout\":\"lines\",\"type\":\"every\"}}}",
+         ":1:27: $.uplinks.u.layout: \"lines\" is none of auto, rows, columns"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         assert_int_equal(place_load(place, cases[i][0]), ERR_CONFIG);

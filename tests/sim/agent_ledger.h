@@ -118,8 +118,8 @@ struct ledger {
     uint64_t commit; /* of the buffer, when its parcels were looked at last */
     /* Of the events that came in order: fresh and backfill. */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS][2];
-    uint64_t backfill;                     /* events that came as such */
-    uint64_t batches;                      /* messages that were batches in columns */
+    uint64_t backfill; /* events that came as such */
+    uint64_t batches;  /* messages that were batches in columns */
     struct ledger_plans *plans;
     uint64_t events_seen[LEDGER_TOLD_MAX]; /* of weir.events, at the first uplink: hashes of ids */
     struct ledger_gap gaps[LEDGER_TOLD_MAX]; /* that were told there */

@@ -130,7 +130,7 @@ struct site_profile {
     bool events_are_bad;
     bool in_doubt_is_set_aside;
     bool columns; /* the uplinks kafka send them */
-    bool damage; /* the medium harms the buffer's files */
+    bool damage;  /* the medium harms the buffer's files */
 };
 
 enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT };

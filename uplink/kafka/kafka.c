@@ -10,6 +10,7 @@
 #include "uplink/kafka/probe.h"
 #include "uplink/kafka/records.h"
 #include "uplink/kafka/service.h"
+#include "uplink/layout/columns.h"
 
 #define CLOCK_PLAUSIBLE_US (INT64_C(1767225600) * 1000000) /* 2026-01-01: before weir */
 #define CLOCK_LOOK_MS 1000
@@ -148,21 +149,36 @@ static uint32_t batch_size_max(struct kafka *k, const char *stream, const char *
     return size_max;
 }
 
+/* What batches in columns say instead: the registry's id of their own schema, while the id of the
+ * rows' is within. */
+static enum err columns_prefix(struct kafka *k, struct target *ret, struct why *why)
+{
+    const struct schema_info batch = {.number = REGISTRY_BATCH_SCHEMA,
+                                      .json = columns_batch_schema()};
+    memcpy(ret->row_schema_id, ret->prefix + 1, REGISTRY_PREFIX_SIZE - 1);
+    ret->row_schema_id_size = REGISTRY_PREFIX_SIZE - 1;
+    return registry_prefix(k->registry, NULL, &batch, ret->prefix, why);
+}
+
 static enum err target_prefix(struct kafka *k, const struct schema_info *schema, struct target *ret,
                               struct why *why)
 {
+    static const uint8_t batch_fingerprint[] = COLUMNS_FINGERPRINT;
+    bool is_columns = ret->layout == LAYOUT_COLUMNS;
     if (k->registry) {
         enum err e = registry_prefix(k->registry, ret->name, schema, ret->prefix, why);
+        e = !e && is_columns ? columns_prefix(k, ret, why) : e;
         ret->prefix_size = e ? 0 : REGISTRY_PREFIX_SIZE;
         return e;
     }
     ret->is_json = k->options->framing == KAFKA_FRAMING_JSON;
-    if (ret->is_json || k->options->framing == KAFKA_FRAMING_NONE) {
+    if (ret->is_json || (k->options->framing == KAFKA_FRAMING_NONE && !is_columns)) {
         return ERR_OK;
     }
     ret->prefix[0] = 0xc3;
     ret->prefix[1] = 0x01;
-    memcpy(ret->prefix + 2, schema->fingerprint, sizeof schema->fingerprint);
+    memcpy(ret->prefix + 2, is_columns ? batch_fingerprint : schema->fingerprint,
+           sizeof schema->fingerprint);
     ret->prefix_size = SINGLE_OBJECT_SIZE;
     return ERR_OK;
 }
@@ -189,7 +205,7 @@ static enum err kafka_target(struct uplink *uplink, const struct stream_info *st
                              const struct schema_info *schema, struct target *ret, struct why *why)
 {
     struct kafka *k = kafka_of(uplink);
-    struct target target = {.partition_count = 0};
+    struct target target = {.layout = ret->layout};
     enum err e = stream->letter_topic ? kafka_topic_put(stream->letter_topic, stream->letter_of,
                                                         k->agent_id, target.name, why)
                                       : kafka_topic_put(k->options->topic, stream->name,
@@ -574,6 +590,27 @@ static enum err kafka_check(const void *options, struct why *why)
     return kafka->sasl.is_set ? sasl_check(&kafka->sasl, why) : ERR_OK;
 }
 
+/* A batch is known by its framing, and has no place for a record without a value. */
+static enum err kafka_columns(const void *options, struct why *why)
+{
+    const struct kafka_options *kafka = options;
+    const struct kafka_stream_options *streams = kafka->per_stream.items;
+    if (kafka->framing == KAFKA_FRAMING_NONE || kafka->framing == KAFKA_FRAMING_JSON) {
+        why_set(why, "columns are told from rows by the framing: set `framing` to \"auto\"");
+        return ERR_CONFIG;
+    }
+    for (size_t i = 0; i < kafka->per_stream.count; i++) {
+        if (streams[i].tombstone) {
+            why_set(why,
+                    "stream %s has a tombstone, which is a message without a value: it needs "
+                    "the layout \"rows\"",
+                    kafka->per_stream.names[i]);
+            return ERR_CONFIG;
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err kafka_fits(const void *options, struct slice schema, const char **ret_member,
                            struct why *why)
 {
@@ -611,6 +648,7 @@ const struct uplink_class kafka_class = {
     .place = kafka_place,
     .tombstone = kafka_tombstone,
     .fits = kafka_fits,
+    .columns = kafka_columns,
     .letter = kafka_letter,
     .wrap = kafka_wrap,
     .assign = kafka_assign,

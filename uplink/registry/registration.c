@@ -341,7 +341,8 @@ static enum err open_subject(struct registration *r, const char *topic,
                              const struct schema_info *schema, struct why *why)
 {
     struct out subject = out_over(r->subject, sizeof r->subject - 1);
-    enum registry_subject kind = (enum registry_subject)r->setup.options->subject;
+    enum registry_subject kind =
+        topic ? (enum registry_subject)r->setup.options->subject : REGISTRY_RECORD_NAME;
     enum err e = registry_subject_put(kind, topic, schema->json, &subject);
     r->subject[subject.size] = '\0';
     if (e) {

@@ -54,7 +54,8 @@ struct registration_setup {
     void (*answered)(void *context, const struct http_answer *answer);
 };
 
-/* `schema` must stay. ERR_CONFIG: *why says what is wrong with schema and options. ERR_NOMEM. */
+/* `topic` NULL: the subject is the schema's full name, whatever the options say. `schema` must stay.
+ * ERR_CONFIG: *why says what is wrong with schema and options. ERR_NOMEM. */
 enum err registration_open(struct registration **ret, const struct registration_setup *setup,
                            const char *topic, const struct schema_info *schema,
                            struct why *why) MUST_USE;

@@ -16,6 +16,9 @@ struct http;
 #define REGISTRY_URL_SIZE_MAX 4096
 #define REGISTRY_PREFIX_SIZE 5 /* 00 and the id, 4 bytes, most significant first */
 #define REGISTRY_REFERENCE_MAX 64
+/* The number of weir.columns.Batch, whose id is kept as those of the streams' schemas are: none of
+ * them has it. */
+#define REGISTRY_BATCH_SCHEMA 0
 
 enum registry_subject {
     REGISTRY_TOPIC_NAME,        /* <topic>-value */
@@ -59,7 +62,8 @@ enum err registry_open(struct registry **ret, const struct registry_setup *setup
 /* NULL is allowed. */
 void registry_close(struct registry *registry);
 
-/* The wire format's prefix for datums of this schema on this topic. ERR_AGAIN: asked for,
+/* The wire format's prefix for datums of this schema on this topic; NULL: wherever they are, its
+ * subject is its own full name. ERR_AGAIN: asked for,
  * uplink_ready() follows. ERR_REJECTED: refused (409 incompatible, 422 invalid, 404 unknown with
  * look-up only); ERR_CONFIG: no right (401, 403); *why says it; a later call, after a while, asks
  * again. ERR_NOMEM: no memory now, nothing follows. */
