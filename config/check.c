@@ -284,11 +284,13 @@ static void load_resolve_layouts(struct load *load)
         struct config_uplink *uplink = &config->uplinks[i];
         struct why why = {""};
         bool is_asked = uplink->common.layout == UPLINK_LAYOUT_COLUMNS;
+        bool is_wanted =
+            uplink->common.layout == UPLINK_LAYOUT_AUTO ? uplink->is_metered : is_asked;
         bool can = can_be_columns(uplink, &why);
-        uplink->layout = is_asked && can ? LAYOUT_COLUMNS : LAYOUT_ROWS;
-        uplink->by_agent =
-            uplink->common.partition_by == UPLINK_BY_AGENT ||
-            (uplink->common.partition_by == UPLINK_BY_AUTO && uplink->layout == LAYOUT_COLUMNS);
+        uplink->layout = is_wanted && can ? LAYOUT_COLUMNS : LAYOUT_ROWS;
+        uplink->by_agent = uplink->common.partition_by == UPLINK_BY_AGENT ||
+                           (uplink->common.partition_by == UPLINK_BY_AUTO &&
+                            (uplink->is_metered || uplink->layout == LAYOUT_COLUMNS));
         if (is_asked && !can) {
             fill_wrong(&load->fill, load_node(load, "uplinks", uplink->name, "layout")->offset,
                        memory_format(config->memory, "$.uplinks.%s.layout", uplink->name), "%s",
@@ -397,9 +399,6 @@ static void load_check_uplink_links(struct load *load, struct config_uplink *upl
             uplink->links[uplink->link_count++] = (uint8_t)index;
             uplink->is_metered = uplink->is_metered || config->links[index].options.metered;
         }
-    }
-    if (uplink->is_metered && !is_given(load, "uplinks", uplink->name, "partition_by")) {
-        uplink->common.partition_by = UPLINK_BY_AGENT;
     }
 }
 

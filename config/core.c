@@ -439,7 +439,7 @@ const struct option uplink_common_table[] = {
      .help =
          "`key`: each key has its partition, as the Java client places it. `agent`: all of this "
          "agent's events go to one partition, which saves a request per partition. `auto`: "
-         "`agent` with the layout `columns`, else `key`."},
+         "`agent` with the layout `columns` and on a metered link, else `key`."},
     {.name = "batch_size_max",
      .kind = OPTION_SIZE,
      .offset = offsetof(struct uplink_common, batch_size_max),

@@ -47,7 +47,8 @@ const struct option link_options_table[] = {
      .initial = "false",
      .help =
          "Bytes cost money: where nothing is said, uplinks that use it choose what takes fewest "
-         "bytes (`partition_by` `agent`), and a fleet comes back more slowly after an outage."},
+         "bytes (`layout` `columns`, `partition_by` `agent`), and a fleet comes back more slowly "
+         "after an outage."},
     {.name = "rate_max",
      .kind = OPTION_RATE,
      .offset = offsetof(struct link_config, rate_max),

@@ -442,6 +442,38 @@ static void test_routes(void **state)
     "{\"streams\":{\"s\":{}},\"drivers\":{\"d\":{\"type\":\"every\"}}," \
     "\"uplinks\":{\"u\":{\"type\":\"every\"" uplink "}},\"links\":{" links "}}"
 
+/* What is not said follows from the link, and from what the uplink can. */
+static void test_layouts(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *uplink;
+        enum layout layout;
+        bool by_agent;
+    } cases[] = {
+        {"", LAYOUT_ROWS, false},
+        {",\"layout\":\"columns\"", LAYOUT_COLUMNS, true},
+        {",\"layout\":\"columns\",\"partition_by\":\"key\"", LAYOUT_COLUMNS, false},
+        {",\"link\":\"modem\"", LAYOUT_COLUMNS, true},
+        {",\"link\":\"modem\",\"flag\":false", LAYOUT_ROWS, true},
+        {",\"link\":\"modem\",\"layout\":\"rows\"", LAYOUT_ROWS, true},
+    };
+    char text[512];
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        (void)snprintf(text, sizeof text,
+                       "{\"streams\":{\"s\":{}},\"drivers\":{\"d\":{\"type\":\"every\"}},"
+                       "\"uplinks\":{\"u\":{\"type\":\"every\"%s}},"
+                       "\"links\":{\"modem\":{\"metered\":true}}}",
+                       cases[i].uplink);
+        assert_int_equal(place_load(place, text), ERR_OK);
+        assert_int_equal(place->config->uplinks[0].layout, cases[i].layout);
+        assert_int_equal(place->config->uplinks[0].by_agent, cases[i].by_agent);
+    }
+    assert_int_equal(place_load(place, LINKED("", ",\"flag\":false,\"layout\":\"columns\"")),
+                     ERR_CONFIG);
+    assert_non_null(strstr(place->text, "$.uplinks.u.layout: not without a flag"));
+}
+
 static void test_links(void **state)
 {
     struct place *place = *state;
@@ -457,7 +489,8 @@ static void test_links(void **state)
     assert_int_equal(config->uplinks[0].link_count, 2);
     assert_int_equal(config->uplinks[0].links[1], 1);
     assert_true(config->uplinks[0].is_metered);
-    assert_int_equal(config->uplinks[0].common.partition_by, UPLINK_BY_AGENT);
+    assert_true(config->uplinks[0].by_agent);
+    assert_int_equal(config->uplinks[0].layout, LAYOUT_COLUMNS);
     assert_int_equal(config->links[0].options.jitter_ms, 0);
     assert_int_equal(config->links[1].options.jitter_ms, 30000);
     assert_int_equal(config->links[1].options.reserve, 100000);
@@ -469,7 +502,8 @@ static void test_links(void **state)
                                               ",\"link\":\"modem\",\"partition_by\":\"key\"")),
                      ERR_OK);
     assert_int_equal(place->config->uplinks[0].link_count, 1);
-    assert_int_equal(place->config->uplinks[0].common.partition_by, UPLINK_BY_KEY);
+    assert_false(place->config->uplinks[0].by_agent);
+    assert_int_equal(place->config->uplinks[0].layout, LAYOUT_COLUMNS);
     static const struct {
         const char *text, *found;
     } wrong[] = {
@@ -555,6 +589,7 @@ int main(void)
                                        cmocka_unit_test(test_schema_and_reference),
                                        cmocka_unit_test(test_routes),
                                        TEST(test_links),
+                                       TEST(test_layouts),
                                        cmocka_unit_test(test_cron)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

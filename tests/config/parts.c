@@ -53,10 +53,18 @@ static const struct driver_class every_driver = {.type = "every",
                                                  .options = every_table,
                                                  .options_size = sizeof(struct every_options),
                                                  .is_in_line = true};
+static enum err every_columns(const void *options, struct why *why)
+{
+    const struct every_options *every = options;
+    why_set(why, "not without a flag");
+    return every->flag ? ERR_OK : ERR_CONFIG;
+}
+
 static const struct uplink_class every_uplink = {.type = "every",
                                                  .help = "An uplink with every kind of option.",
                                                  .options = every_table,
-                                                 .options_size = sizeof(struct every_options)};
+                                                 .options_size = sizeof(struct every_options),
+                                                 .columns = every_columns};
 static const struct driver_class *const drivers[] = {&every_driver, NULL};
 static const struct uplink_class *const uplinks[] = {&every_uplink, NULL};
 const struct config_parts every_parts = {drivers, uplinks};

@@ -77,8 +77,10 @@ static void wrap_fails_cleanly(void **state)
     struct kafka_options options = {.compression_level = 3, .headers = true};
     struct stream_info stream = {.name = "s"};
     struct part part = {0};
+    struct parcel parcel = {.layout = LAYOUT_ROWS};
     struct message message = {.body = SLICE("body"), .event_count = 1};
-    struct batch batch = {.part = &part,
+    struct batch batch = {.parcel = &parcel,
+                          .part = &part,
                           .stream = &stream,
                           .messages = &message,
                           .message_count = 1,

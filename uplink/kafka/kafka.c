@@ -19,6 +19,7 @@
 #define HEADER_NAME_SIZE_MAX 64
 #define HEADER_VALUE_SIZE_MAX 512 /* filled in */
 #define HEADERS_SIZE_MAX 4096     /* all of headers_set */
+#define ROWS_LEVEL 3              /* of zstd, for rows */
 #define SINGLE_OBJECT_SIZE 10     /* Avro, single-object encoding: C3 01 and the fingerprint */
 
 static struct kafka *kafka_of(struct uplink *uplink)
@@ -262,6 +263,13 @@ bool kafka_has_event_time(const struct kafka_options *options, const struct part
                                           : part->stamp == PART_STAMP_EVENT;
 }
 
+static int compression_level(const struct kafka_options *options, uint8_t layout)
+{
+    int of_layout = layout == LAYOUT_COLUMNS ? COLUMNS_ZSTD_LEVEL : ROWS_LEVEL;
+    int level = options->compression_level < 0 ? of_layout : (int)options->compression_level;
+    return kafka_service_of(options->service)->compresses ? level : 0;
+}
+
 static enum err kafka_wrap(const void *options, const struct batch *batch, struct out *ret)
 {
     const struct kafka_options *kafka = options;
@@ -272,8 +280,7 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
                                         batch->parcel->lane, &headers);
     assert(!headers.overflow); /* record_size() */
     struct records_options records = {
-        .compression_level =
-            kafka_service_of(kafka->service)->compresses ? (int)kafka->compression_level : 0,
+        .compression_level = compression_level(kafka, batch->parcel->layout),
         .event_time = kafka_has_event_time(kafka, batch->part),
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,
