@@ -2,6 +2,7 @@
 import { Batch } from "./batch.js";
 import { ColumnsError } from "./errors.js";
 import { BATCH, RowSchema } from "./schema.js";
+import { unpackZstd } from "./zstd.js";
 import { decode } from "../index.js";
 
 const FINGERPRINT = "bd948c1e7d1fbef6";
@@ -27,13 +28,10 @@ function contentSize(frame) {
   return size + (width === 2 ? 256 : 0);
 }
 
-function unpacked(frame, { zstd, unpackedMax = UNPACKED_MAX }) {
+function unpacked(frame, { zstd = unpackZstd, unpackedMax = UNPACKED_MAX }) {
   const size = contentSize(frame);
   if (size === null) {
     return frame;
-  }
-  if (!zstd) {
-    throw new TypeError("a message is a zstd frame: give the option zstd, for instance zlib.zstdDecompressSync");
   }
   if (size > unpackedMax) {
     throw new ColumnsError("envelope", `a zstd frame of ${size} bytes, over ${unpackedMax}`);
@@ -42,7 +40,7 @@ function unpacked(frame, { zstd, unpackedMax = UNPACKED_MAX }) {
   try {
     data = zstd(frame, size);
   } catch (e) {
-    throw new ColumnsError("envelope", `not a zstd frame: ${e.message}`);
+    throw e instanceof ColumnsError ? e : new ColumnsError("envelope", `not a zstd frame: ${e.message}`);
   }
   if (data.length !== size) {
     throw new ColumnsError("envelope", `a zstd frame of ${data.length} bytes that says ${size}`);
