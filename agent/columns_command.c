@@ -49,13 +49,19 @@ static enum err grow(struct out *out)
 
 /* --- encode --- */
 
+/* Behind the datums that are there: each is put on its own, since mapping wants an empty `out`. */
 static enum err encode_value(struct job *job, struct slice line, struct why *why)
 {
+    struct out *all = &job->datums;
+    struct out one = out_over(all->data + all->size, all->size_max - all->size);
     struct map_result result;
     struct map_task task = {
         .record = avro_schema_root(job->schema), .body_kind = BODY_JSON, .body = line};
-    return job->mapper ? map_run(job->mapper, &task, &job->datums, &result, why)
-                       : avro_encode_json(job->schema, line, &job->datums, why);
+    enum err e = job->mapper ? map_run(job->mapper, &task, &one, &result, why)
+                             : avro_encode_json(job->schema, line, &one, why);
+    all->size += one.size;
+    all->overflow = one.overflow;
+    return e;
 }
 
 /* Datums are noted by where they begin: their memory still moves. */
