@@ -10,8 +10,8 @@
 #include "uplink/avro/decode.h"
 
 #define ROW_MAX 200
-#define MEMORY_SIZE ((size_t)1024 * 1024)
-#define WORK_SIZE ((size_t)1024 * 1024)
+#define MEMORY_SIZE ((size_t)128 * 1024)
+#define WORK_SIZE ((size_t)256 * 1024)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

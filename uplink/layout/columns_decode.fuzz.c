@@ -10,8 +10,8 @@
 
 #define VALUE_MAX 100000
 #define ROW_MAX 1000
-#define MEMORY_SIZE ((size_t)256 * 1024)
-#define WORK_SIZE ((size_t)1024 * 1024)
+#define MEMORY_SIZE ((size_t)128 * 1024)
+#define WORK_SIZE ((size_t)256 * 1024)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

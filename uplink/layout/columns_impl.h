@@ -276,6 +276,7 @@ static inline struct slice read_bytes(const uint8_t **cursor)
 }
 
 void work_put_int(struct columns_work *work, int64_t value);
+void work_put_ints(struct columns_work *work, const int64_t *values, uint32_t count);
 /* The bytes must stay until the batch is done. */
 void work_put_string(struct columns_work *work, struct slice text);
 void work_put_plane(struct columns_work *work, struct slice bytes);

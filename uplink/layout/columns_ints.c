@@ -9,6 +9,7 @@
     24 /* rows from which differences of differences in series are tried */
 #define PLANES_ROWS_MIN 16
 #define FRESH_ROWS_MAX 65 /* when so many rows at the front are all different, all of them are */
+#define SPAN_PER_VALUE 8  /* how far apart values may lie on average to have places */
 #define DIVISOR_MAX (UINT64_C(1) << 62)
 /* What stands in front of the residuals, in bits; and what is more work for zstd must win by 3 %. */
 #define HEAD_ORDER 1
@@ -220,6 +221,45 @@ static uint32_t rank_of(const int64_t *sorted, uint32_t count, int64_t value)
     return low;
 }
 
+/* Where values lie close together, each has a place of its own. False: they do not. */
+static bool rank_by_place(struct columns_work *work, struct dictionary *d)
+{
+    int64_t least = d->values[0];
+    int64_t most = d->values[0];
+    for (uint32_t i = 1; i < d->count; i++) {
+        least = d->values[i] < least ? d->values[i] : least;
+        most = d->values[i] > most ? d->values[i] : most;
+    }
+    uint64_t span = (uint64_t)wrap_sub(most, least);
+    size_t high = work->high;
+    if (span >= (uint64_t)d->count * SPAN_PER_VALUE ||
+        (span + 1) * sizeof(uint32_t) > work->high - work->low) {
+        return false;
+    }
+    uint32_t *places = work_take(work, (size_t)(span + 1) * sizeof *places); /* id + 1; 0: free */
+    memset(places, 0, (size_t)(span + 1) * sizeof *places);
+    for (uint32_t i = 0; i < d->count; i++) {
+        places[wrap_sub(d->values[i], least)] = i + 1;
+    }
+    for (uint32_t at = 0, rank = 0; at <= (uint32_t)span; at++) {
+        if (places[at]) {
+            d->ranks[places[at] - 1] = rank;
+            d->sorted[rank++] = wrap_add(least, at);
+        }
+    }
+    work->high = high;
+    return true;
+}
+
+static void rank_by_sort(struct dictionary *d)
+{
+    memcpy(d->sorted, d->values, d->count * sizeof *d->sorted);
+    sort(d->sorted, d->count);
+    for (uint32_t i = 0; i < d->count; i++) {
+        d->ranks[i] = rank_of(d->sorted, d->count, d->values[i]);
+    }
+}
+
 static int64_t index_of(const struct dictionary *d, uint32_t row)
 {
     return (int64_t)d->ranks[d->ids[row]];
@@ -233,10 +273,8 @@ static void try_dictionary(struct ints *c)
     if (!d->ranks) {
         return;
     }
-    memcpy(d->sorted, d->values, d->count * sizeof *d->sorted);
-    sort(d->sorted, d->count);
-    for (uint32_t i = 0; i < d->count; i++) {
-        d->ranks[i] = rank_of(d->sorted, d->count, d->values[i]);
+    if (!rank_by_place(c->work, d)) {
+        rank_by_sort(d);
     }
     uint64_t entries = cost_plain(c, d->sorted, d->count, 1) + HEAD_DICTIONARY * COST_BIT;
     c->sample.total = c->count;
@@ -261,12 +299,18 @@ static int64_t dividend(const struct ints *c, uint32_t i, unsigned order)
                                : residual_of(c->values, i, order);
 }
 
-static uint64_t common_divisor(const struct ints *c, unsigned order)
+/* Of the differences; of what is divided with other orders it is the same, as long as nothing wraps.
+ * 1: there is none. */
+static uint64_t common_divisor(const struct ints *c)
 {
     uint64_t g = 0;
+    int64_t least = c->values[0];
+    int64_t most = c->values[0];
     for (uint32_t i = 1; i < c->count && g != 1; i++) {
-        int64_t r = dividend(c, i, order);
+        int64_t r = wrap_sub(c->values[i], c->values[i - 1]);
         uint64_t rest = r < 0 ? UINT64_C(0) - (uint64_t)r : (uint64_t)r;
+        least = c->values[i] < least ? c->values[i] : least;
+        most = c->values[i] > most ? c->values[i] : most;
         if (g == 0) {
             g = rest;
             continue;
@@ -277,15 +321,11 @@ static uint64_t common_divisor(const struct ints *c, unsigned order)
             rest = next;
         }
     }
-    return g;
+    return (uint64_t)wrap_sub(most, least) < DIVISOR_MAX ? g : 1;
 }
 
-static void try_divisor(struct ints *c, unsigned order)
+static void try_divisor(struct ints *c, uint64_t divisor, unsigned order)
 {
-    uint64_t divisor = common_divisor(c, order);
-    if (divisor <= 1 || divisor >= DIVISOR_MAX) {
-        return;
-    }
     for (uint32_t i = 0; i < c->sample.count; i++) {
         uint32_t row = sample_row(c->count, i);
         int64_t r = dividend(c, row, order);
@@ -297,25 +337,57 @@ static void try_divisor(struct ints *c, unsigned order)
 
 /* --- what was chosen --- */
 
-static void fill_residuals(struct ints *c, int64_t *ret)
+static void fill_keyed(const struct ints *c, int64_t *ret)
 {
-    const struct candidate *best = &c->best;
     struct series *series = series_clear(c->work);
+    const uint8_t *ids = c->best.key->ids;
     for (uint32_t i = 0; i < c->count; i++) {
-        if (best->key) {
-            int64_t second;
-            unsigned id = best->key->ids[table_row(c->set, i)];
-            ret[i] = series_step(series, id, c->values[i], &second);
-            ret[i] = best->order == 2 ? second : ret[i];
-        } else if (best->is_dictionary) {
-            int64_t before = best->order && i ? index_of(&c->dictionary, i - 1) : 0;
-            ret[i] = index_of(&c->dictionary, i) - before;
-        } else if (best->divisor && i > 0) {
-            ret[i] = dividend(c, i, best->order) / (int64_t)best->divisor;
-        } else {
-            ret[i] = residual_of(c->values, i, best->order);
-        }
+        int64_t second;
+        ret[i] = series_step(series, ids[table_row(c->set, i)], c->values[i], &second);
+        ret[i] = c->best.order == 2 ? second : ret[i];
     }
+}
+
+static void fill_divided(const struct ints *c, int64_t *ret)
+{
+    ret[0] = c->values[0];
+    for (uint32_t i = 1; i < c->count; i++) {
+        ret[i] = dividend(c, i, c->best.order) / (int64_t)c->best.divisor;
+    }
+}
+
+static void fill_indices(const struct ints *c, int64_t *ret)
+{
+    int64_t before = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        int64_t index = index_of(&c->dictionary, i);
+        ret[i] = index - before;
+        before = c->best.order ? index : 0;
+    }
+}
+
+static void fill_plain(const struct ints *c, int64_t *ret)
+{
+    const int64_t *values = c->values;
+    ret[0] = values[0];
+    if (c->best.order == 0) {
+        memcpy(ret, values, c->count * sizeof *ret);
+        return;
+    }
+    for (uint32_t i = 1; i < c->count; i++) {
+        ret[i] = wrap_sub(values[i], values[i - 1]);
+    }
+    for (uint32_t i = c->count - 1; c->best.order == 2 && i > 1; i--) {
+        ret[i] = wrap_sub(ret[i], ret[i - 1]);
+    }
+}
+
+static void fill_residuals(const struct ints *c, int64_t *ret)
+{
+    (c->best.key             ? fill_keyed
+     : c->best.is_dictionary ? fill_indices
+     : c->best.divisor       ? fill_divided
+                             : fill_plain)(c, ret);
 }
 
 static void put_planes(struct columns_work *work, const int64_t *residuals, uint32_t count)
@@ -345,7 +417,11 @@ static void put_planes(struct columns_work *work, const int64_t *residuals, uint
 static bool are_wide(const int64_t *residuals, uint32_t count)
 {
     uint64_t bits = 0;
+    uint64_t all = 0;
     for (uint32_t i = 1; i < count; i++) {
+        all |= zigzag(residuals[i]);
+    }
+    for (uint32_t i = 1; all >> 13 && i < count; i++) {
         uint64_t value = zigzag(residuals[i]);
         bits += value ? 64 - (unsigned)__builtin_clzll(value) : 0;
     }
@@ -394,9 +470,7 @@ static void put_best(struct ints *c)
         put_planes(c->work, residuals, count);
         return;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        work_put_int(c->work, residuals[i]);
-    }
+    work_put_ints(c->work, residuals, count);
 }
 
 static bool put_constant(struct columns_work *work, const int64_t *values, uint32_t count)
@@ -429,8 +503,9 @@ void ints_put(struct columns_work *work, const int64_t *values, uint32_t count,
         if (c.dictionary.count) {
             try_dictionary(&c);
         }
-        for (unsigned order = 0; order <= ORDER_MAX; order++) {
-            try_divisor(&c, order);
+        uint64_t divisor = common_divisor(&c);
+        for (unsigned order = 0; divisor > 1 && order <= ORDER_MAX; order++) {
+            try_divisor(&c, divisor, order);
         }
     }
     if (!work->full) {

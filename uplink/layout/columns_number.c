@@ -10,6 +10,7 @@
 #define NOISE_ROWS_MIN 4
 #define NOISE_VALUE_MAX 1e12
 #define NOISE_CORRECTION_MAX (INT64_C(1) << 40)
+#define MANTISSA_NONE INT64_MIN
 #define FLOAT_LIMIT 3e38 /* beyond, a double is not narrowed */
 
 const double columns_power[NUMBER_SCALE_MAX + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -91,46 +92,57 @@ static bool mantissa_of(int64_t bits, unsigned scale, bool is_single, int64_t *r
            number_quotient(*ret, scale, is_single) == bits;
 }
 
-/* The smallest scale that all values hold but for at most `odd_max` that none does. */
-static bool find_scale(struct numbers *n, uint32_t odd_max)
+/* The smallest scale that all values hold but for at most `odd_max` that none does, which get
+ * MANTISSA_NONE. Mantissas before *ret_settled are of other scales. */
+static bool find_scale(struct numbers *n, uint32_t odd_max, uint32_t *ret_settled)
 {
     unsigned limit = n->is_single ? NUMBER_SCALE_SINGLE_MAX : NUMBER_SCALE_MAX;
     uint32_t odd = 0;
     n->scale = 0;
+    *ret_settled = 0;
     for (uint32_t i = 0; i < n->count; i++) {
         unsigned scale = n->scale;
         while (scale <= limit && !mantissa_of(n->bits[i], scale, n->is_single, &n->mantissas[i])) {
             scale++;
         }
-        if (scale <= limit) {
+        if (scale > limit) {
+            n->mantissas[i] = MANTISSA_NONE;
+            if (++odd > odd_max) {
+                return false;
+            }
+        } else if (scale > n->scale) {
             n->scale = scale;
-        } else if (++odd > odd_max) {
-            return false;
+            *ret_settled = i;
         }
     }
+    n->is_corrected = odd > 0;
     return true;
 }
 
 /* Mantissas of that scale; a value without one takes that before it. */
-static bool fill_mantissas(struct numbers *n, uint32_t odd_max)
+static bool fill_mantissas(struct numbers *n, uint32_t odd_max, uint32_t settled)
 {
     uint32_t odd = 0;
     int64_t last = 0;
-    for (uint32_t i = 0; i < n->count; i++) {
-        if (!mantissa_of(n->bits[i], n->scale, n->is_single, &n->mantissas[i])) {
+    for (uint32_t i = 0; i < n->count && (i < settled || n->is_corrected); i++) {
+        bool is_odd = i < settled
+                          ? !mantissa_of(n->bits[i], n->scale, n->is_single, &n->mantissas[i])
+                          : n->mantissas[i] == MANTISSA_NONE;
+        if (is_odd) {
             n->mantissas[i] = last;
+            n->is_corrected = true;
             odd++;
         }
         last = n->mantissas[i];
     }
-    n->is_corrected = odd > 0;
     return odd <= odd_max;
 }
 
 static bool find_decimals(struct numbers *n)
 {
     uint32_t odd_max = n->count / 8 > 1 ? n->count / 8 : 1;
-    return find_scale(n, odd_max) && fill_mantissas(n, odd_max);
+    uint32_t settled;
+    return find_scale(n, odd_max, &settled) && fill_mantissas(n, odd_max, settled);
 }
 
 /* --- a decimal and a few units in the last place: what arithmetic leaves behind --- */

@@ -74,6 +74,7 @@ static bool read_texts(struct texts *t, struct columns_work *work, const struct 
                        const struct columns_words *known, int64_t fixed_size)
 {
     *t = (struct texts){.count = set->count};
+    struct slice last = {NULL, 0};
     uint32_t *ids = work_take(work, set->count * sizeof *ids);
     if (!ids || !text_table_init(&t->table, work, known, set->count)) {
         return false;
@@ -86,7 +87,9 @@ static bool read_texts(struct texts *t, struct columns_work *work, const struct 
         } else {
             *cursor += fixed_size;
         }
-        ids[i] = text_table_add(&t->table, text);
+        bool is_again = i > 0 && slice_equal(text, last); /* often, and cheaper to find out */
+        ids[i] = is_again ? ids[i - 1] : text_table_add(&t->table, text);
+        last = text;
     }
     t->ids = ids;
     return find_used(t, work);

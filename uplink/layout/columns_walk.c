@@ -82,13 +82,9 @@ static void skip(const struct columns_node *node, const uint8_t **cursor)
 
 /* --- leaves --- */
 
-static int64_t read_little(const uint8_t *at, unsigned size)
+static uint32_t read_u32(const uint8_t *at)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
-    }
-    return size == 4 ? (int64_t)(int32_t)(uint32_t)value : (int64_t)value;
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
 static void walk_whole(struct columns_work *work, const struct columns_node *node,
@@ -100,9 +96,12 @@ static void walk_whole(struct columns_work *work, const struct columns_node *nod
     if (!values) {
         return;
     }
+    const uint8_t **cursors = set->table->cursors;
+    const uint32_t *rows = set->rows;
+    bool is_boolean = node->kind == COLUMNS_BOOLEAN;
     for (uint32_t i = 0; i < set->count; i++) {
-        const uint8_t **cursor = &set->table->cursors[table_row(set, i)];
-        values[i] = node->kind == COLUMNS_BOOLEAN ? *(*cursor)++ : read_whole(cursor);
+        const uint8_t **cursor = &cursors[rows ? rows[i] : i];
+        values[i] = is_boolean ? *(*cursor)++ : read_whole(cursor);
     }
     ints_put(work, values, set->count, set, may_be_key ? node->column : KEY_NONE);
 }
@@ -111,15 +110,18 @@ static void walk_number(struct columns_work *work, const struct columns_node *no
                         const struct table_rows *set)
 {
     bool is_float = node->kind == COLUMNS_FLOAT;
-    unsigned size = is_float ? 4 : 8;
     int64_t *bits = work_take(work, set->count * sizeof *bits);
     if (!bits) {
         return;
     }
-    for (uint32_t i = 0; i < set->count; i++) {
-        const uint8_t **cursor = &set->table->cursors[table_row(set, i)];
-        bits[i] = read_little(*cursor, size);
-        *cursor += size;
+    const uint8_t **cursors = set->table->cursors;
+    const uint32_t *rows = set->rows;
+    for (uint32_t i = 0, count = set->count; i < count; i++) {
+        const uint8_t **cursor = &cursors[rows ? rows[i] : i];
+        const uint8_t *at = *cursor;
+        bits[i] = is_float ? (int64_t)(int32_t)read_u32(at)
+                           : (int64_t)(read_u32(at) | (uint64_t)read_u32(at + 4) << 32);
+        *cursor = at + (is_float ? 4 : 8);
     }
     numbers_put(work, bits, set->count, is_float, set);
 }

@@ -117,12 +117,36 @@ static size_t varint_at(uint8_t *at, uint64_t value)
 
 void work_put_int(struct columns_work *work, int64_t value)
 {
-    uint8_t *at = tape_room(work, &work->ints, VARINT_SIZE_MAX);
-    if (at) {
-        size_t size = varint_at(at, zigzag(value));
-        work->ints.last->used += (uint32_t)size;
-        work->ints.size += size;
-        work->int_count++;
+    work_put_ints(work, &value, 1);
+}
+
+/* As many of the values as the last block has room for, whatever they are. */
+static uint32_t fill_block(struct tape *tape, const int64_t *values, uint32_t count)
+{
+    struct tape_block *block = tape->last;
+    uint8_t *at = block->data + block->used;
+    const uint8_t *limit = block->data + TAPE_BLOCK_SIZE - VARINT_SIZE_MAX;
+    uint32_t i = 0;
+    for (; i < count && at <= limit; i++) {
+        uint64_t value = zigzag(values[i]);
+        for (; value > 127; value >>= 7) {
+            *at++ = (uint8_t)(value | 128);
+        }
+        *at++ = (uint8_t)value;
+    }
+    uint32_t used = (uint32_t)(at - block->data);
+    tape->size += used - block->used;
+    block->used = used;
+    return i;
+}
+
+void work_put_ints(struct columns_work *work, const int64_t *values, uint32_t count)
+{
+    work->int_count += count;
+    while (count > 0 && tape_room(work, &work->ints, VARINT_SIZE_MAX)) {
+        uint32_t put = fill_block(&work->ints, values, count);
+        values += put;
+        count -= put;
     }
 }
 
