@@ -143,9 +143,9 @@ def as_templates(texts):
     return [NUMBER.sub("\1", text) for text in texts] if shorter else texts
 
 
-def prepare(options, name, work):
+def prepare(options, name, work, most=None):
     """Files of schema, rows and lines of a set, and how many lines; None: it is absent. The first tenth is what the schema learned from."""
-    lines = data_lines(options.data, name)
+    lines = (data_lines(options.data, name) or [])[:most]
     if not lines:
         return None
     events = [json.loads(line) for line in lines]
@@ -210,3 +210,51 @@ def bench_bytes(options, kafka, work):
         whole = len(ratios[size]) == len(SETS)
         say("bytes", f"geometric mean at {size} events", mean, "of the best peer", None, goal=f"<= {goal}" if whole else None,
             met=mean <= goal if whole else None, sets=len(ratios[size]))
+
+
+# --- what encoding costs ---
+
+COUNTED = ((100, 5000, False), (1000, 2000, False), (100, 10000, True))  # events of a batch, instructions allowed, up to the bytes that leave
+MEMORY_EVENTS, MEMORY_KIB = 2000, 256
+
+
+def counted(program, paths, size, times, more):
+    done = subprocess.run([program, "count", *paths[:2], str(size), str(times), *more], capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+def instructions(program, paths, size, more, work):
+    """Of an event: the difference of one and three times over the set is without starting."""
+    counts, events, out = [], [], os.path.join(work, "callgrind.out")
+    for times in (1, 3):
+        done = subprocess.run([*callgrind(out), program, "count", *paths[:2], str(size), str(times), *more], capture_output=True, text=True, check=True)
+        events.append(int(done.stdout.split()[0]))
+        counts.append(callgrind_count(out))
+    return (counts[1] - counts[0]) / (events[1] - events[0])
+
+
+def bench_columns(options, kafka, work):
+    """Instructions and memory of encoding; what the goals are for are events of ten fields, as energy_meter has them."""
+    buffer.build(options, "columns_bench")
+    program = buffer.program(options, "columns_bench")
+    for name in SETS:
+        prepared = prepare(options, name, work, 6000)
+        if not prepared:
+            say("columns", name, None, "instructions per event", absent=f"{name} is not in {options.data}")
+            continue
+        paths, lines = prepared
+        has_goal = name == "energy_meter"
+        for size, goal, with_zstd in COUNTED:
+            if size > lines:
+                continue
+            case = f"{name}: {size} events" + (" with zstd 9" if with_zstd else "")
+            try:
+                value = instructions(program, paths, size, ["zstd"] if with_zstd else [], work)
+            except subprocess.CalledProcessError:
+                say("columns", case, None, "instructions per event", absent="valgrind does not run columns_bench: a build with sanitizers can't be counted")
+                continue
+            say("columns", case, value, "instructions per event", goal=f"<= {goal}" if has_goal else None, met=value <= goal if has_goal else None)
+        if lines >= MEMORY_EVENTS:
+            kib = counted(program, paths, MEMORY_EVENTS, 1, [])[1] / 1024
+            say("columns", f"{name}: memory of a batch of {MEMORY_EVENTS} events, without zstd", kib, "KiB", goal=f"<= {MEMORY_KIB}" if has_goal else None,
+                met=kib <= MEMORY_KIB if has_goal else None)
