@@ -73,6 +73,8 @@ struct flow {
     bool more;     /* the last cut left events that did not fit: there is nothing to linger for */
     bool cuts_all; /* what is being cut is the last that the lane is owed */
     struct backoff backoff;
+    unsigned
+        attempt; /* of a batch that is made again after a long wait: the pauses go on growing */
     int alike_code;
     unsigned alike_count;
     uint64_t served;           /* forward's turn counter: least recently served first */
@@ -195,6 +197,7 @@ void host_close(struct uplink_host *host);
 
 /* --- flow_link.c --- */
 void host_link_init(struct uplink_host *host);
+void host_link(const struct uplink_host *host, struct uplink_link *ret);
 /* The largest request now, by what was measured and by the link's rules. */
 uint32_t host_request_size(struct uplink_host *host, uint8_t priority);
 void host_status(const struct uplink_host *host, struct out *json);

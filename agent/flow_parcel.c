@@ -97,6 +97,7 @@ static void batch_retry_fired(struct timer *timer)
     if (fb->batch.wire_memory) {
         fb->state = BATCH_BUILT;
     } else { /* it has waited long, without its bytes: they are made again */
+        flow->attempt = fb->backoff.attempt;
         flow->batches[flow_index_of(flow, fb)] = NULL;
         batch_release(flow, fb);
     }
@@ -130,6 +131,7 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
     fb->flow = flow;
     fb->state = BATCH_BUILT;
     fb->backoff.ceiling_ms = flow->host->setup.backoff_max_ms;
+    fb->backoff.attempt = part->assigned ? flow->attempt : 0;
     timer_init(&fb->retry, flow->host->forward->setup.loop, batch_retry_fired);
     fb->batch = (struct batch){.stream = &flow->stream->info,
                                .schema = schema,
@@ -176,6 +178,7 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
     flow->recorded = false;
     flow->moved = false;
     flow->target_known = false;
+    flow->attempt = 0;
     backoff_clear(&flow->backoff);
 }
 
