@@ -9,6 +9,7 @@
 struct stream;
 struct listener;
 struct names;
+struct pacer;
 struct tls;
 
 /* Called on the loop, never within a call of the user's. After on_closed nothing follows; the user
@@ -31,6 +32,8 @@ struct stream_options {
     uint32_t connect_timeout_ms; /* 0: 10 000, name resolution, TCP and TLS together */
     uint32_t send_buffer_size;   /* 0: the system's; also sets TCP_NOTSENT_LOWAT to half of it */
     uint32_t keepalive_s;        /* 0: 60: TCP keep-alive after so many idle seconds */
+    struct pacer *pacer; /* holds back what is written, once it is open; NULL: nothing does */
+    bool is_urgent;      /* among those at the pacer */
     /* When it is closed, or the process dies, the kernel forgets what the peer has not got (RST):
      * nothing of it arrives behind what is sent on other connections. */
     bool forget_unsent;
@@ -46,6 +49,8 @@ enum err stream_connect(struct stream **ret, struct loop *loop, struct names *na
 enum err stream_read(struct stream *stream, uint8_t *data, size_t size, size_t *ret_size) MUST_USE;
 /* Takes as much as fits now (0 is possible): *ret_size < data.size means on_writable will come. */
 enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size) MUST_USE;
+/* As send_buffer_size, from now on. */
+void stream_send_buffer_set(struct stream *stream, uint32_t size);
 /* No on_readable until resumed: TCP's window holds the peer back. */
 void stream_read_pause(struct stream *stream);
 void stream_read_resume(struct stream *stream);

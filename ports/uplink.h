@@ -19,6 +19,7 @@
 
 struct uplink;
 struct uplink_host; /* forward's end; one per uplink instance */
+struct pacer;
 struct names;
 
 /* A stream as uplinks know it. Lives as long as the uplink. */
@@ -140,8 +141,14 @@ const char *uplink_name(const struct uplink_host *host);
 
 /* The largest number of bytes that one request may have now, by the link's measured rate. */
 uint32_t uplink_request_size(struct uplink_host *host);
-/* The interface to bind connections to; NULL: any. Until relink(). */
-const char *uplink_interface(const struct uplink_host *host);
+/* How connections are to be opened now, by the link that is used. Until relink(), but for the size. */
+struct uplink_link {
+    const char *interface_name; /* to bind them to; NULL: any */
+    struct pacer *pacer;        /* NULL: none */
+    uint32_t send_buffer_size;  /* what the link carries in about a second; 0: not known */
+    uint32_t keepalive_s;       /* 0: the usual */
+};
+void uplink_link(const struct uplink_host *host, struct uplink_link *ret);
 /* Bytes that went over the link, both ways, as the network counts them. */
 void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received);
 
@@ -201,7 +208,8 @@ struct uplink_class {
     enum err (*assign)(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                        size_t part_count) MUST_USE;
     void (*send)(struct uplink *uplink, struct batch *batch);
-    /* The link is another one: connections are to be opened anew, bound to uplink_interface(). NULL:
+    /* From the next turn on the link is another one: what connections have carried is counted within
+     * the call, then they are closed, and opened anew as uplink_link() says. NULL:
      * it has none. */
     void (*relink)(struct uplink *uplink);
     /* Orderly stop: no new connections; what is lent comes back by done() within `grace_ms`, as

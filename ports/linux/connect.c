@@ -25,6 +25,11 @@ struct connector {
     bool forget_unsent;
 };
 
+static void connector_paced(struct pacer_seat *seat)
+{
+    stream_paced(CONTAINER_OF(seat, struct stream, seat));
+}
+
 void connector_close(struct stream *stream)
 {
     struct connector *connector = stream->connector;
@@ -224,6 +229,7 @@ enum err stream_connect(struct stream **ret, struct loop *loop, struct names *na
         return e;
     }
     stream_take(stream, handler, context);
+    pacer_sit(&stream->seat, options->pacer, options->is_urgent, connector_paced);
     e = connector_open(stream, names, options);
     if (e) {
         goto fail;

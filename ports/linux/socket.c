@@ -34,6 +34,13 @@ static void option_set(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
+void socket_send_buffer_set(int fd, uint32_t send_buffer_size)
+{
+    int size = send_buffer_size > INT_MAX ? INT_MAX : (int)send_buffer_size;
+    option_set(fd, SOL_SOCKET, SO_SNDBUF, size);
+    option_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, size / 2 ? size / 2 : 1);
+}
+
 void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size)
 {
     int idle_s = keepalive_s == 0 ? 60 : keepalive_s > 32767 ? 32767 : (int)keepalive_s;
@@ -43,9 +50,7 @@ void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size)
     option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle_s < 20 ? 5 : idle_s / 4);
     option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
     if (send_buffer_size) {
-        int size = send_buffer_size > INT_MAX ? INT_MAX : (int)send_buffer_size;
-        option_set(fd, SOL_SOCKET, SO_SNDBUF, size);
-        option_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, size / 2 ? size / 2 : 1);
+        socket_send_buffer_set(fd, send_buffer_size);
     }
 }
 

@@ -58,6 +58,7 @@ void stream_close(struct stream *stream)
     stream->closed = true;
     timer_release(&stream->kick);
     timer_release(&stream->limit);
+    pacer_leave(&stream->seat);
     connector_close(stream);
     watch_stop(&stream->watch);
     if (stream->fd >= 0) {
@@ -105,7 +106,8 @@ static void stream_watch(struct stream *stream)
         bool unsent = stream->session && tls_session_unsent(stream->session);
         bool ending = stream->finishing && !stream->finished;
         events |= stream->paused || stream->read_ended ? 0U : (unsigned)WATCH_READ;
-        events |= stream->wants_writable || unsent || ending ? (unsigned)WATCH_WRITE : 0U;
+        bool wants = stream->wants_writable && !stream->seat.waits;
+        events |= wants || unsent || ending ? (unsigned)WATCH_WRITE : 0U;
         if (stream->hung_up && stream->paused) {
             watch_stop(&stream->watch); /* it would report the same in every turn */
             return;
@@ -226,7 +228,7 @@ static void stream_writable(struct stream *stream)
     }
     if (stream->finishing && !stream->finished) {
         stream_try_finish(stream);
-    } else if (stream->wants_writable) {
+    } else if (stream->wants_writable && !stream->seat.waits) {
         stream->wants_writable = false;
         stream_call_begin(stream);
         if (stream->handler.on_writable) {
@@ -235,6 +237,18 @@ static void stream_writable(struct stream *stream)
         if (!stream_call_end(stream)) {
             return;
         }
+    }
+}
+
+void stream_paced(struct stream *stream)
+{
+    if (stream->state != STREAM_OPEN || !stream->wants_writable) {
+        return;
+    }
+    stream->busy++; /* as below */
+    stream_writable(stream);
+    if (stream_call_end(stream)) {
+        stream_watch(stream);
     }
 }
 
@@ -343,8 +357,9 @@ enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size
     }
     size_t taken = 0;
     enum err e = ERR_OK;
-    while (taken < data.size) {
-        struct slice rest = {data.data + taken, data.size - taken};
+    size_t may = pacer_may(&stream->seat, data.size);
+    while (taken < may) {
+        struct slice rest = {data.data + taken, may - taken};
         size_t step = 0;
         e = stream->session ? tls_session_write(stream->session, rest, &step, &stream->why)
                             : socket_send(stream, rest, &step);
@@ -353,6 +368,7 @@ enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size
         }
         taken += step;
     }
+    pacer_took(&stream->seat, taken);
     stream->payload_sent += taken;
     *ret_size = taken;
     if (e && e != ERR_AGAIN) {
@@ -362,6 +378,13 @@ enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size
     stream->wants_writable = taken < data.size;
     stream_watch(stream);
     return ERR_OK;
+}
+
+void stream_send_buffer_set(struct stream *stream, uint32_t size)
+{
+    if (stream->state == STREAM_OPEN && size) {
+        socket_send_buffer_set(stream->fd, size);
+    }
 }
 
 void stream_read_pause(struct stream *stream)

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "ports/lib/tls_session.h"
+#include "ports/pacer.h"
 #include "ports/stream.h"
 
 #define STREAM_PEER_SIZE 128
@@ -35,15 +36,16 @@ struct stream {
     struct stream *before, *after; /* of the listener */
     bool was_open;
     bool paused;
-    bool wants_writable; /* a write took less than all */
-    bool finishing;      /* stream_finish() was called */
-    bool finished;       /* and its FIN is out */
-    bool read_ended;     /* nothing more comes */
-    bool hung_up;        /* the socket says so, while reading is paused */
-    bool reported;       /* on_closed was called */
-    bool closed;         /* stream_close() was called */
-    bool quick_ack;      /* what is received is acknowledged at once */
-    unsigned busy;       /* calls of the user's under way: freed after the last */
+    bool wants_writable;    /* a write took less than all */
+    struct pacer_seat seat; /* waits: it is not the socket that has no room */
+    bool finishing;         /* stream_finish() was called */
+    bool finished;          /* and its FIN is out */
+    bool read_ended;        /* nothing more comes */
+    bool hung_up;           /* the socket says so, while reading is paused */
+    bool reported;          /* on_closed was called */
+    bool closed;            /* stream_close() was called */
+    bool quick_ack;         /* what is received is acknowledged at once */
+    unsigned busy;          /* calls of the user's under way: freed after the last */
     int transport_errno;
     enum err e;
     struct why why;
@@ -62,10 +64,13 @@ enum err stream_adopt(struct stream *stream, int fd, struct tls *tls, const char
 void stream_go_on(struct stream *stream);
 /* Ends it: on_closed follows. `why` must be set. */
 void stream_fail(struct stream *stream, enum err e);
+/* The pacer lets it write. */
+void stream_paced(struct stream *stream);
 /* For the texts and stream_peer(). */
 void address_format(const struct sockaddr *address, char *text, size_t text_size);
 /* Options of every connected TCP socket; sizes of 0 are the system's. */
 void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size);
+void socket_send_buffer_set(int fd, uint32_t size);
 /* Closing it resets the connection. */
 void socket_forget_unsent(int fd);
 

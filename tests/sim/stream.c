@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ports/names.h"
+#include "ports/pacer.h"
 #include "tests/sim/connection.h"
 
 #define WINDOW_SIZE 65536
@@ -31,6 +32,7 @@ struct stream {
     uint8_t *data;             /* arrived and not read */
     size_t size, room;
     size_t window;
+    struct pacer_seat seat;
     bool open, told_open, paused, wants_writable, finished, ended, failed, reported, closed;
     unsigned busy;
     enum err e;
@@ -139,8 +141,8 @@ static void stream_kicked(struct timer *timer)
         }
     } else if (stream->size && !stream->paused) {
         stream->handler.on_readable(stream->context);
-    } else if (stream->wants_writable && stream->connection && !stream->failed &&
-               stream->connection->up.size < stream->window) {
+    } else if (stream->wants_writable && !stream->seat.waits && stream->connection &&
+               !stream->failed && stream->connection->up.size < stream->window) {
         stream->wants_writable = false;
         if (stream->handler.on_writable) {
             stream->handler.on_writable(stream->context);
@@ -159,7 +161,7 @@ static void stream_kicked(struct timer *timer)
         }
         return;
     }
-    bool room = stream->wants_writable && stream->connection &&
+    bool room = stream->wants_writable && !stream->seat.waits && stream->connection &&
                 stream->connection->up.size < stream->window;
     if ((stream->size && !stream->paused) || room || stream->failed ||
         (stream->ended && !stream->paused && !stream->size)) {
@@ -226,6 +228,14 @@ static struct stream *stream_new(struct loop *loop)
     return stream;
 }
 
+static void stream_paced(struct pacer_seat *seat)
+{
+    struct stream *stream = CONTAINER_OF(seat, struct stream, seat);
+    if (stream->wants_writable) {
+        stream_kick(stream);
+    }
+}
+
 enum err stream_connect(struct stream **ret, struct loop *loop, struct names *names,
                         const struct stream_options *options, const struct stream_handler *handler,
                         void *context)
@@ -241,6 +251,7 @@ enum err stream_connect(struct stream **ret, struct loop *loop, struct names *na
     stream->handler = *handler;
     stream->context = context;
     stream->names = names;
+    pacer_sit(&stream->seat, options->pacer, options->is_urgent, stream_paced);
     stream->encrypted = options->tls != NULL;
     stream->forgets = options->forget_unsent;
     stream->window = options->send_buffer_size ? options->send_buffer_size : WINDOW_SIZE;
@@ -294,7 +305,8 @@ enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size
     }
     size_t used = stream->connection->up.size;
     size_t room = used < stream->window ? stream->window - used : 0;
-    size_t taken = data.size < room ? data.size : room;
+    size_t taken = pacer_may(&stream->seat, data.size < room ? data.size : room);
+    pacer_took(&stream->seat, taken);
     if (taken) {
         way_put(&stream->connection->up, PIECE_DATA, (struct slice){data.data, taken});
     }
@@ -302,6 +314,11 @@ enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size
     stream->wants_writable = taken < data.size;
     *ret_size = taken;
     return ERR_OK;
+}
+
+void stream_send_buffer_set(struct stream *stream, uint32_t size)
+{
+    stream->window = size ? size : stream->window;
 }
 
 void stream_read_pause(struct stream *stream)
@@ -338,6 +355,7 @@ void stream_close(struct stream *stream)
     timer_release(&stream->kick);
     timer_release(&stream->limit);
     timer_release(&stream->dial);
+    pacer_leave(&stream->seat);
     if (stream->connection) {
         connection_stream_gone(stream->connection, true);
         stream->connection = NULL;
