@@ -2,6 +2,10 @@
  * it makes against the link, and gives it back when that is over. */
 #include "agent/flow_impl.h"
 
+#define LINK_SEND_BUFFER_START (16 * 1024)
+#define SEND_BUFFER_MIN (4 * 1024)
+#define KEEPALIVE_METERED_S 900
+
 static struct link_user *flow_user(const struct flow *flow)
 {
     return &flow->host->link_user;
@@ -80,6 +84,22 @@ static void host_moved(void *context)
     if (host->uplink && host->uplink->class_->relink) {
         host->uplink->class_->relink(host->uplink);
     }
+}
+
+void host_link(const struct uplink_host *host, struct uplink_link *ret)
+{
+    const struct link_user *user = &host->link_user;
+    uint64_t rate = host->link.rate;
+    uint64_t most = link_user_rate_max(user);
+    rate = most && (rate == 0 || most < rate) ? most : rate;
+    *ret =
+        (struct uplink_link){.interface_name = link_user_interface(user),
+                             .pacer = link_user_pacer(user),
+                             .send_buffer_size = rate == 0                ? LINK_SEND_BUFFER_START
+                                                 : rate < SEND_BUFFER_MIN ? SEND_BUFFER_MIN
+                                                 : rate < UINT32_MAX      ? (uint32_t)rate
+                                                                          : UINT32_MAX,
+                             .keepalive_s = link_user_is_metered(user) ? KEEPALIVE_METERED_S : 0};
 }
 
 void host_link_init(struct uplink_host *host)

@@ -115,9 +115,9 @@ uint32_t uplink_request_size(struct uplink_host *host)
     return host_request_size(host, 9);
 }
 
-const char *uplink_interface(const struct uplink_host *host)
+void uplink_link(const struct uplink_host *host, struct uplink_link *ret)
 {
-    return link_user_interface(&host->link_user);
+    host_link(host, ret);
 }
 
 void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received)

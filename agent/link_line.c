@@ -35,6 +35,10 @@ enum err line_init(struct link_line *line, struct links *links, const struct con
     line->is_up = true;
     (void)line_interface_look(line);
     enum err e = line_keep_open(line, why);
+    if (!e && o->rate_max >= 8) {
+        e = pacer_open(&line->pacer, links->setup.loop, (uint64_t)o->rate_max / 8,
+                       (uint32_t)o->share_min);
+    }
     if (!e) {
         link_history_latest(&line->history, &line->ids);
         line_look(line);
@@ -253,6 +257,23 @@ void line_sentence(struct link_line *line, struct why *ret)
 }
 
 /* --- lanes --- */
+
+void line_backlog(struct link_line *line)
+{
+    bool has = false;
+    for (size_t p = 0; p < LINK_PRIORITY_COUNT; p++) {
+        has = has || line->lanes.waiting[p] || line->lanes.busy[p];
+    }
+    uint64_t now_ms = loop_now_ms(line->links->setup.loop);
+    uint64_t bytes = line->pacer ? pacer_bytes(line->pacer) : 0;
+    if (line->has_backlog) {
+        line->backlog_ms += now_ms - line->backlog_since_ms;
+        line->backlog_bytes += bytes - line->backlog_from;
+    }
+    line->has_backlog = has;
+    line->backlog_since_ms = now_ms;
+    line->backlog_from = bytes;
+}
 
 uint64_t line_rate(const struct link_line *line)
 {

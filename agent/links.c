@@ -74,13 +74,13 @@ static void user_choose(struct link_user *user)
         return;
     }
     struct link_line *before = user->line;
-    user->line = best;
     /* Without any link what is open stays: it may come back as it was. */
     if (best && user->calls) {
         log_info(best->config->name, before ? "used instead of %s" : "used",
                  before ? before->config->name : "");
-        user->calls->moved(user->context);
+        user->calls->moved(user->context); /* still charged to the one before */
     }
+    user->line = best;
 }
 
 static void interfaces_fired(struct timer *timer)
@@ -225,6 +225,9 @@ void links_close(struct links *links)
     timer_release(&links->timer);
     timer_release(&links->kick);
     timer_release(&links->interfaces);
+    for (size_t i = 0; i < links->count; i++) {
+        pacer_close(links->lines[i].pacer);
+    }
     free(links->lines);
     free(links);
 }
@@ -292,6 +295,11 @@ uint64_t link_user_rate_max(const struct link_user *user)
     return user->line ? (uint64_t)user->line->config->options.rate_max / 8 : 0;
 }
 
+struct pacer *link_user_pacer(const struct link_user *user)
+{
+    return user->line ? user->line->pacer : NULL;
+}
+
 bool link_user_is_metered(const struct link_user *user)
 {
     return user->line && user->line->config->options.metered;
@@ -346,6 +354,7 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
     if (hold->asked != line->round) {
         hold->asked = line->round;
         line->lanes.waiting[priority]++;
+        line_backlog(line);
     }
     line_lane_rule(line, &rule);
     bool may = !line->only_asks && link_lanes_may(&line->lanes, priority, &rule);
@@ -375,6 +384,7 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
     line_lane_rule(line, &rule);
     link_lanes_take(&line->lanes, priority, size, &rule);
     line->held += size;
+    line_backlog(line);
     *hold = (struct link_hold){.line = line, .size = size, .priority = priority};
     if (!line->links->kicks) {
         links_kick(line->links); /* there may be room for another one */
@@ -386,6 +396,7 @@ void link_hold_more(struct link_hold *hold, bool has_more)
     if (hold->line && hold->has_more != has_more) {
         hold->line->lanes.busy[hold->priority] += has_more ? 1 : UINT32_MAX;
         hold->has_more = has_more;
+        line_backlog(hold->line);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "agent/store.h"
 #include "config/config.h"
 #include "ports/loop.h"
+#include "ports/pacer.h"
 
 struct link_line; /* one link */
 struct links;
@@ -52,7 +53,8 @@ struct link_user_calls {
     /* Something may go that had to wait; link_user_may() is asked again, twice: the first time it
      * only notes who wants. */
     void (*go)(void *context);
-    /* It is another link now: connections are to be opened anew. */
+    /* From the next turn on it is another link: what went over the connections is counted within the
+     * call, and they are opened anew. */
     void (*moved)(void *context);
 };
 
@@ -82,6 +84,8 @@ const char *link_user_interface(const struct link_user *user);
 bool link_user_is_up(const struct link_user *user);
 /* Bytes per second that it may send, at most; 0: no bound. */
 uint64_t link_user_rate_max(const struct link_user *user);
+/* Holds its connections to that; NULL: nothing does. Valid while the links are open. */
+struct pacer *link_user_pacer(const struct link_user *user);
 bool link_user_is_metered(const struct link_user *user);
 /* What went over the connections, as the network counts it. */
 void link_user_count(struct link_user *user, uint64_t sent, uint64_t received);

@@ -49,6 +49,13 @@ struct link_line {
     uint64_t since_start;
     uint64_t unkept; /* bytes since they were put last */
     uint64_t held;   /* bytes of what is under way */
+    /* --- the rate --- */
+    struct pacer *pacer; /* NULL: no bound */
+    uint64_t backlog_ms; /* so long somebody had more to send than was under way, */
+    uint64_t backlog_since_ms;
+    uint64_t backlog_bytes; /* and so much was sent meanwhile */
+    uint64_t backlog_from;
+    bool has_backlog;
     /* --- lanes --- */
     struct link_lanes lanes;
     uint64_t round; /* who has asked in an earlier one is not known to wait */
@@ -90,6 +97,8 @@ void line_lane_rule(const struct link_line *line, struct link_lane_rule *ret);
 uint8_t line_passes(struct link_line *line, struct link_verdict *ret);
 /* The same as a sentence; "": everything may go. */
 void line_sentence(struct link_line *line, struct why *ret);
+/* Looks whether there is a backlog; after each change of lanes. */
+void line_backlog(struct link_line *line);
 /* The interface as it is now. True: it has come or gone. */
 bool line_interface_look(struct link_line *line);
 

@@ -112,6 +112,10 @@ static void put_line(struct link_line *line, struct out *json)
                    ",\"rate\":%" PRIu64 ",\"rate_max\":%" PRIu64 ",\"under_way\":%" PRIu64
                    ",\"bytes\":%" PRIu64,
                    line_rate(line), (uint64_t)o->rate_max / 8, line->held, line->since_start);
+    line_backlog(line);
+    uint64_t most = (uint64_t)o->rate_max / 8;
+    out_put_format(json, ",\"backlog_ms\":%" PRIu64 ",\"in_use_ms\":%" PRIu64, line->backlog_ms,
+                   most ? line->backlog_bytes * 1000 / most : 0);
     put_users(line, json);
     put_budgets(line, json);
     out_put_text(json, ",\"today\":{");

@@ -71,6 +71,11 @@ uint32_t uplink_request_size(struct uplink_host *host)
     return host->request_size;
 }
 
+void uplink_link(const struct uplink_host *host, struct uplink_link *ret)
+{
+    *ret = (struct uplink_link){.send_buffer_size = host->send_buffer_size, .pacer = host->pacer};
+}
+
 void uplink_wire_bytes(struct uplink_host *host, uint64_t sent, uint64_t received)
 {
     host->wire_sent += sent;

@@ -24,7 +24,9 @@ struct uplink_host {
     unsigned mended_count; /* how often all was well again */
     unsigned ready_count;
     uint32_t request_size;
-    int64_t event_time_us; /* of the events of lots; 0: long ago */
+    uint32_t send_buffer_size; /* 0: the usual */
+    struct pacer *pacer;       /* NULL: none */
+    int64_t event_time_us;     /* of the events of lots; 0: long ago */
     uint64_t wire_sent, wire_received;
     uint64_t in_doubt; /* counter */
     uint8_t remote_id[REMOTE_ID_SIZE_MAX];

@@ -218,6 +218,8 @@ enum err cluster_open(struct cluster **ret, const struct cluster_setup *setup, s
         return ERR_NOMEM;
     }
     cluster->setup = *setup;
+    cluster->urgent = setup->connection;
+    cluster->urgent.is_urgent = true;
     timer_init(&cluster->timer, setup->connection.loop, cluster_tick);
     for (size_t i = setup->broker_count; i > 0; i--) { /* the first is asked first */
         enum err e = broker_add(cluster, setup->brokers[i - 1], -(int32_t)i, why);
@@ -240,6 +242,7 @@ void cluster_close(struct cluster *cluster)
         struct node *node = cluster->nodes;
         cluster->nodes = node->next;
         connection_close(node->connection);
+        connection_close(node->urgent);
         free(node);
     }
     while (cluster->topics) {
@@ -261,7 +264,18 @@ void cluster_cut(struct cluster *cluster)
 {
     for (struct node *node = cluster->nodes; node; node = node->next) {
         connection_cut(node->connection);
+        connection_cut(node->urgent);
     }
+}
+
+void cluster_relink(struct cluster *cluster)
+{
+    for (struct node *node = cluster->nodes; node; node = node->next) {
+        node->retry_ms = 0; /* what failed there may work here */
+        node->attempt = 0;
+        node->urgent_retry_ms = 0;
+    }
+    cluster_cut(cluster);
 }
 
 /* Metadata of this topic, as soon as its backoff allows. */
@@ -351,8 +365,9 @@ static bool topic_lacks(struct cluster *cluster, struct topic *topic, uint32_t p
     return topic->known_ms > topic->short_ms + SHORT_MS_MAX;
 }
 
-enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t partition,
-                        struct connection **ret)
+/* The node that leads and has a connection, whether it has room or not. */
+static enum err cluster_leading(struct cluster *cluster, const char *name, uint32_t partition,
+                                struct node **ret)
 {
     struct topic *topic = cluster_topic_find(cluster, slice_of_text(name));
     if (!topic) {
@@ -375,12 +390,40 @@ enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t part
         topic_want(cluster, topic);
         return ERR_AGAIN;
     }
-    if (!connection_has_room(node->connection)) {
-        return ERR_AGAIN;
+    if (connection_has_room(node->connection)) {
+        topic->attempt = 0;
     }
-    topic->attempt = 0;
-    *ret = node->connection;
+    *ret = node;
     return ERR_OK;
+}
+
+enum err cluster_leader(struct cluster *cluster, const char *name, uint32_t partition,
+                        struct connection **ret)
+{
+    struct node *node = NULL;
+    enum err e = cluster_leading(cluster, name, partition, &node);
+    if (!e && !connection_has_room(node->connection)) {
+        e = ERR_AGAIN;
+    }
+    if (!e) {
+        *ret = node->connection;
+    }
+    return e;
+}
+
+enum err cluster_leader_urgent(struct cluster *cluster, const char *name, uint32_t partition,
+                               struct connection **ret)
+{
+    struct node *node = NULL;
+    struct connection *connection = NULL;
+    enum err e = cluster_leading(cluster, name, partition, &node);
+    if (!e && !node_urgent(node, &connection)) {
+        e = ERR_AGAIN;
+    }
+    if (!e) {
+        *ret = connection;
+    }
+    return e;
 }
 
 bool cluster_has_leader(struct cluster *cluster, const char *name, uint32_t partition)

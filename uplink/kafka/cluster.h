@@ -54,6 +54,9 @@ bool cluster_topic_is_missing(struct cluster *cluster, const char *name, struct 
  * ERR_REJECTED: the topic has had fewer partitions for ten minutes: it is not the same any more. */
 enum err cluster_leader(struct cluster *cluster, const char *topic, uint32_t partition,
                         struct connection **ret) MUST_USE;
+/* The same for what is urgent while others keep the first connection busy: it may be a second one. */
+enum err cluster_leader_urgent(struct cluster *cluster, const char *topic, uint32_t partition,
+                               struct connection **ret) MUST_USE;
 /* Is a broker known that leads it, by what metadata said last? */
 bool cluster_has_leader(struct cluster *cluster, const char *topic, uint32_t partition) MUST_USE;
 /* Since when that broker is known to be up and to lead; `connection` is what cluster_leader() gave. */
@@ -65,6 +68,9 @@ enum err cluster_any(struct cluster *cluster, struct connection **ret) MUST_USE;
 void cluster_token_changed(struct cluster *cluster);
 /* An answer said that what is known of the topic is wrong. */
 void cluster_refresh(struct cluster *cluster, const char *topic);
+
+/* Ends all connections in the next turn, their bytes are counted now; then they are opened anew. */
+void cluster_relink(struct cluster *cluster);
 
 /* "" until the first answer. */
 const char *cluster_id(const struct cluster *cluster);

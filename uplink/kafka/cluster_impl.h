@@ -21,7 +21,9 @@ struct node {
     struct connection *connection;
     bool was_ready; /* this connection was */
     unsigned attempt;
-    uint64_t retry_ms; /* not before */
+    uint64_t retry_ms;         /* not before */
+    struct connection *urgent; /* cluster_urgent.c's; NULL: none */
+    uint64_t urgent_retry_ms;
 };
 
 /* Who leads a partition. */
@@ -52,6 +54,7 @@ struct topic {
 
 struct cluster {
     struct cluster_setup setup;
+    struct connection_settings urgent; /* of second connections */
     struct node *nodes;
     size_t node_count;
     struct topic *topics;
@@ -110,6 +113,11 @@ void nodes_adopt(struct cluster *cluster);
 void nodes_sweep(struct cluster *cluster);
 /* Cuts all connections but this one. */
 void nodes_leave(struct cluster *cluster, const struct connection *but);
+
+/* --- cluster_urgent.c --- */
+
+/* A connection for what is urgent to a node that has one. False: none has room now, changed() follows. */
+bool node_urgent(struct node *node, struct connection **ret);
 
 /* --- cluster_metadata.c --- */
 

@@ -163,8 +163,11 @@ void nodes_sweep(struct cluster *cluster)
         struct node *node = *at;
         bool gone = !node->seen && (node->id >= 0 || node->id == INT32_MIN);
         node->seen = false;
-        if (gone && (!node->connection || connection_is_idle(node->connection))) {
+        bool is_idle = (!node->connection || connection_is_idle(node->connection)) &&
+                       (!node->urgent || connection_is_idle(node->urgent));
+        if (gone && is_idle) {
             connection_close(node->connection);
+            connection_close(node->urgent);
             *at = node->next;
             cluster->node_count--;
             if (cluster->fault_node == node) {
@@ -183,5 +186,6 @@ void nodes_leave(struct cluster *cluster, const struct connection *but)
         if (node->connection && node->connection != but) {
             connection_cut(node->connection);
         }
+        connection_cut(node->urgent);
     }
 }

@@ -4,7 +4,7 @@
 #include "uplink/kafka/connection_impl.h"
 
 #define ANSWER_SIZE_FIRST 4096        /* enough for every answer to Produce */
-#define SEND_BUFFER_SIZE (128 * 1024) /* in the kernel: what is there can't be overtaken */
+#define SEND_BUFFER_SIZE (128 * 1024) /* in the kernel, at most */
 #define THROTTLE_MS_MAX (10 * 60 * 1000)
 #define LOOKS_PER_TIMEOUT 8 /* how often the progress of the request in front is looked at */
 
@@ -257,6 +257,29 @@ static void connection_resume(struct timer *timer)
 
 /* --- for the user --- */
 
+static void connection_link(const struct connection *c, struct uplink_link *ret)
+{
+    *ret = (struct uplink_link){.interface_name = NULL};
+    if (c->settings->link) {
+        c->settings->link(c->settings->context, ret);
+    }
+    if (ret->send_buffer_size == 0 || ret->send_buffer_size > SEND_BUFFER_SIZE) {
+        ret->send_buffer_size = SEND_BUFFER_SIZE;
+    }
+}
+
+/* The kernel takes no more than the link carries in a moment: what is there can't be overtaken. */
+static void connection_fit_buffer(struct connection *c)
+{
+    struct uplink_link link;
+    connection_link(c, &link);
+    uint32_t size = link.send_buffer_size;
+    if (size > c->send_buffer_size / 4 * 5 || size < c->send_buffer_size / 4 * 3) {
+        c->send_buffer_size = size;
+        stream_send_buffer_set(c->stream, size);
+    }
+}
+
 enum err connection_open(struct connection **ret, const struct connection_settings *settings,
                          const char *host, uint16_t port, const struct connection_handler *handler,
                          void *context)
@@ -281,12 +304,19 @@ enum err connection_open(struct connection **ret, const struct connection_settin
     if (e) {
         goto fail;
     }
+    struct uplink_link link = {.interface_name = NULL};
+    connection_link(c, &link);
+    c->send_buffer_size = link.send_buffer_size;
     struct stream_options options = {
         .host = host,
         .port = port,
         .tls = settings->tls,
         .server_name = settings->server_name,
-        .send_buffer_size = SEND_BUFFER_SIZE,
+        .interface_name = link.interface_name,
+        .send_buffer_size = link.send_buffer_size,
+        .keepalive_s = link.keepalive_s,
+        .pacer = link.pacer,
+        .is_urgent = settings->is_urgent,
         /* Whether a batch is stored is asked on another connection: the answer has to hold. */
         .forget_unsent = true,
     };
@@ -320,6 +350,7 @@ void connection_close(struct connection *connection)
 void connection_cut(struct connection *connection)
 {
     if (connection && connection->state != CLOSED) {
+        connection_count(connection);
         timer_arm(&connection->broken, 0);
     }
 }
@@ -348,6 +379,7 @@ bool connection_is_idle(const struct connection *connection)
 void connection_send(struct connection *connection, struct connection_request *request)
 {
     assert(connection_has_room(connection));
+    connection_fit_buffer(connection);
     connection_enter(connection);
     connection_put(connection, request);
     if (connection->request_count == CONNECTION_IN_FLIGHT_MAX) {

@@ -11,6 +11,7 @@ struct connection;
 struct names;
 struct oauth;
 struct tls;
+struct uplink_link;
 
 #define CONNECTION_IN_FLIGHT_MAX 4 /* requests written, or being written, and not answered */
 
@@ -27,6 +28,9 @@ struct connection_settings {
     uint32_t idle_ms_max;       /* what is silent for so long is closed; 0: it stays open */
     void *context;
     void (*wire_bytes)(void *context, uint64_t sent, uint64_t received);
+    /* How connections are to be opened now; NULL: as the system likes. */
+    void (*link)(void *context, struct uplink_link *ret);
+    bool is_urgent; /* among those that share the link */
 };
 
 /* Called on the loop, never within a call of the user's. */

@@ -4,6 +4,7 @@
 #define WEIR_UPLINK_KAFKA_CONNECTION_IMPL_H
 
 #include "ports/stream.h"
+#include "ports/uplink.h"
 #include "uplink/kafka/connection.h"
 
 enum connection_state {
@@ -21,6 +22,7 @@ struct connection {
     const struct connection_handler *handler;
     void *context;
     struct stream *stream;
+    uint32_t send_buffer_size;
     enum connection_state state;
     char name[WIRE_HOST_SIZE_MAX + 8]; /* host:port, for texts */
     struct wire_versions versions;

@@ -419,6 +419,17 @@ static void wire_bytes(void *context, uint64_t sent, uint64_t received)
     uplink_wire_bytes(k->host, sent, received);
 }
 
+static void link_of(void *context, struct uplink_link *ret)
+{
+    const struct kafka *k = context;
+    uplink_link(k->host, ret);
+}
+
+static void kafka_relink(struct uplink *uplink)
+{
+    cluster_relink(kafka_of(uplink)->cluster);
+}
+
 static void token_changed(void *context)
 {
     cluster_token_changed(((struct kafka *)context)->cluster);
@@ -519,7 +530,8 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
                            (uint32_t)options->request_timeout_ms + ANSWER_MARGIN_MS,
                        .idle_ms_max = kafka_service_of(options->service)->idle_ms_max,
                        .context = k,
-                       .wire_bytes = wire_bytes},
+                       .wire_bytes = wire_bytes,
+                       .link = link_of},
         .brokers = options->brokers.items,
         .broker_count = options->brokers.count,
         .topic_create = (enum topic_create)options->topic_create,
@@ -660,6 +672,7 @@ const struct uplink_class kafka_class = {
     .wrap = kafka_wrap,
     .assign = kafka_assign,
     .send = kafka_send,
+    .relink = kafka_relink,
     .stop = kafka_stop,
     .close = kafka_close,
 };

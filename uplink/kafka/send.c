@@ -458,6 +458,29 @@ static bool batch_stopped(struct kafka *k, struct batch *batch)
     return open || !kafka_has_event_time(k->options, batch->part);
 }
 
+/* Is something under way that is not urgent? */
+static bool kafka_has_bulk(const struct kafka *k)
+{
+    for (size_t i = 0; i < KAFKA_SLOT_MAX; i++) {
+        const struct produce *slot = &k->slots[i];
+        for (size_t b = 0; slot->connection && slot->sent && b < slot->batch_count; b++) {
+            if (slot->batches[b] && slot->batches[b]->lane < KAFKA_URGENT) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static enum err batch_leader(struct kafka *k, const struct batch *batch, struct connection **ret)
+{
+    const char *topic = batch->parcel->target;
+    uint32_t partition = batch->part->partition;
+    return batch->lane >= KAFKA_URGENT && kafka_has_bulk(k)
+               ? cluster_leader_urgent(k->cluster, topic, partition, ret)
+               : cluster_leader(k->cluster, topic, partition, ret);
+}
+
 static void kafka_fill(struct kafka *k)
 {
     struct batch *todo = k->waiting;
@@ -472,9 +495,7 @@ static void kafka_fill(struct kafka *k)
             kafka_end(k, batch, SEND_PARK, 3, "%s", why.text);
             continue;
         }
-        enum err e = k->stopping ? ERR_OK
-                                 : cluster_leader(k->cluster, batch->parcel->target,
-                                                  batch->part->partition, &connection);
+        enum err e = k->stopping ? ERR_OK : batch_leader(k, batch, &connection);
         if (e == ERR_REJECTED) { /* and what may have been stored there is gone with it */
             kafka_end(k, batch, SEND_ASIDE, 3, "partition %u is gone: the topic was made anew",
                       batch->part->partition);
