@@ -202,6 +202,13 @@ static void bytes_move_to_their_day_when_it_is_known(void **state)
     assert_true(wire.bytes > before);
 }
 
+static const char *interface_of(struct scene *scene)
+{
+    struct uplink_link link;
+    uplink_link(scene->scripts[0].host, &link);
+    return link.interface_name;
+}
+
 static void the_first_link_that_is_up_is_used(void **state)
 {
     struct scene *scene = *state;
@@ -211,14 +218,14 @@ static void the_first_link_that_is_up_is_used(void **state)
     scene->uplinks[0].links[1] = 1;
     scene->uplinks[0].link_count = 2;
     scene_begin(scene);
-    assert_string_equal(uplink_interface(scene->scripts[0].host), "eth0");
+    assert_string_equal(interface_of(scene), "eth0");
     scene_put(scene, LOW, 10);
     sim_run_for(12000);
     assert_int_equal(scene_owed(scene, 0, LOW), 0);
     net_interface("eth0")->is_up = false;
     sim_run_for(LINKS_INTERFACE_LOOK_MS + 1);
     assert_int_equal(scene->scripts[0].relinks, 1);
-    assert_string_equal(uplink_interface(scene->scripts[0].host), "wwan0");
+    assert_string_equal(interface_of(scene), "wwan0");
     scene_put(scene, LOW, 10);
     scene_put(scene, ALARM, 10);
     sim_run_for(HOUR_MS);

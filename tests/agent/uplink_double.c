@@ -12,6 +12,9 @@ struct lent {
     size_t sent; /* index */
     uint64_t due_ms;
     bool is_lost;
+    bool was_down; /* nothing of it has left */
+    bool is_counted;
+    struct double_wire *wire;
 };
 
 struct double_uplink {
@@ -104,15 +107,34 @@ static void take(struct double_script *script, const struct double_sent *sent, s
     }
 }
 
-static void wire_count(struct double_script *script, const struct double_sent *sent, bool is_lost)
+static void wire_count(struct double_script *script, struct lent *lent)
 {
-    struct double_wire *wire = script->wire;
-    if (wire) {
-        uint64_t size = sent->size + wire->overhead;
-        uint64_t answer_size = is_lost ? 0 : wire->answer;
+    struct double_wire *wire = lent->wire;
+    if (wire && !lent->is_counted) {
+        uint64_t size = script->sent[lent->sent].size + wire->overhead;
+        size = lent->was_down && wire->lost ? wire->lost : size;
+        uint64_t answer_size = lent->is_lost ? 0 : wire->answer;
+        lent->is_counted = true;
         wire->bytes += size + answer_size;
+        if (size + answer_size > wire->request_max) {
+            wire->request_max = size + answer_size;
+        }
+        wire->calm_bytes += script->sent[lent->sent].lane < 7 ? size + answer_size : 0;
         uplink_wire_bytes(script->host, size, answer_size);
     }
+}
+
+/* The one that is bound to now. */
+static struct double_wire *wire_now(const struct double_script *script)
+{
+    struct uplink_link link;
+    struct double_wire *wire = script->wire;
+    uplink_link(script->host, &link);
+    while (wire && wire->interface_name &&
+           (!link.interface_name || strcmp(link.interface_name, wire->interface_name) != 0)) {
+        wire = wire->other;
+    }
+    return wire;
 }
 
 /* When the link has carried it. */
@@ -135,7 +157,7 @@ static void timer_fired(struct timer *timer)
         }
         struct send_report report = {.result = SEND_OK};
         const struct double_sent *sent = &script->sent[u->lent[i].sent];
-        wire_count(script, sent, u->lent[i].is_lost);
+        wire_count(script, &u->lent[i]);
         if (u->lent[i].is_lost) {
             report.result = SEND_RETRY;
             answer(u, i, &report);
@@ -303,12 +325,14 @@ static void double_send(struct uplink *uplink, struct batch *batch)
                                  .schema = batch->schema->number,
                                  .content = crc32c(0, batch->wire),
                                  .again = batch->again};
-    struct lent lent = {batch, script->sent_count - 1,
-                        script->holds ? UINT64_MAX : double_due_ms(u, sent), false};
-    if (script->wire) {
-        lent.is_lost = script->wire->is_down;
+    struct lent lent = {.batch = batch,
+                        .sent = script->sent_count - 1,
+                        .due_ms = script->holds ? UINT64_MAX : double_due_ms(u, sent),
+                        .wire = script->wire ? wire_now(script) : NULL};
+    if (lent.wire) {
+        lent.is_lost = lent.was_down = lent.wire->is_down;
         lent.due_ms = lent.is_lost ? sent->at_ms + DOUBLE_SILENCE_MS
-                                   : wire_due_ms(script->wire, sent->size, sent->at_ms) +
+                                   : wire_due_ms(lent.wire, sent->size, sent->at_ms) +
                                          (uint64_t)script->answer_ms;
     }
     u->lent[u->lent_count++] = lent;
@@ -318,7 +342,14 @@ static void double_send(struct uplink *uplink, struct batch *batch)
 
 static void double_relink(struct uplink *uplink)
 {
-    ((struct double_uplink *)uplink)->script->relinks++;
+    struct double_uplink *u = (struct double_uplink *)uplink;
+    u->script->relinks++;
+    for (size_t i = 0; i < u->lent_count; i++) { /* their connection is closed */
+        u->lent[i].is_lost = true;
+        u->lent[i].due_ms = loop_now_ms(u->script->loop) + 1;
+        wire_count(u->script, &u->lent[i]);
+    }
+    arm(u);
 }
 
 static void double_stop(struct uplink *uplink, int64_t grace_ms)

@@ -37,12 +37,17 @@ struct double_sent {
 /* A link that several doubles share: one request after the other. What it carries is counted, and
  * told to forward when the answer comes. */
 struct double_wire {
+    const char *interface_name; /* which it is; NULL: any */
+    struct double_wire *other;  /* or another one */
     uint64_t bytes_per_second;
-    bool is_down;      /* requests are lost: no answer within DOUBLE_SILENCE_MS */
-    uint64_t overhead; /* bytes that a request has more on the wire */
-    uint64_t answer;   /* bytes of an answer */
-    uint64_t bytes;    /* carried, both ways */
+    bool is_down;        /* requests are lost: no answer within DOUBLE_SILENCE_MS */
+    uint64_t overhead;   /* bytes that a request has more on the wire */
+    uint64_t answer;     /* bytes of an answer */
+    uint64_t lost;       /* what a try costs while it is down; 0: as the others */
+    uint64_t bytes;      /* carried, both ways */
+    uint64_t calm_bytes; /* of these, for priorities below 7 */
     uint64_t busy_to_ms;
+    uint64_t request_max; /* the largest that it has carried, with its answer */
 };
 #define DOUBLE_SILENCE_MS 30000
 
