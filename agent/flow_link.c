@@ -38,10 +38,20 @@ void flow_link_open(struct flow *flow)
 bool flow_link_may_send(struct flow *flow)
 {
     uint64_t size = 0;
+    bool is_built = false;
     struct link_hold *hold = &flow->hold_on_link;
     uint8_t priority = flow->stream->info.priority;
     for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
-        size += flow->batches[i] ? flow->batches[i]->batch.wire.size : 0;
+        const struct flow_batch *fb = flow->batches[i];
+        bool counts = fb && (fb->state == BATCH_BUILT || fb->state == BATCH_LENT);
+        size += counts ? fb->batch.wire.size : 0;
+        is_built = is_built || (fb && fb->state == BATCH_BUILT);
+    }
+    if (size == 0) { /* what waits to be sent again holds nothing up meanwhile */
+        link_hold_give(hold);
+    }
+    if (!is_built) {
+        return false;
     }
     if (!link_user_may(flow_user(flow), hold, priority)) {
         return false;

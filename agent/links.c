@@ -9,6 +9,7 @@
 #include "ports/random.h"
 
 #define KICK_MS 1
+#define KICK_LATER_MS 1000
 #define UNKEPT_MAX 4096 /* bytes that are not kept for a look's time longer */
 
 /* --- rounds: everybody is asked --- */
@@ -44,9 +45,7 @@ static void links_round(struct links *links)
 
 void links_kick(struct links *links)
 {
-    if (!timer_is_armed(&links->kick)) {
-        timer_arm(&links->kick, KICK_MS);
-    }
+    timer_arm(&links->kick, KICK_MS);
 }
 
 static void kick_fired(struct timer *timer)
@@ -359,7 +358,10 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
     line_lane_rule(line, &rule);
     bool may = !line->only_asks && link_lanes_may(&line->lanes, priority, &rule);
     if (!may && !line->only_asks && line->lanes.under_way == 0) {
-        links_kick(line->links); /* whose turn it is may want nothing any more */
+        /* Whose turn it is may want nothing any more. */
+        if (!timer_is_armed(&line->links->kick)) {
+            timer_arm(&line->links->kick, KICK_LATER_MS);
+        }
     }
     return may;
 }
