@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINK_REQUEST_SIZE_MIN (4 * 1024)
-#define LINK_REQUEST_SIZE_START (32 * 1024)
+#define LINK_REQUEST_SIZE_MIN 1024
+/* Until the rate is known: 7 s at 9.6 kbit/s. A fast link is known after three requests. */
+#define LINK_REQUEST_SIZE_START (8 * 1024)
 #define LINK_REQUEST_SIZE_MAX (900 * 1024)
 #define LINK_SECONDS_ALONE 10
 #define LINK_SECONDS_SHARED 2

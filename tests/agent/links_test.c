@@ -310,7 +310,7 @@ static void the_lowest_lane_has_its_share(void **state)
     low -= scene_owed(scene, 0, LOW);
     assert_in_range(low * 100 / (low + high), 15, 27);
     for (size_t i = 2; i < scene->scripts[0].sent_count; i++) { /* 2 s of 64 kbit/s */
-        assert_in_range(scene->scripts[0].sent[i].size, 1, 16000 + 500);
+        assert_in_range(scene->scripts[0].sent[i].size, 1, 16000 * 6 / 5);
     }
     assert_true(scene_drained(scene, 0, HOUR_MS));
     scene_expect_once(scene, 0, LOW, 1, 4000);

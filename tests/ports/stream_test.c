@@ -2,6 +2,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ports/clock.h"
+#include "ports/pacer.h"
 #include "ports/random.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
@@ -87,6 +89,40 @@ static void wire_bytes_are_close_to_what_tcp_sends(void **state)
     assert_true(stream_unsent(client.stream) == 0);
     client_close(&client);
     server_close(&server);
+}
+
+static uint64_t paced_ms(struct test *test, struct pacer *pacer, bool is_urgent, uint64_t size,
+                         struct client *client)
+{
+    struct server server = {.loop = test->loop};
+    server_open(&server, test->loop, "127.0.0.1", NULL);
+    struct stream_options options = {.host = "127.0.0.1",
+                                     .port = listener_port(server.listener),
+                                     .pacer = pacer,
+                                     .is_urgent = is_urgent};
+    uint64_t begun_ms = clock_monotonic_ms();
+    client_open(client, test->loop, test->names, &options, size);
+    assert_true(loop_until(test->loop, &client->finish, PEER_WAIT_MS));
+    uint64_t took_ms = clock_monotonic_ms() - begun_ms;
+    assert_int_equal(client->received, size);
+    client_close(client);
+    server_close(&server);
+    return took_ms;
+}
+
+static void a_pacer_holds_it_to_its_rate(void **state)
+{
+    struct test *test = *state;
+    struct pacer *pacer = NULL;
+    struct client client = {.chunk_max = 0};
+    assert_int_equal(pacer_open(&pacer, test->loop, 100000, 100000), ERR_OK);
+    uint64_t took_ms = paced_ms(test, pacer, false, 100000, &client);
+    assert_true(took_ms >= 850); /* less what the bucket held */
+    assert_in_range(pacer_bytes(pacer), 100000, 112000);
+    client = (struct client){.chunk_max = 700};
+    took_ms = paced_ms(test, pacer, true, 30000, &client);
+    assert_true(took_ms >= 200);
+    pacer_close(pacer);
 }
 
 static void a_refused_connection_says_so(void **state)
@@ -333,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_echo_gives_every_byte_back),
         cmocka_unit_test(wire_bytes_are_close_to_what_tcp_sends),
+        cmocka_unit_test(a_pacer_holds_it_to_its_rate),
         cmocka_unit_test(a_refused_connection_says_so),
         cmocka_unit_test(a_connection_that_hangs_ends_by_its_timeout),
         cmocka_unit_test(a_peer_may_go_at_any_byte),
