@@ -12,6 +12,7 @@
 #include "ports/names.h"
 #include "uplink/avro/schema.h"
 #include "uplink/kafka/kafka.h"
+#include "uplink/layout/columns.h"
 #include "uplink/registry/registration.h"
 
 struct work {
@@ -166,8 +167,9 @@ static enum err work_ask(struct work *w, const struct avro_schema *parsed, struc
                                        .wants_version = true,
                                        .context = w,
                                        .done = work_done};
+    bool is_batch = strcmp(w->stream, COLUMNS_SCHEMA_NAME) == 0;
     enum err e = kafka_topic_put(w->topic, w->stream, w->agent_id, topic, why);
-    e = e ? e : registration_open(&registration, &setup, topic, &schema, why);
+    e = e ? e : registration_open(&registration, &setup, is_batch ? NULL : topic, &schema, why);
     if (!e) {
         registration_mark_references(registration, w->is_used);
         w->is_over = false;
@@ -190,8 +192,10 @@ static void work_stream(struct work *w, const char *stream, const char *path)
         fprintf(stderr, "stream %s, uplink %s: not asked about\n", stream, w->name);
         return;
     }
-    enum err e = is_own ? avro_schema_parse(&schema, events_schema(), &why)
-                        : agent_schema_load(path, &schema, &why);
+    bool is_batch = strcmp(stream, COLUMNS_SCHEMA_NAME) == 0;
+    struct slice own = is_batch ? columns_batch_schema() : events_schema();
+    enum err e = is_own || is_batch ? avro_schema_parse(&schema, own, &why)
+                                    : agent_schema_load(path, &schema, &why);
     e = e ? e : work_ask(w, schema, &why);
     avro_schema_close(schema);
     if (e) {
@@ -261,6 +265,9 @@ static int work_all(struct work *w)
         if (config->uplinks[u].carries_events && is_asked_for(w, CONFIG_EVENTS_STREAM)) {
             work_stream(w, CONFIG_EVENTS_STREAM, NULL);
         }
+        if (config->uplinks[u].layout == LAYOUT_COLUMNS && is_asked_for(w, COLUMNS_SCHEMA_NAME)) {
+            work_stream(w, COLUMNS_SCHEMA_NAME, NULL); /* what its batches are */
+        }
         warn_unused(w);
     }
     int code = command_finish();
@@ -282,6 +289,7 @@ static bool names_are_known(const struct work *w)
     }
     for (int i = 0; i < w->stream_count; i++) {
         if (strcmp(w->streams[i], CONFIG_EVENTS_STREAM) != 0 &&
+            strcmp(w->streams[i], COLUMNS_SCHEMA_NAME) != 0 &&
             config_stream_index(w->config, w->streams[i]) < 0) {
             fprintf(stderr, "weir schema register: %s has no stream \"%s\"\n", w->config->path,
                     w->streams[i]);

@@ -127,6 +127,20 @@ def test_references():
     start(config)
 
 
+def test_columns():
+    """What all batches in columns are goes under its own name, whatever the subjects of rows are."""
+    config["uplinks"]["cloud"]["layout"] = "columns"
+    start(config)
+    name = "weir.columns.Batch"
+    expect(0, [name], out=[f"stream {name}, uplink cloud: subject {name}, version 1, id 100: registered\n"])
+    batch = json.loads(json.loads(Registry.subjects[name][0])["schema"])
+    check("it is the schema of batches", (batch["namespace"], batch["name"]) == ("weir.columns", "Batch"), batch)
+    check("with all others", f"subject {name}, version 1, id 100: it was there" in expect(0, []).stdout)
+    config["uplinks"]["cloud"]["layout"] = "rows"
+    start(config)
+    expect(2, [name], "no uplink with a registry carries")
+
+
 def test_misuse():
     expect(2, ["fly"], 'no stream "fly"')
     expect(2, ["--uplink", "fly"], 'no uplink "fly"')
@@ -149,6 +163,7 @@ path = start(config)
 test_register()
 test_refusals()
 test_references()
+test_columns()
 test_misuse()
 check("no buffer is made", not os.path.exists(config["buffer"]["path"]))
 finish()
