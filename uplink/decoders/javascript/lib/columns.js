@@ -267,7 +267,7 @@ export class Columns {
     if (largest >= known.length + n) {
       refuse("index", `string ${largest} of ${known.length} known ones and ${n} values`);
     }
-    return this.#take("strings", Math.max(0, largest + 1 - known.length));
+    return this.#take("strings", largest < known.length ? 0 : largest + 1 - known.length);
   }
 
   #templated(indices, entries) {

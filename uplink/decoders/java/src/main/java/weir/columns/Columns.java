@@ -299,7 +299,7 @@ final class Columns {
         if (largest >= (long) known.size() + n) {
             throw new ColumnsException("index", "string " + largest + " of " + known.size() + " known ones and " + n + " values");
         }
-        return strings((int) Math.max(0, largest + 1 - known.size()));
+        return strings(largest < known.size() ? 0 : (int) (largest + 1 - known.size()));
     }
 
     private String[] templated(long[] indices, List<String> entries) {
