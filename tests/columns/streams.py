@@ -15,15 +15,17 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "services"))
+sys.path[:0] = [str(HERE.parent / "services"), str(HERE.parents[1] / "uplink/decoders/python")]
 import services  # noqa: E402
 
 services.need_kafka_client()
 
 import confluent_kafka  # noqa: E402
 import fastavro  # noqa: E402
+import weir_columns  # noqa: E402
 
 READING = {"type": "record", "name": "Reading", "fields": [
     {"name": "n", "type": "long"}, {"name": "device", "type": "string", "weir.values": ["pump-1", "pump-2"]},
@@ -243,6 +245,56 @@ def stops_at_damage(kafka, registry, classes, directory, weir, chance):
     return {"read_wrong": read_wrong, "keys_wrong": keys_wrong, "stop_wrong": int(code != 1 or reader.poll(1) != ROWS + 2)}
 
 
+def posted(agent, lines):
+    """Sent to the agent until it has acknowledged them."""
+    request = urllib.request.Request(f"http://127.0.0.1:{agent.http_port}/readings", "".join(json.dumps(r) + "\n" for r in lines).encode(),
+                                     {"Content-Type": "application/x-ndjson"})
+    with urllib.request.urlopen(request, timeout=services.PATIENCE) as answer:
+        assert json.load(answer)["stored"] == len(lines)
+
+
+def from_the_agent(kafka, registry, classes, directory, weir, chance):
+    """Agent, Kafka, job: what the agent has acknowledged is in the topic with batches for Python's and Java's consumers, and once in that of rows."""
+    kafka.create({"readings": {}, "agent-rows": {}}, PARTITIONS)
+    source = Source(weir, directory, kafka, registry, chance)
+    place = os.path.join(directory, "agent")
+    os.makedirs(place)
+    agent = services.Agent(weir, place)
+    uplink = {"type": "kafka", "brokers": kafka.servers.split(","), "topic": "{stream}", "layout": "columns", "backoff_max": "2 s", "registry": {"url": registry.url},
+              "streams": ["readings"]}
+    pathlib.Path(agent.path).write_text(json.dumps({
+        "agent": {"id": "plant"}, "buffer": {"path": os.path.join(place, "buffer.db"), "commit_interval": "200 ms"},
+        "streams": {"readings": {"schema": source.schema_file, "key": "device"}},
+        "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{agent.http_port}", "stream": "readings"}},
+        "uplinks": {"cloud": uplink}}))
+    job = Job(classes, directory, kafka, registry, "agent-to-rows", columns__topic="readings", rows__topic="agent-rows", rows__key="field:device")
+    rows, reader, raw = [], Reader(kafka, "agent-rows"), Reader(kafka, "readings")
+    agent.start()
+    job.start()
+    for turn in range(4):
+        lines = [source.row() for _ in range(300)]
+        posted(agent, lines)
+        rows += lines
+        if turn == 1:
+            services.wait_for("rows of the agent", lambda: reader.poll() >= len(rows))
+        if turn == 2:
+            agent.kill()
+            job.kill()
+            agent.start()
+            job.start()
+    services.wait_for("all rows of the agent", lambda: reader.poll() >= len(rows))
+    reader.poll(1)
+    agent.stop()
+    job.kill()
+    got = [fastavro.schemaless_reader(io.BytesIO(m.value()[5:]), source.parsed) for m in reader.messages]
+    raw.poll(1)
+    consumer = weir_columns.Consumer(lambda id_: registry.ask(f"/schemas/ids/{id_}")["schema"])
+    python = [row for m in raw.messages for row in consumer.rows(m.value())]
+    java = consume(classes, kafka, registry, "readings", len(rows))
+    by_n = lambda of: sorted(of, key=lambda r: r["n"])
+    return len(raw.messages), {"agent_wrong": sum(by_n(of) != rows for of in (got, python, java))}
+
+
 def main():
     seed = int(os.environ.get("WEIR_SEED", "1"))
     kills = int(os.environ.get("WEIR_KILLS", "40" if os.environ.get("WEIR_LONG") else "3"))
@@ -254,6 +306,8 @@ def main():
             kafka.start("group.initial.rebalance.delay.ms=0", "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000")
             registry.start()
             rows, result = killed_at_random(kafka, registry, classes, directory, sys.argv[1], chance, kills)
+            batches, more = from_the_agent(kafka, registry, classes, directory, sys.argv[1], chance)
+            result.update(more)
             result.update(stops_at_damage(kafka, registry, classes, directory, sys.argv[1], chance))
         finally:
             for log in pathlib.Path(directory).glob("*.log"):
@@ -261,7 +315,7 @@ def main():
                     print(f"--- {log.name}\n{log.read_text()[-3000:]}", file=sys.stderr)
             registry.stop()
             kafka.end()
-    print(f"streams broker={kafka.version} seed={seed} kills={kills} rows={rows} " + " ".join(f"{k}={v}" for k, v in result.items()))
+    print(f"streams broker={kafka.version} seed={seed} kills={kills} rows={rows} agent_batches={batches} " + " ".join(f"{k}={v}" for k, v in result.items()))
     sys.exit(1 if any(result.values()) else 0)
 
 
