@@ -25,7 +25,7 @@ def expect(code, words, *texts, stdin=None, out=False):
 def test_help():
     words = expect(0, ["--help"], "weir run [CONFIG]", "Exit codes: 0 fine, 1 a negative answer, 2 bad usage or bad input, 3 failed", out=True).stdout
     check("help is help", run("help").stdout == words and run("-h").stdout == words)
-    for command in ["run", "check", "status", "buffer", "aside", "config", "avro", "schema", "version"]:
+    for command in ["run", "check", "status", "buffer", "aside", "config", "avro", "columns", "schema", "version"]:
         text = expect(0, [command, "--help"], f"usage: weir {command}", out=True).stdout
         check(f"help {command}", run("help", command).stdout == text and run(command, "-h").stdout == text)
         check(f"{command} is listed", f"  weir {command}" in words)
@@ -43,6 +43,8 @@ def test_misuse():
                   ["config"], ["config", "fly"], ["config", "schema", "x"], ["config", "reference", "x"], ["config", "show", "a", "b"], ["avro"],
                   ["avro", "encode", "x"], ["avro", "decode", "x"], ["avro", "cat"], ["avro", "cat", "x", "--plain"],
                   ["avro", "encode", "x", "x", "--reader", "x"], ["avro", "decode", "x", "x", "--reader"], ["avro", "decode", "x", "x", "--plain"],
+                  ["columns"], ["columns", "encode", "x"], ["columns", "encode", "x", "x", "--sequence", "-1"], ["columns", "encode", "x", "x", "--schema-id", "2147483648"],
+                  ["columns", "decode", "x", "x", "--plain"], ["columns", "decode", "x", "x", "x"],
                   ["schema"], ["schema", "canonical"], ["schema", "fly", "x"],
                   ["version", "x"]]:
         expect(2, words, "weir")
@@ -110,6 +112,21 @@ def test_avro():
     check("three lines", len(r.stdout.splitlines()) == 3)
     damaged = write("damaged.avro", b"Obj\x01 this is no container")
     expect(2, ["avro", "cat", damaged], damaged)
+
+
+def test_columns():
+    schema = write("c.avsc", '{"type": "record", "name": "C", "fields": [{"name": "a", "type": "long"}, {"name": "b", "type": ["null", "string"], "weir.values": ["on"]}]}')
+    lines = "".join('{"a":%d,"b":%s}\n' % (i, '{"string":"%s"}' % "on" * (i % 3 > 0) or "null") for i in range(3000))
+    plain = lines.replace('{"string":"on"}', '"on"').rstrip("\n")
+    batches = [subprocess.run([weir, "columns", "encode", schema, "-", *words], input=text.encode(), capture_output=True)
+               for words, text in [(["--sequence", "7", "--schema-id", "1"], lines), (["--plain", "--sequence=7", "--schema-id=1"], plain)]]
+    check("a batch of lines, of payloads the same", batches[0].stdout == batches[1].stdout and 0 < len(batches[0].stdout) < 10000, batches)
+    decoded = expect(0, ["columns", "decode", schema, write("c.bin", batches[0].stdout)], out=True)
+    check("the lines come back", decoded.stdout == lines, decoded.stdout[:200])
+    expect(2, ["columns", "decode", schema, write("cut.bin", batches[0].stdout[:-1])], "cut.bin: it is cut short")
+    expect(2, ["columns", "encode", schema, "-"], "-: line 2: /a: ", stdin='{"a":1,"b":null}\n{"a":"x","b":null}\n')
+    expect(2, ["columns", "encode", schema, "-", "--plain"], "-: line 1: ", stdin='{"a":"x"}\n')
+    expect(2, ["columns", "encode", path_of("none"), "-"], "none: ")
 
 
 def test_a_running_agent():
@@ -187,6 +204,7 @@ test_misuse()
 test_missing_files()
 test_full_output()
 test_avro()
+test_columns()
 test_a_running_agent()
 test_a_socket_that_is_none()
 test_stopping()
