@@ -39,6 +39,14 @@ void zstd_encoder_level_set(struct zstd_encoder *encoder, int level)
     (void)set;
 }
 
+void zstd_encoder_window_set(struct zstd_encoder *encoder, int log)
+{
+    assert(log >= 10 && log <= ZSTD_WINDOW_LOG_MAX);
+    size_t set = ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_windowLog, log);
+    assert(!ZSTD_isError(set));
+    (void)set;
+}
+
 void zstd_encoder_close(struct zstd_encoder *encoder)
 {
     if (encoder) {

@@ -17,6 +17,9 @@ enum err zstd_encoder_open(struct zstd_encoder **ret, int level) MUST_USE;
 void zstd_encoder_close(struct zstd_encoder *encoder);
 /* -5..19, for the frames from now on; below 1 it is faster still, and larger. */
 void zstd_encoder_level_set(struct zstd_encoder *encoder, int level);
+/* The window of the frames from now on is at most 2^log bytes, log 10..ZSTD_WINDOW_LOG_MAX; memory
+ * goes with it. */
+void zstd_encoder_window_set(struct zstd_encoder *encoder, int log);
 /* One frame with its content size. ERR_FULL: does not fit into `ret`, which is unchanged. */
 enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out *ret) MUST_USE;
 /* Room that always suffices. */
