@@ -220,6 +220,10 @@ static void close_parts(struct agent *agent)
     events_close(agent->events);
     intake_close(agent->intake);
     forward_close(agent->forward);
+    for (size_t i = 0; agent->driver_links && i < agent->setup.config->driver_count; i++) {
+        link_user_release(&agent->driver_links[i]);
+    }
+    free(agent->driver_links);
     links_close(agent->links);
     letters_close(agent->letters);
     names_close(agent->names);

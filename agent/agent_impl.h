@@ -61,7 +61,8 @@ struct agent {
     struct store *store;
     struct letters *letters;
     struct intake *intake;
-    struct links *links; /* NULL: none are configured */
+    struct links *links;            /* NULL: none are configured */
+    struct link_user *driver_links; /* of config->drivers */
     struct forward *forward;
     struct events *events;
     struct control *control;

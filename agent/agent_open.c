@@ -298,7 +298,33 @@ static enum err open_links(struct agent *agent, struct why *why)
                                 .config = agent->setup.config,
                                 .clock_is_trusted = clock_is_trusted,
                                 .context = agent};
-    return links_open(&agent->links, &setup, why);
+    const struct config *config = agent->setup.config;
+    enum err e = links_open(&agent->links, &setup, why);
+    if (e) {
+        return e;
+    }
+    agent->driver_links = calloc(config->driver_count, sizeof *agent->driver_links);
+    if (!agent->driver_links) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < config->driver_count; i++) {
+        uint8_t link = (uint8_t)config->drivers[i].link_index;
+        size_t count = agent->links && config->drivers[i].link_index >= 0;
+        link_user_init(&agent->driver_links[i], agent->links, &link, count);
+    }
+    return ERR_OK;
+}
+
+static const char *driver_link_interface(void *context, size_t driver)
+{
+    const struct agent *agent = context;
+    return link_user_interface(&agent->driver_links[driver]);
+}
+
+static void driver_link_bytes(void *context, size_t driver, uint64_t sent, uint64_t received)
+{
+    struct agent *agent = context;
+    link_user_count(&agent->driver_links[driver], sent, received);
 }
 
 static enum err open_letters(struct agent *agent)
@@ -414,6 +440,8 @@ static enum err open_intake(struct agent *agent, struct why *why)
                                      .driver_count = config->driver_count,
                                      .agent_id = agent->id,
                                      .extend = stream_extend,
+                                     .link_interface = driver_link_interface,
+                                     .link_bytes = driver_link_bytes,
                                      .context = agent,
                                      .event_size_max = config->buffer.event_size_max,
                                      .commit_interval_ms = config->buffer.commit_interval_ms};

@@ -43,6 +43,9 @@ struct intake_setup {
      * intake_resume(). ERR_REJECTED: it is set aside for *why. */
     enum err (*extend)(void *context, size_t stream, const struct map_unknown *unknowns,
                        size_t count, struct why *why);
+    /* The link of driver i: its interface, or NULL; and bytes that went over it. NULL: none has one. */
+    const char *(*link_interface)(void *context, size_t driver);
+    void (*link_bytes)(void *context, size_t driver, uint64_t sent, uint64_t received);
     void *context;
     int64_t event_size_max;
     int64_t commit_interval_ms;

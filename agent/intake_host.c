@@ -268,6 +268,21 @@ void driver_count(struct driver_host *host, const char *name, uint64_t add)
     counters_add(&host->counters, name, add);
 }
 
+const char *driver_interface(const struct driver_host *host)
+{
+    const struct intake_setup *setup = &host->intake->setup;
+    size_t index = (size_t)(host - host->intake->hosts);
+    return setup->link_interface ? setup->link_interface(setup->context, index) : NULL;
+}
+
+void driver_wire_bytes(struct driver_host *host, uint64_t sent, uint64_t received)
+{
+    const struct intake_setup *setup = &host->intake->setup;
+    if (setup->link_bytes) {
+        setup->link_bytes(setup->context, (size_t)(host - host->intake->hosts), sent, received);
+    }
+}
+
 const char *driver_name(const struct driver_host *host)
 {
     return host->config->name;

@@ -403,8 +403,9 @@ static void load_check_uplink_links(struct load *load, struct config_uplink *upl
 }
 
 /* Names of links among a driver's own options. */
-static void load_check_driver_links(struct load *load, const struct config_driver *driver)
+static void load_check_driver_links(struct load *load, struct config_driver *driver)
 {
+    driver->link_index = -1;
     const struct option *row = driver->options ? driver->class_->options : NULL;
     for (; row && row->name; row++) {
         if (row->kind != OPTION_TEXT || !(row->flags & OPTION_LINK)) {
@@ -417,6 +418,7 @@ static void load_check_driver_links(struct load *load, const struct config_drive
                 load, load_node(load, "drivers", driver->name, row->name)->offset,
                 memory_format(load->config->memory, "$.drivers.%s.%s", driver->name, row->name),
                 name, SECTION_LINKS);
+            driver->link_index = config_link_index(load->config, name);
         }
     }
 }

@@ -38,7 +38,8 @@ struct config_driver {
     const char *name;
     const struct driver_class *class_;
     struct driver_common common;
-    void *options; /* the filled struct of the class */
+    void *options;  /* the filled struct of the class */
+    int link_index; /* of the link that its options name; -1: none */
 };
 
 struct config_uplink {

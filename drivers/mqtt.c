@@ -133,6 +133,18 @@ static void gate_trouble(void *context, const struct why *why)
     driver_fault(mqtt->host, &told);
 }
 
+static void gate_wire_bytes(void *context, uint64_t sent, uint64_t received)
+{
+    const struct mqtt_driver *mqtt = context;
+    driver_wire_bytes(mqtt->host, sent, received);
+}
+
+static const char *gate_interface(void *context)
+{
+    const struct mqtt_driver *mqtt = context;
+    return driver_interface(mqtt->host);
+}
+
 static void gate_count(void *context, const char *name, uint64_t add)
 {
     const struct mqtt_driver *mqtt = context;
@@ -218,6 +230,8 @@ static enum err mqtt_open_gate(struct mqtt_driver *mqtt, const struct driver_set
         .handler = {gate_drain, gate_unstored, gate_connack, gate_released, gate_trouble,
                     gate_count},
         .context = mqtt,
+        .wire_bytes = gate_wire_bytes,
+        .interface_name = gate_interface,
         .host = url.host,
         .port = url.port,
         .tls = mqtt->tls,

@@ -32,10 +32,26 @@ static void gate_forget(struct mqtt_gate *gate)
     gate->keepalive_s = gate->options.keepalive_s;
 }
 
+static void gate_count_wire(struct mqtt_gate *gate)
+{
+    struct wire_count count;
+    if (!gate->options.wire_bytes || !gate->broker) {
+        return;
+    }
+    stream_wire_count(gate->broker, &count);
+    if (count.sent > gate->wire_sent || count.received > gate->wire_received) {
+        gate->options.wire_bytes(gate->context, count.sent - gate->wire_sent,
+                                 count.received - gate->wire_received);
+        gate->wire_sent = count.sent;
+        gate->wire_received = count.received;
+    }
+}
+
 void gate_drop(struct mqtt_gate *gate, const struct why *why)
 {
     struct stream *broker = gate->broker;
     struct stream *library = gate->library;
+    gate_count_wire(gate);
     gate->broker = gate->library = NULL;
     gate_forget(gate);
     timer_disarm(&gate->redial);
@@ -67,6 +83,7 @@ static void gate_broker_open(void *context)
 
 static void gate_broker_readable(void *context)
 {
+    gate_count_wire(context);
     gate_pump_down(context);
 }
 
@@ -81,6 +98,7 @@ static void gate_broker_closed(void *context, enum err e, const struct why *why)
 {
     struct mqtt_gate *gate = context;
     (void)e;
+    gate_count_wire(gate);
     struct why told = *why;
     if (gate->is_open) {
         why_add(&told, gate->is_connected ? "the connection to the broker is lost"
@@ -107,6 +125,10 @@ static void gate_dial(struct timer *timer)
                                      .port = gate->options.port,
                                      .tls = gate->options.tls,
                                      .server_name = gate->options.server_name};
+    if (gate->options.interface_name) {
+        options.interface_name = gate->options.interface_name(gate->context);
+    }
+    gate->wire_sent = gate->wire_received = 0;
     enum err e = stream_connect(&gate->broker, gate->loop, gate->options.names, &options,
                                 &broker_calls, gate);
     if (e) {
@@ -350,6 +372,7 @@ void mqtt_gate_close(struct mqtt_gate *gate)
         gate_put_up(gate, MQTT_DISCONNECT);
         gate_flush_up(gate);
     }
+    gate_count_wire(gate);
     stream_close(gate->broker);
     stream_close(gate->library);
     listener_close(gate->listener);

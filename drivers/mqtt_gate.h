@@ -41,6 +41,9 @@ struct mqtt_gate_options {
     struct names *names;
     struct mqtt_gate_handler handler;
     void *context;
+    /* What went to and from the broker; where to connect from, NULL: anywhere. Both may be NULL. */
+    void (*wire_bytes)(void *context, uint64_t sent, uint64_t received);
+    const char *(*interface_name)(void *context);
     const char *host;
     uint16_t port;
     struct tls *tls;         /* NULL: plain */

@@ -17,6 +17,7 @@ enum mqtt_dedupe { MQTT_DEDUPE_PACKET_ID, MQTT_DEDUPE_OFF };
 
 struct mqtt_options {
     const char *url;
+    const char *link;
     struct option_list topics; /* const char * */
     int64_t protocol;          /* enum mqtt_protocol */
     const char *client_id;

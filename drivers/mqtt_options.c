@@ -81,6 +81,15 @@ const struct option mqtt_options_table[] = {
      .max = 512,
      .check = url_check,
      .help = "The broker: mqtt://HOST[:1883], or mqtts://HOST[:8883] for TLS."},
+    {.name = "link",
+     .kind = OPTION_TEXT,
+     .flags = OPTION_LINK,
+     MQTT_ROW(link),
+     .min = 1,
+     .max = 63,
+     .help = "The link of `links` that leads to the broker: the connection is bound to its "
+             "interface, and "
+             "its bytes are charged to its budgets. It is not held back by them. Default: none."},
     {.name = "topics",
      .kind = OPTION_LIST,
      .flags = OPTION_ROUTE_TOPICS,

@@ -52,6 +52,11 @@ void driver_fault(struct driver_host *host, const struct why *why);
  * refused, aside). */
 void driver_count(struct driver_host *host, const char *name, uint64_t add);
 
+/* The link that its options name (OPTION_LINK): the interface to bind connections to, NULL: any; and
+ * what went over them, as the network counts it. */
+const char *driver_interface(const struct driver_host *host);
+void driver_wire_bytes(struct driver_host *host, uint64_t sent, uint64_t received);
+
 /* The configured name ("drivers.NAME"); lives as long as the driver. */
 const char *driver_name(const struct driver_host *host);
 

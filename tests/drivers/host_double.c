@@ -159,6 +159,18 @@ void driver_fault(struct driver_host *host, const struct why *why)
     host->fault_count += why != NULL;
 }
 
+const char *driver_interface(const struct driver_host *host)
+{
+    (void)host;
+    return NULL;
+}
+
+void driver_wire_bytes(struct driver_host *host, uint64_t sent, uint64_t received)
+{
+    host->wire_sent += sent;
+    host->wire_received += received;
+}
+
 void driver_count(struct driver_host *host, const char *name, uint64_t add)
 {
     for (size_t i = 0; i < host->count_count; i++) {

@@ -45,6 +45,7 @@ struct driver_host {
     size_t count_count;
     char fault[WHY_SIZE_MAX]; /* the last one; "": none */
     size_t fault_count;
+    uint64_t wire_sent, wire_received;
 };
 
 void host_init(struct driver_host *host);

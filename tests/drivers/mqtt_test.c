@@ -200,6 +200,9 @@ static void an_acknowledgement_waits_for_the_commit(void **state)
         assert_int_equal(f.ids[0], 11); /* in the order of arrival */
         assert_int_equal(f.ids[1], 5);
         assert_string_equal(f.host.fault, "");
+        /* Handshake, CONNECT, SUBSCRIBE, three messages; headers of each. */
+        assert_in_range(f.host.wire_sent, 300, 3000);
+        assert_in_range(f.host.wire_received, 300, 3000);
         fixture_release(&f);
     }
 }
