@@ -1,6 +1,7 @@
 /* What a flow has to do with the link of its uplink: it asks before it makes a request, holds what
  * it makes against the link, and gives it back when that is over. */
 #include "agent/flow_impl.h"
+#include "agent/link_lane.h"
 
 #define LINK_SEND_BUFFER_START (16 * 1024)
 #define SEND_BUFFER_MIN (4 * 1024)
@@ -9,6 +10,13 @@
 static struct link_user *flow_user(const struct flow *flow)
 {
     return &flow->host->link_user;
+}
+
+/* What the agent tells of itself is no alarm: it leaves the reserve alone, and waits for windows. */
+static uint8_t flow_priority(const struct flow *flow)
+{
+    uint8_t priority = flow->stream->info.priority;
+    return flow->stream->is_own && priority >= LINK_URGENT ? LINK_URGENT - 1 : priority;
 }
 
 uint32_t host_request_size(struct uplink_host *host, uint8_t priority)
@@ -21,7 +29,7 @@ uint32_t host_request_size(struct uplink_host *host, uint8_t priority)
 
 bool flow_link_may_open(struct flow *flow)
 {
-    uint8_t priority = flow->stream->info.priority;
+    uint8_t priority = flow_priority(flow);
     flow_link_settle(flow); /* of the one before: each has its own turn */
     flow->waits_for_link = !link_user_may(flow_user(flow), &flow->hold_on_link, priority);
     return !flow->waits_for_link;
@@ -29,7 +37,7 @@ bool flow_link_may_open(struct flow *flow)
 
 void flow_link_open(struct flow *flow)
 {
-    uint8_t priority = flow->stream->info.priority;
+    uint8_t priority = flow_priority(flow);
     link_hold_take(&flow->hold_on_link, flow_user(flow), priority,
                    host_request_size(flow->host, priority));
     link_hold_more(&flow->hold_on_link, flow->more); /* as the last one said */
@@ -40,7 +48,7 @@ bool flow_link_may_send(struct flow *flow)
     uint64_t size = 0;
     bool is_built = false;
     struct link_hold *hold = &flow->hold_on_link;
-    uint8_t priority = flow->stream->info.priority;
+    uint8_t priority = flow_priority(flow);
     for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
         const struct flow_batch *fb = flow->batches[i];
         bool counts = fb && (fb->state == BATCH_BUILT || fb->state == BATCH_LENT);
