@@ -82,7 +82,7 @@ static void parts_that_are_done_stay_done(void **state)
     script->partition_count = 2;
     script->drops_numbers = true;
     scene_begin(scene);
-    scene_put(scene, LOW, 40);
+    scene_put(scene, LOW, 12);
     sim_run_for(1000);
     double_answer(script, SEND_OK, 0);
     sim_run_for(SITE_COMMIT_MS + 100);
@@ -91,7 +91,7 @@ static void parts_that_are_done_stay_done(void **state)
     script->holds = false;
     assert_true(scene_drained(scene, 0, 60000));
     assert_int_equal(script->sent_count, before + 1);
-    scene_expect_once(scene, 0, LOW, 1, 40);
+    scene_expect_once(scene, 0, LOW, 1, 12);
 }
 
 /* --- refused parts of several partitions, and a crash --- */

@@ -26,7 +26,7 @@ static void what_is_not_known_is_sent_again_the_same(void **state)
     struct double_script *script = &scene->scripts[0];
     script->judge = judge_never;
     scene_begin(scene);
-    scene_put(scene, LOW, 20);
+    scene_put(scene, LOW, 12);
     sim_run_for(600000);
     assert_in_range(script->sent_count, 12, 40);
     for (size_t i = 1; i < script->sent_count; i++) {
@@ -38,11 +38,11 @@ static void what_is_not_known_is_sent_again_the_same(void **state)
         assert_true(sent->again);
         assert_int_equal(sent->content, script->sent[0].content);
         assert_int_equal(sent->base, script->sent[0].base);
-        assert_int_equal(sent->event_count, 20);
+        assert_int_equal(sent->event_count, 12);
     }
     script->judge = NULL;
     assert_true(scene_drained(scene, 0, 120000));
-    scene_expect_once(scene, 0, LOW, 1, 20);
+    scene_expect_once(scene, 0, LOW, 1, 12);
 }
 
 static void judge_later(struct double_script *script, const struct double_sent *sent,
@@ -59,11 +59,11 @@ static void what_the_peer_asks_for_is_waited(void **state)
     struct double_script *script = &scene->scripts[0];
     script->judge = judge_later;
     scene_begin(scene);
-    scene_put(scene, LOW, 20);
+    scene_put(scene, LOW, 12);
     sim_run_for(200000);
     assert_int_equal(script->sent_count, 3);
     assert_in_range(script->sent[1].at_ms - script->sent[0].at_ms, 45020, 45030);
-    scene_expect_once(scene, 0, LOW, 1, 20);
+    scene_expect_once(scene, 0, LOW, 1, 12);
 }
 
 static void judge_park(struct double_script *script, const struct double_sent *sent,
@@ -222,7 +222,7 @@ static void new_numbers_are_on_record_before_they_are_used(void **state)
     struct double_script *script = &scene->scripts[0];
     script->judge = judge_reassign;
     scene_begin(scene);
-    scene_put(scene, LOW, 20);
+    scene_put(scene, LOW, 12);
     assert_true(scene_drained(scene, 0, 60000));
     assert_int_equal(script->sent_count, 4);
     for (size_t i = 1; i < 4; i++) { /* each was on record: the double has checked that */
@@ -230,7 +230,7 @@ static void new_numbers_are_on_record_before_they_are_used(void **state)
         assert_int_equal(script->sent[i].content, script->sent[0].content);
         assert_false(script->sent[i].again);
     }
-    scene_expect_once(scene, 0, LOW, 1, 20);
+    scene_expect_once(scene, 0, LOW, 1, 12);
 }
 
 static void judge_aside(struct double_script *script, const struct double_sent *sent,
