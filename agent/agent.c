@@ -106,6 +106,8 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
     timer_init(&agent->stop_limit, setup->loop, stop_limit_fired);
     agent_id_put(agent->setup.config, agent->id, sizeof agent->id);
     enum err e = agent_open_parts(agent, why);
+    /* What is damaged is replaced once the disk can be written again. */
+    e = e == ERR_CORRUPT && agent->reads_only ? ERR_READONLY : e;
     if (e) {
         bool waits = may_wait(agent, e, why);
         if (!why->text[0]) {
