@@ -236,10 +236,10 @@ void ledger_look(struct ledger *ledger, struct buffer *buffer)
 {
     const struct state *state = buffer->state;
     ledger_damage_look(ledger, buffer);
-    ledger_plans_look(ledger->plans, buffer);
     if (state->commit == ledger->commit) {
         return;
     }
+    ledger_plans_look(ledger->plans, buffer);
     ledger->commit = state->commit;
     ledger_asides_read(ledger, buffer, false);
     SIM_EXPECT(state->parcel_count <= 2 * (LEDGER_STREAMS + 1) * LEDGER_UPLINKS);
