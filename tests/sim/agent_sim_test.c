@@ -17,7 +17,7 @@
 #include "uplink/kafka/wire.h"
 
 #define SEED_COUNT 500
-#define FAULT_SEED_MAX 20
+#define FAULT_SEED_MAX 60
 #ifdef WEIR_FAULTS
 #define HAS_FAULTS true
 #else
