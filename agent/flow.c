@@ -8,8 +8,6 @@
 #include "ports/fault.h"
 #include "ports/random.h"
 
-#define PRIORITY_AT_ONCE 7
-
 /* --- opening a parcel --- */
 
 /* Is enough owed for a full batch, as far as that is known? */
@@ -34,8 +32,7 @@ static bool flow_lingers(struct flow *flow, const struct range *ranges, size_t r
     }
     uint64_t until = flow->lingered_since_ms + (uint64_t)host->setup.linger_ms;
     if (now >= until || flow->lane == LANE_BACKFILL ||
-        flow->stream->info.priority >= PRIORITY_AT_ONCE ||
-        flow_is_full(flow, ranges, range_count)) {
+        flow->stream->info.priority >= PRIORITY_URGENT || flow_is_full(flow, ranges, range_count)) {
         flow->lingered_since_ms = 0;
         flow->holds = false;
         timer_disarm(&flow->timer);
@@ -51,7 +48,7 @@ static bool flow_lingers(struct flow *flow, const struct range *ranges, size_t r
 static bool flow_may_open(const struct flow *flow)
 {
     const struct uplink_host *host = flow->host;
-    bool is_urgent = flow->stream->info.priority >= PRIORITY_AT_ONCE;
+    bool is_urgent = flow->stream->info.priority >= PRIORITY_URGENT;
     size_t share = FORWARD_PARCEL_MAX / host->forward->host_count;
     size_t most = is_urgent ? share : share - share / 4;
     size_t open = 0;

@@ -1,7 +1,6 @@
 /* What a flow has to do with the link of its uplink: it asks before it makes a request, holds what
  * it makes against the link, and gives it back when that is over. */
 #include "agent/flow_impl.h"
-#include "agent/link_lane.h"
 
 #define LINK_SEND_BUFFER_START (16 * 1024)
 #define SEND_BUFFER_MIN (4 * 1024)
@@ -16,7 +15,7 @@ static struct link_user *flow_user(const struct flow *flow)
 static uint8_t flow_priority(const struct flow *flow)
 {
     uint8_t priority = flow->stream->info.priority;
-    return flow->stream->is_own && priority >= LINK_URGENT ? LINK_URGENT - 1 : priority;
+    return flow->stream->is_own && priority >= PRIORITY_URGENT ? PRIORITY_URGENT - 1 : priority;
 }
 
 uint32_t host_request_size(struct uplink_host *host, uint8_t priority)

@@ -10,8 +10,6 @@
 #include "ports/fault.h"
 #include "ports/log.h"
 
-#define PRIORITY_AT_ONCE 7
-
 /* --- tickets --- */
 
 static void ticket_give(struct driver_host *host, uint64_t commit, uint64_t *ret_ticket)
@@ -47,7 +45,7 @@ static int64_t wait_of(const struct driver_host *host, const struct event *event
                        const struct route *route)
 {
     const struct intake *intake = host->intake;
-    if (route && intake->streams[route->stream].config->options.priority >= PRIORITY_AT_ONCE) {
+    if (route && intake->streams[route->stream].config->options.priority >= PRIORITY_URGENT) {
         return 0;
     }
     const struct store *store = intake->setup.store;

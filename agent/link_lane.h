@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LINK_URGENT 7
+#include "ports/parcel.h"
+
 #define LINK_PRIORITY_COUNT 10
 
 struct link_lanes {

@@ -188,7 +188,7 @@ void line_judge(struct link_line *line, uint8_t priority, uint64_t own, struct l
                                      .until_us = id ? link_period_end(period, id, (int)o->month_day)
                                                     : INT64_MAX};
     }
-    if (ret->bar == LINK_FREE && priority < LINK_URGENT && line_is_paused(line)) {
+    if (ret->bar == LINK_FREE && priority < PRIORITY_URGENT && line_is_paused(line)) {
         ret->bar = LINK_BAR_OUTAGE;
     }
 }

@@ -375,7 +375,7 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
     }
     if (hold->line == line && hold->priority == priority) { /* said better */
         line->held += size - hold->size;
-        line->lanes.under_way += priority < LINK_URGENT ? size - hold->size : 0;
+        line->lanes.under_way += priority < PRIORITY_URGENT ? size - hold->size : 0;
         hold->size = size;
         return;
     }

@@ -236,7 +236,7 @@ static void look_at_arrival(struct making_room *m, uint16_t stream)
     uint8_t priority = m->b->streams[stream].priority;
     m->arrives[stream] = true;
     m->arrives_any = true;
-    m->arrives_low = m->arrives_low || priority < PRIORITY_AT_ONCE;
+    m->arrives_low = m->arrives_low || priority < PRIORITY_URGENT;
     m->priority = priority > m->priority ? priority : m->priority;
 }
 

@@ -17,7 +17,7 @@ struct making_room {
     bool arrives[STREAM_COUNT_MAX + 1];
     bool arrives_any;
     uint8_t priority;                    /* the highest that arrives */
-    bool arrives_low;                    /* something below PRIORITY_AT_ONCE */
+    bool arrives_low;                    /* something below PRIORITY_URGENT */
     uint64_t from[STREAM_COUNT_MAX + 1]; /* rows below have been looked at, and stay */
 };
 

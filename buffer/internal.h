@@ -32,7 +32,6 @@
 #define DAMAGED_MAX 16
 #define DAMAGED_TOLD 1 /* by buffer_keep(), and still owed: it is deleted with the next commit */
 #define READ_KEPT UPLINK_COUNT_MAX
-#define PRIORITY_AT_ONCE 7
 #define KEY_SLOT_COUNT 2
 #define CURSOR_IS_ENCRYPTED 1 /* columns[2] of a cursor's checksum */
 #define ASIDE_MORE 512        /* of the file, for what a set-aside event has beside its body */

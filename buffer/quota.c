@@ -165,7 +165,7 @@ void quota_rooms(struct buffer *b)
         }
         int64_t pages = quota_free_pages(b) - RESERVE_PAGES - seal -
                         of_what_there_is(b, shares - quota_share_left(b, b->state, s)) -
-                        (slot->priority >= PRIORITY_AT_ONCE ? 0 : low_reserve);
+                        (slot->priority >= PRIORITY_URGENT ? 0 : low_reserve);
         int64_t room = pages > 0 ? pages * (PAGE_SIZE - 100) / 2 : 0;
         bool gives_way = evictable[slot->priority] ||
                          (slot_gives_way(slot) && row_lowest(b, s, &row, NULL) == ERR_OK);

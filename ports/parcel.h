@@ -6,11 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STREAM_COUNT_MAX 256     /* stream numbers are 1..256, never used again for another name */
-#define UPLINK_COUNT_MAX 16      /* at one time; uplink numbers are never used again */
-#define OWED_RANGE_MAX 8         /* ranges that one uplink still has to deliver of one stream */
-#define PARCEL_OPEN_MAX 2        /* open parcels per uplink and stream: fresh and backfill */
-#define PARCEL_PART_MAX 32       /* parts of one parcel */
+#define STREAM_COUNT_MAX 256 /* stream numbers are 1..256, never used again for another name */
+#define PRIORITY_URGENT 7    /* streams from this priority on wait for nothing that they need not */
+#define UPLINK_COUNT_MAX 16  /* at one time; uplink numbers are never used again */
+#define OWED_RANGE_MAX 8     /* ranges that one uplink still has to deliver of one stream */
+#define PARCEL_OPEN_MAX 2    /* open parcels per uplink and stream: fresh and backfill */
+#define PARCEL_PART_MAX 32   /* parts of one parcel */
 #define PARCEL_PARTITION_MAX 16  /* partitions of a fresh cut; the rest is room for halves */
 #define TARGET_NAME_SIZE_MAX 250 /* topic, stream, prefix; Kafka allows 249 characters */
 #define CLUSTER_ID_SIZE_MAX 64

@@ -263,7 +263,7 @@ static void no_lane_starves(void **state)
     uint64_t sent[LINK_PRIORITY_COUNT] = {0};
     lanes.waiting[1] = lanes.waiting[3] = lanes.waiting[5] = 1;
     for (int i = 0; i < 10000; i++) {
-        for (uint8_t p = 0; p < LINK_URGENT; p++) {
+        for (uint8_t p = 0; p < PRIORITY_URGENT; p++) {
             if (lanes.waiting[p] && link_lanes_may(&lanes, p, &rule)) {
                 lanes.waiting[p] = 0;
                 link_lanes_take(&lanes, p, 1000, &rule);

@@ -8,7 +8,6 @@
 #include "uplink/kafka/producer.h"
 #include "uplink/kafka/scan.h"
 
-#define KAFKA_URGENT 7             /* lanes from this on do not wait behind others */
 #define KAFKA_SLOT_MAX 8           /* Produce requests under way, over all connections */
 #define KAFKA_REQUEST_BATCH_MAX 16 /* batches of one request, each for another partition */
 /* The broker remembers a producer for a day after the time stamp of its last batch; with a margin

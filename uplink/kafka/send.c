@@ -464,7 +464,7 @@ static bool kafka_has_bulk(const struct kafka *k)
     for (size_t i = 0; i < KAFKA_SLOT_MAX; i++) {
         const struct produce *slot = &k->slots[i];
         for (size_t b = 0; slot->connection && slot->sent && b < slot->batch_count; b++) {
-            if (slot->batches[b] && slot->batches[b]->lane < KAFKA_URGENT) {
+            if (slot->batches[b] && slot->batches[b]->lane < PRIORITY_URGENT) {
                 return true;
             }
         }
@@ -476,7 +476,7 @@ static enum err batch_leader(struct kafka *k, const struct batch *batch, struct 
 {
     const char *topic = batch->parcel->target;
     uint32_t partition = batch->part->partition;
-    return batch->lane >= KAFKA_URGENT && kafka_has_bulk(k)
+    return batch->lane >= PRIORITY_URGENT && kafka_has_bulk(k)
                ? cluster_leader_urgent(k->cluster, topic, partition, ret)
                : cluster_leader(k->cluster, topic, partition, ret);
 }
