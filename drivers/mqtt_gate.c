@@ -34,16 +34,10 @@ static void gate_forget(struct mqtt_gate *gate)
 
 static void gate_count_wire(struct mqtt_gate *gate)
 {
-    struct wire_count count;
-    if (!gate->options.wire_bytes || !gate->broker) {
-        return;
-    }
-    stream_wire_count(gate->broker, &count);
-    if (count.sent > gate->wire_sent || count.received > gate->wire_received) {
-        gate->options.wire_bytes(gate->context, count.sent - gate->wire_sent,
-                                 count.received - gate->wire_received);
-        gate->wire_sent = count.sent;
-        gate->wire_received = count.received;
+    struct wire_told more;
+    if (gate->options.wire_bytes && gate->broker &&
+        stream_wire_more(gate->broker, &gate->wire, &more)) {
+        gate->options.wire_bytes(gate->context, more.sent, more.received);
     }
 }
 
@@ -128,7 +122,7 @@ static void gate_dial(struct timer *timer)
     if (gate->options.interface_name) {
         options.interface_name = gate->options.interface_name(gate->context);
     }
-    gate->wire_sent = gate->wire_received = 0;
+    gate->wire = (struct wire_told){0, 0};
     enum err e = stream_connect(&gate->broker, gate->loop, gate->options.names, &options,
                                 &broker_calls, gate);
     if (e) {

@@ -38,12 +38,12 @@ struct mqtt_gate {
     char host[GATE_HOST_SIZE];
     char server_name[GATE_HOST_SIZE];
     struct listener *listener;
-    struct stream *library;            /* the library's connection; NULL: none */
-    struct stream *broker;             /* NULL: none */
-    uint64_t wire_sent, wire_received; /* of this connection, told so far */
-    bool is_open;                      /* the broker's is open */
-    bool is_connected;                 /* it said CONNACK 0 */
-    bool has_told;                     /* it said why it ends the connection */
+    struct stream *library; /* the library's connection; NULL: none */
+    struct stream *broker;  /* NULL: none */
+    struct wire_told wire;  /* of this connection, told so far */
+    bool is_open;           /* the broker's is open */
+    bool is_connected;      /* it said CONNACK 0 */
+    bool has_told;          /* it said why it ends the connection */
     bool is_stopped;
     uint64_t epoch; /* counts connections: whoever called out looks whether it is still the same */
     struct timer redial;

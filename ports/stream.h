@@ -71,6 +71,14 @@ struct wire_count {
     bool resumed;           /* the TLS session was resumed */
 };
 void stream_wire_count(const struct stream *stream, struct wire_count *ret);
+/* Of a count that grows, so much was told already. */
+struct wire_told {
+    uint64_t sent;
+    uint64_t received;
+};
+/* What went over it since *told was brought up to date, which this does. False: nothing. */
+bool stream_wire_more(const struct stream *stream, struct wire_told *told,
+                      struct wire_told *ret_more) MUST_USE;
 /* "192.0.2.1:9092" or "[2001:db8::1]:9092", the peer's address, for logs. */
 const char *stream_peer(const struct stream *stream);
 /* Of a unix socket: the user that the peer runs as. False: not known. */

@@ -37,13 +37,9 @@ void connection_leave(struct connection *c)
 
 void connection_count(struct connection *c)
 {
-    struct wire_count count;
-    stream_wire_count(c->stream, &count);
-    if (count.sent > c->wire_sent || count.received > c->wire_received) {
-        c->settings->wire_bytes(c->settings->context, count.sent - c->wire_sent,
-                                count.received - c->wire_received);
-        c->wire_sent = count.sent;
-        c->wire_received = count.received;
+    struct wire_told more;
+    if (stream_wire_more(c->stream, &c->wire, &more)) {
+        c->settings->wire_bytes(c->settings->context, more.sent, more.received);
     }
 }
 

@@ -42,7 +42,7 @@ struct connection {
     uint64_t written;      /* bytes */
     uint64_t acknowledged; /* of these, by the peer's kernel, at the timer's last look */
     uint64_t progress_ms;  /* when there was some */
-    uint64_t wire_sent, wire_received; /* reported so far */
+    struct wire_told wire; /* reported so far */
 
     /* In the order of sending; + 1: our own, while logging in. */
     struct connection_request *requests[CONNECTION_IN_FLIGHT_MAX + 1];
