@@ -275,8 +275,7 @@ void out_put_number(struct out *o, uint64_t value)
 
 void out_put_varint(struct out *o, int64_t value)
 {
-    uint64_t bits = (uint64_t)value;
-    out_put_uvarint(o, (bits << 1) ^ (value < 0 ? UINT64_MAX : 0));
+    out_put_uvarint(o, zigzag(value));
 }
 
 /* One character of a JSON string, escaped where RFC 8259 section 7 asks for it. */
@@ -426,6 +425,6 @@ bool slice_take_varint(struct slice *s, int64_t *ret)
     if (!slice_take_uvarint(s, &bits)) {
         return false;
     }
-    *ret = (int64_t)(bits >> 1) ^ -(int64_t)(bits & 1);
+    *ret = unzigzag(bits);
     return true;
 }

@@ -89,6 +89,25 @@ void out_put_u64_le(struct out *o, uint64_t value);
 void out_put_uvarint(struct out *o, uint64_t value);
 void out_put_varint(struct out *o, int64_t value);
 
+static inline uint64_t zigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0);
+}
+
+static inline int64_t unzigzag(uint64_t value)
+{
+    return (int64_t)(value >> 1 ^ (UINT64_C(0) - (value & 1)));
+}
+
+static inline size_t uvarint_size(uint64_t value)
+{
+    size_t size = 1;
+    for (; value >= 0x80; value >>= 7) {
+        size++;
+    }
+    return size;
+}
+
 /* A JSON string with its quotes: control characters, quote and backslash escaped; bytes that are
  * not UTF-8 become U+FFFD. */
 void out_put_json(struct out *o, struct slice s);

@@ -45,12 +45,7 @@ static uint64_t get_be(const uint8_t *at, unsigned size)
 
 static size_t varint_size(int64_t value)
 {
-    uint64_t zigzag = (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
-    size_t size = 1;
-    for (; zigzag >= 0x80; zigzag >>= 7) {
-        size++;
-    }
-    return size;
+    return uvarint_size(zigzag(value));
 }
 
 static int64_t bytes_length(struct slice bytes)

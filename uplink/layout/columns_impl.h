@@ -86,16 +86,6 @@ uint32_t columns_hash(struct slice s);
 /* Index of the word with that columns_hash(); -1: none. */
 int32_t columns_word_find(const struct columns_words *words, struct slice word, uint32_t hash);
 
-static inline uint64_t zigzag(int64_t value)
-{
-    return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
-}
-
-static inline int64_t unzigzag(uint64_t value)
-{
-    return (int64_t)(value >> 1 ^ (UINT64_C(0) - (value & 1)));
-}
-
 /* Modulo 2^64. */
 static inline int64_t wrap_add(int64_t a, int64_t b)
 {

@@ -186,20 +186,11 @@ static struct slice take_bytes(const uint8_t **at)
     return bytes;
 }
 
-static size_t varint_size(uint64_t value)
-{
-    size_t size = 1;
-    for (; value > 127; value >>= 7) {
-        size++;
-    }
-    return size;
-}
-
 void work_put_string(struct columns_work *work, struct slice text)
 {
     put_bytes(work, &work->strings, text);
     work->string_count++;
-    work->string_size += varint_size((uint64_t)text.size << 1) + text.size;
+    work->string_size += uvarint_size((uint64_t)text.size << 1) + text.size;
 }
 
 void work_put_plane(struct columns_work *work, struct slice bytes)
