@@ -53,25 +53,16 @@ static uint32_t place_count(enum link_period period)
     return counts[period];
 }
 
-static struct link_slot *slots_of(struct link_history *history, enum link_period period)
+/* Where the period's slots begin. */
+static uint32_t first_place(enum link_period period)
 {
-    return period == LINK_HOUR  ? history->hours
-           : period == LINK_DAY ? history->days
-                                : history->months;
+    static const uint32_t places[] = {0, LINK_HOUR_MAX, LINK_HOUR_MAX + LINK_DAY_MAX};
+    return places[period];
 }
 
-static struct link_slot *slot_of(struct link_history *history, enum link_period period, uint32_t id)
+static uint32_t place_of(enum link_period period, uint32_t id)
 {
-    return &slots_of(history, period)[id % place_count(period)];
-}
-
-static const struct link_slot *slot_in(const struct link_history *history, enum link_period period,
-                                       uint32_t place)
-{
-    const struct link_slot *slots = period == LINK_HOUR  ? history->hours
-                                    : period == LINK_DAY ? history->days
-                                                         : history->months;
-    return &slots[place];
+    return first_place(period) + id % place_count(period);
 }
 
 void link_history_add(struct link_history *history, const struct link_ids *ids,
@@ -80,7 +71,7 @@ void link_history_add(struct link_history *history, const struct link_ids *ids,
     history->total.sent += more->sent;
     history->total.received += more->received;
     for (enum link_period p = LINK_HOUR; p < LINK_PERIOD_COUNT; p++) {
-        struct link_slot *slot = slot_of(history, p, ids->of[p]);
+        struct link_slot *slot = &history->slots[place_of(p, ids->of[p])];
         if (!ids->of[p]) {
             continue;
         }
@@ -103,7 +94,7 @@ void link_history_take(struct link_history *history, const struct link_ids *ids,
     history->total.sent = less_of(history->total.sent, less->sent);
     history->total.received = less_of(history->total.received, less->received);
     for (enum link_period p = LINK_HOUR; p < LINK_PERIOD_COUNT; p++) {
-        struct link_slot *slot = slot_of(history, p, ids->of[p]);
+        struct link_slot *slot = &history->slots[place_of(p, ids->of[p])];
         if (ids->of[p] && slot->id == ids->of[p]) {
             slot->bytes.sent = less_of(slot->bytes.sent, less->sent);
             slot->bytes.received = less_of(slot->bytes.received, less->received);
@@ -114,7 +105,7 @@ void link_history_take(struct link_history *history, const struct link_ids *ids,
 struct link_bytes link_history_of(const struct link_history *history, enum link_period period,
                                   uint32_t id)
 {
-    const struct link_slot *slot = slot_in(history, period, id % place_count(period));
+    const struct link_slot *slot = &history->slots[place_of(period, id)];
     return id && slot->id == id ? slot->bytes : (struct link_bytes){0, 0};
 }
 
@@ -123,7 +114,7 @@ void link_history_latest(const struct link_history *history, struct link_ids *re
     *ret = (struct link_ids){{0}};
     for (enum link_period p = LINK_HOUR; p < LINK_PERIOD_COUNT; p++) {
         for (uint32_t i = 0; i < place_count(p); i++) {
-            uint32_t id = slot_in(history, p, i)->id;
+            uint32_t id = history->slots[first_place(p) + i].id;
             ret->of[p] = id > ret->of[p] ? id : ret->of[p];
         }
     }
@@ -133,38 +124,20 @@ void link_history_latest(const struct link_history *history, struct link_ids *re
 
 uint32_t link_key(enum link_period period, uint32_t id)
 {
-    uint32_t first = 1;
-    for (enum link_period p = LINK_HOUR; p < period; p++) {
-        first += place_count(p);
-    }
-    return first + id % place_count(period);
+    return 1 + place_of(period, id);
 }
 
-/* The period and place of a key beyond 0. */
-static bool key_place(uint32_t key, enum link_period *ret_period, uint32_t *ret_place)
+static enum link_period period_of_place(uint32_t place)
 {
-    uint32_t place = key - 1;
-    for (enum link_period p = LINK_HOUR; p < LINK_PERIOD_COUNT; p++) {
-        if (place < place_count(p)) {
-            *ret_period = p;
-            *ret_place = place;
-            return true;
-        }
-        place -= place_count(p);
-    }
-    return false;
+    return place < first_place(LINK_DAY)     ? LINK_HOUR
+           : place < first_place(LINK_MONTH) ? LINK_DAY
+                                             : LINK_MONTH;
 }
 
 void link_value_put(const struct link_history *history, uint32_t key, struct out *ret)
 {
-    enum link_period period = LINK_HOUR;
-    uint32_t place = 0;
-    struct link_slot slot = {0, history->total};
-    if (key) {
-        bool is_ours = key_place(key, &period, &place);
-        assert(is_ours);
-        slot = *slot_in(history, period, place);
-    }
+    assert(key < LINK_KEY_COUNT);
+    struct link_slot slot = key ? history->slots[key - 1] : (struct link_slot){0, history->total};
     out_put_uvarint(ret, slot.id);
     out_put_uvarint(ret, slot.bytes.sent);
     out_put_uvarint(ret, slot.bytes.received);
@@ -172,8 +145,6 @@ void link_value_put(const struct link_history *history, uint32_t key, struct out
 
 bool link_value_take(struct link_history *history, uint32_t key, struct slice value)
 {
-    enum link_period period = LINK_HOUR;
-    uint32_t place = 0;
     uint64_t id, sent, received;
     if (!slice_take_uvarint(&value, &id) || !slice_take_uvarint(&value, &sent) ||
         !slice_take_uvarint(&value, &received) || value.size || id > UINT32_MAX) {
@@ -183,10 +154,11 @@ bool link_value_take(struct link_history *history, uint32_t key, struct slice va
         history->total = (struct link_bytes){sent, received};
         return id == 0;
     }
-    if (!key_place(key, &period, &place) || id == 0 || id % place_count(period) != place) {
+    if (key >= LINK_KEY_COUNT || id == 0 ||
+        link_key(period_of_place(key - 1), (uint32_t)id) != key) {
         return false;
     }
-    *slot_of(history, period, (uint32_t)id) = (struct link_slot){(uint32_t)id, {sent, received}};
+    history->slots[key - 1] = (struct link_slot){(uint32_t)id, {sent, received}};
     return true;
 }
 

@@ -29,16 +29,17 @@ struct link_ids {
     uint32_t of[LINK_PERIOD_COUNT];
 };
 
+#define LINK_SLOT_COUNT (LINK_HOUR_MAX + LINK_DAY_MAX + LINK_MONTH_MAX)
+
 struct link_slot {
     uint32_t id; /* 0: an empty place */
     struct link_bytes bytes;
 };
 
 struct link_history {
-    struct link_bytes total;               /* since the buffer was made */
-    struct link_slot hours[LINK_HOUR_MAX]; /* id is in hours[id % LINK_HOUR_MAX], and so on */
-    struct link_slot days[LINK_DAY_MAX];
-    struct link_slot months[LINK_MONTH_MAX];
+    struct link_bytes total; /* since the buffer was made */
+    /* Hours, days, months; each has the place of its id modulo their number. */
+    struct link_slot slots[LINK_SLOT_COUNT];
 };
 
 /* month_day 1..28: the day on which a month begins. */
@@ -61,9 +62,9 @@ struct link_bytes link_history_of(const struct link_history *history, enum link_
 /* The latest ones that are kept. */
 void link_history_latest(const struct link_history *history, struct link_ids *ret);
 
-/* --- as cursors: key 0 the total, then hours, days, months by their places --- */
+/* --- as cursors: key 0 the total, then the slots --- */
 
-#define LINK_KEY_COUNT (1 + LINK_HOUR_MAX + LINK_DAY_MAX + LINK_MONTH_MAX)
+#define LINK_KEY_COUNT (1 + LINK_SLOT_COUNT)
 #define LINK_VALUE_MAX 32
 uint32_t link_key(enum link_period period, uint32_t id);
 void link_value_put(const struct link_history *history, uint32_t key, struct out *ret);
