@@ -7,6 +7,7 @@
 #include "ports/zone.h"
 
 #define MS_US 1000
+#define MINUTE_US INT64_C(60000000)
 #define WINDOW_SECONDS 4                       /* of link time, that may be under way */
 #define WINDOW_MIN (64 * 1024)                 /* while the rate is not known */
 #define INTERFACE_STEP_MAX (UINT64_C(1) << 40) /* more between two looks is no count */
@@ -56,8 +57,12 @@ void line_look(struct link_line *line)
         line->clock_is_known = false;
         return; /* still the periods that were known last */
     }
+    int64_t now_us = clock_wall_us();
+    if (line->clock_is_known && line->ids_minute == now_us / MINUTE_US) {
+        return; /* periods begin with a minute, wherever that is */
+    }
     struct link_ids now;
-    link_ids_at(clock_wall_us(), (int)line->config->options.month_day, &now);
+    link_ids_at(now_us, (int)line->config->options.month_day, &now);
     if (!line->clock_is_known) {
         link_history_take(&line->history, &line->ids, &line->misplaced);
         link_history_add(&line->history, &now, &line->misplaced);
@@ -66,6 +71,7 @@ void line_look(struct link_line *line)
     }
     line->clock_is_known = true;
     line->ids = now;
+    line->ids_minute = now_us / MINUTE_US;
 }
 
 void line_count(struct link_line *line, uint64_t sent, uint64_t received)

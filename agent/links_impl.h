@@ -44,6 +44,7 @@ struct link_line {
     /* --- bytes --- */
     struct link_history history;
     struct link_ids ids;         /* to which bytes are counted now */
+    int64_t ids_minute;          /* of the wall clock, for which they were found: asked for often */
     struct link_bytes misplaced; /* of these, since the clock is not believed */
     bool clock_is_known;
     uint64_t since_start;
