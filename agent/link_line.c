@@ -213,20 +213,18 @@ uint8_t line_passes(struct link_line *line, struct link_verdict *ret)
     return LINK_PRIORITY_COUNT;
 }
 
-static void put_until(int64_t until_us, struct out *o)
+const char *const link_period_names[LINK_PERIOD_COUNT] = {"hour", "day", "month"};
+
+void link_time_put(int64_t wall_us, struct out *ret)
 {
     struct civil c;
-    if (until_us == INT64_MAX) {
-        return;
-    }
-    zone_civil(until_us, &c);
-    out_put_format(o, ", until %04d-%02u-%02u %02u:%02u", (int)c.year, (unsigned)c.month,
-                   (unsigned)c.day, (unsigned)c.hour, (unsigned)c.minute);
+    zone_civil(wall_us, &c);
+    out_put_format(ret, "%04d-%02u-%02u %02u:%02u", (int)c.year, (unsigned)c.month, (unsigned)c.day,
+                   (unsigned)c.hour, (unsigned)c.minute);
 }
 
 void line_sentence(struct link_line *line, struct why *ret)
 {
-    static const char *const periods[] = {"hour", "day", "month"};
     struct link_verdict verdict;
     uint8_t passes = line_passes(line, &verdict);
     struct out o = out_over(ret->text, sizeof ret->text - 1);
@@ -254,11 +252,14 @@ void line_sentence(struct link_line *line, struct why *ret)
         out_put_text(&o, "a pause after an outage, so that not all agents come back at once");
         break;
     case LINK_BAR_BUDGET:
-        out_put_format(&o, "the budget of the %s is spent%s", periods[verdict.period],
+        out_put_format(&o, "the budget of the %s is spent%s", link_period_names[verdict.period],
                        passes < LINK_PRIORITY_COUNT ? " but for its reserve" : "");
         break;
     }
-    put_until(verdict.until_us, &o);
+    if (verdict.until_us != INT64_MAX) {
+        out_put_text(&o, ", until ");
+        link_time_put(verdict.until_us, &o);
+    }
     ret->text[o.size] = 0;
 }
 

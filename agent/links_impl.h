@@ -80,6 +80,9 @@ struct links {
 };
 
 /* --- link_line.c --- */
+extern const char *const link_period_names[LINK_PERIOD_COUNT]; /* "hour", ... */
+/* "2026-11-30 18:05", as clocks on the spot show it. */
+void link_time_put(int64_t wall_us, struct out *ret);
 enum err line_init(struct link_line *line, struct links *links, const struct config_link *config,
                    struct why *why) MUST_USE;
 /* Which hour, day and month it is. */

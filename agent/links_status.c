@@ -1,22 +1,16 @@
 #include <inttypes.h>
 
 #include "agent/links_impl.h"
-#include "ports/zone.h"
-
-#define LOCAL_TEXT_SIZE 24
-
-static const char *const period_names[] = {"hour", "day", "month"};
 
 static void put_time(int64_t wall_us, struct out *json)
 {
-    struct civil c;
     if (wall_us == INT64_MAX) {
         out_put_text(json, "null");
         return;
     }
-    zone_civil(wall_us, &c);
-    out_put_format(json, "\"%04d-%02u-%02u %02u:%02u\"", (int)c.year, (unsigned)c.month,
-                   (unsigned)c.day, (unsigned)c.hour, (unsigned)c.minute);
+    out_put_byte(json, '"');
+    link_time_put(wall_us, json);
+    out_put_byte(json, '"');
 }
 
 static void put_bytes(struct link_bytes bytes, struct out *json)
@@ -38,7 +32,7 @@ static void put_budgets(const struct link_line *line, struct out *json)
         out_put_format(json,
                        "%s\"%s\":{\"max\":%" PRIu64 ",\"spent\":%" PRIu64 ",\"left\":%" PRIu64
                        ",\"until\":",
-                       comma, period_names[p], max, spent, max > spent ? max - spent : 0);
+                       comma, link_period_names[p], max, spent, max > spent ? max - spent : 0);
         put_time(id ? link_period_end(p, id, (int)line->config->options.month_day) : INT64_MAX,
                  json);
         out_put_byte(json, '}');
