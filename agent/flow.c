@@ -88,14 +88,17 @@ static bool flow_waits_for_lane(const struct flow *flow)
     if (!flow->debt->fresh_first) {
         return flow->debt->open[LANE_BACKFILL].last > 0;
     }
-    bool is_beside = false;
-    for (size_t i = 0; i < host->flow_count && flow->lane == LANE_BACKFILL; i++) {
-        const struct flow *other = &host->flows[i];
-        is_beside = is_beside || (other->lane == LANE_FRESH &&
-                                  other->stream->info.priority == flow->stream->info.priority &&
-                                  flow_is_busy(other));
+    if (flow->lane == LANE_FRESH) {
+        return false;
     }
-    return is_beside && !share_is_due(&host->share);
+    for (size_t i = 0; i < host->flow_count; i++) {
+        const struct flow *other = &host->flows[i];
+        if (other->lane == LANE_FRESH &&
+            other->stream->info.priority == flow->stream->info.priority && flow_is_busy(other)) {
+            return !share_is_due(&host->share);
+        }
+    }
+    return false;
 }
 
 static void flow_open_parcel(struct flow *flow)
@@ -118,13 +121,13 @@ static void flow_open_parcel(struct flow *flow)
         timer_arm(&flow->timer, FLOW_LANE_MS); /* unless an answer or a commit comes first */
         return;
     }
-    bool may_linger = !flow->waits_for_link; /* else it has lingered */
-    if ((!may_linger || !flow_lingers(flow, ranges, count)) && flow_may_open(flow) &&
-        flow_link_may_open(flow)) {
+    bool has_lingered = flow->waits_for_link || !flow_lingers(flow, ranges, count);
+    if (has_lingered && flow_may_open(flow) && flow_link_may_open(flow)) {
         flow_link_open(flow);
         flow_want(flow, TASK_CUT, 0);
     }
 }
+
 /* --- an open parcel --- */
 
 void flow_wait_for_uplink(struct flow *flow, const struct why *why)

@@ -194,12 +194,12 @@ void forward_remote_add(void *context, uint16_t uplink, uint32_t schema, struct 
 enum err host_open(struct forward *forward, struct uplink_host *host,
                    const struct forward_uplink *setup, struct why *why) MUST_USE;
 void host_close(struct uplink_host *host);
+void host_status(const struct uplink_host *host, struct out *json);
 
 /* --- flow_link.c --- */
 void host_link_init(struct uplink_host *host);
 void host_link(const struct uplink_host *host, struct uplink_link *ret);
 /* The largest request now, by what was measured and by the link's rules. */
 uint32_t host_request_size(struct uplink_host *host, uint8_t priority);
-void host_status(const struct uplink_host *host, struct out *json);
 
 #endif

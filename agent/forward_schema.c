@@ -10,7 +10,7 @@
 
 /* --- schemas --- */
 
-const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema)
+static struct forward_schema *find(const struct forward *forward, uint32_t schema)
 {
     for (size_t i = 0; i < forward->schema_count; i++) {
         if (forward->schemas[i]->info.number == schema) {
@@ -20,18 +20,21 @@ const struct forward_schema *forward_schema_find(const struct forward *forward, 
     return NULL;
 }
 
+const struct forward_schema *forward_schema_find(const struct forward *forward, uint32_t schema)
+{
+    return find(forward, schema);
+}
+
 enum err forward_schema_plan(const struct forward *forward, uint32_t number,
                              const struct columns_plan **ret)
 {
-    for (size_t i = 0; i < forward->schema_count; i++) {
-        struct forward_schema *schema = forward->schemas[i];
-        if (schema->info.number == number && schema->parsed) {
-            enum err e = schema->plan ? ERR_OK : columns_plan_open(&schema->plan, schema->parsed);
-            *ret = e ? NULL : schema->plan;
-            return e;
-        }
+    struct forward_schema *schema = find(forward, number);
+    if (!schema || !schema->parsed) {
+        return ERR_REJECTED;
     }
-    return ERR_REJECTED;
+    enum err e = schema->plan ? ERR_OK : columns_plan_open(&schema->plan, schema->parsed);
+    *ret = e ? NULL : schema->plan;
+    return e;
 }
 
 struct key forward_schema_key(const struct forward_schema *schema, uint32_t parcel_key)

@@ -162,6 +162,20 @@ static void an_outage(struct scene *scene, size_t events, uint64_t ms)
     scene->scripts[0].target_error = ERR_OK;
 }
 
+/* Behind it what was put is backfill, and the first of it stays lent. */
+static void an_outage_whose_backfill_is_lent(struct scene *scene)
+{
+    struct double_script *cloud = &scene->scripts[0];
+    use_fresh_first(scene);
+    scene_begin(scene);
+    an_outage(scene, 1500, 60000);
+    cloud->holds = true;
+    uplink_ready(cloud->host);
+    sim_run_for(5000);
+    assert_int_equal(double_lent(cloud), 1);
+    assert_true(double_last(cloud)->is_backfill);
+}
+
 /* Of each lane the sequences go up. */
 static void expect_order(const struct scene *scene)
 {
@@ -240,13 +254,7 @@ static void after_a_crash_both_lanes_go_on(void **state)
 {
     struct scene *scene = *state;
     struct double_script *cloud = &scene->scripts[0];
-    use_fresh_first(scene);
-    scene_begin(scene);
-    an_outage(scene, 1500, 60000);
-    cloud->holds = true;
-    uplink_ready(cloud->host);
-    sim_run_for(2000);
-    assert_true(double_last(cloud)->is_backfill);
+    an_outage_whose_backfill_is_lent(scene);
     scene_put(scene, LOW, 20);
     sim_run_for(2000);
     assert_int_equal(double_lent(cloud), 2);
@@ -262,13 +270,7 @@ static void with_fifo_again_the_old_backfill_comes_first(void **state)
 {
     struct scene *scene = *state;
     struct double_script *cloud = &scene->scripts[0];
-    use_fresh_first(scene);
-    scene_begin(scene);
-    an_outage(scene, 1500, 60000);
-    cloud->holds = true;
-    uplink_ready(cloud->host);
-    sim_run_for(5000);
-    assert_int_equal(double_lent(cloud), 1);
+    an_outage_whose_backfill_is_lent(scene);
     scene->streams[0].fresh_first = false;
     scene_crash(scene);
     sim_run_for(5000);
