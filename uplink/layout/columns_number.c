@@ -66,7 +66,9 @@ bool number_is_float(int64_t bits, int64_t *ret)
     }
     float narrow = (float)value;
     double again = (double)narrow;
-    if (memcmp(&again, &value, sizeof value) != 0) {
+    int64_t bits_again;
+    memcpy(&bits_again, &again, sizeof again);
+    if (bits_again != bits) {
         return false;
     }
     *ret = bits_of_float(narrow);

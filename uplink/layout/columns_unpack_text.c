@@ -14,7 +14,11 @@ struct entries {
 
 static struct slice entry(const struct entries *e, uint32_t id)
 {
-    return id < e->known->count ? e->known->words[id] : e->fresh[id - e->known->count];
+    if (id < e->known->count) {
+        return e->known->words[id];
+    }
+    assert(e->fresh && id < e->count); /* learned */
+    return e->fresh[id - e->known->count];
 }
 
 /* Takes the new entries that the largest index calls for. */
@@ -260,7 +264,7 @@ bool unpack_bytes(struct columns_decoder *d, struct decoded_column *column, int6
     if (!different || !read_sizes(d, distinct, fixed_size, different)) {
         return false;
     }
-    struct entries e = {.known = &(struct columns_words){.count = 0}, .fresh = different};
+    struct entries e = {&(struct columns_words){.count = 0}, different, distinct};
     column->ids = ids;
     column->may_be_key = true;
     return fill_texts(d, column, &e);

@@ -9,6 +9,7 @@
 
 static void walk(struct columns_work *work, const struct columns_node *node,
                  const struct table_rows *set);
+static void skip_item(const struct columns_node *node, const uint8_t **cursor);
 
 /* --- skipping --- */
 
@@ -24,30 +25,10 @@ static bool block_next(const uint8_t **cursor, uint64_t *ret_count)
     return count > 0;
 }
 
-/* Recurses as deep as the plan. */
-static void skip(const struct columns_node *node, const uint8_t **cursor)
+static void skip_leaf(const struct columns_node *node, const uint8_t **cursor)
 {
-    uint64_t count;
+    bool is_fixed = node->type && node->type->kind == AVRO_FIXED;
     switch (node->kind) {
-    case COLUMNS_RECORD:
-        for (uint32_t i = 0; i < node->child_count; i++) {
-            skip(&node->children[i], cursor);
-        }
-        break;
-    case COLUMNS_UNION:
-        skip(&node->children[read_whole(cursor)], cursor);
-        break;
-    case COLUMNS_ARRAY:
-    case COLUMNS_MAP:
-        while (block_next(cursor, &count)) {
-            for (; count > 0; count--) {
-                if (node->kind == COLUMNS_MAP) {
-                    (void)read_bytes(cursor);
-                }
-                skip(&node->children[0], cursor);
-            }
-        }
-        break;
     case COLUMNS_WHOLE:
     case COLUMNS_ENUM:
         (void)read_whole(cursor);
@@ -63,21 +44,51 @@ static void skip(const struct columns_node *node, const uint8_t **cursor)
         break;
     case COLUMNS_TEXT:
     case COLUMNS_BYTES:
-        (void)read_bytes(cursor);
-        break;
     case COLUMNS_FIXED:
-        *cursor += node->type->size;
-        break;
     case COLUMNS_DECIMAL:
-        if (node->type->kind == AVRO_FIXED) {
+        if (is_fixed) {
             *cursor += node->type->size;
         } else {
             (void)read_bytes(cursor);
         }
         break;
-    case COLUMNS_NULL:
+    case COLUMNS_RECORD:
+    case COLUMNS_UNION:
+    case COLUMNS_ARRAY:
+    case COLUMNS_MAP:
+    case COLUMNS_NULL: /* no bytes of their own */
         break;
     }
+}
+
+/* Recurses as deep as the plan. */
+static void skip(const struct columns_node *node, const uint8_t **cursor)
+{
+    uint64_t count;
+    if (node->kind == COLUMNS_RECORD) {
+        for (uint32_t i = 0; i < node->child_count; i++) {
+            skip(&node->children[i], cursor);
+        }
+    } else if (node->kind == COLUMNS_UNION) {
+        skip(&node->children[read_whole(cursor)], cursor);
+    } else if (node->kind == COLUMNS_ARRAY || node->kind == COLUMNS_MAP) {
+        while (block_next(cursor, &count)) {
+            for (; count > 0; count--) {
+                skip_item(node, cursor);
+            }
+        }
+    } else {
+        skip_leaf(node, cursor);
+    }
+}
+
+/* With its key, where it has one. */
+static void skip_item(const struct columns_node *node, const uint8_t **cursor)
+{
+    if (node->kind == COLUMNS_MAP) {
+        (void)read_bytes(cursor);
+    }
+    skip(&node->children[0], cursor);
 }
 
 /* --- leaves --- */
@@ -237,34 +248,47 @@ static bool table_init(struct table *table, struct columns_work *work, uint32_t 
     return table->cursors != NULL;
 }
 
-/* Reads lengths; where each item begins goes to the free memory. False: there is no room. */
+/* Where each item of an array or map begins. */
+struct found_items {
+    const uint8_t **items;
+    size_t count;
+    size_t max;
+};
+
+/* Reads the length of one row, and adds its items. False: there is no room. */
+static bool find_row_items(const struct columns_node *node, const uint8_t **cursor, int64_t *length,
+                           struct found_items *found)
+{
+    uint64_t block;
+    *length = 0;
+    while (block_next(cursor, &block)) {
+        *length += (int64_t)block;
+        for (; block > 0; block--) {
+            if (found->count == found->max) {
+                return false;
+            }
+            found->items[found->count++] = *cursor;
+            skip_item(node, cursor);
+        }
+    }
+    return true;
+}
+
+/* In the free memory, until that is used otherwise. False: there is no room. */
 static bool find_items(struct columns_work *work, const struct columns_node *node,
                        const struct table_rows *set, int64_t *lengths, uint32_t *ret_count)
 {
-    const uint8_t **items = (const uint8_t **)(void *)(work->memory + work->low);
-    size_t item_max = (work->high - work->low) / sizeof *items;
-    size_t total = 0;
-    item_max = item_max < INT32_MAX ? item_max : INT32_MAX;
+    struct found_items found = {(const uint8_t **)(void *)(work->memory + work->low), 0,
+                                (work->high - work->low) / sizeof *found.items};
+    found.max = found.max < INT32_MAX ? found.max : INT32_MAX;
     for (uint32_t i = 0; i < set->count; i++) {
         const uint8_t **cursor = &set->table->cursors[table_row(set, i)];
-        uint64_t block;
-        lengths[i] = 0;
-        while (block_next(cursor, &block)) {
-            lengths[i] += (int64_t)block;
-            for (; block > 0; block--) {
-                if (total == item_max) {
-                    work->full = true;
-                    return false;
-                }
-                items[total++] = *cursor;
-                if (node->kind == COLUMNS_MAP) {
-                    (void)read_bytes(cursor);
-                }
-                skip(&node->children[0], cursor);
-            }
+        if (!find_row_items(node, cursor, &lengths[i], &found)) {
+            work->full = true;
+            return false;
         }
     }
-    *ret_count = (uint32_t)total;
+    *ret_count = (uint32_t)found.count;
     return true;
 }
 
