@@ -101,6 +101,33 @@ class Map(Lines):
                 self.check(line, least)
 
 
+class Layout(Lines):
+    """Each batch is decoded and compared by the program that measures it."""
+
+    def test_bytes(self):
+        done = run("bytes")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [line for line in map(json.loads, done.stdout.splitlines()) if "absent" not in line]
+        self.assertEqual(len(lines), 4 * 4 + 4, "four sets and their means, at four sizes")
+        for line in lines:
+            self.check(line, 1 if line["unit"] == "bytes per event" else 0.1)
+            self.assertIn(line["met"], (None, True), line)
+            self.assertLess(line["ratio"] or line["value"], 0.75, line)
+
+    def test_columns(self):
+        """Needs valgrind; without it the bench says so."""
+        done = run("columns")
+        if done.returncode == 3:
+            self.assertRegex(done.stderr, "^not measured: columns: .*apt-get install")
+            return
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [line for line in map(json.loads, done.stdout.splitlines()) if "absent" not in line]
+        self.assertIn("KiB", [line["unit"] for line in lines])
+        for line in lines:
+            self.check(line, 10)
+            self.assertIn(line["met"], (None, True), line)
+
+
 class Mqtt(Lines):
     """Needs mosquitto, Java, and the libraries of forward.c."""
 

@@ -80,7 +80,9 @@ static void bench_open(struct bench *b, const char *schema, const char *rows)
 {
     struct why why = {""};
     static struct slice lines[ROW_MAX];
-    need(avro_schema_parse(&b->schema, read_file(schema), &why), schema, &why);
+    struct slice text = read_file(schema);
+    need(avro_schema_parse(&b->schema, text, &why), schema, &why);
+    free((void *)(uintptr_t)text.data);
     need(columns_plan_open(&b->plan, b->schema), schema, NULL);
     need(columns_work_open(&b->work, WORK_SIZE), "memory", NULL);
     need(zstd_encoder_open(&b->levels[COLUMNS_ZSTD_LEVEL], COLUMNS_ZSTD_LEVEL), "zstd", NULL);
