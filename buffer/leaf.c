@@ -119,7 +119,8 @@ static bool types_take(struct slice *record, uint64_t ret[COLUMN_COUNT])
         return false;
     }
     size_t of_size = record->size - rest.size;
-    if (size < of_size || size > record->size || !slice_take(&rest, size - of_size, &head)) {
+    if (size < of_size || size > record->size ||
+        !slice_take(&rest, (size_t)size - of_size, &head)) {
         return false;
     }
     for (size_t i = 0; i < COLUMN_COUNT; i++) {

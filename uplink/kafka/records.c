@@ -89,7 +89,8 @@ static size_t put_own_headers(const struct message *message, struct out *o)
     for (uint32_t i = 0; i < 2 * message->header_count; i++) {
         uint64_t length;
         struct slice text;
-        bool is_there = slice_take_uvarint(&rest, &length) && slice_take(&rest, length, &text);
+        bool is_there =
+            slice_take_uvarint(&rest, &length) && slice_take(&rest, (size_t)length, &text);
         assert(is_there); /* made by the layout */
         size += is_there ? varint_size((int64_t)text.size) + text.size : 0;
         if (o && is_there) {
