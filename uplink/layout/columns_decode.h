@@ -12,6 +12,7 @@ struct decoded_rows {
     uint32_t table;
     const uint32_t *rows; /* NULL: all */
     uint32_t count;
+    bool of_shape; /* of a shape's columns: those before it may be keys as well */
 };
 
 /* A column after decoding; taken value by value when rows are put together. */
@@ -38,8 +39,12 @@ struct columns_decoder {
     uint64_t text_size_max;
     uint32_t table_count;
     struct decoded_column *columns; /* by their numbers */
-    const char *wrong;              /* sticky: why it is no batch */
-    bool no_memory;                 /* sticky */
+    struct decoded_column **leaves; /* of shapes, numbered on */
+    uint32_t leaf_count;
+    uint32_t leaf_max;    /* of the array */
+    unsigned shape_depth; /* columns of shapes that it is within */
+    const char *wrong;    /* sticky: why it is no batch */
+    bool no_memory;       /* sticky */
 };
 
 /* Each gives up, with `wrong` or `no_memory` set, by false or NULL. */
@@ -58,6 +63,16 @@ int64_t *unpack_ints(struct columns_decoder *d, uint32_t count, const struct dec
 bool unpack_texts(struct columns_decoder *d, struct decoded_column *column,
                   const struct columns_words *known);
 bool unpack_bytes(struct columns_decoder *d, struct decoded_column *column, int64_t fixed_size);
+
+/* columns_unpack_shape.c: `shapes`, of `count` entries; `ids`: of each row. */
+bool unpack_shapes(struct columns_decoder *d, struct decoded_column *column,
+                   const struct slice *shapes, uint32_t count, const uint32_t *ids);
+
+/* columns_unprint.c: texts of integers; the rows' memory is paid. */
+bool print_numbers(struct columns_decoder *d, const int64_t *values, uint32_t count, int64_t mode,
+                   struct slice *ret);
+bool print_times(struct columns_decoder *d, const int64_t *values, uint32_t count, uint8_t between,
+                 unsigned digits, struct slice *ret);
 
 /* columns_unwalk.c: all columns of a batch, then a row as a datum. */
 bool unwalk_columns(struct columns_decoder *d, uint32_t count);

@@ -166,6 +166,7 @@ enum err columns_encode(const struct columns_setup *setup, const struct message 
     struct encoder e = {.setup = setup, .work = setup->work, .rows = rows, .count = count};
     size_t start = ret->size;
     work_clear(setup->work);
+    setup->work->column_next = setup->plan->column_count;
     for (uint32_t i = 0; i < count; i++) {
         e.rows_size += rows[i].body.size;
     }

@@ -28,10 +28,27 @@ enum {
 #define NUMBER_MANTISSA_MAX (INT64_C(1) << 53) /* mantissas are less */
 
 /* Modes of a string column. Below 0: all are one entry. */
-enum { TEXT_INDICES = 0, TEXT_TEMPLATES = 1, TEXT_NEW = 2 };
+enum { TEXT_INDICES = 0, TEXT_TEMPLATES = 1, TEXT_NEW = 2, TEXT_SHAPES = 3 };
 #define TEXT_MARK 1             /* U+0001 stands for a number */
 #define TEMPLATE_USES_MIN 8     /* with fewer uses a template's numbers share a column */
 #define TEMPLATE_NUMBER_SIZE 15 /* digits of a number, at most */
+
+/* What stands for something in a shape. */
+enum shape_mark { SHAPE_NUMBER = 1, SHAPE_TEXT, SHAPE_TIME, SHAPE_LIST };
+#define SHAPE_NEST_MAX 4       /* columns of shapes within each other */
+#define COLUMNS_LEAF_MAX 65536 /* columns of all shapes of a batch */
+
+/* Modes of printed numbers: texts; or digits behind the point, and how they print. */
+enum {
+    PRINTED_TEXTS = -1,
+    PRINTED_SCALE = 31,
+    PRINTED_POINT = 32, /* without zeros at the end, but for the first digit behind the point */
+    PRINTED_BARE = 64,  /* without zeros at the end */
+    PRINTED_SCALE_MAX = 18,
+};
+
+/* In place of a bytes column's first mode: a string column. */
+#define BYTES_AS_TEXTS 3
 
 #define COLUMNS_SCHEMA_FIXED 1 /* branches of Batch.schema: 0 is the int */
 #define COLUMNS_SCHEMA_UUID 2
@@ -143,6 +160,8 @@ struct columns_work {
     uint32_t string_count;
     size_t string_size; /* of all texts */
     size_t plane_size;
+    uint32_t column_next;      /* columns of the row schema: those of shapes are numbered on */
+    uint32_t leaf_count;       /* of shapes, so far */
     struct zstd_encoder *zstd; /* NULL: not needed yet */
     /* columns_cost.c */
     uint32_t weights[WEIGHT_MAX + 1];
@@ -197,7 +216,7 @@ void ints_put(struct columns_work *work, const int64_t *values, uint32_t count,
 void table_offer_key(const struct table_rows *set, uint32_t column, const uint32_t *ids,
                      uint32_t distinct);
 
-/* --- columns_text.c, columns_template.c --- */
+/* --- columns_text.c, columns_template.c, columns_shape.c --- */
 
 /* Different texts, numbered: those that are known, then new ones in order of first use. */
 struct text_table {
@@ -228,11 +247,15 @@ struct texts {
     uint32_t *used;      /* ids in order of first use */
     uint32_t used_count;
     uint32_t *places; /* of each row in `used` */
+    bool in_bytes;    /* they are values of a bytes column */
 };
 
 /* Puts a string column that is read at the cursors of its rows. */
 void texts_put(struct columns_work *work, const struct table_rows *set,
                const struct columns_words *known, uint32_t column);
+/* Puts a string column of the texts of each row; none is known. */
+void texts_put_slices(struct columns_work *work, const struct table_rows *set,
+                      const struct slice *texts, uint32_t column);
 /* Puts a bytes column; `fixed_size` < 0: each has its size in front. */
 void bytes_put(struct columns_work *work, const struct table_rows *set, int64_t fixed_size,
                uint32_t column);

@@ -240,6 +240,9 @@ static void put_all(const struct templates *t)
     if (!values || !group_rows(t, ids, &grouped)) {
         return;
     }
+    if (t->texts->in_bytes) {
+        work_put_int(work, BYTES_AS_TEXTS);
+    }
     work_put_int(work, TEXT_TEMPLATES);
     ints_put(work, values, count, NULL, KEY_NONE);
     for (uint32_t i = 0; i < t->table.fresh_count; i++) {

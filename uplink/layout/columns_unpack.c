@@ -53,10 +53,12 @@ static bool read_entries(struct columns_decoder *d, uint32_t count, struct packe
 static bool find_key(struct columns_decoder *d, int64_t number, const struct decoded_rows *set,
                      struct packed *p)
 {
-    if (!set || number >= (int64_t)d->plan->column_count) {
+    int64_t leaf = number - (int64_t)d->plan->column_count;
+    bool is_leaf = leaf >= 0;
+    if (!set || (is_leaf && (!set->of_shape || leaf >= (int64_t)d->leaf_count))) {
         return decoder_refuse(d, "there is no such key column");
     }
-    p->key = &d->columns[number];
+    p->key = is_leaf ? d->leaves[leaf] : &d->columns[number];
     if (!p->key->may_be_key || p->key->set.table != set->table) {
         return decoder_refuse(d, "a key column is not one that may be");
     }

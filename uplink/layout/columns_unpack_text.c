@@ -207,6 +207,17 @@ static bool unpack_templates(struct columns_decoder *d, struct decoded_column *c
     return column->texts != NULL;
 }
 
+static bool unpack_as_shapes(struct columns_decoder *d, struct decoded_column *column,
+                             struct entries *e)
+{
+    const uint32_t *ids = unpack_ids(d, column->set.count, e);
+    struct slice *shapes = ids ? decoder_take(d, e->count, sizeof *shapes) : NULL;
+    for (uint32_t i = 0; shapes && i < e->count; i++) {
+        shapes[i] = entry(e, i);
+    }
+    return shapes && unpack_shapes(d, column, shapes, e->count, ids);
+}
+
 bool unpack_texts(struct columns_decoder *d, struct decoded_column *column,
                   const struct columns_words *known)
 {
@@ -220,6 +231,9 @@ bool unpack_texts(struct columns_decoder *d, struct decoded_column *column,
     }
     if (mode == TEXT_TEMPLATES) {
         return unpack_templates(d, column, &e);
+    }
+    if (mode == TEXT_SHAPES) {
+        return unpack_as_shapes(d, column, &e);
     }
     column->ids = read_ids(d, mode, column->set.count, &e);
     column->may_be_key = true;
@@ -246,7 +260,13 @@ static bool read_sizes(struct columns_decoder *d, uint32_t count, int64_t fixed_
 
 bool unpack_bytes(struct columns_decoder *d, struct decoded_column *column, int64_t fixed_size)
 {
+    static const struct columns_words none = {.count = 0};
     uint32_t count = column->set.count;
+    if (count > 0 && fixed_size < 0 && d->int_at < d->int_count &&
+        d->ints[d->int_at] == BYTES_AS_TEXTS) {
+        d->int_at++;
+        return unpack_texts(d, column, &none);
+    }
     int64_t *values = count ? unpack_ints(d, count, NULL) : NULL;
     uint32_t *ids = values ? decoder_take(d, count, sizeof *ids) : NULL;
     uint32_t distinct = 0;
@@ -264,7 +284,7 @@ bool unpack_bytes(struct columns_decoder *d, struct decoded_column *column, int6
     if (!different || !read_sizes(d, distinct, fixed_size, different)) {
         return false;
     }
-    struct entries e = {&(struct columns_words){.count = 0}, different, distinct};
+    struct entries e = {&none, different, distinct};
     column->ids = ids;
     column->may_be_key = true;
     return fill_texts(d, column, &e);

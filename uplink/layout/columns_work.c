@@ -55,6 +55,7 @@ void work_clear(struct columns_work *work)
     work->string_count = 0;
     work->string_size = 0;
     work->plane_size = 0;
+    work->leaf_count = 0;
 }
 
 static void note_peak(struct columns_work *work)
