@@ -55,9 +55,9 @@ class Maker:
 
     def type(self, depth):
         c = self.chance
-        kind = c.choices(["int", "long", "double", "float", "string", "bytes", "boolean", "enum", "fixed", "decimal", "null", "optional", "union",
+        kind = c.choices(["body", "int", "long", "double", "float", "string", "bytes", "boolean", "enum", "fixed", "decimal", "null", "optional", "union",
                           "record", "array", "map"],
-                         [10, 18, 18, 5, 18, 4, 4, 5, 3, 6, 1] + ([12, 5, 5, 5, 4] if depth < 4 else [0] * 5))[0]
+                         [8, 10, 18, 18, 5, 18, 4, 4, 5, 3, 6, 1] + ([12, 5, 5, 5, 4] if depth < 4 else [0] * 5))[0]
         if kind in ("optional", "union", "record", "array", "map"):
             return getattr(self, "of_" + kind)(depth)
         made = getattr(self, "of_" + kind)()
@@ -180,6 +180,10 @@ class Maker:
                              chr(c.choice([65, 0x30, 0xE9, 0x4E00, 0x1F600, 10, 1])) for _ in range(c.randrange(6)))])
         return "string", make, known
 
+    def of_body(self):
+        make = Bodies(self.chance).make()
+        return ("string", make) if self.chance.random() < 0.5 else ("bytes", lambda host: make(host).encode().decode("latin-1"))
+
     def of_bytes(self):
         c = self.chance
         few = [c.randbytes(c.randrange(9)) for _ in range(3)]
@@ -212,6 +216,71 @@ class Maker:
 
     def of_null(self):
         return "null", lambda host: None
+
+
+class Bodies:
+    """Messages as devices print them: JSON of a few shapes, compact or with blanks, some of it odd, some of it none."""
+
+    ODD = ["", "{", "[", "]", "}", '{"a":', '{"a" 1}', "[1,]", "[,]", "[ ]", "[[]", '"', "{\u0001}", "[\u0004]", "-", "{}", '{"\u0003T0":1}', "null", "12a", "007", "-0",
+           '{"a":"x\\"y"}', '["a"b]', '{"a":"b"1}', '{"\u00fc":"\u6e29\U0001f600"}', "[" * 70, "[" * 9 + "1" + "]" * 9, '{"a":1}\n', " {}", '{"t":"2024-02-30T00:00:00Z"}']
+
+    def __init__(self, chance):
+        self.chance, self.clock = chance, {}
+
+    def make(self):
+        c = self.chance
+        comma, colon = c.choice([(",", ":"), (", ", ": "), (" ,\n ", ":")])
+        messages = [self.value(0, comma, colon) if c.random() < 0.8 else self.leaf() for _ in range(c.choice([1, 1, 2, 3, 6]))]
+        odd = c.choice([0, 0, 0, 0.1, 0.6])
+        return lambda host: c.choice(self.ODD) if c.random() < odd else messages[(host or 0) % len(messages)](host)
+
+    def value(self, depth, comma, colon):
+        c = self.chance
+        if depth > 5 or depth > 0 and c.random() < 0.7:
+            return self.leaf()
+        if c.random() < 0.3:
+            item, sizes = self.value(depth + 1, comma, colon), c.choice([[0], [1], [0, 1, 3], [2], [5, 4]])
+            return lambda host: "[" + comma.join(item(host) for _ in range(c.choice(sizes))) + "]"
+        members = [(f'"{c.choice(WORDS[:4])}{i}"{colon}', self.value(depth + 1, comma, colon), c.choice([1, 1, 1, 0.7])) for i in range(c.randint(0, 6))]
+        return lambda host: "{" + comma.join(key + make(host) for key, make, often in members if c.random() < often) + "}"
+
+    def leaf(self):
+        c = self.chance
+        digits, few = c.choice([0, 0, 1, 2, 7, 17]), [f'"{w}"' for w in c.sample(["on", "off", "", "r\u00e9", "a b", "x,y", "]", "a\\\\", '\\"'], 3)]
+        start = c.choice([0, 20, -300, 10**6])
+        between, fraction, zone = c.choice("T  T"), c.choice([0, 0, 3, 6, 9]), c.choice(["Z", "", "+01:00"])
+
+        def number(host):
+            return start + c.gauss(0, 3) * (1 + (host or 0))
+
+        def time(host):
+            self.clock[host] = self.clock.get(host, c.choice([0, 1700000000, -62167219200, 253402300000, -1])) + c.choice([1, 60])
+            day, second = divmod(self.clock[host], 86400)
+            return f'"{date_of(day)}{between}{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{"." + str(c.randrange(10**fraction)).zfill(fraction) if fraction else ""}{zone}"'
+        return c.choice([lambda host: f"{number(host):.{digits}f}", lambda host: repr(round(number(host), digits)), lambda host: f"{number(host):g}",
+                         lambda host: str(c.randrange(-5, 300)), lambda host: c.choice(few), lambda host: few[(host or 0) % 3], lambda host: c.choice(["true", "false", "null"]),
+                         lambda host: str(c.getrandbits(c.choice([8, 60, 63, 64, 80]))), lambda host: c.choice(["1e5", "-0.0", "NaN", "1.50", "0.0", "0", "-7.00"]), time,
+                         lambda host: f'"{c.choice(LINES).replace("{:03d}", "{}").replace("{:02d}", "{}").format(*(c.randrange(99) for _ in range(4)))}"'])
+
+
+def date_of(day):
+    """Of the calendar of Gregory, any year from 0."""
+    year = 0
+    day += 719528
+    while True:
+        leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+        if day >= 146097:
+            year, day = year + 400 * (day // 146097), day % 146097
+        elif day >= 365 + leap:
+            year, day = year + 1, day - 365 - leap
+        else:
+            break
+    months = [31, 28 + leap, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+    month = 0
+    while day >= months[month]:
+        day -= months[month]
+        month += 1
+    return f"{year:04}-{month + 1:02}-{day + 1:02}"
 
 
 def branch(type_):

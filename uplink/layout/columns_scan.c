@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #define NUMBER_DIGIT_MAX 18
+#define NUMBER_LIMIT INT64_C(100000000000000000) /* of a mantissa that takes one more digit */
 #define TIME_SIZE 19 /* 2024-05-01T12:00:00 */
 #define FRACTION_MAX 9
 #define ZONE_SIZE 6 /* +01:00 */
@@ -104,7 +105,7 @@ bool scan_number(struct slice text, struct printed *ret)
     size_t point = text.size;
     int64_t mantissa = 0;
     size_t at = start;
-    for (; at < text.size && at - start <= NUMBER_DIGIT_MAX; at++) {
+    for (; at < text.size && mantissa < NUMBER_LIMIT; at++) {
         if (text.data[at] == '.' && point == text.size) {
             point = at;
         } else if (is_digit(text.data[at])) {

@@ -1,11 +1,13 @@
 // The columns of a batch: from three tapes to the values of the rows.
 import { ColumnsError } from "./errors.js";
+import { Shapes } from "./shapes.js";
 import { add, multiply, unzigzag, whole } from "./whole.js";
 
 const TEXT_FREE = 16; // characters of a templated text that cost one value of the budget
 const NUMBER_MAX = 999999999999999; // in a template
 const FREQUENT = 8; // uses from which a template has columns of its own
 const SLOT = "\u0001";
+const BYTES_AS_TEXTS = 3; // in place of a bytes column's first mode
 const MANTISSA_MAX = 2 ** 53;
 const POWERS = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
@@ -83,6 +85,7 @@ export class Columns {
     this.batch = batch;
     this.budget = budget;
     this.bits = bits;
+    this.shapes = new Shapes(this);
     this.keys = new Map(); // column number: {table, rows, values} of those that may be keys
   }
 
@@ -247,7 +250,7 @@ export class Columns {
       this.register(place.column, place.table, place.rows, Array.from({ length: n }, (_, i) => i));
       return this.#take("strings", n);
     }
-    if (mode > 1) {
+    if (mode > 3) {
       refuse("mode", `mode ${mode} of a string column`);
     }
     const indices = this.integers(n);
@@ -258,6 +261,9 @@ export class Columns {
     }
     if (mode === 1) {
       return this.#templated(indices, entries);
+    }
+    if (mode === 3) {
+      return this.shapes.texts(indices, entries, place);
     }
     this.register(place.column, place.table, place.rows, indices);
     return indices.map((i) => entries[i]);
@@ -318,6 +324,11 @@ export class Columns {
   raws(n, size, place) {
     if (n === 0) {
       return [];
+    }
+    if (size === null && this.batch.ints[this.#at.ints] === BYTES_AS_TEXTS) {
+      this.one();
+      const encoder = new TextEncoder();
+      return this.strings(n, [], place).map((text) => encoder.encode(text));
     }
     const indices = this.integers(n, place);
     this.register(place.column, place.table, place.rows, indices);

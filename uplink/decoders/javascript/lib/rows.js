@@ -47,6 +47,7 @@ export function sequencesAndRows(batch, schema, budget, options) {
   } else {
     const plan = schema.plan();
     columns.register(0, 0, batch.count, column0);
+    columns.shapes.first = schema.columnCount;
     rows = new ColumnBody(columns, shape).values(plan, batch.count);
     columns.end();
   }

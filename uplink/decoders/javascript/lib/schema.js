@@ -15,6 +15,7 @@ export const BATCH = "weir.columns.Batch";
 /** A parsed row schema: make it once, decode many batches with it. */
 export class RowSchema {
   #plan = null;
+  #columnCount = 0;
 
   /** `text`: the schema's JSON, as text or as JSON.parse() gives it; `references`: those that define types which it only names. */
   constructor(text, references = []) {
@@ -31,8 +32,17 @@ export class RowSchema {
 
   /** The columns of a batch; ColumnsError where only the row body is possible. */
   plan() {
-    this.#plan ??= new Planner().place(this.root, 0, []);
+    if (this.#plan === null) {
+      const planner = new Planner();
+      this.#plan = planner.place(this.root, 0, []);
+      this.#columnCount = planner.columnCount;
+    }
     return this.#plan;
+  }
+
+  /** Of the plan, with column 0. */
+  get columnCount() {
+    return this.#columnCount;
   }
 }
 
@@ -157,6 +167,10 @@ class Planner {
   #tables = 1;
   #places = 0;
   #open = [];
+
+  get columnCount() {
+    return this.#columns;
+  }
 
   #column() {
     must(this.#columns < COLUMNS_MAX, "over 1000 columns: such a schema has only the row body");

@@ -4,11 +4,13 @@ from array import array
 from itertools import accumulate
 
 from .errors import ColumnsError
+from .shapes import Shapes
 
 TEXT_FREE = 16                        # characters of a templated text that cost one value of the budget
 NUMBER_MAX = 999_999_999_999_999      # in a template
 FREQUENT = 8                          # uses from which a template has columns of its own
 SLOT = "\x01"
+BYTES_AS_TEXTS = 3                    # in place of a bytes column's first mode
 
 
 class Budget:
@@ -56,6 +58,7 @@ class Columns:
         self.at_ints = self.at_strings = self.at_planes = 0
         self.budget = budget
         self.pay = budget.pay
+        self.shapes = Shapes(self)
         self.keys = {}       # column number: (table, rows, values) of those that may be keys
 
     # --- tapes ---
@@ -202,7 +205,7 @@ class Columns:
             self.pay(n)
             self.keys[column] = (table, rows, list(range(n)))
             return self.texts(n)
-        if mode > 1:
+        if mode > 3:
             raise ColumnsError("mode", f"mode {mode} of a string column")
         indices = self.integers(n)
         entries = known + self._new(max(indices), n, known)
@@ -210,6 +213,8 @@ class Columns:
             raise ColumnsError("index", "below 0")
         if mode == 1:
             return self._templated(indices, entries)
+        if mode == 3:
+            return self.shapes.texts(indices, entries, table, rows)
         self.keys[column] = (table, rows, indices)
         return [entries[i] for i in indices]
 
@@ -251,6 +256,9 @@ class Columns:
         """size: of a fixed; None: each has a length."""
         if n == 0:
             return []
+        if size is None and self.ints[self.at_ints:self.at_ints + 1] == [BYTES_AS_TEXTS]:
+            self.at_ints += 1
+            return [text.encode() for text in self.texts_of(n, [], column, table, rows)]
         indices = self.integers(n, column, table, rows)
         self.keys[column] = (table, rows, indices)
         distinct = max(indices) + 1

@@ -39,6 +39,7 @@ def sequences_and_rows(batch, schema, budget, shape):
         all_rows = range(batch.count)
         plan = schema.plan()
         columns.keys[0] = (0, all_rows, column_0)
+        columns.shapes.first = schema.column_count
         rows = _ColumnBody(columns, shape).values(plan, all_rows)
         columns.end()
     return sequences, rows

@@ -64,7 +64,7 @@ class RowSchema:
             if isinstance(e, ColumnsError):
                 raise
             raise ColumnsError("schema", f"not an Avro schema: {e!r}") from None
-        self._plan = None
+        self._plan, self.column_count = None, 0
 
     @property
     def name(self):
@@ -74,7 +74,9 @@ class RowSchema:
     def plan(self):
         """The columns of a batch; ColumnsError where only the row body is possible."""
         if self._plan is None:
-            self._plan = _Planner().plan(self.root)
+            planner = _Planner()
+            self._plan = planner.plan(self.root)
+            self.column_count = planner.columns
         return self._plan
 
 

@@ -1,6 +1,7 @@
 package weir.columns;
 
 import java.math.BigInteger;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -14,6 +15,7 @@ final class Columns {
     private static final long NUMBER_MAX = 999_999_999_999_999L; // in a template
     private static final int FREQUENT = 8; // uses from which a template has columns of its own
     private static final char SLOT = '\u0001';
+    private static final long BYTES_AS_TEXTS = 3; // in place of a bytes column's first mode
     private static final long MANTISSA_MAX = 1L << 53;
     private static final double[] POWERS = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
         1e20, 1e21, 1e22};
@@ -50,6 +52,7 @@ final class Columns {
     private final Batch batch;
     private final Budget budget;
     private final Map<Integer, Key> keys = new HashMap<>();
+    private final Shapes shapes = new Shapes(this);
     private int atInts;
     private int atStrings;
     private int atPlanes;
@@ -63,6 +66,10 @@ final class Columns {
         return budget;
     }
 
+    Shapes shapes() {
+        return shapes;
+    }
+
     /** From now on the column may be the key of later ones. */
     void register(Here here, long[] values) {
         keys.put(here.column, new Key(here, values));
@@ -70,7 +77,7 @@ final class Columns {
 
     // --- tapes ---
 
-    private long one() {
+    long one() {
         return ints(1)[0];
     }
 
@@ -266,7 +273,7 @@ final class Columns {
             register(here, indices);
             return strings(n).toArray(new String[0]);
         }
-        if (mode > 1) {
+        if (mode > 3) {
             throw new ColumnsException("mode", "mode " + mode + " of a string column");
         }
         long[] indices = integers(n);
@@ -277,6 +284,9 @@ final class Columns {
         }
         if (mode == 1) {
             return templated(indices, entries);
+        }
+        if (mode == 3) {
+            return shapes.texts(indices, entries, here);
         }
         register(here, indices);
         String[] values = new String[n];
@@ -373,6 +383,13 @@ final class Columns {
     byte[][] raws(int n, int fixed, Here here) {
         if (n == 0) {
             return new byte[0][];
+        }
+        if (fixed < 0 && atInts < batch.ints.length && batch.ints[atInts] == BYTES_AS_TEXTS) {
+            atInts++;
+            byte[][] raws = new byte[n][];
+            String[] texts = texts(n, List.of(), here);
+            Arrays.setAll(raws, i -> texts[i].getBytes(StandardCharsets.UTF_8));
+            return raws;
         }
         long[] indices = integers(n, here);
         register(here, indices);

@@ -30,6 +30,7 @@ public final class Decoder {
         } else {
             Place plan = schema.plan();
             columns.register(new Columns.Here(0, 0, null, batch.count), column0);
+            columns.shapes().begin(plan.columnCount);
             rows = new ColumnBody(columns).values(plan, null, batch.count);
             columns.end();
         }

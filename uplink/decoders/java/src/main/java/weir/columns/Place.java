@@ -19,6 +19,7 @@ final class Place {
     int column = -1;
     int keysColumn = -1;
     int innerTable = -1;
+    int columnCount; // of the whole row, with column 0; of its root only
     List<String> known = List.of();
     final List<Place> inner = new ArrayList<>();
 
@@ -31,7 +32,10 @@ final class Place {
 
     /** The columns of a row schema; ColumnsException where only the row body is possible. */
     static Place plan(Schema root) {
-        return new Planner().place(root, 0, null);
+        Planner planner = new Planner();
+        Place place = planner.place(root, 0, null);
+        place.columnCount = planner.columns;
+        return place;
     }
 
     /** Walks the row schema depth first and numbers its columns and tables. */
