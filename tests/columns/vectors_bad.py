@@ -1,4 +1,5 @@
 """Vectors that no decoder may accept: for each rule at least one input that breaks it, and the error's name."""
+import vectors_shapes
 from tape import SLOT, Tape, record, text, varint
 
 from vectors_good import decimal, field, row_type
@@ -36,7 +37,7 @@ PAIR = row_type(h="int", v="long")
 
 def cases():
     m = Maker()
-    for part in (ends, modes, ranges, keys, values, texts, nesting, budgets):
+    for part in (ends, modes, ranges, keys, values, texts, nesting, budgets, shapes):
         part(m)
     return m.cases
 
@@ -87,7 +88,7 @@ def modes(m):
     for mode in (23, 31, 32 + 23, 64 + 24, 128, 2**40, -2, -2**63):
         m.tape("mode", f"double-{mode}".replace("--", "-minus-"), DOUBLE, [mode, 0, 1, 2, 3])
     m.tape("mode", "float-single", row_type(v="float"), [64, 0, 1, 2, 3])
-    for mode in (3, 4, 2**62):
+    for mode in (4, 5, 2**62):
         m.tape("mode", f"string-{mode}", TEXT, [mode, 0, 0, 0, 0], strings=["a"])
     for mode in (2, -1):
         m.tape("mode", f"decimal-{mode}".replace("--", "-minus-"), row_type(v=decimal()), [mode, 0, 0, 0, 0])
@@ -213,3 +214,8 @@ def budgets(m):
     m.tape("budget", "many-nulls", {"type": "record", "name": "R", "fields": [field(f"n{i}", "null") for i in range(200)]}, [], count=100_000)
     m.tape("budget", "numbers-in-text", TEXT, [1] + [-1] * 201, count=100_000, strings=[SLOT * 200])
     m.tape("budget", "long-texts", TEXT, [1, -1], count=100_000, strings=["x" * 10_000])
+
+
+def shapes(m):
+    fixed = row_type(v={"type": "fixed", "name": "F", "size": 3})
+    vectors_shapes.bad(m, TEXT, BYTES, fixed, row_type(h="int", v="string"))

@@ -1,6 +1,7 @@
 """Vectors that decode: schema, rows, and the tapes that say them."""
 import itertools
 
+import vectors_shapes
 from tape import SLOT, Tape, bits, block, of_bits, record, text, varint, wrap
 
 LOW, HIGH = -2**63, 2**63 - 1
@@ -56,7 +57,7 @@ class Maker:
 def cases():
     m = Maker()
     for part in (worked, integers, edges, numbers, special_numbers, strings, templates, raws, decimals, unions, tables, keys, sizes, bodies,
-                 envelope_fields):
+                 envelope_fields, vectors_shapes.good):
         part(m)
     return m.cases
 

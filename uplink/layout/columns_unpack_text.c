@@ -267,7 +267,7 @@ bool unpack_bytes(struct columns_decoder *d, struct decoded_column *column, int6
         d->int_at++;
         return unpack_texts(d, column, &none);
     }
-    int64_t *values = count ? unpack_ints(d, count, NULL) : NULL;
+    int64_t *values = count ? unpack_ints(d, count, &column->set) : NULL;
     uint32_t *ids = values ? decoder_take(d, count, sizeof *ids) : NULL;
     uint32_t distinct = 0;
     if (count == 0 || !ids) {
