@@ -250,6 +250,37 @@ static void put_float(struct row_maker *m)
     out_put_u32_le(m->out, bits);
 }
 
+/* A message as a device prints it: JSON of a few shapes, or nearly so. */
+static void print_message(struct row_maker *m, char *ret, size_t size)
+{
+    static const char *const odd[] = {
+        "{", "[1,", "{}", "[]", "on", "-0.0", "[[[[[7,[]]]]]]", "\"x\"", "{\"a\":\"\x03\"}"};
+    uint32_t whole = chance_below(m->chance, 3000);
+    uint32_t index = m->index;
+    switch ((place_bits(m, 11) + chance_below(m->chance, 8) / 7) % 6) {
+    case 0:
+        (void)snprintf(ret, size, "{\"n\": %u, \"v\": %u.%02u}", index, whole / 100, whole % 100);
+        break;
+    case 1:
+        (void)snprintf(ret, size, "{\"at\":\"2024-02-%02uT12:%02u:07.%03uZ\",\"s\":\"%s\"}",
+                       index % 31, whole % 61, whole % 1000, whole % 2 ? "on" : "off");
+        break;
+    case 2:
+        (void)snprintf(ret, size, "{\"d\":\"m%u\",\"l\":[%u,-%u.5,{\"x\":%s}]}", index % 3, whole,
+                       whole % 7, whole % 5 ? "true" : "null");
+        break;
+    case 3:
+        (void)snprintf(ret, size, "%u.%u", whole / 10, whole % 10);
+        break;
+    case 4:
+        (void)snprintf(ret, size, "[%s]", &"1, 2, 3, 4"[3 * (whole % 4)]);
+        break;
+    default:
+        (void)snprintf(ret, size, "%s", odd[whole % ARRAY_COUNT(odd)]);
+        break;
+    }
+}
+
 static void put_string(struct row_maker *m)
 {
     static const char *const texts[] = {"",
@@ -263,7 +294,11 @@ static void put_string(struct row_maker *m)
                                         "known 1"};
     char text[400];
     unsigned long long noise = chance_below(m->chance, 999) + 1;
-    switch (place_bits(m, 8) % (HABIT_COUNT + 2)) {
+    switch (place_bits(m, 8) % (HABIT_COUNT + 4)) {
+    case HABIT_COUNT + 2:
+    case HABIT_COUNT + 3:
+        print_message(m, text, sizeof text);
+        break;
     case 0:
         (void)snprintf(text, sizeof text, "same");
         break;
@@ -296,7 +331,14 @@ static void put_string(struct row_maker *m)
 /* Bytes that are few different ones, or all different; some look like decimals. */
 static void put_bytes(struct row_maker *m, const struct avro_node *node)
 {
-    uint64_t habit = place_bits(m, 9) % 4;
+    uint64_t habit = place_bits(m, 9) % 5;
+    if (habit == 4 && node->kind == AVRO_BYTES) {
+        char text[400];
+        print_message(m, text, sizeof text);
+        out_put_varint(m->out, (int64_t)strlen(text));
+        out_put_text(m->out, text);
+        return;
+    }
     size_t size = node->kind == AVRO_FIXED ? node->size
                   : habit == 0             ? 2
                                            : chance_below(m->chance, 12);

@@ -363,12 +363,74 @@ static void test_refused(void **state)
     scene_close(s);
 }
 
+/* Messages of a stream without a schema: their shape once, and a column for each number. */
+static void test_shapes(void **state)
+{
+    static const char raw[] = "{\"type\":\"record\",\"name\":\"Raw\",\"fields\":[{\"name\":"
+                              "\"body\",\"type\":\"bytes\"}]}";
+    static const uint8_t expected[] = {
+        0x00, 0x0e, 0x00, 0x06, 0x1c, 0xd1, 0x0f,       /* id 7, 3 rows from 500; 14 integers */
+        0x06, 0x06, 0x01,                               /* as texts, as shapes, all the first one */
+        0x00, 0x02, 0x02, 0x8e, 0x03, 0x01,             /* whole; of order 1: 1, 199, -1 */
+        0x04, 0x00, 0xd6, 0x24, 0x97, 0x07, 0xca, 0x01, /* two digits; 2347, -460, 101 */
+        0x00, 0x02, 0x20, '{',  '"',  'n',  '"',  ':',  ' ',  0x01, ',',
+        ' ',  '"',  'v',  '"',  ':',  ' ',  0x01, '}',  0x00, 0x00, 0x00};
+    static const uint8_t id[] = {0, 0, 0, 7};
+    struct scene *s = scene_open(raw);
+    struct columns_setup setup = {.plan = s->plan, .work = s->work, .schema_id = {id, sizeof id}};
+    (void)state;
+    add(s, 500, "{\"body\":\"{\\\"n\\\": 1, \\\"v\\\": 23.47}\"}");
+    add(s, 501, "{\"body\":\"{\\\"n\\\": 200, \\\"v\\\": -4.60}\"}");
+    add(s, 502, "{\"body\":\"{\\\"n\\\": 199, \\\"v\\\": 1.01}\"}");
+    encode(s, &setup, COLUMNS_AS_COLUMNS);
+    assert_int_equal(s->record.size, sizeof expected);
+    assert_memory_equal(s->record.data, expected, sizeof expected);
+    check_same(s, out_slice(&s->record));
+    scene_close(s);
+}
+
+/* What does not change takes an integer a column, and the record little else. */
+static void test_constant(void **state)
+{
+    static const uint8_t id[] = {0, 0, 0, 7};
+    char schema[1024];
+    struct out text = out_over(schema, sizeof schema);
+    char row[256];
+    struct out json = out_over(row, sizeof row);
+    (void)state;
+    out_put_text(&text, "{\"type\":\"record\",\"name\":\"C\",\"fields\":[");
+    for (int i = 0; i < 10; i++) {
+        char field[96];
+        bool is_text = i % 2;
+        (void)snprintf(field, sizeof field, "%s{\"name\":\"f%d\",\"type\":\"%s\"%s}", i ? "," : "",
+                       i, is_text ? "string" : "boolean",
+                       is_text ? ",\"weir.values\":[\"on\",\"off\"]" : "");
+        out_put_text(&text, field);
+        (void)snprintf(field, sizeof field, "%s\"f%d\":%s", i ? "," : "{", i,
+                       is_text ? "\"off\"" : "true");
+        out_put_text(&json, field);
+    }
+    out_put(&text, "]}", 3);
+    out_put(&json, "}", 2);
+    assert_false(text.overflow || json.overflow);
+    struct scene *s = scene_open(schema);
+    struct columns_setup setup = {.plan = s->plan, .work = s->work, .schema_id = {id, sizeof id}};
+    for (uint64_t i = 0; i < 10; i++) {
+        add(s, 500 + i, row);
+    }
+    encode(s, &setup, COLUMNS_BETTER);
+    check_same(s, out_slice(&s->record));
+    assert_true(s->record.size <= 28);
+    scene_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_vector), cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_plans),         cmocka_unit_test(test_recursive),
         cmocka_unit_test(test_groups),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_constant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 
 #define NUMBER_DIGIT_MAX 18
 #define NUMBER_LIMIT INT64_C(100000000000000000) /* of a mantissa that takes one more digit */
-#define TIME_SIZE 19 /* 2024-05-01T12:00:00 */
+#define TIME_SIZE 19                             /* 2024-05-01T12:00:00 */
 #define FRACTION_MAX 9
 #define ZONE_SIZE 6 /* +01:00 */
 

@@ -15,6 +15,7 @@ struct entries {
 static struct slice entry(const struct entries *e, uint32_t id)
 {
     if (id < e->known->count) {
+        assert(e->known->words);
         return e->known->words[id];
     }
     assert(e->fresh && id < e->count); /* learned */
