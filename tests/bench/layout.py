@@ -16,6 +16,8 @@ GOALS = {"button_events": (11.6, 4.3, 2.9, 2.8), "energy_meter": (13.9, 5.55, 4.
          "pump_rig": (24.5, 15.2, 13.6, 13.3), "syslog": (27, 7.15, 3.2, 2.5), "vehicle_gps": (13.5, 6.5, 5.65, 5.5)}
 WHOLE = {"button_events": 1368, "energy_meter": 25486, "gnss_json": 5001, "pump_rig": 17823, "syslog": 7121, "vehicle_gps": 18107}  # lines
 MEANS = (0.54, 0.43, 0.37, 0.36)       # of the ratios to the best peer
+RAW = {"type": "record", "name": "Raw", "fields": [{"name": "body", "type": "bytes"}]}
+RAW_MEANS = (31, 9.3, 5.7)             # bytes an event, of bodies without a schema
 KNOWN_MAX, KNOWN_SIZE_MAX = 2048, 16384
 PEERS = "one message an event by zstd 12: the smaller of JSON and Avro"
 NUMBER = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,14})(?![0-9])")
@@ -162,6 +164,16 @@ def prepare(options, name, work, most=None):
     return paths, len(lines)
 
 
+def prepare_raw(paths, work, name):
+    """The same of a stream without a schema: each line is a body."""
+    raw = [os.path.join(work, f"{name}.raw.{end}") for end in ("avsc", "rows")]
+    with open(raw[0], "w") as f:
+        json.dump(RAW, f)
+    with open(paths[2], "rb") as lines, open(raw[1], "w") as f:
+        f.writelines(json.dumps({"body": line.rstrip(b"\n").decode("latin-1")}) + "\n" for line in lines)
+    return [*raw, paths[2]]
+
+
 # --- bytes ---
 
 def batches(lines, size):
@@ -210,6 +222,22 @@ def bench_bytes(options, kafka, work):
         whole = len(ratios[size]) == len(SETS)
         say("bytes", f"geometric mean at {size} events", mean, "of the best peer", None, goal=f"<= {goal}" if whole else None,
             met=mean <= goal if whole else None, sets=len(ratios[size]))
+    bytes_without_schema(options, program, work)
+
+
+def bytes_without_schema(options, program, work):
+    """Bodies of weir.Raw: JSON whose shape the layout has to find."""
+    there = {name: prepared for name in SETS if (prepared := prepare(options, name, work))}
+    for size, goal in zip(SIZES, RAW_MEANS):
+        sent = []
+        for name, (paths, lines) in there.items():
+            _, json12, _, _, _, bytes_, _ = measure(program, prepare_raw(paths, work, name), batches(lines, size))
+            sent.append(bytes_)
+            say("bytes", f"{name}: {size} events without a schema", bytes_, "bytes per event", "one message an event by zstd 12: JSON", json12)
+        mean = math.exp(sum(map(math.log, sent)) / len(sent)) if sent else None
+        whole = len(sent) == len(SETS)
+        say("bytes", f"geometric mean at {size} events without a schema", mean, "bytes per event", None, goal=f"<= {goal}" if whole else None,
+            met=mean <= goal if whole else None, sets=len(sent))
 
 
 # --- what encoding costs ---

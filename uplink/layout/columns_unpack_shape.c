@@ -10,8 +10,9 @@
 struct unpacked_shape {
     struct slice text;
     struct decoded_rows set;
-    uint32_t *rows;   /* of the table: those of `set` */
-    uint32_t *places; /* in the column */
+    uint32_t *rows;      /* of the table: those of `set` */
+    uint32_t *places;    /* in the column */
+    size_t literal_size; /* besides its marks */
     uint32_t mark_count;
     struct slice **leaves;       /* of each mark, of each row */
     struct unpacked_shape *next; /* in order of first use */
@@ -198,6 +199,7 @@ static bool unpack_leaves(struct columns_decoder *d, struct unpacked_shape *shap
     shape->leaves = decoder_take(d, count, sizeof *shape->leaves);
     for (size_t i = 0; shape->leaves && i < shape->text.size;) {
         if (!is_mark(shape->text.data[i])) {
+            shape->literal_size++;
             i++;
             continue;
         }
@@ -212,31 +214,40 @@ static bool unpack_leaves(struct columns_decoder *d, struct unpacked_shape *shap
 
 /* --- texts --- */
 
-/* Puts the text of the shape's k-th row; without memory only its size is found. */
-static void put_text(const struct unpacked_shape *shape, uint32_t k, struct out *ret,
-                     size_t *ret_size)
+/* The next part of the shape, off the front of `rest`: what stands for a mark in its k-th row, or all
+ * up to the next mark. */
+static struct slice take_part(const struct unpacked_shape *shape, struct slice *rest,
+                              uint32_t *mark, uint32_t k)
 {
-    size_t mark = 0;
-    *ret_size = 0;
-    for (size_t i = 0; i < shape->text.size; i++) {
-        struct slice part = {shape->text.data + i, 1};
-        if (is_mark(part.data[0])) {
-            i += part.data[0] == SHAPE_TIME ? 2 : 0;
-            part = shape->leaves[mark++][k];
+    size_t size = 0;
+    struct slice part = *rest;
+    if (is_mark(rest->data[0])) {
+        size = rest->data[0] == SHAPE_TIME ? 3 : 1;
+        part = shape->leaves[(*mark)++][k];
+    } else {
+        while (size < rest->size && !is_mark(rest->data[size])) {
+            size++;
         }
-        *ret_size += part.size;
-        if (ret) {
-            out_put_slice(ret, part);
-        }
+        part.size = size;
     }
+    *rest = (struct slice){rest->data + size, rest->size - size};
+    return part;
+}
+
+static size_t text_size(const struct unpacked_shape *shape, uint32_t k)
+{
+    size_t size = shape->literal_size;
+    for (uint32_t mark = 0; mark < shape->mark_count; mark++) {
+        size += shape->leaves[mark][k].size;
+    }
+    return size;
 }
 
 static bool put_texts(struct columns_decoder *d, const struct unpacked_shape *shape,
                       struct slice *texts)
 {
     for (uint32_t k = 0; k < shape->set.count; k++) {
-        size_t size;
-        put_text(shape, k, NULL, &size);
+        size_t size = text_size(shape, k);
         if (!decoder_spend_text(d, size)) {
             return false;
         }
@@ -244,7 +255,10 @@ static bool put_texts(struct columns_decoder *d, const struct unpacked_shape *sh
         if (!text.data) {
             return false;
         }
-        put_text(shape, k, &text, &size);
+        uint32_t mark = 0;
+        for (struct slice rest = shape->text; rest.size > 0;) {
+            out_put_slice(&text, take_part(shape, &rest, &mark, k));
+        }
         assert(!text.overflow);
         texts[shape->places[k]] = out_slice(&text);
     }

@@ -174,9 +174,13 @@ static bool print(struct unpacked_templates *t, uint32_t id, struct slice *ret)
         return false;
     }
     for (size_t i = 0, s = 0; i < text.size; i++) {
-        if (text.data[i] != TEXT_MARK) {
-            out_put_byte(&printed, text.data[i]);
-            continue;
+        size_t start = i;
+        while (i < text.size && text.data[i] != TEXT_MARK) {
+            i++;
+        }
+        out_put(&printed, text.data + start, i - start);
+        if (i == text.size) {
+            break;
         }
         int64_t number = one->numbers[s++][one->at];
         if (number < 0 || number > NUMBER_MAX) {
