@@ -320,6 +320,61 @@ static void test_groups(void **state)
     scene_close(s);
 }
 
+/* A large event that nothing makes smaller, in the memory that the agent has: its row body fits. */
+static void test_large(void **state)
+{
+    const size_t sizes[] = {600000, 800000, 1000000};
+    struct built *part = calloc(1, sizeof *part);
+    (void)state;
+    part->memory = out_over(malloc(2 * 1024 * 1024), 2 * 1024 * 1024);
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct scene *s = scene_open("{\"type\":\"record\",\"name\":\"R\",\"fields\":["
+                                     "{\"name\":\"b\",\"type\":\"bytes\"}]}");
+        struct layout_setup setup = {.record_size_max = 1048000};
+        uint64_t noise = 1;
+        out_put_varint(&s->datums, (int64_t)sizes[i]);
+        for (size_t k = 0; k < sizes[i]; k++) {
+            noise = noise * UINT64_C(6364136223846793005) + 1;
+            out_put_byte(&s->datums, (uint8_t)(noise >> 56));
+        }
+        s->rows[s->count++] =
+            (struct message){.body = out_slice(&s->datums), .sequence = 1, .event_count = 1};
+        assert_int_equal(build(s, &setup, part), ERR_OK);
+        check_part(s, &setup, part);
+        scene_close(s);
+    }
+    free(part->memory.data);
+    free(part);
+}
+
+/* What was cut stands: by a version that needs more memory for it as well. */
+static void test_again_in_less_memory(void **state)
+{
+    struct scene *s = scene_open(reading);
+    struct built *part = calloc(1, sizeof *part);
+    struct layout_setup setup = {.record_size_max = 1000000};
+    (void)state;
+    part->memory = out_over(malloc(MEMORY_SIZE), MEMORY_SIZE);
+    for (uint64_t i = 0; i < 2000; i++) {
+        char json[160];
+        (void)snprintf(
+            json, sizeof json, "{\"ts\":%llu,\"device\":\"d%llu\",\"temp\":{\"double\":%llu.5}}",
+            (unsigned long long)i, (unsigned long long)(i * i % 997), (unsigned long long)(i % 40));
+        add(s, i, json);
+    }
+    assert_int_equal(build(s, &setup, part), ERR_OK);
+    setup.events_per_record = part->group;
+    columns_work_close(s->work);
+    assert_int_equal(columns_work_open(&s->work, 32 * 1024), ERR_OK);
+    size_t count = part->count;
+    assert_int_equal(build(s, &setup, part), ERR_OK);
+    assert_int_equal(part->count, count);
+    check_part(s, &setup, part);
+    free(part->memory.data);
+    free(part);
+    scene_close(s);
+}
+
 static void test_refused(void **state)
 {
     struct scene *s = scene_open(reading);
@@ -424,13 +479,41 @@ static void test_constant(void **state)
     scene_close(s);
 }
 
+static enum err count_row(void *context, struct slice datum, uint64_t sequence)
+{
+    (void)datum;
+    (void)sequence;
+    ++*(uint32_t *)context;
+    return ERR_OK;
+}
+
+/* A million keys in a few bytes, at a distance that a plain product sends to one place. */
+static void test_equal_distances(void **state)
+{
+    struct scene *s = scene_open("{\"type\":\"record\",\"name\":\"R\",\"fields\":["
+                                 "{\"name\":\"a\",\"type\":\"long\"},"
+                                 "{\"name\":\"b\",\"type\":\"long\"}]}");
+    struct slice record = SLICE("\x00\x0e\x00\x80\x89\x7a\x0e\x01\x0c\x04\x00\x85\xb3\xc4"
+                                "\xec\xcc\x87\xbe\xa1\x1c\x88\x02\x00\x00\x00\x00\x00");
+    uint32_t count = 0;
+    struct columns_taker taker = {.row = count_row, .context = &count};
+    struct why why = {""};
+    (void)state;
+    enum err e = columns_decode(s->plan, record, COLUMNS_VALUE_MAX, &taker, &why);
+    assert_int_equal(e, ERR_OK);
+    assert_int_equal(count, 1000000);
+    scene_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_worked_vector), cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_plans),         cmocka_unit_test(test_recursive),
-        cmocka_unit_test(test_groups),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_worked_vector),   cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_plans),           cmocka_unit_test(test_recursive),
+        cmocka_unit_test(test_groups),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_large),           cmocka_unit_test(test_again_in_less_memory),
+        cmocka_unit_test(test_equal_distances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

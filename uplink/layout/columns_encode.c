@@ -1,6 +1,8 @@
 /* One batch: both bodies, and the record around them. */
 #include <assert.h>
 
+#define ROW_SIZE_LARGE 65536
+
 #include "ports/lib/zstd.h"
 #include "uplink/layout/columns_impl.h"
 
@@ -111,17 +113,20 @@ static enum err written_size(struct columns_work *work, const struct out *ret, s
     return columns_packed_size(work, written, ret, ret_size);
 }
 
-/* Columns are written from `start` on: takes rows in their place if those are smaller. */
+/* Columns are written from `start` on: takes rows in their place if those are smaller. A single row
+ * can't be halved: a large one is not made larger before compression, or it might not go out. */
 static enum err take_better(const struct encoder *e, struct out *ret, size_t start)
 {
     size_t middle = ret->size;
     size_t as_columns = 0;
     size_t as_rows = 0;
     put_as_rows(e, ret);
+    bool is_too_large =
+        e->count == 1 && middle - start > ROW_SIZE_LARGE && middle - start > ret->size - middle;
     enum err err = ret->overflow ? ERR_FULL : written_size(e->work, ret, middle, &as_rows);
     ret->size = middle; /* over the rows: they are put again if need be */
     err = err ? err : written_size(e->work, ret, start, &as_columns);
-    if (!err && as_rows < as_columns) {
+    if (!err && (as_rows < as_columns || is_too_large)) {
         ret->size = start;
         put_as_rows(e, ret);
     }
@@ -171,6 +176,13 @@ enum err columns_encode(const struct columns_setup *setup, const struct message 
         e.rows_size += rows[i].body.size;
     }
     enum err err = encode(&e, body, ret);
+    if (err == ERR_FULL && count == 1 && body == COLUMNS_BETTER && e.rows_size > 0) {
+        /* There is no room to compare: nothing else would make room. */
+        ret->size = start;
+        ret->overflow = false;
+        work_clear(setup->work);
+        err = encode(&e, COLUMNS_AS_ROWS, ret);
+    }
     if (err) {
         ret->size = start;
         ret->overflow = false;

@@ -115,20 +115,35 @@ struct unpacked_series {
     uint32_t seen;
 };
 
+#define PROBES_FREE 64 /* for a series; more are paid like values: keys may be chosen to collide */
+
 struct series_table {
+    struct columns_decoder *d;
     struct unpacked_series absent; /* rows without the key */
     struct unpacked_series *slots;
     uint64_t mask;
 };
 
+/* A product alone would send keys at equal distances, which take a few bytes, to one place. */
+static uint64_t mix(uint64_t key)
+{
+    key = (key ^ key >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+    key = (key ^ key >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    return key ^ key >> 32;
+}
+
+/* NULL: the budget is used up. */
 static struct unpacked_series *series_of(struct series_table *table, bool has_key, int64_t key)
 {
     if (!has_key) {
         return &table->absent;
     }
-    uint64_t at = ((uint64_t)key * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & table->mask;
-    while (table->slots[at].seen && table->slots[at].key != key) {
+    uint64_t at = mix((uint64_t)key) & table->mask;
+    for (uint32_t probes = 0; table->slots[at].seen && table->slots[at].key != key; probes++) {
         at = (at + 1) & table->mask;
+        if (probes >= PROBES_FREE && !decoder_spend(table->d, 1)) {
+            return NULL;
+        }
     }
     table->slots[at].key = key;
     return &table->slots[at];
@@ -149,7 +164,7 @@ static bool sum_up_series(struct columns_decoder *d, const struct packed *p,
                           const struct decoded_rows *set, int64_t *values)
 {
     const struct decoded_column *key = p->key;
-    struct series_table table = {.mask = 7};
+    struct series_table table = {.d = d, .mask = 7};
     while (table.mask + 1 < (uint64_t)set->count * 2) {
         table.mask = table.mask * 2 + 1;
     }
@@ -162,10 +177,14 @@ static bool sum_up_series(struct columns_decoder *d, const struct packed *p,
         }
         bool has_key = k < key->set.count && (key->set.rows ? key->set.rows[k] : k) == row;
         int64_t of = !has_key ? 0 : key->ids ? (int64_t)key->ids[k] : key->whole[k];
-        values[i] = series_add(series_of(&table, has_key, of), values[i], p->order);
+        struct unpacked_series *series = series_of(&table, has_key, of);
+        if (!series) {
+            break;
+        }
+        values[i] = series_add(series, values[i], p->order);
     }
     free(table.slots);
-    return !d->no_memory;
+    return !d->no_memory && !d->wrong;
 }
 
 /* --- the column --- */

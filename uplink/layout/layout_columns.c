@@ -34,9 +34,14 @@ static enum err build_one(const struct grouping *g, size_t first, size_t count, 
 {
     size_t start = g->memory->size;
     out_put_slice(g->memory, g->setup->prefix);
+    const struct message *rows = g->rows + first;
     enum err e = g->memory->overflow ? ERR_FULL
-                                     : columns_encode(&g->columns, g->rows + first, (uint32_t)count,
+                                     : columns_encode(&g->columns, rows, (uint32_t)count,
                                                       COLUMNS_BETTER, g->memory);
+    if (e == ERR_FULL && g->setup->events_per_record && !g->memory->overflow) {
+        /* What is on record has to go out as it is: another version may need more memory. */
+        e = columns_encode(&g->columns, rows, (uint32_t)count, COLUMNS_AS_ROWS, g->memory);
+    }
     *ret = (struct slice){g->memory->data + start, g->memory->size - start};
     return !e && ret->size + g->rows[first].key.size > g->setup->record_size_max ? ERR_REJECTED : e;
 }
