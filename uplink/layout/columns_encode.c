@@ -1,10 +1,10 @@
 /* One batch: both bodies, and the record around them. */
 #include <assert.h>
 
-#define ROW_SIZE_LARGE 65536
-
 #include "ports/lib/zstd.h"
 #include "uplink/layout/columns_impl.h"
+
+#define ROW_SIZE_LARGE 65536
 
 /* To compare: a context then takes at most 500 KiB, and sizes come out all but the same. */
 #define WINDOW_LOG 15
