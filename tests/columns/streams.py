@@ -67,8 +67,10 @@ class Source:
                               input=lines.encode(), capture_output=True, check=True)
         return self.prefix(self.batch_id) + done.stdout
 
-    def send(self, topic, agent, value):
-        self.producer.produce(topic, value, key=b"agent-%d" % agent, partition=agent % PARTITIONS, headers=[("origin", b"plant")])
+    def send(self, topic, agent, value, first=0):
+        timed = {} if self.chance.random() < 0.8 else {"timestamp": -1}  # of an agent without a clock
+        self.producer.produce(topic, value, key=b"agent-%d" % agent, partition=agent % PARTITIONS,
+                              headers=[("weir_id", b"p/1/s/%d" % first), ("origin", b"plant")], **timed)
         self.producer.poll(0)
 
     def send_batch(self, topic, count=ROWS, damaged=False):
@@ -80,7 +82,7 @@ class Source:
             return
         for i, r in enumerate(rows):
             self.sent[r["n"]] = (r, b"agent-%d" % agent, str(10 * rows[0]["n"] + i).encode())
-        self.send(topic, agent, message)
+        self.send(topic, agent, message, 10 * rows[0]["n"])
 
     def send_row(self, topic):
         agent, row, out = self.chance.randrange(7), self.row(), io.BytesIO()
@@ -158,7 +160,7 @@ def check_rows(source, messages):
             continue
         row = fastavro.schemaless_reader(io.BytesIO(m.value()[5:]), source.parsed)
         wanted, key, sequence = source.sent.get(row["n"], (None, None, None))
-        headers = [("origin", b"plant")] + ([] if sequence is None else [("weir-sequence", sequence)])
+        headers = [("weir_id", b"p/1/s/" + (sequence or b"0")), ("origin", b"plant")] + ([] if sequence is None else [("weir-sequence", sequence)])
         if row != wanted or m.key() != key or m.headers() != headers or m.value()[:5] != source.prefix(source.row_id):
             wrong += 1
         seen[row["n"]] += 1

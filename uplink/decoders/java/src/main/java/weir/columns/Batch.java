@@ -9,6 +9,8 @@ public final class Batch {
     /** Full name of the schema that all batches have. */
     public static final String SCHEMA_NAME = "weir.columns.Batch";
 
+    private static final int MANY = 1 << 20;
+
     final SchemaId schema;
     final String agent;
     final int count;
@@ -40,11 +42,14 @@ public final class Batch {
         long[] ints = new long[0];
         int used = 0;
         for (int n = r.smallBlock(); n > 0; n = r.smallBlock()) {
-            ints = Arrays.copyOf(ints, used + n);
+            if (used + n > ints.length) {
+                ints = Arrays.copyOf(ints, Math.max(used + n, used < MANY ? 2 * used : used + used / 2)); // blocks may be of one item each
+            }
             for (int i = 0; i < n; i++) {
                 ints[used++] = r.readLong();
             }
         }
+        ints = used < ints.length ? Arrays.copyOf(ints, used) : ints;
         List<String> strings = new ArrayList<>();
         for (int n = r.smallBlock(); n > 0; n = r.smallBlock()) {
             for (int i = 0; i < n; i++) {

@@ -1,7 +1,7 @@
 package weir.columns;
 
 /** Input that is not a batch of the row schema it was decoded with. {@link #rule()} names the rule that it breaks. */
-public final class ColumnsException extends RuntimeException {
+public class ColumnsException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     private final String rule;

@@ -15,6 +15,10 @@ import java.util.Base64;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.apache.avro.AvroRuntimeException;
 import org.apache.avro.Schema;
 
@@ -33,6 +37,7 @@ public final class HttpRegistry implements SchemaSource {
         if (urls.isEmpty()) {
             throw new IllegalArgumentException("a registry needs a URL");
         }
+        urls.forEach(URI::create); // IllegalArgumentException here, not with the first message
         this.urls = List.copyOf(urls);
         this.authorization = authorization;
     }
@@ -57,13 +62,13 @@ public final class HttpRegistry implements SchemaSource {
             addReferences(parser, answer, new HashSet<>());
             return parser.parse(text(answer));
         } catch (AvroRuntimeException e) {
-            throw new ColumnsException("schema", "schema " + id + " is no Avro schema: " + e.getMessage());
+            throw new OtherSchemaException("schema " + id + " is no Avro schema: " + e.getMessage());
         }
     }
 
     private static String text(JsonNode answer) {
         if (!answer.path("schemaType").asText("AVRO").equals("AVRO") || !answer.path("schema").isTextual()) {
-            throw new ColumnsException("schema", "a schema of type " + answer.path("schemaType").asText("none"));
+            throw new OtherSchemaException("a schema of type " + answer.path("schemaType").asText("none"));
         }
         return answer.get("schema").asText();
     }
@@ -99,20 +104,40 @@ public final class HttpRegistry implements SchemaSource {
         throw last;
     }
 
+    /** Whole within the time: the request's own timeout ends with the headers. */
+    private HttpResponse<String> answer(HttpRequest request, String url) throws IOException {
+        CompletableFuture<HttpResponse<String>> asked = client.sendAsync(request, HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
+        try {
+            return asked.get(WAIT.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while the registry " + url + " was asked", e);
+        } catch (TimeoutException e) {
+            throw new IOException("no answer of the registry " + url + " within " + WAIT.toSeconds() + " s", e);
+        } catch (ExecutionException e) {
+            throw new IOException("the registry " + url + ": " + e.getCause(), e.getCause());
+        } finally {
+            asked.cancel(true);
+        }
+    }
+
+    /** Of a registry: what stands in front of one has no such code. */
+    private static boolean isVerdict(String body) {
+        try {
+            return JSON.readTree(body).path("error_code").isInt();
+        } catch (JsonProcessingException e) {
+            return false;
+        }
+    }
+
     private JsonNode ask(String address, String what, String url) throws IOException {
         HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(address)).timeout(WAIT)
             .header("accept", "application/vnd.schemaregistry.v1+json, application/json");
         if (authorization != null) {
             request.header("authorization", authorization);
         }
-        HttpResponse<String> answer;
-        try {
-            answer = client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("interrupted while the registry " + url + " was asked", e);
-        }
-        if (answer.statusCode() == 404) {
+        HttpResponse<String> answer = answer(request.build(), url);
+        if (answer.statusCode() == 404 && isVerdict(answer.body())) {
             throw new ColumnsException("schema", "the registry " + url + " does not know " + what);
         }
         if (answer.statusCode() != 200) {

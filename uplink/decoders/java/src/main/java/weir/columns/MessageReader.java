@@ -12,11 +12,12 @@ public final class MessageReader {
     private final SchemaSource source;
     private final int budget;
     private final Zstd zstd;
-    private final Map<SchemaId, RowSchema> schemas = new LinkedHashMap<>(16, 0.75f, true) {
+    private final Map<SchemaId, Object> schemas = // RowSchema, or OtherSchemaException
+        new LinkedHashMap<>(16, 0.75f, true) {
         private static final long serialVersionUID = 1L;
 
         @Override
-        protected boolean removeEldestEntry(Map.Entry<SchemaId, RowSchema> eldest) {
+        protected boolean removeEldestEntry(Map.Entry<SchemaId, Object> eldest) {
             return size() > SCHEMAS_MAX;
         }
     };
@@ -29,24 +30,35 @@ public final class MessageReader {
     }
 
     public RowSchema schema(SchemaId id) throws IOException {
+        Object found;
         synchronized (schemas) {
-            RowSchema found = schemas.get(id);
-            if (found != null) {
-                return found;
+            found = schemas.get(id);
+        }
+        if (found == null) {
+            found = ask(id);
+            synchronized (schemas) {
+                schemas.put(id, found);
             }
         }
-        RowSchema made = new RowSchema(source.schema(id));
-        synchronized (schemas) {
-            schemas.put(id, made);
+        if (found instanceof OtherSchemaException) {
+            throw new OtherSchemaException(((OtherSchemaException) found).text());
         }
-        return made;
+        return (RowSchema) found;
+    }
+
+    private Object ask(SchemaId id) throws IOException {
+        try {
+            return new RowSchema(source.schema(id));
+        } catch (OtherSchemaException e) {
+            return e;
+        }
     }
 
     /**
      * What a batch holds; null for a message that is none: a row as ever, or a tombstone, is the caller's.
      *
      * @throws IOException a schema can't be asked for now
-     * @throws ColumnsException the message is a batch that can't be decoded, or its writer's schema is unknown
+     * @throws ColumnsException the message is a batch that can't be decoded, or nobody knows its writer's schema
      */
     public Decoder.Decoded read(byte[] message) throws IOException {
         if (message == null) {
@@ -64,7 +76,12 @@ public final class MessageReader {
         switch (envelope.kind()) {
             case CONFLUENT:
             case GLUE:
-                Schema writer = schema(envelope.schema()).schema();
+                Schema writer;
+                try {
+                    writer = schema(envelope.schema()).schema();
+                } catch (OtherSchemaException e) {
+                    return false;
+                }
                 return writer.getType() == Schema.Type.RECORD && writer.getFullName().equals(Batch.SCHEMA_NAME);
             default:
                 return envelope.hasBatchFingerprint();

@@ -10,7 +10,8 @@ public interface SchemaSource {
      * The parsed schema, with its properties.
      *
      * @throws IOException it can't be asked now: whoever asks may try again
-     * @throws ColumnsException there is none of this id, or it is no Avro schema
+     * @throws OtherSchemaException it is no Avro schema
+     * @throws ColumnsException there is none of this id
      */
     Schema schema(SchemaId id) throws IOException;
 }

@@ -9,8 +9,10 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.streams.AutoOffsetReset;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
@@ -54,13 +56,18 @@ public final class ColumnsToRows {
     /** From a batch to rows, a source, a processor and two sinks: nothing that keeps a state. */
     public static Topology topology(JobSettings job, MessageReader reader) {
         Topology topology = new Topology();
-        topology.addSource("batches", new ByteArrayDeserializer(), new ByteArrayDeserializer(), job.columnsTopic());
+        topology.addSource((AutoOffsetReset) null, "batches", ColumnsToRows::time, new ByteArrayDeserializer(), new ByteArrayDeserializer(), job.columnsTopic());
         topology.addProcessor("decode", () -> new RowsProcessor(job, reader), "batches");
         topology.addSink(RowsProcessor.ROWS, job.rowsTopic(), new ByteArraySerializer(), new ByteArraySerializer(), "decode");
         if (job.deadLetterTopic() != null) {
             topology.addSink(RowsProcessor.DEAD_LETTERS, job.deadLetterTopic(), new ByteArraySerializer(), new ByteArraySerializer(), "decode");
         }
         return topology;
+    }
+
+    /** An agent without a clock sends batches without a time stamp, and a row has to have one. */
+    static long time(ConsumerRecord<Object, Object> message, long before) {
+        return message.timestamp() >= 0 ? message.timestamp() : before >= 0 ? before : System.currentTimeMillis();
     }
 
     private static Properties settings(String[] args) throws IOException {

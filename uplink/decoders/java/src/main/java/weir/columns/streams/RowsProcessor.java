@@ -5,8 +5,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
-import java.util.List;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericDatumWriter;
@@ -14,6 +12,7 @@ import org.apache.avro.generic.GenericFixed;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.io.BinaryEncoder;
 import org.apache.avro.io.EncoderFactory;
+import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.streams.processor.api.ContextualProcessor;
@@ -30,6 +29,7 @@ final class RowsProcessor extends ContextualProcessor<byte[], byte[], byte[], by
     static final String DEAD_LETTERS = "dead-letters";
 
     private static final Logger LOG = LoggerFactory.getLogger(RowsProcessor.class);
+    private static final String ID = "weir_id"; // by the agent's option "headers"
     private static final long PAUSE_FIRST_MS = 200;
     private static final long PAUSE_MAX_MS = 5000;
 
@@ -43,16 +43,19 @@ final class RowsProcessor extends ContextualProcessor<byte[], byte[], byte[], by
 
     @Override
     public void process(Record<byte[], byte[]> message) {
-        List<Record<byte[], byte[]>> rows;
+        Decoder.Decoded batch;
+        Schema schema;
         try {
-            Decoder.Decoded batch = read(message.value());
-            rows = batch == null ? List.of(message) : rows(message, batch);
+            batch = read(message.value());
+            schema = batch == null ? null : schema(batch);
         } catch (ColumnsException e) {
             bad(message, e);
             return;
         }
-        for (Record<byte[], byte[]> row : rows) {
-            context().forward(row, ROWS);
+        if (batch == null) {
+            context().forward(message, ROWS);
+        } else {
+            rows(message, batch, schema);
         }
     }
 
@@ -81,30 +84,42 @@ final class RowsProcessor extends ContextualProcessor<byte[], byte[], byte[], by
         }
     }
 
-    /** All of them, before the first is sent. */
-    private List<Record<byte[], byte[]>> rows(Record<byte[], byte[]> message, Decoder.Decoded batch) {
+    private Schema schema(Decoder.Decoded batch) {
         if (!batch.schema().isNumber()) {
             throw new ColumnsException("schema", "the row schema is not one of a registry");
         }
-        Schema schema;
         try {
-            schema = reader.schema(batch.schema()).schema();
+            return reader.schema(batch.schema()).schema();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** One by one: rows share texts, which as bytes they don't. */
+    private void rows(Record<byte[], byte[]> message, Decoder.Decoded batch, Schema schema) {
         GenericDatumWriter<Object> writer = new GenericDatumWriter<>(schema, new GenericData());
         long[] sequences = batch.sequences();
-        List<Record<byte[], byte[]>> rows = new ArrayList<>(sequences.length);
         for (int i = 0; i < sequences.length; i++) {
             Object row = batch.rows().get(i);
-            Headers headers = new RecordHeaders(message.headers().toArray());
+            Headers headers = headers(message, sequences[i]);
             if (job.sequenceHeader() != null) {
                 headers.add(job.sequenceHeader(), Long.toString(sequences[i]).getBytes(StandardCharsets.UTF_8));
             }
             byte[] key = job.keyField() == null ? message.key() : key(row);
-            rows.add(new Record<>(key, value(writer, batch.schema().number(), row), message.timestamp(), headers));
+            context().forward(new Record<>(key, value(writer, batch.schema().number(), row), message.timestamp(), headers), ROWS);
         }
-        return rows;
+    }
+
+    /** Those of the batch; but what names its first event, agent/incarnation/stream/sequence, names the row's. */
+    private static Headers headers(Record<byte[], byte[]> message, long sequence) {
+        Headers headers = new RecordHeaders();
+        for (Header header : message.headers()) {
+            String id = ID.equals(header.key()) && header.value() != null ? new String(header.value(), StandardCharsets.UTF_8) : "";
+            int slash = id.lastIndexOf('/');
+            byte[] value = slash < 0 ? header.value() : (id.substring(0, slash + 1) + Long.toUnsignedString(sequence)).getBytes(StandardCharsets.UTF_8);
+            headers.add(header.key(), value);
+        }
+        return headers;
     }
 
     /** Confluent's wire format. */

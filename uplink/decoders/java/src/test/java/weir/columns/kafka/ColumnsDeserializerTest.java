@@ -14,6 +14,7 @@ import java.util.Map;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.util.Utf8;
 import org.apache.kafka.common.errors.SerializationException;
+import weir.columns.Batch;
 import weir.columns.ColumnsException;
 import weir.columns.Decoder;
 import weir.columns.MessageReader;
@@ -48,6 +49,7 @@ public final class ColumnsDeserializerTest {
             d.configure(Map.of(Settings.URL, "http://127.0.0.1:1, " + url, Settings.BASIC, "user:pass:word"), false);
             batches(d);
             rows(d);
+            others(url);
             refused(d);
             wanted = "Bearer token";
             ColumnsDeserializer bearer = new ColumnsDeserializer();
@@ -58,6 +60,7 @@ public final class ColumnsDeserializerTest {
             server.stop(0);
         }
         envelopes();
+        blocks();
     }
 
     private void batches(ColumnsDeserializer d) {
@@ -79,6 +82,30 @@ public final class ColumnsDeserializerTest {
         same(1, row.size());
         same(new Utf8("x"), row.get(0).get("device"));
         same(5, ((GenericRecord) d.deserialize("t", hex("00 00000005 0a")).get(0).get("in")).get("v"));
+    }
+
+    /** What has a schema of another kind is no batch, and its schema is asked for once; what stands in front of a registry does not speak for it. */
+    private void others(String url) throws IOException {
+        MessageReader reader = Settings.reader(Map.of(Settings.URL, url, Settings.BASIC, "user:pass:word"));
+        asked.clear();
+        same(null, reader.read(hex("00 00000008 02 78")));
+        same(null, reader.read(hex("00 00000008 02 78")));
+        same(List.of("/api/schemas/ids/8"), asked);
+        try {
+            reader.read(hex("00 00000062 02 78"));
+            throw new AssertionError("404 of a proxy");
+        } catch (IOException e) {
+            same(true, e.getMessage().contains("answers 404"));
+        }
+    }
+
+    /** A record of a million blocks takes no more than a moment. */
+    private static void blocks() {
+        byte[] blocks = new byte[2_000_000];
+        for (int i = 0; i < blocks.length; i += 2) {
+            blocks[i] = 2;
+        }
+        same(0, Batch.parse(join(hex("00 0e 00 00"), blocks, hex("00 00 00 00"))).count());
     }
 
     private void refused(ColumnsDeserializer d) {
@@ -123,7 +150,7 @@ public final class ColumnsDeserializerTest {
         String schema = known.getOrDefault(path, "").replace("'", "\\\"");
         String more = path.endsWith("/5") ? ",\"references\":[{\"name\":\"Inner\",\"subject\":\"in/ner x\",\"version\":2}]"
             : path.endsWith("/8") ? ",\"schemaType\":\"PROTOBUF\"" : "";
-        byte[] body = (status == 200 ? "{\"schema\":\"" + schema + "\"" + more + "}" : "{\"error_code\":40403}").getBytes(StandardCharsets.UTF_8);
+        byte[] body = (status == 200 ? "{\"schema\":\"" + schema + "\"" + more + "}" : path.endsWith("/98") ? "404 page not found" : "{\"error_code\":40403}").getBytes(StandardCharsets.UTF_8);
         exchange.sendResponseHeaders(status, body.length);
         exchange.getResponseBody().write(body);
         exchange.close();
