@@ -214,6 +214,8 @@ def budgets(m):
     m.tape("budget", "many-nulls", {"type": "record", "name": "R", "fields": [field(f"n{i}", "null") for i in range(200)]}, [], count=100_000)
     m.tape("budget", "numbers-in-text", TEXT, [1] + [-1] * 201, count=100_000, strings=[SLOT * 200])
     m.tape("budget", "long-texts", TEXT, [1, -1], count=100_000, strings=["x" * 10_000])
+    m.tape("budget", "one-text", TEXT, [-1], count=100_000, strings=["x" * 10_000])
+    m.tape("budget", "one-text-by-index", TEXT, [0, -1], count=100_000, strings=["x" * 10_000])
 
 
 def shapes(m):

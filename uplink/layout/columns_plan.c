@@ -232,7 +232,7 @@ static enum err plan_type(struct planner *p, const struct avro_node *type, struc
                         node->kind == COLUMNS_ARRAY || node->kind == COLUMNS_MAP;
     bool has_column = node->kind != COLUMNS_RECORD && node->kind != COLUMNS_NULL;
     p->column_count += node->kind == COLUMNS_MAP ? 2 : has_column;
-    if (p->column_count > COLUMNS_COLUMN_MAX) {
+    if (p->column_count > COLUMNS_COLUMN_MAX + 1) {
         return obstacle(p, "it has more than 1000 columns");
     }
     if (node->kind == COLUMNS_TEXT) {

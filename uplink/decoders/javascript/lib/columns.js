@@ -3,7 +3,7 @@ import { ColumnsError } from "./errors.js";
 import { Shapes } from "./shapes.js";
 import { add, multiply, unzigzag, whole } from "./whole.js";
 
-const TEXT_FREE = 16; // characters of a templated text that cost one value of the budget
+const TEXT_FREE = 16; // characters of a text, or bytes, that cost one value of the budget more, in each row
 const NUMBER_MAX = 999999999999999; // in a template
 const FREQUENT = 8; // uses from which a template has columns of its own
 const SLOT = "\u0001";
@@ -243,7 +243,9 @@ export class Columns {
       const index = complement(mode);
       const fresh = this.#fresh(index, n, known);
       this.register(place.column, place.table, place.rows, new Array(n).fill(index));
-      return new Array(n).fill(index < known.length ? known[index] : fresh[fresh.length - 1]);
+      const only = index < known.length ? known[index] : fresh[fresh.length - 1];
+      this.budget.pay(n * Math.floor(only.length / TEXT_FREE));
+      return new Array(n).fill(only);
     }
     if (mode === 2) {
       this.budget.pay(n);
@@ -266,6 +268,13 @@ export class Columns {
       return this.shapes.texts(indices, entries, place);
     }
     this.register(place.column, place.table, place.rows, indices);
+    return this.#shared(entries, indices);
+  }
+
+  /** Rows share a text or bytes here, but not where they go to: each pays for it. */
+  #shared(entries, indices) {
+    const sizes = entries.map((e) => Math.floor(e.length / TEXT_FREE));
+    this.budget.pay(indices.reduce((sum, i) => sum + sizes[i], 0));
     return indices.map((i) => entries[i]);
   }
 
@@ -341,7 +350,7 @@ export class Columns {
       refuse("length", "below 0");
     }
     const distinct = lengths.map((length) => this.#take("planes", length));
-    return indices.map((i) => distinct[i]);
+    return this.#shared(distinct, indices);
   }
 
   /** Decimals as bytes, since that is their type. */

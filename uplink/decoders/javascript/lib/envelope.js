@@ -64,6 +64,18 @@ export function unwrap(message, options = {}) {
   return { kind: null, schema: null, body: m };
 }
 
+/** A schema of another kind is kept as its error: not asked for again with each of its messages. */
+function parsed(text) {
+  try {
+    return new RowSchema(text);
+  } catch (e) {
+    if (e instanceof ColumnsError) {
+      return e;
+    }
+    throw e;
+  }
+}
+
 /** Reads topics that hold batches, rows as ever, or both. */
 export class Consumer {
   #schemas = new Map();
@@ -80,11 +92,14 @@ export class Consumer {
     let found = this.#schemas.get(key);
     if (found === undefined) {
       found = await this.schemaOf(id);
-      found = found instanceof RowSchema ? found : new RowSchema(found);
+      found = found instanceof RowSchema ? found : parsed(found);
       if (this.#schemas.size >= this.schemasMax) {
         this.#schemas.delete(this.#schemas.keys().next().value);
       }
       this.#schemas.set(key, found);
+    }
+    if (found instanceof ColumnsError) {
+      throw found;
     }
     return found;
   }

@@ -8,11 +8,8 @@ function date(milliseconds, otherwise) {
 }
 
 function decimal(raw, scale) {
-  let unscaled = 0n;
-  for (const byte of raw) {
-    unscaled = (unscaled << 8n) | BigInt(byte);
-  }
-  unscaled = BigInt.asIntN(8 * raw.length, unscaled);
+  const hex = Array.from(raw, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const unscaled = BigInt.asIntN(8 * raw.length, BigInt(`0x0${hex}`)); // byte by byte it would take the square of their number
   const digits = (unscaled < 0n ? -unscaled : unscaled).toString().padStart(scale + 1, "0");
   const point = digits.length - scale;
   return (unscaled < 0n ? "-" : "") + digits.slice(0, point) + (scale > 0 ? "." + digits.slice(point) : "");

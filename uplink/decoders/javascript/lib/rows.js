@@ -28,7 +28,14 @@ class Shape {
 
   converted(type, values) {
     const convert = this.converter(type);
-    return convert === null ? values : values.map(convert);
+    if (convert === null) {
+      return values;
+    }
+    if (type.logical !== "decimal") {
+      return values.map(convert);
+    }
+    const made = new Map(); // rows share their bytes, and what is made of them
+    return values.map((v) => made.get(v) ?? made.set(v, convert(v)).get(v));
   }
 }
 
@@ -204,7 +211,7 @@ class RowBody {
   }
 
   value(type, depth) {
-    if (depth > NESTING_MAX) {
+    if (depth >= NESTING_MAX) {
       throw new ColumnsError("nesting", "values nest deeper than 64");
     }
     this.budget.pay(1);

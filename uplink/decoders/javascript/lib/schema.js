@@ -180,7 +180,7 @@ class Planner {
   /** A type where it stands. `known`: of the field, array or map around it. */
   place(type, table, known) {
     must(!this.#open.includes(type), `${type.name} contains itself: such a schema has only the row body`);
-    if (this.#open.length > NESTING_MAX) {
+    if (this.#open.length >= NESTING_MAX) {
       throw new ColumnsError("nesting", "types nest deeper than 64");
     }
     must(++this.#places <= PLACES_MAX, `over ${PLACES_MAX} types`);

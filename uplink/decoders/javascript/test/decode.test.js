@@ -45,6 +45,14 @@ test("longs beyond what a number holds", () => {
   assert.equal(oneRow("long", bytes("ffffffffffffffffff01")), -(2n ** 63n));
 });
 
+test("other schemas are asked for once", async () => {
+  const asked = [];
+  const consumer = new Consumer((id) => asked.push(id) && "syntax");
+  assert.equal(await consumer.decode(bytes("000000000502")), null);
+  assert.equal(await consumer.decode(bytes("000000000502")), null);
+  assert.deepEqual(asked, [5]);
+});
+
 test("references", () => {
   const inner = { type: "record", name: "Inner", namespace: "s", fields: [{ name: "v", type: "int" }] };
   const outer = '{"type": "record", "name": "Outer", "fields": [{"name": "in", "type": ["null", "s.Inner"]}]}';

@@ -52,6 +52,23 @@ class Decode(unittest.TestCase):
             decode(RECORD, READING, budget=10)
         self.assertEqual(caught.exception.name, "budget")
 
+    def test_shared_values(self):
+        """Rows that share a value share what is made of it, and each pays for its size."""
+        money = {"type": "record", "name": "R", "fields": [{"name": "v", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}]}
+        shared = Batch(7, "", 1000, [-1, 1, -1, -1 - 2 * 1700], [], b"\x7f" * 1700, b"")
+        rows = decode(shared, json.dumps(money)).rows
+        self.assertIs(rows[0]["v"], rows[999]["v"])
+        with self.assertRaises(ColumnsError) as caught:
+            decode(shared, json.dumps(money), budget=50_000)
+        self.assertEqual(caught.exception.name, "budget")
+
+    def test_other_schemas_are_asked_for_once(self):
+        asked = []
+        consumer = Consumer(lambda id_: asked.append(id_) or 'syntax = "proto3";')
+        for _ in range(3):
+            self.assertIsNone(consumer.decode(b"\0\0\0\0\x05\x02"))
+        self.assertEqual(asked, [5])
+
     def test_no_schema(self):
         for text in ("", "{", "7", "null", '{"type": "record"}', '"other"', '{"type": "fixed", "name": "F", "size": -1}',
                      '{"type": "record", "name": "R", "fields": 3}', "[" * 100_000):

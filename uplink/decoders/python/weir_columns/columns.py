@@ -6,7 +6,7 @@ from itertools import accumulate
 from .errors import ColumnsError
 from .shapes import Shapes
 
-TEXT_FREE = 16                        # characters of a templated text that cost one value of the budget
+TEXT_FREE = 16                        # characters of a text, or bytes, that cost one value of the budget more, in each row
 NUMBER_MAX = 999_999_999_999_999      # in a template
 FREQUENT = 8                          # uses from which a template has columns of its own
 SLOT = "\x01"
@@ -200,7 +200,9 @@ class Columns:
             index = -1 - mode
             self._new(index, n, known)
             self.keys[column] = (table, rows, [index] * n)
-            return [known[index] if index < len(known) else self.strings[self.at_strings - 1]] * n
+            only = known[index] if index < len(known) else self.strings[self.at_strings - 1]
+            self.pay(n * (len(only) // TEXT_FREE))
+            return [only] * n
         if mode == 2:
             self.pay(n)
             self.keys[column] = (table, rows, list(range(n)))
@@ -216,6 +218,13 @@ class Columns:
         if mode == 3:
             return self.shapes.texts(indices, entries, table, rows)
         self.keys[column] = (table, rows, indices)
+        return self._shared(entries, indices)
+
+    def _shared(self, entries, indices):
+        """Rows share a text or bytes here, but not where they go to: each pays for it."""
+        sizes = [len(e) // TEXT_FREE for e in entries]
+        if any(sizes):
+            self.pay(sum(sizes[i] for i in indices))
         return [entries[i] for i in indices]
 
     def _new(self, largest, n, known):
@@ -270,7 +279,7 @@ class Columns:
         if sum(lengths) > len(self.planes) - self.at_planes:
             raise ColumnsError("truncated", "`planes` ends early")
         values = [self.plane(length) for length in lengths]
-        return [values[i] for i in indices]
+        return self._shared(values, indices)
 
     def decimals(self, n, size, column, table, rows):
         """As bytes, since that is their type."""

@@ -93,10 +93,15 @@ class Consumer:
         if found is None:
             found = self._schema_of(id_)
             if not isinstance(found, RowSchema):
-                found = RowSchema(found)
+                try:
+                    found = RowSchema(found)
+                except ColumnsError as e:
+                    found = e        # of another kind: not asked for again with each of its messages
             if len(self._schemas) >= self._schemas_max:
                 self._schemas.pop(next(iter(self._schemas)))
             self._schemas[id_] = found
+        if isinstance(found, ColumnsError):
+            raise found.with_traceback(None)
         return found
 
     def is_batch(self, envelope):

@@ -3,6 +3,7 @@ import datetime
 import decimal
 import uuid
 
+DECIMAL_MAX = 1785     # bytes: 4300 digits, as many as Python makes of a number; beyond, that takes very long
 _DAY_0 = datetime.date(1970, 1, 1)
 _LOCAL_0 = datetime.datetime(1970, 1, 1)
 _UTC_0 = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -23,6 +24,8 @@ def _time(per_second):
 
 def _decimal(scale):
     def convert(raw):
+        if len(raw) > DECIMAL_MAX:
+            raise OverflowError
         unscaled = int.from_bytes(raw, "big", signed=True)
         return decimal.Decimal((unscaled < 0, tuple(map(int, str(abs(unscaled)))), -scale))
     return convert

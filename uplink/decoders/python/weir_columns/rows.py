@@ -23,7 +23,13 @@ class Shape:
 
     def converted(self, type_, values):
         convert = self.converter(type_)
-        return values if convert is None else [convert(v) for v in values]
+        if convert is None:
+            return values
+        if type_.logical != "decimal":
+            return [convert(v) for v in values]
+        made = {id(v): v for v in values}       # rows share their bytes, and what is made of them
+        made = {k: convert(v) for k, v in made.items()}
+        return [made[id(v)] for v in values]
 
 
 def sequences_and_rows(batch, schema, budget, shape):
@@ -154,7 +160,7 @@ class _RowBody:
         return rows
 
     def value(self, t: Type, depth):
-        if depth > NESTING_MAX:
+        if depth >= NESTING_MAX:
             raise ColumnsError("nesting", "values nest deeper than 64")
         self.budget.pay(1)
         read = self.simple.get(t.kind)

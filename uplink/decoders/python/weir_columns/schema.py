@@ -185,7 +185,7 @@ class _Planner:
         self.places += 1
         if t in self.open:
             raise ColumnsError("schema", f"{t.name} contains itself: such a schema has only the row body")
-        if len(self.open) > NESTING_MAX:
+        if len(self.open) >= NESTING_MAX:
             raise ColumnsError("nesting", "types nest deeper than 64")
         if self.places > PLACES_MAX or t.odd:
             raise ColumnsError("schema", t.odd or f"over {PLACES_MAX} types")

@@ -11,7 +11,7 @@ import java.util.Map;
 
 /** The columns of one batch in the order of the walk: from three tapes to values. */
 final class Columns {
-    private static final int TEXT_FREE = 16; // characters of a templated text that cost one value of the budget
+    private static final int TEXT_FREE = 16; // characters of a text, or bytes, that cost one value of the budget more, in each row
     private static final long NUMBER_MAX = 999_999_999_999_999L; // in a template
     private static final int FREQUENT = 8; // uses from which a template has columns of its own
     private static final char SLOT = '\u0001';
@@ -291,6 +291,9 @@ final class Columns {
         register(here, indices);
         String[] values = new String[n];
         Arrays.setAll(values, i -> entries.get((int) indices[i]));
+        for (String value : values) {
+            budget.pay(value.length() / TEXT_FREE); // rows share it here, but not where they go to
+        }
         return values;
     }
 
@@ -302,6 +305,7 @@ final class Columns {
         register(here, indices);
         String[] values = new String[n];
         Arrays.fill(values, index < known.size() ? known.get((int) index) : fresh.get(fresh.size() - 1));
+        budget.pay((long) n * (values[0].length() / TEXT_FREE));
         return values;
     }
 
@@ -412,6 +416,9 @@ final class Columns {
         }
         byte[][] values = new byte[n][];
         Arrays.setAll(values, i -> distinct[(int) indices[i]]);
+        for (byte[] value : values) {
+            budget.pay(value.length / TEXT_FREE);
+        }
         return values;
     }
 

@@ -59,7 +59,7 @@ final class Place {
                     throw new ColumnsException("schema", schema.getName() + " contains itself: such a schema has only the row body");
                 }
             }
-            if (open.size() > NESTING_MAX) {
+            if (open.size() >= NESTING_MAX) {
                 throw new ColumnsException("nesting", "types nest deeper than " + NESTING_MAX);
             }
             if (++places > PLACES_MAX) {

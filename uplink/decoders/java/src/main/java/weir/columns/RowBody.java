@@ -27,7 +27,7 @@ final class RowBody {
     }
 
     private Object value(Schema schema, int depth) {
-        if (depth > Place.NESTING_MAX) {
+        if (depth >= Place.NESTING_MAX) {
             throw new ColumnsException("nesting", "values nest deeper than " + Place.NESTING_MAX);
         }
         budget.pay(1);
