@@ -114,10 +114,13 @@ static void flow_open_parcel(struct flow *flow)
     if (flow->lane == LANE_FRESH && count == 0) {
         debt_is_level(debt, now);
     }
-    if (count == 0 || flow->host->forward->stopping || !debt_may_end(debt, 2)) {
+    bool may = count > 0 && !flow->host->forward->stopping && debt_may_end(debt, 2);
+    bool gives_way = may && flow_waits_for_lane(flow);
+    flow_link_give_way(flow, gives_way);
+    if (!may) {
         return;
     }
-    if (flow_waits_for_lane(flow)) {
+    if (gives_way) {
         timer_arm(&flow->timer, FLOW_LANE_MS); /* unless an answer or a commit comes first */
         return;
     }

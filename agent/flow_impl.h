@@ -35,6 +35,8 @@ void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
 bool flow_link_may_open(struct flow *flow);
 /* It is. */
 void flow_link_open(struct flow *flow);
+/* One could be, but it has to wait for the other lane; or has not any more. */
+void flow_link_give_way(struct flow *flow, bool gives_way);
 /* May what is built be sent? Then it is held against the link by its size. */
 bool flow_link_may_send(struct flow *flow);
 /* Gives back what is held for a parcel that is over. */

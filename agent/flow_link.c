@@ -34,6 +34,11 @@ bool flow_link_may_open(struct flow *flow)
     return !flow->waits_for_link;
 }
 
+void flow_link_give_way(struct flow *flow, bool gives_way)
+{
+    link_hold_give_way(&flow->hold_on_link, flow_user(flow), flow_priority(flow), gives_way);
+}
+
 void flow_link_open(struct flow *flow)
 {
     uint8_t priority = flow_priority(flow);

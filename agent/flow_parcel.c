@@ -76,6 +76,7 @@ void flow_release(struct flow *flow)
     }
     flow_drop_batches(flow);
     timer_release(&flow->timer);
+    flow_link_give_way(flow, false);
     link_hold_give(&flow->hold_on_link);
 }
 

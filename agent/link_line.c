@@ -267,7 +267,7 @@ void line_sentence(struct link_line *line, struct why *ret)
 
 void line_backlog(struct link_line *line)
 {
-    bool has = false;
+    bool has = line->giving_way > 0;
     for (size_t p = 0; p < LINK_PRIORITY_COUNT; p++) {
         has = has || line->lanes.waiting[p] || line->lanes.busy[p];
     }

@@ -370,6 +370,7 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
 {
     struct link_lane_rule rule;
     struct link_line *line = user->line;
+    assert(!hold->gives_way);
     if (!line) {
         return;
     }
@@ -399,6 +400,30 @@ void link_hold_more(struct link_hold *hold, bool has_more)
         hold->line->lanes.busy[hold->priority] += has_more ? 1 : UINT32_MAX;
         hold->has_more = has_more;
         line_backlog(hold->line);
+    }
+}
+
+void link_hold_give_way(struct link_hold *hold, struct link_user *user, uint8_t priority,
+                        bool gives_way)
+{
+    struct link_verdict verdict;
+    struct link_line *line = gives_way ? user->line : NULL;
+    if (line) {
+        line_judge(line, priority, 0, &verdict);
+        line = verdict.bar == LINK_FREE ? line : NULL;
+    }
+    struct link_line *before = hold->gives_way;
+    if (line == before) {
+        return;
+    }
+    hold->gives_way = line;
+    if (before) {
+        before->giving_way--;
+        line_backlog(before);
+    }
+    if (line) {
+        line->giving_way++;
+        line_backlog(line);
     }
 }
 

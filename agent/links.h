@@ -99,6 +99,7 @@ struct link_hold {
     uint64_t size;          /* bytes */
     uint8_t priority;
     bool has_more;  /* another one follows at once */
+    struct link_line *gives_way; /* it would be used, but somebody else's turn comes first */
     uint64_t asked; /* in this round it waits; see links_impl.h */
 };
 
@@ -109,6 +110,10 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
                     uint64_t size);
 /* It leaves something behind: a lower priority does not get in between beyond its share. */
 void link_hold_more(struct link_hold *hold, bool has_more);
+/* Nothing is held, but more is there: it only gives way to what will use the link as well, or does not
+ * any more. For the count of the time in which there was a backlog; said again every now and then. */
+void link_hold_give_way(struct link_hold *hold, struct link_user *user, uint8_t priority,
+                        bool gives_way);
 /* It is over, or comes to nothing. */
 void link_hold_give(struct link_hold *hold);
 /* The largest request of this priority by rate_max, `seconds` long, and by the budgets;

@@ -57,6 +57,7 @@ struct link_line {
     uint64_t backlog_bytes; /* and so much was sent meanwhile */
     uint64_t backlog_from;
     bool has_backlog;
+    uint32_t giving_way; /* who waits for others of its own priority to be done */
     /* --- lanes --- */
     struct link_lanes lanes;
     uint64_t round; /* who has asked in an earlier one is not known to wait */

@@ -92,6 +92,11 @@ class Site:
     def cable(self, state):
         subprocess.run([*self.near, "ip", "link", "set", "near", state], check=True)
 
+    def queued(self):
+        """Bytes in the link's own queue, before the cable."""
+        shown = subprocess.run([*self.near, "tc", "-s", "-j", "qdisc", "show", "dev", "near"], stdout=subprocess.PIPE, check=True).stdout
+        return json.loads(shown)[0]["backlog"]
+
     def widen(self):
         """The link is as fast as the machine from now on."""
         for prefix, device in (([], "far"), (self.near, "near")):
@@ -144,6 +149,7 @@ class Test:
         self.broker = Kafka(os.path.join(directory, "kafka"), port=9092)
         self.site = Site(weir, directory, self.broker, self.rate_max)
         self.acknowledged = {stream: set() for stream in SCHEMAS}
+        self.queue = 0      # bytes, at most, that the kernel was seen to hold before the link
 
     def run(self):
         try:
@@ -171,9 +177,16 @@ class Test:
     def measure(self):
         self.site.start()
         self.began_ms = int(time.time() * 1000)
-        feed = subprocess.run([*self.site.near, sys.executable, os.path.join(HERE, "feed.py"), str(self.site.http_port), str(self.backlog),
-                               str(self.seconds)], stdout=subprocess.PIPE, text=True, check=True)
-        for line in feed.stdout.splitlines():
+        taken = os.path.join(self.dir, "taken")
+        with open(taken, "w") as f:
+            feed = subprocess.Popen([*self.site.near, sys.executable, os.path.join(HERE, "feed.py"), str(self.site.http_port),
+                                     str(self.backlog), str(self.seconds)], stdout=f)
+        while feed.poll() is None:
+            self.queue = max(self.queue, self.site.queued())
+            time.sleep(1)
+        if feed.returncode:
+            raise SystemExit(f"the feed ended with {feed.returncode}")
+        for line in open(taken):
             stream, n = line.split()
             check("the agent takes what is sent", stream in SCHEMAS, line)
             self.acknowledged.get(stream, set()).add(int(n))
@@ -212,18 +225,22 @@ class Test:
         use = link["in_use_ms"] / link["backlog_ms"]
         check("the bucket is in use", use >= USE_MIN, json.dumps(link))
         check("there was a backlog all the time", link["backlog_ms"] >= 0.9 * (self.ended_ms - self.began_ms), json.dumps(link))
+        bytes_per_second = int(re.match("[0-9]+", self.rate)[0]) * (1000 if "k" in self.rate else 1) / 8
+        check("no more than 1 s of link time is queued in the kernel", self.queue <= bytes_per_second, str(self.queue))
         sizes = {lane: sum(size for at_ms, l, size in topics["telemetry"][1] if l == lane and at_ms <= self.ended_ms)
                  for lane in ("fresh", "backfill")}
         share = sizes["backfill"] / sum(sizes.values())
         check("what was left behind gets its share", share >= BACKFILL_SHARE, str(sizes))
         fresh = [(e[4] - e[2]) / 1000 for e in topics["telemetry"][0] if e[3] == "fresh"]
         cloud = status["uplinks"]["cloud"]
+        with open(os.path.join(os.environ.get("WEIR_LINK_KEEP", self.dir), f"late-{self.rate}"), "w") as f:
+            f.write(json.dumps([sorted(late), link, cloud, status["uplinks"]["cloud"]], indent=1))
         words = [f"link rate={self.rate}", f"rate_max={re.sub('[^0-9a-z]', '', self.rate_max)}", f"seconds={self.seconds}",
                  f"backlog={self.backlog}", f"alarms={len(late)}", f"p50_s={p50:.2f}", f"p99_s={p99:.2f}", f"max_s={max(late):.2f}",
                  f"twice={twice}", f"lost={lost}", f"in_use={use:.3f}", f"backfill={share:.2f}",
                  f"fresh_p50_s={percentile(fresh, 0.5):.1f}", f"fresh_max_s={max(fresh):.1f}",
                  f"sent={sum(s[2] for t in topics.values() for s in t[1] if s[0] <= self.ended_ms)}", f"wire={cloud['wire_sent']}",
-                 f"retried={cloud['retried']}"]
+                 f"retried={cloud['retried']}", f"queue={self.queue}", f"backlog_ms={link['backlog_ms']}"]
         print(" ".join(words), flush=True)
 
 
