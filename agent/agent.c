@@ -221,6 +221,7 @@ static void close_parts(struct agent *agent)
     control_close(agent->control);
     events_close(agent->events);
     intake_close(agent->intake);
+    agent->intake = NULL; /* what connections count when they are closed asks for the time */
     forward_close(agent->forward);
     for (size_t i = 0; agent->driver_links && i < agent->setup.config->driver_count; i++) {
         link_user_release(&agent->driver_links[i]);
