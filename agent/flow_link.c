@@ -36,6 +36,7 @@ bool flow_link_may_open(struct flow *flow)
 
 void flow_link_give_way(struct flow *flow, bool gives_way)
 {
+    flow_link_settle(flow); /* of the one before, which may have been ended just now */
     link_hold_give_way(&flow->hold_on_link, flow_user(flow), flow_priority(flow), gives_way);
 }
 

@@ -413,6 +413,7 @@ void link_hold_give_way(struct link_hold *hold, struct link_user *user, uint8_t 
         line = verdict.bar == LINK_FREE ? line : NULL;
     }
     struct link_line *before = hold->gives_way;
+    assert(!line || !hold->line);
     if (line == before) {
         return;
     }
@@ -431,6 +432,7 @@ void link_hold_give(struct link_hold *hold)
 {
     struct link_line *line = hold->line;
     if (line) {
+        assert(!hold->gives_way);
         link_hold_more(hold, false);
         assert(line->held >= hold->size);
         line->held -= hold->size;

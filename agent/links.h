@@ -98,9 +98,9 @@ struct link_hold {
     struct link_line *line; /* NULL: nothing */
     uint64_t size;          /* bytes */
     uint8_t priority;
-    bool has_more;  /* another one follows at once */
+    bool has_more;               /* another one follows at once */
     struct link_line *gives_way; /* it would be used, but somebody else's turn comes first */
-    uint64_t asked; /* in this round it waits; see links_impl.h */
+    uint64_t asked;              /* in this round it waits; see links_impl.h */
 };
 
 /* May a request of this priority be made, or be sent? False: go() follows when it may. */

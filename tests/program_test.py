@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import threading
 
@@ -184,6 +185,23 @@ def test_waiting_for_its_buffer():
     check("it stops in order", waiting.stop() == 0, waiting.process.stderr.read()[-1000:])
 
 
+def test_ended_while_a_broker_is_silent():
+    """What a connection has sent is counted when it is closed, at the very end too."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        c = configuration(free_port())
+        c["buffer"]["path"] = path_of("silent", "buffer.db")
+        c["links"] = {"modem": {"metered": True}}
+        c["uplinks"] = {"cloud": {"type": "kafka", "brokers": [f"127.0.0.1:{silent.getsockname()[1]}"], "topic": "t", "link": "modem"}}
+        agent = Agent(c, "silent.json").start()
+        agent.post("/raw", '{"text": "x"}')
+        silent.settimeout(PATIENCE)
+        connection, _ = silent.accept()
+        connection.settimeout(PATIENCE)
+        check("it asks the broker", len(connection.recv(1024)) > 0)
+        check("it stops in order", agent.stop() == 0, agent.log()[-1000:])
+        connection.close()
+
+
 test_usage()
 test_schema_and_avro()
 test_check()
@@ -193,4 +211,5 @@ test_bad_events_never_stop_good_ones(agent)
 test_killed_and_once(agent)
 test_a_buffer_in_use()
 test_waiting_for_its_buffer()
+test_ended_while_a_broker_is_silent()
 finish()

@@ -316,6 +316,43 @@ static void the_lowest_lane_has_its_share(void **state)
     scene_expect_once(scene, 0, LOW, 1, 4000);
 }
 
+static uint64_t backlog_ms(struct scene *scene)
+{
+    const char *at = strstr(status_of_links(scene), "\"backlog_ms\":");
+    assert_non_null(at);
+    return strtoull(at + strlen("\"backlog_ms\":"), NULL, 10);
+}
+
+/* What was left behind gives way to what is fresh, which leaves pauses: there is a backlog all the
+ * time, and not only when its own turn comes. */
+static void what_gives_way_is_a_backlog(void **state)
+{
+    struct scene *scene = *state;
+    scene->streams[0].fresh_first = true;
+    scene->streams[0].fresh_after_ms = 30000;
+    scene->uplinks[0].backfill_share = 200000;
+    wire.bytes_per_second = 2000;
+    scene_begin(scene);
+    scene->scripts[0].target_error = ERR_AGAIN;
+    scene_put(scene, LOW, 2000);
+    sim_run_for(60000);
+    scene->scripts[0].target_error = ERR_OK;
+    uplink_ready(scene->scripts[0].host);
+    uint64_t before = backlog_ms(scene);
+    for (int i = 0; i < 60; i++) {
+        scene_put(scene, LOW, 10); /* half of what the link carries */
+        sim_run_for(1000);
+    }
+    assert_true(scene_owed(scene, 0, LOW) > 100);
+    assert_in_range(backlog_ms(scene) - before, 57000, 61000);
+    assert_true(scene_drained(scene, 0, HOUR_MS));
+    sim_run_for(10000);
+    before = backlog_ms(scene);
+    sim_run_for(HOUR_MS);
+    assert_int_equal(backlog_ms(scene), before);
+    scene_expect_once(scene, 0, LOW, 1, 2600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
