@@ -19,6 +19,10 @@ def telemetry(n):
     return {"device": f"pump-{n % 20:02}", "n": n, "at_ms": int(time.time() * 1000), **{f: random.randrange(10 ** 6) / 1000 for f in "abcdefgh"}}
 
 
+def alarm(n):
+    return {"device": f"pump-{n % 20:02}", "n": n, "at_ms": int(time.time() * 1000), "text": "pressure above its limit"}
+
+
 def post(port, stream, event):
     body = json.dumps(event)
     if not hasattr(local, "connection"):
@@ -30,16 +34,20 @@ def post(port, stream, event):
         print(stream if answer.status == 200 else f"refused-{answer.status}", event["n"], flush=True)
 
 
+def moments(first, seconds):
+    """Each event when it happens, with its stream."""
+    began = time.monotonic()
+    due = [(n * TELEMETRY_S, "telemetry", first + n) for n in range(int(seconds / TELEMETRY_S))]
+    due += [(ALARM_S / 2 + n * ALARM_S, "alarms", n) for n in range(int(seconds / ALARM_S))]
+    for moment, stream, n in sorted(due):
+        time.sleep(max(0, began + moment - time.monotonic()))
+        yield stream, telemetry(n) if stream == "telemetry" else alarm(n)
+
+
 def main():
     port, first, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    began = time.monotonic()
-    moments = [(n * TELEMETRY_S, "telemetry", first + n) for n in range(int(seconds / TELEMETRY_S))]
-    moments += [(ALARM_S / 2 + n * ALARM_S, "alarms", n) for n in range(int(seconds / ALARM_S))]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        for moment, stream, n in sorted(moments):
-            time.sleep(max(0, began + moment - time.monotonic()))
-            event = telemetry(n) if stream == "telemetry" else \
-                {"device": f"pump-{n % 20:02}", "n": n, "at_ms": int(time.time() * 1000), "text": "pressure above its limit"}
+        for stream, event in moments(first, seconds):
             pool.submit(post, port, stream, event)
 
 

@@ -44,6 +44,13 @@ def schema_text(stream):
     return json.dumps({"type": "record", "name": stream.capitalize(), "namespace": "link", "fields": fields})
 
 
+def broker_start(broker):
+    """Clients of both sides find it at the far side's address; records carry the time when it had them."""
+    broker.start(f"listeners=PLAINTEXT://0.0.0.0:{broker.port},CONTROLLER://127.0.0.1:{broker.port + 4}",
+                 f"advertised.listeners=PLAINTEXT://{FAR}:{broker.port}")
+    broker.create({stream: {"message.timestamp.type": "LogAppendTime"} for stream in SCHEMAS}, 1)
+
+
 class Site:
     """The agent on the near side, in lives that follow one another; its files are seen from here."""
 
@@ -99,9 +106,13 @@ class Site:
 
     def widen(self):
         """The link is as fast as the machine from now on."""
-        for prefix, device in (([], "far"), (self.near, "near")):
-            subprocess.run([*prefix, "tc", "qdisc", "del", "dev", device, "root"], check=True)
+        widen()
         self.config["links"][LINK]["rate_max"] = "0 bit/s"
+
+
+def widen():
+    for prefix, device in (([], "far"), (os.environ["WEIR_NEAR"].split(), "near")):
+        subprocess.run([*prefix, "tc", "qdisc", "del", "dev", device, "root"], check=True)
 
 
 def backlog_write(path, count):
@@ -113,14 +124,11 @@ def backlog_write(path, count):
     os.rename(path + ".new", path)
 
 
-def read_back(broker, topic):
-    """Per event: its sequence, number and time of sending, the lane, when the broker had it, all in the topic's order; and per record:
-    when the broker had it, the lane, the bytes."""
-    decoder = weir_columns.Consumer(lambda _: schema_text(topic))
+def records_of(broker, topic):
     consumer = Consumer({"bootstrap.servers": f"{FAR}:{broker.port}", "group.id": "link", "enable.auto.commit": False,
                          "enable.partition.eof": True, "log_level": 0})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    events, records, until = [], [], time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         message = consumer.poll(1)
         if message is None:
@@ -129,12 +137,21 @@ def read_back(broker, topic):
             if message.error().code() == KafkaError._PARTITION_EOF:
                 break
             raise SystemExit(str(message.error()))
+        yield message
+    consumer.close()
+
+
+def read_back(broker, topic):
+    """Per event: its sequence, number and time of sending, the lane, when the broker had it, all in the topic's order; and per record:
+    when the broker had it, the lane, the bytes."""
+    decoder = weir_columns.Consumer(lambda _: schema_text(topic))
+    events, records = [], []
+    for message in records_of(broker, topic):
         lane = dict(message.headers() or []).get("weir_lane", b"fresh").decode()
         at_ms = message.timestamp()[1]
         batch = decoder.decode(message.value())
         records.append((at_ms, lane, len(message.value())))
         events += [(sequence, row["n"], row["at_ms"], lane, at_ms) for sequence, row in zip(batch.sequences, batch.rows)]
-    consumer.close()
     return events, records
 
 
@@ -163,9 +180,7 @@ class Test:
 
     def prepare(self):
         """An outage: the backlog is stored while the cable is pulled."""
-        self.broker.start(f"listeners=PLAINTEXT://0.0.0.0:{self.broker.port},CONTROLLER://127.0.0.1:{self.broker.port + 4}",
-                          f"advertised.listeners=PLAINTEXT://{FAR}:{self.broker.port}")
-        self.broker.create({stream: {"message.timestamp.type": "LogAppendTime"} for stream in SCHEMAS}, 1)
+        broker_start(self.broker)
         self.site.cable("down")
         self.site.start()
         backlog_write(os.path.join(self.dir, "backlog.log"), self.backlog)
@@ -233,8 +248,6 @@ class Test:
         check("what was left behind gets its share", share >= BACKFILL_SHARE, str(sizes))
         fresh = [(e[4] - e[2]) / 1000 for e in topics["telemetry"][0] if e[3] == "fresh"]
         cloud = status["uplinks"]["cloud"]
-        with open(os.path.join(os.environ.get("WEIR_LINK_KEEP", self.dir), f"late-{self.rate}"), "w") as f:
-            f.write(json.dumps([sorted(late), link, cloud, status["uplinks"]["cloud"]], indent=1))
         words = [f"link rate={self.rate}", f"rate_max={re.sub('[^0-9a-z]', '', self.rate_max)}", f"seconds={self.seconds}",
                  f"backlog={self.backlog}", f"alarms={len(late)}", f"p50_s={p50:.2f}", f"p99_s={p99:.2f}", f"max_s={max(late):.2f}",
                  f"twice={twice}", f"lost={lost}", f"in_use={use:.3f}", f"backfill={share:.2f}",
