@@ -41,6 +41,11 @@ void link_ended(struct link *link, uint64_t now_ms, size_t size)
     if (size > 0) {
         link_measure(link, now_ms);
     }
+    if (now_ms - link->busy_since_ms >=
+        LINK_MEASURE_MS) { /* what is under way counts whole later */
+        link->busy_since_ms = now_ms;
+        link->busy_size = 0;
+    }
 }
 
 uint32_t link_request_size(const struct link *link, bool shared)

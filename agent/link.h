@@ -17,11 +17,13 @@
 #define LINK_REQUEST_SIZE_MAX (900 * 1024)
 #define LINK_SECONDS_ALONE 10
 #define LINK_SECONDS_SHARED 2
+/* What was longer ago says nothing about the rate, also when the link was never idle since. */
+#define LINK_MEASURE_MS 20000
 
 struct link {
     uint64_t rate;          /* bytes per second, smoothed; 0: not measured yet */
     uint32_t request_size;  /* what one request may have now, were it alone on the link */
-    uint64_t busy_since_ms; /* when the first of the requests that are under way was lent */
+    uint64_t busy_since_ms; /* since then something is under way; LINK_MEASURE_MS ago at most */
     uint64_t busy_size;     /* bytes answered since then */
     unsigned under_way;
     uint64_t sent; /* bytes as the network counts them, since start */

@@ -119,6 +119,31 @@ static void requests_side_by_side_share_the_link(void **state)
     assert_in_range(link.rate, 7900, 8100);
 }
 
+/* One is always under way, as with two backlogs: the rate that the link had an hour ago is forgotten
+ * all the same. */
+static void a_link_that_is_never_idle_may_become_slower(void **state)
+{
+    (void)state;
+    struct link link;
+    uint64_t now_ms = 0;
+    link_init(&link);
+    link_began(&link, now_ms);
+    for (unsigned i = 0; i < 3600; i++) {
+        link_began(&link, now_ms);
+        now_ms += 1000;
+        link_ended(&link, now_ms, 8000);
+    }
+    assert_in_range(link.rate, 7900, 8500);
+    for (unsigned i = 0; i < 60; i++) {
+        link_began(&link, now_ms);
+        now_ms += 2000;
+        link_ended(&link, now_ms, 2400);
+    }
+    assert_in_range(link.rate, 1150, 1400);
+    link_ended(&link, now_ms, 0);
+    assert_int_equal(link.under_way, 0);
+}
+
 /* --- what is filled in --- */
 
 static void expect_datum(const struct stored_event *event, const char *expected, size_t size)
@@ -329,6 +354,7 @@ int main(void)
         cmocka_unit_test(requests_grow_fourfold_at_most),
         cmocka_unit_test(failures_say_nothing_about_the_rate),
         cmocka_unit_test(requests_side_by_side_share_the_link),
+        cmocka_unit_test(a_link_that_is_never_idle_may_become_slower),
         cmocka_unit_test(fields_are_filled_in_where_they_stand),
         cmocka_unit_test(the_trust_of_a_time_is_a_word),
         cmocka_unit_test(a_small_memory_is_said),
