@@ -199,7 +199,9 @@ void host_status(const struct uplink_host *host, struct out *json);
 /* --- flow_link.c --- */
 void host_link_init(struct uplink_host *host);
 void host_link(const struct uplink_host *host, struct uplink_link *ret);
-/* The largest request now, by what was measured and by the link's rules. */
-uint32_t host_request_size(struct uplink_host *host, uint8_t priority);
+/* The largest request now, by what was measured and by the link's rules; `hold` as
+ * link_user_size_max() has it. */
+uint32_t host_request_size(struct uplink_host *host, const struct link_hold *hold,
+                           uint8_t priority);
 
 #endif

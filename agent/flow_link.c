@@ -18,10 +18,10 @@ static uint8_t flow_priority(const struct flow *flow)
     return flow->stream->is_own && priority >= PRIORITY_URGENT ? PRIORITY_URGENT - 1 : priority;
 }
 
-uint32_t host_request_size(struct uplink_host *host, uint8_t priority)
+uint32_t host_request_size(struct uplink_host *host, const struct link_hold *hold, uint8_t priority)
 {
     uint32_t size = link_request_size(&host->link, host->shared);
-    uint32_t most = link_user_size_max(&host->link_user, priority,
+    uint32_t most = link_user_size_max(&host->link_user, hold, priority,
                                        host->shared ? LINK_SECONDS_SHARED : LINK_SECONDS_ALONE);
     return size < most ? size : most;
 }
@@ -44,7 +44,7 @@ void flow_link_open(struct flow *flow)
 {
     uint8_t priority = flow_priority(flow);
     link_hold_take(&flow->hold_on_link, flow_user(flow), priority,
-                   host_request_size(flow->host, priority));
+                   host_request_size(flow->host, &flow->hold_on_link, priority));
     link_hold_more(&flow->hold_on_link, flow->more); /* as the last one said */
 }
 

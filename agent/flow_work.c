@@ -18,7 +18,7 @@ void flow_want(struct flow *flow, enum flow_task task, uint32_t part)
 
 size_t flow_raw_size_max(const struct flow *flow)
 {
-    uint64_t wire = host_request_size(flow->host, flow->stream->info.priority);
+    uint64_t wire = host_request_size(flow->host, &flow->hold_on_link, flow->stream->info.priority);
     uint64_t raw = wire * flow->raw_per_wire_256 / 256;
     uint64_t most = (uint64_t)flow->host->setup.batch_size_max;
     if (most > PACK_RAW_SIZE_MAX) {

@@ -112,7 +112,7 @@ const char *uplink_name(const struct uplink_host *host)
 
 uint32_t uplink_request_size(struct uplink_host *host)
 {
-    return host_request_size(host, 9);
+    return host_request_size(host, NULL, 9);
 }
 
 void uplink_link(const struct uplink_host *host, struct uplink_link *ret)

@@ -442,13 +442,15 @@ void link_hold_give(struct link_hold *hold)
     }
 }
 
-uint32_t link_user_size_max(struct link_user *user, uint8_t priority, unsigned seconds)
+uint32_t link_user_size_max(struct link_user *user, const struct link_hold *hold, uint8_t priority,
+                            unsigned seconds)
 {
     uint64_t most = UINT32_MAX;
     struct link_line *line = user->line;
     if (line) {
         uint64_t rate = (uint64_t)line->config->options.rate_max / 8;
-        uint64_t left = line_left(line, priority, 0, NULL);
+        uint64_t own = !hold ? line->held : hold->line == line ? hold->size : 0;
+        uint64_t left = line_left(line, priority, own, NULL);
         most = rate && rate * seconds < most ? rate * seconds : most;
         most = left < most ? left : most;
     }

@@ -117,7 +117,9 @@ void link_hold_give_way(struct link_hold *hold, struct link_user *user, uint8_t 
 /* It is over, or comes to nothing. */
 void link_hold_give(struct link_hold *hold);
 /* The largest request of this priority by rate_max, `seconds` long, and by the budgets;
- * UINT32_MAX: as large as it likes. */
-uint32_t link_user_size_max(struct link_user *user, uint8_t priority, unsigned seconds);
+ * UINT32_MAX: as large as it likes. `hold`: what is held for it already; NULL: all that is under way
+ * may be its own. */
+uint32_t link_user_size_max(struct link_user *user, const struct link_hold *hold, uint8_t priority,
+                            unsigned seconds);
 
 #endif
