@@ -51,7 +51,7 @@ void flow_link_open(struct flow *flow)
 bool flow_link_may_send(struct flow *flow)
 {
     uint64_t size = 0;
-    bool is_built = false;
+    bool is_built = false, is_lent = false;
     struct link_hold *hold = &flow->hold_on_link;
     uint8_t priority = flow_priority(flow);
     for (size_t i = 0; i < PARCEL_PART_MAX; i++) {
@@ -59,6 +59,7 @@ bool flow_link_may_send(struct flow *flow)
         bool counts = fb && (fb->state == BATCH_BUILT || fb->state == BATCH_LENT);
         size += counts ? fb->batch.wire.size : 0;
         is_built = is_built || (fb && fb->state == BATCH_BUILT);
+        is_lent = is_lent || (fb && fb->state == BATCH_LENT);
     }
     if (size == 0) { /* what waits to be sent again holds nothing up meanwhile */
         link_hold_give(hold);
@@ -67,6 +68,9 @@ bool flow_link_may_send(struct flow *flow)
         return false;
     }
     if (!link_user_may(flow_user(flow), hold, priority)) {
+        if (!is_lent) { /* what has to wait takes no reserve, and no lane, from others meanwhile */
+            link_hold_give(hold);
+        }
         return false;
     }
     link_hold_take(hold, flow_user(flow), priority, size);

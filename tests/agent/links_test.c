@@ -104,6 +104,23 @@ static void a_small_budget_makes_no_small_requests(void **state)
     assert_in_range(scene->scripts[0].sent_count, 4, 20);
 }
 
+/* What was built and may not go any more takes nothing from the reserve. */
+static void what_waits_leaves_the_reserve_alone(void **state)
+{
+    struct scene *scene = *state;
+    scene->scripts[0].counts_late = true;
+    scene->links[0].options.budget_per_hour = 100000;
+    scene->links[0].options.reserve = 50000;
+    scene_begin(scene);
+    scene_put(scene, LOW, 4000);
+    sim_run_for(HOUR_MS / 4);
+    expect_status(scene, "\"passes\":7,");
+    expect_status(scene, "\"under_way\":0,");
+    scene_put(scene, ALARM, 3);
+    sim_run_for(12000);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0);
+}
+
 static void the_urgent_may_go_on(void **state)
 {
     struct scene *scene = *state;
@@ -374,6 +391,7 @@ int main(void)
                                         scene_teardown),
         cmocka_unit_test_setup_teardown(a_small_budget_makes_no_small_requests, setup,
                                         scene_teardown),
+        cmocka_unit_test_setup_teardown(what_waits_leaves_the_reserve_alone, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_urgent_may_go_on, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(uplinks_share_a_budget, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(counts_outlast_a_crash, setup, scene_teardown),

@@ -157,10 +157,16 @@ static void timer_fired(struct timer *timer)
         }
         struct send_report report = {.result = SEND_OK};
         const struct double_sent *sent = &script->sent[u->lent[i].sent];
-        wire_count(script, &u->lent[i]);
+        struct lent late = u->lent[i];
+        if (!script->counts_late) {
+            wire_count(script, &u->lent[i]);
+        }
         if (u->lent[i].is_lost) {
             report.result = SEND_RETRY;
             answer(u, i, &report);
+            if (script->counts_late) {
+                wire_count(script, &late);
+            }
             i = 0;
             continue;
         }
@@ -171,6 +177,9 @@ static void timer_fired(struct timer *timer)
             take(script, sent, u->lent[i].batch->wire, &report);
         }
         answer(u, i, &report);
+        if (script->counts_late) {
+            wire_count(script, &late);
+        }
         i = 0;
     }
     arm(u);

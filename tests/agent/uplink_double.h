@@ -75,6 +75,7 @@ struct double_script {
     void *context;
     struct buffer **buffer;   /* of this life */
     struct double_wire *wire; /* NULL: none */
+    bool counts_late;         /* as connections do: what a request took is told after its answer */
     bool stop_gives_back;     /* stop() gives back at once what is lent */
     /* --- kept --- */
     struct uplink_host *host; /* of this life */

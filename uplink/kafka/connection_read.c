@@ -32,6 +32,7 @@ static void connection_answer(struct connection *c, int32_t correlation, enum er
     } else if (c->settings->idle_ms_max > 0) {
         timer_arm(&c->timer, c->settings->idle_ms_max);
     }
+    connection_count(c); /* before who goes next is judged by what is left of a budget */
     e = request->answered(request, e, answer);
     if (c->state == CLOSED || c->close_wanted) {
         return;
@@ -40,7 +41,6 @@ static void connection_answer(struct connection *c, int32_t correlation, enum er
         connection_corrupt(c, "an answer that can't be read");
         return;
     }
-    connection_count(c);
     if (c->was_full && connection_has_room(c)) {
         c->was_full = false;
         c->handler->on_ready(c->context);
