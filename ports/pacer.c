@@ -165,12 +165,28 @@ size_t pacer_may(struct pacer_seat *seat, size_t size)
     return size < most ? size : (size_t)most;
 }
 
+/* Of equals the first that waits is next: who has had his turn goes behind them. */
+static void pacer_last(struct pacer *pacer, struct pacer_seat *seat)
+{
+    struct pacer_seat **at = &pacer->seats;
+    while (*at != seat) {
+        at = &(*at)->next;
+    }
+    *at = seat->next;
+    seat->next = NULL;
+    while (*at) {
+        at = &(*at)->next;
+    }
+    *at = seat;
+}
+
 void pacer_took(struct pacer_seat *seat, size_t size)
 {
     struct pacer *pacer = seat->pacer;
     if (!pacer || size == 0) {
         return;
     }
+    pacer_last(pacer, seat);
     uint64_t wire = wire_size(size);
     pacer->level -= (int64_t)wire;
     pacer->bytes += wire;

@@ -92,6 +92,25 @@ static void urgent_ones_go_first(void **state)
     end(pacer, w, 3);
 }
 
+/* Two that have always more: none of them has all of it. */
+static void equals_take_turns(void **state)
+{
+    (void)state;
+    for (int is_urgent = 0; is_urgent < 2; is_urgent++) {
+        struct pacer *pacer = begin(8000);
+        struct writer w[3] = {{.wants = UINT64_MAX}, {.wants = UINT64_MAX}, {.wants = UINT64_MAX}};
+        for (size_t i = 0; i < 3; i++) {
+            pacer_sit(&w[i].seat, pacer, is_urgent, go);
+            write_all(&w[i]);
+        }
+        sim_run_for(100000);
+        for (size_t i = 0; i < 3; i++) {
+            assert_in_range(w[i].written, 8000 * 100 / 3 * 8 / 10, 8000 * 100 / 3 * 11 / 10);
+        }
+        end(pacer, w, 3);
+    }
+}
+
 static void who_sits_at_none_may_write(void **state)
 {
     (void)state;
@@ -105,8 +124,8 @@ static void who_sits_at_none_may_write(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_rate_holds_and_is_used),
-                                       cmocka_unit_test(urgent_ones_go_first),
-                                       cmocka_unit_test(who_sits_at_none_may_write)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_rate_holds_and_is_used), cmocka_unit_test(urgent_ones_go_first),
+        cmocka_unit_test(equals_take_turns), cmocka_unit_test(who_sits_at_none_may_write)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
