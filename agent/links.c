@@ -66,17 +66,20 @@ static struct link_line *user_best(const struct link_user *user)
     return NULL;
 }
 
+/* Without any link what is open stays, and is still charged to the last one; what is opened is bound
+ * to that: else it would go over an interface that the user has not named. */
 static void user_choose(struct link_user *user)
 {
     struct link_line *best = user_best(user);
-    if (best == user->line) {
+    if (!best || (best == user->line && !user->was_down)) {
+        user->was_down = !best;
         return;
     }
-    struct link_line *before = user->line;
-    /* Without any link what is open stays: it may come back as it was. */
-    if (best && user->calls) {
-        log_info(best->config->name, before ? "used instead of %s" : "used",
-                 before ? before->config->name : "");
+    user->was_down = false;
+    if (best != user->line) {
+        log_info(best->config->name, "used instead of %s", user->line->config->name);
+    }
+    if (user->calls) {
         user->calls->moved(user->context); /* still charged to the one before */
     }
     user->line = best;
@@ -252,6 +255,10 @@ void link_user_init(struct link_user *user, struct links *links, const uint8_t *
     }
     memcpy(user->choices, choices, choice_count);
     user->line = user_best(user);
+    user->was_down = !user->line;
+    if (!user->line) {
+        user->line = &links->lines[choices[0]];
+    }
     struct link_user **last = &links->users; /* in the order of the configuration */
     while (*last) {
         last = &(*last)->next;
@@ -286,7 +293,7 @@ const char *link_user_interface(const struct link_user *user)
 
 bool link_user_is_up(const struct link_user *user)
 {
-    return user->choice_count == 0 || user->line;
+    return user->choice_count == 0 || user->line->is_up;
 }
 
 uint64_t link_user_rate_max(const struct link_user *user)
@@ -341,9 +348,6 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
     struct link_line *line = user->line;
     if (user->choice_count == 0) {
         return true;
-    }
-    if (!line) {
-        return false; /* the next round comes with the interface */
     }
     bool holds = hold->line == line;
     line_judge(line, priority, holds ? hold->size : 0, &verdict);

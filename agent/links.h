@@ -63,7 +63,9 @@ struct link_user {
     struct links *links;
     uint8_t choices[CONFIG_LINK_CHOICE_MAX]; /* indices in the configuration */
     size_t choice_count;                     /* 0: no link, no limits */
-    struct link_line *line;                  /* that is used; NULL: none, or none is up */
+    struct link_line *line;                  /* that is used; NULL: none. While none of its choices
+                                                is up, the last one still */
+    bool was_down;                           /* that was so */
     const struct link *rate;                 /* as it measures; may be NULL */
     const struct link_user_calls *calls;     /* may be NULL: it only counts */
     void *context;

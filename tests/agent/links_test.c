@@ -264,7 +264,11 @@ static void the_first_link_that_is_up_is_used(void **state)
     expect_status(scene, "priorities from 7 on only: as set by priority_min");
     net_interface("wwan0")->is_up = false;
     sim_run_for(LINKS_INTERFACE_LOOK_MS + 1);
-    assert_int_equal(scene->scripts[0].relinks, 1); /* nothing to open anew on */
+    assert_int_equal(scene->scripts[0].relinks, 1);    /* nothing to open anew on */
+    assert_string_equal(interface_of(scene), "wwan0"); /* and nothing goes over another one */
+    uint64_t before = links_bytes(scene->open_links);
+    uplink_wire_bytes(scene->scripts[0].host, 5000, 0); /* what had been under way */
+    assert_int_equal(links_bytes(scene->open_links), before + 5000);
     scene_put(scene, ALARM, 1);
     sim_run_for(HOUR_MS);
     assert_int_equal(scene_owed(scene, 0, ALARM), 1);
