@@ -126,6 +126,10 @@ static uint64_t line_due_ms(struct link_line *line)
 {
     uint64_t due_ms = LINKS_LOOK_MS;
     int64_t now_us = clock_wall_us();
+    uint64_t now_ms = loop_now_ms(line->links->setup.loop);
+    if (line->paused_to_ms > now_ms && line->paused_to_ms - now_ms < due_ms) {
+        due_ms = line->paused_to_ms - now_ms;
+    }
     for (uint8_t p = 0; p < LINK_PRIORITY_COUNT; p++) {
         struct link_verdict verdict;
         line_judge(line, p, 0, &verdict);
@@ -334,7 +338,7 @@ void link_user_told(struct link_user *user, bool is_through)
     if (line->is_failing && now_ms - line->well_ms >= LINK_OUTAGE_MS && jitter_ms > 0) {
         uint64_t pause_ms = random_below((uint32_t)jitter_ms + 1);
         line->paused_to_ms = now_ms + pause_ms;
-        timer_arm(&line->links->timer, pause_ms + 1);
+        timer_arm(&line->links->timer, 0); /* which looks when it is to be looked again */
     }
     line->is_failing = false;
 }

@@ -325,6 +325,26 @@ static void a_fleet_does_not_come_back_at_once(void **state)
     scene_expect_once(scene, 0, LOW, 1, 3000);
 }
 
+/* Nor does the pause of one link keep another one from being looked at. */
+static void a_pause_is_of_one_link(void **state)
+{
+    struct scene *scene = *state;
+    static struct double_wire other = {.bytes_per_second = 8000, .is_down = true};
+    static struct link_window_options nights = {.start = "30 1 * * *", .duration_ms = 3600000};
+    scene_use_two(scene);
+    scene->uplinks[1].link_count = 1;
+    scene->uplinks[1].links[0] = 1;
+    scene->scripts[1].wire = &other;
+    scene->links[0].options.windows = (struct option_list){&nights, 1};
+    scene->links[1].options.jitter_ms = 3600000;
+    scene_begin(scene);
+    scene_put(scene, LOW, 10);
+    sim_run_for(5 * HOUR_MS / 4);
+    other.is_down = false;
+    sim_run_for(HOUR_MS / 4 + 61000); /* the window of the first has opened */
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+}
+
 /* Two streams with a backlog: the higher one has the link, the lower one its share. */
 static void the_lowest_lane_has_its_share(void **state)
 {
@@ -405,6 +425,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_first_link_that_is_up_is_used, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(a_pause_is_of_one_link, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
     };
