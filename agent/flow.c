@@ -201,6 +201,7 @@ static void flow_assign(struct flow *flow, const uint32_t *parts, size_t count)
     enum err e = uplink->class_->assign(uplink, &flow->parcel, parts, count);
     if (e) {
         flow->waits_for_uplink = e == ERR_AGAIN;
+        link_hold_give(&flow->hold_on_link);
         if (!flow->waits_for_uplink) {
             flow_hold(flow, backoff_next_ms(&flow->backoff, 0, random_u32()));
         }

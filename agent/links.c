@@ -330,17 +330,21 @@ void link_user_told(struct link_user *user, bool is_through)
     }
     uint64_t now_ms = loop_now_ms(line->links->setup.loop);
     if (!is_through) {
-        line->well_ms = line->is_failing ? line->well_ms : now_ms;
-        line->is_failing = true;
+        user->failing_ms = user->is_failing ? user->failing_ms : now_ms;
+        user->is_failing = true;
         return;
     }
     int64_t jitter_ms = line->config->options.jitter_ms;
-    if (line->is_failing && now_ms - line->well_ms >= LINK_OUTAGE_MS && jitter_ms > 0) {
+    /* When others got through meanwhile, it was the peer that was out, not the link. */
+    bool was_out = user->is_failing && now_ms - user->failing_ms >= LINK_OUTAGE_MS &&
+                   line->well_ms <= user->failing_ms;
+    if (was_out && jitter_ms > 0) {
         uint64_t pause_ms = random_below((uint32_t)jitter_ms + 1);
         line->paused_to_ms = now_ms + pause_ms;
         timer_arm(&line->links->timer, 0); /* which looks when it is to be looked again */
     }
-    line->is_failing = false;
+    user->is_failing = false;
+    line->well_ms = now_ms;
 }
 
 /* --- what flows hold --- */
@@ -358,12 +362,16 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
     if (verdict.bar != LINK_FREE || holds) {
         return verdict.bar == LINK_FREE;
     }
+    line_lane_rule(line, &rule);
+    if (user->is_failing && priority < PRIORITY_URGENT) {
+        /* It does not keep others waiting behind what may never get there. */
+        return !line->only_asks && (user->aside == 0 || user->aside < rule.window);
+    }
     if (hold->asked != line->round) {
         hold->asked = line->round;
         line->lanes.waiting[priority]++;
         line_backlog(line);
     }
-    line_lane_rule(line, &rule);
     bool may = !line->only_asks && link_lanes_may(&line->lanes, priority, &rule);
     if (!may && !line->only_asks && line->lanes.under_way == 0) {
         /* Whose turn it is may want nothing any more. */
@@ -372,6 +380,19 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
         }
     }
     return may;
+}
+
+/* It has become so large. */
+static void hold_resize(struct link_hold *hold, uint64_t size)
+{
+    uint64_t more = size - hold->size; /* may be less: it wraps, and wraps back */
+    hold->line->held += more;
+    if (hold->aside) {
+        hold->aside->aside += more;
+    } else if (hold->priority < PRIORITY_URGENT) {
+        hold->line->lanes.under_way += more;
+    }
+    hold->size = size;
 }
 
 void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t priority, uint64_t size)
@@ -383,9 +404,7 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
         return;
     }
     if (hold->line == line && hold->priority == priority) { /* said better */
-        line->held += size - hold->size;
-        line->lanes.under_way += priority < PRIORITY_URGENT ? size - hold->size : 0;
-        hold->size = size;
+        hold_resize(hold, size);
         return;
     }
     link_hold_give(hold);
@@ -393,10 +412,15 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
         line->lanes.waiting[priority]--;
     }
     line_lane_rule(line, &rule);
-    link_lanes_take(&line->lanes, priority, size, &rule);
+    struct link_user *aside = user->is_failing && priority < PRIORITY_URGENT ? user : NULL;
+    if (aside) {
+        aside->aside += size;
+    } else {
+        link_lanes_take(&line->lanes, priority, size, &rule);
+    }
     line->held += size;
     line_backlog(line);
-    *hold = (struct link_hold){.line = line, .size = size, .priority = priority};
+    *hold = (struct link_hold){.line = line, .size = size, .aside = aside, .priority = priority};
     if (!line->links->kicks) {
         links_kick(line->links); /* there may be room for another one */
     }
@@ -404,7 +428,7 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
 
 void link_hold_more(struct link_hold *hold, bool has_more)
 {
-    if (hold->line && hold->has_more != has_more) {
+    if (hold->line && !hold->aside && hold->has_more != has_more) {
         hold->line->lanes.busy[hold->priority] += has_more ? 1 : UINT32_MAX;
         hold->has_more = has_more;
         line_backlog(hold->line);
@@ -444,7 +468,11 @@ void link_hold_give(struct link_hold *hold)
         link_hold_more(hold, false);
         assert(line->held >= hold->size);
         line->held -= hold->size;
-        link_lanes_give(&line->lanes, hold->priority, hold->size);
+        if (hold->aside) {
+            hold->aside->aside -= hold->size;
+        } else {
+            link_lanes_give(&line->lanes, hold->priority, hold->size);
+        }
         *hold = (struct link_hold){.line = NULL};
         links_kick(line->links);
     }

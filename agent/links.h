@@ -66,8 +66,11 @@ struct link_user {
     struct link_line *line;                  /* that is used; NULL: none. While none of its choices
                                                 is up, the last one still */
     bool was_down;                           /* that was so */
-    const struct link *rate;                 /* as it measures; may be NULL */
-    const struct link_user_calls *calls;     /* may be NULL: it only counts */
+    bool is_failing;         /* nothing has got through since its last request failed */
+    uint64_t failing_ms;     /* since when; by the loop's clock */
+    uint64_t aside;          /* bytes of what it has under way while it fails: not in the lanes */
+    const struct link *rate; /* as it measures; may be NULL */
+    const struct link_user_calls *calls; /* may be NULL: it only counts */
     void *context;
     struct link_user *next;
 };
@@ -99,6 +102,8 @@ void link_user_told(struct link_user *user, bool is_through);
 struct link_hold {
     struct link_line *line; /* NULL: nothing */
     uint64_t size;          /* bytes */
+    struct link_user
+        *aside; /* it is under way to a peer that fails, and in no lane; NULL: it is in one */
     uint8_t priority;
     bool has_more;               /* another one follows at once */
     struct link_line *gives_way; /* it would be used, but somebody else's turn comes first */

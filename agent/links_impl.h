@@ -63,8 +63,7 @@ struct link_line {
     uint64_t round; /* who has asked in an earlier one is not known to wait */
     bool only_asks; /* the first half of a round: nobody goes */
     /* --- outages --- */
-    bool is_failing;
-    uint64_t well_ms;      /* when a request got through last, or the first one failed */
+    uint64_t well_ms;      /* when a request got through last */
     uint64_t paused_to_ms; /* by the loop's clock; 0: no pause */
     uint8_t told;          /* the lowest priority that may go, as it was logged last */
 };

@@ -325,6 +325,40 @@ static void a_fleet_does_not_come_back_at_once(void **state)
     scene_expect_once(scene, 0, LOW, 1, 3000);
 }
 
+/* An uplink whose peer is out has neither the link nor a pause at the cost of another one. */
+static void a_peer_that_is_out_holds_up_nobody_else(void **state, bool assign_waits)
+{
+    struct scene *scene = *state;
+    static struct double_wire other = {.bytes_per_second = 8000, .is_down = true};
+    scene_use_two(scene);
+    scene->uplinks[1].link_count = 1;
+    scene->links[0].options.rate_max = 64000;
+    scene->links[0].options.jitter_ms = 600000;
+    scene->scripts[0].wire = &other;
+    scene->scripts[0].assign_waits = assign_waits;
+    scene->streams[1].info.priority = 3;
+    scene_begin(scene);
+    scene_put(scene, LOW, 3000);
+    scene_put(scene, ALARM, 3000);
+    assert_true(scene_drained(scene, 1, 360000)); /* 700 kB at 8 kB a second: 88 s */
+    for (int i = 0; i < 20; i++) {
+        scene_put(scene, LOW, 1);
+        sim_run_for(20000);
+        assert_int_equal(scene_owed(scene, 1, LOW), 0);
+        sim_run_for(180000);
+    }
+}
+
+static void a_dead_peer_holds_up_nobody_else(void **state)
+{
+    a_peer_that_is_out_holds_up_nobody_else(state, false);
+}
+
+static void who_waits_for_numbers_holds_up_nobody_else(void **state)
+{
+    a_peer_that_is_out_holds_up_nobody_else(state, true);
+}
+
 /* Nor does the pause of one link keep another one from being looked at. */
 static void a_pause_is_of_one_link(void **state)
 {
@@ -425,6 +459,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_first_link_that_is_up_is_used, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(a_dead_peer_holds_up_nobody_else, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(who_waits_for_numbers_holds_up_nobody_else, setup,
+                                        scene_teardown),
         cmocka_unit_test_setup_teardown(a_pause_is_of_one_link, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
