@@ -40,6 +40,7 @@ void flow_init(struct flow *flow, struct debt *debt, struct uplink_host *host,
 {
     *flow = (struct flow){
         .host = host, .stream = stream, .debt = debt, .lane = lane, .raw_per_wire_256 = 256};
+    flow->hold_on_link.queue = lane;
     flow->backoff.ceiling_ms = host->setup.backoff_max_ms;
     timer_init(&flow->timer, host->forward->setup.loop, flow_timer_fired);
 }

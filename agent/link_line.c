@@ -1,6 +1,7 @@
 /* The rules of one link. */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/links_impl.h"
 #include "ports/log.h"
@@ -18,6 +19,7 @@ enum err line_init(struct link_line *line, struct links *links, const struct con
     const struct link_config *o = &config->options;
     const struct link_window_options *windows = o->windows.items;
     *line = (struct link_line){.links = links, .config = config, .opening_us = INT64_MIN};
+    memset(line->first_turn, 0xff, sizeof line->first_turn);
     line->budget =
         (struct link_budget){.max = {(uint64_t)o->budget_per_hour, (uint64_t)o->budget_per_day,
                                      (uint64_t)o->budget_per_month},

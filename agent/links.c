@@ -27,6 +27,7 @@ static void links_round(struct links *links)
     for (size_t i = 0; i < links->count; i++) {
         struct link_line *line = &links->lines[i];
         memset(line->lanes.waiting, 0, sizeof line->lanes.waiting);
+        memset(line->first_turn, 0xff, sizeof line->first_turn);
         line->round++;
         line->only_asks = true;
     }
@@ -371,6 +372,16 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
         hold->asked = line->round;
         line->lanes.waiting[priority]++;
         line_backlog(line);
+        if (line->only_asks && hold->turn < line->first_turn[hold->queue][priority]) {
+            line->first_turn[hold->queue][priority] = hold->turn;
+        }
+    }
+    if (priority < PRIORITY_URGENT && !line->only_asks &&
+        hold->turn > line->first_turn[hold->queue][priority]) {
+        if (!line->links->kicks) {
+            links_kick(line->links); /* who is first may want nothing any more */
+        }
+        return false;
     }
     bool may = !line->only_asks && link_lanes_may(&line->lanes, priority, &rule);
     if (!may && !line->only_asks && line->lanes.under_way == 0) {
@@ -420,10 +431,14 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
     }
     line->held += size;
     line_backlog(line);
-    *hold = (struct link_hold){.line = line, .size = size, .aside = aside, .priority = priority};
-    if (!line->links->kicks) {
-        links_kick(line->links); /* there may be room for another one */
-    }
+    line->first_turn[hold->queue][priority] = UINT64_MAX;
+    *hold = (struct link_hold){.line = line,
+                               .size = size,
+                               .aside = aside,
+                               .priority = priority,
+                               .turn = ++line->turn,
+                               .queue = hold->queue};
+    links_kick(line->links); /* there may be room for another one */
 }
 
 void link_hold_more(struct link_hold *hold, bool has_more)
@@ -473,7 +488,7 @@ void link_hold_give(struct link_hold *hold)
         } else {
             link_lanes_give(&line->lanes, hold->priority, hold->size);
         }
-        *hold = (struct link_hold){.line = NULL};
+        *hold = (struct link_hold){.turn = hold->turn, .queue = hold->queue};
         links_kick(line->links);
     }
 }

@@ -21,6 +21,7 @@ struct links;
 
 #define LINKS_LOOK_MS 60000          /* how often the rules are looked at, at least */
 #define LINKS_INTERFACE_LOOK_MS 2000 /* and the interfaces */
+#define LINK_QUEUE_COUNT 2           /* what is fresh, and backfill */
 #define LINK_OUTAGE_MS 60000         /* from then on, an outage is followed by a pause */
 
 struct links_setup {
@@ -108,6 +109,9 @@ struct link_hold {
     bool has_more;               /* another one follows at once */
     struct link_line *gives_way; /* it would be used, but somebody else's turn comes first */
     uint64_t asked;              /* in this round it waits; see links_impl.h */
+    uint64_t turn;               /* when it had its last one */
+    uint8_t queue; /* below LINK_QUEUE_COUNT: of those of one priority in it the one that has waited
+                       longest is next */
 };
 
 /* May a request of this priority be made, or be sent? False: go() follows when it may. */

@@ -62,6 +62,10 @@ struct link_line {
     struct link_lanes lanes;
     uint64_t round; /* who has asked in an earlier one is not known to wait */
     bool only_asks; /* the first half of a round: nobody goes */
+    uint64_t turn;  /* counts what has gone */
+    uint64_t first_turn[LINK_QUEUE_COUNT]
+                       [LINK_PRIORITY_COUNT]; /* the oldest last turn of those that wait;
+                                                 UINT64_MAX: not known */
     /* --- outages --- */
     uint64_t well_ms;      /* when a request got through last */
     uint64_t paused_to_ms; /* by the loop's clock; 0: no pause */

@@ -2,6 +2,7 @@
  * wire: budgets, windows, lanes, interfaces, outages; and what is kept across crashes. */
 #include "agent/links.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -379,6 +380,82 @@ static void a_pause_is_of_one_link(void **state)
     assert_int_equal(scene_owed(scene, 0, LOW), 0);
 }
 
+static void add_equal_streams(struct scene *scene, uint16_t count)
+{
+    static char names[SITE_STREAM_MAX][8];
+    scene->stream_count = count;
+    scene->site->setup->stream_count = count;
+    scene->streams[1].info.priority = 3;
+    for (uint16_t i = 2; i < count; i++) {
+        (void)snprintf(names[i], sizeof names[i], "s%u", i);
+        scene->streams[i].info =
+            (struct stream_info){.number = (uint16_t)(i + 1), .name = names[i], .priority = 3};
+        scene->site->setup->streams[i] = (struct buffer_stream){
+            .name = names[i], .priority = 3, .when_full = FULL_BLOCK, .uplinks = 1};
+        scene->uplinks[0].stream_set[i] = true;
+    }
+}
+
+/* Streams of one priority with a backlog: none of them waits for the end of another's. */
+static void equals_take_turns(void **state)
+{
+    enum { STREAMS = 6 };
+    struct scene *scene = *state;
+    add_equal_streams(scene, STREAMS);
+    scene->links[0].options.rate_max = 64000;
+    wire.is_down = true; /* at first all have as much */
+    scene_begin(scene);
+    for (uint16_t stream = 1; stream <= STREAMS; stream++) {
+        scene_put(scene, stream, 2000);
+    }
+    wire.is_down = false;
+    sim_run_for(160000); /* about half of it, behind a try that was lost */
+    for (uint16_t stream = 1; stream <= STREAMS; stream++) {
+        assert_in_range(scene_owed(scene, 0, stream), 100, 1800);
+    }
+}
+
+/* Nor does their backfill, beside more that is fresh than the link carries. */
+static void equals_take_turns_with_backfill(void **state)
+{
+    enum { STREAMS = 6 };
+    struct scene *scene = *state;
+    uint64_t counts[2][STREAMS + 1] = {{0}};
+    add_equal_streams(scene, STREAMS);
+    for (size_t i = 0; i < STREAMS; i++) {
+        scene->streams[i].fresh_first = true;
+        scene->streams[i].fresh_after_ms = 10000;
+    }
+    scene->uplinks[0].backfill_share = 200000;
+    scene->links[0].options.rate_max = 16000;
+    wire = (struct double_wire){
+        .bytes_per_second = 2000, .overhead = 20, .answer = 20, .is_down = true};
+    scene_begin(scene);
+    for (uint16_t stream = 1; stream <= STREAMS; stream++) {
+        scene_put(scene, stream, 600);
+    }
+    scene_crash(scene); /* now all that is backfill */
+    wire.is_down = false;
+    const struct double_script *script = &scene->scripts[0];
+    size_t begin = script->sent_count;
+    sim_run_for(35000);
+    for (int second = 0; second < 300; second++) {
+        for (uint16_t stream = 1; stream <= STREAMS; stream++) {
+            scene_put(scene, stream, 4);
+        }
+        sim_run_for(1000);
+    }
+    for (size_t i = begin; i < script->sent_count; i++) {
+        const struct double_sent *sent = &script->sent[i];
+        bool is_done = sent->answered && sent->result == SEND_OK;
+        counts[sent->is_backfill][sent->stream] += is_done ? sent->event_count : 0;
+    }
+    for (uint16_t stream = 1; stream <= STREAMS; stream++) {
+        assert_in_range(counts[0][stream], 500, 1200);
+        assert_in_range(counts[1][stream], 50, 600);
+    }
+}
+
 /* Two streams with a backlog: the higher one has the link, the lower one its share. */
 static void the_lowest_lane_has_its_share(void **state)
 {
@@ -463,6 +540,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_for_numbers_holds_up_nobody_else, setup,
                                         scene_teardown),
         cmocka_unit_test_setup_teardown(a_pause_is_of_one_link, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(equals_take_turns, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(equals_take_turns_with_backfill, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
     };
