@@ -91,7 +91,13 @@ int64_t zone_time(int32_t year, int month, int day, int hour, int minute)
                     .tm_hour = hour,
                     .tm_min = minute,
                     .tm_isdst = -1};
+    struct tm asked = tm;
     time_t seconds = mktime(&tm);
+    /* Of a time that clocks never show libc may make one before they are set forward, in zones whose
+     * summer is the standard (Europe/Dublin): then it is as much too early as it shows less. */
+    struct tm shown = tm;
+    time_t lack = timegm(&asked) - timegm(&shown);
+    seconds += lack > 0 ? lack : 0;
     /* Which of two it gives is libc's choice: the first is wanted. */
     if (is_same_civil(seconds - 3600, seconds)) {
         seconds -= 3600;

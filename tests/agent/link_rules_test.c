@@ -55,6 +55,12 @@ static void clocks_are_set_forward_and_back(void **state)
     assert_int_equal(zone_time(2026, 10, 25, 3, 0), at(2026, 10, 25, 2, 0));
     zone_civil(-1, &c);
     assert_int_equal(c.second, 59);
+    /* As Europe/Dublin has it: summer is the standard. What is left out is as if clocks went on. */
+    use_zone("IST-1GMT0,M10.5.0,M3.5.0/1");
+    assert_int_equal(zone_time(2026, 3, 29, 1, 0), at(2026, 3, 29, 1, 0));
+    assert_int_equal(zone_time(2026, 3, 29, 1, 30), at(2026, 3, 29, 1, 30));
+    assert_int_equal(zone_time(2026, 3, 29, 2, 0), at(2026, 3, 29, 1, 0));
+    assert_int_equal(zone_time(2026, 10, 25, 1, 30), at(2026, 10, 25, 0, 30));
 }
 
 /* --- windows --- */
