@@ -143,6 +143,9 @@ void flow_wait_for_uplink(struct flow *flow, const struct why *why)
 
 static bool flow_find_target(struct flow *flow)
 {
+    if (!flow_link_passes(flow)) {
+        return false; /* an uplink that is asked connects */
+    }
     const struct forward_schema *schema =
         forward_schema_find(flow->host->forward, flow->parcel.schema);
     struct why why = {""};

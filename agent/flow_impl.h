@@ -37,6 +37,8 @@ bool flow_link_may_open(struct flow *flow);
 void flow_link_open(struct flow *flow);
 /* One could be, but it has to wait for the other lane; or has not any more. */
 void flow_link_give_way(struct flow *flow, bool gives_way);
+/* May anything of its priority go at all? False: flow_advance() is called again when it may. */
+bool flow_link_passes(const struct flow *flow);
 /* May what is built be sent? Then it is held against the link by its size. */
 bool flow_link_may_send(struct flow *flow);
 /* Gives back what is held for a parcel that is over. */

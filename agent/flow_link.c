@@ -48,6 +48,11 @@ void flow_link_open(struct flow *flow)
     link_hold_more(&flow->hold_on_link, flow->more); /* as the last one said */
 }
 
+bool flow_link_passes(const struct flow *flow)
+{
+    return link_user_passes(flow_user(flow), &flow->hold_on_link, flow_priority(flow));
+}
+
 bool flow_link_may_send(struct flow *flow)
 {
     uint64_t size = 0;

@@ -350,6 +350,17 @@ void link_user_told(struct link_user *user, bool is_through)
 
 /* --- what flows hold --- */
 
+bool link_user_passes(struct link_user *user, const struct link_hold *hold, uint8_t priority)
+{
+    struct link_verdict verdict;
+    struct link_line *line = user->line;
+    if (user->choice_count == 0) {
+        return true;
+    }
+    line_judge(line, priority, hold->line == line ? hold->size : 0, &verdict);
+    return verdict.bar == LINK_FREE;
+}
+
 bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t priority)
 {
     struct link_verdict verdict;

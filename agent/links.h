@@ -116,6 +116,8 @@ struct link_hold {
 
 /* May a request of this priority be made, or be sent? False: go() follows when it may. */
 bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t priority);
+/* By the link's rules alone, whoever else waits. False: go() follows. */
+bool link_user_passes(struct link_user *user, const struct link_hold *hold, uint8_t priority);
 /* It may, and is this large, or is thought to be; later calls say it better. */
 void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t priority,
                     uint64_t size);

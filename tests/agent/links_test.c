@@ -176,6 +176,27 @@ static void counts_outlast_a_crash(void **state)
     assert_int_equal(scene_owed(scene, 0, ALARM), 0);
 }
 
+/* What was on record when the process ended opens no connection outside of a window. */
+static void a_start_waits_for_the_window(void **state)
+{
+    struct scene *scene = *state;
+    struct link_window_options nights = {.start = "0 22 * * *", .duration_ms = 3 * 3600 * 1000};
+    scene->links[0].options.windows = (struct option_list){&nights, 1};
+    scene->scripts[0].wire = NULL;
+    scene->scripts[0].holds = true;
+    scene_begin(scene);
+    scene_put(scene, LOW, 10);
+    sim_run_for(6 * HOUR_MS); /* it has closed */
+    assert_true(scene->scripts[0].sent_count > 0);
+    scene->scripts[0].holds = false;
+    scene_crash(scene);
+    unsigned before = scene->scripts[0].targets;
+    sim_run_for(HOUR_MS);
+    assert_int_equal(scene->scripts[0].targets, before);
+    sim_run_for(16 * HOUR_MS);
+    assert_int_equal(scene_owed(scene, 0, LOW), 0);
+}
+
 static void windows_are_kept(void **state)
 {
     struct scene *scene = *state;
@@ -530,6 +551,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_urgent_may_go_on, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(uplinks_share_a_budget, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(counts_outlast_a_crash, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(a_start_waits_for_the_window, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(windows_are_kept, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(bytes_move_to_their_day_when_it_is_known, setup,
                                         scene_teardown),
