@@ -98,7 +98,7 @@ struct uplink_host {
     struct link link;   /* as it measures */
     struct link_user link_user;
     size_t lent_size; /* wire bytes built or lent */
-    bool shared;      /* streams of different priority share the link */
+    bool shared;      /* streams of different priority, or uplinks, share the link */
     struct why fault;
     uint64_t told[HOST_TOLD_MAX]; /* hashes of faults that were logged since all was well */
     unsigned told_count;

@@ -183,6 +183,21 @@ static enum err host_flows(struct uplink_host *host)
     return ERR_OK;
 }
 
+/* Does another uplink use one of its links? */
+static bool host_has_neighbour(const struct uplink_host *host)
+{
+    const struct forward_setup *setup = &host->forward->setup;
+    for (size_t u = 0; u < setup->uplink_count; u++) {
+        const struct forward_uplink *other = &setup->uplinks[u];
+        for (size_t i = 0; i < other->link_count && other->number != host->setup.number; i++) {
+            if (memchr(host->setup.links, other->links[i], host->setup.link_count)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 enum err host_open(struct forward *forward, struct uplink_host *host,
                    const struct forward_uplink *setup, struct why *why)
 {
@@ -206,6 +221,7 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
         host->shared = host->shared || flow->lane == LANE_BACKFILL ||
                        flow->stream->info.priority != first->stream->info.priority;
     }
+    host->shared = host->shared || host_has_neighbour(host);
     struct uplink_setup us = {.host = host,
                               .loop = forward->setup.loop,
                               .names = forward->setup.names,

@@ -477,6 +477,27 @@ static void equals_take_turns_with_backfill(void **state)
     }
 }
 
+/* Nor does a request of one uplink keep the link of another for long. */
+static void uplinks_make_small_requests_for_each_other(void **state)
+{
+    struct scene *scene = *state;
+    scene_use_two(scene);
+    scene->uplinks[1].link_count = 1;
+    scene->uplinks[0].stream_set[1] = false;
+    scene->uplinks[1].stream_set[0] = false;
+    scene->site->setup->streams[0].uplinks = 1;
+    scene->site->setup->streams[1].uplinks = 2;
+    scene->streams[1].info.priority = 5;
+    scene->links[0].options.rate_max = 64000;
+    scene_begin(scene);
+    scene_put(scene, LOW, 4000);
+    for (int i = 0; i < 30; i++) {
+        scene_put(scene, ALARM, 1);
+        sim_run_for(7000); /* two requests of 2 s, and a commit */
+        assert_int_equal(scene_owed(scene, 1, ALARM), 0);
+    }
+}
+
 /* Two streams with a backlog: the higher one has the link, the lower one its share. */
 static void the_lowest_lane_has_its_share(void **state)
 {
@@ -564,6 +585,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pause_is_of_one_link, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(equals_take_turns, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(equals_take_turns_with_backfill, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(uplinks_make_small_requests_for_each_other, setup,
+                                        scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
     };
