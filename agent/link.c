@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#define REMEMBERED_MS 30000 /* of a busy time that does not end, the past counts ever less */
+
 void link_init(struct link *link)
 {
     *link = (struct link){.request_size = LINK_REQUEST_SIZE_START};
@@ -23,6 +25,10 @@ static void link_measure(struct link *link, uint64_t now_ms)
     uint64_t took_ms = now_ms - link->busy_since_ms;
     uint64_t rate = link->busy_size * 1000 / (took_ms ? took_ms : 1);
     link->rate = link->rate == 0 ? rate : (3 * link->rate + rate) / 4;
+    if (took_ms > REMEMBERED_MS) {
+        link->busy_since_ms = now_ms - took_ms / 2;
+        link->busy_size /= 2;
+    }
     uint64_t wanted = link->rate * LINK_SECONDS_ALONE;
     if (wanted > (uint64_t)link->request_size * 4) {
         wanted = (uint64_t)link->request_size * 4;

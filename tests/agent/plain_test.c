@@ -146,6 +146,24 @@ static void a_link_that_is_never_idle_may_become_slower(void **state)
 
 /* --- what is filled in --- */
 
+/* Two streams with a backlog: one request is under way at any time, for hours. */
+static void a_link_that_gets_slower_is_noticed_while_it_is_busy(void **state)
+{
+    (void)state;
+    struct link link;
+    uint64_t now_ms = 1000;
+    link_init(&link);
+    link_began(&link, now_ms);
+    while (now_ms < 10 * 3600 * 1000) {
+        transfer(&link, &now_ms, 100000, 1);
+    }
+    assert_in_range(link.rate, 90000, 110000);
+    for (uint64_t begin_ms = now_ms; now_ms < begin_ms + 3600000;) {
+        transfer(&link, &now_ms, 2000, 1);
+    }
+    assert_in_range(link.rate, 1800, 4000);
+}
+
 static void expect_datum(const struct stored_event *event, const char *expected, size_t size)
 {
     uint8_t memory[512];
@@ -353,6 +371,7 @@ int main(void)
         cmocka_unit_test(requests_come_to_ten_seconds_of_the_link),
         cmocka_unit_test(requests_grow_fourfold_at_most),
         cmocka_unit_test(failures_say_nothing_about_the_rate),
+        cmocka_unit_test(a_link_that_gets_slower_is_noticed_while_it_is_busy),
         cmocka_unit_test(requests_side_by_side_share_the_link),
         cmocka_unit_test(a_link_that_is_never_idle_may_become_slower),
         cmocka_unit_test(fields_are_filled_in_where_they_stand),
