@@ -397,6 +397,11 @@ def keys(m):
     m.columns("key-bytes", {"h": ("bytes", raw), "v": ("long", values)}, lambda t: (t.raws(raw), v(t, 1, indices)))
     m.columns("key-boolean", {"h": ("boolean", [True, False] * 3), "v": ("long", values)}, lambda t: (
         t.integers([1, 0] * 3), v(t, 1, [1, 0] * 3, order=2)))
+    m.columns("key-sequence", {"v": ("long", values)}, lambda t: (t.integers([500, 0, 500, 0, 500, 7]), v(t, 0, [0, 1, 0, 1, 0, 2])),
+              sequences=[500, 1, 502, 3, 504, 12])
+    for name, type_ in (("string", "string"), ("bytes", "bytes"), ("decimal", decimal()), ("int", "int")):
+        m.columns(f"key-empty-{name}", {"h": (["null", type_], [None] * 6), "v": ("long", values)}, lambda t: (
+            t.constant(0), v(t, 2, [None] * 6)))
     some = nullable("string", ["a", None, "a", "b", None, "b"])
     m.columns("key-absent", {"h": (["null", "string"], some), "v": ("long", values)}, lambda t: (
         t.integers([1, 0, 1, 1, 0, 1]), t.long(0), t.integers([0, 0, 1, 1]), t.strings.extend("ab"), v(t, 2, [0, None, 0, 1, None, 1])))

@@ -211,10 +211,13 @@ static bool unpack_batch(struct columns_decoder *d, const struct record *r,
     if (!d->columns || !spread(d, r)) {
         return false;
     }
-    *ret_sequences = unpack_ints(d, count, NULL);
-    if (!*ret_sequences) {
+    int64_t *sequences = unpack_ints(d, count, NULL);
+    *ret_sequences = sequences;
+    if (!sequences) {
         return false;
     }
+    d->columns[0] = (struct decoded_column){
+        .set = {.count = count}, .whole = sequences, .may_be_key = true};
     if (r->head.is_rows) {
         *ret_datums = split_rows(d, r);
         if (!*ret_datums) {

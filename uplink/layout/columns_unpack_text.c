@@ -229,6 +229,7 @@ bool unpack_texts(struct columns_decoder *d, struct decoded_column *column,
     struct entries e = {.known = known, .count = known->count};
     int64_t mode;
     if (column->set.count == 0) {
+        column->may_be_key = true;
         return true;
     }
     if (!decoder_int(d, &mode)) {
@@ -275,6 +276,7 @@ bool unpack_bytes(struct columns_decoder *d, struct decoded_column *column, int6
     int64_t *values = count ? unpack_ints(d, count, &column->set) : NULL;
     uint32_t *ids = values ? decoder_take(d, count, sizeof *ids) : NULL;
     uint32_t distinct = 0;
+    column->may_be_key = count == 0;
     if (count == 0 || !ids) {
         return count == 0;
     }

@@ -91,6 +91,7 @@ static bool unwalk_decimal(struct columns_decoder *d, const struct columns_node 
     bool is_fixed = node->type->kind == AVRO_FIXED;
     int64_t mode;
     if (column->set.count == 0) {
+        column->may_be_key = true;
         return true;
     }
     if (!decoder_int(d, &mode)) {
