@@ -9,20 +9,21 @@ struct style {
     bool has_none;     /* none ends in a 0 behind the point */
 };
 
-static bool look(const struct slice *texts, uint32_t count, struct style *ret)
+/* Their mantissas, and how many digits each has behind the point. False: one is no number, or no
+ * style prints all of them. */
+static bool look(const struct slice *texts, uint32_t count, int64_t *mantissas, uint8_t *fractions,
+                 struct style *ret)
 {
-    struct printed first;
-    if (!scan_number(texts[0], &first)) {
-        return false;
-    }
-    *ret = (struct style){first.fraction, true, true, true};
+    *ret = (struct style){0, true, true, true};
     for (uint32_t i = 0; i < count; i++) {
         struct printed one;
         if (!scan_number(texts[i], &one)) {
             return false;
         }
-        bool ends_in_zero = one.fraction > 0 && texts[i].data[texts[i].size - 1] == '0';
-        ret->is_fixed = ret->is_fixed && one.fraction == first.fraction;
+        mantissas[i] = one.mantissa;
+        fractions[i] = (uint8_t)one.fraction;
+        bool ends_in_zero = one.fraction > 0 && one.mantissa % 10 == 0;
+        ret->is_fixed = ret->is_fixed && fractions[i] == fractions[0];
         ret->has_points =
             ret->has_points && one.fraction > 0 && (!ends_in_zero || one.fraction == 1);
         ret->has_none = ret->has_none && !ends_in_zero;
@@ -32,18 +33,14 @@ static bool look(const struct slice *texts, uint32_t count, struct style *ret)
 }
 
 /* All with so many digits behind the point. False: one is too large then. */
-static bool scale(const struct slice *texts, uint32_t count, unsigned fraction, int64_t *ret)
+static bool scale(int64_t *mantissas, const uint8_t *fractions, uint32_t count, unsigned fraction)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct printed one = {0, 0};
-        bool fine = scan_number(texts[i], &one);
-        ret[i] = one.mantissa;
-        for (unsigned f = one.fraction; fine && f < fraction; f++) {
-            fine = ret[i] <= INT64_MAX / 10 && ret[i] >= -(INT64_MAX / 10);
-            ret[i] = fine ? ret[i] * 10 : 0;
-        }
-        if (!fine) {
-            return false;
+        for (unsigned f = fractions[i]; f < fraction; f++) {
+            if (mantissas[i] > INT64_MAX / 10 || mantissas[i] < -(INT64_MAX / 10)) {
+                return false;
+            }
+            mantissas[i] *= 10;
         }
     }
     return true;
@@ -55,10 +52,12 @@ void printed_put(struct columns_work *work, const struct table_rows *set, const 
     struct style style;
     size_t high = work->high;
     int64_t *values = work_take(work, set->count * sizeof *values);
-    if (!values) {
+    uint8_t *fractions = work_take(work, set->count);
+    if (!fractions) {
         return;
     }
-    if (!look(texts, set->count, &style) || !scale(texts, set->count, style.fraction, values)) {
+    if (!look(texts, set->count, values, fractions, &style) ||
+        !scale(values, fractions, set->count, style.fraction)) {
         work->high = high;
         work_put_int(work, PRINTED_TEXTS);
         texts_put_slices(work, set, texts, column);

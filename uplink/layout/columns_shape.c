@@ -183,7 +183,10 @@ static void put_leaf(struct shapes *s, const struct shape_rows *r, struct slice 
     uint32_t column = work->column_next + work->leaf_count;
     struct slice *leaves = work_take(work, r->set.count * sizeof *leaves);
     work->leaf_count += mark == SHAPE_LIST ? 2 : 1;
-    if (!leaves) {
+    if (work->leaf_count > COLUMNS_LEAF_MAX) {
+        work->full = true; /* of fewer rows there are fewer */
+    }
+    if (work->full) {
         return;
     }
     for (uint32_t i = 0; i < r->set.count; i++) {
