@@ -128,6 +128,20 @@ class Layout(Lines):
             self.assertIn(line["met"], (None, True), line)
 
 
+class Wire(Lines):
+    """Needs network name spaces, Java and librdkafka."""
+
+    def test_lines(self):
+        done = run("wire", "--seconds", "3")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["case"].split(":")[0] for line in lines], ["energy_meter", "syslog", "vehicle_gps", "pump_rig"])
+        for line in lines[:2]:
+            self.check(line)
+            self.assertTrue(line["met"], json.dumps(line))
+            self.assertLess(line["packets_per_100_events"], 4, "a request, its answer and the acknowledgement of that: " + json.dumps(line))
+
+
 class Mqtt(Lines):
     """Needs mosquitto, Java, and the libraries of forward.c."""
 
