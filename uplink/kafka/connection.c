@@ -6,7 +6,8 @@
 #define ANSWER_SIZE_FIRST 4096        /* enough for every answer to Produce */
 #define SEND_BUFFER_SIZE (128 * 1024) /* in the kernel, at most */
 #define THROTTLE_MS_MAX (10 * 60 * 1000)
-#define LOOKS_PER_TIMEOUT 8 /* how often the progress of the request in front is looked at */
+#define OF_USE_MS (60 * 1000) /* a connection that was kept so long was no failure */
+#define LOOKS_PER_TIMEOUT 8   /* how often the progress of the request in front is looked at */
 
 static void connection_free(struct connection *c)
 {
@@ -45,7 +46,7 @@ void connection_count(struct connection *c)
 
 /* --- writing --- */
 
-static void connection_head(struct connection *c)
+static void connection_gather(struct connection *c)
 {
     const struct connection_request *request = c->requests[c->writing];
     size_t size = 0;
@@ -59,10 +60,50 @@ static void connection_head(struct connection *c)
     if (version > c->versions.max[request->api] && request->api == WIRE_SASL_AUTHENTICATE) {
         version = 0;
     }
-    c->head = out_over(c->head_memory, sizeof c->head_memory);
-    wire_head(&c->head, request->api, version, request->correlation,
+    c->front = out_over(c->front_memory, sizeof c->front_memory);
+    c->front_at = 0;
+    wire_head(&c->front, request->api, version, request->correlation,
               slice_of_text(c->settings->client_id), size);
-    assert(!c->head.overflow);
+    c->piece = c->piece_at = 0;
+    while (c->piece < request->body_count) {
+        struct slice piece = request->body[c->piece];
+        size_t room = c->front.size_max - c->front.size;
+        size_t taken = piece.size < room ? piece.size : room;
+        out_put(&c->front, piece.data, taken);
+        if (taken < piece.size) {
+            c->piece_at = taken;
+            break;
+        }
+        c->piece++;
+    }
+    assert(!c->front.overflow);
+    c->begun = true;
+}
+
+/* What of the request is to be written next; empty: nothing any more. */
+static struct slice connection_rest(struct connection *c)
+{
+    const struct connection_request *request = c->requests[c->writing];
+    if (c->front_at < c->front.size) {
+        return (struct slice){c->front.data + c->front_at, c->front.size - c->front_at};
+    }
+    while (c->piece < request->body_count && c->piece_at == request->body[c->piece].size) {
+        c->piece++;
+        c->piece_at = 0;
+    }
+    if (c->piece == request->body_count) {
+        return (struct slice){NULL, 0};
+    }
+    const struct slice *piece = &request->body[c->piece];
+    return (struct slice){piece->data + c->piece_at, piece->size - c->piece_at};
+}
+
+static void connection_wrote(struct connection *c, size_t size)
+{
+    bool is_front = c->front_at < c->front.size;
+    c->front_at += is_front ? size : 0;
+    c->piece_at += is_front ? 0 : size;
+    c->written += size;
 }
 
 void connection_watch(struct connection *c)
@@ -76,36 +117,29 @@ void connection_write(struct connection *c)
 {
     while (c->writing < c->request_count && !timer_is_armed(&c->broken)) {
         struct connection_request *request = c->requests[c->writing];
-        if (c->piece > request->body_count) {
+        if (!c->begun) {
+            connection_gather(c);
+        }
+        struct slice rest = connection_rest(c);
+        if (rest.size == 0) {
             c->writing++;
-            c->piece = 0;
-            c->piece_at = 0;
+            c->begun = false;
             continue;
         }
-        if (c->piece == 0 && c->piece_at == 0) {
-            connection_head(c);
-        }
-        struct slice piece = c->piece == 0 ? out_slice(&c->head) : request->body[c->piece - 1];
-        struct slice rest = {piece.data + c->piece_at, piece.size - c->piece_at};
         size_t written = 0;
-        if (rest.size > 0) {
-            request->started = true;
-            enum err e = stream_write(c->stream, rest, &written);
-            if (e == ERR_AGAIN) {
-                return;
-            }
-            if (e) {
-                timer_arm(&c->broken, 0);
-                return;
-            }
+        request->started = true;
+        enum err e = stream_write(c->stream, rest, &written);
+        if (e == ERR_AGAIN) {
+            return;
         }
-        c->piece_at += written;
-        c->written += written;
+        if (e) {
+            timer_arm(&c->broken, 0);
+            return;
+        }
+        connection_wrote(c, written);
         if (written < rest.size) {
             return; /* on_writable follows */
         }
-        c->piece++;
-        c->piece_at = 0;
     }
 }
 
@@ -395,7 +429,9 @@ void connection_throttle(struct connection *connection, int32_t throttle_ms)
 
 bool connection_has_served(const struct connection *connection)
 {
-    return connection->was_answered;
+    uint64_t ready_ms = connection->ready_ms;
+    return connection->was_answered ||
+           (ready_ms > 0 && loop_now_ms(connection->settings->loop) - ready_ms >= OF_USE_MS);
 }
 
 bool connection_was_cut_short(const struct connection *connection)

@@ -76,7 +76,8 @@ bool connection_is_idle(const struct connection *connection);
 void connection_send(struct connection *connection, struct connection_request *request);
 /* The broker asked for a pause: no requests for so long. */
 void connection_throttle(struct connection *connection, int32_t throttle_ms);
-/* Has it ever answered a request of the user's? One that only logs in is of no use. */
+/* Has it ever answered a request of the user's, or been logged in for a minute? One that only logs in is
+ * of no use. */
 bool connection_has_served(const struct connection *connection);
 /* In on_closed(): did it end while answers were still to come? */
 bool connection_was_cut_short(const struct connection *connection);

@@ -7,6 +7,8 @@
 #include "ports/uplink.h"
 #include "uplink/kafka/connection.h"
 
+#define CONNECTION_FRONT_SIZE 8192 /* a request of a flush on a thin link, in most cases */
+
 enum connection_state {
     OPENING,      /* TCP, TLS */
     VERSIONS,     /* asked for */
@@ -50,10 +52,14 @@ struct connection {
     int32_t correlation_next;
 
     unsigned writing; /* index of the request that is being written; == request_count: none */
-    size_t piece;     /* 0: the head, then the body's */
+    bool begun;       /* the front of it is gathered */
+    size_t piece;     /* of the body: what comes behind that */
     size_t piece_at;
-    uint8_t head_memory[WIRE_HEAD_SIZE_MAX];
-    struct out head;
+    /* Header and body as far as they fit: what is written in one go leaves in one packet, and in one
+     * record of TLS. */
+    uint8_t front_memory[CONNECTION_FRONT_SIZE];
+    struct out front;
+    size_t front_at;
 
     uint8_t *answer; /* size, correlation, body */
     size_t answer_room;
