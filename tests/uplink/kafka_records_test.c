@@ -102,6 +102,31 @@ static void batches_round_trip(void **state)
     zstd_decoder_close(decoder);
 }
 
+static size_t size_by(int level, int small_level, struct slice body)
+{
+    static uint8_t memory[16384];
+    struct message message = {.body = body, .event_count = 1};
+    struct records_options options = {.compression_level = level, .small_level = small_level};
+    struct out o = out_over(memory, sizeof memory);
+    assert_int_equal(records_build(&options, &message, 1, &o), ERR_OK);
+    return o.size;
+}
+
+/* What is small is compressed harder, what is not as ever. */
+static void small_batches_are_pressed_harder(void **state)
+{
+    (void)state;
+    uint8_t text[RECORDS_SMALL_SIZE];
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = (uint8_t)(i * i / 7 % 41 * (i % 3 + 1));
+    }
+    struct slice small = {text, sizeof text - 16}, large = {text, sizeof text};
+    assert_true(size_by(19, 0, small) < size_by(1, 0, small));
+    assert_int_equal(size_by(1, 19, small), size_by(19, 0, small));
+    assert_int_equal(size_by(1, 19, large), size_by(1, 0, large));
+    assert_int_equal(size_by(0, 19, small), size_by(0, 0, small));
+}
+
 /* A key without a value, and headers that are the same for each record. */
 static void tombstones_and_headers(void **state)
 {
@@ -310,10 +335,15 @@ static void letters_lay_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batch_is_golden),        cmocka_unit_test(batches_round_trip),
-        cmocka_unit_test(small_room_overflows),   cmocka_unit_test(sequences_go_round),
-        cmocka_unit_test(json_lays_out),          cmocka_unit_test(rows_lays_out),
-        cmocka_unit_test(tombstones_and_headers), cmocka_unit_test(letters_lay_out),
+        cmocka_unit_test(batch_is_golden),
+        cmocka_unit_test(batches_round_trip),
+        cmocka_unit_test(small_room_overflows),
+        cmocka_unit_test(sequences_go_round),
+        cmocka_unit_test(json_lays_out),
+        cmocka_unit_test(rows_lays_out),
+        cmocka_unit_test(tombstones_and_headers),
+        cmocka_unit_test(small_batches_are_pressed_harder),
+        cmocka_unit_test(letters_lay_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

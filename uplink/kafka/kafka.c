@@ -20,6 +20,7 @@
 #define HEADER_VALUE_SIZE_MAX 512 /* filled in */
 #define HEADERS_SIZE_MAX 4096     /* all of headers_set */
 #define ROWS_LEVEL 3              /* of zstd, for rows */
+#define COLUMNS_SMALL_LEVEL 19    /* of zstd, for a few columns: 1 to 2 % fewer bytes than by 9 */
 #define SINGLE_OBJECT_SIZE 10     /* Avro, single-object encoding: C3 01 and the fingerprint */
 
 static struct kafka *kafka_of(struct uplink *uplink)
@@ -279,8 +280,11 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     uint32_t header_count = headers_put(kafka, batch->stream->name, identity_agent(batch->identity),
                                         batch->parcel->lane, &headers);
     assert(!headers.overflow); /* record_size() */
+    bool is_fewest = batch->parcel->layout == LAYOUT_COLUMNS && kafka->compression_level < 0 &&
+                     kafka_service_of(kafka->service)->compresses;
     struct records_options records = {
         .compression_level = compression_level(kafka, batch->parcel->layout),
+        .small_level = is_fewest ? COLUMNS_SMALL_LEVEL : 0,
         .event_time = kafka_has_event_time(kafka, batch->part),
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,

@@ -183,7 +183,7 @@ const struct option kafka_table[] = {
      .max = 19,
      .initial = "-1",
      .help = "zstd's level; 0 sends without compression, for services that take none. -1: by the "
-             "layout, 9 for `columns`, else 3."},
+             "layout, 9 for `columns` (19 up to 4 KiB), else 3."},
     {.name = "in_doubt",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, in_doubt),

@@ -153,7 +153,9 @@ static enum err put_compressed(const struct records_options *options,
     }
     assert(!plain.overflow);
     struct zstd_encoder *encoder = NULL;
-    enum err e = zstd_encoder_open(&encoder, options->compression_level);
+    bool is_small = options->small_level != 0 && plain.size <= RECORDS_SMALL_SIZE;
+    enum err e =
+        zstd_encoder_open(&encoder, is_small ? options->small_level : options->compression_level);
     if (!e) {
         e = zstd_encode(encoder, out_slice(&plain), ret);
         zstd_encoder_close(encoder);

@@ -16,8 +16,12 @@
 #define RECORDS_OVERHEAD_MAX 512
 #define RECORDS_OVERHEAD_PLAIN 48
 
+/* So little takes zstd less than a millisecond, whatever the level. */
+#define RECORDS_SMALL_SIZE 4096
+
 struct records_options {
     int compression_level;   /* zstd's; 0: not compressed */
+    int small_level;         /* the same for records of up to RECORDS_SMALL_SIZE; 0: as above */
     bool event_time;         /* time stamps are the messages' own instead of the time of sending */
     const char *identity;    /* each record gets a header "identity/stream/sequence"; NULL: none */
     const char *stream_name; /* with `identity` */
