@@ -484,6 +484,15 @@ static const char *uplink_name_of(void *context, uint16_t number)
     return NULL;
 }
 
+static bool has_metered(const struct config *config)
+{
+    bool is_metered = false;
+    for (size_t i = 0; i < config->uplink_count; i++) {
+        is_metered = is_metered || config->uplinks[i].is_metered;
+    }
+    return is_metered;
+}
+
 static enum err open_events(struct agent *agent)
 {
     const struct agent_stream *own = &agent->streams[agent->setup.config->stream_count];
@@ -495,6 +504,7 @@ static enum err open_events(struct agent *agent)
                                  .agent_id = agent->id,
                                  .commit_interval_ms =
                                      agent->setup.config->buffer.commit_interval_ms,
+                                 .is_metered = has_metered(agent->setup.config),
                                  .measure = agent_measure,
                                  .uplink_name = uplink_name_of,
                                  .context = agent};

@@ -17,6 +17,8 @@ struct events {
     char incarnation[12];
     struct timer pace;
     unsigned paces;
+    unsigned health_paces; /* at the last health record */
+    uint64_t health_delivered;
     bool gaps_wait;       /* told within this pace */
     uint64_t told_commit; /* carries the gaps that were told last */
     uint64_t aside_told;
@@ -301,6 +303,12 @@ static void tell_health(struct events *events)
 {
     struct events_measures m = {0};
     events->setup.measure(events->setup.context, &m);
+    bool is_alone = events->setup.is_metered && m.delivered == events->health_delivered;
+    if (is_alone && events->paces - events->health_paces < EVENTS_ALONE_PACES) {
+        return;
+    }
+    events->health_delivered = m.delivered;
+    events->health_paces = events->paces;
     (void)say(events, &(struct happening){.kind = "health", .health = &m}); /* counted */
 }
 

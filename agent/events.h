@@ -1,7 +1,8 @@
 /* weir.events: the agent's own stream, by which the centre learns about a board that nobody visits:
  * start and stop, gaps (events that were dropped by a rule), damage, schemas that were refused or,
- * while it runs, taken over, counts of set-aside events, and an hourly health record. One schema for all kinds, weir.Event; what a kind does not need is empty
- * or 0.
+ * while it runs, taken over, counts of set-aside events, and an hourly health record (where a link
+ * is metered and nothing was delivered in that hour, each six hours). One schema for all kinds,
+ * weir.Event; what a kind does not need is empty or 0.
  *
  * It never disturbs ordinary streams: what finds no room is dropped and counted, except gaps, which
  * the buffer keeps until they are told. A gap is told exactly once, crashes included: the event and
@@ -18,6 +19,9 @@
 /* Gaps and set-aside events are told that often at most, so that a full buffer costs little. */
 #define EVENTS_PACE_MS (10 * 60 * 1000)
 #define EVENTS_HEALTH_PACES 6 /* an hour */
+/* Six hours, where bytes cost money and nothing else goes out: a health record by itself would need a
+ * connection of its own. */
+#define EVENTS_ALONE_PACES 36
 
 struct events;
 struct time_source;
@@ -48,6 +52,7 @@ struct events_setup {
     uint32_t schema;
     const char *agent_id;
     int64_t commit_interval_ms;
+    bool is_metered; /* an uplink's link is: health rides along with other events, or is rarer */
     void (*measure)(void *context, struct events_measures *ret);
     /* The name of an uplink by the buffer's number; NULL: none has it any more. */
     const char *(*uplink_name)(void *context, uint16_t number);

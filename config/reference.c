@@ -135,7 +135,10 @@ static void reference_events(struct out *out)
         "`reason` |\n"
         "| `aside` | events were set aside | `count` since the last word, `text`: the last reason "
         "|\n"
-        "| `health` | each hour | `health`: uptime, backlog, dropped, delivered, refused, aside, "
+        "| `health` | each hour; where a link is metered and nothing else was delivered in that "
+        "hour, each "
+        "six hours: it rides along | `health`: uptime, backlog, dropped, delivered, refused, "
+        "aside, "
         "buffer, wear, clock |\n\n"
         "Gaps and set-aside events are told every 10 minutes at most; each gap is told exactly "
         "once.\n");

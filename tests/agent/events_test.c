@@ -18,6 +18,7 @@ struct scene {
     struct time_source time;
     struct events *events;
     struct events_measures measures;
+    bool is_metered;
     char json[2048];
 };
 
@@ -62,6 +63,7 @@ static void scene_open(struct scene *scene)
                                   .schema = 9,
                                   .agent_id = "pump-7",
                                   .commit_interval_ms = 5000,
+                                  .is_metered = scene->is_metered,
                                   .measure = measure,
                                   .uplink_name = uplink_name_of,
                                   .context = scene};
@@ -288,6 +290,28 @@ static void health_is_told_each_hour(void **state)
     assert_int_equal(scene->store.event_count, 25);
 }
 
+/* Where bytes cost money health rides along with other events, or is rare. */
+static void health_alone_is_rare_on_a_metered_link(void **state)
+{
+    struct scene *scene = *state;
+    scene->is_metered = true;
+    scene_open(scene);
+    scene->measures.delivered = 1;
+    paces(scene, EVENTS_HEALTH_PACES);
+    assert_int_equal(scene->store.event_count, 2);
+    paces(scene, EVENTS_ALONE_PACES - EVENTS_HEALTH_PACES);
+    assert_int_equal(scene->store.event_count, 2);
+    paces(scene, EVENTS_HEALTH_PACES);
+    expect_event(scene, 2, "\"kind\":\"health\"");
+    for (unsigned i = 0; i < 3; i++) {
+        scene->measures.delivered++;
+        paces(scene, EVENTS_HEALTH_PACES);
+        assert_int_equal(scene->store.event_count, 4 + i);
+    }
+    paces(scene, EVENTS_ALONE_PACES * 4);
+    assert_int_equal(scene->store.event_count, 6 + 4);
+}
+
 static void the_stop_comes_last(void **state)
 {
     struct scene *scene = *state;
@@ -338,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_finds_no_room_is_dropped_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(set_aside_events_are_counted_at_a_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(health_is_told_each_hour, setup, teardown),
+        cmocka_unit_test_setup_teardown(health_alone_is_rare_on_a_metered_link, setup, teardown),
         cmocka_unit_test_setup_teardown(the_stop_comes_last, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_clock_leaves_the_time_open, setup, teardown),
     };

@@ -181,8 +181,14 @@ static void an_idle_connection_that_ends_is_no_fault(void **state)
     assert_true(lot_deliver(&scene->lot, 5000));
     uint64_t opened = scene_count(scene, WIRE_API_VERSIONS);
     unsigned faults = scene->host.fault_count;
+    uint64_t sent = scene->host.wire_sent, received = scene->host.wire_received;
+    host_run(&scene->host, 3600000); /* an idle hour: not a byte */
+    assert_int_equal(scene->host.wire_sent, sent);
+    assert_int_equal(scene->host.wire_received, received);
     kafka_net_end(scene->net);
-    host_run(&scene->host, 600000);
+    host_run(&scene->host, 3600000); /* and another one, without a connection */
+    assert_int_equal(scene->host.wire_sent, sent);
+    assert_int_equal(scene->host.wire_received, received);
     assert_int_equal(scene_count(scene, WIRE_API_VERSIONS), opened);
     lot_cut(&scene->second, &scene->host, 41, 40);
     assert_true(lot_deliver(&scene->second, 5000));

@@ -99,8 +99,46 @@ static void an_alarm_overtakes(void **state)
     }
 }
 
+/* What was opened for alarms is closed again when it was silent for long, without a word or a fault,
+ * and opened anew for the next one. */
+static void the_second_connection_does_not_stay(void **state)
+{
+    (void)state;
+    struct thin thin = {.bulk_size = 0};
+    thin_begin(&thin, 8000);
+    struct scene *scene = thin.scene;
+    uint64_t first = scene_count(scene, WIRE_API_VERSIONS);
+    lot_send_all(&scene->lot);
+    host_run(&scene->host, 700);
+    (void)alarm_ms(&thin);
+    uint64_t with_urgent = scene_count(scene, WIRE_API_VERSIONS);
+    assert_true(with_urgent > first);
+    assert_true(lot_deliver(&scene->lot, 600000));
+    unsigned faults = scene->host.fault_count;
+    uint64_t sent = scene->host.wire_sent;
+    host_run(&scene->host, 20 * 60 * 1000);
+    assert_int_equal(scene->host.wire_sent, sent);
+    assert_int_equal(scene->host.fault_count, faults);
+    lot_release(&scene->lot);
+    lot_release(&scene->second);
+    lot_cut(&scene->lot, &scene->host, 21 + BULK, BULK);
+    lot_cut(&scene->second, &scene->host, 2, 1);
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        scene->second.parts[i].batch.lane = 9;
+    }
+    assert_true(lot_assign(&scene->lot));
+    assert_true(lot_assign(&scene->second));
+    lot_send_all(&scene->lot);
+    host_run(&scene->host, 700);
+    assert_in_range(alarm_ms(&thin), 1, 2500);
+    assert_true(scene_count(scene, WIRE_API_VERSIONS) > with_urgent);
+    assert_true(lot_deliver(&scene->lot, 600000));
+    thin_end(&thin);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_alarm_overtakes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_alarm_overtakes),
+                                       cmocka_unit_test(the_second_connection_does_not_stay)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

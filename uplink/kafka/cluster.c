@@ -10,6 +10,8 @@
 #define BACKOFF_MS_MAX (30 * 1000)
 #define METADATA_AGE_MS_MAX (15 * 60 * 1000)
 #define PORT_DEFAULT 9092
+#define URGENT_IDLE_MS \
+    (14 * 60 * 1000) /* before TCP's keep-alive on a metered link costs anything */
 /* An error of a topic is told when it has lasted: brokers that have just started do not know all
  * topics, and one that is being created takes a moment. */
 #define TELL_MS (5 * 1000)
@@ -220,6 +222,9 @@ enum err cluster_open(struct cluster **ret, const struct cluster_setup *setup, s
     cluster->setup = *setup;
     cluster->urgent = setup->connection;
     cluster->urgent.is_urgent = true;
+    if (cluster->urgent.idle_ms_max == 0 || cluster->urgent.idle_ms_max > URGENT_IDLE_MS) {
+        cluster->urgent.idle_ms_max = URGENT_IDLE_MS;
+    }
     timer_init(&cluster->timer, setup->connection.loop, cluster_tick);
     for (size_t i = setup->broker_count; i > 0; i--) { /* the first is asked first */
         enum err e = broker_add(cluster, setup->brokers[i - 1], -(int32_t)i, why);

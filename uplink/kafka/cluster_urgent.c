@@ -1,5 +1,5 @@
 /* A second connection to a broker, for what is urgent: opened when the first has a request of others
- * under way, which a slow link may take seconds to carry, and kept. What goes wrong with it is told by
+ * under way, which a slow link may take seconds to carry, and kept until it was silent for a while. What goes wrong with it is told by
  * the first one: it goes to the same broker. */
 #include "uplink/kafka/cluster_impl.h"
 
