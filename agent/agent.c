@@ -15,6 +15,7 @@
 #include "ports/clock.h"
 #include "ports/log.h"
 #include "ports/names.h"
+#include "ports/tickets.h"
 #include "uplink/avro/schema.h"
 
 #define STOP_STORE_MS 6000 /* for each of two commits, a second try included */
@@ -223,6 +224,7 @@ static void close_parts(struct agent *agent)
     intake_close(agent->intake);
     agent->intake = NULL; /* what connections count when they are closed asks for the time */
     forward_close(agent->forward);
+    tickets_close(agent->tickets);
     for (size_t i = 0; agent->driver_links && i < agent->setup.config->driver_count; i++) {
         link_user_release(&agent->driver_links[i]);
     }

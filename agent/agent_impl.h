@@ -55,6 +55,7 @@ struct agent {
     struct worker *store_worker;
     struct worker *pack_worker;
     struct names *names;
+    struct tickets *tickets; /* NULL: none are kept */
     struct keys keys;
     struct buffer *buffer; /* the store's once that is open */
     struct thin *thin;     /* NULL: no stream is thinned */

@@ -1,5 +1,6 @@
 /* Opening: what the configuration says, in order, each part given what it needs. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "ports/file.h"
 #include "ports/log.h"
 #include "ports/names.h"
+#include "ports/tickets.h"
 #include "ports/zone.h"
 
 #define LOCKED_MS 10000 /* so long a buffer in use is waited for */
@@ -364,6 +366,18 @@ static void fill_forward_uplink(const struct agent *agent, size_t index, struct 
     ret->link_count = u->link_count;
 }
 
+/* Beside the buffer, and encrypted by its key. */
+static enum err open_tickets(struct agent *agent)
+{
+    char path[PATH_MAX];
+    int size = snprintf(path, sizeof path, "%s.tls", agent->setup.config->buffer.path);
+    if (agent->setup.vfs || size < 0 || (size_t)size >= sizeof path) {
+        return ERR_OK;
+    }
+    return tickets_open(&agent->tickets, agent->setup.loop, path,
+                        agent->keys.has_key ? agent->keys.key : NULL);
+}
+
 static enum err open_forward(struct agent *agent, struct why *why)
 {
     const struct config *config = agent->setup.config;
@@ -397,6 +411,7 @@ static enum err open_forward(struct agent *agent, struct why *why)
                                   .store = agent->store,
                                   .letters = agent->letters,
                                   .names = agent->names,
+                                  .tickets = agent->tickets,
                                   .links = agent->links,
                                   .agent_id = agent->id,
                                   .streams = agent->forward_streams,
@@ -533,6 +548,7 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
         schema_last_keep(agent);
     }
     e = e ? e : open_links(agent, why);
+    e = e ? e : open_tickets(agent);
     e = e ? e : open_forward(agent, why);
     e = e ? e : open_tell(agent);
     e = e ? e : open_intake(agent, why);

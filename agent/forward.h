@@ -50,7 +50,8 @@ struct forward_setup {
     struct store *store;
     struct letters *letters; /* NULL: no stream has any */
     struct names *names;
-    struct links *links; /* NULL: the configuration has none */
+    struct tickets *tickets; /* NULL: none */
+    struct links *links;     /* NULL: the configuration has none */
     const char *agent_id;
     const struct forward_stream *streams; /* index i is stream_info i; numbers are the buffer's */
     size_t stream_count;

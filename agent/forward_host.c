@@ -225,6 +225,7 @@ enum err host_open(struct forward *forward, struct uplink_host *host,
     struct uplink_setup us = {.host = host,
                               .loop = forward->setup.loop,
                               .names = forward->setup.names,
+                              .tickets = forward->setup.tickets,
                               .options = setup->options,
                               .agent_id = forward->setup.agent_id,
                               .incarnation = forward->incarnation};

@@ -37,4 +37,14 @@ int64_t tls_own_end_s(const struct tls *tls);
 /* Connections that use it must be closed. NULL is allowed. */
 void tls_close(struct tls *tls);
 
+/* --- a client's sessions, which servers resume: for ports/tickets.h --- */
+
+/* changed() is called within calls of streams whenever a session is kept anew; NULL: not any more. */
+void tls_kept_watch(struct tls *tls, void (*changed)(void *context), void *context);
+/* Writes them all. They are secrets: who has one reads and speaks as we do. */
+void tls_kept_save(const struct tls *tls, struct out *o);
+/* Takes what tls_kept_save() wrote under the same authorities, own certificate and settings; all else,
+ * and what is damaged or of another build, is left out: handshakes are full ones then. */
+void tls_kept_load(struct tls *tls, struct slice saved);
+
 #endif

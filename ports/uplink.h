@@ -158,6 +158,7 @@ struct uplink_setup {
     struct uplink_host *host;
     struct loop *loop;
     struct names *names;
+    struct tickets *tickets; /* for its TLS sessions; NULL: they are not kept through restarts */
     const void *options;
     const char *agent_id;
     uint32_t incarnation;

@@ -1,4 +1,4 @@
-/* TLS settings: files, trust, versions, and the sessions kept for resumption. */
+/* TLS settings: files, trust, versions. */
 #include "ports/tls.h"
 
 #include <assert.h>
@@ -281,22 +281,12 @@ enum err tls_check(const struct tls_options *options, enum tls_side side, const 
     return e;
 }
 
-static void tls_kept_free(struct tls_kept *kept)
-{
-    if (kept) {
-        mbedtls_ssl_session_free(&kept->session);
-        free(kept);
-    }
-}
-
 void tls_close(struct tls *tls)
 {
     if (!tls) {
         return;
     }
-    for (size_t i = 0; i < TLS_SESSION_KEPT_MAX; i++) {
-        tls_kept_free(tls->kept[i]);
-    }
+    tls_kept_release(tls);
     mbedtls_ssl_ticket_free(&tls->tickets);
     mbedtls_ssl_config_free(&tls->config);
     mbedtls_pk_free(&tls->key);
@@ -304,71 +294,6 @@ void tls_close(struct tls *tls)
     mbedtls_x509_crt_free(&tls->trusted);
     free(tls->server_name);
     free(tls);
-}
-
-/* The place of a server among those kept, or TLS_SESSION_KEPT_MAX. */
-static size_t tls_kept_index(const struct tls *tls, const char *name, uint16_t port)
-{
-    size_t i = 0;
-    while (i < TLS_SESSION_KEPT_MAX &&
-           !(tls->kept[i] && tls->kept[i]->port == port && strcmp(tls->kept[i]->name, name) == 0)) {
-        i++;
-    }
-    return i;
-}
-
-const mbedtls_ssl_session *tls_kept_find(struct tls *tls, const char *name, uint16_t port)
-{
-    size_t i = tls_kept_index(tls, name, port);
-    if (i == TLS_SESSION_KEPT_MAX) {
-        return NULL;
-    }
-    tls->kept[i]->used = ++tls->kept_order;
-    return &tls->kept[i]->session;
-}
-
-void tls_kept_drop(struct tls *tls, const char *name, uint16_t port)
-{
-    size_t i = tls_kept_index(tls, name, port);
-    if (i < TLS_SESSION_KEPT_MAX) {
-        tls_kept_free(tls->kept[i]);
-        tls->kept[i] = NULL;
-    }
-}
-
-/* A free place, or that of the server that was used longest ago. */
-static size_t tls_kept_place(const struct tls *tls)
-{
-    size_t place = 0;
-    for (size_t i = 0; i < TLS_SESSION_KEPT_MAX; i++) {
-        if (!tls->kept[i]) {
-            return i;
-        }
-        if (tls->kept[i]->used < tls->kept[place]->used) {
-            place = i;
-        }
-    }
-    return place;
-}
-
-void tls_kept_put(struct tls *tls, const char *name, uint16_t port, mbedtls_ssl_context *ssl)
-{
-    struct tls_kept *kept = calloc(1, sizeof *kept);
-    if (!kept) {
-        return;
-    }
-    mbedtls_ssl_session_init(&kept->session);
-    if (strlen(name) >= sizeof kept->name || mbedtls_ssl_get_session(ssl, &kept->session)) {
-        tls_kept_free(kept); /* TLS 1.3: no ticket has come yet */
-        return;
-    }
-    snprintf(kept->name, sizeof kept->name, "%s", name);
-    kept->port = port;
-    kept->used = ++tls->kept_order;
-    tls_kept_drop(tls, name, port);
-    size_t place = tls_kept_place(tls);
-    tls_kept_free(tls->kept[place]);
-    tls->kept[place] = kept;
 }
 
 void tls_apply(struct tls *tls, void *ssl_config)

@@ -1,4 +1,4 @@
-/* What tls.c, tls_session.c and tls_text.c share: the wrapper of mbedTLS 3.6, and nobody else's. */
+/* What tls.c, tls_kept.c, tls_session.c and tls_text.c share: the wrapper of mbedTLS 3.6, and nobody else's. */
 #ifndef WEIR_PORTS_LIB_TLS_IMPL_H
 #define WEIR_PORTS_LIB_TLS_IMPL_H
 
@@ -38,6 +38,8 @@ struct tls {
     mbedtls_ssl_ticket_context tickets; /* server */
     struct tls_kept *kept[TLS_SESSION_KEPT_MAX];
     uint64_t kept_order;
+    void (*kept_changed)(void *context); /* NULL: nobody wants to know */
+    void *kept_context;
     struct tls_problem problem; /* of connections that libcurl makes */
     char *server_name;          /* instead of the host's; NULL: the host's */
     const char *member;         /* while loading: the option that is being looked at */
@@ -55,6 +57,7 @@ const mbedtls_ssl_session *tls_kept_find(struct tls *tls, const char *name, uint
 /* Keeps the session's newest ticket or id. Without memory the next connection is a full one. */
 void tls_kept_put(struct tls *tls, const char *name, uint16_t port, mbedtls_ssl_context *ssl);
 void tls_kept_drop(struct tls *tls, const char *name, uint16_t port);
+void tls_kept_release(struct tls *tls);
 
 /* Sentences for an operator. */
 void tls_problem_text(const struct tls_problem *problem, const char *name, struct why *why);

@@ -19,6 +19,7 @@ FLUSH = 10      # seconds
 SPEED = 10      # how much faster the clock of the bench runs: the rate, and the intervals' reciprocals
 GOALS = {"energy_meter": 10, "syslog": 11.5, "vehicle_gps": 11, "pump_rig": 21}
 ETHERNET = 14
+IDLE = 5        # seconds until the broker ends a silent connection
 CLOUD = "10.91.255.1"
 BARE = "librdkafka, tuned: JSON, zstd 12, the same flush"
 TUNED = ("compression.level=12", f"linger.ms={1000 * FLUSH // SPEED}", "batch.num.messages=100000", "client.id=weir", "topic.metadata.refresh.interval.ms=-1",
@@ -223,13 +224,44 @@ def measure(options, kafka, name, lines, number):
     return [m.result() for m in measured]
 
 
+def one_more(ours, line):
+    """IP bytes from a quiet moment on, until an event is delivered and all is quiet again."""
+    before, delivered = ours.site.counted(), ours.delivered()
+    ours.lines.write(line)
+    ours.agent.wait(lambda s: s["delivered"] > delivered)
+    time.sleep(0.5)
+    return ours.site.counted()[0] - before[0]
+
+
+def idle(options, kafka, number):
+    """An hour in which nothing comes. Kafka ends connections that were silent for ten minutes (here: IDLE seconds), the agent sends nothing, and
+    tells of its health each six hours, for which it connects anew: one event stands for that, beside the end of the connection."""
+    line = data_lines(options.data, "energy_meter")[0]
+    kafka.run("topic", "idle", "1")
+    site = Site(number)
+    ours = Ours(options, options.work, kafka, "idle", site, schema_of("energy_meter"))
+    try:
+        started = one_more(ours, line)
+        connected = one_more(ours, line)
+        before = site.counted()[0]
+        time.sleep(3 * IDLE)
+        ended = site.counted()[0] - before
+        alone = one_more(ours, line)
+    finally:
+        ours.close()
+        site.close()
+    hour = (ended + alone) / 6
+    say("wire", "an idle hour, metered, no TLS: a health record each six hours, on a connection of its own", hour, "IP bytes", goal="<= 1000", met=hour <= 1000,
+        first_event=started, event_while_connected=connected, end_of_connection=ended, event_without_connection=alone)
+
+
 def main():
     options = type("Options", (), json.loads(sys.argv[1]))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "addr", "add", CLOUD + "/32", "dev", "lo"], check=True)
     for name in "all", "default":
         subprocess.run(["sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1"], stderr=subprocess.DEVNULL)
-    kafka = Cloud(os.path.join(options.work, "kafka"), options.kafka)
+    kafka = Cloud(os.path.join(options.work, "kafka"), options.kafka, f"connections.max.idle.ms={1000 * IDLE}")
     try:
         kafka.run("topic", "weir.events", "1")
         case = f"{RATE} events/s, flush {FLUSH} s, no TLS, one partition"
@@ -241,6 +273,7 @@ def main():
             (ours, packets, batch), (theirs, bare_packets, _) = measure(options, kafka, name, lines, 1 + 2 * number)
             say("wire", f"{name}: {case}", ours, "IP bytes per event", BARE, theirs, goal=f"<= {goal}", met=ours <= goal, speed=SPEED,
                 events_a_flush=lib.short(batch), packets_per_100_events=lib.short(100 * packets), bare_packets_per_100_events=lib.short(100 * bare_packets))
+        idle(options, kafka, 2 * len(GOALS) + 1)
     finally:
         kafka.end()
 

@@ -1,5 +1,6 @@
 /* TLS on both sides over real sockets, with certificates of a test CA made anew for each run. */
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <mbedtls/x509_crt.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include "ports/clock.h"
 #include "ports/lib/tls_impl.h"
 #include "ports/random.h"
+#include "ports/tickets.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
 
@@ -162,6 +164,92 @@ static void the_second_connection_resumes_the_session(void **state)
         assert_true(received[1] + 200 < received[0]); /* no certificate */
         server_close(&server);
         tls_close(of_client);
+        tls_close(of_server);
+    }
+}
+
+/* One connection of a client of its own, whose sessions are in the file; was it resumed? */
+static bool resumes(struct test *test, uint16_t port, const struct tls_options *options,
+                    bool only_12, const uint8_t *key, uint64_t *ret_received)
+{
+    struct tickets *tickets = NULL;
+    struct tls *tls = tls_of(options, TLS_CLIENT);
+    if (only_12) {
+        tls_limit_to_12(tls);
+    }
+    assert_int_equal(tickets_open(&tickets, test->loop, file_of(test, "tickets"), key), ERR_OK);
+    tickets_join(tickets, "cloud", tls);
+    struct stream_options to = {.host = "localhost", .port = port, .tls = tls};
+    struct client client = {.chunk_max = 0};
+    client_open(&client, test->loop, test->names, &to, 100);
+    assert_true(loop_until(test->loop, &client.finish, PEER_WAIT_MS));
+    struct wire_count count;
+    stream_wire_count(client.stream, &count);
+    client_close(&client);
+    tickets_leave(tickets, tls);
+    tls_close(tls);
+    tickets_close(tickets);
+    *ret_received = count.sent + count.received;
+    return count.resumed;
+}
+
+static long size_of(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) ? -1 : (long)s.st_size;
+}
+
+static void damage(const char *path)
+{
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    uint8_t byte;
+    assert_int_equal(pread(fd, &byte, 1, 100), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 100), 1);
+    close(fd);
+}
+
+/* Sessions survive the process in a file of their owner's alone, and in nobody's who trusts others. */
+static void sessions_survive_a_restart(void **state)
+{
+    struct test *test = *state;
+    static const uint8_t keys[2][32] = {{1}, {2}};
+    char path[128];
+    snprintf(path, sizeof path, "%s", file_of(test, "tickets")); /* longer than others' turns */
+    for (int kind = 0; kind < 4; kind++) {
+        bool only_12 = kind & 1;
+        const uint8_t *key = kind & 2 ? keys[0] : NULL;
+        struct tls *of_server = server_tls(test, "server", false, false);
+        struct tls_options options = {.ca = file_of(test, "ca.pem")};
+        struct tls_options careless = {.ca = file_of(test, "ca.pem"), .insecure = true};
+        struct server server;
+        server_open(&server, test->loop, "127.0.0.1", of_server);
+        uint16_t port = listener_port(server.listener);
+        uint64_t full, again;
+        (void)unlink(path);
+        assert_false(resumes(test, port, &options, only_12, key, &full));
+        struct stat s;
+        assert_int_equal(stat(path, &s), 0);
+        assert_int_equal(s.st_mode & 0777, 0600);
+        for (int i = 0; i < 3; i++) {
+            assert_true(resumes(test, port, &options, only_12, key, &again));
+            assert_true(again + 200 < full);
+        }
+        print_message("TLS 1.%d: %llu bytes, resumed after a restart %llu; the file %ld\n",
+                      only_12 ? 2 : 3, (unsigned long long)full, (unsigned long long)again,
+                      size_of(path));
+        /* Who was not verified must not pass as one who was. */
+        assert_false(resumes(test, port, &careless, only_12, key, &again));
+        assert_true(resumes(test, port, &careless, only_12, key, &again));
+        assert_false(resumes(test, port, &options, only_12, key, &again));
+        damage(path);
+        assert_false(resumes(test, port, &options, only_12, key, &again));
+        assert_int_equal(chmod(path, 0644), 0); /* others might have written it */
+        assert_false(resumes(test, port, &options, only_12, key, &again));
+        assert_true(resumes(test, port, &options, only_12, key, &again));
+        assert_false(resumes(test, port, &options, only_12, keys[1], &again));
+        server_close(&server);
         tls_close(of_server);
     }
 }
@@ -413,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_comes_back_through_tls),
         cmocka_unit_test(the_second_connection_resumes_the_session),
+        cmocka_unit_test(sessions_survive_a_restart),
         cmocka_unit_test(a_server_that_forgot_the_session_is_no_problem),
         cmocka_unit_test(a_bad_certificate_is_refused_with_its_reason),
         cmocka_unit_test(a_client_without_certificate_is_told),

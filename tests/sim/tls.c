@@ -41,3 +41,22 @@ void tls_close(struct tls *tls)
 {
     free(tls);
 }
+
+void tls_kept_watch(struct tls *tls, void (*changed)(void *context), void *context)
+{
+    (void)tls;
+    (void)changed;
+    (void)context;
+}
+
+void tls_kept_save(const struct tls *tls, struct out *o)
+{
+    (void)tls;
+    (void)o;
+}
+
+void tls_kept_load(struct tls *tls, struct slice saved)
+{
+    (void)tls;
+    (void)saved;
+}

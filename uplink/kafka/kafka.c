@@ -4,6 +4,7 @@
 
 #include "ports/clock.h"
 #include "ports/http.h"
+#include "ports/tickets.h"
 #include "uplink/kafka/kafka_impl.h"
 #include "uplink/kafka/murmur2.h"
 #include "uplink/kafka/oauth.h"
@@ -457,6 +458,7 @@ static void kafka_close(struct uplink *uplink)
     registry_close(k->registry);
     oauth_close(k->oauth);
     http_close(k->http);
+    tickets_leave(k->tickets, k->tls);
     tls_close(k->tls);
     while (k->limits) {
         struct topic_limit *limit = k->limits;
@@ -520,6 +522,10 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
     enum err e = options->tls.is_set ? tls_open(&k->tls, &options->tls, TLS_CLIENT, why) : ERR_OK;
     if (e) {
         return e;
+    }
+    k->tickets = setup->tickets;
+    if (k->tls) {
+        tickets_join(k->tickets, uplink_name(k->host), k->tls);
     }
     k->sasl.options = &options->sasl;
     struct cluster_setup cluster = {

@@ -77,6 +77,7 @@ struct kafka {
     struct loop *loop;
     const char *agent_id;
     struct tls *tls;
+    struct tickets *tickets; /* NULL: none */
     struct http *http;
     struct registry *registry;
     struct sasl_store sasl;
