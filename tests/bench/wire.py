@@ -88,8 +88,8 @@ class Cloud(services.Kafka):
     def __init__(self, directory, version, *words):
         super().__init__(directory, version)
         try:
-            self.start(f"listeners=PLAINTEXT://0.0.0.0:{self.port},CONTROLLER://127.0.0.1:{self.port + 4}",
-                       f"advertised.listeners=PLAINTEXT://{CLOUD}:{self.port}", *words)
+            self.start("ssl", f"listeners=PLAINTEXT://0.0.0.0:{self.port},SSL://0.0.0.0:{self.port + 2},CONTROLLER://127.0.0.1:{self.port + 4}",
+                       f"advertised.listeners=PLAINTEXT://{CLOUD}:{self.port},SSL://{CLOUD}:{self.port + 2}", *words)
         except subprocess.CalledProcessError:
             raise Missing("no Kafka: tests/services/kafka.sh failed; it needs Java and, the first time, Maven")
 
@@ -99,13 +99,16 @@ class Cloud(services.Kafka):
 class Ours:
     """The agent, metered: it reads what is written into a file."""
 
-    def __init__(self, options, work, kafka, name, site, schema):
+    def __init__(self, options, work, kafka, name, site, schema, has_tls=False):
         self.lines = open(os.path.join(work, f"{name}.growing"), "wb", buffering=0)
         self.site, self.kafka, self.topic = site, kafka, name
         self.agent = Agent(options, os.path.join(work, f"{name}.agent"), tail(self.lines.name, poll="20 ms"), kafka, name, schema)
         self.agent.config["buffer"]["commit_interval"] = f"{1000 // SPEED} ms"
         self.agent.config["links"] = {"modem": {"metered": True}}
         self.agent.config["uplinks"]["out"].update(brokers=[f"{CLOUD}:{kafka.port}"], link="modem", linger=f"{1000 * FLUSH // SPEED} ms")
+        if has_tls:
+            self.agent.config["uplinks"]["out"].update(brokers=[f"{CLOUD}:{kafka.port + 2}"],
+                                                       tls={"ca": os.path.join(kafka.dir, "tls", "ca.pem"), "server_name": "localhost"})
         self.agent.start(site.inside)
 
     def delivered(self):
@@ -255,13 +258,35 @@ def idle(options, kafka, number):
         first_event=started, event_while_connected=connected, end_of_connection=ended, event_without_connection=alone)
 
 
+def starts(options, kafka, number):
+    """A start with TLS up to the first delivery, and the next one, which resumes the session that the first has left in a file."""
+    line = data_lines(options.data, "energy_meter")[0]
+    kafka.run("topic", "starts", "1")
+    site = Site(number)
+    ours = Ours(options, options.work, kafka, "starts", site, schema_of("energy_meter"), has_tls=True)
+    sizes, before = [], 0
+    for _ in range(3):
+        ours.agent.wait()
+        ours.lines.write(line)
+        ours.agent.wait(lambda s: s["delivered"] > 0)
+        time.sleep(2)
+        ours.agent.stop()
+        sizes.append(site.counted()[0] - before)
+        before += sizes[-1]
+        ours.agent.start(site.inside)
+    ours.close()
+    site.close()
+    say("wire", "a start with TLS, up to the first event: after an earlier one", sizes[1], "IP bytes", "the first start", sizes[0], third=sizes[2])
+
+
 def main():
     options = type("Options", (), json.loads(sys.argv[1]))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "addr", "add", CLOUD + "/32", "dev", "lo"], check=True)
     for name in "all", "default":
         subprocess.run(["sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1"], stderr=subprocess.DEVNULL)
-    kafka = Cloud(os.path.join(options.work, "kafka"), options.kafka, f"connections.max.idle.ms={1000 * IDLE}")
+    kafka = Cloud(os.path.join(options.work, "kafka"), options.kafka, f"connections.max.idle.ms={1000 * IDLE}",
+                  "num.network.threads=1")   # each has keys of its own for tickets: a session is resumed by the thread that gave it
     try:
         kafka.run("topic", "weir.events", "1")
         case = f"{RATE} events/s, flush {FLUSH} s, no TLS, one partition"
@@ -274,6 +299,7 @@ def main():
             say("wire", f"{name}: {case}", ours, "IP bytes per event", BARE, theirs, goal=f"<= {goal}", met=ours <= goal, speed=SPEED,
                 events_a_flush=lib.short(batch), packets_per_100_events=lib.short(100 * packets), bare_packets_per_100_events=lib.short(100 * bare_packets))
         idle(options, kafka, 2 * len(GOALS) + 1)
+        starts(options, kafka, 2 * len(GOALS) + 2)
     finally:
         kafka.end()
 
