@@ -54,6 +54,11 @@ void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size)
     }
 }
 
+void socket_push(int fd)
+{
+    option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* sends what waits, whatever it was before */
+}
+
 void socket_forget_unsent(int fd)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -126,7 +131,8 @@ enum err socket_send(void *context, struct slice data, size_t *ret_size)
 {
     struct stream *stream = context;
     for (;;) {
-        ssize_t put = send(stream->fd, data.data, data.size, MSG_NOSIGNAL);
+        int more = stream->state == STREAM_HANDSHAKE ? MSG_MORE : 0;
+        ssize_t put = send(stream->fd, data.data, data.size, MSG_NOSIGNAL | more);
         if (put >= 0) {
             *ret_size = (size_t)put;
             return ERR_OK;

@@ -144,6 +144,9 @@ void stream_go_on(struct stream *stream)
 {
     if (stream->session) {
         enum err e = tls_session_handshake(stream->session, &stream->why);
+        if (e) {
+            socket_push(stream->fd); /* the messages of a turn, in one packet */
+        }
         if (e == ERR_AGAIN) {
             stream_watch(stream);
             return;
@@ -166,6 +169,9 @@ void stream_go_on(struct stream *stream)
     }
     if (!stream_call_end(stream)) {
         return;
+    }
+    if (stream->session) {
+        socket_push(stream->fd); /* unless a first request has taken the last message along */
     }
     if (stream->session && tls_session_has_input(stream->session)) {
         timer_arm(&stream->kick, 0);

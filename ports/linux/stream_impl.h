@@ -71,6 +71,8 @@ void address_format(const struct sockaddr *address, char *text, size_t text_size
 /* Options of every connected TCP socket; sizes of 0 are the system's. */
 void socket_configure(int fd, uint32_t keepalive_s, uint32_t send_buffer_size);
 void socket_send_buffer_set(int fd, uint32_t size);
+/* Sends what waits for more: the messages of a handshake do, so that few packets carry them. */
+void socket_push(int fd);
 /* Closing it resets the connection. */
 void socket_forget_unsent(int fd);
 
