@@ -11,12 +11,22 @@
 
 struct http;
 struct names;
+struct pacer;
 
 #define HTTP_HEADER_MAX 32
 #define HTTP_REQUEST_MAX 64 /* under way at a time */
 #define HTTP_ANSWER_SIZE_MAX (1024 * 1024)
 
 enum err http_open(struct http **ret, struct loop *loop, struct names *names) MUST_USE;
+/* How connections are to be opened now. */
+struct http_link {
+    const char *interface_name; /* to bind them to, until the next call; NULL: any */
+    struct pacer *pacer;        /* is told what was sent, so that others wait for it; NULL: none */
+};
+/* link() is asked with each request and each answer; NULL: as the system likes. A connection is used
+ * again on its own interface only. */
+void http_link_set(struct http *http, void (*link)(void *context, struct http_link *ret),
+                   void *context);
 /* Open requests are cancelled without done(). */
 void http_close(struct http *http);
 

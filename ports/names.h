@@ -27,6 +27,10 @@ struct name_query {
     struct address addresses[NAMES_ADDRESS_MAX];         /* in the order to try */
     size_t address_count;
     bool is_old; /* the last good answer, because there is no new one */
+    /* What asking the name servers for it took, IP and UDP headers included, by the size of the name
+     * and of the answer: one question for IPv4 and one for IPv6. 0: nobody was asked, or another
+     * query has it, or the name is the machine's own. */
+    uint32_t wire_sent, wire_received;
     struct why why;
     struct name_query *next; /* ours, like what follows */
     uint64_t due_ms;

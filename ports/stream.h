@@ -60,7 +60,7 @@ void stream_finish(struct stream *stream);
 void stream_close(struct stream *stream);
 
 /* Bytes as the network counts them, estimated from TCP_INFO: payload, IP and TCP headers of each
- * segment, retransmissions, handshakes. */
+ * segment, retransmissions, handshakes; and what the name servers were asked for it. */
 struct wire_count {
     uint64_t sent;
     uint64_t received;

@@ -98,6 +98,8 @@ static void call_found(struct name_query *query, enum err e)
 {
     struct http_call *call = CONTAINER_OF(query, struct http_call, query);
     call->asking = false;
+    call->identity->closed_sent += query->wire_sent;
+    call->identity->closed_received += query->wire_received;
     if (e) {
         call->answer.why = query->why;
         call_fail(call, e);
@@ -199,6 +201,22 @@ static enum err http_identity_find(struct http *http, const struct tls_options *
 
 /* --- the client --- */
 
+void http_link_set(struct http *http, void (*link)(void *context, struct http_link *ret),
+                   void *context)
+{
+    http->link = link;
+    http->link_context = context;
+}
+
+struct http_link http_link(const struct http *http)
+{
+    struct http_link link = {.interface_name = NULL};
+    if (http->link) {
+        http->link(http->link_context, &link);
+    }
+    return link;
+}
+
 enum err http_open(struct http **ret, struct loop *loop, struct names *names)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
@@ -280,6 +298,33 @@ fail:
     return false;
 }
 
+static bool identity_is_used(const struct http_identity *identity, const struct http_call *calls)
+{
+    while (calls && calls->identity != identity) {
+        calls = calls->next;
+    }
+    return calls != NULL;
+}
+
+/* curl would use connections that are bound to another interface: they are closed. False: no memory. */
+static bool identity_follow_link(struct http_identity *identity)
+{
+    const struct http *http = identity->http;
+    struct http_link link = http_link(http);
+    const char *name = link.interface_name ? link.interface_name : "";
+    if (strcmp(name, identity->interface_name) != 0) {
+        (void)snprintf(identity->interface_name, sizeof identity->interface_name, "%s", name);
+        identity->is_mixed = true;
+    }
+    if (!identity->is_mixed || identity_is_used(identity, http->calls) ||
+        identity_is_used(identity, http->finished)) {
+        return true;
+    }
+    http_sockets_close(identity);
+    identity->is_mixed = !http_sockets_open(identity);
+    return !identity->is_mixed;
+}
+
 enum err http_send(struct http *http, struct http_request *request)
 {
     assert(request->method && request->url && request->done && !request->private_);
@@ -290,6 +335,9 @@ enum err http_send(struct http *http, struct http_request *request)
     enum err e = http_identity_find(http, request->tls, &identity);
     if (e) {
         return e;
+    }
+    if (!identity_follow_link(identity)) {
+        return ERR_NOMEM;
     }
     struct http_call *call = calloc(1, sizeof *call);
     CURL *easy = curl_easy_init();

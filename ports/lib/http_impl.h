@@ -9,7 +9,8 @@
 #include "ports/http.h"
 #include "ports/names.h"
 
-#define HTTP_IDENTITY_MAX 8 /* different TLS settings of one client */
+#define HTTP_INTERFACE_SIZE_MAX 64 /* the kernel's names are shorter */
+#define HTTP_IDENTITY_MAX 8        /* different TLS settings of one client */
 
 /* Connections are only shared by requests with the same TLS settings: each of these has a curl
  * multi handle of its own. */
@@ -19,8 +20,10 @@ struct http_identity {
     CURLM *multi;
     struct timer timer; /* curl's */
     struct http_socket *sockets;
-    uint64_t closed_sent, closed_received; /* of sockets that are gone, not yet told */
-    struct tls_options options;            /* copies of the texts */
+    uint64_t closed_sent, closed_received;        /* of sockets that are gone, not yet told */
+    char interface_name[HTTP_INTERFACE_SIZE_MAX]; /* of its connections; "": any */
+    bool is_mixed;              /* some of them are another one's: none is used again */
+    struct tls_options options; /* copies of the texts */
     char *texts[5];
 };
 
@@ -64,6 +67,8 @@ struct http {
     struct http_call *finished; /* done() is to be called */
     size_t call_count;          /* of both */
     struct timer deliver;
+    void (*link)(void *context, struct http_link *ret); /* NULL: none */
+    void *link_context;
 };
 
 /* Sets an option; one that could not be set is remembered as no_memory. */
@@ -73,6 +78,7 @@ struct http {
 /* --- http.c --- */
 
 void http_call_was_set(struct http_call *call, CURLcode code);
+struct http_link http_link(const struct http *http);
 
 /* From the list of those under way to the end of that of the finished: done() is called in a turn
  * of its own, so that the user may do anything there. */

@@ -77,6 +77,12 @@ static void call_set_connection(struct http_call *call)
      * the first answer to learn that there is no HTTP/2. */
     SET(call, CURLOPT_PIPEWAIT, call->is_https ? 1L : 0L);
     SET(call, CURLOPT_TCP_KEEPALIVE, 1L);
+    if (identity->interface_name[0]) {
+        char text[HTTP_INTERFACE_SIZE_MAX + sizeof "if!"];
+        (void)snprintf(text, sizeof text, "if!%s", identity->interface_name); /* fits */
+        SET(call, CURLOPT_INTERFACE, text);
+    }
+    SET(call, CURLOPT_FRESH_CONNECT, identity->is_mixed ? 1L : 0L);
     if (identity->tls) {
         SET(call, CURLOPT_SSL_CTX_FUNCTION, on_tls);
         SET(call, CURLOPT_SSL_CTX_DATA, identity->tls);

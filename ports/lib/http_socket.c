@@ -3,6 +3,7 @@
 
 #include "ports/lib/http_impl.h"
 #include "ports/linux/wire.h"
+#include "ports/pacer.h"
 
 #define HTTP_CONNECTION_MAX 16
 
@@ -29,6 +30,12 @@ static void identity_take_wire(struct http_identity *identity, struct http_answe
     for (struct http_socket *s = identity->sockets; s; s = s->next) {
         socket_take_wire(s, &answer->wire_sent, &answer->wire_received);
     }
+    /* curl writes when it likes: what it has sent is taken from what others may send next. */
+    struct http_link link = http_link(identity->http);
+    struct pacer_seat seat = {.pacer = NULL};
+    pacer_sit(&seat, link.pacer, false, NULL);
+    pacer_took(&seat, answer->wire_sent);
+    pacer_leave(&seat);
 }
 
 static void identity_collect(struct http_identity *identity)
@@ -167,6 +174,7 @@ void http_sockets_close(struct http_identity *identity)
 {
     if (identity->multi) {
         curl_multi_cleanup(identity->multi); /* closes the sockets, by on_close_socket() */
+        identity->multi = NULL;
     }
     assert(!identity->sockets);
     timer_release(&identity->timer);

@@ -160,6 +160,8 @@ static void connector_found(struct name_query *query, enum err e)
 {
     struct connector *connector = CONTAINER_OF(query, struct connector, query);
     connector->asking = false;
+    connector->stream->names_sent = query->wire_sent;
+    connector->stream->names_received = query->wire_received;
     if (e) {
         connector->stream->why = query->why;
         stream_fail(connector->stream, e);

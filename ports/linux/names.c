@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <netdb.h>
 #include <netinet/in.h>
 
 #include "ports/linux/lookup.h"
@@ -104,6 +105,37 @@ static void names_answer(struct names *names, struct name_query *query, enum err
     query->found(query, e);
 }
 
+/* --- what a lookup takes, as it stands in an IPv4 packet --- */
+
+#define QUESTION_SIZE 46 /* IP 20, UDP 8, DNS 12, the name's two more bytes, type and class 4 */
+#define RECORD_SIZE 12   /* of an answer, in front of the address; the name is a pointer */
+
+static bool address_is_own(const struct address *address)
+{
+    if (address->storage.ss_family == AF_INET6) {
+        return IN6_IS_ADDR_LOOPBACK(
+            &((const struct sockaddr_in6 *)(const void *)&address->storage)->sin6_addr);
+    }
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&address->storage;
+    return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+}
+
+static void query_count(struct name_query *query, const struct lookup *lookup, enum err e)
+{
+    uint32_t questions = 2 * (QUESTION_SIZE + (uint32_t)strlen(query->host));
+    uint32_t received = questions;
+    bool is_own = lookup->address_count > 0;
+    for (size_t i = 0; i < lookup->address_count; i++) {
+        is_own = is_own && address_is_own(&lookup->addresses[i]);
+        received += lookup->addresses[i].storage.ss_family == AF_INET6 ? RECORD_SIZE + 16U
+                                                                       : RECORD_SIZE + 4U;
+    }
+    if (!is_own) { /* that stands in a file */
+        query->wire_sent = questions;
+        query->wire_received = e && lookup->result != EAI_NONAME ? 0 : received;
+    }
+}
+
 /* Is a lookup of this name under way? */
 static bool names_is_running(const struct names *names, const char *host, size_t *ret_free)
 {
@@ -157,6 +189,7 @@ static void names_timer_fire(struct timer *timer)
         budget--;
         enum err e = query->address_count ? ERR_OK : ERR_TIMEOUT;
         if (e) {
+            query->wire_sent = 2 * (QUESTION_SIZE + (uint32_t)strlen(query->host));
             why_set(&query->why, "the name servers did not answer for %s within %d s", query->host,
                     NAMES_TIMEOUT_MS / 1000);
         }
@@ -188,7 +221,10 @@ static void names_lookup_finished(struct names *names, struct lookup *lookup)
         names_keep(names, lookup);
     }
     size_t budget = names->query_count; /* what found() asks anew is not answered by this one */
-    struct name_query *query;
+    struct name_query *query = names_waiting_for(names, lookup->host);
+    if (query) {
+        query_count(query, lookup, e); /* all have one lookup, which is charged to the first */
+    }
     while (budget-- && (query = names_waiting_for(names, lookup->host))) {
         query->why = why;
         if (!e) {
@@ -280,6 +316,7 @@ enum err names_query(struct names *names, struct name_query *query)
     uint64_t now_ms = loop_now_ms(names->loop);
     query->address_count = 0;
     query->is_old = false;
+    query->wire_sent = query->wire_received = 0;
     query->why.text[0] = 0;
     query->next = NULL;
     query->due_ms = now_ms;

@@ -134,6 +134,7 @@ enum err socket_send(void *context, struct slice data, size_t *ret_size)
         int more = stream->state == STREAM_HANDSHAKE ? MSG_MORE : 0;
         ssize_t put = send(stream->fd, data.data, data.size, MSG_NOSIGNAL | more);
         if (put >= 0) {
+            stream->handshake_sent += more ? (size_t)put : 0;
             *ret_size = (size_t)put;
             return ERR_OK;
         }

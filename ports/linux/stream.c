@@ -157,6 +157,7 @@ void stream_go_on(struct stream *stream)
         }
     }
     stream->state = STREAM_OPEN;
+    pacer_took(&stream->seat, stream->handshake_sent); /* what follows waits for it */
     stream->was_open = true;
     stream->why.text[0] = 0;
     timer_release(&stream->limit);
@@ -441,6 +442,8 @@ void stream_wire_count(const struct stream *stream, struct wire_count *ret)
         ret->round_trip_us = estimate.round_trip_us;
         ret->delivery_rate = estimate.delivery_rate;
     }
+    ret->sent += stream->names_sent;
+    ret->received += stream->names_received;
     ret->resumed = stream->session && tls_session_is_resumed(stream->session);
 }
 

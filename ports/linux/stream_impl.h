@@ -51,6 +51,8 @@ struct stream {
     struct why why;
     uint64_t payload_sent;
     uint64_t payload_received;
+    uint32_t names_sent, names_received; /* by name servers' answers for it */
+    uint64_t handshake_sent;
     char peer[STREAM_PEER_SIZE];
 };
 

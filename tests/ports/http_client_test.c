@@ -5,6 +5,7 @@
 
 #include "ports/clock.h"
 #include "ports/http.h"
+#include "ports/pacer.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
 
@@ -504,6 +505,42 @@ static void tls_trouble_is_told(void **state)
     tls_close(tls);
 }
 
+static struct http_link link_now;
+
+static void link_is(void *context, struct http_link *ret)
+{
+    (void)context;
+    *ret = link_now;
+}
+
+/* Connections are bound to the link's interface, and opened anew for another one; what is sent is told
+ * to its pacer. */
+static void requests_keep_to_their_link(void **state)
+{
+    struct test *test = *state;
+    static struct asked asked;
+    site_open(test, NULL);
+    http_link_set(test->http, link_is, NULL);
+    struct pacer *pacer = NULL;
+    assert_int_equal(pacer_open(&pacer, test->loop, 100000, 100000), ERR_OK);
+    link_now = (struct http_link){.interface_name = "lo", .pacer = pacer};
+    asked = (struct asked){.request = {.tls = NULL}};
+    ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");
+    assert_int_equal(asked.answer.e, ERR_OK);
+    assert_string_equal(asked.body, "hello");
+    assert_in_range(pacer_bytes(pacer), asked.answer.wire_sent, asked.answer.wire_sent + 200);
+    link_now.interface_name = "nowhere0";
+    asked = (struct asked){.request = {.tls = NULL}};
+    ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");
+    assert_int_not_equal(asked.answer.e, ERR_OK);
+    link_now = (struct http_link){.interface_name = NULL};
+    asked = (struct asked){.request = {.tls = NULL}};
+    ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");
+    assert_int_equal(asked.answer.e, ERR_OK);
+    pacer_close(pacer);
+    site_close();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_client, close_client)
@@ -518,6 +555,7 @@ int main(void)
         TEST(there_is_a_bound_on_requests),
         TEST(certificates_are_verified),
         TEST(tls_trouble_is_told),
+        TEST(requests_keep_to_their_link),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

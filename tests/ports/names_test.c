@@ -118,10 +118,27 @@ static void answers_are_shared_and_kept_for_a_while(void **state)
         assert_int_equal(ntohs(v4->sin_port), 443);
         assert_int_equal(ntohl(v4->sin_addr.s_addr), 0xc0000207);
     }
+    /* Two questions of 58 bytes, and their answers, one of them with an address; once. */
+    assert_int_equal(asked[0].query.wire_sent, 116);
+    assert_int_equal(asked[0].query.wire_received, 116 + 16);
+    assert_int_equal(asked[1].query.wire_sent + asked[2].query.wire_sent, 0);
     ask(&asked[0], "good.example");
     (void)wait_for(&asked[0]);
     assert_int_equal(asked[0].e, ERR_OK);
+    assert_int_equal(asked[0].query.wire_sent + asked[0].query.wire_received, 0);
     assert_int_equal(lookups, 1);
+}
+
+/* What stands in a file of the machine's own took nothing. */
+static void our_own_name_costs_nothing(void **state)
+{
+    (void)state;
+    struct asked asked;
+    answer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ask(&asked, "ourselves");
+    (void)wait_for(&asked);
+    assert_int_equal(asked.e, ERR_OK);
+    assert_int_equal(asked.query.wire_sent + asked.query.wire_received, 0);
 }
 
 static void errors_are_told_apart(void **state)
@@ -132,11 +149,15 @@ static void errors_are_told_apart(void **state)
     (void)wait_for(&asked);
     assert_int_equal(asked.e, ERR_CLOSED);
     assert_non_null(strstr(asked.query.why.text, "no host missing.example"));
+    assert_int_equal(asked.query.wire_sent, 122);
+    assert_int_equal(asked.query.wire_received, 122);
     broken = true;
     ask(&asked, "good.example");
     (void)wait_for(&asked);
     assert_int_equal(asked.e, ERR_TIMEOUT);
     assert_non_null(strstr(asked.query.why.text, "do not answer"));
+    assert_int_equal(asked.query.wire_sent, 116);
+    assert_int_equal(asked.query.wire_received, 0);
 }
 
 /* Both threads hang, and a third name waits behind them: all are answered after 5 s, and closing
@@ -170,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_are_shared_and_kept_for_a_while, setup, teardown),
+        cmocka_unit_test_setup_teardown(our_own_name_costs_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_are_told_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lookup_that_hangs_holds_nobody_longer_than_5_s, setup,
                                         teardown),

@@ -8,6 +8,7 @@
 
 #include "ports/clock.h"
 #include "ports/lib/tls_impl.h"
+#include "ports/pacer.h"
 #include "ports/random.h"
 #include "ports/tickets.h"
 #include "tests/cmocka.h"
@@ -166,6 +167,33 @@ static void the_second_connection_resumes_the_session(void **state)
         tls_close(of_client);
         tls_close(of_server);
     }
+}
+
+/* Whoever shares the link waits for what a handshake took. */
+static void handshakes_are_told_to_the_pacer(void **state)
+{
+    struct test *test = *state;
+    struct pacer *pacer = NULL;
+    struct tls *of_server = server_tls(test, "server", false, false);
+    struct tls_options options = {.ca = file_of(test, "ca.pem")};
+    struct tls *tls = tls_of(&options, TLS_CLIENT);
+    struct server server;
+    server_open(&server, test->loop, "127.0.0.1", of_server);
+    assert_int_equal(pacer_open(&pacer, test->loop, 1000000, 100000), ERR_OK);
+    struct stream_options to = {
+        .host = "localhost", .port = listener_port(server.listener), .tls = tls, .pacer = pacer};
+    struct client client = {.chunk_max = 0};
+    client_open(&client, test->loop, test->names, &to, 1);
+    assert_true(loop_until(test->loop, &client.finish, PEER_WAIT_MS));
+    struct wire_count count;
+    stream_wire_count(client.stream, &count);
+    assert_in_range(pacer_bytes(pacer), count.sent / 2, count.sent);
+    assert_true(pacer_bytes(pacer) > 300);
+    client_close(&client);
+    pacer_close(pacer);
+    tls_close(tls);
+    server_close(&server);
+    tls_close(of_server);
 }
 
 /* One connection of a client of its own, whose sessions are in the file; was it resumed? */
@@ -502,6 +530,7 @@ int main(void)
         cmocka_unit_test(every_byte_comes_back_through_tls),
         cmocka_unit_test(the_second_connection_resumes_the_session),
         cmocka_unit_test(sessions_survive_a_restart),
+        cmocka_unit_test(handshakes_are_told_to_the_pacer),
         cmocka_unit_test(a_server_that_forgot_the_session_is_no_problem),
         cmocka_unit_test(a_bad_certificate_is_refused_with_its_reason),
         cmocka_unit_test(a_client_without_certificate_is_told),

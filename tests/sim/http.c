@@ -209,6 +209,14 @@ void http_cancel(struct http *http, struct http_request *request)
     }
 }
 
+void http_link_set(struct http *http, void (*link)(void *context, struct http_link *ret),
+                   void *context)
+{
+    (void)http;
+    (void)link;
+    (void)context;
+}
+
 void http_close(struct http *http)
 {
     if (!http) {

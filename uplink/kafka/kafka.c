@@ -430,6 +430,13 @@ static void link_of(void *context, struct uplink_link *ret)
     uplink_link(k->host, ret);
 }
 
+static void http_link_of(void *context, struct http_link *ret)
+{
+    struct uplink_link link;
+    link_of(context, &link);
+    *ret = (struct http_link){.interface_name = link.interface_name, .pacer = link.pacer};
+}
+
 static void kafka_relink(struct uplink *uplink)
 {
     cluster_relink(kafka_of(uplink)->cluster);
@@ -494,6 +501,7 @@ static enum err open_http(struct kafka *k, const struct uplink_setup *setup, str
         why_set(why, "the HTTP client can't be opened: %s", err_name(e));
         return e;
     }
+    http_link_set(k->http, http_link_of, k);
     struct oauth_setup oauth = {.loop = setup->loop,
                                 .http = k->http,
                                 .options = &sasl->oauth,
