@@ -25,6 +25,7 @@ int schema_command(int argc, char **argv);
 /* What comes behind "schema register". */
 int schema_register_command(int argc, char **argv);
 int schema_infer_command(int argc, char **argv);
+int plan_command(int argc, char **argv);
 
 /* --- helpers of the commands --- */
 
@@ -85,6 +86,9 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 #define BUFFER_USAGE \
     "buffer ls | cat | stats | verify | export | import | replay | drop | salvage | compact | " \
     "rekey | wear ... [--buffer PATH] [--socket PATH]"
+#define PLAN_USAGE \
+    "plan CONFIG SAMPLE [--stream S] [--rate [S=]N ...] [--duration D] [--reconnects N] " \
+    "[--loss PERCENT] [--round-trip MS] [--mtu N] [--partitions N] [--json]"
 #define SCHEMA_INFER_USAGE "schema infer [--name NAME] [--namespace NAME] FILE..."
 #define ASIDE_USAGE "aside ls | cat | export | replay | drop ... [--buffer PATH] [--socket PATH]"
 

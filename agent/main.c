@@ -80,6 +80,26 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "TIME " \
     "(when they were\nset aside), --count N. --json where data is printed."
 
+#define PLAN_HELP \
+    "MB a month that a configuration will put on its links, by stream and cause, what other\n" \
+    "intervals, layouts and levels of compression would cost, and whether the budgets do. " \
+    "Nothing\n" \
+    "is sent or stored.\n\n" \
+    "SAMPLE is a file of payloads, one a line, as a source gives them: an hour or a day of a " \
+    "site's\n" \
+    "own. With several streams: a folder that has STREAM.ndjson of each, or a file that\n" \
+    "weir buffer export --format ndjson wrote; or --stream says whose lines they are.\n\n" \
+    "--rate N        events a second; S=N: of stream S. Else their own times say it\n" \
+    "                (streams.S.time)\n" \
+    "--duration D    for how long the sample stands (\"1 d\"); else from its first event to its " \
+    "last\n" \
+    "--reconnects N  a day: connections that are cut, and made anew (24)\n" \
+    "--loss PERCENT  of the packets (0)\n" \
+    "--round-trip MS from a request to its answer (100)\n" \
+    "--mtu N         bytes of a packet on the link (1500)\n" \
+    "--partitions N  of each topic (1)\n" \
+    "--json          the same as one JSON document, in bytes"
+
 static int version_command(int argc, char **argv)
 {
     (void)argv;
@@ -153,6 +173,7 @@ static const struct {
      "registry; else its fingerprint stands for it. SCHEMA\nmay list known strings "
      "(weir.values).\ndecode: back, one line an event. \"-\" is standard input."},
     {"schema", schema_command, SCHEMA_USAGE, SCHEMA_HELP},
+    {"plan", plan_command, PLAN_USAGE, PLAN_HELP},
     {"version", version_command, "version", "Prints the version."},
 };
 

@@ -114,6 +114,18 @@ void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task)
     task->more = rows->event_count && rows->covered.last < task->range.last;
 }
 
+void pack_lend(struct pack *pack, const struct stored_event *events, size_t count,
+               struct pack_task *task)
+{
+    assert(count >= 1 && count <= PACK_EVENT_MAX);
+    memcpy(pack->rows.events, events, count * sizeof *events);
+    pack->rows.event_count = count;
+    pack->rows.covered = (struct range){events[0].sequence, events[count - 1].sequence};
+    task->covered = pack->rows.covered;
+    task->outcome = PACK_BUILT;
+    task->more = false;
+}
+
 static struct slice row_key(const struct pack_task *task, struct slice datum, struct out *scratch)
 {
     return task->parcel->key == PARCEL_KEY_AGENT ? slice_of_text(task->agent_key)

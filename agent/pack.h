@@ -76,6 +76,10 @@ void pack_close(struct pack *pack);
 
 /* Reads task->range into the workspace; the schema of the rows is in pack_schema(). */
 void pack_read(struct pack *pack, struct buffer *buffer, struct pack_task *task);
+/* The same with rows that come from elsewhere than a buffer, at most PACK_EVENT_MAX, one behind the
+ * other; their datums stay until the task is built. For `weir plan`. */
+void pack_lend(struct pack *pack, const struct stored_event *events, size_t count,
+               struct pack_task *task);
 /* The buffer's number of the schema of the rows that were read; 0: none were. */
 uint32_t pack_schema(const struct pack *pack);
 void pack_build(struct pack *pack, struct pack_task *task);

@@ -1,0 +1,377 @@
+/* The simulated time: when events are committed, how long a flow lingers, when its answer comes.
+ * The rules are those of store_put.c and flow.c. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/events.h"
+#include "agent/plan_impl.h"
+
+#define KEEPALIVE_MS 60000
+#define KEEPALIVE_METERED_MS 900000
+#define NEVER INT64_MAX
+
+struct run {
+    const struct plan_setup *setup;
+    const struct plan_sample *sample;
+    struct plan *plan;
+    struct plan_host *hosts;
+    size_t host_count;
+    struct plan_flow *flows;
+    size_t flow_count;
+    size_t *arrived; /* of each stream */
+    size_t *stored;
+    size_t open_count; /* events and bytes of the write batch that is being filled */
+    size_t open_size;
+    int64_t due_ms; /* its commit */
+    int64_t now_ms;
+    int64_t end_ms;
+};
+
+/* --- flows --- */
+
+static size_t flow_size(const struct plan_flow *flow, size_t stored)
+{
+    size_t most = plan_raw_size_max(flow->host);
+    size_t size = 0;
+    for (size_t i = flow->next; i < stored && size < most; i++) {
+        size += flow->stream->events[i].datum.size;
+    }
+    return size;
+}
+
+static bool flow_is_full(const struct plan_flow *flow, size_t stored)
+{
+    return flow->more || stored - flow->next >= PACK_EVENT_MAX ||
+           flow_size(flow, stored) >= plan_raw_size_max(flow->host);
+}
+
+static bool flow_lingers(const struct run *run, struct plan_flow *flow, size_t stored)
+{
+    if (flow->linger_ms < 0) {
+        flow->linger_ms = run->now_ms;
+    }
+    int64_t until = flow->linger_ms + flow->host->forward.linger_ms;
+    if (run->now_ms >= until || flow->stream->forward.info.priority >= PRIORITY_URGENT ||
+        flow_is_full(flow, stored)) {
+        flow->linger_ms = -1;
+        flow->wake_ms = NEVER;
+        return false;
+    }
+    flow->wake_ms = until;
+    return true;
+}
+
+static void commit(struct run *run)
+{
+    memcpy(run->stored, run->arrived, run->sample->stream_count * sizeof *run->stored);
+    run->due_ms = NEVER;
+    run->open_count = 0;
+    run->open_size = 0;
+}
+
+/* The next step of a flow. *ret_sent: the record of its parcel was a commit for all. */
+static enum err flow_advance(struct run *run, struct plan_flow *flow, bool *ret_sent,
+                             struct why *why)
+{
+    size_t stored = run->stored[flow->stream_index];
+    if (flow->is_busy && flow->answer_ms <= run->now_ms) {
+        flow->is_busy = false;
+    }
+    if (flow->is_busy || flow->next >= stored || flow_lingers(run, flow, stored)) {
+        return ERR_OK;
+    }
+    enum err e = plan_send(flow, stored, run->now_ms, why);
+    if (!e) {
+        commit(run);
+    }
+    *ret_sent = true;
+    return e == ERR_REJECTED ? ERR_OK : e;
+}
+
+static enum err advance_all(struct run *run, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (bool again = true; again && !e;) {
+        again = false;
+        for (size_t i = 0; i < run->flow_count && !e; i++) {
+            e = flow_advance(run, &run->flows[i], &again, why);
+        }
+    }
+    return e;
+}
+
+/* --- time --- */
+
+static void arrive(struct run *run, size_t index)
+{
+    const struct plan_stream *s = &run->sample->streams[index];
+    while (run->arrived[index] < s->count && s->at_ms[run->arrived[index]] <= run->now_ms) {
+        size_t size = s->events[run->arrived[index]].datum.size;
+        if (run->open_count == WRITE_EVENT_MAX || run->open_size + size > WRITE_SIZE_MAX) {
+            commit(run);
+        }
+        run->arrived[index]++;
+        run->open_count++;
+        run->open_size += size;
+        int64_t due = run->now_ms + s->wait_ms;
+        run->due_ms = due < run->due_ms ? due : run->due_ms;
+    }
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t next_ms(const struct run *run)
+{
+    int64_t next = run->due_ms;
+    for (size_t i = 0; i + 1 < run->sample->stream_count; i++) {
+        const struct plan_stream *s = &run->sample->streams[i];
+        next = run->arrived[i] < s->count ? earlier(next, s->at_ms[run->arrived[i]]) : next;
+    }
+    for (size_t i = 0; i < run->flow_count; i++) {
+        const struct plan_flow *f = &run->flows[i];
+        next = f->is_busy ? earlier(next, f->answer_ms) : earlier(next, f->wake_ms);
+    }
+    return next;
+}
+
+static enum err run_time(struct run *run, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (int64_t next = next_ms(run); !e && next < run->end_ms; next = next_ms(run)) {
+        run->now_ms = next > run->now_ms ? next : run->now_ms;
+        for (size_t i = 0; i + 1 < run->sample->stream_count; i++) {
+            arrive(run, i);
+        }
+        if (run->due_ms <= run->now_ms) {
+            commit(run);
+        }
+        e = advance_all(run, why);
+    }
+    return e;
+}
+
+/* What the sample is too short for goes in one request, so that there is something to reckon with; so
+ * does the record of the agent's own, of which there is one. */
+static enum err run_rest(struct run *run, struct why *why)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < run->flow_count && !e; i++) {
+        struct plan_flow *f = &run->flows[i];
+        if (f->stream->count == 0 || f->cut > 0) {
+            continue;
+        }
+        f->line->is_short = f->stream->config != NULL;
+        f->is_busy = false;
+        do {
+            e = f->next < f->stream->count ? plan_send(f, f->stream->count, f->host->last_ms, why)
+                                           : ERR_OK;
+        } while (e == ERR_REJECTED);
+    }
+    return e;
+}
+
+/* --- a month --- */
+
+static void scale_flow(struct plan_flow *f)
+{
+    struct plan_bytes sum = {0};
+    const struct plan_stream *s = f->stream;
+    double events = s->seconds > 0 ? (double)s->count / s->seconds * PLAN_MONTH_SECONDS : 0;
+    double times = f->cut > 0 ? events / f->cut : 0;
+    plan_bytes_add(&sum, &f->line->bytes, times);
+    f->line->bytes = sum;
+    f->line->requests *= times;
+    f->line->events = events;
+    double refreshes = PLAN_MONTH_SECONDS * 1000 / KAFKA_PLAN_METADATA_MS;
+    refreshes = f->line->requests < refreshes ? f->line->requests : refreshes;
+    f->line->bytes.handshakes += refreshes * plan_metadata(f->host, f->target.name);
+}
+
+/* Connections that are cut: each is made anew; what was under way goes again. */
+static void add_cuts(const struct run *run, struct plan_host *host)
+{
+    struct plan_bytes *c = &host->result->connection;
+    double cuts = run->setup->reconnects_per_day * PLAN_MONTH_SECONDS / 86400;
+    double is_busy = run->end_ms > 0 ? host->busy_ms / (double)run->end_ms : 0;
+    is_busy = is_busy < 1 ? is_busy : 1;
+    c->handshakes += cuts * plan_login(host);
+    if (host->requests > 0) {
+        c->repeats += cuts * is_busy * host->sent / host->requests;
+    }
+    host->result->connects += cuts;
+}
+
+static void scale_host(const struct run *run, struct plan_host *host)
+{
+    struct plan_uplink *r = host->result;
+    struct plan_bytes month = {0};
+    double times = run->end_ms > 0 ? PLAN_MONTH_SECONDS * 1000 / (double)run->end_ms : 0;
+    plan_bytes_add(&month, &r->connection, times);
+    r->connection = month;
+    r->connects *= times;
+    add_cuts(run, host);
+    r->bytes_sum = plan_bytes_sum(&r->connection);
+    for (size_t i = 0; i < r->line_count; i++) {
+        r->bytes_sum += plan_bytes_sum(&r->lines[i].bytes);
+    }
+    run->plan->bytes_sum += r->bytes_sum;
+}
+
+/* --- opening --- */
+
+static enum err host_change(struct plan_host *host, const struct config_uplink *u,
+                            const struct plan_change *change, struct why *why)
+{
+    bool by_agent = u->common.partition_by == UPLINK_BY_AGENT;
+    bool is_auto = u->common.partition_by == UPLINK_BY_AUTO;
+    host->forward.layout = change->layout ? (enum layout)change->layout : u->layout;
+    host->forward.by_agent =
+        change->layout
+            ? by_agent || (is_auto && (u->is_metered || change->layout == LAYOUT_COLUMNS))
+            : u->by_agent;
+    host->forward.linger_ms = change->linger_ms >= 0 ? change->linger_ms : u->common.linger_ms;
+    if (change->level != PLAN_LEVEL_KEEP) {
+        host->options.compression_level = change->level;
+    }
+    host->options.tls.is_set = change->tls >= 0 ? change->tls : host->options.tls.is_set;
+    return change->layout == LAYOUT_COLUMNS ? u->class_->columns(&host->options, why) : ERR_OK;
+}
+
+static enum err host_open(const struct run *run, struct plan_host *host,
+                          const struct plan_change *change, struct why *why)
+{
+    const struct config_uplink *u = host->result->config;
+    const struct kafka_options *options = u->options;
+    const struct config *config = run->sample->config;
+    const char *const *brokers = options->brokers.items;
+    host->setup = run->setup;
+    host->options = *options;
+    host->forward = (struct forward_uplink){.class_ = u->class_,
+                                            .options = &host->options,
+                                            .name = u->name,
+                                            .number = 1,
+                                            .batch_size_max = u->common.batch_size_max};
+    enum err e = host_change(host, u, change, why);
+    int64_t rate = u->link_count ? config->links[u->links[0]].options.rate_max : 0;
+    host->wire = (struct plan_wire){.mtu = run->setup->mtu,
+                                    .is_ipv6 = brokers[0][0] == '[',
+                                    .has_tls = host->options.tls.is_set,
+                                    .has_own_certificate = host->options.tls.certificate != NULL,
+                                    .rate = (uint64_t)rate / 8,
+                                    .loss = run->setup->loss};
+    host->idle_ms = kafka_plan_idle_ms(&host->options);
+    host->keepalive_ms = u->is_metered ? KEEPALIVE_METERED_MS : KEEPALIVE_MS;
+    host->result->layout = host->forward.layout;
+    return e ? e : pack_open(&host->pack);
+}
+
+static bool is_carried(const struct config *config, size_t uplink, size_t stream)
+{
+    return stream < config->stream_count ? config->streams[stream].uplinks >> uplink & 1
+                                         : config->uplinks[uplink].carries_events;
+}
+
+static enum err flow_open(struct run *run, struct plan_host *host, size_t stream, struct why *why)
+{
+    struct plan_flow *flow = &run->flows[run->flow_count];
+    const struct plan_stream *s = &run->sample->streams[stream];
+    struct plan_line *line = &host->result->lines[host->result->line_count++];
+    line->stream = s;
+    *flow = (struct plan_flow){.host = host,
+                               .line = line,
+                               .stream = s,
+                               .stream_index = stream,
+                               .linger_ms = -1,
+                               .wake_ms = NEVER,
+                               .target = {.layout = (uint8_t)host->forward.layout}};
+    run->flow_count++;
+    return kafka_plan_target(&host->options, run->sample->agent_id, &s->forward.info, &s->info,
+                             run->setup->partitions, &flow->target, why);
+}
+
+static enum err open_parts(struct run *run, const struct plan_change *change, struct why *why)
+{
+    const struct config *config = run->sample->config;
+    struct plan *plan = run->plan;
+    enum err e = ERR_OK;
+    plan->uplink_count = config->uplink_count;
+    for (size_t u = 0; !e && u < config->uplink_count; u++) {
+        struct plan_uplink *r = &plan->uplinks[u];
+        r->config = &config->uplinks[u];
+        r->is_counted = r->config->class_ == &kafka_class;
+        r->lines = calloc(run->sample->stream_count, sizeof *r->lines);
+        struct plan_host *host = &run->hosts[u];
+        host->result = r;
+        e = !r->lines ? ERR_NOMEM : r->is_counted ? host_open(run, host, change, why) : ERR_OK;
+        for (size_t s = 0; !e && r->is_counted && s < run->sample->stream_count; s++) {
+            e = is_carried(config, u, s) ? flow_open(run, host, s, why) : ERR_OK;
+        }
+    }
+    return e;
+}
+
+static enum err run_all(struct run *run, const struct plan_change *change, struct why *why)
+{
+    enum err e = open_parts(run, change, why);
+    e = e ? e : run_time(run, why);
+    e = e ? e : run_rest(run, why);
+    for (size_t i = 0; !e && i < run->flow_count; i++) {
+        scale_flow(&run->flows[i]);
+    }
+    for (size_t u = 0; !e && u < run->plan->uplink_count; u++) {
+        if (run->plan->uplinks[u].is_counted) {
+            scale_host(run, &run->hosts[u]);
+        }
+    }
+    return e;
+}
+
+enum err plan_open(struct plan **ret, const struct plan_setup *setup,
+                   const struct plan_change *change, struct why *why)
+{
+    const struct plan_sample *sample = setup->sample;
+    size_t uplinks = sample->config->uplink_count;
+    struct plan *plan = calloc(1, sizeof *plan);
+    struct run run = {.setup = setup,
+                      .sample = sample,
+                      .plan = plan,
+                      .due_ms = NEVER,
+                      .end_ms = (int64_t)(sample->seconds * 1000)};
+    run.hosts = calloc(uplinks + 1, sizeof *run.hosts);
+    run.flows = calloc((uplinks + 1) * sample->stream_count, sizeof *run.flows);
+    run.arrived = calloc(sample->stream_count, sizeof *run.arrived);
+    run.stored = calloc(sample->stream_count, sizeof *run.stored);
+    enum err e = ERR_NOMEM;
+    if (plan && run.hosts && run.flows && run.arrived && run.stored) {
+        plan->uplinks = calloc(uplinks + 1, sizeof *plan->uplinks);
+        e = plan->uplinks ? run_all(&run, change, why) : ERR_NOMEM;
+    }
+    for (size_t u = 0; run.hosts && u < uplinks; u++) {
+        pack_close(run.hosts[u].pack);
+    }
+    free(run.hosts);
+    free(run.flows);
+    free(run.arrived);
+    free(run.stored);
+    if (e) {
+        plan_close(plan);
+        return e;
+    }
+    *ret = plan;
+    return ERR_OK;
+}
+
+void plan_close(struct plan *plan)
+{
+    for (size_t u = 0; plan && plan->uplinks && u < plan->uplink_count; u++) {
+        free(plan->uplinks[u].lines);
+    }
+    if (plan) {
+        free(plan->uplinks);
+        free(plan);
+    }
+}

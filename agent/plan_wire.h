@@ -1,0 +1,54 @@
+/* What a connection puts on a link around the bytes of an application: TLS records, IP and TCP headers,
+ * acknowledgements, handshakes. PLAN.md says where the figures are from. Pure. */
+#ifndef WEIR_AGENT_PLAN_WIRE_H
+#define WEIR_AGENT_PLAN_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct plan_wire {
+    uint32_t mtu; /* bytes of an IP packet, at most */
+    bool is_ipv6;
+    bool has_tls;
+    bool has_own_certificate; /* the client shows one too */
+    uint64_t rate;            /* bytes a second that the link carries; 0: not known */
+    double loss;              /* share of the packets, below 1 */
+};
+
+/* Bytes of both ways. */
+struct plan_bytes {
+    double payload; /* the events, laid out and compressed */
+    double framing; /* what goes with them: heads of batches and requests, TLS, IP and TCP */
+    double acknowledgements; /* answers of the brokers, TCP's own, keep-alives */
+    double handshakes;       /* connections made, logins, metadata */
+    double repeats;          /* what was lost, and sent again */
+};
+
+double plan_bytes_sum(const struct plan_bytes *bytes);
+void plan_bytes_add(struct plan_bytes *sum, const struct plan_bytes *more, double times);
+
+/* Of IP and TCP, with time stamps. */
+uint32_t plan_header_size(const struct plan_wire *wire);
+/* What `size` bytes that are written together become by TLS; without it, the same. */
+uint64_t plan_tls_size(const struct plan_wire *wire, uint64_t size);
+/* Segments for so many bytes that are written together. */
+uint64_t plan_segments(const struct plan_wire *wire, uint64_t size);
+
+/* A request and its answer. */
+struct plan_exchange {
+    double sent;     /* the pieces as they are on the link, headers included */
+    double answer;   /* likewise */
+    double acks;     /* of TCP alone, both ways */
+    uint64_t pieces; /* bytes of the application that went out */
+};
+void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t piece_count,
+                   uint32_t answer, struct plan_exchange *ret);
+/* TCP and TLS opened and closed, without what is said on it. A session that is resumed shows no certificates. */
+double plan_connect(const struct plan_wire *wire, bool is_resumed);
+/* A keep-alive, both ways. */
+double plan_keepalive(const struct plan_wire *wire);
+/* What is sent again of so many bytes that go out. */
+double plan_repeats(const struct plan_wire *wire, double sent);
+
+#endif
