@@ -19,6 +19,7 @@ struct plan_setup {
     double reconnects_per_day; /* connections that are cut; not those that end for being silent */
     uint32_t round_trip_ms;    /* from a request to its answer */
     uint32_t partitions;       /* of each topic */
+    uint32_t chain_size;       /* of the brokers' certificates */
 };
 
 /* What is to be other than in the configuration, for all uplinks. */

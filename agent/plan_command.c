@@ -98,6 +98,9 @@ static bool take_option(int argc, char **argv, int *index, struct plan_words *wo
     } else if ((value = command_option(argc, argv, index, "--partitions"))) {
         is_right = number_of(value, 1, 100000, &number);
         setup->partitions = (uint32_t)number;
+    } else if ((value = command_option(argc, argv, index, "--certificates"))) {
+        is_right = number_of(value, 100, 64000, &number);
+        setup->chain_size = (uint32_t)number;
     } else {
         return false;
     }
@@ -107,8 +110,11 @@ static bool take_option(int argc, char **argv, int *index, struct plan_words *wo
 
 static int take_words(int argc, char **argv, struct plan_words *words)
 {
-    *words = (struct plan_words){
-        .setup = {.mtu = 1500, .reconnects_per_day = 24, .round_trip_ms = 100, .partitions = 1}};
+    *words = (struct plan_words){.setup = {.mtu = 1500,
+                                           .reconnects_per_day = 24,
+                                           .round_trip_ms = 100,
+                                           .partitions = 1,
+                                           .chain_size = 2500}};
     for (int i = 0; i < argc; i++) {
         const char *wrong = NULL;
         if (take_option(argc, argv, &i, words, &wrong)) {

@@ -166,17 +166,39 @@ static void print_notes(const struct plan_setup *setup, const struct plan *plan)
     }
 }
 
-static void print_choices(const struct plan *plan, const struct plan_choice *choices, size_t count)
+/* How much of the tightest budget of each link it takes. */
+static void print_tightest(const struct config *config, const double *sums)
 {
-    printf("\n%-34s %10s %9s\n", "WITH ALL UPLINKS SO", "MB A MONTH", "CHANGE");
-    printf("%-34s %10.3f\n", "as configured", plan->bytes_sum / MB);
+    for (size_t i = 0; i < config->link_count; i++) {
+        struct budget budgets[BUDGET_COUNT];
+        double most = 0;
+        double month = plan_link_sum(config, i, sums);
+        budgets_of(&config->links[i].options, budgets);
+        for (size_t k = 0; k < BUDGET_COUNT; k++) {
+            double used = budgets[k].max > 0 ? budget_used(&budgets[k], month) : 0;
+            most = used > most ? used : most;
+        }
+        if (most > 0) {
+            printf("  %s %.0f %%%s", config->links[i].name, most * 100, most > 1 ? " !" : "");
+        }
+    }
+    printf("\n");
+}
+
+static void print_choices(const struct config *config, const struct plan *plan, const double *sums,
+                          const struct plan_choice *choices, size_t count)
+{
+    printf("\n%-30s %10s %9s  OF THE BUDGETS\n", "WITH ALL UPLINKS SO", "MB A MONTH", "CHANGE");
+    printf("%-30s %10.3f %9s", "as configured", plan->bytes_sum / MB, "");
+    print_tightest(config, sums);
     for (size_t i = 0; i < count; i++) {
         const struct plan_choice *c = &choices[i];
         if (c->bytes_sum < 0) {
-            printf("%-34s %10s  %s\n", c->name, "-", c->why.text);
+            printf("%-30s %10s  %s\n", c->name, "-", c->why.text);
         } else {
-            printf("%-34s %10.3f %+8.0f %%\n", c->name, c->bytes_sum / MB,
+            printf("%-30s %10.3f %+7.0f %%", c->name, c->bytes_sum / MB,
                    plan->bytes_sum > 0 ? (c->bytes_sum / plan->bytes_sum - 1) * 100 : 0);
+            print_tightest(config, c->uplink_sums);
         }
     }
 }
@@ -193,7 +215,7 @@ void plan_print(const struct plan_setup *setup, const struct plan *plan,
         sums[u] = plan->uplinks[u].bytes_sum;
     }
     print_links(config, sums);
-    print_choices(plan, choices, choice_count);
+    print_choices(config, plan, sums, choices, choice_count);
     print_notes(setup, plan);
 }
 

@@ -261,6 +261,7 @@ static enum err host_open(const struct run *run, struct plan_host *host,
                                     .is_ipv6 = brokers[0][0] == '[',
                                     .has_tls = host->options.tls.is_set,
                                     .has_own_certificate = host->options.tls.certificate != NULL,
+                                    .chain_size = run->setup->chain_size,
                                     .rate = (uint64_t)rate / 8,
                                     .loss = run->setup->loss};
     host->idle_ms = kafka_plan_idle_ms(&host->options);

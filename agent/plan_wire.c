@@ -6,15 +6,17 @@
 #define IPV6_HEADER_SIZE 40
 #define TCP_HEADER_SIZE 32 /* with the time stamp option, padded */
 #define SYN_OPTIONS_SIZE 8 /* beyond the stamp */
-#define TLS_RECORD_SIZE 22 /* TLS 1.3: head 5, kind 1, tag 16 */
+/* TLS 1.3, between mbedTLS and Java, as seen on the wire. */
+#define TLS_RECORD_SIZE 22 /* head 5, kind 1, tag 16 */
 #define TLS_RECORD_MAX 16384
-/* TLS 1.3 with an ECDSA or RSA-2048 chain of two certificates, tickets included. */
-#define TLS_FULL_SENT 500
-#define TLS_FULL_RECEIVED 2700
-#define TLS_RESUMED_SENT 700
-#define TLS_RESUMED_RECEIVED 450
-#define TLS_CERTIFICATE_SIZE 1500 /* of the client, with its proof */
-#define DELAYED_ACK_MS 40         /* a segment that comes alone for so long is acknowledged alone */
+#define TLS_SENT_PADDING 16 /* kind and data are padded to a multiple */
+#define TLS_RECEIVED_SIZE 38
+#define TLS_HELLO_SENT 353      /* hello, the old change of ciphers, finished */
+#define TLS_HELLO_RECEIVED 1030 /* likewise, the proof of the certificate, a ticket */
+#define TLS_TICKET_SIZE 662     /* shown again */
+#define TLS_SEGMENTS 11
+#define TLS_OWN_SIZE 1500 /* certificate of the client, with its proof */
+#define DELAYED_ACK_MS 40 /* a segment that comes alone for so long is acknowledged alone */
 
 double plan_bytes_sum(const struct plan_bytes *b)
 {
@@ -35,10 +37,23 @@ uint32_t plan_header_size(const struct plan_wire *wire)
     return (wire->is_ipv6 ? IPV6_HEADER_SIZE : IPV4_HEADER_SIZE) + TCP_HEADER_SIZE;
 }
 
-uint64_t plan_tls_size(const struct plan_wire *wire, uint64_t size)
+static uint64_t records_of(uint64_t size)
 {
-    uint64_t records = (size + TLS_RECORD_MAX - 1) / TLS_RECORD_MAX;
-    return wire->has_tls ? size + records * TLS_RECORD_SIZE : size;
+    return (size + TLS_RECORD_MAX - 1) / TLS_RECORD_MAX;
+}
+
+uint64_t plan_tls_sent(const struct plan_wire *wire, uint64_t size)
+{
+    uint64_t full = size / TLS_RECORD_MAX;
+    uint64_t rest = size % TLS_RECORD_MAX;
+    uint64_t padded = (rest + TLS_SENT_PADDING) / TLS_SENT_PADDING * TLS_SENT_PADDING;
+    uint64_t last = rest > 0 ? padded + TLS_RECORD_SIZE - 1 : 0;
+    return wire->has_tls ? full * (TLS_RECORD_MAX + TLS_RECORD_SIZE) + last : size;
+}
+
+uint64_t plan_tls_received(const struct plan_wire *wire, uint64_t size)
+{
+    return wire->has_tls ? size + records_of(size) * TLS_RECEIVED_SIZE : size;
 }
 
 static uint32_t segment_size(const struct plan_wire *wire)
@@ -64,12 +79,12 @@ void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t 
                    uint32_t answer, struct plan_exchange *ret)
 {
     uint32_t header = plan_header_size(wire);
-    uint64_t answer_size = plan_tls_size(wire, answer);
+    uint64_t answer_size = plan_tls_received(wire, answer);
     uint64_t answer_segments = plan_segments(wire, answer_size);
     uint64_t largest = 0;
     *ret = (struct plan_exchange){0};
     for (size_t i = 0; i < piece_count; i++) {
-        uint64_t size = plan_tls_size(wire, pieces[i]);
+        uint64_t size = plan_tls_sent(wire, pieces[i]);
         uint64_t segments = plan_segments(wire, size);
         largest = segments > largest ? segments : largest;
         ret->sent += (double)(size + segments * header);
@@ -79,19 +94,17 @@ void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t 
     ret->acks = (double)((acks_of(wire, largest) + acks_of(wire, answer_segments)) * header);
 }
 
-double plan_connect(const struct plan_wire *wire, bool is_resumed)
+double plan_connect(const struct plan_wire *wire, bool is_again)
 {
     uint32_t header = plan_header_size(wire);
-    double size = 3.0 * header + 2.0 * SYN_OPTIONS_SIZE;
+    uint64_t size = 3 * header + 2 * SYN_OPTIONS_SIZE;
     if (wire->has_tls) {
-        double own = wire->has_own_certificate && !is_resumed ? TLS_CERTIFICATE_SIZE : 0;
-        double sent = (is_resumed ? TLS_RESUMED_SENT : TLS_FULL_SENT) + own;
-        double received = is_resumed ? TLS_RESUMED_RECEIVED : TLS_FULL_RECEIVED;
-        uint64_t segments =
-            plan_segments(wire, (uint64_t)sent) + plan_segments(wire, (uint64_t)received) + 4;
-        size += sent + received + (double)(segments * header);
+        uint64_t own = wire->has_own_certificate ? TLS_OWN_SIZE : 0;
+        uint64_t sent = TLS_HELLO_SENT + own + (is_again ? TLS_TICKET_SIZE : 0);
+        uint64_t more = plan_segments(wire, own) + plan_segments(wire, wire->chain_size) - 1;
+        size += sent + TLS_HELLO_RECEIVED + wire->chain_size + (TLS_SEGMENTS + more) * header;
     }
-    return size;
+    return (double)size;
 }
 
 double plan_keepalive(const struct plan_wire *wire)

@@ -12,6 +12,7 @@ struct plan_wire {
     bool is_ipv6;
     bool has_tls;
     bool has_own_certificate; /* the client shows one too */
+    uint32_t chain_size;      /* of the brokers' certificates */
     uint64_t rate;            /* bytes a second that the link carries; 0: not known */
     double loss;              /* share of the packets, below 1 */
 };
@@ -30,8 +31,10 @@ void plan_bytes_add(struct plan_bytes *sum, const struct plan_bytes *more, doubl
 
 /* Of IP and TCP, with time stamps. */
 uint32_t plan_header_size(const struct plan_wire *wire);
-/* What `size` bytes that are written together become by TLS; without it, the same. */
-uint64_t plan_tls_size(const struct plan_wire *wire, uint64_t size);
+/* What `size` bytes that are written together become by TLS; without it, the same. We pad records to
+ * 16 bytes, Java's brokers add 16. */
+uint64_t plan_tls_sent(const struct plan_wire *wire, uint64_t size);
+uint64_t plan_tls_received(const struct plan_wire *wire, uint64_t size);
 /* Segments for so many bytes that are written together. */
 uint64_t plan_segments(const struct plan_wire *wire, uint64_t size);
 
@@ -44,8 +47,9 @@ struct plan_exchange {
 };
 void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t piece_count,
                    uint32_t answer, struct plan_exchange *ret);
-/* TCP and TLS opened and closed, without what is said on it. A session that is resumed shows no certificates. */
-double plan_connect(const struct plan_wire *wire, bool is_resumed);
+/* TCP and TLS opened, without what is said on it. is_again: we show the ticket of the session before,
+ * which Kafka's brokers do not take. */
+double plan_connect(const struct plan_wire *wire, bool is_again);
 /* A keep-alive, both ways. */
 double plan_keepalive(const struct plan_wire *wire);
 /* What is sent again of so many bytes that go out. */

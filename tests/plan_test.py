@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -146,7 +147,8 @@ def compare(agent, sample):
     seen = [s for s in agent.seen if s[0] > SETTLE]
     (begin, before, sent_before), (end, after, sent_after) = seen[0], seen[-1]
     kills = sum(begin < k < end for k in agent.kills)
-    answer = run("plan", agent.path, sample, "--stream", "meter", "--rate", str(RATE), "--reconnects", str(kills * 86400 / (end - begin)),
+    chain = len(ssl.PEM_cert_to_DER_cert(open(path_of("kafka", "tls", "broker.pem")).read()))
+    answer = run("plan", agent.path, sample, "--certificates", str(chain), "--stream", "meter", "--rate", str(RATE), "--reconnects", str(kills * 86400 / (end - begin)),
                  "--round-trip", "5", "--json")
     check(f"{agent.name}: weir plan", answer.returncode == 0, answer.stderr)
     plan = json.loads(answer.stdout)
