@@ -94,6 +94,7 @@ const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = u
     "--duration D    for how long the sample stands (\"1 d\"); else from its first event to its " \
     "last\n" \
     "--reconnects N  a day: connections that are cut, and made anew (24)\n" \
+    "--outages NxD   a day: the link says nothing for so long, and goes on (\"4x30 s\"; none)\n" \
     "--loss PERCENT  of the packets (0)\n" \
     "--round-trip MS from a request to its answer (100)\n" \
     "--mtu N         bytes of a packet on the link (1500)\n" \

@@ -17,9 +17,11 @@ struct plan_setup {
     uint32_t mtu;
     double loss;               /* share of the packets */
     double reconnects_per_day; /* connections that are cut; not those that end for being silent */
-    uint32_t round_trip_ms;    /* from a request to its answer */
-    uint32_t partitions;       /* of each topic */
-    uint32_t chain_size;       /* of the brokers' certificates */
+    double outages_per_day;    /* the link says nothing, and goes on; and how long each time */
+    double outage_seconds;
+    uint32_t round_trip_ms; /* from a request to its answer */
+    uint32_t partitions;    /* of each topic */
+    uint32_t chain_size;    /* of the brokers' certificates */
 };
 
 /* What is to be other than in the configuration, for all uplinks. */

@@ -69,6 +69,19 @@ static bool take_duration(const char *text, double *ret)
     return false;
 }
 
+/* "4x30 s": so many a day, so long each. */
+static bool take_outages(const char *text, struct plan_setup *setup)
+{
+    char count[16];
+    const char *x = strchr(text, 'x');
+    if (!x || (size_t)(x - text) >= sizeof count) {
+        return false;
+    }
+    (void)snprintf(count, sizeof count, "%.*s", (int)(x - text), text); /* fits */
+    return number_of(count, 0, 1e5, &setup->outages_per_day) &&
+           take_duration(x + 1, &setup->outage_seconds);
+}
+
 /* True: argv[*index] is an option, and right; *ret_wrong: it is wrong. */
 static bool take_option(int argc, char **argv, int *index, struct plan_words *words,
                         const char **ret_wrong)
@@ -86,6 +99,8 @@ static bool take_option(int argc, char **argv, int *index, struct plan_words *wo
         is_right = take_duration(value, &words->seconds);
     } else if ((value = command_option(argc, argv, index, "--reconnects"))) {
         is_right = number_of(value, 0, 1e6, &setup->reconnects_per_day);
+    } else if ((value = command_option(argc, argv, index, "--outages"))) {
+        is_right = take_outages(value, setup);
     } else if ((value = command_option(argc, argv, index, "--loss"))) {
         is_right = number_of(value, 0, 50, &setup->loss);
         setup->loss /= 100;

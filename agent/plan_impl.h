@@ -1,4 +1,5 @@
-/* What the files of a plan share: plan_run.c has the simulated time, plan_send.c what goes out. */
+/* What the files of a plan share: plan_run.c has the simulated time, plan_send.c what goes
+ * out, plan_month.c what becomes of it in a month. */
 #ifndef WEIR_AGENT_PLAN_IMPL_H
 #define WEIR_AGENT_PLAN_IMPL_H
 
@@ -46,5 +47,10 @@ double plan_login(const struct plan_host *host);
 double plan_metadata(const struct plan_host *host, const char *topic);
 /* Bytes of raw events that one request takes. */
 size_t plan_raw_size_max(const struct plan_host *host);
+
+/* --- plan_month.c: when the simulated time is over --- */
+void plan_month_flow(struct plan_flow *flow);
+/* Behind its flows; the sample is so long. */
+void plan_month_host(struct plan_host *host, int64_t end_ms);
 
 #endif

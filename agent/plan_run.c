@@ -174,53 +174,6 @@ static enum err run_rest(struct run *run, struct why *why)
     return e;
 }
 
-/* --- a month --- */
-
-static void scale_flow(struct plan_flow *f)
-{
-    struct plan_bytes sum = {0};
-    const struct plan_stream *s = f->stream;
-    double events = s->seconds > 0 ? (double)s->count / s->seconds * PLAN_MONTH_SECONDS : 0;
-    double times = f->cut > 0 ? events / f->cut : 0;
-    plan_bytes_add(&sum, &f->line->bytes, times);
-    f->line->bytes = sum;
-    f->line->requests *= times;
-    f->line->events = events;
-    double refreshes = PLAN_MONTH_SECONDS * 1000 / KAFKA_PLAN_METADATA_MS;
-    refreshes = f->line->requests < refreshes ? f->line->requests : refreshes;
-    f->line->bytes.handshakes += refreshes * plan_metadata(f->host, f->target.name);
-}
-
-/* Connections that are cut: each is made anew; what was under way goes again. */
-static void add_cuts(const struct run *run, struct plan_host *host)
-{
-    struct plan_bytes *c = &host->result->connection;
-    double cuts = run->setup->reconnects_per_day * PLAN_MONTH_SECONDS / 86400;
-    double is_busy = run->end_ms > 0 ? host->busy_ms / (double)run->end_ms : 0;
-    is_busy = is_busy < 1 ? is_busy : 1;
-    c->handshakes += cuts * plan_login(host);
-    if (host->requests > 0) {
-        c->repeats += cuts * is_busy * host->sent / host->requests;
-    }
-    host->result->connects += cuts;
-}
-
-static void scale_host(const struct run *run, struct plan_host *host)
-{
-    struct plan_uplink *r = host->result;
-    struct plan_bytes month = {0};
-    double times = run->end_ms > 0 ? PLAN_MONTH_SECONDS * 1000 / (double)run->end_ms : 0;
-    plan_bytes_add(&month, &r->connection, times);
-    r->connection = month;
-    r->connects *= times;
-    add_cuts(run, host);
-    r->bytes_sum = plan_bytes_sum(&r->connection);
-    for (size_t i = 0; i < r->line_count; i++) {
-        r->bytes_sum += plan_bytes_sum(&r->lines[i].bytes);
-    }
-    run->plan->bytes_sum += r->bytes_sum;
-}
-
 /* --- opening --- */
 
 static enum err host_change(struct plan_host *host, const struct config_uplink *u,
@@ -288,10 +241,11 @@ static enum err flow_open(struct run *run, struct plan_host *host, size_t stream
                                .stream_index = stream,
                                .linger_ms = -1,
                                .wake_ms = NEVER,
-                               .target = {.layout = (uint8_t)host->forward.layout}};
+                               .target = {.layout = (uint8_t)host->forward.layout,
+                                          .partition_count = run->setup->partitions}};
     run->flow_count++;
     return kafka_plan_target(&host->options, run->sample->agent_id, &s->forward.info, &s->info,
-                             run->setup->partitions, &flow->target, why);
+                             &flow->target, why);
 }
 
 static enum err open_parts(struct run *run, const struct plan_change *change, struct why *why)
@@ -321,11 +275,12 @@ static enum err run_all(struct run *run, const struct plan_change *change, struc
     e = e ? e : run_time(run, why);
     e = e ? e : run_rest(run, why);
     for (size_t i = 0; !e && i < run->flow_count; i++) {
-        scale_flow(&run->flows[i]);
+        plan_month_flow(&run->flows[i]);
     }
     for (size_t u = 0; !e && u < run->plan->uplink_count; u++) {
         if (run->plan->uplinks[u].is_counted) {
-            scale_host(run, &run->hosts[u]);
+            plan_month_host(&run->hosts[u], run->end_ms);
+            run->plan->bytes_sum += run->plan->uplinks[u].bytes_sum;
         }
     }
     return e;

@@ -22,17 +22,19 @@
 
 static enum err open_stream(struct plan_sample *sample, size_t index, struct why *why)
 {
+    static const struct config_stream own = {.name = CONFIG_EVENTS_STREAM,
+                                             .options = {.priority = EVENTS_PRIORITY}};
     struct plan_stream *s = &sample->streams[index];
     bool is_own = index == sample->config->stream_count;
-    s->config = is_own ? NULL : &sample->config->streams[index];
-    const struct stream_config *options = s->config ? &s->config->options : NULL;
-    s->is_raw = options && !options->schema;
-    s->forward = (struct forward_stream){
-        .info = {.number = (uint16_t)(index + 1),
-                 .name = s->config ? s->config->name : CONFIG_EVENTS_STREAM,
-                 .priority = s->config ? (uint8_t)options->priority : EVENTS_PRIORITY},
-        .key_field = options ? options->key : NULL,
-        .is_own = is_own};
+    const struct config_stream *config = is_own ? &own : &sample->config->streams[index];
+    const struct stream_config *options = &config->options;
+    s->config = is_own ? NULL : config;
+    s->is_raw = !is_own && !options->schema;
+    s->forward = (struct forward_stream){.info = {.number = (uint16_t)(index + 1),
+                                                  .name = config->name,
+                                                  .priority = (uint8_t)options->priority},
+                                         .key_field = options->key,
+                                         .is_own = is_own};
     enum err e = is_own ? avro_schema_parse(&s->schema, events_schema(), why)
                         : agent_schema_load(options->schema, &s->schema, why);
     s->info =

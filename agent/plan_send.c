@@ -41,7 +41,8 @@ static void after_silence(struct plan_host *host, int64_t now_ms)
     struct plan_bytes *c = &host->result->connection;
     int64_t silent = now_ms - host->last_ms;
     int64_t kept = silent < host->idle_ms ? silent : host->idle_ms;
-    c->acknowledgements += (double)(kept / host->keepalive_ms) * plan_keepalive(&host->wire);
+    int64_t asked = kept / host->keepalive_ms;
+    c->acknowledgements += (double)asked * plan_keepalive(&host->wire);
     if (silent >= host->idle_ms) {
         c->handshakes += plan_login(host);
         host->result->connects += 1;

@@ -15,7 +15,10 @@
 #define TLS_HELLO_RECEIVED 1030 /* likewise, the proof of the certificate, a ticket */
 #define TLS_TICKET_SIZE 662     /* shown again */
 #define TLS_SEGMENTS 11
-#define TLS_OWN_SIZE 1500 /* certificate of the client, with its proof */
+#define TLS_OWN_SIZE 1500  /* certificate of the client, with its proof */
+#define RETRY_MS 200       /* of TCP, the first time; then twice as long each time */
+#define ATTEMPT_SECONDS 35 /* of a connection, with the pause behind it */
+#define ATTEMPT_PACKETS 4
 #define DELAYED_ACK_MS 40 /* a segment that comes alone for so long is acknowledged alone */
 
 double plan_bytes_sum(const struct plan_bytes *b)
@@ -110,6 +113,24 @@ double plan_connect(const struct plan_wire *wire, bool is_again)
 double plan_keepalive(const struct plan_wire *wire)
 {
     return 2.0 * plan_header_size(wire);
+}
+
+double plan_retries(const struct plan_wire *wire, double sent, double seconds)
+{
+    double packet = sent < wire->mtu ? sent : wire->mtu;
+    uint64_t left_ms = (uint64_t)(seconds * 1000);
+    uint64_t packets = 0; /* besides the one at once, to find out whether it was lost (TLP) */
+    for (uint64_t wait_ms = RETRY_MS; left_ms > wait_ms; wait_ms *= 2) {
+        left_ms -= wait_ms;
+        packets++;
+    }
+    return sent + (double)packets * packet;
+}
+
+double plan_attempts(const struct plan_wire *wire, double seconds)
+{
+    return seconds / ATTEMPT_SECONDS * ATTEMPT_PACKETS *
+           (plan_header_size(wire) + SYN_OPTIONS_SIZE);
 }
 
 double plan_repeats(const struct plan_wire *wire, double sent)

@@ -52,6 +52,11 @@ void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t 
 double plan_connect(const struct plan_wire *wire, bool is_again);
 /* A keep-alive, both ways. */
 double plan_keepalive(const struct plan_wire *wire);
+/* What TCP sends again when a request of so many bytes meets a link that says nothing for so long: a part of
+ * it at ever longer intervals, at the end all. */
+double plan_retries(const struct plan_wire *wire, double sent, double seconds);
+/* Of a connection that is tried in vain: each 10 s, with pauses up to 30 s. */
+double plan_attempts(const struct plan_wire *wire, double seconds);
 /* What is sent again of so many bytes that go out. */
 double plan_repeats(const struct plan_wire *wire, double sent);
 

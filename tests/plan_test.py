@@ -27,13 +27,17 @@ SECONDS = 240 if LONG else 41       # after SETTLE; not a multiple of the longes
 SETTLE = 12         # from the start: connections, ids of producers, first flushes
 RATE = 20           # events a second
 KILLS = 4           # of each agent's connections
+OUTAGE = 4          # seconds for which the link says nothing, in between
+OUTAGES = 4 if LONG else 1
 WITHIN = 0.10
-FAR, LOCAL_PORT, PORT, TLS_PORT = "10.91.0.2", 19092, 19142, 19152
+LOCAL_PORT = 19092
+# Listeners. What is said seldom meets one outage of 4 s or not, by chance: in the short form it goes by an address that has none.
+FAR, CALM, SAFE = ("10.91.0.2", 19142), ("10.91.0.3", 19152), ("10.91.0.2", 19162)
 HERE = os.path.dirname(os.path.abspath(__file__))
 LINES = open(os.path.join(HERE, "data", "energy_meter.ndjson"), "rb").readlines()
 HALF = len(LINES) // 2
-CASES = {f"{layout}-{linger}": (layout, linger, False) for layout in ("rows", "columns") for linger in (1, 10)}
-CASES["tls-1"] = ("columns", 1, True)
+CASES = {f"{layout}-{linger}": (layout, linger, CALM if linger > OUTAGE and not LONG else FAR) for layout in ("rows", "columns") for linger in (1, 10)}
+CASES["tls-1"] = ("columns", 1, SAFE)
 
 
 def shell(*words, **more):
@@ -48,7 +52,8 @@ class Cable:
         wait_for("name space", lambda: os.readlink(f"/proc/{self.near.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
         self.prefix = ["nsenter", "-t", str(self.near.pid), "-n"]
         shell("ip", "link", "add", "far", "type", "veth", "peer", "name", "near", "netns", str(self.near.pid))
-        shell("ip", "addr", "add", f"{FAR}/24", "dev", "far")
+        for address in (FAR[0], CALM[0]):
+            shell("ip", "addr", "add", f"{address}/24", "dev", "far")
         for dev in ("lo", "far"):
             shell("ip", "link", "set", dev, "up")
         shell(*self.prefix, "ip", "addr", "add", "10.91.0.1/24", "dev", "near")
@@ -62,9 +67,16 @@ class Cable:
 
     def kill(self, process):
         """Cuts all connections of an agent to Kafka, as a link that fails does."""
-        for line in shell(*self.prefix, "ss", "-Htnp", "dst", FAR).splitlines():
+        for line in shell(*self.prefix, "ss", "-Htnp", "dst", "10.91.0.0/24").splitlines():
             if f"pid={process.pid}," in line:
                 shell(*self.prefix, "ss", "-K", "src", line.split()[3])
+
+    def silence(self, is_on):
+        """What leaves the near side gets lost on the way, without a word."""
+        if is_on:
+            shell(*self.prefix, "ip", "neigh", "replace", FAR[0], "lladdr", "02:00:00:00:00:99", "dev", "near", "nud", "permanent")
+        else:
+            shell(*self.prefix, "ip", "neigh", "del", FAR[0], "dev", "near")
 
     def end(self):
         self.near.kill()
@@ -72,8 +84,9 @@ class Cable:
 
 
 class Agent:
-    def __init__(self, cable, name, layout, linger, has_tls):
+    def __init__(self, cable, name, layout, linger, listener):
         self.dir, self.name, self.kills, self.seen = path_of(name), name, [], []
+        self.outages = OUTAGES if listener is not CALM else 0
         os.mkdir(self.dir)
         self.lines = os.path.join(self.dir, "lines")
         open(self.lines, "wb").close()
@@ -81,9 +94,9 @@ class Agent:
             "agent": {"id": "site-7"}, "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "32 MiB", "commit_interval": "500 ms"},
             "streams": {"meter": {"schema": os.path.join(HERE, "..", "config", "examples", "energy_meter.avsc"), "key": "meter"}},
             "drivers": {"in": {"type": "tail", "paths": [self.lines], "poll": "100 ms", "stream": "meter"}},
-            "uplinks": {"cloud": {"type": "kafka", "brokers": [f"{FAR}:{TLS_PORT if has_tls else PORT}"], "topic": name, "link": "modem", "layout": layout,
+            "uplinks": {"cloud": {"type": "kafka", "brokers": ["%s:%d" % listener], "topic": name, "link": "modem", "layout": layout,
                                   "linger": f"{linger} s", "streams": ["meter"],
-                                  **({"tls": {"ca": path_of("kafka", "tls", "ca.pem"), "server_name": "localhost"}} if has_tls else {})}},
+                                  **({"tls": {"ca": path_of("kafka", "tls", "ca.pem"), "server_name": "localhost"}} if listener is SAFE else {})}},
             "links": {"modem": {}}}))
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = subprocess.Popen([*cable.prefix, weir, "run", self.path], stdout=self.log, stderr=self.log)
@@ -111,18 +124,21 @@ class Agent:
 
 def kafka_start():
     kafka = services.Kafka(path_of("kafka"), port=LOCAL_PORT)
-    kafka.start("ssl", f"listeners=PLAINTEXT://127.0.0.1:{LOCAL_PORT},FAR://{FAR}:{PORT},SAFE://{FAR}:{TLS_PORT},CONTROLLER://127.0.0.1:{LOCAL_PORT + 4}",
-                f"advertised.listeners=PLAINTEXT://127.0.0.1:{LOCAL_PORT},FAR://{FAR}:{PORT},SAFE://{FAR}:{TLS_PORT}",
-                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,SAFE:SSL,CONTROLLER:PLAINTEXT")
+    far = ",".join("%s://%s:%d" % (name, *listener) for name, listener in (("FAR", FAR), ("CALM", CALM), ("SAFE", SAFE)))
+    kafka.start("ssl", f"listeners=PLAINTEXT://127.0.0.1:{LOCAL_PORT},{far},CONTROLLER://127.0.0.1:{LOCAL_PORT + 4}",
+                f"advertised.listeners=PLAINTEXT://127.0.0.1:{LOCAL_PORT},{far}",
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CALM:PLAINTEXT,SAFE:SSL,CONTROLLER:PLAINTEXT")
     kafka.create({name: {} for name in CASES}, partitions=1)
     return kafka
 
 
 def feed(cable, agents):
-    """The lines that plan has not seen, for SETTLE + SECONDS; connections are killed KILLS times. Returns what the interface counted and the agents did,
-    from SETTLE on."""
+    """The lines that plan has not seen, for SETTLE + SECONDS; connections are killed KILLS times, and for OUTAGE seconds nothing comes through. Returns what
+    the interface counted and the agents did, from SETTLE on."""
     files = [open(a.lines, "ab", buffering=0) for a in agents]
     kills = [SETTLE + SECONDS * (2 * i + 1.4) / (2 * KILLS) for i in range(KILLS)]
+    quiet = [SETTLE + SECONDS * (2 * i + 1.1) / (2 * OUTAGES) for i in range(OUTAGES)]
+    steps = [(at + wait, wait == 0) for at in quiet for wait in (0, OUTAGE)]
     begin, count, first = time.monotonic(), 0, None
     while (now := time.monotonic() - begin) < SETTLE + SECONDS:
         while count < now * RATE:
@@ -134,6 +150,8 @@ def feed(cable, agents):
             for a in agents:
                 a.kills.append(now)
                 cable.kill(a.process)
+        if steps and now > steps[0][0]:
+            cable.silence(steps.pop(0)[1])
         if not first and now > SETTLE:
             first = cable.bytes(), sum(a.total()[0] for a in agents)
         for a in agents:
@@ -149,12 +167,13 @@ def compare(agent, sample):
     kills = sum(begin < k < end for k in agent.kills)
     chain = len(ssl.PEM_cert_to_DER_cert(open(path_of("kafka", "tls", "broker.pem")).read()))
     answer = run("plan", agent.path, sample, "--certificates", str(chain), "--stream", "meter", "--rate", str(RATE), "--reconnects", str(kills * 86400 / (end - begin)),
+                 "--outages", f"{agent.outages * 86400 / (end - begin):.6f}x{OUTAGE} s",
                  "--round-trip", "5", "--json")
     check(f"{agent.name}: weir plan", answer.returncode == 0, answer.stderr)
     plan = json.loads(answer.stdout)
     planned, used = plan["links"]["modem"]["bytes"] / plan["month_seconds"] * (end - begin), after - before
     off = planned / used - 1
-    print(f"{agent.name}: {sent_after - sent_before} events, {kills} connections cut, {end - begin:.1f} s: used {used} B, planned {planned:.0f} B, "
+    print(f"{agent.name}: {sent_after - sent_before} events, {kills} connections cut, {agent.outages} outages of {OUTAGE} s, {end - begin:.1f} s: used {used} B, planned {planned:.0f} B, "
           f"{off * 100:+.1f} %", flush=True)
     check(f"{agent.name}: connections were cut", kills >= 2, str(agent.kills))
     check(f"{agent.name}: within {WITHIN * 100:.0f} %", abs(off) <= WITHIN, f"{off:+.3f}")

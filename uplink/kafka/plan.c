@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "uplink/kafka/connection_impl.h"
 #include "uplink/kafka/records.h"
 #include "uplink/kafka/service.h"
 #include "uplink/kafka/wire.h"
@@ -21,17 +22,21 @@
 #define HEAD_SIZE_MAX (WIRE_HEAD_SIZE_MAX + 16)
 #define TALK_SIZE_MAX (WIRE_NAME_SIZE_MAX + 64)
 
+#ifndef CONNECTION_FRONT_SIZE
+#define CONNECTION_FRONT_SIZE 0 /* a connection gathers nothing: each piece is written on its own */
+#endif
+
 static_assert(KAFKA_PLAN_PIECE_MAX >= 2 * PARCEL_PARTITION_MAX + 1, "a batch is two pieces");
 
 /* --- where to --- */
 
 enum err kafka_plan_target(const struct kafka_options *options, const char *agent_id,
                            const struct stream_info *stream, const struct schema_info *schema,
-                           uint32_t partition_count, struct target *ret, struct why *why)
+                           struct target *ret, struct why *why)
 {
     static const uint8_t batch_fingerprint[] = COLUMNS_FINGERPRINT;
     static const uint8_t registered[REGISTRY_PREFIX_SIZE] = {0, 0, 1, 0x86, 0xa1};
-    struct target target = {.layout = ret->layout, .partition_count = partition_count};
+    struct target target = {.layout = ret->layout, .partition_count = ret->partition_count};
     bool is_columns = target.layout == LAYOUT_COLUMNS;
     enum err e = kafka_topic_put(options->topic, stream->name, agent_id, target.name, why);
     if (e) {
@@ -69,11 +74,18 @@ static void talk_begin(const struct kafka_options *options, enum wire_api api, s
     *ret = (struct kafka_plan_talk){.pieces = {(uint32_t)head.size}, .piece_count = 1};
 }
 
+static const size_t front_max = CONNECTION_FRONT_SIZE;
+
+/* What fits goes in front, together with what came before; the rest of it on its own. */
 static void talk_put(struct kafka_plan_talk *talk, size_t size)
 {
     assert(talk->piece_count < KAFKA_PLAN_PIECE_MAX);
-    if (size > 0) {
-        talk->pieces[talk->piece_count++] = (uint32_t)size;
+    size_t most = talk->piece_count == 1 ? front_max : 0;
+    size_t room = most > talk->pieces[0] ? most - talk->pieces[0] : 0;
+    size_t taken = size < room ? size : room;
+    talk->pieces[0] += (uint32_t)taken;
+    if (size > taken) {
+        talk->pieces[talk->piece_count++] = (uint32_t)(size - taken);
     }
 }
 

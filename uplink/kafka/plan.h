@@ -20,10 +20,10 @@ struct kafka_plan_talk {
 };
 
 /* As the uplink's target() says it once metadata is there and, with a registry, the ids are. Set by the
- * caller: ret->layout. */
+ * caller: its layout and partition_count. */
 enum err kafka_plan_target(const struct kafka_options *options, const char *agent_id,
                            const struct stream_info *stream, const struct schema_info *schema,
-                           uint32_t partition_count, struct target *ret, struct why *why) MUST_USE;
+                           struct target *ret, struct why *why) MUST_USE;
 
 /* A Produce of the batches of one parcel: wrap()'s sizes, at most PARCEL_PARTITION_MAX. */
 void kafka_plan_produce(const struct kafka_options *options, const char *topic,
