@@ -224,7 +224,7 @@ static void map_raw(struct plan_sample *sample, const struct found_route *route,
     event->fill_count = 1;
 }
 
-static enum err map_typed(struct plan_sample *sample, const struct plan_stream *stream,
+static enum err map_typed(struct plan_sample *sample, struct plan_stream *stream,
                           const struct found_route *route, struct slice payload,
                           struct stored_event *event, struct why *why)
 {
@@ -246,6 +246,8 @@ static enum err map_typed(struct plan_sample *sample, const struct plan_stream *
     if (e) {
         return e;
     }
+    stream->extended +=
+        options->unknown_fields == STREAM_UNKNOWN_EXTEND && result.unknown_count > 0;
     event->fill_count = result.fill_count;
     memcpy(event->fills, result.fills, sizeof event->fills);
     event->trust = result.has_time ? TIME_PAYLOAD : TIME_WALL;

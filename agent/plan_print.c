@@ -79,6 +79,21 @@ static void print_budget(const struct link_config *link, const struct budget *b,
     printf("\n");
 }
 
+/* Uplinks that prefer another link, and use this one while that is down. */
+static void print_guests(const struct config *config, size_t link, const double *sums)
+{
+    for (size_t u = 0; u < config->uplink_count; u++) {
+        const struct config_uplink *uplink = &config->uplinks[u];
+        for (size_t k = 1; k < uplink->link_count; k++) {
+            if (uplink->links[k] == link) {
+                printf("  while %s is down uplink %s goes here: %.3f MB a day\n",
+                       config->links[uplink->links[0]].name, uplink->name,
+                       sums[u] * DAY_SECONDS / PLAN_MONTH_SECONDS / MB);
+            }
+        }
+    }
+}
+
 static void print_links(const struct config *config, const double *sums)
 {
     for (size_t i = 0; i < config->link_count; i++) {
@@ -86,13 +101,14 @@ static void print_links(const struct config *config, const double *sums)
         struct budget budgets[BUDGET_COUNT];
         double month = plan_link_sum(config, i, sums);
         budgets_of(link, budgets);
-        printf("\nlink %s: %.3f MB a month, %.1f kB a day\n", config->links[i].name, month / MB,
-               month * DAY_SECONDS / PLAN_MONTH_SECONDS / 1e3);
+        printf("\nlink %s: %.3f MB a month, %.3f MB a day\n", config->links[i].name, month / MB,
+               month * DAY_SECONDS / PLAN_MONTH_SECONDS / MB);
         for (size_t k = 0; k < BUDGET_COUNT; k++) {
             if (budgets[k].max > 0) {
                 print_budget(link, &budgets[k], month);
             }
         }
+        print_guests(config, i, sums);
         if (link->priority_min > 0) {
             printf("  priorities below %d wait for another link, and are in the sum\n",
                    (int)link->priority_min);
@@ -142,16 +158,33 @@ static void print_uplink(const struct config *config, const struct plan_uplink *
     print_bytes("sum", events, requests, &sum);
 }
 
+static void print_stream_notes(const struct plan_stream *s)
+{
+    if (s->count == 0) {
+        printf("note: the sample has nothing of stream %s\n", s->forward.info.name);
+    }
+    if (s->left_out > 0) {
+        printf("note: %zu events of stream %s would be set aside, the first because: %s\n",
+               s->left_out, s->forward.info.name, s->left_out_why.text);
+    }
+    if (s->extended > 0) {
+        printf("note: %zu events of stream %s have fields that its schema would get while it runs: "
+               "they are not counted; give it a schema that has them (weir schema infer)\n",
+               s->extended, s->forward.info.name);
+    }
+}
+
 static void print_notes(const struct plan_setup *setup, const struct plan *plan)
 {
     for (size_t i = 0; i < setup->sample->stream_count; i++) {
-        const struct plan_stream *s = &setup->sample->streams[i];
-        if (s->count == 0) {
-            printf("note: the sample has nothing of stream %s\n", s->forward.info.name);
-        }
-        if (s->left_out > 0) {
-            printf("note: %zu events of stream %s would be set aside, the first because: %s\n",
-                   s->left_out, s->forward.info.name, s->left_out_why.text);
+        print_stream_notes(&setup->sample->streams[i]);
+    }
+    for (size_t i = 0; i < setup->sample->config->link_count; i++) {
+        const struct config_link *link = &setup->sample->config->links[i];
+        if (link->options.windows.count > 0) {
+            printf("note: link %s is reckoned as if its windows were always open: with them there "
+                   "are fewer, larger requests\n",
+                   link->name);
         }
     }
     for (size_t u = 0; u < plan->uplink_count; u++) {
@@ -303,8 +336,8 @@ void plan_print_json(const struct plan_setup *setup, const struct plan *plan,
     for (size_t i = 0; i + 1 < setup->sample->stream_count; i++) {
         const struct plan_stream *s = &setup->sample->streams[i];
         json_name(i ? "," : "", s->forward.info.name);
-        printf("{\"events\":%zu,\"set_aside\":%zu,\"payload_bytes\":%" PRIu64 "}", s->count,
-               s->left_out, s->source_size);
+        printf("{\"events\":%zu,\"set_aside\":%zu,\"extended\":%zu,\"payload_bytes\":%" PRIu64 "}",
+               s->count, s->left_out, s->extended, s->source_size);
     }
     printf("}},\"uplinks\":{");
     for (size_t u = 0; u < plan->uplink_count; u++) {

@@ -31,6 +31,8 @@ struct plan_stream {
     uint64_t source_size; /* bytes of the payloads */
     size_t left_out;      /* lines that would be set aside */
     struct why left_out_why;
+    size_t
+        extended; /* events with fields that `unknown_fields: extend` would add: they are left out */
     double seconds; /* that its events stand for */
 };
 

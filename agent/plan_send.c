@@ -24,6 +24,8 @@ double plan_login(const struct plan_host *host)
     size_t count = kafka_plan_login(&host->options, talks);
     for (size_t i = 0; i < count; i++) {
         size += talk_size(host, &talks[i]);
+        /* At the begin of a connection each segment is acknowledged at once. */
+        size += talks[i].piece_count == 1 ? plan_header_size(&host->wire) : 0;
     }
     return size;
 }

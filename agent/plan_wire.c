@@ -85,16 +85,20 @@ void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t 
     uint64_t answer_size = plan_tls_received(wire, answer);
     uint64_t answer_segments = plan_segments(wire, answer_size);
     uint64_t largest = 0;
+    uint64_t all = 0;
     *ret = (struct plan_exchange){0};
     for (size_t i = 0; i < piece_count; i++) {
         uint64_t size = plan_tls_sent(wire, pieces[i]);
         uint64_t segments = plan_segments(wire, size);
         largest = segments > largest ? segments : largest;
+        all += segments;
         ret->sent += (double)(size + segments * header);
         ret->pieces += pieces[i];
     }
     ret->answer = (double)(answer_size + answer_segments * header);
-    ret->acks = (double)((acks_of(wire, largest) + acks_of(wire, answer_segments)) * header);
+    /* A lone segment is acknowledged by the answer. */
+    uint64_t acks = (all > 1 ? acks_of(wire, largest) : 0) + acks_of(wire, answer_segments);
+    ret->acks = (double)(acks * header);
 }
 
 double plan_connect(const struct plan_wire *wire, bool is_again)

@@ -34,10 +34,12 @@ LOCAL_PORT = 19092
 # Listeners. What is said seldom meets one outage of 4 s or not, by chance: in the short form it goes by an address that has none.
 FAR, CALM, SAFE = ("10.91.0.2", 19142), ("10.91.0.3", 19152), ("10.91.0.2", 19162)
 HERE = os.path.dirname(os.path.abspath(__file__))
-LINES = open(os.path.join(HERE, "data", "energy_meter.ndjson"), "rb").readlines()
-HALF = len(LINES) // 2
-CASES = {f"{layout}-{linger}": (layout, linger, CALM if linger > OUTAGE and not LONG else FAR) for layout in ("rows", "columns") for linger in (1, 10)}
-CASES["tls-1"] = ("columns", 1, SAFE)
+SETS = {name: open(os.path.join(HERE, "data", f"{name}.ndjson"), "rb").readlines() for name in ("energy_meter", "syslog")}
+METER = {"schema": os.path.join(HERE, "..", "config", "examples", "energy_meter.avsc"), "key": "meter"}
+CASES = {f"{layout}-{linger}": (layout, linger, CALM if linger > OUTAGE and not LONG else FAR, "energy_meter")
+         for layout in ("rows", "columns") for linger in (1, 10)}
+CASES["tls-1"] = ("columns", 1, SAFE, "energy_meter")
+CASES["log-1"] = ("rows", 1, FAR, "syslog")     # without a schema
 
 
 def shell(*words, **more):
@@ -84,18 +86,20 @@ class Cable:
 
 
 class Agent:
-    def __init__(self, cable, name, layout, linger, listener):
+    def __init__(self, cable, name, layout, linger, listener, data):
         self.dir, self.name, self.kills, self.seen = path_of(name), name, [], []
+        half = len(SETS[data]) // 2
+        self.half_seen, self.half_sent = SETS[data][:half], SETS[data][half:]
         self.outages = OUTAGES if listener is not CALM else 0
         os.mkdir(self.dir)
         self.lines = os.path.join(self.dir, "lines")
         open(self.lines, "wb").close()
         self.path = write(f"{name}/weir.json", json.dumps({
             "agent": {"id": "site-7"}, "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "32 MiB", "commit_interval": "500 ms"},
-            "streams": {"meter": {"schema": os.path.join(HERE, "..", "config", "examples", "energy_meter.avsc"), "key": "meter"}},
-            "drivers": {"in": {"type": "tail", "paths": [self.lines], "poll": "100 ms", "stream": "meter"}},
+            "streams": {"events": METER if data == "energy_meter" else {}},
+            "drivers": {"in": {"type": "tail", "paths": [self.lines], "poll": "100 ms", "stream": "events"}},
             "uplinks": {"cloud": {"type": "kafka", "brokers": ["%s:%d" % listener], "topic": name, "link": "modem", "layout": layout,
-                                  "linger": f"{linger} s", "streams": ["meter"],
+                                  "linger": f"{linger} s", "streams": ["events"],
                                   **({"tls": {"ca": path_of("kafka", "tls", "ca.pem"), "server_name": "localhost"}} if listener is SAFE else {})}},
             "links": {"modem": {}}}))
         self.log = open(os.path.join(self.dir, "log"), "wb")
@@ -142,8 +146,8 @@ def feed(cable, agents):
     begin, count, first = time.monotonic(), 0, None
     while (now := time.monotonic() - begin) < SETTLE + SECONDS:
         while count < now * RATE:
-            for f in files:
-                f.write(LINES[HALF + count % HALF])
+            for f, a in zip(files, agents):
+                f.write(a.half_sent[count % len(a.half_sent)])
             count += 1
         if kills and now > kills[0]:
             kills.pop(0)
@@ -160,13 +164,14 @@ def feed(cable, agents):
     return cable.bytes() - first[0], sum(a.total()[0] for a in agents) - first[1]
 
 
-def compare(agent, sample):
+def compare(agent):
     """From one answer to another, so that only whole intervals count."""
     seen = [s for s in agent.seen if s[0] > SETTLE]
     (begin, before, sent_before), (end, after, sent_after) = seen[0], seen[-1]
     kills = sum(begin < k < end for k in agent.kills)
+    sample = write(f"{agent.name}/sample", b"".join(agent.half_seen))
     chain = len(ssl.PEM_cert_to_DER_cert(open(path_of("kafka", "tls", "broker.pem")).read()))
-    answer = run("plan", agent.path, sample, "--certificates", str(chain), "--stream", "meter", "--rate", str(RATE), "--reconnects", str(kills * 86400 / (end - begin)),
+    answer = run("plan", agent.path, sample, "--certificates", str(chain), "--rate", str(RATE), "--reconnects", str(kills * 86400 / (end - begin)),
                  "--outages", f"{agent.outages * 86400 / (end - begin):.6f}x{OUTAGE} s",
                  "--round-trip", "5", "--json")
     check(f"{agent.name}: weir plan", answer.returncode == 0, answer.stderr)
@@ -183,12 +188,11 @@ cable = Cable()
 try:
     kafka = kafka_start()
     agents = [Agent(cable, name, *case) for name, case in CASES.items()]
-    sample = write("sample.ndjson", b"".join(LINES[:HALF]))
     interface, connections = feed(cable, agents)
     print(f"the interface: {interface} B, the agents' connections: {connections} B", flush=True)
     check("the interface counts the same", abs(connections / interface - 1) <= WITHIN / 2, f"{connections} {interface}")
     for agent in agents:
-        compare(agent, sample)
+        compare(agent)
         check(f"{agent.name}: it ends in order", agent.stop() == 0)
     kafka.end()
 finally:

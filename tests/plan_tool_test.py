@@ -87,7 +87,11 @@ check("or the buffer's export says it", plan(both, exported)["uplinks"]["cloud"]
 topic = config("topic.json", driver={"routes": [{"topic": "site/+/meter", "stream": "meter", "set": {"meter": "{topic.1}"}}]})
 bare = write("bare", b"".join(json.dumps({k: v for k, v in json.loads(line).items() if k != "meter"}).encode() + b"\n" for line in LINES))
 check("what a route takes from the topic may be missing", plan(topic, bare)["sample"]["streams"]["meter"] | {"payload_bytes": 0} ==
-      {"events": 600, "set_aside": 0, "payload_bytes": 0})
+      {"events": 600, "set_aside": 0, "extended": 0, "payload_bytes": 0})
+more = config("more.json", {"meter": {**METER, "unknown_fields": "extend"}}, {"windows": [{"start": "0 2 * * *", "duration": "1 h"}]})
+grown = write("grown", LINES[0] + LINES[1].replace(b"}", b',"new":1}') + LINES[2])
+check("fields that the schema lacks are told", plan(more, grown)["sample"]["streams"]["meter"]["extended"] == 1)
+check("in words; and windows", all(w in run("plan", more, grown).stdout for w in ("1 events of stream meter have fields", "as if its windows")))
 bad = write("bad", b"".join(LINES[:10]) + b'{"ts": "never"}\nno JSON\n' + b"".join(LINES[10:20]))
 check("what does not fit is told and left out", plan(path, bad)["sample"]["streams"]["meter"]["set_aside"] == 2)
 check("with a reason", "2 events of stream meter would be set aside" in run("plan", path, bad).stdout)

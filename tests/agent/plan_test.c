@@ -60,6 +60,8 @@ static void an_exchange_is_what_a_link_carries(void **state)
     assert_int_equal((int)e.sent, 759 + 3 * 52);
     assert_int_equal((int)e.answer, 58 + 52);
     assert_int_equal((int)e.acks, 2 * 52);
+    plan_exchange(&ethernet, pieces, 1, 58, &e);
+    assert_int_equal((int)e.acks, 52); /* the answer says that the request has come */
     const uint32_t large[] = {14480};
     plan_exchange(&ethernet, large, 1, 58, &e);
     assert_int_equal((int)e.sent, 14480 + 10 * 52);
