@@ -101,14 +101,16 @@ static struct found_route route_to(const struct config *config, const char *stre
     return (struct found_route){NULL, NULL, NULL};
 }
 
-static int64_t option_value(const struct config_driver *driver, const char *name)
+/* The value of an option of the driver's class; NULL: it has none of that name and kind. */
+static const void *option_value(const struct config_driver *driver, const char *name,
+                                enum option_kind kind)
 {
     for (const struct option *o = driver->class_->options; o && o->name; o++) {
-        if (strcmp(o->name, name) == 0 && o->kind == OPTION_DURATION) {
-            return *(const int64_t *)((const uint8_t *)driver->options + o->offset);
+        if (strcmp(o->name, name) == 0 && o->kind == kind) {
+            return (const uint8_t *)driver->options + o->offset;
         }
     }
-    return 0;
+    return NULL;
 }
 
 void plan_map_source(const struct config *config, struct plan_stream *stream)
@@ -119,18 +121,47 @@ void plan_map_source(const struct config *config, struct plan_stream *stream)
     stream->wait_ms = stream->forward.info.priority >= PRIORITY_URGENT ? 0
                       : wants_ack ? route.driver->common.ack_interval_ms
                                   : config->buffer.commit_interval_ms;
-    stream->poll_ms = route.driver ? option_value(route.driver, "poll") : 0;
+    const int64_t *poll = route.driver ? option_value(route.driver, "poll", OPTION_DURATION) : NULL;
+    stream->poll_ms = poll ? *poll : 0;
 }
 
-/* The subject of events that the route takes: where its pattern leaves a level open, something. */
-static void put_subject(const char *pattern, struct out *o)
+/* A pattern, with something where it leaves a level open. */
+static void put_pattern(const char *pattern, struct out *o)
 {
-    for (const char *c = pattern ? pattern : SUBJECT_LEVEL; *c; c++) {
+    for (const char *c = pattern; *c; c++) {
         bool is_open = *c == '+' || *c == '#' || *c == '*';
         out_put_text(o, is_open ? SUBJECT_LEVEL : "");
         if (!is_open) {
             out_put_byte(o, (uint8_t)*c);
         }
+    }
+}
+
+/* Where the route's events come from: the file that its driver reads; NULL: it reads none. */
+static const char *path_of(const struct found_route *route)
+{
+    const struct option_list *paths =
+        route->driver ? option_value(route->driver, "paths", OPTION_LIST) : NULL;
+    const char *const *path =
+        route->driver ? option_value(route->driver, "path", OPTION_PATH) : NULL;
+    return paths && paths->count > 0 ? *(const char *const *)paths->items : path ? *path : NULL;
+}
+
+/* The subject of events that the route takes. */
+static void put_subject(const struct found_route *route, struct out *o)
+{
+    const char *path = path_of(route);
+    put_pattern(path ? path : route->pattern ? route->pattern : SUBJECT_LEVEL, o);
+}
+
+/* As drivers have it: "tail /var/log/app.log:1234". */
+static void put_source(const struct found_route *route, uint64_t offset, struct out *o)
+{
+    out_put_format(o, "%s ", route->driver ? route->driver->class_->type : "");
+    put_subject(route, o);
+    if (path_of(route)) {
+        out_put_byte(o, ':');
+        out_put_number(o, offset);
     }
 }
 
@@ -146,16 +177,16 @@ static bool put_piece(struct plan_sample *sample, const struct found_route *rout
         out_put_slice(o, piece->text);
         break;
     case TEMPLATE_TOPIC:
-        put_subject(route->pattern, o);
+        put_subject(route, o);
         return true;
     case TEMPLATE_TOPIC_LEVEL:
-        put_subject(route->pattern, &subject);
+        put_subject(route, &subject);
         if (route_level(out_slice(&subject), piece->level, &level)) {
             out_put_slice(o, level);
         }
         return true;
     case TEMPLATE_SOURCE:
-        out_put_format(o, "%s", route->driver->name);
+        put_source(route, sample->event_count, o);
         break;
     case TEMPLATE_DRIVER:
         out_put_text(o, route->driver->name);
@@ -211,15 +242,18 @@ static size_t put_overrides(struct plan_sample *sample, const struct found_route
 
 /* --- one event --- */
 
-static void map_raw(struct plan_sample *sample, const struct found_route *route,
-                    struct slice payload, struct stored_event *event)
+static void map_raw(struct plan_sample *sample, const struct plan_stream *stream,
+                    const struct found_route *route, struct slice payload,
+                    struct stored_event *event)
 {
-    uint8_t memory[EVENT_SUBJECT_SIZE_MAX];
-    struct out subject = out_over(memory, sizeof memory);
-    put_subject(route->pattern, &subject);
-    struct raw_event raw = {.source = slice_of_text(route->driver ? route->driver->name : ""),
-                            .subject = out_slice(&subject),
-                            .body = payload};
+    uint8_t subject_memory[EVENT_SUBJECT_SIZE_MAX];
+    uint8_t source_memory[EVENT_SUBJECT_SIZE_MAX + 64];
+    struct out subject = out_over(subject_memory, sizeof subject_memory);
+    struct out source = out_over(source_memory, sizeof source_memory);
+    put_subject(route, &subject);
+    put_source(route, stream->source_size + stream->count, &source);
+    struct raw_event raw = {
+        .source = out_slice(&source), .subject = out_slice(&subject), .body = payload};
     raw_put(&raw, &sample->datum, &event->fills[0]); /* its time is filled in */
     event->fill_count = 1;
 }
@@ -264,7 +298,7 @@ enum err plan_map_payload(struct plan_sample *sample, struct plan_stream *stream
     sample->datum.size = 0;
     sample->datum.overflow = false;
     if (stream->is_raw) {
-        map_raw(sample, &route, payload, &event);
+        map_raw(sample, stream, &route, payload, &event);
     } else {
         e = map_typed(sample, stream, &route, payload, &event, why);
     }

@@ -234,7 +234,7 @@ static void requests_follow_the_interval(void **state)
     (void)state;
     struct scene s;
     struct plan_change change = as_it_is;
-    scene_open(&s, ",\"linger\":\"10 s\"", 6000, 10);
+    scene_open(&s, ",\"linger\":\"10 s\"", 2000, 10);
     const struct plan_line *line = scene_plan(&s, &as_it_is, 0);
     assert_near(line->events, 10 * PLAN_MONTH_SECONDS, 0.001);
     assert_near(line->requests, PLAN_MONTH_SECONDS / 10.1, 0.03);
