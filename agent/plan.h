@@ -39,9 +39,9 @@ struct plan_line {
     struct plan_bytes bytes;
     double events;
     double requests;
-    bool
-        is_short; /* the sample ends before the first request would go: one was made of all of it */
-    size_t bad;   /* events of the sample that no request can carry */
+    /* The sample ends before the first request would go: one was made of all of it. */
+    bool is_short;
+    size_t bad; /* events of the sample that no request can carry */
 };
 
 struct plan_uplink {

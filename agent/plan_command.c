@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/command.h"
 #include "agent/plan.h"
@@ -189,22 +190,37 @@ static enum err choose(const struct plan_setup *setup, struct plan_choice *choic
     return e == ERR_CONFIG ? ERR_OK : e;
 }
 
+struct planned {
+    struct plan_choice choices[ARRAY_COUNT(all_choices)];
+    double sums[ARRAY_COUNT(all_choices)][CONFIG_UPLINK_MAX];
+};
+
 static enum err plan_all(const struct plan_words *words, struct why *why)
 {
-    static double sums[ARRAY_COUNT(all_choices)][CONFIG_UPLINK_MAX];
-    static struct plan_choice choices[ARRAY_COUNT(all_choices)];
+    struct planned *planned = calloc(1, sizeof *planned);
     struct plan *plan = NULL;
     struct plan_change none = {AS_IT_IS};
-    memcpy(choices, all_choices, sizeof choices);
+    if (!planned) {
+        return ERR_NOMEM;
+    }
+    memcpy(planned->choices, all_choices, sizeof planned->choices);
     enum err e = plan_open(&plan, &words->setup, &none, why);
-    for (size_t i = 0; !e && i < ARRAY_COUNT(choices); i++) {
-        e = choose(&words->setup, &choices[i], sums[i]);
+    bool is_watched = isatty(STDERR_FILENO);
+    for (size_t i = 0; !e && i < ARRAY_COUNT(all_choices); i++) {
+        if (is_watched) {
+            fprintf(stderr, "\r%zu of %zu ", i + 1, ARRAY_COUNT(all_choices));
+        }
+        e = choose(&words->setup, &planned->choices[i], planned->sums[i]);
+    }
+    if (is_watched) {
+        fprintf(stderr, "\r%20s\r", "");
     }
     if (!e) {
-        (words->as_json ? plan_print_json : plan_print)(&words->setup, plan, choices,
-                                                        ARRAY_COUNT(choices));
+        (words->as_json ? plan_print_json : plan_print)(&words->setup, plan, planned->choices,
+                                                        ARRAY_COUNT(all_choices));
     }
     plan_close(plan);
+    free(planned);
     return e;
 }
 

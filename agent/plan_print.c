@@ -190,6 +190,11 @@ static void print_notes(const struct plan_setup *setup, const struct plan *plan)
     for (size_t u = 0; u < plan->uplink_count; u++) {
         for (size_t i = 0; i < plan->uplinks[u].line_count; i++) {
             const struct plan_line *line = &plan->uplinks[u].lines[i];
+            if (line->bad > 0) {
+                printf("note: %zu events of stream %s are too large for uplink %s, which would set "
+                       "them aside\n",
+                       line->bad, line->stream->forward.info.name, plan->uplinks[u].config->name);
+            }
             if (line->is_short) {
                 printf("note: the sample ends before the first request of stream %s to %s goes: "
                        "a longer one says more\n",

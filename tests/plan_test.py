@@ -13,13 +13,17 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
-if "WEIR_PLAN_INSIDE" not in os.environ:
-    os.environ["WEIR_PLAN_INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "-n", sys.executable, *sys.argv])
-
 import services                     # noqa: E402
 from services import wait_for       # noqa: E402
 services.need_kafka_client()
+if "WEIR_PLAN_INSIDE" not in os.environ:
+    unshare = ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "-n"]
+    if subprocess.run([*unshare, "unshare", "-n", "true"], capture_output=True).returncode:
+        print("there can be no cable here: it takes root or user name spaces")
+        sys.exit(77)
+    services.service("kafka.sh", "jars", "4.4.0")       # the cable leads nowhere else
+    os.environ["WEIR_PLAN_INSIDE"] = "1"
+    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
 from program import check, finish, path_of, run, write, weir  # noqa: E402
 
 LONG = os.environ.get("WEIR_LONG") == "1"
