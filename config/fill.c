@@ -131,6 +131,8 @@ size_t option_item_size(const struct option *option)
     case OPTION_SHARE:
     case OPTION_CHOICE:
         return sizeof(int64_t);
+    case OPTION_DECIMAL:
+        return sizeof(struct option_decimal);
     case OPTION_RECORD:
     case OPTION_LIST:
     case OPTION_MAP:

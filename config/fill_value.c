@@ -103,6 +103,21 @@ static void fill_plain_text(struct fill *fill, const struct fill_value *value, c
     memcpy(value->member, &text, sizeof text);
 }
 
+static void fill_decimal(struct fill *fill, const struct fill_value *value, struct slice text)
+{
+    struct option_decimal decimal;
+    struct why why = {""};
+    enum err e = units_parse_decimal(text, &decimal, &why);
+    if (!e && value->option->check) {
+        e = value->option->check(&decimal, &why);
+    }
+    if (e) {
+        fill_wrong(fill, value->offset, value->path, "%s", why.text);
+        return;
+    }
+    memcpy(value->member, &decimal, sizeof decimal);
+}
+
 /* A text, as it stands in the file or as the default in the table. */
 static void fill_text(struct fill *fill, const struct fill_value *value, const char *text)
 {
@@ -122,6 +137,9 @@ static void fill_text(struct fill *fill, const struct fill_value *value, const c
             return;
         }
         fill_number(fill, value, number);
+        return;
+    case OPTION_DECIMAL:
+        fill_decimal(fill, value, slice_of_text(text));
         return;
     case OPTION_CHOICE:
         fill_choice(fill, value, text);
@@ -153,6 +171,8 @@ static const char *fill_wanted(const struct option *option)
         return "true or false";
     case OPTION_INT:
         return "a whole number";
+    case OPTION_DECIMAL:
+        return "a number";
     case OPTION_RECORD:
     case OPTION_MAP:
         return "an object {}";
@@ -172,6 +192,12 @@ static const char *fill_wanted(const struct option *option)
     return "a text";
 }
 
+/* Does it stand without quotes? */
+static bool is_bare_kind(enum option_kind kind)
+{
+    return kind == OPTION_BOOL || kind == OPTION_INT || kind == OPTION_DECIMAL;
+}
+
 void fill_wrong_kind(struct fill *fill, const struct fill_value *value)
 {
     const struct json_node *node = value->node;
@@ -185,7 +211,7 @@ void fill_wrong_kind(struct fill *fill, const struct fill_value *value)
         fill_wrong(fill, value->offset, value->path, "%.*s is no whole number of 64 bits",
                    node->text.size > 40 ? 40 : (int)node->text.size, (const char *)node->text.data);
     } else {
-        bool is_bare = option->kind == OPTION_BOOL || option->kind == OPTION_INT;
+        bool is_bare = is_bare_kind(option->kind);
         const char *hint = node->kind != JSON_STRING     ? ""
                            : is_bare                     ? " (without quotes)"
                            : option->kind == OPTION_LIST ? ": put it into brackets, [ \"...\" ]"
@@ -250,7 +276,11 @@ void fill_plain(struct fill *fill, const struct fill_value *value)
         fill_number(fill, value, number);
         return;
     }
-    if (node->kind != JSON_STRING || option->kind == OPTION_BOOL || option->kind == OPTION_INT) {
+    if (option->kind == OPTION_DECIMAL && node->kind == JSON_NUMBER) {
+        fill_decimal(fill, value, node->text);
+        return;
+    }
+    if (node->kind != JSON_STRING || is_bare_kind(option->kind)) {
         fill_wrong_kind(fill, value);
         return;
     }

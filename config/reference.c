@@ -10,10 +10,11 @@ static const char *reference_kind(const struct option *option)
         [OPTION_BOOL] = "true or false", [OPTION_INT] = "whole number",
         [OPTION_DURATION] = "duration",  [OPTION_SIZE] = "size",
         [OPTION_RATE] = "rate",          [OPTION_SHARE] = "share",
-        [OPTION_CHOICE] = "one of",      [OPTION_TEXT] = "text",
-        [OPTION_SECRET] = "secret",      [OPTION_PATH] = "path",
-        [OPTION_ANY] = "any JSON",       [OPTION_RECORD] = "object",
-        [OPTION_LIST] = "list of",       [OPTION_MAP] = "object: name to"};
+        [OPTION_DECIMAL] = "number",     [OPTION_CHOICE] = "one of",
+        [OPTION_TEXT] = "text",          [OPTION_SECRET] = "secret",
+        [OPTION_PATH] = "path",          [OPTION_ANY] = "any JSON",
+        [OPTION_RECORD] = "object",      [OPTION_LIST] = "list of",
+        [OPTION_MAP] = "object: name to"};
     return names[option->kind];
 }
 

@@ -36,6 +36,9 @@ static void schema_plain(const struct option *option, struct out *out)
         out_put_text(out, "\"type\": \"integer\"");
         schema_bounds(option, "minimum", "maximum", out);
         return;
+    case OPTION_DECIMAL:
+        out_put_text(out, "\"type\": \"number\", \"minimum\": 0");
+        return;
     case OPTION_CHOICE:
         out_put_text(out, "\"type\": \"string\", \"anyOf\": [{\"enum\": [");
         for (size_t i = 0; option->words[i]; i++) {
@@ -77,8 +80,8 @@ static void schema_begin(const struct option *option, bool is_first, struct out 
         schema_json(out, option->help);
         out_put_text(out, ", ");
     }
-    bool is_raw =
-        option->kind == OPTION_BOOL || option->kind == OPTION_INT || option->kind == OPTION_ANY;
+    bool is_raw = option->kind == OPTION_BOOL || option->kind == OPTION_INT ||
+                  option->kind == OPTION_DECIMAL || option->kind == OPTION_ANY;
     if (option->initial) {
         out_put_text(out, "\"default\": ");
         if (is_raw) {

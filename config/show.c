@@ -87,6 +87,7 @@ static const char *show_text_at(const uint8_t *member)
 static void show_plain(struct show *show, const struct option *option, const uint8_t *member)
 {
     struct option_any any;
+    struct option_decimal decimal;
     switch (option->kind) {
     case OPTION_BOOL:
         out_put_text(show->out, *member ? "true" : "false");
@@ -101,6 +102,10 @@ static void show_plain(struct show *show, const struct option *option, const uin
         out_put_byte(show->out, '"');
         units_put(option, show_number_at(member), show->out);
         out_put_byte(show->out, '"');
+        return;
+    case OPTION_DECIMAL:
+        memcpy(&decimal, member, sizeof decimal);
+        units_put_decimal(&decimal, show->out);
         return;
     case OPTION_CHOICE:
         out_put_json(show->out, slice_of_text(option->words[show_number_at(member)]));
@@ -130,6 +135,7 @@ static bool show_has(const struct option *option, const uint8_t *member)
     struct option_list list;
     struct option_map map;
     struct option_any any;
+    struct option_decimal decimal;
     switch (option->kind) {
     case OPTION_TEXT:
     case OPTION_SECRET:
@@ -141,6 +147,9 @@ static bool show_has(const struct option *option, const uint8_t *member)
     case OPTION_RATE:
     case OPTION_SHARE:
         return option->initial || show_number_at(member) != 0;
+    case OPTION_DECIMAL:
+        memcpy(&decimal, member, sizeof decimal);
+        return decimal.is_set;
     case OPTION_ANY:
         memcpy(&any, member, sizeof any);
         return any.json != NULL;

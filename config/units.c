@@ -163,3 +163,86 @@ void units_pattern(const struct option *option, struct out *ret)
     }
     out_put_text(ret, ")|.*\\$\\{(env|file):[^}]+\\}.*)$");
 }
+
+/* --- plain decimals --- */
+
+#define MANTISSA_MAX INT64_C(999999999999999)
+#define SCALE_MAX 15
+
+/* The power of ten behind the number; 0: there is none. False: too large. */
+static bool take_exponent(struct slice *text, int *ret)
+{
+    int value = 0;
+    if (text->size < 2 || (text->data[0] | 0x20) != 'e') {
+        return text->size == 0;
+    }
+    bool is_negative = text->data[1] == '-';
+    bool is_signed = is_negative || text->data[1] == '+';
+    for (size_t i = is_signed ? 2 : 1; i < text->size; i++) {
+        if (text->data[i] < '0' || text->data[i] > '9' || value > 99) {
+            return false;
+        }
+        value = value * 10 + (text->data[i] - '0');
+    }
+    *ret = is_negative ? -value : value;
+    return true;
+}
+
+/* Digits with or without a point. False: too many that count. */
+static bool take_mantissa(struct slice *text, int64_t *ret, int *ret_scale)
+{
+    bool is_behind = false;
+    for (; text->size && (text->data[0] | 0x20) != 'e'; text->data++, text->size--) {
+        if (text->data[0] == '.') {
+            is_behind = true;
+            continue;
+        }
+        if (text->data[0] < '0' || text->data[0] > '9' || *ret > MANTISSA_MAX) {
+            return false;
+        }
+        *ret = *ret * 10 + (text->data[0] - '0');
+        *ret_scale += is_behind;
+    }
+    return true;
+}
+
+enum err units_parse_decimal(struct slice text, struct option_decimal *ret, struct why *why)
+{
+    struct slice rest = text;
+    int64_t mantissa = 0;
+    int scale = 0;
+    int exponent = 0;
+    int shown = text.size < 40 ? (int)text.size : 40;
+    if (text.size && text.data[0] == '-') {
+        why_set(why, "%.*s is below 0", shown, (const char *)text.data);
+        return ERR_CONFIG;
+    }
+    bool is_right = take_mantissa(&rest, &mantissa, &scale) && take_exponent(&rest, &exponent);
+    scale -= exponent;
+    while (is_right && mantissa % 10 == 0 && mantissa > 0 && scale > 0) {
+        mantissa /= 10;
+        scale--;
+    }
+    for (; is_right && mantissa > 0 && scale < 0 && mantissa <= MANTISSA_MAX; scale++) {
+        mantissa *= 10;
+    }
+    if (!is_right || mantissa > MANTISSA_MAX || (mantissa > 0 && scale > SCALE_MAX)) {
+        why_set(why, "%.*s has too many digits: at most 15, and 15 decimals", shown,
+                (const char *)text.data);
+        return ERR_CONFIG;
+    }
+    *ret = (struct option_decimal){mantissa, (uint8_t)(mantissa ? scale : 0), true};
+    return ERR_OK;
+}
+
+void units_put_decimal(const struct option_decimal *value, struct out *ret)
+{
+    int64_t power = 1;
+    for (unsigned i = 0; i < value->scale; i++) {
+        power *= 10;
+    }
+    out_put_format(ret, "%" PRId64, value->mantissa / power);
+    if (value->scale) {
+        out_put_format(ret, ".%0*" PRId64, value->scale, value->mantissa % power);
+    }
+}

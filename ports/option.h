@@ -21,6 +21,7 @@ enum option_kind {
     OPTION_SIZE,     /* int64_t, bytes; "64 KiB", "500 MB" */
     OPTION_RATE,     /* int64_t, bits per second; "64 kbit/s", "8 kB/s"; or `unit` per second */
     OPTION_SHARE,    /* int64_t, millionths; "50 %" */
+    OPTION_DECIMAL,  /* struct option_decimal: a number from 0 on, with its decimals: 0.05 */
     OPTION_CHOICE,   /* int64_t, index into words */
     OPTION_TEXT,     /* const char * */
     OPTION_SECRET,   /* const char *, shown as *** */
@@ -68,6 +69,13 @@ struct option {
     /* What a valid value costs, where it stands in the file: told by `weir check` and at start, and
      * refuses nothing. NULL: it has no price; a sentence, or NULL. `value` as above. */
     const char *(*warn)(const void *value);
+};
+
+/* mantissa / 10^scale, exactly: mantissa < 10^15, as small as it can be; scale at most 15. */
+struct option_decimal {
+    int64_t mantissa;
+    uint8_t scale;
+    bool is_set;
 };
 
 struct option_any {

@@ -13,6 +13,8 @@ def is_type(value, name):
         return isinstance(value, bool)
     if name == "integer":
         return isinstance(value, int) and not isinstance(value, bool)
+    if name == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
     raise ValueError(f"type {name}")
 
 
@@ -26,8 +28,8 @@ RULES = {
     "enum": lambda v, s, path: v in s or f"{path}: none of {s}",
     "pattern": lambda v, s, path: not isinstance(v, str) or search(s, v) or f"{path}: does not match {s}",
     "minLength": lambda v, s, path: not isinstance(v, str) or len(v) >= s or f"{path}: shorter than {s}",
-    "minimum": lambda v, s, path: not is_type(v, "integer") or v >= s or f"{path}: below {s}",
-    "maximum": lambda v, s, path: not is_type(v, "integer") or v <= s or f"{path}: above {s}",
+    "minimum": lambda v, s, path: not is_type(v, "number") or v >= s or f"{path}: below {s}",
+    "maximum": lambda v, s, path: not is_type(v, "number") or v <= s or f"{path}: above {s}",
     "minItems": lambda v, s, path: not isinstance(v, list) or len(v) >= s or f"{path}: fewer than {s}",
     "maxItems": lambda v, s, path: not isinstance(v, list) or len(v) <= s or f"{path}: more than {s}",
     "minProperties": lambda v, s, path: not isinstance(v, dict) or len(v) >= s or f"{path}: fewer than {s}",

@@ -3,6 +3,7 @@
 #include "config/cron.h"
 #include "config/print.h"
 #include "config/template.h"
+#include "config/units.h"
 #include "ports/file.h"
 #include "ports/lib/json_tree.h"
 #include "tests/cmocka.h"
@@ -85,7 +86,8 @@ static const char full[] =
     "\"set\":{\"device\":\"{topic.1}\"}},{\"stream\":\"b\"}],\"flag\":false,\"interval_ms\":\"1.5 "
     "s\","
     "\"size\":\"64KiB\",\"mode\":\"fast\",\"text\":\"$${x} ${file:open}\","
-    "\"password\":\"${file:secret}\",\"folder\":\"data\",\"any\":{\"x\": [1, \"a b\\\" \\\\\"]},"
+    "\"password\":\"${file:secret}\",\"folder\":\"data\",\"decimal\":0.0250,\"any\":{\"x\": [1, "
+    "\"a b\\\" \\\\\"]},"
     "\"tls\":{\"ca\":\"open\",\"password\":\"" SECRET_WORD
     "\"},\"names\":[\"x\",\"y\"],\"numbers\":[1,9],"
     "\"items\":[{\"name\":\"n\",\"tags\":{\"k\":\"v\"}}],\"by_name\":{\"m\":{\"name\":\"o\","
@@ -113,6 +115,8 @@ static void test_defaults(void **state)
     assert_int_equal(options->share, 125000);
     assert_int_equal(options->rate, 64000);
     assert_int_equal(options->event_rate, 10);
+    assert_true(options->decimal.is_set && options->decimal.mantissa == 5);
+    assert_int_equal(options->decimal.scale, 1);
     assert_string_equal(options->item.name, "n");
     assert_int_equal(options->item.size, 1024);
     assert_false(options->tls.is_set);
@@ -127,6 +131,8 @@ static void check_full(const struct place *place)
     snprintf(path, sizeof path, "%s/b.db", place->folder);
     assert_string_equal(config->buffer.path, path);
     assert_string_equal(config->agent.id, "pump-7");
+    assert_int_equal(options->decimal.mantissa, 25);
+    assert_int_equal(options->decimal.scale, 3);
     assert_int_equal(config->streams[0].uplinks, 1);
     assert_int_equal(config->streams[1].uplinks, 2);
     assert_int_equal(config->streams[1].options.share_min, 25000);
@@ -173,6 +179,57 @@ static void test_round_trip(void **state)
     assert_string_equal(shown[0], shown[1]);
 }
 
+struct decimal_case {
+    const char *text;
+    int64_t mantissa;
+    unsigned scale;
+    const char *shown;
+};
+
+static void test_decimals(void **state)
+{
+    static const struct decimal_case cases[] = {
+        {"0", 0, 0, "0"},
+        {"0.00", 0, 0, "0"},
+        {"0e9", 0, 0, "0"},
+        {"5", 5, 0, "5"},
+        {"0.05", 5, 2, "0.05"},
+        {"12.50", 125, 1, "12.5"},
+        {"100", 100, 0, "100"},
+        {"1e2", 100, 0, "100"},
+        {"1.5E+3", 1500, 0, "1500"},
+        {"25e-3", 25, 3, "0.025"},
+        {"1e-15", 1, 15, "0.000000000000001"},
+        {"1.000000000000000000", -1, 0, "too many digits"},
+        {"999999999999999", 999999999999999, 0, "999999999999999"},
+        {"9999999999999990e-1", 999999999999999, 0, "999999999999999"},
+        {"1000000000000000", -1, 0, "too many digits"},
+        {"1e15", -1, 0, "too many digits"},
+        {"1e-16", -1, 0, "too many digits"},
+        {"1e99999999999", -1, 0, "too many digits"},
+        {"-0.1", -1, 0, "-0.1 is below 0"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        const struct decimal_case *c = &cases[i];
+        struct option_decimal value = {-1, 0, false};
+        struct why why = {""};
+        char text[64];
+        struct out o = out_over(text, sizeof text - 1);
+        enum err e = units_parse_decimal(slice_of_text(c->text), &value, &why);
+        if (value.mantissa != c->mantissa || value.scale != c->scale ||
+            (e != ERR_OK) != (c->mantissa < 0)) {
+            fail_msg("%s: %lld / 10^%u, %s", c->text, (long long)value.mantissa, value.scale,
+                     why.text);
+        }
+        if (!e) {
+            units_put_decimal(&value, &o);
+            text[o.size] = '\0';
+        }
+        assert_non_null(strstr(e ? why.text : text, c->shown));
+    }
+}
+
 static void test_mistakes(void **state)
 {
     struct place *place = *state;
@@ -192,6 +249,9 @@ static void test_mistakes(void **state)
         {"\"size\":\"99999999999 GiB\"", ".size: \"99999999999 GiB\" is too large or too fine"},
         {"\"size\":\"1 kb\"", ".size: \"1 kb\" is no size"},
         {"\"share\":\"101 %\"", ".share: too large: at most 100 %"},
+        {"\"decimal\":-1", ".decimal: -1 is below 0"},
+        {"\"decimal\":\"0.1\"", ".decimal: a text, but a number is wanted (without quotes)"},
+        {"\"decimal\":1e-16", ".decimal: 1e-16 has too many digits: at most 15, and 15 decimals"},
         {"\"event_rate\":\"1 kbit/s\"",
          ".event_rate: \"1 kbit/s\" is no rate: a number and its unit, events/s"},
         {"\"mode\":\"fats\"", ".mode: \"fats\" is none of slow, fast; did you mean \"fast\"?"},
@@ -582,6 +642,7 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(test_defaults),
                                        TEST(test_round_trip),
                                        TEST(test_warnings),
+                                       cmocka_unit_test(test_decimals),
                                        TEST(test_mistakes),
                                        TEST(test_whole_files),
                                        TEST(test_memory_fails),

@@ -37,6 +37,7 @@ static const struct option every_table[] = {
     {ROW(every_options, password), .kind = OPTION_SECRET},
     {ROW(every_options, folder), .kind = OPTION_PATH},
     {ROW(every_options, any), .kind = OPTION_ANY},
+    {ROW(every_options, decimal), .kind = OPTION_DECIMAL, .initial = "0.5"},
     {ROW(every_options, tls), .kind = OPTION_RECORD, .flags = OPTION_MISSING_OK,
      .record = tls_table},
     {ROW(every_options, item), .kind = OPTION_RECORD, .record = item_table},

@@ -21,6 +21,7 @@ struct every_options {
     int64_t count, interval_ms, size, share, rate, event_rate, mode;
     const char *text, *password, *folder;
     struct option_any any;
+    struct option_decimal decimal;
     struct every_tls tls;
     struct every_item item;
     struct option_list names;   /* const char * */
