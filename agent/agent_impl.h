@@ -100,6 +100,9 @@ enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
 /* --- agent_schema.c --- */
 /* The schema of a stream: its file, or the built-in one. */
 enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
+/* The same with what the stream's `fields` say in its doc: what events get, and registries see. */
+enum err agent_stream_schema_load(const struct stream_config *options, struct avro_schema **ret,
+                                  struct why *why) MUST_USE;
 /* Can a stream have it: is it a record, with not too many fields? */
 enum err agent_schema_is_stream(const struct avro_schema *schema, struct why *why) MUST_USE;
 /* Each stream's schema through the gate, and all versions that the buffer knows. */

@@ -8,6 +8,7 @@
 #include "agent/events.h"
 #include "agent/gate.h"
 #include "agent/letter.h"
+#include "agent/lossy.h"
 #include "agent/map.h"
 #include "agent/raw.h"
 #include "agent/schema_take.h"
@@ -43,6 +44,20 @@ enum err agent_schema_load(const char *path, struct avro_schema **ret, struct wh
     }
     free((void *)(uintptr_t)text.data);
     return e;
+}
+
+enum err agent_stream_schema_load(const struct stream_config *options, struct avro_schema **ret,
+                                  struct why *why)
+{
+    struct avro_schema *schema = NULL;
+    enum err e = agent_schema_load(options->schema, &schema, why);
+    e = e ? e : lossy_mark(options, &schema, why);
+    if (e) {
+        avro_schema_close(schema);
+        return e;
+    }
+    *ret = schema;
+    return ERR_OK;
 }
 
 enum err agent_schema_is_stream(const struct avro_schema *schema, struct why *why)
@@ -160,7 +175,7 @@ static enum err stream_schema(struct agent *agent, struct agent_stream *stream, 
     stream->number = buffer_stream_number(agent->buffer, stream->name);
     stream->is_raw = options && !options->schema;
     enum err e =
-        options ? agent_schema_load(options->schema, &stream->schema, why)
+        options ? agent_stream_schema_load(options, &stream->schema, why)
                 : avro_schema_parse(&stream->schema,
                                     stream->letter_of ? letter_schema() : events_schema(), why);
     e = e ? e : agent_schema_is_stream(stream->schema, why);

@@ -7,12 +7,32 @@
 #include "agent/agent_impl.h"
 #include "agent/key.h"
 #include "agent/letter.h"
+#include "agent/lossy.h"
 #include "config/walk.h"
 #include "ports/tls.h"
 #include "ports/zone.h"
 #include "uplink/avro/schema.h"
 
 #define CHECK_PATH_SIZE 256
+
+/* What may be given up of its fields. */
+static void check_fields(const struct config *config, const struct config_stream *s,
+                         const struct avro_schema *schema, struct config_report *report)
+{
+    for (size_t i = 0; i < s->options.fields.count; i++) {
+        const char *name = s->options.fields.names[i];
+        const char *member = NULL;
+        struct why why = {""};
+        if (lossy_check(&s->options, i, schema, &member, &why)) {
+            const char *const names[] = {
+                "streams", s->name, "fields", name, member[0] ? member : NULL, NULL};
+            char place[512];
+            (void)snprintf(place, sizeof place, "$.streams.%s.fields.%.200s%s%s", s->name, name,
+                           member[0] ? "." : "", member); /* cut is fine */
+            config_report_add(report, config, config_offset(config, names), place, why.text);
+        }
+    }
+}
 
 static void check_stream(const struct config *config, const struct config_stream *s,
                          struct config_report *report)
@@ -34,6 +54,9 @@ static void check_stream(const struct config *config, const struct config_stream
         (void)snprintf(place, sizeof place, "$.streams.%s.%s", s->name,
                        member); /* names are shorter */
         config_report_add(report, config, s->offset, place, why.text);
+    }
+    if (schema && avro_schema_root(schema)->kind == AVRO_RECORD) {
+        check_fields(config, s, schema, report);
     }
     avro_schema_close(schema);
 }

@@ -53,7 +53,7 @@ static enum err check_stream(const struct config *config, const struct config_st
     }
     size_t count = versions_of(all, s->name, versions);
     count = count ? count : versions_of(all, s->options.renamed_from, versions);
-    enum err e = agent_schema_load(s->options.schema, &schema, NULL);
+    enum err e = agent_stream_schema_load(&s->options, &schema, NULL);
     e = e ? e
           : gate_check(versions, count, schema, (enum avro_mode)s->options.compatibility, &answer);
     if (!e) {

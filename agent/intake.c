@@ -38,6 +38,14 @@ static void intake_committed(void *context, uint64_t commit, const struct buffer
     intake_resume(intake);
 }
 
+static void intake_settle(struct timer *timer)
+{
+    struct intake *intake = CONTAINER_OF(timer, struct intake, settle);
+    for (size_t i = 0; i < intake->host_count; i++) {
+        driver_host_committed(&intake->hosts[i], store_committed(intake->setup.store));
+    }
+}
+
 static void intake_trouble(void *context, const struct why *why)
 {
     if (!why) {
@@ -84,12 +92,14 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
     size_t room = (size_t)setup->event_size_max * 2 + 65536;
     intake->setup = *setup;
     intake->streams = calloc(setup->stream_count, sizeof *intake->streams);
+    intake->lossy = calloc(setup->stream_count, sizeof(struct lossy *));
     intake->hosts = calloc(setup->driver_count, sizeof *intake->hosts);
     intake->datum = out_over(malloc(room), room);
     intake->texts = out_over(malloc(TEMPLATE_SIZE_MAX * 4), TEMPLATE_SIZE_MAX * 4);
     intake->aside_head = out_over(malloc(ASIDE_HEAD_SIZE_MAX), ASIDE_HEAD_SIZE_MAX);
-    enum err e = intake->streams && intake->hosts && intake->datum.data && intake->texts.data &&
-                         intake->aside_head.data
+    timer_init(&intake->settle, setup->loop, intake_settle);
+    enum err e = intake->streams && intake->lossy && intake->hosts && intake->datum.data &&
+                         intake->texts.data && intake->aside_head.data
                      ? mapper_open(&intake->mapper)
                      : ERR_NOMEM;
     if (!e) {
@@ -102,6 +112,12 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
             letters_time_set(setup->letters, &intake->trust);
         }
         e = e ? e : store_handler_add(setup->store, &handler);
+    }
+    for (size_t i = 0; !e && i < setup->stream_count; i++) {
+        e = lossy_open(&intake->lossy[i], setup->streams[i].config);
+        if (!e && intake->lossy[i]) {
+            lossy_schema_set(intake->lossy[i], setup->streams[i].schema);
+        }
     }
     for (size_t i = 0; !e && i < setup->driver_count; i++) {
         intake->host_count = i + 1;
@@ -136,12 +152,17 @@ void intake_close(struct intake *intake)
         }
         free(host->routes);
     }
+    for (size_t i = 0; intake->lossy && i < intake->setup.stream_count; i++) {
+        lossy_close(intake->lossy[i]);
+    }
+    timer_release(&intake->settle);
     time_trust_release(&intake->trust);
     mapper_close(intake->mapper);
     free(intake->datum.data);
     free(intake->texts.data);
     free(intake->aside_head.data);
     free(intake->streams);
+    free(intake->lossy);
     free(intake->hosts);
     free(intake);
 }
@@ -154,6 +175,9 @@ void intake_schema_set(struct intake *intake, size_t index, const struct avro_sc
     stream->schema = schema;
     stream->schema_number = number;
     stream->is_raw = is_raw;
+    if (intake->lossy[index]) {
+        lossy_schema_set(intake->lossy[index], schema);
+    }
 }
 
 /* --- status --- */
@@ -168,6 +192,12 @@ const char *intake_aside_reason(const struct intake *intake)
     return intake->last_reason.text;
 }
 
+uint64_t intake_suppressed(const struct intake *intake, size_t index)
+{
+    assert(index < intake->setup.stream_count);
+    return intake->lossy[index] ? intake->lossy[index]->suppressed : 0;
+}
+
 void intake_totals(const struct intake *intake, struct intake_totals *ret)
 {
     *ret = (struct intake_totals){0};
@@ -176,6 +206,7 @@ void intake_totals(const struct intake *intake, struct intake_totals *ret)
         ret->stored += intake->hosts[i].stored;
         ret->dropped += intake->hosts[i].dropped;
         ret->aside += intake->hosts[i].aside;
+        ret->suppressed += intake->hosts[i].suppressed;
         ret->refused += intake->hosts[i].refused_count;
     }
 }

@@ -53,11 +53,12 @@ struct intake_setup {
 };
 
 struct intake_totals {
-    uint64_t admitted; /* offered and taken, set aside included */
-    uint64_t stored;   /* of these, in the buffer as events (or on their way into it) */
-    uint64_t dropped;  /* of these, dropped because there was no room */
-    uint64_t aside;    /* of these, set aside */
-    uint64_t refused;  /* ERR_FULL answers */
+    uint64_t admitted;   /* offered and taken, set aside included */
+    uint64_t stored;     /* of these, in the buffer as events (or on their way into it) */
+    uint64_t dropped;    /* of these, dropped because there was no room */
+    uint64_t aside;      /* of these, set aside */
+    uint64_t suppressed; /* of these, held back by the deadbands of their stream: nowhere else */
+    uint64_t refused;    /* ERR_FULL answers */
 };
 
 /* Opens every driver. */
@@ -98,9 +99,11 @@ struct time_source *intake_time(struct intake *intake);
 /* Why the last event was set aside; "": none was. */
 const char *intake_aside_reason(const struct intake *intake);
 
+/* Events of the stream that its deadbands held back. */
+uint64_t intake_suppressed(const struct intake *intake, size_t index);
 void intake_totals(const struct intake *intake, struct intake_totals *ret);
 /* The "drivers" object of the status:
- * {"lines":{"type":"tail","received":…,"stored":…,"dropped":…,"refused":…,"aside":…,"fault":…}}. */
+ * {"lines":{"type":"tail","received":…,"stored":…,"dropped":…,"suppressed":…,"refused":…,"aside":…,"fault":…}}. */
 void intake_status(const struct intake *intake, struct out *json);
 
 #endif

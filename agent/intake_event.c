@@ -123,6 +123,7 @@ static enum err map_event(struct driver_host *host, const struct event *event,
 {
     struct intake *intake = host->intake;
     const struct intake_stream *stream = &intake->streams[route->stream];
+    struct lossy *lossy = intake->lossy[route->stream];
     struct map_result result;
     struct map_task task = {
         .record = avro_schema_root(stream->schema),
@@ -132,6 +133,9 @@ static enum err map_event(struct driver_host *host, const struct event *event,
         .field_count = event->field_count,
         .overrides = intake->overrides,
         .override_count = route_overrides(host, event, route->set),
+        .steps = lossy ? lossy->steps : NULL,
+        .step_count = lossy ? lossy->step_count : 0,
+        .field_ends = lossy && lossy->deadband ? deadband_ends(lossy->deadband) : NULL,
         .time_field = stream->config->options.time,
         .unknown_is_kept = stream->config->options.unknown_fields == STREAM_UNKNOWN_EXTEND,
         .unknown_is_refused = stream->config->options.unknown_fields == STREAM_UNKNOWN_SET_ASIDE,

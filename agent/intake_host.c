@@ -132,6 +132,47 @@ static bool drops_newest(const struct driver_host *host, const struct route *rou
     return host->intake->streams[route->stream].config->options.when_full == STREAM_DROP_NEWEST;
 }
 
+/* Is it held back by the deadbands of its stream? */
+static bool is_held_back(struct driver_host *host, const struct route *route,
+                         const struct stored_event *stored)
+{
+    const struct intake *intake = host->intake;
+    const struct lossy *lossy = intake->lossy[route->stream];
+    return lossy && lossy->deadband && !intake->streams[route->stream].is_raw &&
+           deadband_holds(lossy->deadband, stored->datum, stored->time_us);
+}
+
+static void reported(struct driver_host *host, const struct route *route)
+{
+    const struct lossy *lossy = host->intake->lossy[route->stream];
+    if (lossy && lossy->deadband) {
+        deadband_reported(lossy->deadband);
+    }
+}
+
+/* It was taken, and is nowhere: the user wants it so. It is told with what was put before it, of which
+ * one is the event that stands for it, and with its cursor; without one it costs no commit. */
+static enum err hold_back(struct driver_host *host, const struct event *event,
+                          const struct route *route, uint64_t *ret_ticket)
+{
+    struct intake *intake = host->intake;
+    struct store *store = intake->setup.store;
+    if (event->cursor.size && store_open_room(store, 0)) {
+        return refuse(host);
+    }
+    uint64_t commit = store_last_put(store);
+    if (put_cursor(host, event, wait_of(host, event, route), &commit)) {
+        return refuse(host);
+    }
+    host->suppressed++;
+    intake->lossy[route->stream]->suppressed++;
+    ticket_give(host, commit, ret_ticket);
+    if (commit <= store_committed(store)) {
+        timer_arm(&intake->settle, 0);
+    }
+    return ERR_OK;
+}
+
 static enum err admit(struct driver_host *host, const struct event *event,
                       const struct route *route, const struct stored_event *stored,
                       uint64_t *ret_ticket)
@@ -160,6 +201,7 @@ static enum err admit(struct driver_host *host, const struct event *event,
         store_skip_put(store, stored, wait_ms, &commit);
     } else {
         store_event_put(store, stored, wait_ms, &commit, &sequence);
+        reported(host, route);
     }
     host->stored += !drops;
     host->dropped += drops;
@@ -193,8 +235,9 @@ enum err driver_offer(struct driver_host *host, const struct event *event, uint6
             return refuse(host);
         }
     }
-    e = e ? set_aside(host, event, route, ret_ticket)
-          : admit(host, event, route, &stored, ret_ticket);
+    e = e                                    ? set_aside(host, event, route, ret_ticket)
+        : is_held_back(host, route, &stored) ? hold_back(host, event, route, ret_ticket)
+                                             : admit(host, event, route, &stored, ret_ticket);
     if (!e) {
         host->received++;
         if (ret_aside) {
@@ -293,10 +336,10 @@ void driver_host_status(const struct driver_host *host, struct out *json)
     out_put_json(json, slice_of_text(host->config->name));
     out_put_format(json,
                    ":{\"type\":\"%s\",\"received\":%" PRIu64 ",\"stored\":%" PRIu64
-                   ",\"dropped\":%" PRIu64 ",\"aside\":%" PRIu64 ",\"replayed\":%" PRIu64
-                   ",\"refused\":%" PRIu64 ",\"unknown_fields\":%" PRIu64,
+                   ",\"dropped\":%" PRIu64 ",\"suppressed\":%" PRIu64 ",\"aside\":%" PRIu64
+                   ",\"replayed\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"unknown_fields\":%" PRIu64,
                    host->config->class_->type, host->received, host->stored, host->dropped,
-                   host->aside, host->again, host->refused_count, host->unknown);
+                   host->suppressed, host->aside, host->again, host->refused_count, host->unknown);
     counters_put(&host->counters, &host->fault, json);
     out_put_byte(json, '}');
 }

@@ -5,9 +5,11 @@
 
 #include "agent/counters.h"
 #include "agent/intake.h"
+#include "agent/lossy.h"
 #include "agent/map.h"
 #include "agent/time_trust.h"
 #include "ports/driver.h"
+#include "ports/loop.h"
 
 #define TICKET_RING 4 /* commits still to come: one is being committed, one is being filled */
 
@@ -36,7 +38,7 @@ struct driver_host {
     size_t pending_first, pending_count;
     bool refused;    /* resume() is owed */
     enum err unread; /* why its cursors could not be read at opening, which may pass */
-    uint64_t received, refused_count, stored, dropped, aside, again, unknown;
+    uint64_t received, refused_count, stored, dropped, suppressed, aside, again, unknown;
     struct why fault;
     struct counters counters;
 };
@@ -44,6 +46,8 @@ struct driver_host {
 struct intake {
     struct intake_setup setup;
     struct intake_stream *streams;
+    struct lossy **lossy; /* of each stream; NULL: it is not */
+    struct timer settle;  /* tickets of what needs no commit are told on the next turn */
     struct driver_host *hosts;
     size_t host_count;
     struct mapper *mapper;

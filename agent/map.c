@@ -153,12 +153,14 @@ static enum err put_fields(struct mapper *m, const struct map_task *task, struct
         if (fill != FILL_NONE && result->fill_count < FILL_MAX) {
             result->fills[result->fill_count++] =
                 (struct fill){(uint8_t)fill, (uint32_t)m->out->size};
-            continue;
+        } else {
+            enum err e = map_put_field(m, field, m->found[f]);
+            if (e) {
+                return map_within(m, e, field->name);
+            }
         }
-        enum err e =
-            m->found[f] ? map_put_item(m, field->node, m->found[f]) : map_put_missing(m, field);
-        if (e) {
-            return map_within(m, e, field->name);
+        if (task->field_ends) {
+            task->field_ends[f] = (uint32_t)m->out->size;
         }
     }
     return ERR_OK;
@@ -276,6 +278,8 @@ enum err map_run(struct mapper *m, const struct map_task *task, struct out *ret,
     m->text.size = 0;
     m->text.overflow = false;
     m->out = ret;
+    m->steps = task->steps;
+    m->step_count = task->step_count;
     m->why = why;
     m->depth = 0;
     m->work = 0;

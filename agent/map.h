@@ -13,6 +13,7 @@
 
 #include "buffer/buffer.h"
 #include "ports/event.h"
+#include "ports/option.h"
 #include "uplink/avro/schema.h"
 
 #define MAP_ITEM_MAX 16384  /* elements and members of one payload */
@@ -29,6 +30,12 @@ struct map_override {
     enum fill_kind fill; /* FILL_NONE: `text` counts; FILL_TIME_MILLIS: by the field's own type */
 };
 
+/* The field's numbers are rounded to multiples of the step: quantize.h. */
+struct map_step {
+    const struct avro_field *field; /* of the record, or of one within */
+    struct option_decimal step;
+};
+
 struct map_task {
     const struct avro_node *record;
     enum body_kind body_kind;
@@ -37,6 +44,9 @@ struct map_task {
     size_t field_count;
     const struct map_override *overrides;
     size_t override_count;
+    const struct map_step *steps;
+    size_t step_count;
+    uint32_t *field_ends;    /* where in the datum each field of the record ends; NULL: not asked */
     const char *time_field;  /* payload field that holds the event's time; NULL: none */
     bool unknown_is_kept;    /* see map_result */
     bool unknown_is_refused; /* fields that the schema does not have, at any depth */

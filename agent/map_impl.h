@@ -28,6 +28,8 @@ struct mapper {
     struct map_item extra[EVENT_FIELD_MAX + MAP_OVERRIDE_MAX];
     struct out text; /* unescaped strings of this event */
     struct out *out;
+    const struct map_step *steps;
+    size_t step_count;
     struct why *why; /* NULL while a branch of a union is only tried */
     unsigned depth;
     size_t work; /* against MAP_WORK_MAX */
@@ -49,8 +51,9 @@ enum err map_put_item(struct mapper *m, const struct avro_node *node,
 /* A member that the record of the schema does not have: counted, kept, or refused. */
 enum err map_put_unknown(struct mapper *m, const struct avro_node *record,
                          const struct map_item *item) MUST_USE;
-/* A field that the event does not have. */
-enum err map_put_missing(struct mapper *m, const struct avro_field *field) MUST_USE;
+/* A field's value, rounded where that is asked for; item NULL: the event does not have it. */
+enum err map_put_field(struct mapper *m, const struct avro_field *field,
+                       const struct map_item *item) MUST_USE;
 /* The characters of a JSON string, with its quotes. */
 enum err map_unquote(struct mapper *m, struct slice raw, struct slice *ret) MUST_USE;
 

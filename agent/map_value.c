@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/map_impl.h"
+#include "agent/quantize.h"
 #include "uplink/avro/encode.h"
 #include "uplink/avro/number.h"
 
@@ -107,7 +108,7 @@ enum err map_put_unknown(struct mapper *m, const struct avro_node *record,
     return ERR_OK;
 }
 
-enum err map_put_missing(struct mapper *m, const struct avro_field *field)
+static enum err put_missing(struct mapper *m, const struct avro_field *field)
 {
     int32_t null_branch = avro_null_branch(field->node);
     if (m->missing_is_refused) {
@@ -125,6 +126,19 @@ enum err map_put_missing(struct mapper *m, const struct avro_field *field)
     return ERR_OK;
 }
 
+enum err map_put_field(struct mapper *m, const struct avro_field *field,
+                       const struct map_item *item)
+{
+    size_t start = m->out->size;
+    enum err e = item ? map_put_item(m, field->node, item) : put_missing(m, field);
+    for (size_t i = 0; !e && i < m->step_count; i++) {
+        if (m->steps[i].field == field) {
+            quantize_datum(field->node, &m->steps[i].step, m->out, start);
+        }
+    }
+    return e;
+}
+
 static enum err put_record(struct mapper *m, const struct avro_node *node, struct slice json)
 {
     size_t first;
@@ -139,8 +153,7 @@ static enum err put_record(struct mapper *m, const struct avro_node *node, struc
             item = slice_equal(candidate->name, node->fields[f].name) ? candidate : NULL;
         }
         found += item != NULL;
-        e = item ? map_put_item(m, node->fields[f].node, item)
-                 : map_put_missing(m, &node->fields[f]);
+        e = map_put_field(m, &node->fields[f], item);
         e = map_within(m, e, node->fields[f].name);
     }
     for (size_t i = 0; !e && found < count && i < count; i++) {

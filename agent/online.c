@@ -102,11 +102,12 @@ static void online_late(struct timer *timer)
 
 /* --- opening --- */
 
-static enum err online_schema(struct online *o, size_t index, const char *path, struct slice text)
+static enum err online_schema(struct online *o, size_t index, const struct stream_config *options,
+                              struct slice text)
 {
     struct why why;
     enum err e = text.data ? avro_schema_parse(&o->parsed[index], text, &why)
-                           : agent_schema_load(path, &o->parsed[index], &why);
+                           : agent_stream_schema_load(options, &o->parsed[index], &why);
     if (!e) {
         o->schemas[index].json = avro_schema_text(o->parsed[index]);
     }
@@ -120,7 +121,7 @@ static enum err online_schemas(struct online *o)
     o->parsed = calloc(config->stream_count + 1, sizeof *o->parsed);
     enum err e = o->schemas && o->parsed ? ERR_OK : ERR_NOMEM;
     for (size_t i = 0; !e && i < config->stream_count; i++) {
-        e = online_schema(o, i, config->streams[i].options.schema, (struct slice){NULL, 0});
+        e = online_schema(o, i, &config->streams[i].options, (struct slice){NULL, 0});
     }
     return e ? e : online_schema(o, config->stream_count, NULL, events_schema());
 }

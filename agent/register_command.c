@@ -182,7 +182,8 @@ static enum err work_ask(struct work *w, const struct avro_schema *parsed, struc
     return e;
 }
 
-static void work_stream(struct work *w, const char *stream, const char *path)
+/* options NULL: it is none of the configuration's. */
+static void work_stream(struct work *w, const char *stream, const struct stream_config *options)
 {
     struct avro_schema *schema = NULL;
     struct why why = {""};
@@ -195,7 +196,7 @@ static void work_stream(struct work *w, const char *stream, const char *path)
     bool is_batch = strcmp(stream, COLUMNS_SCHEMA_NAME) == 0;
     struct slice own = is_batch ? columns_batch_schema() : events_schema();
     enum err e = is_own || is_batch ? avro_schema_parse(&schema, own, &why)
-                                    : agent_schema_load(path, &schema, &why);
+                                    : agent_stream_schema_load(options, &schema, &why);
     e = e ? e : work_ask(w, schema, &why);
     avro_schema_close(schema);
     if (e) {
@@ -259,7 +260,7 @@ static int work_all(struct work *w)
         for (size_t i = 0; i < config->stream_count; i++) {
             const struct config_stream *s = &config->streams[i];
             if ((s->uplinks >> u & 1) && is_asked_for(w, s->name)) {
-                work_stream(w, s->name, s->options.schema);
+                work_stream(w, s->name, &s->options);
             }
         }
         if (config->uplinks[u].carries_events && is_asked_for(w, CONFIG_EVENTS_STREAM)) {

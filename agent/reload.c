@@ -8,6 +8,7 @@
 #include "agent/agent_impl.h"
 #include "agent/events.h"
 #include "agent/key.h"
+#include "agent/lossy.h"
 #include "agent/schema_take.h"
 #include "agent/stream_extend.h"
 #include "ports/log.h"
@@ -176,6 +177,7 @@ static bool stream_begin(struct agent_reload *r)
     const struct stream_config *options = &r->newer->streams[at].options;
     enum err e = agent_schema_load(options->schema, &schema, &why);
     e = e ? e : agent_schema_is_stream(schema, &why);
+    e = e ? e : lossy_mark(&stream->config->options, &schema, &why); /* `fields` as in force */
     if (!e && is_in_force(stream, options, schema)) {
         avro_schema_close(schema);
         return false;

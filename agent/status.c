@@ -33,9 +33,10 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
     out_put_json(json, slice_of_text(agent->streams[index].name));
     out_put_format(json,
                    ",\"priority\":%d,\"events\":%" PRIu64 ",\"bytes\":%" PRIu64
-                   ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64,
+                   ",\"sequence_next\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"suppressed\":%" PRIu64,
                    agent->streams[index].priority, s->event_count, s->size, s->sequence_next,
-                   s->dropped_count);
+                   s->dropped_count,
+                   agent->streams[index].config ? intake_suppressed(agent->intake, index) : 0);
     out_put_text(json, ",\"dropped_by\":{");
     for (unsigned reason = 1, count = 0; reason < GAP_REASON_COUNT; reason++) {
         if (s->dropped[reason] > 0) {
@@ -103,9 +104,11 @@ static void put_totals(const struct agent *agent, struct out *json)
     intake_totals(agent->intake, &totals);
     out_put_format(json,
                    "\"events\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"delivered\":%" PRIu64
-                   ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"backlog\":%" PRIu64,
+                   ",\"suppressed\":%" PRIu64 ",\"aside\":%" PRIu64 ",\"refused\":%" PRIu64
+                   ",\"backlog\":%" PRIu64,
                    totals.admitted, totals.stored, forward_delivered(agent->forward),
-                   store_state(agent->store)->aside_count, totals.refused, backlog(agent));
+                   totals.suppressed, store_state(agent->store)->aside_count, totals.refused,
+                   backlog(agent));
 }
 
 static void put_buffer(struct agent *agent, struct out *json)

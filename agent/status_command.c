@@ -44,6 +44,9 @@ static void print_totals(const struct json_node *root)
         printf("%s%s %s", i ? ", " : "", number_text(root, totals[i].member, text),
                totals[i].words);
     }
+    if (number_of(root, "suppressed") > 0) {
+        printf(", %s held back by deadbands", number_text(root, "suppressed", text));
+    }
     const struct json_node *buffer = json_node_find(root, "buffer");
     printf("\nbuffer   %s, %.1f of %.1f MiB, %.1f %% in use\n", text_of(buffer, "path"),
            number_of(buffer, "size") / MEBIBYTE, number_of(buffer, "size_max") / MEBIBYTE,

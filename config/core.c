@@ -192,6 +192,41 @@ static const char *const unknown_fields[] = {"ignore", "set_aside", "extend", NU
 static const char *const missing_fields[] = {"default", "set_aside", NULL};
 static const struct option name_item = {.kind = OPTION_TEXT, .min = 1, .max = 63};
 
+static enum err check_step(const void *value, struct why *why)
+{
+    const struct option_decimal *step = value;
+    if (step->mantissa == 0) {
+        why_set(why, "a step is larger than 0");
+    }
+    return step->mantissa > 0 ? ERR_OK : ERR_CONFIG;
+}
+
+static const struct option field_table[] = {
+    {.name = "quantize",
+     .kind = OPTION_DECIMAL,
+     .offset = offsetof(struct stream_field, quantize),
+     .check = check_step,
+     .help = "A step, as `0.05`: the field's numbers are rounded to its nearest multiple before "
+             "they are stored, what lies between two away from 0. The field, of `double`, `float`, "
+             "`long` or `int` (then a whole step), may lie deeper: `satellites.el`. The "
+             "schema's doc says so from then on."},
+    {.name = "deadband",
+     .kind = OPTION_DECIMAL,
+     .offset = offsetof(struct stream_field, deadband),
+     .help =
+         "Report by exception: an event in which no such field has moved by more than this since "
+         "the last event of its key that was reported, and nothing else has changed, is taken from "
+         "its source and not stored, but counted as `suppressed`. `0`: each change counts. Times, "
+         "the stream's `time` and what is filled in on sending may change."},
+    {.name = "ignore_changes",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct stream_field, ignore_changes),
+     .initial = "false",
+     .help = "For fields that change with each event, as counters: beside fields with a "
+             "`deadband`, another value here alone is no reason to report."},
+    {0},
+};
+
 static const char *const order[] = {"fifo", "fresh_first", NULL};
 
 const struct option stream_options_table[] = {
@@ -304,6 +339,21 @@ const struct option stream_options_table[] = {
      .help = "What becomes of an event that lacks fields of the schema. `default`: they get their "
              "default, else null where the schema allows it; without either it is set aside. "
              "`set_aside`: it is, whatever the schema has."},
+    {.name = "fields",
+     .kind = OPTION_MAP,
+     .offset = offsetof(struct stream_config, fields),
+     .max = 64,
+     .record = field_table,
+     .record_size = sizeof(struct stream_field),
+     .help = "Lossy, by your wish alone: fields of the schema, by name, of which less is sent."},
+    {.name = "max_interval",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(struct stream_config, max_interval_ms),
+     .min = 1000,
+     .max = INT64_C(366) * 86400000,
+     .initial = "10 min",
+     .help = "With a `deadband`: an event that comes so long after the one reported last of its "
+             "key, by their times, is reported whatever its values."},
     {.name = "uplinks",
      .kind = OPTION_LIST,
      .offset = offsetof(struct stream_config, uplinks),

@@ -82,6 +82,13 @@ enum stream_compatibility {
     STREAM_COMPATIBLE_FULL_TRANSITIVE,
 };
 
+/* What may be given up of a field to send less. */
+struct stream_field {
+    struct option_decimal quantize;
+    struct option_decimal deadband;
+    bool ignore_changes;
+};
+
 struct stream_config {
     const char *schema;    /* path of an Avro schema; NULL: the built-in weir.Raw */
     int64_t compatibility; /* enum stream_compatibility */
@@ -96,6 +103,8 @@ struct stream_config {
     int64_t age_max_ms;         /* 0: no bound */
     int64_t unknown_fields;     /* enum stream_unknown_fields */
     int64_t missing_fields;     /* enum stream_missing_fields */
+    struct option_map fields;   /* name or path → struct stream_field */
+    int64_t max_interval_ms;    /* of events within their deadbands */
     struct option_list uplinks; /* const char *; empty: all */
     const char *dead_letter; /* topic of what is set aside, with {stream} and {agent}; NULL: none */
     const char *renamed_from; /* NULL: it always had this name */

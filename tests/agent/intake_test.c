@@ -450,6 +450,106 @@ static void a_clock_that_is_wrong(void **state)
     assert_int_equal(s->store.cursors[1].order + 1, s->store.events[0].order);
 }
 
+/* --- deadbands --- */
+
+static void open_with_bands(struct scene *s)
+{
+    static const char *const names[] = {"v"};
+    static struct stream_field field = {.deadband = {.mantissa = 2, .is_set = true}};
+    intake_close(s->intake);
+    s->store.handler_count = 0;
+    s->templates[0] = "{topic.1}";
+    s->streams[0].options.key = "site";
+    s->streams[0].options.fields = (struct option_map){names, &field, 1};
+    s->streams[0].options.max_interval_ms = 60000;
+    scene_open(s);
+}
+
+static void within_their_bands_events_are_taken_and_not_stored(void **state)
+{
+    struct scene *s = *state;
+    struct intake_totals totals;
+    open_with_bands(s);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_OK);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":12}"), ERR_OK);
+    assert_int_equal(offer(s, "plant/2/m", "{\"v\":12}"), ERR_OK); /* of another key */
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":8}"), ERR_OK);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":13}"), ERR_OK);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":\"x\"}"), ERR_OK); /* set aside, as ever */
+    assert_string_equal(s->aside, "field \"v\": x is no int (a whole number of 32 bits)");
+    assert_int_equal(s->store.event_count, 3);
+    assert_datum(&s->store.events[2], s->schema, "{\"v\":13,\"site\":\"1\"}");
+    intake_totals(s->intake, &totals);
+    assert_int_equal(totals.admitted, 6);
+    assert_int_equal(totals.stored, 3);
+    assert_int_equal(totals.suppressed, 2);
+    assert_int_equal(totals.aside, 1);
+    assert_int_equal(intake_suppressed(s->intake, 0), 2);
+    assert_int_equal(intake_suppressed(s->intake, 1), 0);
+    assert_int_equal(s->ticket, 6);
+    assert_int_equal(s->driver.told, 0); /* not before the event that stands for them */
+    double_commit(&s->store);
+    assert_int_equal(s->driver.told, 6);
+}
+
+static void what_is_held_back_costs_no_commit_without_a_cursor(void **state)
+{
+    struct scene *s = *state;
+    struct event event = event_of("plant/1/m", "{\"v\":9}");
+    open_with_bands(s);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_OK);
+    double_commit(&s->store);
+    assert_int_equal(s->driver.told, 1);
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    assert_int_equal(s->driver.told, 1); /* not within offer() */
+    double_timers(&s->loop, 0);
+    assert_int_equal(s->driver.told, 2);
+    event.cursor = SLICE("30");
+    assert_int_equal(offer_event(s, &event), ERR_OK);
+    double_timers(&s->loop, 0);
+    assert_int_equal(s->driver.told, 2); /* the cursor has to be durable */
+    assert_int_equal(s->store.cursor_count, 1);
+    double_commit(&s->store);
+    assert_int_equal(s->driver.told, 3);
+    s->store.has_no_open = true;
+    assert_int_equal(offer_event(s, &event), ERR_FULL);
+    assert_int_equal(intake_suppressed(s->intake, 0), 2);
+    s->store.has_no_open = false;
+    double_commit(&s->store);
+    assert_int_equal(s->driver.resumed, 1);
+    assert_int_equal(s->store.event_count, 1);
+}
+
+static void what_was_refused_or_dropped_does_not_stand_for_others(void **state)
+{
+    struct scene *s = *state;
+    open_with_bands(s);
+    s->store.room = 0;
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_FULL);
+    s->streams[0].options.when_full = STREAM_DROP_NEWEST;
+    s->store.is_full = true;
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_OK);
+    s->store.is_full = false;
+    s->store.room = 2;
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_OK);
+    assert_int_equal(s->store.event_count, 1);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_OK);
+    assert_int_equal(s->store.event_count, 1);
+    /* Another version of the schema: what was reported under the one before does not count. */
+    intake_schema_set(s->intake, 0, s->schema, 31, false);
+    assert_int_equal(offer(s, "plant/1/m", "{\"v\":10}"), ERR_OK);
+    assert_int_equal(s->store.event_count, 2);
+    /* Nor what a person offers again: that is always stored. */
+    struct buffer_order order = {.kind = ORDER_ASIDE_DROP, .aside = 7};
+    struct intake_again again = {
+        .driver = SLICE("bus"), .event = event_of("plant/1/m", "{\"v\":10}"), .order = &order};
+    uint64_t commit;
+    struct why why;
+    s->store.room = 1;
+    assert_int_equal(intake_offer_again(s->intake, &again, &commit, &why), ERR_OK);
+    assert_int_equal(s->store.event_count, 3);
+}
+
 /* --- status, stop --- */
 
 static void status_counts(void **state)
@@ -468,7 +568,8 @@ static void status_counts(void **state)
     intake_status(s->intake, &o);
     text[o.size] = 0;
     assert_string_equal(
-        text, "{\"bus\":{\"type\":\"double\",\"received\":1,\"stored\":1,\"dropped\":0,\"aside\":0,"
+        text, "{\"bus\":{\"type\":\"double\",\"received\":1,\"stored\":1,\"dropped\":0,"
+              "\"suppressed\":0,\"aside\":0,"
               "\"replayed\":0,\"refused\":0,\"unknown_fields\":1,\"lines\":5,\"fault\":\"no "
               "\\\"device\\\"\"}}");
     driver_fault(s->driver.host, NULL);
@@ -650,6 +751,9 @@ int main(void)
                                        TEST(a_full_store_makes_it_wait),
                                        TEST(a_datum_that_was_refused),
                                        TEST(the_head_of_a_set_aside_event),
+                                       TEST(within_their_bands_events_are_taken_and_not_stored),
+                                       TEST(what_is_held_back_costs_no_commit_without_a_cursor),
+                                       TEST(what_was_refused_or_dropped_does_not_stand_for_others),
                                        TEST(status_counts),
                                        TEST(stopping_takes_no_more)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,18 @@ uint64_t store_committed(const struct store *store)
     return store->committed;
 }
 
+uint64_t store_last_put(const struct store *store)
+{
+    bool has_any = false;
+    for (size_t i = 0; i < store->event_count; i++) {
+        has_any = has_any || store->events[i].commit == store->open;
+    }
+    for (size_t i = 0; i < store->cursor_count; i++) {
+        has_any = has_any || store->cursors[i].commit == store->open;
+    }
+    return has_any ? store->open : store->open - 1;
+}
+
 /* The buffer is the store itself. */
 struct buffer *store_buffer(const struct store *store)
 {
