@@ -9,6 +9,7 @@ import java.io.OutputStreamWriter;
 import java.io.StringWriter;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.apache.avro.Schema;
@@ -18,7 +19,9 @@ import org.apache.avro.generic.GenericRecord;
 import weir.columns.Batch;
 import weir.columns.ColumnsException;
 import weir.columns.Decoder;
+import weir.columns.MessageReader;
 import weir.columns.RowSchema;
+import weir.columns.ZstdDictionaries;
 
 /** The Java decoder as a filter: see lines.py. */
 public final class Lines {
@@ -41,7 +44,8 @@ public final class Lines {
             try {
                 RowSchema schema = RowSchema.parse(line.get("schema").asText());
                 int budget = line.path("budget").asInt(Decoder.BUDGET);
-                Decoder.Decoded d = Decoder.decode(Batch.parse(bytes(line.get("record").asText())), schema, budget);
+                Decoder.Decoded d = line.has("message") ? message(line, schema, budget)
+                    : Decoder.decode(Batch.parse(bytes(line.get("record").asText())), schema, budget);
                 decoded(json, schema.schema(), d);
             } catch (ColumnsException e) {
                 json.writeStringField("error", e.rule());
@@ -49,6 +53,14 @@ public final class Lines {
             json.writeEndObject();
         }
         return text.toString();
+    }
+
+    private static Decoder.Decoded message(JsonNode line, RowSchema schema, int budget) throws IOException {
+        List<byte[]> dictionaries = new ArrayList<>();
+        for (JsonNode dictionary : line.get("dictionaries")) {
+            dictionaries.add(bytes(dictionary.asText()));
+        }
+        return new MessageReader(id -> schema.schema(), budget, new ZstdDictionaries(dictionaries)).read(bytes(line.get("message").asText()));
     }
 
     private static void decoded(JsonGenerator json, Schema schema, Decoder.Decoded d) throws IOException {

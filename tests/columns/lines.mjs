@@ -1,6 +1,6 @@
 // The JavaScript decoder as a filter: see lines.py.
 import { createInterface } from "node:readline";
-import { ColumnsError, RowSchema, decode } from "../../uplink/decoders/javascript/index.js";
+import { ColumnsError, Consumer, RowSchema, decode } from "../../uplink/decoders/javascript/index.js";
 
 function hex(bytes) {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
@@ -23,9 +23,15 @@ function text(v) {
   return typeof v === "bigint" ? v.toString() : JSON.stringify(v);
 }
 
-function answer({ schema, record, budget }) {
+function bytes(hexadecimal) {
+  return Uint8Array.from(Buffer.from(hexadecimal, "hex"));
+}
+
+async function answer({ schema, record, message, dictionaries, budget }) {
   try {
-    const d = decode(Uint8Array.from(Buffer.from(record, "hex")), new RowSchema(schema), { budget, namedUnions: true, floatBits: true });
+    const options = { budget, namedUnions: true, floatBits: true };
+    const d = message === undefined ? decode(bytes(record), new RowSchema(schema), options)
+      : await new Consumer(() => schema, { dictionaries: dictionaries.map(bytes), ...options }).decode(bytes(message));
     const id = typeof d.schema === "number" ? d.schema : hex(d.schema);
     return text({ schema: id, agent: d.agent, sequences: d.sequences, rows: d.rows });
   } catch (e) {
@@ -37,5 +43,5 @@ function answer({ schema, record, budget }) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(answer(JSON.parse(line)) + "\n");
+  process.stdout.write((await answer(JSON.parse(line))) + "\n");
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The Python decoder as a filter: cases in, what they decode to out, one line each. The filters of the other languages are the same.
 
-in:   {"schema": text of the row schema, "record": hexadecimal, "budget": values}
+in:   {"schema": text of the row schema, "record": hexadecimal, "budget": values}; in place of the record a whole "message", and "dictionaries" that it
+      may be packed by, each in hexadecimal
 out:  {"schema": id, "agent": ..., "sequences": [...], "rows": [...]}, the rows in Avro's JSON encoding, but floats and doubles as their
       IEEE bits in hexadecimal; or {"error": name}"""
 import json
@@ -10,7 +11,7 @@ import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "uplink/decoders/python"))
-from weir_columns import BUDGET, ColumnsError, RowSchema, decode  # noqa: E402
+from weir_columns import BUDGET, ColumnsError, Consumer, RowSchema, decode  # noqa: E402
 
 
 def exact(t, v):
@@ -34,7 +35,11 @@ def exact(t, v):
 def answer(case):
     try:
         schema = RowSchema(case["schema"])
-        d = decode(bytes.fromhex(case["record"]), schema, budget=case.get("budget", BUDGET), logical=False, named_unions=True)
+        options = {"budget": case.get("budget", BUDGET), "logical": False, "named_unions": True}
+        if "message" in case:
+            d = Consumer(lambda id_: schema, dictionaries=map(bytes.fromhex, case["dictionaries"]), **options).decode(bytes.fromhex(case["message"]))
+        else:
+            d = decode(bytes.fromhex(case["record"]), schema, **options)
     except ColumnsError as e:
         return {"error": e.name}
     return {"schema": d.schema if isinstance(d.schema, int) else d.schema.hex(), "agent": d.agent, "sequences": d.sequences,

@@ -44,8 +44,10 @@ export interface Decoded<Row = any> {
 export function decode<Row = any>(record: Uint8Array | Batch, rowSchema: RowSchema | string | object, options?: Options): Decoded<Row>;
 
 export interface EnvelopeOptions {
-  /** Unpacks a zstd frame of `size` bytes in place of this package's own: zlib.zstdDecompressSync of Node 22.15, or one that has a dictionary. */
+  /** Unpacks a zstd frame of `size` bytes in place of this package's own: zlib.zstdDecompressSync of Node 22.15. */
   zstd?: (frame: Uint8Array, size: number) => Uint8Array;
+  /** The bytes of each zstd dictionary that messages may be packed by; they are known by their numbers. */
+  dictionaries?: Uint8Array[];
   /** Bytes of an unpacked frame; 64 MiB. */
   unpackedMax?: number;
 }

@@ -2,7 +2,7 @@
 import { Batch } from "./batch.js";
 import { ColumnsError } from "./errors.js";
 import { BATCH, RowSchema } from "./schema.js";
-import { unpackZstd } from "./zstd.js";
+import { readDictionaries, unpackZstd } from "./zstd.js";
 import { decode } from "../index.js";
 
 const FINGERPRINT = "bd948c1e7d1fbef6";
@@ -28,7 +28,7 @@ function contentSize(frame) {
   return size + (width === 2 ? 256 : 0);
 }
 
-function unpacked(frame, { zstd = unpackZstd, unpackedMax = UNPACKED_MAX }) {
+function unpacked(frame, { zstd = unpackZstd, unpackedMax = UNPACKED_MAX, dictionaries = [] }) {
   const size = contentSize(frame);
   if (size === null) {
     return frame;
@@ -38,7 +38,7 @@ function unpacked(frame, { zstd = unpackZstd, unpackedMax = UNPACKED_MAX }) {
   }
   let data;
   try {
-    data = zstd(frame, size);
+    data = zstd(frame, size, readDictionaries(dictionaries));
   } catch (e) {
     throw e instanceof ColumnsError ? e : new ColumnsError("envelope", `not a zstd frame: ${e.message}`);
   }
@@ -84,7 +84,7 @@ export class Consumer {
   constructor(schemaOf, { schemasMax = 1000, ...options } = {}) {
     this.schemaOf = schemaOf;
     this.schemasMax = schemasMax;
-    this.options = options;
+    this.options = { ...options, dictionaries: readDictionaries(options.dictionaries ?? []) };
   }
 
   async schema(id) {

@@ -1,7 +1,8 @@
-// Unpacks a zstd frame (RFC 8878) that says how much it holds and has no dictionary.
+// Unpacks a zstd frame (RFC 8878) that says how much it holds; by a dictionary, if it names one.
 import { BackwardBits, bad, fseTable, huffmanStream, onlyTable, readDistribution, readHuffman } from "./fse.js";
 
 const BLOCK_MAX = 128 * 1024;
+const DICTIONARY_MAGIC = 0xec30a437;
 const OFFSET_CODE_MAX = 27;
 const LITERAL = {
   logMax: 9,
@@ -22,9 +23,34 @@ const OFFSET = {
   usual: fseTable([1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1], 5),
 };
 
-/** The content of a frame, `size` bytes as its header says. ColumnsError for any that is damaged. */
-export function unpackZstd(frame, size) {
-  return new Frame(frame, size).unpack();
+/** The content of a frame, `size` bytes as its header says; dictionaries: what readDictionaries() gives. ColumnsError for any that is damaged. */
+export function unpackZstd(frame, size, dictionaries = new Map()) {
+  return new Frame(frame, size).unpack(dictionaries);
+}
+
+/** Trained dictionaries (RFC 8878, section 5) by their numbers. */
+export function readDictionaries(list) {
+  return list instanceof Map ? list : new Map(Array.from(list, (data) => readDictionary(data)));
+}
+
+function readDictionary(data) {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (data.length < 8 || view.getUint32(0, true) !== DICTIONARY_MAGIC) {
+    bad("not a trained dictionary");
+  }
+  const tables = {};
+  let at;
+  ({ table: tables.huffman, at } = readHuffman(data, 8, data.length));
+  for (const [name, kind] of [["offset", OFFSET], ["match", MATCH], ["literal", LITERAL]]) {
+    const read = readDistribution(data, at, data.length, kind.logMax, kind.base.length - 1);
+    tables[name] = fseTable(read.probabilities, read.log);
+    at = read.at;
+  }
+  if (at + 12 > data.length) {
+    bad("a dictionary ends early");
+  }
+  const offsets = [0, 4, 8].map((i) => view.getUint32(at + i, true));
+  return [view.getUint32(4, true), { tables, offsets, content: data.subarray(at + 12) }];
 }
 
 class Frame {
@@ -34,17 +60,30 @@ class Frame {
     this.filled = 0;
     this.tables = { literal: null, offset: null, match: null, huffman: null };
     this.offsets = [1, 4, 8];
+    this.before = new Uint8Array(0); // what matches may reach in front of the content
   }
 
-  unpack() {
+  /** The dictionary that the header names. */
+  take(dictionaries, number) {
+    const dictionary = dictionaries.get(number) ?? bad(`it needs dictionary ${number}, which is not there`);
+    this.tables = { ...dictionary.tables };
+    this.offsets = dictionary.offsets;
+    this.before = dictionary.content;
+  }
+
+  unpack(dictionaries) {
     const { data } = this;
     const descriptor = data[4];
     const single = (descriptor >> 5) & 1;
-    const dictionary = [0, 1, 2, 4][descriptor & 3];
-    if (descriptor & 8 || data.subarray(6 - single, 6 - single + dictionary).some((b) => b !== 0)) {
-      bad("it needs a dictionary, or what is not known");
+    const width = [0, 1, 2, 4][descriptor & 3];
+    const number = data.subarray(6 - single, 6 - single + width).reduceRight((n, b) => n * 256 + b, 0);
+    if (descriptor & 8) {
+      bad("it needs what is not known");
     }
-    let at = 6 - single + dictionary + [single, 2, 4, 8][descriptor >> 6];
+    if (number !== 0) {
+      this.take(dictionaries, number);
+    }
+    let at = 6 - single + width + [single, 2, 4, 8][descriptor >> 6];
     for (let last = 0; !last; ) {
       if (at + 3 > data.length) {
         bad("it ends early");
@@ -244,11 +283,12 @@ class Frame {
 
   copy(distance, length) {
     this.room(length);
-    if (distance < 1 || distance > this.filled) {
+    if (distance < 1 || distance > this.filled + this.before.length) {
       bad("a match before its beginning");
     }
     for (let i = 0; i < length; i++, this.filled++) {
-      this.out[this.filled] = this.out[this.filled - distance];
+      const from = this.filled - distance;
+      this.out[this.filled] = from < 0 ? this.before[this.before.length + from] : this.out[from];
     }
   }
 }

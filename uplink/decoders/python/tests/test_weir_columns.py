@@ -158,6 +158,25 @@ class Envelopes(unittest.TestCase):
         with self.assertRaises(ColumnsError):
             unwrap(zstandard.ZstdCompressor().compress(bytes(10**6)), unpacked_max=1000)
 
+    def test_dictionaries(self):
+        try:
+            import zstandard
+        except ImportError:
+            self.skipTest("no zstandard")
+        inner = b"\xc3\x01" + FINGERPRINT + RECORD
+        samples = [inner[:10] + bytes([i]) + inner[11:] + bytes([i, 255 - i]) * 3 for i in range(200)]
+        dictionary = zstandard.train_dictionary(1000, samples, dict_id=4_000_000_000)
+        message = zstandard.ZstdCompressor(level=9, dict_data=dictionary).compress(inner)
+        consumer = Consumer(lambda id_: READING, dictionaries=[dictionary.as_bytes()])
+        self.assertEqual(consumer.rows(message), self.rows)
+        self.assertEqual(consumer.rows(zstandard.ZstdCompressor().compress(inner)), self.rows)
+        with self.assertRaisesRegex(ColumnsError, "dictionary 4000000000, which is not there"):
+            self.consumer.decode(message)
+        with self.assertRaises(ColumnsError):
+            consumer.decode(message[:-2])
+        with self.assertRaises(ValueError):
+            Consumer(lambda id_: READING, dictionaries=[b"no dictionary"])
+
 
 class Arrow(unittest.TestCase):
     def setUp(self):

@@ -14,8 +14,12 @@ public interface Zstd {
 
     /** The content of a message that is a frame and says its size, as frames with batches do; any other message as it is. */
     static byte[] content(byte[] message, Zstd zstd) {
-        long size = zstd == null ? -1 : size(message);
-        if (size < 0) {
+        long size = size(message);
+        if (size >= 0 && zstd == null && ZstdDictionaries.number(message) != 0) {
+            throw new ColumnsException("envelope", "a zstd frame that needs dictionary "
+                + Integer.toUnsignedString(ZstdDictionaries.number(message)) + ", and none is set");
+        }
+        if (size < 0 || zstd == null) {
             return message;
         }
         if (size > UNPACKED_MAX) {

@@ -1,5 +1,6 @@
 package weir.columns.kafka;
 
+import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -8,6 +9,8 @@ import weir.columns.Decoder;
 import weir.columns.HttpRegistry;
 import weir.columns.MessageReader;
 import weir.columns.SchemaSource;
+import weir.columns.Zstd;
+import weir.columns.ZstdDictionaries;
 
 /** What consumers are configured with, under the names that Confluent's own deserializers use for the registry. */
 public final class Settings {
@@ -19,6 +22,9 @@ public final class Settings {
     /** Values that a batch may have. */
     public static final String BUDGET = "columns.budget";
 
+    /** Paths, by commas, of the zstd dictionaries that messages may be packed by. */
+    public static final String DICTIONARIES = "columns.dictionaries";
+
     private Settings() {
     }
 
@@ -29,7 +35,21 @@ public final class Settings {
 
     public static MessageReader reader(Map<String, ?> settings, SchemaSource source) {
         Object budget = settings.get(BUDGET);
-        return new MessageReader(source, budget == null ? Decoder.BUDGET : Integer.parseInt(budget.toString()), null);
+        return new MessageReader(source, budget == null ? Decoder.BUDGET : Integer.parseInt(budget.toString()), dictionaries(settings));
+    }
+
+    private static Zstd dictionaries(Map<String, ?> settings) {
+        Object paths = settings.get(DICTIONARIES);
+        try {
+            return paths == null ? null : ZstdDictionaries.of(list(paths));
+        } catch (IOException e) {
+            throw new IllegalArgumentException(DICTIONARIES + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static List<String> list(Object value) {
+        return value instanceof List ? ((List<?>) value).stream().map(Object::toString).collect(Collectors.toList())
+            : Arrays.asList(value.toString().trim().split("\\s*,\\s*"));
     }
 
     private static SchemaSource registry(Map<String, ?> settings) {
@@ -37,8 +57,7 @@ public final class Settings {
         if (url == null) {
             throw new IllegalArgumentException(URL + " is missing");
         }
-        List<String> urls = url instanceof List ? ((List<?>) url).stream().map(Object::toString).collect(Collectors.toList())
-            : Arrays.asList(url.toString().trim().split("\\s*,\\s*"));
+        List<String> urls = list(url);
         Object basic = settings.get(BASIC);
         Object bearer = settings.get(BEARER);
         return new HttpRegistry(urls, basic != null ? HttpRegistry.basic(basic.toString()) : bearer != null ? HttpRegistry.bearer(bearer.toString()) : null);

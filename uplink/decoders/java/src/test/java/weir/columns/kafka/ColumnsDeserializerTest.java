@@ -130,6 +130,15 @@ public final class ColumnsDeserializerTest {
         RowSchema schema = RowSchema.parse(READING.replace('\'', '"'));
         same(4, new MessageReader(id -> schema.schema(), Decoder.BUDGET, zstd).read(frame).rows().size());
         same(null, new MessageReader(id -> schema.schema(), Decoder.BUDGET, null).read(frame));
+        byte[] packed = join(hex("28b52ffd 21 07"), new byte[] {(byte) inner.length, 0, 0, 0}, inner);
+        for (Zstd without : new Zstd[] {null, new weir.columns.ZstdDictionaries(List.of())}) {
+            try {
+                new MessageReader(id -> schema.schema(), Decoder.BUDGET, without).read(packed);
+                throw new AssertionError("a dictionary that is not there");
+            } catch (ColumnsException e) {
+                same(true, e.getMessage().contains("dictionary 7"));
+            }
+        }
         Zstd wrong = (f, size) -> new byte[3];
         try {
             new MessageReader(id -> schema.schema(), Decoder.BUDGET, wrong).read(frame);
