@@ -13,6 +13,7 @@
 #include "agent/stream_extend.h"
 #include "agent/thin.h"
 #include "ports/clock.h"
+#include "ports/lib/zstd.h"
 #include "ports/log.h"
 #include "ports/names.h"
 #include "ports/tickets.h"
@@ -249,6 +250,9 @@ static void close_parts(struct agent *agent)
     free(agent->streams);
     free(agent->schemas);
     free(agent->forward_streams);
+    for (size_t i = 0; agent->forward_uplinks && i < agent->setup.config->uplink_count; i++) {
+        zstd_dictionary_close(agent->forward_uplinks[i].dictionary);
+    }
     free(agent->forward_uplinks);
     keys_wipe(&agent->keys);
     free(agent);

@@ -22,6 +22,7 @@ struct letters;
 struct stream_extension;
 struct thin;
 struct time_source;
+struct zstd_dictionary;
 
 /* A schema version that the buffer knows; its text lives as long as the agent. */
 struct agent_schema {
@@ -105,6 +106,9 @@ enum err agent_stream_schema_load(const struct stream_config *options, struct av
                                   struct why *why) MUST_USE;
 /* Can a stream have it: is it a record, with not too many fields? */
 enum err agent_schema_is_stream(const struct avro_schema *schema, struct why *why) MUST_USE;
+/* What an uplink's messages are packed by; *ret NULL: nothing. *why says what is wrong with it. */
+enum err agent_dictionary_load(const struct config_uplink *uplink, struct zstd_dictionary **ret,
+                               struct why *why) MUST_USE;
 /* Each stream's schema through the gate, and all versions that the buffer knows. */
 enum err agent_schemas_open(struct agent *agent, struct why *why) MUST_USE;
 /* What the gate answered, into the log. */

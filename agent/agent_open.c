@@ -14,6 +14,7 @@
 #include "agent/time_trust.h"
 #include "ports/clock.h"
 #include "ports/file.h"
+#include "ports/lib/zstd.h"
 #include "ports/log.h"
 #include "ports/names.h"
 #include "ports/tickets.h"
@@ -378,6 +379,20 @@ static enum err open_tickets(struct agent *agent)
                         agent->keys.has_key ? agent->keys.key : NULL);
 }
 
+/* The dictionary of an uplink, if it has one. */
+static enum err open_dictionary(const struct config_uplink *u, struct zstd_dictionary **ret,
+                                struct why *why)
+{
+    enum err e = agent_dictionary_load(u, ret, why);
+    if (e) {
+        why_add(why, "uplink %s: its dictionary", u->name);
+    } else if (*ret) {
+        log_info("weir", "uplink %s: batches are packed by dictionary %" PRIu32, u->name,
+                 zstd_dictionary_id(*ret));
+    }
+    return e == ERR_NOMEM || !e ? e : ERR_CONFIG;
+}
+
 static enum err open_forward(struct agent *agent, struct why *why)
 {
     const struct config *config = agent->setup.config;
@@ -405,6 +420,11 @@ static enum err open_forward(struct agent *agent, struct why *why)
     }
     for (size_t i = 0; i < config->uplink_count; i++) {
         fill_forward_uplink(agent, i, &agent->forward_uplinks[i]);
+        enum err e =
+            open_dictionary(&config->uplinks[i], &agent->forward_uplinks[i].dictionary, why);
+        if (e) {
+            return e;
+        }
     }
     struct forward_setup setup = {.loop = agent->setup.loop,
                                   .pack = agent->pack_worker,

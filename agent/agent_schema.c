@@ -16,8 +16,10 @@
 #include "agent/thin.h"
 #include "buffer/look.h"
 #include "ports/file.h"
+#include "ports/lib/zstd.h"
 #include "ports/log.h"
 #include "uplink/avro/schema.h"
+#include "uplink/layout/columns.h"
 
 static_assert((int)STREAM_COMPATIBLE_NONE == (int)AVRO_MODE_NONE &&
                   (int)STREAM_COMPATIBLE_BACKWARD == (int)AVRO_MODE_BACKWARD &&
@@ -58,6 +60,26 @@ enum err agent_stream_schema_load(const struct stream_config *options, struct av
     }
     *ret = schema;
     return ERR_OK;
+}
+
+enum err agent_dictionary_load(const struct config_uplink *uplink, struct zstd_dictionary **ret,
+                               struct why *why)
+{
+    const char *path =
+        uplink->class_->dictionary ? uplink->class_->dictionary(uplink->options) : NULL;
+    struct slice bytes = {NULL, 0};
+    *ret = NULL;
+    if (!path) {
+        return ERR_OK;
+    }
+    if (uplink->layout != LAYOUT_COLUMNS) {
+        why_set(why, "only batches are packed by a dictionary: set layout to \"columns\"");
+        return ERR_CONFIG;
+    }
+    enum err e = file_read(path, ZSTD_DICTIONARY_SIZE_MAX, &bytes, why);
+    e = e ? e : zstd_dictionary_open(ret, bytes, COLUMNS_ZSTD_LEVEL, why);
+    free((void *)(uintptr_t)bytes.data);
+    return e;
 }
 
 enum err agent_schema_is_stream(const struct avro_schema *schema, struct why *why)

@@ -9,6 +9,7 @@
 #include "agent/letter.h"
 #include "agent/lossy.h"
 #include "config/walk.h"
+#include "ports/lib/zstd.h"
 #include "ports/tls.h"
 #include "ports/zone.h"
 #include "uplink/avro/schema.h"
@@ -249,6 +250,16 @@ static void check_fits(const struct config *config, size_t uplink, const struct 
     avro_schema_close(schema);
 }
 
+static void check_dictionary(struct place *place, const struct config_uplink *u)
+{
+    struct zstd_dictionary *dictionary = NULL;
+    struct why why = {""};
+    if (agent_dictionary_load(u, &dictionary, &why)) {
+        place_wrong(place, "dictionary", why.text);
+    }
+    zstd_dictionary_close(dictionary);
+}
+
 void agent_check_keys(const struct config *config, struct config_report *report)
 {
     struct buffer_setup *setup = calloc(1, sizeof *setup);
@@ -300,6 +311,7 @@ void agent_check(const struct config *config, struct config_report *report)
         check_options(&place, u->class_->options, u->options);
         check_tombstones(config, u, report);
         check_own_tombstone(config, u, report);
+        check_dictionary(&place, u);
         for (size_t j = 0; j < config->stream_count; j++) {
             check_fits(config, i, &config->streams[j], report);
         }

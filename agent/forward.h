@@ -27,6 +27,8 @@ struct forward_stream {
 };
 
 /* What one uplink is told; options shared by all uplinks (config/core.h: struct uplink_common). */
+struct zstd_dictionary;
+
 struct forward_uplink {
     const struct uplink_class *class_;
     const void *options;
@@ -34,9 +36,10 @@ struct forward_uplink {
     uint16_t number; /* the buffer's */
     bool stream_set[STREAM_COUNT_MAX];
     enum layout layout;
-    bool by_agent;          /* partition_by agent: the key is agent id/incarnation */
-    int64_t batch_size_max; /* raw bytes of one parcel */
-    int64_t linger_ms;      /* how long it waits for more events when few are owed; 0: not at all */
+    struct zstd_dictionary *dictionary; /* NULL: none */
+    bool by_agent;                      /* partition_by agent: the key is agent id/incarnation */
+    int64_t batch_size_max;             /* raw bytes of one parcel */
+    int64_t linger_ms; /* how long it waits for more events when few are owed; 0: not at all */
     int64_t backoff_max_ms;
     int64_t
         backfill_share; /* millionths of what goes out that backfill gets beside what is fresh */

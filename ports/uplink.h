@@ -74,6 +74,7 @@ struct message {
     /* Its own headers: name and value of each, each behind its uvarint size. */
     struct slice headers;
     uint32_t header_count;
+    bool is_packed; /* the body is a zstd frame, by a dictionary: so are all of its part */
 };
 
 enum send_result {
@@ -178,6 +179,9 @@ struct uplink_class {
                      struct why *why) MUST_USE;
     /* Can messages be columns with these options? ERR_CONFIG: *why. NULL: they can't. */
     enum err (*columns)(const void *options, struct why *why);
+    /* The path of the dictionary that its messages in columns are packed by. NULL: none; the function
+     * NULL: its messages can't be. */
+    const char *(*dictionary)(const void *options);
     /* Can this be the topic of the dead letters of stream `of`, beside the events of `stream`?
      * ERR_CONFIG: *why. NULL: the uplink takes none. */
     enum err (*letter)(const void *options, const char *topic, const char *of, const char *stream,

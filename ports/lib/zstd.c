@@ -13,6 +13,13 @@ struct zstd_decoder {
     ZSTD_DCtx *context;
 };
 
+struct zstd_dictionary {
+    ZSTD_CDict *digested;
+    uint32_t id;
+    size_t size;
+    uint8_t bytes[];
+};
+
 enum err zstd_encoder_open(struct zstd_encoder **ret, int level)
 {
     struct zstd_encoder *encoder = calloc(1, sizeof *encoder);
@@ -55,6 +62,24 @@ void zstd_encoder_close(struct zstd_encoder *encoder)
     }
 }
 
+static enum err encoded(size_t size, struct out *ret)
+{
+    if (ZSTD_isError(size)) {
+        return ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? ERR_NOMEM : ERR_FULL;
+    }
+    ret->size += size;
+    return ERR_OK;
+}
+
+static enum err decoded(size_t size, struct out *ret)
+{
+    if (ZSTD_isError(size)) {
+        return ZSTD_getErrorCode(size) == ZSTD_error_dstSize_tooSmall ? ERR_FULL : ERR_CORRUPT;
+    }
+    ret->size += size;
+    return ERR_OK;
+}
+
 enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out *ret)
 {
     if (ret->overflow) {
@@ -62,11 +87,76 @@ enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out 
     }
     size_t size = ZSTD_compress2(encoder->context, ret->data + ret->size, ret->size_max - ret->size,
                                  raw.data, raw.size);
-    if (ZSTD_isError(size)) {
-        return ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? ERR_NOMEM : ERR_FULL;
+    return encoded(size, ret);
+}
+
+/* --- dictionaries --- */
+
+enum err zstd_dictionary_open(struct zstd_dictionary **ret, struct slice bytes, int level,
+                              struct why *why)
+{
+    uint32_t id = bytes.size ? ZSTD_getDictID_fromDict(bytes.data, bytes.size) : 0;
+    if (id == 0) {
+        why_set(why, "it is no trained zstd dictionary with a number of its own");
+        return ERR_CORRUPT;
     }
-    ret->size += size;
+    if (bytes.size > ZSTD_DICTIONARY_SIZE_MAX) {
+        why_set(why, "%zu bytes, and a dictionary has at most %d", bytes.size,
+                ZSTD_DICTIONARY_SIZE_MAX);
+        return ERR_CORRUPT;
+    }
+    struct zstd_dictionary *dictionary = calloc(1, sizeof *dictionary + bytes.size);
+    if (!dictionary) {
+        return ERR_NOMEM;
+    }
+    dictionary->id = id;
+    dictionary->size = bytes.size;
+    memcpy(dictionary->bytes, bytes.data, bytes.size);
+    dictionary->digested = ZSTD_createCDict(bytes.data, bytes.size, level);
+    if (!dictionary->digested) { /* also for want of memory, which it does not tell apart */
+        zstd_dictionary_close(dictionary);
+        why_set(why, "it begins as a zstd dictionary, and is damaged");
+        return ERR_CORRUPT;
+    }
+    *ret = dictionary;
     return ERR_OK;
+}
+
+void zstd_dictionary_close(struct zstd_dictionary *dictionary)
+{
+    if (dictionary) {
+        ZSTD_freeCDict(dictionary->digested);
+        free(dictionary);
+    }
+}
+
+uint32_t zstd_dictionary_id(const struct zstd_dictionary *dictionary)
+{
+    return dictionary->id;
+}
+
+enum err zstd_encode_by(struct zstd_encoder *encoder, const struct zstd_dictionary *dictionary,
+                        struct slice raw, struct out *ret)
+{
+    if (ret->overflow) {
+        return ERR_FULL;
+    }
+    size_t size =
+        ZSTD_compress_usingCDict(encoder->context, ret->data + ret->size, ret->size_max - ret->size,
+                                 raw.data, raw.size, dictionary->digested);
+    return encoded(size, ret);
+}
+
+enum err zstd_decode_by(struct zstd_decoder *decoder, const struct zstd_dictionary *dictionary,
+                        struct slice frame, struct out *ret)
+{
+    if (ret->overflow) {
+        return ERR_FULL;
+    }
+    size_t size = ZSTD_decompress_usingDict(decoder->context, ret->data + ret->size,
+                                            ret->size_max - ret->size, frame.data, frame.size,
+                                            dictionary->bytes, dictionary->size);
+    return frame.size ? decoded(size, ret) : ERR_CORRUPT;
 }
 
 size_t zstd_bound(size_t raw_size)
@@ -108,9 +198,5 @@ enum err zstd_decode(struct zstd_decoder *decoder, struct slice frame, struct ou
     /* All at once: no window is allocated, however large the frame says that it is. */
     size_t size = ZSTD_decompressDCtx(decoder->context, ret->data + ret->size,
                                       ret->size_max - ret->size, frame.data, frame.size);
-    if (ZSTD_isError(size)) {
-        return ZSTD_getErrorCode(size) == ZSTD_error_dstSize_tooSmall ? ERR_FULL : ERR_CORRUPT;
-    }
-    ret->size += size;
-    return ERR_OK;
+    return decoded(size, ret);
 }

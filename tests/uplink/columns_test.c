@@ -2,7 +2,9 @@
  * of rows; what does not fit. */
 #include "uplink/layout/columns.h"
 
+#include "ports/lib/zstd.h"
 #include "tests/cmocka.h"
+#include "tests/uplink/columns_dictionary.h"
 #include "uplink/avro/decode.h"
 #include "uplink/avro/encode.h"
 #include "uplink/layout/layout.h"
@@ -375,6 +377,118 @@ static void test_again_in_less_memory(void **state)
     scene_close(s);
 }
 
+/* --- dictionaries --- */
+
+static void add_few(struct scene *s, uint64_t start, uint32_t count)
+{
+    s->count = 0;
+    for (uint64_t i = start; i < start + count; i++) {
+        char json[160];
+        uint64_t noise = i * 2654435761U % 997;
+        (void)snprintf(json, sizeof json,
+                       "{\"ts\":%llu,\"device\":\"pump in the cellar %llu\",\"temp\":{\"double\":"
+                       "%llu.%llu}}",
+                       (unsigned long long)(1700000000000 + i * 1000),
+                       (unsigned long long)(noise % 7), (unsigned long long)(noise % 40),
+                       (unsigned long long)(noise % 10));
+        add(s, 1000 + i, json);
+    }
+}
+
+/* What is left of `part` by the dictionary; its messages become what is in their frames. */
+static size_t unpack(struct built *part, const struct zstd_dictionary *dictionary,
+                     struct out *memory)
+{
+    struct zstd_decoder *decoder = NULL;
+    size_t packed = 0;
+    assert_int_equal(zstd_decoder_open(&decoder), ERR_OK);
+    memory->size = 0;
+    for (size_t k = 0; k < part->count; k++) {
+        struct slice frame = part->messages[k].body;
+        size_t start = memory->size;
+        assert_true(part->messages[k].is_packed && part->messages[k].headers.size == 0);
+        assert_int_equal(zstd_decode(decoder, frame, memory), ERR_CORRUPT);
+        assert_int_equal(zstd_decode_by(decoder, dictionary, frame, memory), ERR_OK);
+        part->messages[k].body = (struct slice){memory->data + start, memory->size - start};
+        packed += frame.size;
+    }
+    zstd_decoder_close(decoder);
+    return packed;
+}
+
+/* A dictionary of ours, and what is none. */
+static struct zstd_dictionary *open_dictionary(void)
+{
+    struct zstd_dictionary *dictionary = NULL;
+    struct zstd_dictionary *none = NULL;
+    struct slice trained = {columns_dictionary, sizeof columns_dictionary};
+    static uint8_t long_one[ZSTD_DICTIONARY_SIZE_MAX + 1];
+    struct why why = {""};
+    assert_int_equal(zstd_dictionary_open(&dictionary, trained, COLUMNS_ZSTD_LEVEL, &why), ERR_OK);
+    assert_int_equal(zstd_dictionary_id(dictionary), 77);
+    assert_int_equal(zstd_dictionary_open(&none, SLICE("no dictionary"), 9, &why), ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "no trained zstd dictionary"));
+    assert_int_equal(zstd_dictionary_open(&none, (struct slice){NULL, 0}, 9, &why), ERR_CORRUPT);
+    trained.size = 20;
+    assert_int_equal(zstd_dictionary_open(&none, trained, 9, &why), ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "damaged"));
+    memcpy(long_one, columns_dictionary, sizeof columns_dictionary);
+    assert_int_equal(
+        zstd_dictionary_open(&none, (struct slice){long_one, sizeof long_one}, 9, &why),
+        ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "at most"));
+    return dictionary;
+}
+
+static void test_dictionary(void **state)
+{
+    struct scene *s = scene_open(reading);
+    struct built *part = calloc(1, sizeof *part);
+    struct built *plain = calloc(1, sizeof *plain);
+    struct out unpacked = out_over(malloc(MEMORY_SIZE), MEMORY_SIZE);
+    (void)state;
+    part->memory = out_over(malloc(MEMORY_SIZE), MEMORY_SIZE);
+    plain->memory = out_over(malloc(MEMORY_SIZE), MEMORY_SIZE);
+    struct zstd_dictionary *dictionary = open_dictionary();
+    struct layout_setup setup = {.prefix = SLICE("\0\0\0\0\1"), .record_size_max = 1000000};
+    const uint32_t counts[] = {1, 10, 100};
+    for (size_t i = 0; i < ARRAY_COUNT(counts); i++) {
+        add_few(s, 5000, counts[i]);
+        setup.dictionary = NULL;
+        size_t without = 0;
+        assert_int_equal(build(s, &setup, plain), ERR_OK);
+        assert_false(plain->messages[0].is_packed);
+        assert_int_equal(
+            columns_packed_size(s->work, out_slice(&plain->memory), &unpacked, &without), ERR_OK);
+        setup.dictionary = dictionary;
+        assert_int_equal(build(s, &setup, part), ERR_OK);
+        assert_int_equal(part->count, plain->count);
+        assert_int_equal(part->group, plain->group);
+        assert_true(unpack(part, dictionary, &unpacked) < without);
+        check_part(s, &setup, part);
+    }
+    /* Where it does not pay, messages stay as they are. */
+    s->count = 0;
+    for (uint64_t i = 0; i < 1000; i++) {
+        char json[160];
+        (void)snprintf(json, sizeof json, "{\"ts\":%llu,\"device\":\"%llx\",\"temp\":null}",
+                       (unsigned long long)(i * 7919 % 104729),
+                       (unsigned long long)(i * 0x9e3779b97f4a7c15u));
+        add(s, i, json);
+    }
+    setup.events_per_record_max = 2;
+    assert_int_equal(build(s, &setup, part), ERR_OK);
+    assert_false(part->messages[0].is_packed); /* 500 frames of their own */
+    check_part(s, &setup, part);
+    zstd_dictionary_close(dictionary);
+    free(part->memory.data);
+    free(plain->memory.data);
+    free(unpacked.data);
+    free(part);
+    free(plain);
+    scene_close(s);
+}
+
 static void test_refused(void **state)
 {
     struct scene *s = scene_open(reading);
@@ -513,7 +627,7 @@ int main(void)
         cmocka_unit_test(test_groups),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_shapes),          cmocka_unit_test(test_constant),
         cmocka_unit_test(test_large),           cmocka_unit_test(test_again_in_less_memory),
-        cmocka_unit_test(test_equal_distances),
+        cmocka_unit_test(test_equal_distances), cmocka_unit_test(test_dictionary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -272,6 +272,11 @@ static int compression_level(const struct kafka_options *options, uint8_t layout
     return kafka_service_of(options->service)->compresses ? level : 0;
 }
 
+static const char *kafka_dictionary(const void *options)
+{
+    return ((const struct kafka_options *)options)->dictionary;
+}
+
 static enum err kafka_wrap(const void *options, const struct batch *batch, struct out *ret)
 {
     const struct kafka_options *kafka = options;
@@ -280,12 +285,13 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     struct out headers = out_over(memory, sizeof memory);
     uint32_t header_count = headers_put(kafka, batch->stream->name, identity_agent(batch->identity),
                                         batch->parcel->lane, &headers);
-    assert(!headers.overflow); /* record_size() */
+    assert(!headers.overflow);                     /* record_size() */
+    bool is_packed = batch->messages[0].is_packed; /* by a dictionary */
     bool is_fewest = batch->parcel->layout == LAYOUT_COLUMNS && kafka->compression_level < 0 &&
                      kafka_service_of(kafka->service)->compresses;
     struct records_options records = {
-        .compression_level = compression_level(kafka, batch->parcel->layout),
-        .small_level = is_fewest ? COLUMNS_SMALL_LEVEL : 0,
+        .compression_level = is_packed ? 0 : compression_level(kafka, batch->parcel->layout),
+        .small_level = is_fewest && !is_packed ? COLUMNS_SMALL_LEVEL : 0,
         .event_time = kafka_has_event_time(kafka, batch->part),
         .identity = kafka->headers ? batch->identity : NULL,
         .stream_name = batch->stream->name,
@@ -684,6 +690,7 @@ const struct uplink_class kafka_class = {
     .target = kafka_target,
     .place = kafka_place,
     .tombstone = kafka_tombstone,
+    .dictionary = kafka_dictionary,
     .fits = kafka_fits,
     .columns = kafka_columns,
     .letter = kafka_letter,

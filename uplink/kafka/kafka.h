@@ -39,7 +39,8 @@ struct kafka_options {
     bool headers;
     struct option_map headers_set; /* of const char *, with {stream} and {agent} */
     int64_t compression_level;
-    int64_t in_doubt; /* enum kafka_in_doubt */
+    const char *dictionary; /* NULL: none */
+    int64_t in_doubt;       /* enum kafka_in_doubt */
     int64_t in_doubt_read_max;
     int64_t request_timeout_ms;
     int64_t message_size_max;

@@ -184,6 +184,17 @@ const struct option kafka_table[] = {
      .initial = "-1",
      .help = "zstd's level; 0 sends without compression, for services that take none. -1: by the "
              "layout, 9 for `columns` (19 up to 4 KiB), else 3."},
+    {.name = "dictionary",
+     .kind = OPTION_PATH,
+     .flags = OPTION_FILE_EXISTS,
+     .offset = offsetof(struct kafka_options, dictionary),
+     .help = "A zstd dictionary trained on batches of these streams (uplink/decoders/README.md), "
+             "at most "
+             "112 KiB: each message of the layout `columns` is a zstd frame by it, where that is "
+             "smaller. For "
+             "small batches. Consumers need the same file: they know it by its number, which each "
+             "frame "
+             "carries."},
     {.name = "in_doubt",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, in_doubt),

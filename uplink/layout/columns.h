@@ -27,6 +27,7 @@
 /* What a batch of one event has around its datum, at most, besides the agent's name. */
 #define COLUMNS_AROUND_SIZE_MAX 96
 
+struct zstd_dictionary;
 struct avro_schema;
 struct columns_plan; /* what a row schema says of its columns */
 struct columns_work; /* memory of encoding */
@@ -80,6 +81,9 @@ enum err columns_encode(const struct columns_setup *setup, const struct message 
  * of `room`. ERR_FULL, ERR_NOMEM. */
 enum err columns_packed_size(struct columns_work *work, struct slice raw, const struct out *room,
                              size_t *ret) MUST_USE;
+/* Packs a message by the dictionary, behind what `ret` has. ERR_FULL: it finds no room there. */
+enum err columns_pack_by(struct columns_work *work, const struct zstd_dictionary *dictionary,
+                         struct slice message, struct out *ret) MUST_USE;
 
 /* --- and back --- */
 

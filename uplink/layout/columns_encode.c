@@ -89,20 +89,33 @@ static void put_as_rows(const struct encoder *e, struct out *ret)
     }
 }
 
+static enum err has_zstd(struct columns_work *work)
+{
+    if (work->zstd) {
+        return ERR_OK;
+    }
+    enum err e = zstd_encoder_open(&work->zstd, COLUMNS_ZSTD_LEVEL);
+    if (!e) {
+        zstd_encoder_window_set(work->zstd, WINDOW_LOG);
+    }
+    return e;
+}
+
 enum err columns_packed_size(struct columns_work *work, struct slice raw, const struct out *room,
                              size_t *ret)
 {
     struct out packed = out_over(room->data + room->size, room->size_max - room->size);
-    enum err e = ERR_OK;
-    if (!work->zstd) {
-        e = zstd_encoder_open(&work->zstd, COLUMNS_ZSTD_LEVEL);
-        if (!e) {
-            zstd_encoder_window_set(work->zstd, WINDOW_LOG);
-        }
-    }
+    enum err e = has_zstd(work);
     e = e ? e : zstd_encode(work->zstd, raw, &packed);
     *ret = packed.size;
     return e;
+}
+
+enum err columns_pack_by(struct columns_work *work, const struct zstd_dictionary *dictionary,
+                         struct slice message, struct out *ret)
+{
+    enum err e = has_zstd(work);
+    return e ? e : zstd_encode_by(work->zstd, dictionary, message, ret);
 }
 
 /* The size by zstd of what was written from `start` on. */

@@ -12,6 +12,7 @@ struct avro_node;
 struct columns_plan;
 struct columns_work;
 struct layout_builder; /* of one part */
+struct zstd_dictionary;
 
 struct layout_row {
     struct slice key;   /* as it goes out; data NULL: none. Must stay until layout_finish() */
@@ -34,6 +35,8 @@ struct layout_setup {
     struct slice row_schema_id; /* 4 bytes, 16 bytes, or empty: CRC-64-AVRO of its text */
     struct slice agent;         /* "id/incarnation"; empty where the key says it, or nobody asks */
     uint32_t events_per_record_max; /* where a message is a request; 0: no limit */
+    const struct zstd_dictionary
+        *dictionary; /* messages are packed by it where that is smaller; NULL: none */
 };
 
 /* `memory` holds prefixes and built messages; `messages` the result. Both are the caller's and must

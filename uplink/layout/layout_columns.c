@@ -90,6 +90,30 @@ static enum err try_groups(const struct grouping *g, size_t *group)
     return e == ERR_NOMEM ? e : build(g, *group);
 }
 
+/* Each message by the dictionary, if all are smaller so than they would be together without. In doubt,
+ * and without room, they stay as they are. */
+static void pack_messages(const struct grouping *g, struct message *messages, size_t count)
+{
+    struct out *memory = g->memory;
+    struct slice built = {memory->data + g->start, memory->size - g->start};
+    size_t middle = memory->size;
+    size_t without = 0;
+    enum err e = columns_packed_size(g->columns.work, built, memory, &without);
+    for (size_t k = 0; !e && k < count; k++) {
+        size_t start = memory->size;
+        e = columns_pack_by(g->columns.work, g->setup->dictionary, messages[k].body, memory);
+        messages[k].headers = (struct slice){memory->data + start, memory->size - start};
+    }
+    bool is_smaller = !e && memory->size - middle < without;
+    for (size_t k = 0; k < count; k++) {
+        messages[k].body = is_smaller ? messages[k].headers : messages[k].body;
+        messages[k].headers = (struct slice){NULL, 0};
+        messages[k].is_packed = is_smaller;
+    }
+    memory->size = is_smaller ? memory->size : middle;
+    memory->overflow = false;
+}
+
 enum err layout_columns_finish(const struct layout_setup *setup, struct message *messages,
                                size_t count, struct out *memory, uint32_t *ret_group)
 {
@@ -117,6 +141,7 @@ enum err layout_columns_finish(const struct layout_setup *setup, struct message 
     if (e) {
         return e == ERR_REJECTED ? ERR_FULL : e;
     }
+    size_t made = 0;
     for (size_t at = 0, k = 0; at < count; at += group, k++) {
         size_t events = count - at < group ? count - at : group;
         messages[k] = (struct message){.key = messages[at].key,
@@ -124,6 +149,10 @@ enum err layout_columns_finish(const struct layout_setup *setup, struct message 
                                        .sequence = messages[at].sequence,
                                        .time_us = messages[at].time_us,
                                        .event_count = (uint32_t)events};
+        made = k + 1;
+    }
+    if (setup->dictionary) {
+        pack_messages(&g, messages, made);
     }
     *ret_group = (uint32_t)group;
     return ERR_OK;
