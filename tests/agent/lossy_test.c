@@ -48,10 +48,10 @@ static void doubles_become_the_nearest_multiple(void **state)
     assert_rounds(1e15, 1, 0, 1e15);
     assert_rounds(1e16, 1, 2, 1e16); /* as it is */
     assert_rounds(1e308, 1, 15, 1e308);
-    assert_rounds(INFINITY, 1, 2, INFINITY);
-    assert_rounds(-INFINITY, 1, 2, -INFINITY);
+    assert_rounds((double)INFINITY, 1, 2, (double)INFINITY);
+    assert_rounds(-(double)INFINITY, 1, 2, -(double)INFINITY);
     struct option_decimal step = decimal(1, 2);
-    assert_true(isnan(quantize_double(NAN, &step)));
+    assert_true(isnan(quantize_double((double)NAN, &step)));
     assert_rounds(5e-324, 1, 15, 0.0);
 }
 
