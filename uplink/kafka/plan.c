@@ -80,7 +80,7 @@ static const size_t front_max = CONNECTION_FRONT_SIZE;
 static void talk_put(struct kafka_plan_talk *talk, size_t size)
 {
     assert(talk->piece_count < KAFKA_PLAN_PIECE_MAX);
-    size_t most = talk->piece_count == 1 ? front_max : 0;
+    size_t most = front_max * (talk->piece_count == 1);
     size_t room = most > talk->pieces[0] ? most - talk->pieces[0] : 0;
     size_t taken = size < room ? size : room;
     talk->pieces[0] += (uint32_t)taken;
