@@ -9,8 +9,7 @@
 #include "uplink/avro/encode.h"
 
 #define BLOCK_SIZE (1024 * 1024)
-#define TEXT_SIZE_MAX 8192 /* of what a route sets, for one event */
-#define SUBJECT_LEVEL "x"  /* stands for a level of a topic that is not known */
+#define SUBJECT_LEVEL "x" /* stands for a level of a topic that is not known */
 
 struct plan_block {
     struct plan_block *next;
@@ -262,8 +261,7 @@ static enum err map_typed(struct plan_sample *sample, struct plan_stream *stream
                           const struct found_route *route, struct slice payload,
                           struct stored_event *event, struct why *why)
 {
-    uint8_t memory[TEXT_SIZE_MAX];
-    struct out texts = out_over(memory, sizeof memory);
+    struct out texts = out_over(sample->texts, sizeof sample->texts);
     struct map_override overrides[MAP_OVERRIDE_MAX];
     struct map_result result;
     const struct stream_config *options = &stream->config->options;

@@ -9,6 +9,7 @@
 #define PLAN_EVENT_MAX 4000000 /* of all streams */
 #define PLAN_FILE_SIZE_MAX (1024 * 1024 * 1024)
 #define PLAN_RATE_MAX 256
+#define PLAN_TEXT_SIZE_MAX 8192 /* of what a route sets, for one event */
 
 struct avro_schema;
 struct columns_plan;
@@ -47,6 +48,7 @@ struct plan_sample {
     struct mapper *mapper;
     struct plan_block *blocks; /* of datums */
     struct out datum;
+    uint8_t texts[PLAN_TEXT_SIZE_MAX];
 };
 
 /* Events a second. */
