@@ -216,8 +216,8 @@ static bool unpack_batch(struct columns_decoder *d, const struct record *r,
     if (!sequences) {
         return false;
     }
-    d->columns[0] = (struct decoded_column){
-        .set = {.count = count}, .whole = sequences, .may_be_key = true};
+    d->columns[0] =
+        (struct decoded_column){.set = {.count = count}, .whole = sequences, .may_be_key = true};
     if (r->head.is_rows) {
         *ret_datums = split_rows(d, r);
         if (!*ret_datums) {
