@@ -22,10 +22,6 @@
 #define HEAD_SIZE_MAX (WIRE_HEAD_SIZE_MAX + 16)
 #define TALK_SIZE_MAX (WIRE_NAME_SIZE_MAX + 64)
 
-#ifndef CONNECTION_FRONT_SIZE
-#define CONNECTION_FRONT_SIZE 0 /* a connection gathers nothing: each piece is written on its own */
-#endif
-
 static_assert(KAFKA_PLAN_PIECE_MAX >= 2 * PARCEL_PARTITION_MAX + 1, "a batch is two pieces");
 
 /* --- where to --- */
