@@ -379,6 +379,27 @@ static void load_check_link(struct load *load, struct config_link *link)
     }
 }
 
+/* A link that would never be used, behind those that the uplink has already. */
+static void load_check_choice(struct load *load, const struct config_uplink *uplink, uint8_t index,
+                              size_t offset, const char *path)
+{
+    const struct config_link *links = load->config->links;
+    for (size_t i = 0; i < uplink->link_count; i++) {
+        const struct config_link *before = &links[uplink->links[i]];
+        if (uplink->links[i] == index) {
+            fill_wrong(&load->fill, offset, path, "\"%.63s\" is there twice", before->name);
+            return;
+        }
+        if (!before->options.interface) {
+            fill_wrong(&load->fill, offset, path,
+                       "\"%.63s\" would never be used: \"%.63s\" before it names no interface, and "
+                       "so is always up; set its `interface`, or put it last",
+                       links[index].name, before->name);
+            return;
+        }
+    }
+}
+
 /* The links of an uplink by their places, and what follows from them. */
 static void load_check_uplink_links(struct load *load, struct config_uplink *uplink)
 {
@@ -386,16 +407,17 @@ static void load_check_uplink_links(struct load *load, struct config_uplink *upl
     const struct option_list *list = &uplink->common.link;
     const char *const *names = list->items;
     const struct json_node *node = load_node(load, "uplinks", uplink->name, "link");
+    bool is_list = node->kind == JSON_ARRAY_BEGIN;
     for (size_t i = 0; i < list->count && i < CONFIG_LINK_CHOICE_MAX; i++) {
         int index = names[i] ? config_link_index(config, names[i]) : -1;
         const char *path = memory_format(config->memory, "$.uplinks.%s.link", uplink->name);
-        bool is_list = node->kind == JSON_ARRAY_BEGIN;
+        path = is_list ? memory_format(config->memory, "%s[%zu]", path, i) : path;
+        size_t offset = node_at(node, i)->offset;
         if (index < 0 && names[i]) {
-            load_check_reference(load, node_at(node, i)->offset,
-                                 is_list ? memory_format(config->memory, "%s[%zu]", path, i) : path,
-                                 names[i], SECTION_LINKS);
+            load_check_reference(load, offset, path, names[i], SECTION_LINKS);
         }
         if (index >= 0) {
+            load_check_choice(load, uplink, (uint8_t)index, offset, path);
             uplink->links[uplink->link_count++] = (uint8_t)index;
             uplink->is_metered = uplink->is_metered || config->links[index].options.metered;
         }

@@ -109,6 +109,20 @@ static void skip_spaces(const char **text)
     *text += strspn(*text, " ");
 }
 
+/* Is there a day in any year? A weekday is there in each month. */
+static bool has_a_day(const struct cron *cron)
+{
+    static const uint8_t lengths[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool by_weekday = cron->any_day || !cron->any_weekday;
+    for (unsigned month = 1; month <= 12; month++) {
+        uint32_t days = cron->days & (uint32_t)((UINT64_C(2) << lengths[month - 1]) - 1);
+        if ((cron->months >> month & 1) && (by_weekday || days)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err cron_parse(const char *text, struct cron *ret, struct why *why)
 {
     uint64_t bits[FIELD_COUNT] = {0};
@@ -134,13 +148,18 @@ enum err cron_parse(const char *text, struct cron *ret, struct why *why)
         return ERR_CONFIG;
     }
     uint64_t weekdays = (bits[WEEKDAY] | bits[WEEKDAY] >> 7) & 0x7f;
-    *ret = (struct cron){.minutes = bits[MINUTE],
-                         .hours = (uint32_t)bits[HOUR],
-                         .days = (uint32_t)bits[DAY],
-                         .months = (uint16_t)bits[MONTH],
-                         .weekdays = (uint8_t)weekdays,
-                         .any_day = any[DAY],
-                         .any_weekday = any[WEEKDAY]};
+    struct cron cron = {.minutes = bits[MINUTE],
+                        .hours = (uint32_t)bits[HOUR],
+                        .days = (uint32_t)bits[DAY],
+                        .months = (uint16_t)bits[MONTH],
+                        .weekdays = (uint8_t)weekdays,
+                        .any_day = any[DAY],
+                        .any_weekday = any[WEEKDAY]};
+    if (!has_a_day(&cron)) {
+        why_set(why, "it never comes: no month that it names has such a day");
+        return ERR_CONFIG;
+    }
+    *ret = cron;
     return ERR_OK;
 }
 

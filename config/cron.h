@@ -23,7 +23,7 @@ struct cron {
     bool any_weekday;
 };
 
-/* ERR_CONFIG: *why says which field and what is wrong. */
+/* ERR_CONFIG: *why says which field and what is wrong, or that there is no such day in any year. */
 enum err cron_parse(const char *text, struct cron *ret, struct why *why) MUST_USE;
 /* Does it start on this day at all? month 1..12, day 1..31, weekday 0..6. */
 bool cron_has_day(const struct cron *cron, unsigned month, unsigned day, unsigned weekday);

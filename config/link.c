@@ -1,4 +1,6 @@
 /* The options of a link. */
+#include <string.h>
+
 #include "config/core.h"
 #include "config/cron.h"
 
@@ -6,6 +8,28 @@ static enum err check_start(const void *value, struct why *why)
 {
     struct cron cron;
     return cron_parse(*(const char *const *)value, &cron, why);
+}
+
+/* As the kernel names them; its length is in the table. */
+static enum err check_interface(const void *value, struct why *why)
+{
+    const char *name = *(const char *const *)value;
+    if (strpbrk(name, "/: \t\n\v\f\r") || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        why_set(why, "no interface has such a name: one with \"/\", \":\" or spaces in it, or "
+                     "\".\" or \"..\"");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+static enum err check_rate_max(const void *value, struct why *why)
+{
+    int64_t rate = *(const int64_t *)value;
+    if (rate > 0 && rate < 8) {
+        why_set(why, "less than a byte a second; `0 bit/s` is no bound");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
 }
 
 static const struct option window_table[] = {
@@ -38,6 +62,7 @@ const struct option link_options_table[] = {
      .offset = offsetof(struct link_config, interface),
      .min = 1,
      .max = 15,
+     .check = check_interface,
      .help =
          "The network interface: connections are bound to it, and the link is there while it is "
          "up and has an address. Default: any, always there."},
@@ -54,6 +79,7 @@ const struct option link_options_table[] = {
      .offset = offsetof(struct link_config, rate_max),
      .max = INT64_C(100000000000),
      .initial = "0 bit/s",
+     .check = check_rate_max,
      .help = "What is sent a second, at most, as the network counts it: packets' headers included. "
              "`0 bit/s`: no bound."},
     {.name = "budget_per_hour",

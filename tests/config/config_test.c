@@ -557,6 +557,13 @@ static void test_links(void **state)
     assert_int_equal(config->links[1].options.budget_per_month, 500000000);
     const struct link_window_options *window = config->links[1].options.windows.items;
     assert_string_equal(window->start, "0 22 * * 1-5");
+    /* The last one may be any interface; a name may be as long as the kernel takes. */
+    assert_int_equal(
+        place_load(place, LINKED("\"eth\":{\"interface\":\"fifteen-is-much\",\"rate_max\":"
+                                 "\"8 bit/s\"},\"any\":{}",
+                                 ",\"link\":[\"eth\",\"any\"]")),
+        ERR_OK);
+    assert_int_equal(place->config->uplinks[0].link_count, 2);
     /* One alone needs no brackets; what was said about partitions holds. */
     assert_int_equal(place_load(place, LINKED("\"modem\":{\"metered\":true}",
                                               ",\"link\":\"modem\",\"partition_by\":\"key\"")),
@@ -579,6 +586,17 @@ static void test_links(void **state)
         {LINKED("\"m\":{\"count\":\"interface\"}", ""), "$.links.m.count: \"interface\" needs one"},
         {LINKED("\"m\":{\"budget_per_mont\":\"1 MB\"}", ""), "did you mean \"budget_per_month\"?"},
         {LINKED("\"m\":3", ""), "$.links.m: a number"},
+        {LINKED("\"m\":{},\"e\":{\"interface\":\"eth0\"}", ",\"link\":[\"m\",\"e\"]"),
+         "$.uplinks.u.link[1]: \"e\" would never be used: \"m\" before it names no interface"},
+        {LINKED("\"e\":{\"interface\":\"eth0\"}", ",\"link\":[\"e\",\"e\"]"),
+         "$.uplinks.u.link[1]: \"e\" is there twice"},
+        {LINKED("\"m\":{\"windows\":[{\"start\":\"0 0 30 2 *\",\"duration\":\"1 h\"}]}", ""),
+         "$.links.m.windows[0].start: it never comes"},
+        {LINKED("\"m\":{\"interface\":\"../eth0\"}", ""),
+         "$.links.m.interface: no interface has such a name"},
+        {LINKED("\"m\":{\"interface\":\"sixteen-is-too-l\"}", ""), "$.links.m.interface: "},
+        {LINKED("\"m\":{\"rate_max\":\"7 bit/s\"}", ""),
+         "$.links.m.rate_max: less than a byte a second; `0 bit/s` is no bound"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         assert_int_equal(place_load(place, wrong[i].text), ERR_CONFIG);
@@ -608,6 +626,12 @@ static void test_cron(void **state)
     assert_false(cron_has_day(&c, 5, 5, 6));
     assert_int_equal(cron_parse("*/7 * * * *", &c, &why), ERR_OK);
     assert_int_equal(cron_minute_after(&c, 57), 60);
+    assert_int_equal(cron_parse("0 0 29 2 *", &c, &why), ERR_OK); /* in some years */
+    assert_true(cron_has_day(&c, 2, 29, 1));
+    assert_int_equal(cron_parse("0 0 31 4-5 *", &c, &why), ERR_OK);
+    assert_true(cron_has_day(&c, 5, 31, 1));
+    assert_int_equal(cron_parse("0 0 30 2 mon", &c, &why), ERR_OK); /* either: Mondays */
+    assert_true(cron_has_day(&c, 2, 1, 1));
     static const char *const wrong[] = {"",
                                         "0",
                                         "60 * * * *",
@@ -627,7 +651,9 @@ static void test_cron(void **state)
                                         "-1 * * * *",
                                         "1000 * * * *",
                                         "* * * * mond",
-                                        "*x * * * *"};
+                                        "*x * * * *",
+                                        "0 0 30 2 *",
+                                        "0 0 31 2,4,jun,9,11 *"};
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         why.text[0] = 0;
         if (cron_parse(wrong[i], &c, &why) != ERR_CONFIG || !why.text[0]) {
