@@ -153,7 +153,7 @@ static void timer_fired(struct timer *timer)
         struct link_line *line = &links->lines[i];
         line_tell(line);
         if (line->unkept >= UNKEPT_MAX) {
-            line_keep_put(line, LINKS_LOOK_MS, true);
+            line_keep_put(line, LINKS_LOOK_MS);
         }
         uint64_t line_ms = line_due_ms(line);
         due_ms = line_ms < due_ms ? line_ms : due_ms;
@@ -202,9 +202,10 @@ enum err links_open(struct links **ret, const struct links_setup *setup, struct 
 void links_stop(struct links *links)
 {
     for (size_t i = 0; links && i < links->count; i++) {
-        (void)line_interface_look(&links->lines[i]);
-        if (links->lines[i].since_start > 0) {
-            line_keep_put(&links->lines[i], 0, false);
+        struct link_line *line = &links->lines[i];
+        (void)line_interface_look(line);
+        if (line->since_start + line->held > 0) {
+            line_keep_put(line, 0);
         }
     }
 }
@@ -218,7 +219,7 @@ void links_keep(struct links *links)
             has_budget = has_budget || line->budget.max[p];
         }
         if (has_budget && line->unkept + line->held > 0) {
-            line_keep_put(line, LINKS_LOOK_MS, true);
+            line_keep_put(line, LINKS_LOOK_MS);
         }
     }
 }

@@ -36,7 +36,8 @@ struct links_setup {
 /* Reads what earlier processes counted. Without links in the configuration *ret is NULL; all verbs
  * take that. Before the loop runs. */
 enum err links_open(struct links **ret, const struct links_setup *setup, struct why *why) MUST_USE;
-/* Puts the counts into the open commit. Before the last one. */
+/* Puts the counts into the open commit, what is under way included: its answer may never be seen.
+ * Before the last one. */
 void links_stop(struct links *links);
 /* All users are released. */
 void links_close(struct links *links);

@@ -113,7 +113,7 @@ bool line_interface_look(struct link_line *line);
 /* --- links_keep.c --- */
 enum err line_keep_open(struct link_line *line, struct why *why) MUST_USE;
 /* Puts the counts, what is under way included, into the open commit. */
-void line_keep_put(struct link_line *line, int64_t wait_ms, bool with_held);
+void line_keep_put(struct link_line *line, int64_t wait_ms);
 
 /* --- links.c --- */
 /* Users are asked again, soon. */

@@ -35,10 +35,10 @@ static bool put(struct link_line *line, const struct link_history *history, uint
     return store_cursor_put(line->links->setup.store, &change, wait_ms, &commit) == ERR_OK;
 }
 
-void line_keep_put(struct link_line *line, int64_t wait_ms, bool with_held)
+void line_keep_put(struct link_line *line, int64_t wait_ms)
 {
     struct link_history history = line->history;
-    struct link_bytes held = {with_held ? line->held : 0, 0};
+    struct link_bytes held = {line->held, 0};
     link_history_add(&history, &line->ids, &held);
     bool is_put = put(line, &history, 0, wait_ms);
     for (enum link_period p = LINK_HOUR; is_put && p < LINK_PERIOD_COUNT; p++) {

@@ -176,6 +176,43 @@ static void counts_outlast_a_crash(void **state)
     assert_int_equal(scene_owed(scene, 0, ALARM), 0);
 }
 
+static uint64_t number_of(struct scene *scene, const char *name)
+{
+    const char *at = strstr(status_of_links(scene), name);
+    assert_non_null(at);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
+/* The counts as an orderly stop leaves them, and the next life. */
+static void stop_and_begin(struct scene *scene)
+{
+    links_stop(scene->open_links);
+    store_commit_now(scene->site->store);
+    sim_run_for(1000);
+    scene_crash(scene);
+}
+
+/* A request whose answer the stop does not wait for may have got there. */
+static void an_orderly_stop_keeps_what_is_under_way(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_month = 100000;
+    scene->scripts[0].wire = NULL;
+    scene->scripts[0].holds = true;
+    scene_begin(scene);
+    scene_put(scene, LOW, 10);
+    sim_run_for(12000);
+    assert_int_equal(scene->scripts[0].sent_count, 1);
+    uint64_t under_way = number_of(scene, "\"under_way\":");
+    assert_true(under_way > 1000);
+    uplink_wire_bytes(scene->scripts[0].host, 700, 0); /* a try before it */
+    scene_stop(scene, 2000);
+    sim_run_for(3000);
+    assert_true(scene->finished);
+    stop_and_begin(scene);
+    assert_int_equal(number_of(scene, "\"spent\":"), 700 + under_way);
+}
+
 /* What was on record when the process ended opens no connection outside of a window. */
 static void a_start_waits_for_the_window(void **state)
 {
@@ -524,9 +561,7 @@ static void the_lowest_lane_has_its_share(void **state)
 
 static uint64_t backlog_ms(struct scene *scene)
 {
-    const char *at = strstr(status_of_links(scene), "\"backlog_ms\":");
-    assert_non_null(at);
-    return strtoull(at + strlen("\"backlog_ms\":"), NULL, 10);
+    return number_of(scene, "\"backlog_ms\":");
 }
 
 /* What was left behind gives way to what is fresh, which leaves pauses: there is a backlog all the
@@ -572,6 +607,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_urgent_may_go_on, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(uplinks_share_a_budget, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(counts_outlast_a_crash, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(an_orderly_stop_keeps_what_is_under_way, setup,
+                                        scene_teardown),
         cmocka_unit_test_setup_teardown(a_start_waits_for_the_window, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(windows_are_kept, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(bytes_move_to_their_day_when_it_is_known, setup,
