@@ -68,6 +68,7 @@ void line_look(struct link_line *line)
     if (!line->clock_is_known) {
         link_history_take(&line->history, &line->ids, &line->misplaced);
         link_history_add(&line->history, &now, &line->misplaced);
+        line->unkept += line->misplaced.sent + line->misplaced.received;
         line->misplaced = (struct link_bytes){0, 0};
         line->opening_us = INT64_MIN;
     }

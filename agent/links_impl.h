@@ -43,6 +43,7 @@ struct link_line {
     bool interface_is_known;
     /* --- bytes --- */
     struct link_history history;
+    struct link_history kept;    /* as it was put last, with what was held then */
     struct link_ids ids;         /* to which bytes are counted now */
     int64_t ids_minute;          /* of the wall clock, for which they were found: asked for often */
     struct link_bytes misplaced; /* of these, since the clock is not believed */
@@ -112,7 +113,8 @@ bool line_interface_look(struct link_line *line);
 
 /* --- links_keep.c --- */
 enum err line_keep_open(struct link_line *line, struct why *why) MUST_USE;
-/* Puts the counts, what is under way included, into the open commit. */
+/* Puts those counts into the open commit that are not as they were put last; what is under way
+ * included, in the periods that are now. */
 void line_keep_put(struct link_line *line, int64_t wait_ms);
 
 /* --- links.c --- */

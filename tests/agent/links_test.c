@@ -290,6 +290,55 @@ static void bytes_move_to_their_day_when_it_is_known(void **state)
     assert_true(wire.bytes > before);
 }
 
+#define DAY_US (INT64_C(86400) * 1000000)
+
+static void count(struct scene *scene, uint64_t bytes)
+{
+    uplink_wire_bytes(scene->scripts[0].host, bytes, 0);
+}
+
+/* What was counted in the last seconds of a month, and put in the next one, is that month's. */
+static void a_month_is_kept_to_its_end(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_month = 100000;
+    scene_begin(scene);
+    sim_wall_set((clock_days(2026, 2, 1) * 86400 - 10) * INT64_C(1000000));
+    count(scene, 5000);
+    sim_run_for(9000); /* not enough for a put before midnight */
+    count(scene, 700);
+    sim_run_for(2000);
+    count(scene, 6000);
+    sim_run_for(2 * LINKS_LOOK_MS + SITE_COMMIT_MS); /* put, and durable */
+    scene_crash(scene);
+    expect_status(scene, "\"months\":[{\"month\":\"2026-01\",\"sent\":5700,\"received\":0},"
+                         "{\"month\":\"2026-02\",\"sent\":6000,\"received\":0}]");
+    assert_int_equal(number_of(scene, "\"spent\":"), 6000);
+    expect_status(scene, "\"total\":{\"sent\":11700,");
+}
+
+/* What moves when the time is known moves on the disk too. */
+static void what_moves_is_kept_where_it_belongs(void **state)
+{
+    struct scene *scene = *state;
+    scene->links[0].options.budget_per_month = 100000;
+    scene_begin(scene);
+    count(scene, 5000);
+    stop_and_begin(scene);
+    scene->clock_is_unknown = true; /* for some months */
+    sim_wall_set(clock_days(2026, 4, 1) * DAY_US);
+    count(scene, 6000);
+    stop_and_begin(scene);
+    expect_status(scene, "\"months\":[{\"month\":\"2026-01\",\"sent\":11000,");
+    count(scene, 5000);
+    sim_run_for(2 * LINKS_LOOK_MS + SITE_COMMIT_MS); /* put, as January's */
+    scene->clock_is_unknown = false;
+    sim_run_for(2 * LINKS_LOOK_MS + SITE_COMMIT_MS);
+    scene_crash(scene);
+    expect_status(scene, "\"months\":[{\"month\":\"2026-01\",\"sent\":11000,\"received\":0},"
+                         "{\"month\":\"2026-04\",\"sent\":5000,\"received\":0}]");
+}
+
 static const char *interface_of(struct scene *scene)
 {
     struct uplink_link link;
@@ -613,6 +662,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(windows_are_kept, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(bytes_move_to_their_day_when_it_is_known, setup,
                                         scene_teardown),
+        cmocka_unit_test_setup_teardown(a_month_is_kept_to_its_end, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(what_moves_is_kept_where_it_belongs, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_first_link_that_is_up_is_used, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
