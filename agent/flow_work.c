@@ -61,6 +61,7 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
     size_t range_count = debt_ranges(flow->debt, flow->lane, ranges);
     if (flow->wanted == TASK_CUT && (flow->has_parcel || range_count == 0)) {
         flow->wanted = TASK_NONE;
+        flow_link_settle(flow); /* others may want the link meanwhile */
         return false;
     }
     *task = (struct pack_task){.uplink = &flow->host->setup,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/flow.h"
 #include "agent/link_budget.h"
 #include "ports/interface.h"
 #include "ports/zone.h"
@@ -584,6 +585,20 @@ static void uplinks_make_small_requests_for_each_other(void **state)
     }
 }
 
+/* Nor does what a flow was to cut, and is not there any more when the workspace is free. */
+static void what_comes_to_nothing_holds_nothing(void **state)
+{
+    struct scene *scene = *state;
+    scene_begin(scene);
+    struct flow *flow = &scene->forward->hosts[0].flows[0];
+    link_hold_take(&flow->hold_on_link, &flow->host->link_user, 3, 5000);
+    expect_status(scene, "\"under_way\":5000,");
+    flow->wanted = TASK_CUT;
+    forward_schedule(scene->forward);
+    assert_int_equal(flow->wanted, TASK_NONE);
+    expect_status(scene, "\"under_way\":0,");
+}
+
 /* Two streams with a backlog: the higher one has the link, the lower one its share. */
 static void the_lowest_lane_has_its_share(void **state)
 {
@@ -675,6 +690,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(equals_take_turns_with_backfill, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(uplinks_make_small_requests_for_each_other, setup,
                                         scene_teardown),
+        cmocka_unit_test_setup_teardown(what_comes_to_nothing_holds_nothing, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
     };
