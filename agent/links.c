@@ -10,6 +10,7 @@
 
 #define KICK_MS 1
 #define KICK_LATER_MS 1000
+#define DUE_MIN_MS 1000 /* of the timer: whatever the clock says, it does not run all the time */
 #define UNKEPT_MAX 4096 /* bytes that are not kept for a look's time longer */
 
 /* --- rounds: everybody is asked --- */
@@ -122,7 +123,7 @@ static void line_tell(struct link_line *line)
     log_info(line->config->name, "%s", why.text[0] ? why.text : "all priorities may go");
 }
 
-/* When the rules may say something else; at most LINKS_LOOK_MS from now. */
+/* When the rules may say something else; DUE_MIN_MS to LINKS_LOOK_MS from now. */
 static uint64_t line_due_ms(struct link_line *line)
 {
     uint64_t due_ms = LINKS_LOOK_MS;
@@ -139,10 +140,10 @@ static uint64_t line_due_ms(struct link_line *line)
         }
         int64_t left_ms =
             verdict.until_us == INT64_MAX ? LINKS_LOOK_MS : (verdict.until_us - now_us) / 1000 + 1;
-        left_ms = left_ms < 1 ? 1 : left_ms;
+        left_ms = left_ms < 0 ? 0 : left_ms;
         due_ms = (uint64_t)left_ms < due_ms ? (uint64_t)left_ms : due_ms;
     }
-    return due_ms;
+    return due_ms < DUE_MIN_MS ? DUE_MIN_MS : due_ms;
 }
 
 static void timer_fired(struct timer *timer)

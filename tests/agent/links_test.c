@@ -599,6 +599,43 @@ static void what_comes_to_nothing_holds_nothing(void **state)
     expect_status(scene, "\"under_way\":0,");
 }
 
+struct asked {
+    struct link_user user;
+    unsigned count;
+};
+
+static void asked_go(void *context)
+{
+    ((struct asked *)context)->count++;
+}
+
+/* The rules are looked at when they change, but not in a row. */
+static void looks_are_not_too_often(void **state)
+{
+    struct scene *scene = *state;
+    static const struct link_user_calls calls = {.go = asked_go};
+    static const uint8_t first = 0;
+    struct link_window_options window = {.start = "1 * * * *", .duration_ms = 600000};
+    struct asked asked = {.count = 0};
+    scene->links[0].options.windows = (struct option_list){&window, 1};
+    scene_begin(scene);
+    link_user_init(&asked.user, scene->open_links, &first, 1);
+    link_user_init_calls(&asked.user, &calls, &asked, NULL);
+    sim_run_for(1); /* it has looked at 0.0 s; the next time is a minute later, */
+    sim_wall_jump(-300000);
+    asked.count = 0;
+    sim_run_for(LINKS_LOOK_MS - 2);
+    assert_int_equal(asked.count, 0);
+    sim_run_for(2); /* 0.3 s before the window opens */
+    assert_int_equal(asked.count, 2);
+    sim_run_for(998);
+    assert_int_equal(asked.count, 2);
+    sim_run_for(2);
+    assert_int_equal(asked.count, 4);
+    expect_status(scene, "\"passes\":0,");
+    link_user_release(&asked.user);
+}
+
 /* Two streams with a backlog: the higher one has the link, the lower one its share. */
 static void the_lowest_lane_has_its_share(void **state)
 {
@@ -691,6 +728,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(uplinks_make_small_requests_for_each_other, setup,
                                         scene_teardown),
         cmocka_unit_test_setup_teardown(what_comes_to_nothing_holds_nothing, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(looks_are_not_too_often, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_lowest_lane_has_its_share, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_gives_way_is_a_backlog, setup, scene_teardown),
     };
