@@ -68,8 +68,9 @@ static struct link_line *user_best(const struct link_user *user)
     return NULL;
 }
 
-/* Without any link what is open stays, and is still charged to the last one; what is opened is bound
- * to that: else it would go over an interface that the user has not named. */
+/* Without any link what is open stays bound to the last one, and is still charged to it; what is opened
+ * is bound to that, too: else it would go over an interface that the user has not named. With the
+ * first one that is up again, be it the same, all is opened anew. */
 static void user_choose(struct link_user *user)
 {
     struct link_line *best = user_best(user);

@@ -387,6 +387,34 @@ static void the_first_link_that_is_up_is_used(void **state)
     assert_int_equal(scene_owed(scene, 0, ALARM) + scene_owed(scene, 0, LOW), 0);
 }
 
+/* What is on record is sent as it was made, over whichever link: its numbers are given. */
+static void a_large_request_stays_large_on_a_thin_link(void **state)
+{
+    struct scene *scene = *state;
+    static struct double_wire modem = {.interface_name = "wwan0", .bytes_per_second = 1200};
+    wire = (struct double_wire){
+        .interface_name = "eth0", .other = &modem, .bytes_per_second = 1000000};
+    scene->links[0].options.interface = "eth0";
+    scene->links[1].options.interface = "wwan0";
+    scene->uplinks[0].links[1] = 1;
+    scene->uplinks[0].link_count = 2;
+    scene_begin(scene);
+    scene_put(scene, LOW, 1000);
+    assert_true(scene_drained(scene, 0, 60000)); /* it knows that the link is fast */
+    wire.is_down = true;
+    scene_put(scene, LOW, 1000);
+    sim_run_for(6000);
+    size_t large = double_last(&scene->scripts[0])->size;
+    assert_true(large > 60000);
+    net_interface("eth0")->is_up = false;
+    scene_put(scene, ALARM, 1);
+    sim_run_for(DOUBLE_SILENCE_MS + 20000);
+    assert_int_equal(scene_owed(scene, 0, ALARM), 0); /* it does not wait for that */
+    assert_true(scene_drained(scene, 0, 600000));
+    assert_in_range(modem.request_max, large, large + 1000);
+    scene_expect_once(scene, 0, LOW, 1, 2000);
+}
+
 static void the_interface_may_be_what_counts(void **state)
 {
     struct scene *scene = *state;
@@ -717,6 +745,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_month_is_kept_to_its_end, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(what_moves_is_kept_where_it_belongs, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_first_link_that_is_up_is_used, setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(a_large_request_stays_large_on_a_thin_link, setup,
+                                        scene_teardown),
         cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_dead_peer_holds_up_nobody_else, setup, scene_teardown),
