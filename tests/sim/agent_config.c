@@ -97,6 +97,32 @@ static void put_common(struct out *o, const struct site *site, unsigned index, c
     out_put_format(o, "\"batch_size_max\":\"%s\",\"linger\":\"%s\",\"hold_max\":\"%u %%\",",
                    batch_sizes[sim_below(3)], lingers[sim_below(3)],
                    site->profile.hold_max ? 15U : 100U);
+    if (site->profile.links) {
+        out_put_text(o, sim_below(3) ? "\"link\":[\"wire\",\"modem\"]," : "\"link\":\"wire\",");
+    }
+}
+
+/* The first link suffices for all; the second one has rules that keep most waiting until that is there
+ * again, which it is in the end. */
+static void put_links(struct out *o, const struct site *site)
+{
+    static const char *const windows[] = {
+        "", ",\"windows\":[{\"start\":\"*/10 * * * *\",\"duration\":\"3 min\"}]"};
+    if (!site->profile.links) {
+        return;
+    }
+    out_put_format(o,
+                   ",\"links\":{\"wire\":{\"interface\":\"eth0\",\"rate_max\":\"%u kbit/s\","
+                   "\"budget_per_hour\":\"100 MB\",\"share_min\":\"%u %%\",\"jitter\":\"%u s\"},",
+                   site->profile.full || sim_below(2) ? 500U : 100U, (unsigned)sim_below(3) * 20,
+                   (unsigned)sim_below(2) * 60);
+    out_put_format(o,
+                   "\"modem\":{\"interface\":\"wwan0\",\"rate_max\":\"%u bit/s\","
+                   "\"budget_per_hour\":\"%u kB\",\"when_spent\":\"%s\",\"priority_min\":%u,"
+                   "\"jitter\":\"%u s\"%s}}",
+                   sim_below(2) ? 9600U : 64000U, sim_below(2) ? 30U : 300U,
+                   sim_below(2) ? "urgent" : "stop", sim_below(3) ? 0U : 4U,
+                   (unsigned)sim_below(2) * 60, windows[sim_below(3) == 0]);
 }
 
 static void put_kafka(struct out *o, const struct site *site, unsigned index)
@@ -206,7 +232,9 @@ void site_config_load(struct site *site)
     } else {
         put_kafka(&o, site, 1);
     }
-    out_put_text(&o, "}}");
+    out_put_text(&o, "}");
+    put_links(&o, site);
+    out_put_text(&o, "}");
     SIM_EXPECT(!o.overflow);
     if (!site->config) {
         file_put(site, "reading.avsc", slice_of_text(schemas[site->schema]));

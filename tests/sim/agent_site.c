@@ -7,6 +7,7 @@
 
 #include "agent/agent_impl.h"
 #include "agent/flow.h"
+#include "agent/links_impl.h"
 #include "buffer/damage.h"
 #include "buffer/internal.h"
 #include "tests/sim/net.h"
@@ -16,6 +17,7 @@
 #define HOUR_US (3600 * SECOND_US)
 #define DRAIN_MS_MAX (40 * 60 * 1000)
 #define STOP_MS_MAX (60 * 1000)
+#define FREE_MS_MAX (5 * 60 * 1000)
 #define START_TRIES_MAX 2000 /* a disk is taken for ten minutes at most */
 
 const char *const happening_names[HAPPENS_COUNT] = {"crash",
@@ -39,6 +41,7 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "refused_connection",
                                                     "slow_link",
                                                     "names_fail",
+                                                    "interface_down",
                                                     "node_kill",
                                                     "cluster_down",
                                                     "leader_move",
@@ -175,6 +178,20 @@ static bool is_delivered(void *context)
         }
     }
     return ledger_is_drained(&site->ledger, site->agent->buffer);
+}
+
+/* What is done holds nothing of a link any more. */
+static bool links_are_free(void *context)
+{
+    struct site *site = context;
+    const struct links *links = site->agent->links;
+    bool is_free = true;
+    site_look(site);
+    for (size_t i = 0; i < links->count; i++) {
+        const struct link_line *line = &links->lines[i];
+        is_free = is_free && line->held == 0 && line->lanes.under_way == 0;
+    }
+    return is_free;
 }
 
 static bool is_stopped(void *context)
@@ -474,6 +491,7 @@ static void profile_choose(struct site *site)
                                           .events_are_bad = sim_below(3) > 0,
                                           .in_doubt_is_set_aside = sim_below(8) == 0,
                                           .columns = site->seed % 5 < 2,
+                                          .links = site->seed % 5 == 3,
                                           .damage = harm_is_due(site->seed)};
     site->profile.full = site->profile.full || site->profile.hold_max;
     site->ledger.streams[0].uplinks = 3;
@@ -562,6 +580,9 @@ void site_run(struct site *site, uint64_t seed, const char *folder, struct crash
     }
     ledger_settle(&site->ledger, site->agent->buffer);
     bad_files_check(site);
+    if (site->profile.links) {
+        run_until(site, links_are_free, FREE_MS_MAX);
+    }
     life_stop(site, false, false);
     site_close(site);
 }

@@ -35,6 +35,7 @@ enum happening {
     HAPPENS_REFUSED_CONNECTION,
     HAPPENS_SLOW_LINK,
     HAPPENS_NAMES_FAIL,
+    HAPPENS_INTERFACE_DOWN,
     /* clusters */
     HAPPENS_NODE_KILL,
     HAPPENS_CLUSTER_DOWN,
@@ -131,6 +132,7 @@ struct site_profile {
     bool in_doubt_is_set_aside;
     bool columns; /* the uplinks kafka send them */
     bool damage;  /* the medium harms the buffer's files */
+    bool links;   /* uplinks have them, with rules */
 };
 
 enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT };

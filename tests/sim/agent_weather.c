@@ -1,4 +1,5 @@
 /* What goes wrong around the agent, and what its sources make. */
+#include "ports/interface.h"
 #include "tests/sim/agent_site.h"
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
@@ -78,6 +79,21 @@ static void link_mend(void)
     link->bytes_per_second = 1000000;
     link->cut_per_million = 0;
     link->refuse_per_million = 0;
+}
+
+/* Ethernet goes and comes; what is open is told nothing of that. */
+static void interface_tick(struct site *site)
+{
+    struct interface_state *wire = net_interface("eth0");
+    if (!site->profile.links) {
+        return;
+    }
+    if (!wire->is_up) {
+        wire->is_up = sim_chance(40000);
+    } else if (sim_chance(4000 * site->profile.weather)) {
+        wire->is_up = false;
+        site->happened[HAPPENS_INTERFACE_DOWN]++;
+    }
 }
 
 /* --- the disk --- */
@@ -209,6 +225,7 @@ static void weather_fire(struct timer *timer)
     struct site *site = CONTAINER_OF(timer, struct site, weather);
     weather_clear(site);
     clusters_tick(site);
+    interface_tick(site);
     if (sim_chance(15000 * site->profile.weather)) {
         one_thing(site);
     }
@@ -285,6 +302,7 @@ void weather_end(struct site *site)
         timer_arm(&site->makes, 1);
     }
     link_mend();
+    net_interface("eth0")->is_up = true;
     net_name_fails(NULL, false);
     wall_mend(site);
     disk_mend(site);
