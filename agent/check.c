@@ -13,6 +13,7 @@
 #include "ports/tls.h"
 #include "ports/zone.h"
 #include "uplink/avro/schema.h"
+#include "uplink/layout/columns.h"
 
 #define CHECK_PATH_SIZE 256
 
@@ -250,6 +251,44 @@ static void check_fits(const struct config *config, size_t uplink, const struct 
     avro_schema_close(schema);
 }
 
+/* Of the stream's schema, which is fine in itself. */
+static void say_obstacle(const struct config *config, const struct config_stream *s,
+                         const struct avro_schema *schema, const char *uplink,
+                         struct config_report *report)
+{
+    struct columns_plan *plan = NULL;
+    const char *const names[] = {"streams", s->name, "schema", NULL};
+    char place[160];
+    struct why why;
+    if (columns_plan_open(&plan, schema)) {
+        return; /* no memory: a start says so */
+    }
+    if (columns_plan_obstacle(plan)) {
+        (void)snprintf(place, sizeof place, "$.streams.%s.schema", s->name); /* names are shorter */
+        why_set(&why,
+                "%s: to uplink %s, whose layout is columns, its events go in batches of rows, "
+                "which save less",
+                columns_plan_obstacle(plan), uplink);
+        config_report_warn(report, config, config_offset(config, names), place, why.text);
+    }
+    columns_plan_close(plan);
+}
+
+static void check_columns(const struct config *config, const struct config_stream *s,
+                          struct config_report *report)
+{
+    struct avro_schema *schema = NULL;
+    const char *uplink = NULL;
+    for (size_t i = 0; !uplink && i < config->uplink_count; i++) {
+        bool is_columns = config->uplinks[i].layout == LAYOUT_COLUMNS;
+        uplink = is_columns && s->uplinks >> i & 1 ? config->uplinks[i].name : NULL;
+    }
+    if (uplink && !agent_stream_schema_load(&s->options, &schema, NULL)) {
+        say_obstacle(config, s, schema, uplink, report);
+    }
+    avro_schema_close(schema);
+}
+
 static void check_dictionary(struct place *place, const struct config_uplink *u)
 {
     struct zstd_dictionary *dictionary = NULL;
@@ -296,6 +335,7 @@ void agent_check(const struct config *config, struct config_report *report)
 {
     for (size_t i = 0; i < config->stream_count; i++) {
         check_stream(config, &config->streams[i], report);
+        check_columns(config, &config->streams[i], report);
     }
     for (size_t i = 0; i < config->driver_count; i++) {
         const struct config_driver *d = &config->drivers[i];

@@ -240,6 +240,32 @@ def test_events_in_one_line():
                   ("$.drivers.line" in r.stdout + r.stderr and "come in one line" in r.stdout + r.stderr) == warns, r.stdout + r.stderr)
 
 
+def test_schemas_without_columns():
+    """A stream whose schema has no columns is warned of where the layout is columns, by word or by a metered link, and nowhere else."""
+    deep = "long"
+    for _ in range(70):
+        deep = {"type": "array", "items": deep}
+    record = {"type": "record", "name": "R"}
+    wide = [{"name": f"c{i}", "type": "long"} for i in range(1001)]
+    kinds = {"flat": ([{"name": "n", "type": "long"}], None), "list": ([{"name": "next", "type": ["null", "R"]}], "it is recursive"),
+             "thousand": (wide[:1000], None), "wide": (wide, "it has more than 1000 columns"),
+             "deep": ([{"name": "d", "type": deep}], "its types nest deeper than 64")}
+    for kind, (fields, obstacle) in kinds.items():
+        write("shape.avsc", json.dumps({**record, "fields": fields}))
+        for how, options, warns in (("columns", {"layout": "columns"}, True), ("auto on a metered link", {"link": "lte"}, True),
+                                    ("auto", {}, False), ("rows", {"layout": "rows", "link": "lte"}, False)):
+            config = configuration(8080)
+            config["streams"] = {"shape": {"schema": "shape.avsc", "uplinks": ["cloud"]}, "other": {"schema": "shape.avsc", "uplinks": ["file"]}}
+            config["drivers"] = {"post": {"type": "http", "listen": "127.0.0.1:8080", "stream": "shape"}}
+            config["links"] = {"lte": {"metered": True}}
+            config["uplinks"] = {"file": {"type": "file", "path": "out"}, "cloud": {"type": "kafka", "brokers": ["127.0.0.1:1"], **options}}
+            r = run("check", write("shape.json", json.dumps(config)))
+            lines = [line for line in r.stderr.splitlines() if "batches of rows" in line]
+            told = bool(obstacle) and warns
+            check(f"{kind}, {how}: what has no columns", r.returncode == 0 and len(lines) == told and
+                  (not told or f": $.streams.shape.schema: warning: {obstacle}" in lines[0] and "uplink cloud" in lines[0]), r.stderr)
+
+
 def test_secrets():
     secret = write("secret", HUSH + "\n", 0o600)
     config = configuration(8080, token="${file:" + secret + "}")
@@ -321,6 +347,7 @@ test_single_mistakes()
 test_whole_files()
 test_all_in_one_go()
 test_events_in_one_line()
+test_schemas_without_columns()
 test_secrets()
 test_files_of_tls()
 test_schema_and_examples()
