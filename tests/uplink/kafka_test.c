@@ -527,6 +527,36 @@ static void partitions_added_later_change_nothing_in_flight(void **state)
     scene_end(scene);
 }
 
+/* A parcel may be on record in columns when `framing` becomes one that the layout does not go with: its
+ * messages have their envelope all the same. */
+static void columns_on_record_keep_their_envelope(void **state)
+{
+    (void)state;
+    static const uint8_t envelope[] = {0xc3, 0x01, 0xbd, 0x94, 0x8c, 0x1e, 0x7d, 0x1f, 0xbe, 0xf6};
+    static const int64_t framings[] = {KAFKA_FRAMING_JSON, KAFKA_FRAMING_NONE};
+    static const uint8_t others[] = {LAYOUT_ROWS, LAYOUT_JSON};
+    for (size_t i = 0; i < ARRAY_COUNT(framings); i++) {
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
+        scene_begin(scene, NULL);
+        scene->host.options.framing = framings[i];
+        host_open(&scene->host);
+        struct target target = {.layout = LAYOUT_COLUMNS};
+        assert_true(host_target(&scene->host, &target, WAIT_MS));
+        assert_false(target.is_json);
+        assert_int_equal(target.layout, LAYOUT_COLUMNS);
+        assert_int_equal(target.prefix_size, sizeof envelope);
+        assert_memory_equal(target.prefix, envelope, sizeof envelope);
+        for (size_t k = 0; k < ARRAY_COUNT(others); k++) {
+            target = (struct target){.layout = others[k]};
+            assert_true(host_target(&scene->host, &target, WAIT_MS));
+            assert_int_equal(target.is_json, framings[i] == KAFKA_FRAMING_JSON);
+            assert_int_equal(target.prefix_size, 0);
+        }
+        scene_end(scene);
+    }
+}
+
 static void aged_part(struct lot *lot)
 {
     for (uint32_t p = 0; p < PARTITIONS; p++) {
@@ -742,6 +772,7 @@ int main(void)
         cmocka_unit_test(numbers_that_were_never_sent_are_given_again),
         cmocka_unit_test(leaders_move),
         cmocka_unit_test(partitions_added_later_change_nothing_in_flight),
+        cmocka_unit_test(columns_on_record_keep_their_envelope),
         cmocka_unit_test(old_batches_are_asked_for),
         cmocka_unit_test(never_sent_to_another_cluster_under_old_numbers),
         cmocka_unit_test(throttle_is_obeyed),

@@ -174,7 +174,8 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
         ret->prefix_size = e ? 0 : REGISTRY_PREFIX_SIZE;
         return e;
     }
-    ret->is_json = k->options->framing == KAFKA_FRAMING_JSON;
+    /* What is on record in columns stays so, and is nothing without its envelope. */
+    ret->is_json = k->options->framing == KAFKA_FRAMING_JSON && !is_columns;
     if (ret->is_json || (k->options->framing == KAFKA_FRAMING_NONE && !is_columns)) {
         return ERR_OK;
     }

@@ -45,7 +45,7 @@ enum err kafka_plan_target(const struct kafka_options *options, const char *agen
         target.prefix_size = sizeof registered;
         memcpy(target.row_schema_id, registered + 1, sizeof registered - 1);
         target.row_schema_id_size = is_columns ? sizeof registered - 1 : 0;
-    } else if (options->framing == KAFKA_FRAMING_JSON) {
+    } else if (options->framing == KAFKA_FRAMING_JSON && !is_columns) {
         target.is_json = true;
     } else if (options->framing != KAFKA_FRAMING_NONE || is_columns) {
         target.prefix[0] = 0xc3;
