@@ -114,7 +114,7 @@ static enum err read_rows(struct job *job, struct slice input, struct why *why)
         at += job->rows[i].body.size;
         e = columns_check(job->plan, job->rows[i].body);
         if (e) {
-            why_set(why, "row %u nests deeper than %d", i, COLUMNS_NEST_MAX);
+            why_set(why, "row %u nests deeper than %d", i, AVRO_NEST_MAX);
         }
     }
     return e;

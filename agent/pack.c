@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/fill.h"
+#include "uplink/avro/decode.h"
 #include "uplink/layout/columns.h"
 #include "uplink/layout/layout.h"
 
@@ -397,6 +398,16 @@ static void say_bad(struct pack *pack, struct pack_task *task, size_t bad, const
     (void)snprintf(task->bad_reason, sizeof task->bad_reason, "%s", why); /* cut is fine */
 }
 
+/* Why no message can hold this event alone. As a row any datum can be sent. */
+static const char *bad_reason(const struct pack *pack, const struct pack_task *task, size_t bad)
+{
+    struct slice datum = pack->datums[bad];
+    bool is_read = task->parcel->layout == LAYOUT_ROWS || !task->record ||
+                   (!avro_skip(task->record, &datum) && datum.size == 0);
+    return is_read ? "the event is larger than the destination takes"
+                   : "the event can't be read by its schema, or nests deeper than 128";
+}
+
 /* Cuts and builds with ever fewer rows until all parts fit. A single event that does not fit can't
  * be sent. */
 static void build_cut(struct pack *pack, struct pack_task *task)
@@ -419,7 +430,7 @@ static void build_cut(struct pack *pack, struct pack_task *task)
         } else if (task->e == ERR_FULL && pack->count > 1) {
             pack->count = (pack->count + 1) / 2;
         } else if (task->e == ERR_REJECTED || task->e == ERR_FULL) {
-            say_bad(pack, task, 0, "the event is larger than the destination takes");
+            say_bad(pack, task, 0, bad_reason(pack, task, 0));
             return;
         } else {
             task->outcome = task->e ? PACK_FAILED : PACK_BUILT;

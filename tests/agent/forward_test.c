@@ -138,6 +138,19 @@ static void an_event_too_large_for_the_destination_is_set_aside(void **state)
     assert_int_equal(forward_aside(scene->forward), 1);
 }
 
+/* What is set aside says why: size is not the only cause. */
+static void an_event_that_is_not_of_its_schema_is_set_aside(void **state)
+{
+    struct scene *scene = *state;
+    scene->uplinks[0].layout = LAYOUT_COLUMNS;
+    scene_begin(scene);
+    scene_put(scene, LOW, 1);
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_expect_once(scene, 0, LOW, 1, 1);
+    assert_int_equal(scene->aside[LOW][1], 1);
+    assert_non_null(strstr(scene->aside_reason, "can't be read by its schema"));
+}
+
 /* A parcel is in doubt, and the settings are others in the next life: it goes out as it was cut, for
  * only so is it told from a copy. */
 static void expect_packed_again(struct scene *scene, uint32_t record_size_max, uint32_t more)
@@ -511,6 +524,7 @@ int main(void)
         TEST(a_request_on_a_shared_link_is_shorter),
         TEST(a_request_keeps_to_what_the_destination_takes),
         TEST(an_event_too_large_for_the_destination_is_set_aside),
+        TEST(an_event_that_is_not_of_its_schema_is_set_aside),
         TEST(a_smaller_record_size_is_for_what_is_cut_anew),
         TEST(larger_messages_do_not_hold_up_what_is_in_doubt),
         TEST(few_events_wait_for_more),

@@ -2,7 +2,7 @@
 import vectors_shapes
 from tape import SLOT, Tape, record, text, varint
 
-from vectors_good import decimal, field, row_type
+from vectors_good import TREE, array_of, decimal, field, nest, row_type
 
 
 class Case:
@@ -58,6 +58,8 @@ def ends(m):
     m.tape("truncated", "strings-new", TEXT, [-1])
     m.tape("truncated", "planes", LONG, [8, 5, 2], planes=b"\1\2\3")
     m.tape("truncated", "planes-values", BYTES, [-1, -9], planes=b"\1\2\3")
+    m.tape("truncated", "planes-size-wide", BYTES, [-1, -1 - 2 * (2**32 + 3)], planes=b"\1\2\3")  # 3 of it fit where sizes have 32 bits
+    m.tape("truncated", "rows-size-wide", BYTES, [], rows=varint(2**32 + 3) + b"\1\2\3")
     m.tape("truncated", "planes-fixed", row_type(v={"type": "fixed", "name": "F", "size": 4}), [-1], planes=b"\1\2\3")
     m.tape("left-over", "ints", LONG, [-1, 7])
     m.tape("left-over", "strings", LONG, [-1], strings=["x"])
@@ -194,6 +196,9 @@ def nesting(m):
     for _ in range(100):
         deep = {"type": "array", "items": deep}
     m.tape("nesting", "columns", row_type(v=deep), [-1])
+    m.tape("nesting", "columns-65", nest(64), [-3] * 64 + [-1], count=1)
+    m.tape("nesting", "rows-129", TREE, [], count=1, rows=b"\2" * 64 + b"\0" * 65)
+    m.tape("nesting", "rows-types-129", nest(129), [], count=1, rows=array_of(129))
     node = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
     m.tape("nesting", "rows", node, [], count=1, rows=b"\2" * 200 + b"\0")
     m.tape("schema", "recursive", node, [-1])
@@ -201,6 +206,7 @@ def nesting(m):
     m.tape("schema", "decimal-fixed", row_type(v=decimal("fixed", 3, 0, name="D", size=1)), [0, -1])
     m.tape("schema", "known", row_type(v=("string", {"weir.values": ["a", 1]})), [-1])
     m.tape("schema", "wide", row_type(**{f"c{i}": "int" for i in range(1100)}), [-1] * 1100)
+    m.tape("schema", "wide-1001", row_type(**{f"c{i}": "int" for i in range(1001)}), [-1] * 1001)
 
 
 def budgets(m):

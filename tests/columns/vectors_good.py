@@ -33,6 +33,23 @@ def nullable(name, values):
     return [None if v is None else {name: v} for v in values]
 
 
+LIST = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
+TREE = {"type": "record", "name": "Node", "fields": [{"name": "kids", "type": {"type": "array", "items": "Node"}}]}
+
+
+def nest(arrays):
+    """An int within so many arrays."""
+    type_ = "int"
+    for _ in range(arrays):
+        type_ = {"type": "array", "items": type_}
+    return type_
+
+
+def array_of(arrays):
+    """A datum of it: an item each, a 1 at last."""
+    return b"\2" * (arrays + 1) + b"\0" * arrays
+
+
 class Maker:
     def __init__(self):
         self.cases = []
@@ -56,7 +73,7 @@ class Maker:
 
 def cases():
     m = Maker()
-    for part in (worked, integers, edges, numbers, special_numbers, strings, templates, raws, decimals, unions, tables, keys, sizes, bodies,
+    for part in (worked, integers, edges, numbers, special_numbers, strings, templates, raws, decimals, unions, tables, keys, sizes, limits, bodies,
                  envelope_fields, vectors_shapes.good):
         part(m)
     return m.cases
@@ -453,6 +470,16 @@ def sizes(m):
               sequences=[HIGH, LOW + 1, 0])
 
 
+def limits(m):
+    """1 000 columns, 64 types within each other; the vectors bad-schema-wide-1001 and bad-nesting-columns-65 are one more."""
+    m.case("columns-1000", row_type(**{f"c{i}": "int" for i in range(1000)}), [{f"c{i}": i for i in range(1000)}] * 2,
+           lambda t: [t.constant(i) for i in range(1000)])
+    ones = 1
+    for _ in range(63):
+        ones = [ones]
+    m.case("columns-64-deep", nest(63), [ones] * 2, lambda t: [t.constant(1) for _ in range(64)])
+
+
 def bodies(m):
     none = lambda t: None
     flat = row_type(a="long", b="string", c=["null", "double"], d="boolean", e="float", f="bytes")
@@ -472,6 +499,14 @@ def bodies(m):
     m.case("rows-recursive", node, rows, none, body=varint(1) + varint(1) + varint(2) + varint(0) + varint(3) + varint(0))
     m.columns("rows-sequence-gaps", {"v": ("int", [7, 8])}, lambda t: t.integers([5, 6]), sequences=[5, 7], body=varint(7) + varint(8))
     wide = row_type(**{f"c{i}": "int" for i in range(1100)})
+    nested, kids, ones = None, [], 1
+    for i in range(128):
+        nested = {"Node": {"next": nested}} if i < 63 else nested
+        kids = [{"kids": kids}] if i < 63 else kids
+        ones = [ones] if i < 70 else ones
+    m.case("rows-128-deep", LIST, [{"next": nested}], none, body=b"\2" * 63 + b"\0")
+    m.case("rows-127-deep", TREE, [{"kids": kids}], none, body=b"\2" * 63 + b"\0" * 64)
+    m.case("rows-types-70-deep", nest(70), [ones], none, body=array_of(70))
     m.case("rows-wide", wide, [{f"c{i}": 0 for i in range(1100)}], none, body=bytes(1100))
 
 

@@ -18,8 +18,9 @@ bool avro_take_bytes(struct slice *data, struct slice *ret)
 {
     struct slice rest = *data;
     int64_t size;
-    if (!slice_take_varint(&rest, &size) || size < 0 || !slice_take(&rest, (size_t)size, ret)) {
-        return false;
+    if (!slice_take_varint(&rest, &size) || size < 0 || (uint64_t)size > rest.size ||
+        !slice_take(&rest, (size_t)size, ret)) {
+        return false; /* a size of 64 bits is no size_t on every machine */
     }
     *data = rest;
     return true;
@@ -57,7 +58,7 @@ enum err walk_corrupt(struct walk *walk, const char *wrong)
  * bounded. Twice what the JSON reader takes, as a union is a level here and may be none there. */
 enum err walk_enter(struct walk *walk)
 {
-    if (walk->depth > (walk->depth_max ? walk->depth_max : AVRO_NEST_MAX)) {
+    if (walk->depth > AVRO_NEST_MAX) {
         return walk_corrupt(walk, "nested too deeply");
     }
     walk->depth++;
@@ -387,12 +388,7 @@ static enum err decode(struct decoder *d, const struct avro_node *node)
 
 enum err avro_skip(const struct avro_node *node, struct slice *data)
 {
-    return avro_skip_within(node, data, AVRO_NEST_MAX);
-}
-
-enum err avro_skip_within(const struct avro_node *node, struct slice *data, unsigned depth_max)
-{
-    struct walk walk = {.data = *data, .depth_max = depth_max};
+    struct walk walk = {.data = *data};
     enum err e = walk_skip(&walk, node);
     if (!e) {
         *data = walk.data;

@@ -8,13 +8,11 @@
 
 /* Values of zero bytes in one datum: a few bytes must not mean a year of work. */
 #define AVRO_EMPTY_MAX 1000000
-#define AVRO_NEST_MAX 128 /* records, arrays, maps and unions within each other, in data */
+#define AVRO_NEST_MAX \
+    128 /* how deep values may lie in the outermost: a record's fields lie 1 deep */
 
 /* Takes one value of this type off the front. ERR_CORRUPT: not such a value; nothing is taken. */
 enum err avro_skip(const struct avro_node *node, struct slice *data) MUST_USE;
-/* The same where values may lie only so deep in the outermost: a record's fields lie 1 deep. */
-enum err avro_skip_within(const struct avro_node *node, struct slice *data,
-                          unsigned depth_max) MUST_USE;
 
 /* Takes one value off the front and writes it in Avro's JSON encoding, without line end: the exact
  * inverse of avro_encode_json(). Numbers are the shortest that read back the same. ERR_CORRUPT with

@@ -9,8 +9,7 @@ struct walk {
     struct slice data;
     const char *wrong;  /* after ERR_CORRUPT: a sentence */
     size_t empty_count; /* against AVRO_EMPTY_MAX */
-    unsigned depth;     /* against `depth_max` */
-    unsigned depth_max; /* 0: AVRO_NEST_MAX */
+    unsigned depth;     /* against AVRO_NEST_MAX */
 };
 
 /* ERR_CORRUPT with the sentence. */

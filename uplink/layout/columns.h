@@ -16,7 +16,7 @@
         0xbd, 0x94, 0x8c, 0x1e, 0x7d, 0x1f, 0xbe, 0xf6 \
     }
 #define COLUMNS_COLUMN_MAX 1000     /* columns of a row schema; beyond that: the row body only */
-#define COLUMNS_NEST_MAX 64         /* values within each other, in any row */
+#define COLUMNS_NEST_MAX 64         /* types within each other; beyond that: likewise */
 #define COLUMNS_WORD_MAX 2048       /* entries of a list of known strings */
 #define COLUMNS_WORD_SIZE_MAX 16384 /* and their bytes together */
 #define COLUMNS_EVENT_MAX 65536     /* events of one batch that is encoded */

@@ -191,7 +191,7 @@ static struct slice *split_rows(struct columns_decoder *d, const struct record *
     struct slice data = r->rows;
     for (uint32_t i = 0; datums && i < r->head.count; i++) {
         const uint8_t *start = data.data;
-        if (avro_skip_within(root, &data, COLUMNS_NEST_MAX - 1)) {
+        if (avro_skip(root, &data)) {
             (void)decoder_refuse(d, "a row is not of its schema");
             return NULL;
         }

@@ -291,7 +291,7 @@ const char *columns_plan_obstacle(const struct columns_plan *plan)
 enum err columns_check(const struct columns_plan *plan, struct slice datum)
 {
     bool is_lost = datum.size == 0 && !plan->root; /* a row body of nothing is none */
-    enum err e = avro_skip_within(avro_schema_root(plan->schema), &datum, COLUMNS_NEST_MAX - 1);
+    enum err e = avro_skip(avro_schema_root(plan->schema), &datum);
     return e || is_lost || datum.size > 0 ? ERR_REJECTED : ERR_OK;
 }
 

@@ -257,7 +257,9 @@ static bool read_sizes(struct columns_decoder *d, uint32_t count, int64_t fixed_
     }
     for (uint32_t i = 0; i < count; i++) {
         int64_t size = sizes ? sizes[i] : fixed_size;
-        if (size < 0 || !slice_take(&d->planes, (size_t)size, &values[i])) {
+        /* Compared before it is a size_t, which has 32 bits on some machines. */
+        if (size < 0 || (uint64_t)size > d->planes.size ||
+            !slice_take(&d->planes, (size_t)size, &values[i])) {
             return decoder_refuse(d, size < 0 ? "a negative length" : "the planes end early");
         }
     }

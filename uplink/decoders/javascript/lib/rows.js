@@ -3,7 +3,6 @@ import { Reader } from "./batch.js";
 import { Budget, Columns, rowCount } from "./columns.js";
 import { ColumnsError } from "./errors.js";
 import { converter } from "./logical.js";
-import { NESTING_MAX } from "./schema.js";
 import { add } from "./whole.js";
 
 /** How values look: see decode(). */
@@ -193,6 +192,8 @@ class ColumnBody {
   }
 }
 
+const NESTING_MAX = 128; // values within a row of a row body
+
 /** Avro datums one after the other. */
 class RowBody {
   constructor(data, budget, shape) {
@@ -211,8 +212,8 @@ class RowBody {
   }
 
   value(type, depth) {
-    if (depth >= NESTING_MAX) {
-      throw new ColumnsError("nesting", "values nest deeper than 64");
+    if (depth > NESTING_MAX) {
+      throw new ColumnsError("nesting", `values nest deeper than ${NESTING_MAX} in a row`);
     }
     this.budget.pay(1);
     const value = this.#value(type, depth + 1);

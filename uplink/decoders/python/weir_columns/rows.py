@@ -3,7 +3,7 @@ from .columns import Budget, Columns, wrapped
 from .errors import ColumnsError
 from .logical import converter
 from .batch import Reader
-from .schema import NESTING_MAX, Type
+from .schema import Type
 
 RANGE = {"int": 2**31, "long": 2**63}
 
@@ -146,6 +146,9 @@ def _take(pairs, n):
     return [next(pairs) for _ in range(n)]
 
 
+NESTING_MAX = 128     # values within a row of a row body
+
+
 class _RowBody:
     """Avro datums one after the other."""
 
@@ -160,8 +163,8 @@ class _RowBody:
         return rows
 
     def value(self, t: Type, depth):
-        if depth >= NESTING_MAX:
-            raise ColumnsError("nesting", "values nest deeper than 64")
+        if depth > NESTING_MAX:
+            raise ColumnsError("nesting", f"values nest deeper than {NESTING_MAX} in a row")
         self.budget.pay(1)
         read = self.simple.get(t.kind)
         if read is None:

@@ -9,6 +9,9 @@ import org.apache.avro.util.Utf8;
 
 /** Rows of a batch as Avro datums one after the other. */
 final class RowBody {
+    /** Values within a row. */
+    private static final int NESTING_MAX = 128;
+
     private final Reader reader;
     private final Budget budget;
 
@@ -27,8 +30,8 @@ final class RowBody {
     }
 
     private Object value(Schema schema, int depth) {
-        if (depth >= Place.NESTING_MAX) {
-            throw new ColumnsException("nesting", "values nest deeper than " + Place.NESTING_MAX);
+        if (depth > NESTING_MAX) {
+            throw new ColumnsException("nesting", "values nest deeper than " + NESTING_MAX + " in a row");
         }
         budget.pay(1);
         switch (schema.getType()) {
