@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.streams.AutoOffsetReset;
@@ -31,6 +32,8 @@ import weir.columns.kafka.Settings;
  */
 public final class ColumnsToRows {
     private static final Logger LOG = LoggerFactory.getLogger(ColumnsToRows.class);
+    /** A producer measures messages before they are compressed: what came as 1 MiB may be over its default of 1 MiB when it goes on as it is. */
+    private static final int REQUEST_SIZE_MAX = 4 * 1024 * 1024;
     private static final Duration CLOSE_WAIT = Duration.ofSeconds(30);
 
     private ColumnsToRows() {
@@ -70,8 +73,9 @@ public final class ColumnsToRows {
         return message.timestamp() >= 0 ? message.timestamp() : before >= 0 ? before : System.currentTimeMillis();
     }
 
-    private static Properties settings(String[] args) throws IOException {
+    static Properties settings(String[] args) throws IOException {
         Properties settings = new Properties();
+        settings.setProperty(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, Integer.toString(REQUEST_SIZE_MAX));
         settings.setProperty(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         for (String arg : args) {
             int equals = arg.indexOf('=');
