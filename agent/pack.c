@@ -266,6 +266,7 @@ static enum err begin_layout(struct pack *pack, const struct pack_task *task, ui
         .row_schema_id = {target->row_schema_id, target->row_schema_id_size},
         .agent = key_says_agent ? (struct slice){NULL, 0} : slice_of_text(task->identity),
         .events_per_record_max = target->events_per_record_max,
+        .is_plain = target->is_plain,
         .dictionary = task->uplink->dictionary,
     };
     pack->laid_out.size = 0;

@@ -60,6 +60,7 @@ struct target {
     uint8_t row_schema_id_size;
     /* COLUMNS: events of one message, where a message is a request of its own; 0: no limit. */
     uint32_t events_per_record_max;
+    bool is_plain;  /* wrap() does not compress: COLUMNS compares sizes as they are */
     bool is_json;   /* rows go out as plain JSON (LAYOUT_JSON), and `prefix` is not used */
     bool is_letter; /* as dead letters (LAYOUT_LETTER), likewise */
 };

@@ -10,6 +10,7 @@
 #include "tests/sim/kafka_server.h"
 #include "tests/uplink/kafka_host.h"
 #include "uplink/kafka/errors.h"
+#include "uplink/kafka/service.h"
 #include "uplink/kafka/wire.h"
 
 #define PARTITIONS 4
@@ -557,6 +558,32 @@ static void columns_on_record_keep_their_envelope(void **state)
     }
 }
 
+/* What is not compressed is compared as it is. */
+static void a_target_says_whether_batches_are_compressed(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t service, level;
+        bool is_plain;
+    } cases[] = {{KAFKA_SERVICE_KAFKA, -1, false},
+                 {KAFKA_SERVICE_KAFKA, 3, false},
+                 {KAFKA_SERVICE_KAFKA, 0, true},
+                 {KAFKA_SERVICE_EVENT_HUBS, -1, true},
+                 {KAFKA_SERVICE_EVENT_HUBS, 3, true}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct scene *scene = calloc(1, sizeof *scene);
+        assert_non_null(scene);
+        scene_begin(scene, NULL);
+        scene->host.options.service = cases[i].service;
+        scene->host.options.compression_level = cases[i].level;
+        host_open(&scene->host);
+        struct target target = {.layout = LAYOUT_COLUMNS};
+        assert_true(host_target(&scene->host, &target, WAIT_MS));
+        assert_int_equal(target.is_plain, cases[i].is_plain);
+        scene_end(scene);
+    }
+}
+
 static void aged_part(struct lot *lot)
 {
     for (uint32_t p = 0; p < PARTITIONS; p++) {
@@ -773,6 +800,7 @@ int main(void)
         cmocka_unit_test(leaders_move),
         cmocka_unit_test(partitions_added_later_change_nothing_in_flight),
         cmocka_unit_test(columns_on_record_keep_their_envelope),
+        cmocka_unit_test(a_target_says_whether_batches_are_compressed),
         cmocka_unit_test(old_batches_are_asked_for),
         cmocka_unit_test(never_sent_to_another_cluster_under_old_numbers),
         cmocka_unit_test(throttle_is_obeyed),

@@ -124,6 +124,13 @@ static uint32_t headers_put(const struct kafka_options *options, const char *str
     return (uint32_t)options->headers_set.count + (lane == LANE_BACKFILL);
 }
 
+int kafka_compression_level(const struct kafka_options *options, uint8_t layout)
+{
+    int of_layout = layout == LAYOUT_COLUMNS ? COLUMNS_ZSTD_LEVEL : ROWS_LEVEL;
+    int level = options->compression_level < 0 ? of_layout : (int)options->compression_level;
+    return kafka_service_of(options->service)->compresses ? level : 0;
+}
+
 /* --- where to --- */
 
 uint32_t kafka_service_size(const struct kafka *k)
@@ -236,6 +243,7 @@ static enum err kafka_target(struct uplink *uplink, const struct stream_info *st
     }
     assert(target.partition_count > 0);
     memcpy(target.cluster_id, cluster_id(k->cluster), strlen(cluster_id(k->cluster)) + 1);
+    target.is_plain = kafka_compression_level(k->options, target.layout) == 0;
     target.request_size_max = batch_size_max(k, stream->name, target.name);
     e = record_size(k, stream->name, &target.record_size_max, why);
     if (!e) {
@@ -266,13 +274,6 @@ bool kafka_has_event_time(const struct kafka_options *options, const struct part
                                           : part->stamp == PART_STAMP_EVENT;
 }
 
-static int compression_level(const struct kafka_options *options, uint8_t layout)
-{
-    int of_layout = layout == LAYOUT_COLUMNS ? COLUMNS_ZSTD_LEVEL : ROWS_LEVEL;
-    int level = options->compression_level < 0 ? of_layout : (int)options->compression_level;
-    return kafka_service_of(options->service)->compresses ? level : 0;
-}
-
 static const char *kafka_dictionary(const void *options)
 {
     return ((const struct kafka_options *)options)->dictionary;
@@ -291,7 +292,7 @@ static enum err kafka_wrap(const void *options, const struct batch *batch, struc
     bool is_fewest = batch->parcel->layout == LAYOUT_COLUMNS && kafka->compression_level < 0 &&
                      kafka_service_of(kafka->service)->compresses;
     struct records_options records = {
-        .compression_level = is_packed ? 0 : compression_level(kafka, batch->parcel->layout),
+        .compression_level = is_packed ? 0 : kafka_compression_level(kafka, batch->parcel->layout),
         .small_level = is_fewest && !is_packed ? COLUMNS_SMALL_LEVEL : 0,
         .event_time = kafka_has_event_time(kafka, batch->part),
         .identity = kafka->headers ? batch->identity : NULL,

@@ -53,6 +53,8 @@ extern const struct uplink_class kafka_class;
 
 /* Bytes of the largest batch that may go to the topic of this stream. */
 uint32_t kafka_message_size_max(const struct kafka_options *options, const char *stream);
+/* Of zstd, for batches of this enum layout; 0: they are not compressed. */
+int kafka_compression_level(const struct kafka_options *options, uint8_t layout);
 
 /* The topic's name of a stream. ERR_CONFIG: Kafka does not allow it. */
 enum err kafka_topic_put(const char *pattern, const char *stream, const char *agent_id,

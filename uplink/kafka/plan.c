@@ -38,6 +38,7 @@ enum err kafka_plan_target(const struct kafka_options *options, const char *agen
     if (e) {
         return e;
     }
+    target.is_plain = kafka_compression_level(options, target.layout) == 0;
     target.request_size_max = kafka_message_size_max(options, stream->name);
     target.record_size_max = target.request_size_max - RECORDS_HEAD_SIZE - RECORDS_OVERHEAD_MAX;
     if (options->registry.is_set) {

@@ -61,10 +61,11 @@ struct columns_setup {
      * version; empty, the CRC-64-AVRO of its text. */
     struct slice schema_id;
     struct slice agent; /* "id/incarnation"; empty where nobody asks for it */
+    bool is_plain;      /* nothing will compress it: bodies are compared as they are */
 };
 
 enum columns_body {
-    COLUMNS_BETTER, /* whichever zstd makes smaller */
+    COLUMNS_BETTER, /* whichever is smaller, by zstd if not is_plain */
     COLUMNS_AS_COLUMNS,
     COLUMNS_AS_ROWS,
 };

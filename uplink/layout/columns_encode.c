@@ -118,12 +118,13 @@ enum err columns_pack_by(struct columns_work *work, const struct zstd_dictionary
     return e ? e : zstd_encode_by(work->zstd, dictionary, message, ret);
 }
 
-/* The size by zstd of what was written from `start` on. */
-static enum err written_size(struct columns_work *work, const struct out *ret, size_t start,
+/* What is sent of what was written from `start` on. */
+static enum err written_size(const struct encoder *e, const struct out *ret, size_t start,
                              size_t *ret_size)
 {
     struct slice written = {ret->data + start, ret->size - start};
-    return columns_packed_size(work, written, ret, ret_size);
+    *ret_size = written.size;
+    return e->setup->is_plain ? ERR_OK : columns_packed_size(e->work, written, ret, ret_size);
 }
 
 /* Columns are written from `start` on: takes rows in their place if those are smaller. A single row
@@ -136,9 +137,9 @@ static enum err take_better(const struct encoder *e, struct out *ret, size_t sta
     put_as_rows(e, ret);
     bool is_too_large =
         e->count == 1 && middle - start > ROW_SIZE_LARGE && middle - start > ret->size - middle;
-    enum err err = ret->overflow ? ERR_FULL : written_size(e->work, ret, middle, &as_rows);
+    enum err err = ret->overflow ? ERR_FULL : written_size(e, ret, middle, &as_rows);
     ret->size = middle; /* over the rows: they are put again if need be */
-    err = err ? err : written_size(e->work, ret, start, &as_columns);
+    err = err ? err : written_size(e, ret, start, &as_columns);
     if (!err && (as_rows < as_columns || is_too_large)) {
         ret->size = start;
         put_as_rows(e, ret);

@@ -35,6 +35,7 @@ struct layout_setup {
     struct slice row_schema_id; /* 4 bytes, 16 bytes, or empty: CRC-64-AVRO of its text */
     struct slice agent;         /* "id/incarnation"; empty where the key says it, or nobody asks */
     uint32_t events_per_record_max; /* where a message is a request; 0: no limit */
+    bool is_plain;                  /* nothing compresses the messages, but by the dictionary */
     const struct zstd_dictionary
         *dictionary; /* messages are packed by it where that is smaller; NULL: none */
 };

@@ -73,16 +73,24 @@ static enum err build_fitting(const struct grouping *g, size_t *group)
     }
 }
 
-/* Messages of COLUMNS_GROUP events instead, if together they pack smaller. */
+/* What is sent of messages without a dictionary. */
+static enum err sent_size(const struct grouping *g, struct slice built, size_t *ret)
+{
+    *ret = built.size;
+    return g->setup->is_plain ? ERR_OK
+                              : columns_packed_size(g->columns.work, built, g->memory, ret);
+}
+
+/* Messages of COLUMNS_GROUP events instead, if together they are sent as less. */
 static enum err try_groups(const struct grouping *g, size_t *group)
 {
     size_t whole = 0;
     size_t grouped = 0;
     struct slice built = {g->memory->data + g->start, g->memory->size - g->start};
-    enum err e = columns_packed_size(g->columns.work, built, g->memory, &whole);
+    enum err e = sent_size(g, built, &whole);
     e = e ? e : build(g, COLUMNS_GROUP);
     built.size = g->memory->size - g->start;
-    e = e ? e : columns_packed_size(g->columns.work, built, g->memory, &grouped);
+    e = e ? e : sent_size(g, built, &grouped);
     if (!e && grouped < whole) {
         *group = COLUMNS_GROUP;
         return ERR_OK;
@@ -98,7 +106,7 @@ static void pack_messages(const struct grouping *g, struct message *messages, si
     struct slice built = {memory->data + g->start, memory->size - g->start};
     size_t middle = memory->size;
     size_t without = 0;
-    enum err e = columns_packed_size(g->columns.work, built, memory, &without);
+    enum err e = sent_size(g, built, &without);
     for (size_t k = 0; !e && k < count; k++) {
         size_t start = memory->size;
         e = columns_pack_by(g->columns.work, g->setup->dictionary, messages[k].body, memory);
@@ -121,7 +129,8 @@ enum err layout_columns_finish(const struct layout_setup *setup, struct message 
                          .columns = {.plan = setup->plan,
                                      .work = setup->work,
                                      .schema_id = setup->row_schema_id,
-                                     .agent = setup->agent},
+                                     .agent = setup->agent,
+                                     .is_plain = setup->is_plain && !setup->dictionary},
                          .rows = messages,
                          .count = count,
                          .memory = memory,
