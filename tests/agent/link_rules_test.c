@@ -95,7 +95,8 @@ static void a_window_opens_and_closes(void **state)
     expect_opening(&nights, 1, at(2026, 11, 28, 4, 59), true, at(2026, 11, 28, 5, 0));
     expect_opening(&nights, 1, at(2026, 11, 28, 5, 0), false, at(2026, 11, 30, 22, 0));
     expect_opening(NULL, 0, at(2026, 11, 28, 5, 0), true, INT64_MAX);
-    struct link_window never = window_of("0 0 30 2 *", 1);
+    struct link_window never = window_of("0 0 29 2 *", 1);
+    never.start.days = UINT32_C(1) << 30; /* cron_parse() refuses such a day */
     expect_opening(&never, 1, at(2026, 11, 28, 5, 0), false, INT64_MAX);
     struct link_window leap = window_of("0 0 29 feb *", 1);
     expect_opening(&leap, 1, at(2026, 11, 28, 5, 0), false, at(2028, 2, 29, 0, 0));
