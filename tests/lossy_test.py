@@ -2,6 +2,7 @@
 acknowledged, counted, and nowhere, also across kill -9; the schema that events are read by says so; `weir check` and `weir reload` name it.
 
 usage: lossy_test.py WEIR        WEIR_KILLS: how often kill -9 (default 3), WEIR_SEED"""
+import decimal
 import json
 import os
 import random
@@ -47,6 +48,11 @@ def is_multiple(value, step, decimals):
     return round(round(value / step) * step, decimals) == value
 
 
+def multiple(value, step):
+    """The nearest one, exactly."""
+    return float((decimal.Decimal(repr(value)) / decimal.Decimal(step)).to_integral_value(decimal.ROUND_HALF_UP) * decimal.Decimal(step))
+
+
 def stored():
     return [e["event"] for e in agent.stored("air")]
 
@@ -82,10 +88,13 @@ check("printed with no more digits than they have", all(len(str(e["t"]["double"]
 check("and what lies deeper", all(e["cells"] == [{"mv": 3300}, {"mv": 3310}] for e in got), got[:1])
 check("rounding goes no further than half a step",
       all(abs(e["t"]["double"] - posted[e["count"]]["t"]) <= 0.025 + 1e-9 and abs(e["p"] - posted[e["count"]]["p"]) <= 0.25 + 1e-9 for e in got))
-reported = {e["count"] for e in got}
+reported = {e["count"]: e for e in got}
 last = {}
 for n, event in enumerate(posted):
-    event = dict(event, t=round(round(event["t"] / 0.05) * 0.05, 2), p=round(event["p"] * 2) / 2)
+    event = dict(event, t=multiple(event["t"], "0.05"), p=multiple(event["p"], "0.5"))
+    if n in reported:
+        there = (reported[n]["t"]["double"], reported[n]["p"])
+        check("as the nearest multiple", there == (event["t"], event["p"]), (n, event, there))
     before = last.get(event["device"])
     if n in reported:
         last[event["device"]] = event
