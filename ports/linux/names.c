@@ -86,6 +86,7 @@ static void names_answer(struct names *names, struct name_query *query, enum err
 {
     struct name_query **link = &names->first;
     while (*link != query) {
+        assert(*link); /* it is in the list */
         link = &(*link)->next;
     }
     *link = query->next;
