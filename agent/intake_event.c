@@ -84,15 +84,6 @@ static struct slice piece_text(struct driver_host *host, const struct event *eve
     return text;
 }
 
-static enum fill_kind fill_of_template(const char *text)
-{
-    enum template_kind kind = template_late(text);
-    return kind == TEMPLATE_TIME         ? FILL_TIME_MILLIS
-           : kind == TEMPLATE_ID         ? FILL_ID
-           : kind == TEMPLATE_TIME_TRUST ? FILL_TIME_TRUST
-                                         : FILL_NONE;
-}
-
 static size_t route_overrides(struct driver_host *host, const struct event *event,
                               const struct option_map *set)
 {
@@ -111,7 +102,7 @@ static size_t route_overrides(struct driver_host *host, const struct event *even
         intake->overrides[count++] =
             (struct map_override){.field = slice_of_text(set->names[i]),
                                   .text = {intake->texts.data + start, intake->texts.size - start},
-                                  .fill = fill_of_template(templates[i])};
+                                  .fill = map_fill_of_template(templates[i])};
     }
     return count;
 }

@@ -60,28 +60,9 @@ static bool is_number(const struct avro_node *node)
                                            node->kind == AVRO_FLOAT || node->kind == AVRO_DOUBLE);
 }
 
-/* One such number, or a union with some. */
-static bool has_number(const struct avro_node *node)
-{
-    bool has = is_number(node);
-    for (uint32_t i = 0; i < node->branch_count; i++) {
-        has = has || is_number(node->branches[i]);
-    }
-    return has;
-}
-
 static bool is_whole(const struct avro_node *node)
 {
     return is_number(node) && (node->kind == AVRO_INT || node->kind == AVRO_LONG);
-}
-
-static bool has_whole(const struct avro_node *node)
-{
-    bool has = is_whole(node);
-    for (uint32_t i = 0; i < node->branch_count; i++) {
-        has = has || is_whole(node->branches[i]);
-    }
-    return has;
 }
 
 static bool is_time(const struct avro_node *node)
@@ -89,13 +70,14 @@ static bool is_time(const struct avro_node *node)
     return node->logical >= AVRO_DATE && node->logical <= AVRO_LOCAL_TIMESTAMP_NANOS;
 }
 
-static bool has_time(const struct avro_node *node)
+/* Is it one, or a union with some? */
+static bool has(const struct avro_node *node, bool (*is)(const struct avro_node *node))
 {
-    bool has = is_time(node);
+    bool found = is(node);
     for (uint32_t i = 0; i < node->branch_count; i++) {
-        has = has || is_time(node->branches[i]);
+        found = found || is(node->branches[i]);
     }
-    return has;
+    return found;
 }
 
 static const struct stream_field *fields_of(const struct stream_config *options)
@@ -125,11 +107,11 @@ static enum err wrong(struct why *why, const char **ret_member, const char *memb
 static enum err check_quantize(const struct stream_field *f, const struct avro_field *field,
                                const char **ret_member, struct why *why)
 {
-    if (!has_number(field->node)) {
+    if (!has(field->node, is_number)) {
         return wrong(why, ret_member, "quantize",
                      "only an int, long, float or double without a logical type is rounded");
     }
-    if (has_whole(field->node) && f->quantize.scale > 0) {
+    if (has(field->node, is_whole) && f->quantize.scale > 0) {
         return wrong(why, ret_member, "quantize",
                      "the field holds whole numbers: a whole step, as 5");
     }
@@ -141,7 +123,7 @@ static enum err check_deadband(const struct stream_config *options, size_t index
                                struct why *why)
 {
     const char *name = options->fields.names[index];
-    if (!has_number(field->node)) {
+    if (!has(field->node, is_number)) {
         return wrong(why, ret_member, "deadband",
                      "only an int, long, float or double without a logical type has one");
     }
@@ -340,7 +322,7 @@ static void set_roles(struct deadband *deadband, const struct stream_config *opt
         const struct avro_field *field = &record->fields[f];
         if (options->key && slice_equal_text(field->name, options->key)) {
             deadband_role_set(deadband, f, DEADBAND_KEY);
-        } else if (has_time(field->node) ||
+        } else if (has(field->node, is_time) ||
                    (options->time && slice_equal_text(field->name, options->time))) {
             deadband_role_set(deadband, f, DEADBAND_IGNORED);
         }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/map_impl.h"
+#include "config/template.h"
 #include "uplink/avro/encode.h"
 #include "uplink/avro/number.h"
 
@@ -339,4 +340,13 @@ struct slice map_payload_text(struct mapper *m, struct slice body, struct slice 
         return map_unquote(m, raw, &text) ? (struct slice){NULL, 0} : text;
     }
     return text;
+}
+
+enum fill_kind map_fill_of_template(const char *text)
+{
+    enum template_kind kind = template_late(text);
+    return kind == TEMPLATE_TIME         ? FILL_TIME_MILLIS
+           : kind == TEMPLATE_ID         ? FILL_ID
+           : kind == TEMPLATE_TIME_TRUST ? FILL_TIME_TRUST
+                                         : FILL_NONE;
 }

@@ -83,5 +83,7 @@ enum err map_run(struct mapper *mapper, const struct map_task *task, struct out 
 /* The text of a payload's top-level member, for templates: a string's characters, else the value as
  * written. data NULL: none. Points into the body or into the mapper, until the next call. */
 struct slice map_payload_text(struct mapper *mapper, struct slice body, struct slice name);
+/* What the template of a route leaves to be filled in when packing. */
+enum fill_kind map_fill_of_template(const char *text);
 
 #endif

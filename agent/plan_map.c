@@ -204,15 +204,6 @@ static bool put_piece(struct plan_sample *sample, const struct found_route *rout
     return false;
 }
 
-static enum fill_kind fill_of(const char *text)
-{
-    enum template_kind kind = template_late(text);
-    return kind == TEMPLATE_TIME         ? FILL_TIME_MILLIS
-           : kind == TEMPLATE_ID         ? FILL_ID
-           : kind == TEMPLATE_TIME_TRUST ? FILL_TIME_TRUST
-                                         : FILL_NONE;
-}
-
 /* What the route sets. A field that it takes from the topic may stand in the line instead, because a
  * sample knows no topics. */
 static size_t put_overrides(struct plan_sample *sample, const struct found_route *route,
@@ -233,7 +224,7 @@ static size_t put_overrides(struct plan_sample *sample, const struct found_route
         if (!is_of_topic || !map_payload_text(sample->mapper, payload, name).data) {
             ret[count++] = (struct map_override){.field = name,
                                                  .text = {texts->data + start, texts->size - start},
-                                                 .fill = fill_of(templates[i])};
+                                                 .fill = map_fill_of_template(templates[i])};
         }
     }
     return count;
