@@ -23,16 +23,15 @@ struct sender;
 
 /* One request, the sender's memory. http, text, body and state are build()'s to fill. */
 struct sender_request {
-    struct http_request http; /* zeroed before build(), but for done, header and private_ */
+    struct http_request http; /* tls, timeout_ms and the callbacks are there, all else is zero */
     struct out text; /* empty before build(): room for the URL and headers, sender_text() */
     struct batch *batch;
     void *state;     /* state_size bytes, zeroed when the batch is put; kept between its requests */
     unsigned number; /* requests of this batch before this one */
     /* --- the sender's --- */
     struct sender *sender;
-    uint8_t *body;
-    size_t body_size;
-    bool is_open; /* lent to the HTTP client */
+    size_t header_count; /* of sender_header() */
+    bool is_open;        /* lent to the HTTP client */
 };
 
 enum sender_next {
