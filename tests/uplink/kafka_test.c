@@ -534,7 +534,7 @@ static void columns_on_record_keep_their_envelope(void **state)
 {
     (void)state;
     static const uint8_t envelope[] = {0xc3, 0x01, 0xbd, 0x94, 0x8c, 0x1e, 0x7d, 0x1f, 0xbe, 0xf6};
-    static const int64_t framings[] = {KAFKA_FRAMING_JSON, KAFKA_FRAMING_NONE};
+    static const int64_t framings[] = {FRAMING_JSON, FRAMING_NONE};
     static const uint8_t others[] = {LAYOUT_ROWS, LAYOUT_JSON};
     for (size_t i = 0; i < ARRAY_COUNT(framings); i++) {
         struct scene *scene = calloc(1, sizeof *scene);
@@ -551,7 +551,7 @@ static void columns_on_record_keep_their_envelope(void **state)
         for (size_t k = 0; k < ARRAY_COUNT(others); k++) {
             target = (struct target){.layout = others[k]};
             assert_true(host_target(&scene->host, &target, WAIT_MS));
-            assert_int_equal(target.is_json, framings[i] == KAFKA_FRAMING_JSON);
+            assert_int_equal(target.is_json, framings[i] == FRAMING_JSON);
             assert_int_equal(target.prefix_size, 0);
         }
         scene_end(scene);

@@ -22,7 +22,6 @@
 #define HEADERS_SIZE_MAX 4096     /* all of headers_set */
 #define ROWS_LEVEL 3              /* of zstd, for rows */
 #define COLUMNS_SMALL_LEVEL 19    /* of zstd, for a few columns: 1 to 2 % fewer bytes than by 9 */
-#define SINGLE_OBJECT_SIZE 10     /* Avro, single-object encoding: C3 01 and the fingerprint */
 
 static struct kafka *kafka_of(struct uplink *uplink)
 {
@@ -173,7 +172,6 @@ static enum err columns_prefix(struct kafka *k, struct target *ret, struct why *
 static enum err target_prefix(struct kafka *k, const struct schema_info *schema, struct target *ret,
                               struct why *why)
 {
-    static const uint8_t batch_fingerprint[] = COLUMNS_FINGERPRINT;
     bool is_columns = ret->layout == LAYOUT_COLUMNS;
     if (k->registry) {
         enum err e = registry_prefix(k->registry, ret->name, schema, ret->prefix, why);
@@ -182,15 +180,7 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
         return e;
     }
     /* What is on record in columns stays so, and is nothing without its envelope. */
-    ret->is_json = k->options->framing == KAFKA_FRAMING_JSON && !is_columns;
-    if (ret->is_json || (k->options->framing == KAFKA_FRAMING_NONE && !is_columns)) {
-        return ERR_OK;
-    }
-    ret->prefix[0] = 0xc3;
-    ret->prefix[1] = 0x01;
-    memcpy(ret->prefix + 2, is_columns ? batch_fingerprint : schema->fingerprint,
-           sizeof schema->fingerprint);
-    ret->prefix_size = SINGLE_OBJECT_SIZE;
+    framing_put((enum framing)k->options->framing, schema, ret);
     return ERR_OK;
 }
 
@@ -619,12 +609,12 @@ static enum err kafka_check(const void *options, struct why *why)
             return ERR_CONFIG;
         }
     }
-    bool wants_registry = kafka->framing == KAFKA_FRAMING_REGISTRY;
+    bool wants_registry = kafka->framing == FRAMING_REGISTRY;
     if (wants_registry && !kafka->registry.is_set) {
         why_set(why, "framing: \"registry\" needs a registry: set `registry`");
         return ERR_CONFIG;
     }
-    if (kafka->registry.is_set && !wants_registry && kafka->framing != KAFKA_FRAMING_AUTO) {
+    if (kafka->registry.is_set && !wants_registry && kafka->framing != FRAMING_AUTO) {
         why_set(why,
                 "framing: only \"registry\" uses a registry: leave out `registry`, or `framing`");
         return ERR_CONFIG;
@@ -640,7 +630,7 @@ static enum err kafka_columns(const void *options, struct why *why)
 {
     const struct kafka_options *kafka = options;
     const struct kafka_stream_options *streams = kafka->per_stream.items;
-    if (kafka->framing == KAFKA_FRAMING_NONE || kafka->framing == KAFKA_FRAMING_JSON) {
+    if (kafka->framing == FRAMING_NONE || kafka->framing == FRAMING_JSON) {
         why_set(why, "columns are told from rows by the framing: set `framing` to \"auto\"");
         return ERR_CONFIG;
     }

@@ -6,17 +6,11 @@
 #include "ports/tls.h"
 #include "ports/uplink.h"
 #include "uplink/kafka/sasl.h"
+#include "uplink/layout/framing.h"
 #include "uplink/registry/registry.h"
 
 #define KAFKA_HEADER_MAX 16 /* of headers_set */
 
-enum kafka_framing {
-    KAFKA_FRAMING_AUTO,
-    KAFKA_FRAMING_REGISTRY,
-    KAFKA_FRAMING_SINGLE_OBJECT,
-    KAFKA_FRAMING_NONE,
-    KAFKA_FRAMING_JSON,
-};
 enum kafka_timestamp { KAFKA_TIME_SEND, KAFKA_TIME_EVENT };
 enum kafka_in_doubt { KAFKA_IN_DOUBT_RESEND, KAFKA_IN_DOUBT_SET_ASIDE };
 
@@ -34,7 +28,7 @@ struct kafka_options {
     struct tls_options tls;
     struct sasl_options sasl;
     struct registry_options registry;
-    int64_t framing;   /* enum kafka_framing */
+    int64_t framing;   /* enum framing */
     int64_t timestamp; /* enum kafka_timestamp */
     bool headers;
     struct option_map headers_set; /* of const char *, with {stream} and {agent} */

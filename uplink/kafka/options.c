@@ -8,8 +8,6 @@
 
 static const char *const timestamp_words[] = {"send", "event", NULL};
 static const char *const topic_create_words[] = {"never", "broker", "always", NULL};
-static const char *const framing_words[] = {"auto", "registry", "single_object",
-                                            "none", "json",     NULL};
 static const char *const in_doubt_words[] = {"resend", "set_aside", NULL};
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"

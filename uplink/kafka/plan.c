@@ -17,8 +17,7 @@
 #define MECHANISMS_SIZE 38  /* two or three names of mechanisms */
 #define SCRAM_FIRST_SIZE 40 /* besides the user's name: "n,,n=,r=" and our nonce */
 #define SCRAM_SALT_SIZE 100 /* both nonces, the salt, the count */
-#define SINGLE_OBJECT_SIZE 10
-#define TOKEN_SIZE 1000 /* an access token */
+#define TOKEN_SIZE 1000     /* an access token */
 #define HEAD_SIZE_MAX (WIRE_HEAD_SIZE_MAX + 16)
 #define TALK_SIZE_MAX (WIRE_NAME_SIZE_MAX + 64)
 
@@ -30,7 +29,6 @@ enum err kafka_plan_target(const struct kafka_options *options, const char *agen
                            const struct stream_info *stream, const struct schema_info *schema,
                            struct target *ret, struct why *why)
 {
-    static const uint8_t batch_fingerprint[] = COLUMNS_FINGERPRINT;
     static const uint8_t registered[REGISTRY_PREFIX_SIZE] = {0, 0, 1, 0x86, 0xa1};
     struct target target = {.layout = ret->layout, .partition_count = ret->partition_count};
     bool is_columns = target.layout == LAYOUT_COLUMNS;
@@ -46,14 +44,8 @@ enum err kafka_plan_target(const struct kafka_options *options, const char *agen
         target.prefix_size = sizeof registered;
         memcpy(target.row_schema_id, registered + 1, sizeof registered - 1);
         target.row_schema_id_size = is_columns ? sizeof registered - 1 : 0;
-    } else if (options->framing == KAFKA_FRAMING_JSON && !is_columns) {
-        target.is_json = true;
-    } else if (options->framing != KAFKA_FRAMING_NONE || is_columns) {
-        target.prefix[0] = 0xc3;
-        target.prefix[1] = 0x01;
-        memcpy(target.prefix + 2, is_columns ? batch_fingerprint : schema->fingerprint,
-               sizeof schema->fingerprint);
-        target.prefix_size = SINGLE_OBJECT_SIZE;
+    } else {
+        framing_put((enum framing)options->framing, schema, &target);
     }
     *ret = target;
     return ERR_OK;
