@@ -190,6 +190,7 @@ void pacer_took(struct pacer_seat *seat, size_t size)
     uint64_t wire = wire_size(size);
     pacer->level -= (int64_t)wire;
     pacer->bytes += wire;
+    seat->bytes += wire;
     if (!seat->is_urgent) {
         pacer->debt = pacer->debt > wire ? pacer->debt - wire : 0;
         return;
@@ -197,6 +198,18 @@ void pacer_took(struct pacer_seat *seat, size_t size)
     uint64_t most = 4 * wire_size(pacer->chunk);
     pacer->debt += wire * pacer->share / (1000000 - pacer->share);
     pacer->debt = pacer->debt < most ? pacer->debt : most;
+}
+
+void pacer_counted(struct pacer_seat *seat, uint64_t wire)
+{
+    struct pacer *pacer = seat->pacer;
+    if (!pacer || wire <= seat->bytes) {
+        return;
+    }
+    pacer_fill(pacer);
+    pacer->level -= (int64_t)(wire - seat->bytes);
+    pacer->bytes += wire - seat->bytes;
+    seat->bytes = wire;
 }
 
 uint64_t pacer_bytes(const struct pacer *pacer)

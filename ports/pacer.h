@@ -14,6 +14,7 @@ struct pacer_seat {
     struct pacer *pacer; /* NULL: nothing is held back */
     bool is_urgent;
     bool waits;
+    uint64_t bytes; /* charged to it */
     void (*go)(struct pacer_seat *seat);
     struct pacer_seat *next; /* ours */
 };
@@ -33,6 +34,9 @@ void pacer_leave(struct pacer_seat *seat);
 size_t pacer_may(struct pacer_seat *seat, size_t size);
 /* So many were. */
 void pacer_took(struct pacer_seat *seat, size_t size);
+/* By the network's own count its stream has sent `wire` bytes since it sat down: what is beyond
+ * seat->bytes (acknowledgements, repeats, TLS) is made up for by what is sent next. */
+void pacer_counted(struct pacer_seat *seat, uint64_t wire);
 /* Bytes that have been let through, headers included. */
 uint64_t pacer_bytes(const struct pacer *pacer);
 

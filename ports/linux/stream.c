@@ -355,6 +355,14 @@ enum err stream_read(struct stream *stream, uint8_t *data, size_t size, size_t *
     return e;
 }
 
+static void stream_count_paced(struct stream *stream)
+{
+    struct wire_estimate estimate;
+    if (stream->seat.pacer && wire_estimate(stream->fd, &estimate)) {
+        pacer_counted(&stream->seat, estimate.sent);
+    }
+}
+
 enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size)
 {
     assert(!stream->finishing);
@@ -364,6 +372,7 @@ enum err stream_write(struct stream *stream, struct slice data, size_t *ret_size
     }
     size_t taken = 0;
     enum err e = ERR_OK;
+    stream_count_paced(stream);
     size_t may = pacer_may(&stream->seat, data.size);
     while (taken < may) {
         struct slice rest = {data.data + taken, may - taken};

@@ -111,6 +111,29 @@ static void equals_take_turns(void **state)
     }
 }
 
+/* Acknowledgements and repeats are the link's too. */
+static void what_the_network_counts_is_made_up_for(void **state)
+{
+    (void)state;
+    struct pacer *pacer = begin(8000);
+    struct writer w = {.wants = UINT64_MAX};
+    pacer_sit(&w.seat, pacer, false, go);
+    write_all(&w);
+    sim_run_for(10000);
+    uint64_t without = w.written;
+    uint64_t own = w.seat.bytes;
+    pacer_counted(&w.seat, own - 1); /* not all of it has left the kernel: nothing is given back */
+    assert_int_equal(w.seat.bytes, own);
+    pacer_counted(&w.seat, own + 16000);
+    assert_int_equal(w.seat.bytes, own + 16000);
+    assert_int_equal(pacer_bytes(pacer), own + 16000);
+    sim_run_for(2000); /* as long as 16 000 bytes take */
+    assert_in_range(w.written, without, without + 2900);
+    sim_run_for(8000);
+    assert_in_range(w.written, without * 7 / 10, without * 2 - 14000);
+    end(pacer, &w, 1);
+}
+
 static void who_sits_at_none_may_write(void **state)
 {
     (void)state;
@@ -118,14 +141,17 @@ static void who_sits_at_none_may_write(void **state)
     pacer_sit(&seat, NULL, false, go);
     assert_int_equal(pacer_may(&seat, 12345), 12345);
     pacer_took(&seat, 12345);
+    pacer_counted(&seat, 12345);
     pacer_leave(&seat);
     pacer_close(NULL);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_rate_holds_and_is_used), cmocka_unit_test(urgent_ones_go_first),
-        cmocka_unit_test(equals_take_turns), cmocka_unit_test(who_sits_at_none_may_write)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_rate_holds_and_is_used),
+                                       cmocka_unit_test(urgent_ones_go_first),
+                                       cmocka_unit_test(equals_take_turns),
+                                       cmocka_unit_test(what_the_network_counts_is_made_up_for),
+                                       cmocka_unit_test(who_sits_at_none_may_write)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
