@@ -52,7 +52,11 @@ struct http_request {
     const struct tls_options *tls; /* NULL: defaults */
     const char *user;              /* basic authentication; NULL: none */
     const char *password;
-    uint32_t timeout_ms;    /* 0: 30 000 */
+    /* 0: 30 000. So long may connecting take, handshakes included, and so long may no byte be sent
+     * or received then: slow links have the time they need. ERR_TIMEOUT. Bytes count when the other
+     * end has them; there is a bound on the whole as well, which only serves against peers that
+     * trickle: 20 times this and what all bytes take at 500 a second. */
+    uint32_t timeout_ms;
     size_t answer_size_max; /* 0: 64 KiB; longer answers end with ERR_REJECTED */
     void (*done)(struct http_request *request,
                  const struct http_answer *answer); /* exactly once, never within http_send() */

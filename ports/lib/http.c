@@ -3,8 +3,6 @@
 #include "ports/lib/http_impl.h"
 #include "ports/lib/tls_session.h"
 
-#define HTTP_TIMEOUT_MS 30000
-#define HTTP_LIMIT_SLACK_MS 1000
 #define HTTP_ANSWER_SIZE 65536 /* where the user says nothing */
 
 /* --- the end of a call --- */
@@ -75,23 +73,10 @@ static void http_deliver_fire(struct timer *timer)
     call_free(call);
 }
 
-static void call_fail(struct http_call *call, enum err e)
+void http_call_fail(struct http_call *call, enum err e)
 {
     call->answer.e = e;
     http_call_finish(call);
-}
-
-/* Without memory curl may fail to arm the timer of a request that it has taken. */
-static void call_limit_fire(struct timer *timer)
-{
-    struct http_call *call = CONTAINER_OF(timer, struct http_call, limit);
-    if (call->asking) {
-        names_cancel(call->identity->http->names, &call->query);
-        call->asking = false;
-    }
-    why_set(&call->answer.why, "%s %s: no end within its time", call->request->method,
-            call->query.host);
-    call_fail(call, ERR_TIMEOUT);
 }
 
 static void call_found(struct name_query *query, enum err e)
@@ -102,17 +87,16 @@ static void call_found(struct name_query *query, enum err e)
     call->identity->closed_received += query->wire_received;
     if (e) {
         call->answer.why = query->why;
-        call_fail(call, e);
+        http_call_fail(call, e);
         return;
     }
     uint64_t now_ms = loop_now_ms(call->identity->http->loop);
-    long left_ms = call->end_ms > now_ms ? (long)(call->end_ms - now_ms) : 1L;
-    SET(call, CURLOPT_TIMEOUT_MS, left_ms);
-    SET(call, CURLOPT_CONNECTTIMEOUT_MS, left_ms);
+    SET(call, CURLOPT_CONNECTTIMEOUT_MS,
+        call->connect_end_ms > now_ms ? (long)(call->connect_end_ms - now_ms) : 1L);
     http_call_set_resolve(call);
     if (call->no_memory || curl_multi_add_handle(call->identity->multi, call->easy) != CURLM_OK) {
         why_set(&call->answer.why, "no memory for a request to %s", query->host);
-        call_fail(call, ERR_NOMEM);
+        http_call_fail(call, ERR_NOMEM);
         return;
     }
     call->added = true;
@@ -294,7 +278,7 @@ static bool call_start(struct http *http, struct http_call *call)
     return true;
 
 fail:
-    call_fail(call, e);
+    http_call_fail(call, e);
     return false;
 }
 
@@ -354,10 +338,7 @@ enum err http_send(struct http *http, struct http_request *request)
     call->easy = easy;
     call->request = request;
     call->identity = identity;
-    call->end_ms =
-        loop_now_ms(http->loop) + (request->timeout_ms ? request->timeout_ms : HTTP_TIMEOUT_MS);
-    timer_init(&call->limit, http->loop, call_limit_fire);
-    timer_arm(&call->limit, call->end_ms - loop_now_ms(http->loop) + HTTP_LIMIT_SLACK_MS);
+    http_call_limit(call);
     call->next = http->calls;
     http->calls = call;
     http->call_count++;

@@ -173,6 +173,9 @@ static void call_set_outcome(struct http_call *call, CURLcode code)
         answer->e = ERR_AUTH;
     } else if (code == CURLE_SSL_CONNECT_ERROR && call->identity->tls) {
         answer->e = call_tls_error(call);
+    } else if (code == CURLE_OPERATION_TIMEDOUT) {
+        http_call_say_late(call);
+        return;
     } else if (call->too_large) {
         why_set(why, "the answer is larger than %zu bytes", call->request->answer_size_max);
     } else {

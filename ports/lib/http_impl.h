@@ -1,6 +1,7 @@
 /* What the files of the HTTP client share. One request is a `struct http_call`: http.c has the list
  * of them, their beginning and end, http_request.c tells curl what to send, http_answer.c takes in
- * what comes back, http_socket.c has curl's sockets and timer on our loop. */
+ * what comes back, http_socket.c has curl's sockets and timer on our loop, http_limit.c how long all
+ * of it may take. */
 #ifndef WEIR_PORTS_LIB_HTTP_IMPL_H
 #define WEIR_PORTS_LIB_HTTP_IMPL_H
 
@@ -32,6 +33,7 @@ struct http_socket {
     struct http_identity *identity;
     struct watch watch;
     int fd;
+    curl_off_t connection;   /* curl's number of it */
     uint64_t sent, received; /* told already */
 };
 
@@ -40,7 +42,7 @@ struct http_call {
     struct http_identity *identity;
     struct http_call *next;
     CURL *easy;
-    struct timer limit; /* in case curl never says how it ended: it may lose its own timer */
+    struct timer limit; /* looks whether there is progress; curl may lose its own timer */
     bool added;         /* to the multi */
     bool asking;
     bool is_https;
@@ -49,7 +51,11 @@ struct http_call {
     struct name_query query;            /* its host is the one of the URL that was given */
     char url_host[NAMES_HOST_SIZE_MAX]; /* the host that curl looks up */
     uint16_t port;
-    uint64_t end_ms;
+    uint32_t timeout_ms;     /* without progress */
+    uint64_t connect_end_ms; /* by then there must be a connection, */
+    uint64_t end_ms;         /* and by then an answer */
+    uint64_t moved;          /* bytes of its connection, at the last look */
+    uint64_t moved_ms;       /* when that was another number last */
     struct curl_slist *headers;
     struct curl_slist *resolve;
     uint8_t *body;
@@ -83,6 +89,8 @@ struct http_link http_link(const struct http *http);
 /* From the list of those under way to the end of that of the finished: done() is called in a turn
  * of its own, so that the user may do anything there. */
 void http_call_finish(struct http_call *call);
+/* The same with an error. */
+void http_call_fail(struct http_call *call, enum err e);
 
 /* --- http_request.c --- */
 
@@ -107,5 +115,16 @@ bool http_sockets_open(struct http_identity *identity) MUST_USE;
 /* Closes all connections. */
 void http_sockets_close(struct http_identity *identity);
 void http_call_set_sockets(struct http_call *call);
+/* Bytes that the connection of the call has moved; while it waits for one: those of all others. */
+uint64_t http_call_moved(const struct http_call *call);
+/* Ends it for curl, without an answer, with its connection: nothing more is sent on it. */
+void http_call_abort(struct http_call *call);
+
+/* --- http_limit.c --- */
+
+/* The time begins. */
+void http_call_limit(struct http_call *call);
+/* Says in call->answer.why that it took too long. */
+void http_call_say_late(struct http_call *call);
 
 #endif

@@ -1,4 +1,6 @@
 #include <assert.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "ports/lib/http_impl.h"
@@ -21,8 +23,11 @@ static void socket_take_wire(struct http_socket *s, uint64_t *sent, uint64_t *re
     }
 }
 
-static void identity_take_wire(struct http_identity *identity, struct http_answer *answer)
+/* What it has moved since the last answer goes into this one. */
+static void call_take_wire(struct http_call *call)
 {
+    struct http_identity *identity = call->identity;
+    struct http_answer *answer = &call->answer;
     answer->wire_sent = identity->closed_sent;
     answer->wire_received = identity->closed_received;
     identity->closed_sent = 0;
@@ -52,9 +57,47 @@ static void identity_collect(struct http_identity *identity)
         http_call_set_result(call, code);
         curl_multi_remove_handle(identity->multi, call->easy);
         call->added = false;
-        identity_take_wire(identity, &call->answer);
+        call_take_wire(call);
         http_call_finish(call);
     }
+}
+
+/* --- the connection of a call --- */
+
+static curl_off_t call_connection(const struct http_call *call)
+{
+    curl_off_t connection = -1;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_CONN_ID, &connection); /* else it has none */
+    return call->added ? connection : -1;
+}
+
+uint64_t http_call_moved(const struct http_call *call)
+{
+    curl_off_t connection = call_connection(call);
+    uint64_t moved = 0;
+    for (const struct http_socket *s = call->identity->sockets; s; s = s->next) {
+        struct wire_estimate now;
+        if ((connection < 0 || s->connection == connection) && wire_estimate(s->fd, &now)) {
+            moved += now.moved;
+        }
+    }
+    return moved;
+}
+
+void http_call_abort(struct http_call *call)
+{
+    if (!call->added) {
+        return;
+    }
+    curl_off_t connection = call_connection(call);
+    for (const struct http_socket *s = call->identity->sockets; s; s = s->next) {
+        if (s->connection == connection) {
+            (void)shutdown(s->fd, SHUT_RDWR); /* curl would use one with HTTP/2 again */
+        }
+    }
+    curl_multi_remove_handle(call->identity->multi, call->easy);
+    call->added = false;
+    call_take_wire(call);
 }
 
 /* --- curl's sockets and timer on our loop --- */
@@ -123,7 +166,8 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
                                     struct curl_sockaddr *address)
 {
     (void)purpose;
-    struct http_identity *identity = context;
+    struct http_call *call = context;
+    struct http_identity *identity = call->identity;
     int type = address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK;
     int fd = socket(address->family, type, address->protocol);
     struct http_socket *s = fd < 0 ? NULL : calloc(1, sizeof *s);
@@ -135,10 +179,23 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
     }
     s->fd = fd;
     s->identity = identity;
+    s->connection = call_connection(call);
     watch_init(&s->watch, identity->http->loop, fd, socket_ready);
     s->next = identity->sockets;
     identity->sockets = s;
     return fd;
+}
+
+/* The kernel would go on sending what a request that was given up has left with it. What has gone
+ * out, close_notify for one, is not touched. */
+static void socket_forget_unsent(int fd)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int unsent = 0;
+    if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once,
+                         sizeof at_once); /* else it goes out */
+    }
 }
 
 static int on_close_socket(void *context, curl_socket_t fd)
@@ -148,6 +205,7 @@ static int on_close_socket(void *context, curl_socket_t fd)
     struct http_socket *s = *link;
     if (s) {
         socket_take_wire(s, &identity->closed_sent, &identity->closed_received);
+        socket_forget_unsent(fd);
         watch_stop(&s->watch);
         *link = s->next;
         free(s);
@@ -183,7 +241,7 @@ void http_sockets_close(struct http_identity *identity)
 void http_call_set_sockets(struct http_call *call)
 {
     SET(call, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(call, CURLOPT_OPENSOCKETDATA, call->identity);
+    SET(call, CURLOPT_OPENSOCKETDATA, call);
     SET(call, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     SET(call, CURLOPT_CLOSESOCKETDATA, call->identity);
 }

@@ -42,6 +42,7 @@ bool wire_estimate(int fd, struct wire_estimate *ret)
     ret->sent = payload + info.tcpi_segs_out * header + SYN_OPTIONS_SIZE;
     ret->received = info.tcpi_bytes_received + info.tcpi_segs_in * header +
                     (info.tcpi_segs_in ? SYN_OPTIONS_SIZE : 0);
+    ret->moved = info.tcpi_bytes_acked + info.tcpi_bytes_received;
     ret->round_trip_us = info.tcpi_rtt;
     ret->delivery_rate = info.tcpi_delivery_rate;
     return true;

@@ -8,6 +8,7 @@
 struct wire_estimate {
     uint64_t sent; /* payload, TCP and IP headers of each segment, retransmissions, handshake */
     uint64_t received;
+    uint64_t moved;         /* payload that the peer has acknowledged, and that has come from it */
     uint32_t round_trip_us; /* 0: unknown */
     uint64_t delivery_rate; /* bytes per second; 0: unknown */
 };

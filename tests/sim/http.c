@@ -113,6 +113,11 @@ static void call_handle(struct call *call)
     }
 }
 
+static uint64_t call_timeout_ms(const struct call *call)
+{
+    return call->request->timeout_ms ? call->request->timeout_ms : TIMEOUT_MS;
+}
+
 static void call_arrive_fire(struct timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, arrive);
@@ -126,6 +131,7 @@ static void call_arrive_fire(struct timer *timer)
             return; /* the timeout is armed */
         }
         timer_arm(timer, call->reply.delay_ms + (net_latency_us() + 999) / 1000);
+        timer_arm(&call->done, call_timeout_ms(call)); /* anew: the request has moved */
         return;
     }
     call->answered = true;
@@ -195,7 +201,8 @@ enum err http_send(struct http *http, struct http_request *request)
                                ? request->body.size * 1000000 / net_link()->bytes_per_second
                                : 0;
         timer_arm(&call->arrive, (size_us + net_latency_us() * 2 + 999) / 1000);
-        timer_arm(&call->done, request->timeout_ms ? request->timeout_ms : TIMEOUT_MS);
+        /* While its bytes go out there is progress, as long as there is a link. */
+        timer_arm(&call->done, size_us / 1000 + call_timeout_ms(call));
     }
     return ERR_OK;
 }
