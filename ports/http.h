@@ -1,7 +1,7 @@
 /* HTTP client: libcurl's multi interface on our loop. Only ports/lib/http*.c include curl.h;
  * tests/sim/http.c is the simulated twin. Connections are kept and reused, HTTP/2 over TLS where
- * the server has it; TLS by mbedTLS; names by ports/names.h. No redirects, no proxies from the
- * environment. Loop thread. */
+ * the server has it; TLS by mbedTLS; names by ports/names.h. No redirects. Proxies as
+ * http_request.proxy says, by default those of the environment. Loop thread. */
 #ifndef WEIR_PORTS_HTTP_H
 #define WEIR_PORTS_HTTP_H
 
@@ -62,6 +62,13 @@ struct http_request {
                  const struct http_answer *answer); /* exactly once, never within http_send() */
     /* For each header of the answer, and each trailer; NULL: none wanted. Calls no http_*(). */
     void (*header)(struct http_request *request, struct slice name, struct slice value);
+    /* "http://user:password@host:port": the request goes through this proxy, by CONNECT with https;
+     * its name is asked for then, the server's is not. "": none. NULL: by the environment: https_proxy,
+     * HTTPS_PROXY, http_proxy (lower case only), all_proxy, ALL_PROXY, and no_proxy, NO_PROXY with
+     * names, domains and addresses; never for this machine and metadata services (169.254.0.0/16).
+     * A proxy that refuses: ERR_AUTH (403, 407); that can't connect: ERR_CLOSED. Without TLS its
+     * statuses, 407 apart, look like the server's own. */
+    const char *proxy;
     bool http2_plain; /* HTTP/2 at once, without TLS: what gRPC emulators speak */
     void *private_;   /* the client's */
 };

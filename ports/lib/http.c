@@ -18,6 +18,7 @@ static void call_free(struct http_call *call)
     }
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->resolve);
+    curl_slist_free_all(call->connect_to);
     free(call->body);
     free(call);
 }
@@ -95,7 +96,7 @@ static void call_found(struct name_query *query, enum err e)
         call->connect_end_ms > now_ms ? (long)(call->connect_end_ms - now_ms) : 1L);
     http_call_set_resolve(call);
     if (call->no_memory || curl_multi_add_handle(call->identity->multi, call->easy) != CURLM_OK) {
-        why_set(&call->answer.why, "no memory for a request to %s", query->host);
+        why_set(&call->answer.why, "no memory for a request to %s", call->host);
         http_call_fail(call, ERR_NOMEM);
         return;
     }
@@ -260,6 +261,10 @@ static bool call_start(struct http *http, struct http_call *call)
         why_set(why, "%s is no URL that can be used", call->request->url);
         goto fail;
     }
+    e = http_call_set_proxy(call, why);
+    if (e) {
+        goto fail;
+    }
     if (call->is_https && !call->identity->tls) {
         e = tls_open(&call->identity->tls, &call->identity->options, TLS_CLIENT, why);
         if (e) {
@@ -267,11 +272,10 @@ static bool call_start(struct http *http, struct http_call *call)
         }
     }
     http_call_set_request(call);
-    call->query.port = call->port;
     call->query.found = call_found;
     e = call->no_memory ? ERR_NOMEM : names_query(http->names, &call->query);
     if (e) {
-        why_set(why, "no room for a request to %s", call->query.host);
+        why_set(why, "no room for a request to %s", call->host);
         goto fail;
     }
     call->asking = true;

@@ -160,12 +160,20 @@ static void call_set_outcome(struct http_call *call, CURLcode code)
 {
     struct http_answer *answer = &call->answer;
     struct why *why = &answer->why;
+    long connect_status = 0;
     answer->e = call_error(call, code);
     if (code == CURLE_OK) {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+        if (answer->status == 407 && http_call_proxy_refused(call, answer->status)) {
+            return; /* only a proxy says that */
+        }
         answer->body = (struct slice){call->body, call->body_size};
         answer->peer_end_s =
             call->is_https && call->identity->tls ? tls_applied_end_s(call->identity->tls) : 0;
+        return;
+    }
+    curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+    if (http_call_proxy_refused(call, connect_status)) {
         return;
     }
     bool is_tls = call->identity->tls && tls_problem_take(call->identity->tls, why);
@@ -182,7 +190,7 @@ static void call_set_outcome(struct http_call *call, CURLcode code)
         text_without_time(call->error);
         why_set(why, "%s", call->error[0] ? call->error : curl_easy_strerror(code));
     }
-    why_add(why, "%s %s", call->request->method, call->query.host);
+    why_add(why, "%s %s", call->request->method, call->host);
 }
 
 void http_call_set_result(struct http_call *call, CURLcode code)

@@ -1,7 +1,7 @@
 /* What the files of the HTTP client share. One request is a `struct http_call`: http.c has the list
  * of them, their beginning and end, http_request.c tells curl what to send, http_answer.c takes in
  * what comes back, http_socket.c has curl's sockets and timer on our loop, http_limit.c how long all
- * of it may take. */
+ * of it may take, http_proxy.c who stands in between. */
 #ifndef WEIR_PORTS_LIB_HTTP_IMPL_H
 #define WEIR_PORTS_LIB_HTTP_IMPL_H
 
@@ -48,8 +48,11 @@ struct http_call {
     bool is_https;
     bool too_large;
     bool no_memory;
-    struct name_query query;            /* its host is the one of the URL that was given */
-    char url_host[NAMES_HOST_SIZE_MAX]; /* the host that curl looks up */
+    bool is_proxied;
+    bool proxy_has_user;
+    struct name_query query;            /* of the host, or of the proxy */
+    char host[NAMES_HOST_SIZE_MAX];     /* of the URL that was given */
+    char url_host[NAMES_HOST_SIZE_MAX]; /* of the one that curl has: for TLS */
     uint16_t port;
     uint32_t timeout_ms;     /* without progress */
     uint64_t connect_end_ms; /* by then there must be a connection, */
@@ -58,6 +61,7 @@ struct http_call {
     uint64_t moved_ms;       /* when that was another number last */
     struct curl_slist *headers;
     struct curl_slist *resolve;
+    struct curl_slist *connect_to;
     uint8_t *body;
     size_t body_size, body_room;
     char retry_after[64];
@@ -100,6 +104,13 @@ bool http_call_set_url(struct http_call *call) MUST_USE;
 void http_call_set_request(struct http_call *call);
 /* Tells curl the addresses that were found, so that it asks nobody. */
 void http_call_set_resolve(struct http_call *call);
+
+/* --- http_proxy.c --- */
+
+/* Through which proxy, if any: after the URL, before the name is asked for. ERR_CONFIG. */
+enum err http_call_set_proxy(struct http_call *call, struct why *why) MUST_USE;
+/* A proxy's own status: was it a refusal? Then call->answer says it, without user and password. */
+bool http_call_proxy_refused(struct http_call *call, long status);
 
 /* --- http_answer.c --- */
 

@@ -36,12 +36,12 @@ void http_call_say_late(struct http_call *call)
 {
     struct why *why = &call->answer.why;
     if (call_now_ms(call) >= call->end_ms) {
-        why_set(why, "%s %s: no end within its time", call->request->method, call->query.host);
+        why_set(why, "%s %s: no end within its time", call->request->method, call->host);
     } else if (call_is_connected(call)) {
-        why_set(why, "%s %s: not a byte went or came for %lu ms", call->request->method,
-                call->query.host, (unsigned long)call->timeout_ms);
+        why_set(why, "%s %s: not a byte went or came for %lu ms", call->request->method, call->host,
+                (unsigned long)call->timeout_ms);
     } else {
-        why_set(why, "%s %s: no connection within %lu ms", call->request->method, call->query.host,
+        why_set(why, "%s %s: no connection within %lu ms", call->request->method, call->host,
                 (unsigned long)call->timeout_ms);
     }
 }

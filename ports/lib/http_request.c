@@ -68,7 +68,6 @@ static void call_set_connection(struct http_call *call)
     struct http_identity *identity = call->identity;
     SET(call, CURLOPT_PRIVATE, call);
     SET(call, CURLOPT_NOSIGNAL, 1L);
-    SET(call, CURLOPT_PROXY, ""); /* its name would be resolved by curl, and block */
     SET(call, CURLOPT_PROTOCOLS_STR, "http,https");
     SET(call, CURLOPT_HTTP_VERSION,
         call->request->http2_plain ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
@@ -116,8 +115,8 @@ static bool call_set_url_host(struct http_call *call, CURLU *url, const char *ho
               curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK;
     if (ok) {
         char header[NAMES_HOST_SIZE_MAX + 32];
-        snprintf(header, sizeof header, call->port == 443 ? "Host: %s" : "Host: %s:%u",
-                 call->query.host, (unsigned)call->port);
+        snprintf(header, sizeof header, call->port == 443 ? "Host: %s" : "Host: %s:%u", call->host,
+                 (unsigned)call->port);
         call_add_header(call, header);
         ok = call_set_url_text(call, text, host);
     }
@@ -136,11 +135,11 @@ bool http_call_set_url(struct http_call *call)
               curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
               curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
               curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-              strlen(host) < sizeof call->query.host;
+              strlen(host) < sizeof call->host;
     if (ok) {
         call->is_https = strcmp(scheme, "https") == 0;
         call->port = (uint16_t)strtoul(port, NULL, 10);
-        snprintf(call->query.host, sizeof call->query.host, "%s", host);
+        snprintf(call->host, sizeof call->host, "%s", host);
         ok = call->is_https && server_name ? call_set_url_host(call, url, server_name)
                                            : call_set_url_text(call, call->request->url, host);
     }
@@ -154,12 +153,13 @@ bool http_call_set_url(struct http_call *call)
 /* "+HOST:PORT:ADDRESS,ADDRESS": what curl then finds in its cache for a minute. */
 void http_call_set_resolve(struct http_call *call)
 {
-    if (call->url_host[0] == '[') {
+    const char *host = call->is_proxied ? call->query.host : call->url_host;
+    if (host[0] == '[') {
         return; /* a literal address */
     }
     char memory[NAMES_ADDRESS_MAX * (INET6_ADDRSTRLEN + 4) + NAMES_HOST_SIZE_MAX + 16];
     struct out line = out_over(memory, sizeof memory - 1);
-    out_put_format(&line, "+%s:%u:", call->url_host, (unsigned)call->port);
+    out_put_format(&line, "+%s:%u:", host, (unsigned)call->query.port);
     for (size_t i = 0; i < call->query.address_count; i++) {
         const struct sockaddr_storage *storage = &call->query.addresses[i].storage;
         char text[INET6_ADDRSTRLEN] = "";
