@@ -27,6 +27,10 @@ struct http_link {
  * again on its own interface only. */
 void http_link_set(struct http *http, void (*link)(void *context, struct http_link *ret),
                    void *context);
+/* The link is another one from now on: connections are closed, and requests under way end with
+ * ERR_CLOSED, by done() in a later turn. What was on the wire and has not been told by an answer is
+ * told here, and in no answer. */
+void http_cut(struct http *http, uint64_t *ret_sent, uint64_t *ret_received);
 /* Open requests are cancelled without done(). */
 void http_close(struct http *http);
 

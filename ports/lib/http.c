@@ -80,6 +80,14 @@ void http_call_fail(struct http_call *call, enum err e)
     http_call_finish(call);
 }
 
+void http_call_stop_asking(struct http_call *call)
+{
+    if (call->asking) {
+        names_cancel(call->identity->http->names, &call->query);
+        call->asking = false;
+    }
+}
+
 static void call_found(struct name_query *query, enum err e)
 {
     struct http_call *call = CONTAINER_OF(query, struct http_call, query);
@@ -221,9 +229,7 @@ enum err http_open(struct http **ret, struct loop *loop, struct names *names)
 
 static void http_drop(struct http *http, struct http_call *call)
 {
-    if (call->asking) {
-        names_cancel(http->names, &call->query);
-    }
+    http_call_stop_asking(call);
     call->request->private_ = NULL;
     http->call_count--;
     call_free(call);
@@ -250,6 +256,42 @@ void http_close(struct http *http)
     timer_release(&http->deliver);
     free(http);
     curl_global_cleanup();
+}
+
+/* What an answer would have told of the wire. */
+static void answer_take_wire(struct http_answer *answer, uint64_t *sent, uint64_t *received)
+{
+    *sent += answer->wire_sent;
+    *received += answer->wire_received;
+    answer->wire_sent = 0;
+    answer->wire_received = 0;
+}
+
+void http_cut(struct http *http, uint64_t *ret_sent, uint64_t *ret_received)
+{
+    *ret_sent = 0;
+    *ret_received = 0;
+    while (http->calls) {
+        struct http_call *call = http->calls;
+        http_call_stop_asking(call);
+        http_call_abort(call);
+        why_set(&call->answer.why, "%s %s: the link is another one now", call->request->method,
+                call->host);
+        http_call_fail(call, ERR_CLOSED);
+    }
+    for (struct http_call *call = http->finished; call; call = call->next) {
+        answer_take_wire(&call->answer, ret_sent, ret_received);
+    }
+    for (size_t i = 0; i < HTTP_IDENTITY_MAX && http->identities[i]; i++) {
+        struct http_identity *identity = http->identities[i];
+        http_sockets_close(identity);
+        *ret_sent += identity->closed_sent;
+        *ret_received += identity->closed_received;
+        identity->closed_sent = 0;
+        identity->closed_received = 0;
+        identity->is_mixed =
+            !http_sockets_open(identity); /* without memory: the next request tries */
+    }
 }
 
 /* Everything that can be said before the name is known. True: the name is being asked for. */

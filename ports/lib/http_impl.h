@@ -95,6 +95,8 @@ struct http_link http_link(const struct http *http);
 void http_call_finish(struct http_call *call);
 /* The same with an error. */
 void http_call_fail(struct http_call *call, enum err e);
+/* Nobody waits for the name any more. */
+void http_call_stop_asking(struct http_call *call);
 
 /* --- http_request.c --- */
 

@@ -59,10 +59,7 @@ static void call_limit_fire(struct timer *timer)
         call_look_later(call);
         return;
     }
-    if (call->asking) {
-        names_cancel(call->identity->http->names, &call->query);
-        call->asking = false;
-    }
+    http_call_stop_asking(call);
     http_call_say_late(call);
     http_call_abort(call);
     http_call_fail(call, ERR_TIMEOUT);

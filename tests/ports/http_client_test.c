@@ -281,6 +281,46 @@ static void requests_keep_to_their_link(void **state)
     site_close();
 }
 
+/* With the link, connections end: what was under way is told, and the next request opens a new one. */
+static void a_cut_ends_what_is_under_way(void **state)
+{
+    struct test *test = *state;
+    static struct asked asked[3];
+    uint64_t sent = 0;
+    uint64_t received = 0;
+    memset(asked, 0, sizeof asked);
+    site_open(test, NULL);
+    ask_and_wait(test, &asked[0], "http", "127.0.0.1", "/hello");
+    ask(test, &asked[0], "http", "127.0.0.1", "/never");
+    ask(test, &asked[1], "http", "127.0.0.1", "/never");
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(loop_turn(test->loop, 2), ERR_OK);
+    }
+    ask(test, &asked[2], "http", "localhost", "/hello"); /* its name is being asked for */
+    http_cut(test->http, &sent, &received);
+    assert_in_range(sent, 300, 3000);
+    assert_in_range(received, 100, 3000);
+    for (size_t i = 0; i < ARRAY_COUNT(asked); i++) {
+        assert_false(asked[i].done);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(asked); i++) {
+        assert_true(loop_until(test->loop, &asked[i].done, PEER_WAIT_MS));
+        assert_int_equal(asked[i].answer.e, ERR_CLOSED);
+        assert_non_null(strstr(asked[i].answer.why.text, "the link is another one now"));
+        assert_int_equal(asked[i].answer.wire_sent + asked[i].answer.wire_received, 0);
+    }
+    http_cut(test->http, &sent, &received); /* nothing is there */
+    assert_int_equal(sent + received, 0);
+    size_t count = site.count;
+    ask_and_wait(test, &asked[0], "http", "127.0.0.1", "/hello");
+    assert_int_equal(asked[0].answer.status, 200);
+    assert_int_equal(site.count, count + 1);
+    ask(test, &asked[0], "http", "127.0.0.1", "/hello");
+    http_cut(test->http, &sent, &received);
+    http_cancel(test->http, &asked[0].request);
+    site_close();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, site_open_client, site_close_client)
@@ -296,6 +336,7 @@ int main(void)
         TEST(certificates_are_verified),
         TEST(tls_trouble_is_told),
         TEST(requests_keep_to_their_link),
+        TEST(a_cut_ends_what_is_under_way),
     };
     return cmocka_run_group_tests(tests, site_setup, site_teardown);
 }

@@ -216,6 +216,20 @@ void http_cancel(struct http *http, struct http_request *request)
     }
 }
 
+void http_cut(struct http *http, uint64_t *ret_sent, uint64_t *ret_received)
+{
+    *ret_sent = 0;
+    *ret_received = 0;
+    for (struct call *call = calls; call; call = call->next) {
+        if (call->http == http) {
+            timer_disarm(&call->arrive);
+            call->answered = true;
+            call->reply.e = ERR_CLOSED;
+            timer_arm(&call->done, 0);
+        }
+    }
+}
+
 void http_link_set(struct http *http, void (*link)(void *context, struct http_link *ret),
                    void *context)
 {
