@@ -298,9 +298,11 @@ void http_cut(struct http *http, uint64_t *ret_sent, uint64_t *ret_received)
 static bool call_start(struct http *http, struct http_call *call)
 {
     struct why *why = &call->answer.why;
-    enum err e = ERR_CONFIG;
-    if (!http_call_set_url(call)) {
-        why_set(why, "%s is no URL that can be used", call->request->url);
+    enum err e = http_call_set_url(call);
+    if (e) {
+        why_set(why,
+                e == ERR_NOMEM ? "no memory for a request to %s" : "%s is no URL that can be used",
+                call->request->url);
         goto fail;
     }
     e = http_call_set_proxy(call, why);

@@ -100,8 +100,10 @@ void http_call_stop_asking(struct http_call *call);
 
 /* --- http_request.c --- */
 
-/* Takes host and port out of the URL. False: it is none that can be used. */
-bool http_call_set_url(struct http_call *call) MUST_USE;
+/* Takes host and port out of the URL. ERR_CONFIG: it is none that can be used. ERR_NOMEM. */
+enum err http_call_set_url(struct http_call *call) MUST_USE;
+/* What curl says of a URL, likewise. */
+enum err http_url_error(CURLUcode code);
 /* Method, headers, body, and how to connect. Without memory: call->no_memory. */
 void http_call_set_request(struct http_call *call);
 /* Tells curl the addresses that were found, so that it asks nobody. */
@@ -109,7 +111,7 @@ void http_call_set_resolve(struct http_call *call);
 
 /* --- http_proxy.c --- */
 
-/* Through which proxy, if any: after the URL, before the name is asked for. ERR_CONFIG. */
+/* Through which proxy, if any: after the URL, before the name is asked for. ERR_CONFIG, ERR_NOMEM. */
 enum err http_call_set_proxy(struct http_call *call, struct why *why) MUST_USE;
 /* A proxy's own status: was it a refusal? Then call->answer says it, without user and password. */
 bool http_call_proxy_refused(struct http_call *call, long status);

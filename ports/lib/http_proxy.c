@@ -197,20 +197,21 @@ enum err http_call_set_proxy(struct http_call *call, struct why *why)
     }
     CURLU *url = curl_url();
     char *scheme = NULL;
-    bool is_url = url &&
-                  curl_url_set(url, CURLUPART_URL, proxy,
-                               CURLU_NON_SUPPORT_SCHEME | CURLU_DEFAULT_SCHEME) == CURLUE_OK &&
-                  curl_url_get(url, CURLUPART_SCHEME, &scheme, CURLU_DEFAULT_SCHEME) == CURLUE_OK;
-    bool is_http = is_url && (!strstr(proxy, "://") || strcasecmp(scheme, "http") == 0);
-    enum err e = !url ? ERR_NOMEM : ERR_CONFIG;
-    if (is_http && call_take_proxy(call, url)) {
+    unsigned flags = CURLU_NON_SUPPORT_SCHEME | CURLU_DEFAULT_SCHEME;
+    CURLUcode code = url ? curl_url_set(url, CURLUPART_URL, proxy, flags) : CURLUE_OUT_OF_MEMORY;
+    code = code ? code : curl_url_get(url, CURLUPART_SCHEME, &scheme, CURLU_DEFAULT_SCHEME);
+    bool is_http = !code && (!strstr(proxy, "://") || strcasecmp(scheme, "http") == 0);
+    enum err e = code ? http_url_error(code) : ERR_CONFIG;
+    if (e == ERR_NOMEM) {
+        why_set(why, "no memory for a request to %s", call->host);
+    } else if (is_http && call_take_proxy(call, url)) {
         call->is_proxied = true;
         SET(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         SET(call, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
         SET(call, CURLOPT_HTTPPROXYTUNNEL, call->is_https || call->request->http2_plain ? 1L : 0L);
         call_set_target(call);
         e = ERR_OK;
-    } else if (is_url && !is_http) {
+    } else if (!code && !is_http) {
         why_set(why, "the proxy of %s is a %s one: only http:// proxies can be used", name, scheme);
     } else {
         why_set(why, "the proxy of %s is no URL like http://user:password@host:port", name);

@@ -99,55 +99,64 @@ void http_call_set_request(struct http_call *call)
 
 /* --- where to --- */
 
-static bool call_set_url_text(struct http_call *call, const char *url, const char *host)
+enum err http_url_error(CURLUcode code)
+{
+    return code == CURLUE_OK ? ERR_OK : code == CURLUE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_CONFIG;
+}
+
+static enum err call_set_url_text(struct http_call *call, const char *url, const char *host)
 {
     SET(call, CURLOPT_URL, url);
     int size = snprintf(call->url_host, sizeof call->url_host, "%s", host);
-    return size >= 0 && (size_t)size < sizeof call->url_host;
+    return size >= 0 && (size_t)size < sizeof call->url_host ? ERR_OK : ERR_CONFIG;
 }
 
 /* Puts `host` into the URL, where TLS takes it from; the address and the Host header stay those of
  * the URL that was given. */
-static bool call_set_url_host(struct http_call *call, CURLU *url, const char *host)
+static enum err call_set_url_host(struct http_call *call, CURLU *url, const char *host)
 {
     char *text = NULL;
-    bool ok = curl_url_set(url, CURLUPART_HOST, host, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK;
-    if (ok) {
+    enum err e = http_url_error(curl_url_set(url, CURLUPART_HOST, host, 0));
+    e = e ? e : http_url_error(curl_url_get(url, CURLUPART_URL, &text, 0));
+    if (!e) {
         char header[NAMES_HOST_SIZE_MAX + 32];
         snprintf(header, sizeof header, call->port == 443 ? "Host: %s" : "Host: %s:%u", call->host,
                  (unsigned)call->port);
         call_add_header(call, header);
-        ok = call_set_url_text(call, text, host);
+        e = call_set_url_text(call, text, host);
     }
     curl_free(text);
-    return ok;
+    return e;
 }
 
-bool http_call_set_url(struct http_call *call)
+enum err http_call_set_url(struct http_call *call)
 {
     const char *server_name = call->identity->options.server_name;
     CURLU *url = curl_url();
     char *scheme = NULL;
     char *host = NULL;
     char *port = NULL;
-    bool ok = url && curl_url_set(url, CURLUPART_URL, call->request->url, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-              strlen(host) < sizeof call->host;
-    if (ok) {
+    CURLUcode code =
+        url ? curl_url_set(url, CURLUPART_URL, call->request->url, 0) : CURLUE_OUT_OF_MEMORY;
+    code = code ? code : curl_url_get(url, CURLUPART_SCHEME, &scheme, 0);
+    code = code ? code : curl_url_get(url, CURLUPART_HOST, &host, 0);
+    code = code ? code : curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+    enum err e = http_url_error(code);
+    if (!e && strlen(host) >= sizeof call->host) {
+        e = ERR_CONFIG;
+    }
+    if (!e) {
         call->is_https = strcmp(scheme, "https") == 0;
         call->port = (uint16_t)strtoul(port, NULL, 10);
         snprintf(call->host, sizeof call->host, "%s", host);
-        ok = call->is_https && server_name ? call_set_url_host(call, url, server_name)
-                                           : call_set_url_text(call, call->request->url, host);
+        e = call->is_https && server_name ? call_set_url_host(call, url, server_name)
+                                          : call_set_url_text(call, call->request->url, host);
     }
     curl_free(scheme);
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(url);
-    return ok;
+    return e;
 }
 
 /* "+HOST:PORT:ADDRESS,ADDRESS": what curl then finds in its cache for a minute. */
