@@ -28,11 +28,17 @@ static void sender_wake(struct sender *sender, uint64_t wait_ms)
     }
 }
 
-/* The service does not answer, or asks to be left alone: one request at a time, after a pause. */
-static void sender_is_out(struct sender *sender, int64_t asked_ms)
+/* The service does not answer this job, or asks to be left alone: one request at a time, after a
+ * pause. Requests that were under way together fail together, and are one failure. */
+static void sender_is_out(struct sender *sender, const struct sender_job *job, int64_t asked_ms)
 {
+    bool is_new = job->is_probe || !sender->is_out;
+    unsigned attempt = is_new ? sender->attempt++ : 0;
+    uint64_t next_ms = loop_now_ms(sender->uplink.loop) + pause_ms(attempt, asked_ms);
+    if (is_new || (asked_ms > 0 && next_ms > sender->next_ms)) {
+        sender->next_ms = next_ms;
+    }
     sender->is_out = true;
-    sender->next_ms = loop_now_ms(sender->uplink.loop) + pause_ms(sender->attempt++, asked_ms);
 }
 
 /* --- jobs --- */
@@ -117,7 +123,7 @@ static void job_failed(struct sender_job *job, const struct http_answer *answer)
                   answer->why.text[0] ? answer->why.text : err_name(answer->e));
     report.retry_after_ms = 0;
     if (answer->e != ERR_NOMEM && answer->e != ERR_REJECTED) {
-        sender_is_out(sender, 0);
+        sender_is_out(sender, job, 0);
         sender_say_fault(sender, &report);
     }
     job_end(job, &report);
@@ -135,7 +141,7 @@ static void job_judged(struct sender_job *job, const struct http_answer *answer,
     struct sender *sender = job->request.sender;
     bool is_retry = next == SENDER_LATER || (next == SENDER_END && report->result == SEND_RETRY);
     if (is_retry && is_service_down(answer)) {
-        sender_is_out(sender, report->retry_after_ms);
+        sender_is_out(sender, job, report->retry_after_ms);
         sender_say_fault(sender, report);
     } else {
         sender->is_out = false;
@@ -171,6 +177,11 @@ static void job_answered(struct http_request *http, const struct http_answer *an
     job_leave_slot(job);
     uplink_wire_bytes(sender->uplink.host, answer->wire_sent, answer->wire_received);
     server_clock_learn(&sender->clock, answer->date_s);
+    if (answer->e == ERR_CLOSED && job->is_cut) {
+        job_retry(job, answer->why.text);
+        return;
+    }
+    job->is_cut = false;
     if (answer->e) {
         job_failed(job, answer);
         return;
@@ -242,6 +253,7 @@ static void job_go(struct sender_job *job)
         return;
     }
     r->is_open = true;
+    job->is_probe = sender->is_out;
     job->phase = SENDER_IS_OPEN;
     sender->open_count++;
 }
@@ -398,6 +410,22 @@ void sender_kick(struct sender *sender)
 {
     for (struct sender_job *job = sender->jobs; job; job = job->next) {
         job->phase = job->phase == SENDER_WAITS_KICK ? SENDER_WAITS : job->phase;
+    }
+    sender_wake(sender, 0);
+}
+
+void sender_relink(struct sender *sender)
+{
+    uint64_t sent = 0;
+    uint64_t received = 0;
+    for (struct sender_job *job = sender->jobs; job; job = job->next) {
+        job->is_cut = job->request.is_open;
+    }
+    http_cut(sender->http, &sent, &received);
+    uplink_wire_bytes(sender->uplink.host, sent, received);
+    if (sender->is_out) {
+        sender->attempt = 0; /* what failed there may work here */
+        sender->next_ms = loop_now_ms(sender->uplink.loop);
     }
     sender_wake(sender, 0);
 }

@@ -70,6 +70,8 @@ enum err sender_open(struct sender **ret, const struct sender_setup *setup,
 void sender_put(struct sender *sender, struct batch *batch);
 /* What build() waited for may be there. */
 void sender_kick(struct sender *sender);
+/* As uplink_class.relink(): what is under way ends with SEND_RETRY, and is no sign of an outage. */
+void sender_relink(struct sender *sender);
 /* As uplink_class.stop(): what waits goes back at once, what is under way within grace_ms, as
  * SEND_RETRY where no answer came. */
 void sender_stop(struct sender *sender, int64_t grace_ms);

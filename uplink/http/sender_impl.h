@@ -18,6 +18,8 @@ struct sender_job {
     struct sender_request request;
     struct sender_slot *slot; /* while a request is built and under way */
     enum sender_phase phase;
+    bool is_probe;    /* its request began while the service was out */
+    bool is_cut;      /* the link changed under its request */
     bool is_begun;    /* a request of it was answered: the stop lets it go on */
     unsigned attempt; /* SENDER_LATER in a row */
     struct timer later;
