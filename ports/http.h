@@ -12,6 +12,7 @@
 struct http;
 struct names;
 struct pacer;
+struct tickets;
 
 #define HTTP_HEADER_MAX 32
 #define HTTP_REQUEST_MAX 64 /* under way at a time */
@@ -27,6 +28,9 @@ struct http_link {
  * again on its own interface only. */
 void http_link_set(struct http *http, void (*link)(void *context, struct http_link *ret),
                    void *context);
+/* TLS sessions are kept in `tickets` as those of `name` through restarts; before the first request.
+ * `tickets` outlives the client; NULL: they are not. */
+void http_tickets_set(struct http *http, struct tickets *tickets, const char *name);
 /* The link is another one from now on: connections are closed, and requests under way end with
  * ERR_CLOSED, by done() in a later turn. What was on the wire and has not been told by an answer is
  * told here, and in no answer. */

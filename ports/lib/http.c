@@ -109,6 +109,7 @@ static void call_found(struct name_query *query, enum err e)
         return;
     }
     call->added = true;
+    http_call_give_sessions(call);
 }
 
 /* --- identities --- */
@@ -131,6 +132,7 @@ static void identity_close(struct http_identity *identity)
         return;
     }
     http_sockets_close(identity);
+    http_identity_leave(identity);
     tls_close(identity->tls);
     for (size_t i = 0; i < ARRAY_COUNT(identity->texts); i++) {
         free(identity->texts[i]);
@@ -314,6 +316,7 @@ static bool call_start(struct http *http, struct http_call *call)
         if (e) {
             goto fail;
         }
+        http_identity_join(call->identity);
     }
     http_call_set_request(call);
     call->query.found = call_found;

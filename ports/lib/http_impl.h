@@ -23,6 +23,7 @@ struct http_identity {
     struct http_socket *sockets;
     uint64_t closed_sent, closed_received;        /* of sockets that are gone, not yet told */
     char interface_name[HTTP_INTERFACE_SIZE_MAX]; /* of its connections; "": any */
+    bool has_sessions;          /* the multi handle was given those that were kept */
     bool is_mixed;              /* some of them are another one's: none is used again */
     struct tls_options options; /* copies of the texts */
     char *texts[5];
@@ -79,6 +80,8 @@ struct http {
     struct timer deliver;
     void (*link)(void *context, struct http_link *ret); /* NULL: none */
     void *link_context;
+    struct tickets *tickets; /* NULL: sessions are not kept through restarts */
+    char tickets_name[64];
 };
 
 /* Sets an option; one that could not be set is remembered as no_memory. */
@@ -134,6 +137,15 @@ void http_call_set_sockets(struct http_call *call);
 uint64_t http_call_moved(const struct http_call *call);
 /* Ends it for curl, without an answer, with its connection: nothing more is sent on it. */
 void http_call_abort(struct http_call *call);
+
+/* --- http_sessions.c --- */
+
+/* After it was added to the multi handle, and before it is removed. */
+void http_call_give_sessions(struct http_call *call);
+void http_call_take_sessions(struct http_call *call);
+/* When its TLS settings are there, and before they go. */
+void http_identity_join(struct http_identity *identity);
+void http_identity_leave(struct http_identity *identity);
 
 /* --- http_limit.c --- */
 

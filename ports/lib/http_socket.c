@@ -55,6 +55,7 @@ static void identity_collect(struct http_identity *identity)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         CURLcode code = message->data.result; /* gone with the next call of curl's */
         http_call_set_result(call, code);
+        http_call_take_sessions(call);
         curl_multi_remove_handle(identity->multi, call->easy);
         call->added = false;
         call_take_wire(call);
@@ -216,6 +217,7 @@ static int on_close_socket(void *context, curl_socket_t fd)
 bool http_sockets_open(struct http_identity *identity)
 {
     timer_init(&identity->timer, identity->http->loop, identity_timer_fire);
+    identity->has_sessions = false;
     identity->multi = curl_multi_init();
     if (!identity->multi) {
         return false;

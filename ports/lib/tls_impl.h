@@ -37,6 +37,8 @@ struct tls {
     mbedtls_pk_context key;
     mbedtls_ssl_ticket_context tickets; /* server */
     struct tls_kept *kept[TLS_SESSION_KEPT_MAX];
+    uint8_t *foreign; /* libcurl's sessions */
+    size_t foreign_size;
     uint64_t kept_order;
     void (*kept_changed)(void *context); /* NULL: nobody wants to know */
     void *kept_context;

@@ -1,6 +1,8 @@
 /* The sessions of a client that are kept for resumption, and their way through restarts. */
 #include <assert.h>
 
+#include <mbedtls/platform_util.h>
+
 #include "ports/lib/hash.h"
 #include "ports/lib/tls_impl.h"
 
@@ -87,12 +89,54 @@ void tls_kept_put(struct tls *tls, const char *name, uint16_t port, mbedtls_ssl_
     }
 }
 
+static void foreign_free(struct tls *tls)
+{
+    if (tls->foreign) {
+        mbedtls_platform_zeroize(tls->foreign, tls->foreign_size);
+        free(tls->foreign);
+    }
+    tls->foreign = NULL;
+    tls->foreign_size = 0;
+}
+
 void tls_kept_release(struct tls *tls)
 {
     for (size_t i = 0; i < TLS_SESSION_KEPT_MAX; i++) {
         tls_kept_free(tls->kept[i]);
         tls->kept[i] = NULL;
     }
+    foreign_free(tls);
+}
+
+/* --- another's --- */
+
+/* False: no memory, and nothing has changed. */
+static bool foreign_copy(struct tls *tls, struct slice sessions)
+{
+    uint8_t *copy = malloc(sessions.size + 1);
+    if (!copy) {
+        return false;
+    }
+    memcpy(copy, sessions.data, sessions.size);
+    foreign_free(tls);
+    tls->foreign = copy;
+    tls->foreign_size = sessions.size;
+    return true;
+}
+
+void tls_kept_foreign_set(struct tls *tls, struct slice sessions)
+{
+    if (sessions.size == 0 || slice_equal(sessions, tls_kept_foreign(tls))) {
+        return;
+    }
+    if (foreign_copy(tls, sessions) && tls->kept_changed) {
+        tls->kept_changed(tls->kept_context);
+    }
+}
+
+struct slice tls_kept_foreign(const struct tls *tls)
+{
+    return (struct slice){tls->foreign, tls->foreign_size};
 }
 
 void tls_kept_watch(struct tls *tls, void (*changed)(void *context), void *context)
@@ -162,6 +206,12 @@ void tls_kept_save(const struct tls *tls, struct out *o)
         }
         o->size += size;
     }
+    if (tls->foreign_size) {
+        out_put_uvarint(o, 0); /* no server has such a name */
+        out_put_u16_be(o, 0);
+        out_put_uvarint(o, tls->foreign_size);
+        out_put(o, tls->foreign, tls->foreign_size);
+    }
 }
 
 static bool kept_take(struct tls *tls, struct slice *rest)
@@ -174,6 +224,9 @@ static bool kept_take(struct tls *tls, struct slice *rest)
         !slice_to_text(name, text, sizeof text) || !slice_take_u16_be(rest, &port) ||
         !slice_take_uvarint(rest, &size) || !slice_take(rest, size, &blob)) {
         return false;
+    }
+    if (name.size == 0) {
+        return foreign_copy(tls, blob);
     }
     struct tls_kept *kept = calloc(1, sizeof *kept);
     if (!kept) {
@@ -198,7 +251,7 @@ void tls_kept_load(struct tls *tls, struct slice saved)
         !slice_equal(theirs, (struct slice){digest, sizeof digest})) {
         return;
     }
-    for (size_t i = 0; i < TLS_SESSION_KEPT_MAX && saved.size > 0; i++) {
+    for (size_t i = 0; i <= TLS_SESSION_KEPT_MAX && saved.size > 0; i++) {
         if (!kept_take(tls, &saved)) {
             return;
         }

@@ -52,6 +52,12 @@ bool tls_session_is_resumed(const struct tls_session *session);
 /* For libcurl's CURLOPT_SSL_CTX_FUNCTION: gives an mbedtls_ssl_config the authorities, certificate,
  * verification and versions of `tls`. */
 void tls_apply(struct tls *tls, void *ssl_config);
+/* Sessions that libcurl keeps under these settings, as bytes that only it can read: they are saved and
+ * loaded with those of our own connections. A new value replaces the old one; without memory the old
+ * one stays. */
+void tls_kept_foreign_set(struct tls *tls, struct slice sessions);
+/* Until the next call. */
+struct slice tls_kept_foreign(const struct tls *tls);
 /* Why the last verification under tls_apply() failed; false: it did not. Forgets it. */
 bool tls_problem_take(struct tls *tls, struct why *why);
 /* When the first of the certificates expires that were verified under tls_apply(); 0: none was. */

@@ -3,6 +3,7 @@
 
 #include "ports/clock.h"
 #include "ports/pacer.h"
+#include "ports/tickets.h"
 #include "tests/ports/http_site.h"
 
 static void answers_come_with_status_body_and_headers(void **state)
@@ -281,6 +282,59 @@ static void requests_keep_to_their_link(void **state)
     site_close();
 }
 
+/* One request of a client of its own, whose sessions are in the file: the bytes it took. */
+static uint64_t another_life(struct test *test, const struct tls_options *options)
+{
+    static struct asked asked;
+    struct tickets *tickets = NULL;
+    char path[96];
+    snprintf(path, sizeof path, "%s/tickets", test->folder);
+    http_close(test->http);
+    assert_int_equal(http_open(&test->http, test->loop, test->names), ERR_OK);
+    assert_int_equal(tickets_open(&tickets, test->loop, path, NULL), ERR_OK);
+    http_tickets_set(test->http, tickets, "cloud");
+    asked = (struct asked){.request = {.tls = options}};
+    ask_and_wait(test, &asked, "https", "localhost", "/hello");
+    assert_int_equal(asked.answer.status, 200);
+    http_close(test->http);
+    tickets_close(tickets);
+    assert_int_equal(http_open(&test->http, test->loop, test->names), ERR_OK);
+    return asked.answer.wire_sent + asked.answer.wire_received;
+}
+
+static void sessions_survive_a_restart_and_a_new_link(void **state)
+{
+    struct test *test = *state;
+    static struct asked asked;
+    struct tls *tls = NULL;
+    struct why why = {.text = ""};
+    struct tls_options of_server = {.certificate = test->certificate, .key = test->key};
+    const struct tls_options good = {.ca = test->ca};
+    const struct tls_options careless = {.ca = test->ca, .insecure = true};
+    assert_int_equal(tls_open(&tls, &of_server, TLS_SERVER, &why), ERR_OK);
+    site_open(test, tls);
+    uint64_t full = another_life(test, &good);
+    for (int i = 0; i < 3; i++) {
+        uint64_t resumed = another_life(test, &good);
+        print_message("TLS: %lu bytes, resumed %lu\n", (unsigned long)full, (unsigned long)resumed);
+        assert_true(resumed + 200 < full);
+    }
+    /* Who was not verified must not pass as one who was. */
+    assert_true(another_life(test, &careless) + 200 > full);
+    assert_true(another_life(test, &good) + 200 > full);
+
+    asked = (struct asked){.request = {.tls = &good}};
+    ask_and_wait(test, &asked, "https", "localhost", "/hello");
+    uint64_t sent = 0;
+    uint64_t received = 0;
+    http_cut(test->http, &sent, &received);
+    ask_and_wait(test, &asked, "https", "localhost", "/hello");
+    assert_int_equal(asked.answer.status, 200);
+    assert_true(asked.answer.wire_sent + asked.answer.wire_received + 200 < full);
+    site_close();
+    tls_close(tls);
+}
+
 /* With the link, connections end: what was under way is told, and the next request opens a new one. */
 static void a_cut_ends_what_is_under_way(void **state)
 {
@@ -336,6 +390,7 @@ int main(void)
         TEST(certificates_are_verified),
         TEST(tls_trouble_is_told),
         TEST(requests_keep_to_their_link),
+        TEST(sessions_survive_a_restart_and_a_new_link),
         TEST(a_cut_ends_what_is_under_way),
     };
     return cmocka_run_group_tests(tests, site_setup, site_teardown);

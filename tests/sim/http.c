@@ -238,6 +238,13 @@ void http_link_set(struct http *http, void (*link)(void *context, struct http_li
     (void)context;
 }
 
+void http_tickets_set(struct http *http, struct tickets *tickets, const char *name)
+{
+    (void)http;
+    (void)tickets;
+    (void)name;
+}
+
 void http_close(struct http *http)
 {
     if (!http) {

@@ -380,6 +380,7 @@ enum err sender_open(struct sender **ret, const struct sender_setup *setup, stru
         return e;
     }
     http_link_set(sender->http, sender_http_link, sender);
+    http_tickets_set(sender->http, setup->uplink->tickets, uplink_name(setup->uplink->host));
     *ret = sender;
     return ERR_OK;
 }

@@ -500,6 +500,7 @@ static enum err open_http(struct kafka *k, const struct uplink_setup *setup, str
         return e;
     }
     http_link_set(k->http, http_link_of, k);
+    http_tickets_set(k->http, setup->tickets, uplink_name(setup->host));
     struct oauth_setup oauth = {.loop = setup->loop,
                                 .http = k->http,
                                 .options = &sasl->oauth,
