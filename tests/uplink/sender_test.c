@@ -1,7 +1,9 @@
 /* The sender in front of an HTTP server in the same process: every batch ends once, whatever happens. */
 #include "tests/cmocka.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "ports/lib/http_server.h"
 #include "ports/names.h"
@@ -10,7 +12,7 @@
 #include "uplink/http/sender.h"
 
 #define WAIT_MS 30000
-#define EXCHANGE_MAX 64
+#define EXCHANGE_MAX 2000
 
 /* --- the host --- */
 
@@ -486,6 +488,121 @@ static void a_new_link_is_no_outage(void **state)
     assert_int_equal(orders[2].report.result, SEND_OK);
 }
 
+/* --- a bad network --- */
+
+struct cutter {
+    pid_t pid;
+    FILE *commands, *answers;
+    char line[4096];
+};
+
+static void cutter_tell(struct cutter *cutter, const char *command)
+{
+    assert_true(fprintf(cutter->commands, "%s\n", command) > 0);
+    assert_int_equal(fflush(cutter->commands), 0);
+    assert_non_null(fgets(cutter->line, sizeof cutter->line, cutter->answers));
+    assert_string_equal(cutter->line, "ok\n");
+}
+
+/* In front of the server, whose port is the cutter's from now on. */
+static void cutter_open(struct cutter *cutter, struct scene *scene)
+{
+    int in[2];
+    int out[2];
+    unsigned port = 0;
+    char upstream[32];
+    snprintf(upstream, sizeof upstream, "127.0.0.1:%u", (unsigned)scene->port);
+    assert_int_equal(pipe(in), 0);
+    assert_int_equal(pipe(out), 0);
+    cutter->pid = fork();
+    if (cutter->pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        close(in[1]);
+        close(out[0]);
+        execlp("python3", "python3", "tests/services/cutter.py", upstream, "--http", "--seed", "8",
+               (char *)NULL);
+        _exit(127);
+    }
+    assert_true(cutter->pid > 0);
+    close(in[0]);
+    close(out[1]);
+    cutter->commands = fdopen(in[1], "w");
+    cutter->answers = fdopen(out[0], "r");
+    assert_non_null(fgets(cutter->line, sizeof cutter->line, cutter->answers));
+    assert_int_equal(sscanf(cutter->line, "port %u", &port), 1);
+    scene->port = (uint16_t)port;
+}
+
+static void cutter_close(struct cutter *cutter)
+{
+    fclose(cutter->commands);
+    fclose(cutter->answers);
+    kill(cutter->pid, SIGKILL);
+    assert_int_equal(waitpid(cutter->pid, NULL, 0), cutter->pid);
+}
+
+/* How often the server has seen the path. */
+static unsigned arrivals(const struct scene *scene, const char *path)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < scene->count; i++) {
+        count += strcmp(scene->paths[i], path) == 0;
+    }
+    return count;
+}
+
+/* Connections end anywhere, answers are lost, the service refuses now and then: each batch ends once a
+ * try, OK only when it has arrived, and at the latest when all is well. */
+static void what_is_ok_has_arrived(void **state)
+{
+    struct scene *scene = *state;
+    static struct order orders[40];
+    struct cutter cutter;
+    unsigned retries = 0;
+    unsigned twice = 0;
+    cutter_open(&cutter, scene);
+    cutter_tell(&cutter, "cut share=0.7 within=1200");
+    cutter_tell(&cutter, "lose share=0.1 count=10");
+    cutter_tell(&cutter, "answer status=429 share=0.05 count=5");
+    scene->status = 200;
+    memset(orders, 0, sizeof orders);
+    for (unsigned turn = 0; turn < 40; turn++) {
+        for (size_t i = 0; i < ARRAY_COUNT(orders); i++) {
+            char path[32];
+            snprintf(path, sizeof path, "/batch/%zu", i);
+            if (!orders[i].done || orders[i].report.result != SEND_OK) {
+                put(scene, &orders[i], path, (uint8_t)(i % 10));
+            }
+        }
+        wait_done(scene, orders, ARRAY_COUNT(orders));
+        unsigned left = 0;
+        for (size_t i = 0; i < ARRAY_COUNT(orders); i++) {
+            bool is_ok = orders[i].report.result == SEND_OK;
+            assert_true(is_ok || orders[i].report.result == SEND_RETRY);
+            assert_true(!is_ok || arrivals(scene, orders[i].path) > 0);
+            left += !is_ok;
+        }
+        retries += left;
+        if (left == 0) {
+            break;
+        }
+        if (turn == 5) {
+            cutter_tell(&cutter, "calm");
+        }
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(orders); i++) {
+        assert_int_equal(orders[i].report.result, SEND_OK);
+        twice += arrivals(scene, orders[i].path) > 1;
+    }
+    print_message("40 batches, %u tries failed, %u arrived more than once\n", retries, twice);
+    assert_true(retries > 0);
+    assert_string_equal(scene->host.fault.text, "");
+    sender_close(scene->sender); /* its connections go through the cutter */
+    scene->sender = NULL;
+    cutter_close(&cutter);
+}
+
 static void no_memory_loses_no_batch(void **state)
 {
     struct scene *scene = *state;
@@ -547,6 +664,7 @@ int main(void)
         TEST(a_stop_gives_everything_back),
         TEST(a_close_tells_nobody),
         TEST(a_new_link_is_no_outage),
+        TEST(what_is_ok_has_arrived),
         TEST(no_memory_loses_no_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
