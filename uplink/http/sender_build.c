@@ -5,6 +5,9 @@
 #include "uplink/http/sender_impl.h"
 
 static const char *text_put(struct sender_request *r, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static const char *text_put(struct sender_request *r, const char *format, va_list arguments)
 {
     size_t room = r->text.size_max - r->text.size;
     char *text = (char *)r->text.data + r->text.size;
