@@ -23,6 +23,10 @@ enum err http_open(struct http **ret, struct loop *loop, struct names *names) MU
 struct http_link {
     const char *interface_name; /* to bind them to, until the next call; NULL: any */
     struct pacer *pacer;        /* is told what was sent, so that others wait for it; NULL: none */
+    /* What the link carries in about a second: no more of a connection waits in the kernel, which
+     * with a pacer sends no faster. 0: its own way. */
+    uint32_t send_buffer_size;
+    uint32_t keepalive_s; /* 0: the usual */
 };
 /* link() is asked with each request and each answer; NULL: as the system likes. A connection is used
  * again on its own interface only. */

@@ -276,7 +276,7 @@ void http_cut(struct http *http, uint64_t *ret_sent, uint64_t *ret_received)
     while (http->calls) {
         struct http_call *call = http->calls;
         http_call_stop_asking(call);
-        http_call_abort(call);
+        http_call_abort(call, true);
         why_set(&call->answer.why, "%s %s: the link is another one now", call->request->method,
                 call->host);
         http_call_fail(call, ERR_CLOSED);

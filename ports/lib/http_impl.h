@@ -135,8 +135,8 @@ void http_sockets_close(struct http_identity *identity);
 void http_call_set_sockets(struct http_call *call);
 /* Bytes that the connection of the call has moved; while it waits for one: those of all others. */
 uint64_t http_call_moved(const struct http_call *call);
-/* Ends it for curl, without an answer, with its connection: nothing more is sent on it. */
-void http_call_abort(struct http_call *call);
+/* Ends it for curl, without an answer. is_dead: with its connection, which HTTP/2 shares with others. */
+void http_call_abort(struct http_call *call, bool is_dead);
 
 /* --- http_sessions.c --- */
 

@@ -55,13 +55,14 @@ static void call_limit_fire(struct timer *timer)
         call->moved = moved;
         call->moved_ms = now_ms;
     }
-    if (now_ms < call->end_ms && now_ms < call->moved_ms + call->timeout_ms) {
+    bool is_dead = now_ms >= call->moved_ms + call->timeout_ms;
+    if (now_ms < call->end_ms && !is_dead) {
         call_look_later(call);
         return;
     }
     http_call_stop_asking(call);
     http_call_say_late(call);
-    http_call_abort(call);
+    http_call_abort(call, is_dead);
     http_call_fail(call, ERR_TIMEOUT);
 }
 

@@ -75,7 +75,6 @@ static void call_set_connection(struct http_call *call)
     /* Rather another stream of HTTP/2 than another handshake; without TLS a request would wait for
      * the first answer to learn that there is no HTTP/2. */
     SET(call, CURLOPT_PIPEWAIT, call->is_https ? 1L : 0L);
-    SET(call, CURLOPT_TCP_KEEPALIVE, 1L);
     if (identity->interface_name[0]) {
         char text[HTTP_INTERFACE_SIZE_MAX + sizeof "if!"];
         (void)snprintf(text, sizeof text, "if!%s", identity->interface_name); /* fits */

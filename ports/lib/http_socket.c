@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "ports/lib/http_impl.h"
+#include "ports/linux/stream_impl.h"
 #include "ports/linux/wire.h"
 #include "ports/pacer.h"
 
@@ -85,14 +86,14 @@ uint64_t http_call_moved(const struct http_call *call)
     return moved;
 }
 
-void http_call_abort(struct http_call *call)
+void http_call_abort(struct http_call *call, bool is_dead)
 {
     if (!call->added) {
         return;
     }
     curl_off_t connection = call_connection(call);
     for (const struct http_socket *s = call->identity->sockets; s; s = s->next) {
-        if (s->connection == connection) {
+        if (is_dead && s->connection == connection) {
             (void)shutdown(s->fd, SHUT_RDWR); /* curl would use one with HTTP/2 again */
         }
     }
@@ -163,6 +164,17 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
     return watch_start(&s->watch, events) == ERR_OK ? 0 : -1;
 }
 
+/* A stream waits for the pacer before it writes; curl writes when there is room: the kernel is to send
+ * no faster than the link does. */
+static void socket_configure_for(int fd, struct http_link link)
+{
+    unsigned rate = link.send_buffer_size; /* bytes a second */
+    socket_configure(fd, link.keepalive_s, link.send_buffer_size);
+    if (link.pacer && rate) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate); /* better so */
+    }
+}
+
 static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
                                     struct curl_sockaddr *address)
 {
@@ -178,6 +190,7 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
         }
         return CURL_SOCKET_BAD;
     }
+    socket_configure_for(fd, http_link(identity->http));
     s->fd = fd;
     s->identity = identity;
     s->connection = call_connection(call);
@@ -189,13 +202,11 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
 
 /* The kernel would go on sending what a request that was given up has left with it. What has gone
  * out, close_notify for one, is not touched. */
-static void socket_forget_unsent(int fd)
+static void socket_drop_unsent(int fd)
 {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     int unsent = 0;
     if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once,
-                         sizeof at_once); /* else it goes out */
+        socket_forget_unsent(fd);
     }
 }
 
@@ -206,7 +217,7 @@ static int on_close_socket(void *context, curl_socket_t fd)
     struct http_socket *s = *link;
     if (s) {
         socket_take_wire(s, &identity->closed_sent, &identity->closed_received);
-        socket_forget_unsent(fd);
+        socket_drop_unsent(fd);
         watch_stop(&s->watch);
         *link = s->next;
         free(s);

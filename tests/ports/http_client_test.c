@@ -264,7 +264,8 @@ static void requests_keep_to_their_link(void **state)
     http_link_set(test->http, link_is, NULL);
     struct pacer *pacer = NULL;
     assert_int_equal(pacer_open(&pacer, test->loop, 100000, 100000), ERR_OK);
-    link_now = (struct http_link){.interface_name = "lo", .pacer = pacer};
+    link_now = (struct http_link){
+        .interface_name = "lo", .pacer = pacer, .send_buffer_size = 100000, .keepalive_s = 30};
     asked = (struct asked){.request = {.tls = NULL}};
     ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");
     assert_int_equal(asked.answer.e, ERR_OK);

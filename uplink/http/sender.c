@@ -357,7 +357,10 @@ static void sender_http_link(void *context, struct http_link *ret)
     const struct sender *sender = context;
     struct uplink_link link;
     uplink_link(sender->uplink.host, &link);
-    *ret = (struct http_link){.interface_name = link.interface_name, .pacer = link.pacer};
+    *ret = (struct http_link){.interface_name = link.interface_name,
+                              .pacer = link.pacer,
+                              .send_buffer_size = link.send_buffer_size,
+                              .keepalive_s = link.keepalive_s};
 }
 
 enum err sender_open(struct sender **ret, const struct sender_setup *setup, struct why *why)

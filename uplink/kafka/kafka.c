@@ -432,7 +432,10 @@ static void http_link_of(void *context, struct http_link *ret)
 {
     struct uplink_link link;
     link_of(context, &link);
-    *ret = (struct http_link){.interface_name = link.interface_name, .pacer = link.pacer};
+    *ret = (struct http_link){.interface_name = link.interface_name,
+                              .pacer = link.pacer,
+                              .send_buffer_size = link.send_buffer_size,
+                              .keepalive_s = link.keepalive_s};
 }
 
 static void kafka_relink(struct uplink *uplink)
