@@ -58,6 +58,9 @@ static void peer_answer(struct peer *peer)
             peer->ends = answers[i].ends;
         }
     }
+    struct wire_count count;
+    stream_wire_count(peer->stream, &count);
+    peer->site->resumed = count.resumed;
     memcpy(peer->site->last, peer->request, peer->size + 1);
     peer->size = 0;
     peer_write(peer); /* no answer at all for other paths */

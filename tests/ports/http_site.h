@@ -24,6 +24,7 @@ struct site {
     struct peer peers[PEER_MAX];
     size_t count;
     char last[70000]; /* the last request, whole */
+    bool resumed;     /* the TLS session that it came by */
 };
 
 extern struct site site;
