@@ -6,6 +6,7 @@
 #include "ports/lib/http_proxy.h"
 #include "tests/ports/http_site.h"
 
+#define NOBODY "192.0.2.1" /* kept for documentation: no proxy, no answer */
 #define SECRET "p@ss/word"
 #define SECRET_IN_URL "p%40ss%2Fword"
 
@@ -135,7 +136,8 @@ static void proxy_next(struct proxy *proxy)
 }
 
 /* With these words; all requests go to 127.0.0.1, whatever name they have. */
-static void proxy_open(struct proxy *proxy, const char *option, const char *value)
+static void proxy_open(struct proxy *proxy, struct loop *loop, const char *option,
+                       const char *value)
 {
     int in[2];
     int out[2];
@@ -158,6 +160,7 @@ static void proxy_open(struct proxy *proxy, const char *option, const char *valu
     proxy->says = fdopen(out[0], "r");
     proxy_next(proxy);
     assert_int_equal(sscanf(proxy->line, "port %u", &proxy->port), 1);
+    assert_int_equal(loop_turn(loop, 0), ERR_OK); /* its clock may have stood for seconds */
     snprintf(proxy->url, sizeof proxy->url, "http://me:%s@localhost:%u", SECRET_IN_URL,
              proxy->port);
 }
@@ -189,7 +192,7 @@ static void https_goes_through_a_tunnel(void **state)
     char expected[64];
     static struct asked asked;
     open_tls(test, &tls);
-    proxy_open(&proxy, "--login", "me:" SECRET);
+    proxy_open(&proxy, test->loop, "--login", "me:" SECRET);
     setenv("https_proxy", proxy.url, 1);
 
     /* The server's name is asked for by nobody here, and may differ from the one in its certificate. */
@@ -219,19 +222,21 @@ static void https_goes_through_a_tunnel(void **state)
     assert_int_equal(asked.answer.status, 200);
     proxy_next(&proxy);
     assert_memory_equal(proxy.line, "CONNECT localhost:", 18);
-    asked = (struct asked){.request = {.tls = &by_name, .proxy = ""}};
-    ask_and_wait(test, &asked, "https", "server.invalid", "/hello");
+    asked = (struct asked){.request = {.tls = &by_name, .proxy = "", .timeout_ms = 300}};
+    ask_and_wait(test, &asked, "https", NOBODY, "/hello");
     assert_true(asked.answer.e == ERR_CLOSED || asked.answer.e == ERR_TIMEOUT);
-    setenv("no_proxy", "invalid", 1);
-    asked = (struct asked){.request = {.tls = &by_name}};
-    ask_and_wait(test, &asked, "https", "server.invalid", "/hello");
-    assert_int_not_equal(asked.answer.e, ERR_OK);
+    setenv("no_proxy", "example.com," NOBODY, 1);
+    asked = (struct asked){.request = {.tls = &by_name, .timeout_ms = 300}};
+    ask_and_wait(test, &asked, "https", NOBODY, "/hello");
+    assert_true(asked.answer.e == ERR_CLOSED || asked.answer.e == ERR_TIMEOUT);
 
     /* The server is verified through the tunnel, too. */
     asked = (struct asked){.request = {.tls = &other, .proxy = proxy.url}};
     ask_and_wait(test, &asked, "https", "localhost", "/hello");
     assert_int_equal(asked.answer.e, ERR_AUTH);
     assert_non_null(strstr(asked.answer.why.text, "no authority that is trusted here"));
+    proxy_next(&proxy);
+    assert_memory_equal(proxy.line, "CONNECT localhost:", 18); /* and nothing before */
     proxy_close(&proxy);
     site_close();
     tls_close(tls);
@@ -243,7 +248,7 @@ static void plain_requests_are_forwarded(void **state)
     struct proxy proxy;
     static struct asked asked;
     site_open(test, NULL);
-    proxy_open(&proxy, "--login", "me:" SECRET);
+    proxy_open(&proxy, test->loop, "--login", "me:" SECRET);
     setenv("http_proxy", proxy.url, 1);
     asked = (struct asked){.request = {.method = "POST", .body = SLICE("body")}};
     ask_and_wait(test, &asked, "http", "server.invalid", "/hello");
@@ -279,7 +284,7 @@ static void refusals_are_the_proxys(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         static struct asked asked;
         struct proxy proxy;
-        proxy_open(&proxy, cases[i].option, cases[i].value);
+        proxy_open(&proxy, test->loop, cases[i].option, cases[i].value);
         setenv("all_proxy", proxy.url, 1);
         asked = (struct asked){.done = false};
         ask_and_wait(test, &asked, cases[i].scheme, "server.invalid", "/hello");
@@ -308,7 +313,6 @@ static void proxies_of_no_use_are_named(void **state)
         {"://", ERR_CONFIG, "is no URL"},
         {"http://u:geheim@localhost:1", ERR_CLOSED, "localhost"},
         {"u:geheim@127.0.0.1:1", ERR_CLOSED, "127.0.0.1 port 1"}, /* without a scheme */
-        {"http://u:geheim@proxy.invalid:1", ERR_CLOSED, "proxy.invalid"},
     };
     site_open(test, NULL);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
