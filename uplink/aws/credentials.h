@@ -15,7 +15,7 @@
 #include "ports/tls.h"
 #include "uplink/aws/sigv4.h"
 
-#define CREDENTIALS_KEY_SIZE_MAX 256    /* bytes of a key id and of a secret */
+#define CREDENTIALS_KEY_SIZE_MAX SIGV4_SECRET_SIZE_MAX /* bytes of a key id and of a secret */
 #define CREDENTIALS_TOKEN_SIZE_MAX 8192 /* of a session token: it travels with each request */
 
 struct http;

@@ -11,11 +11,12 @@
 
 #include "ports/slice.h"
 
-#define SIGV4_HEADER_MAX 24      /* of the caller's */
-#define SIGV4_PARAMETER_MAX 32   /* of a query, those of a presigned URL included */
-#define SIGV4_ROOM 2048          /* besides what the caller gives */
-#define SIGV4_DATE_SIZE 17       /* "20261124T120000Z" */
-#define SIGV4_HASH_SIZE 65       /* 64 hexadecimal digits */
+#define SIGV4_HEADER_MAX 24    /* of the caller's */
+#define SIGV4_PARAMETER_MAX 32 /* of a query, those of a presigned URL included */
+#define SIGV4_ROOM 2048        /* besides what the caller gives */
+#define SIGV4_DATE_SIZE 17     /* "20261124T120000Z" */
+#define SIGV4_HASH_SIZE 65     /* 64 hexadecimal digits */
+#define SIGV4_SECRET_SIZE_MAX 256
 #define SIGV4_REGION_SIZE_MAX 63 /* of region and of service */
 
 /* Takes the place of a body's hash: S3 over TLS, and presigned URLs of S3. */
