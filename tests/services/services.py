@@ -1,5 +1,6 @@
 """The services of this folder, and weir beside them, for tests in Python. What is started here is gone as soon as the test is."""
 import functools
+import importlib
 import json
 import os
 import signal
@@ -24,13 +25,18 @@ def service(script, *words, **more):
     return subprocess.run(["bash", os.path.join(HERE, script), *words], check=True, **more)
 
 
-def need_kafka_client():
-    """Starts the test again with the python that has Kafka's stock client, unless this one has it."""
+def need(module, readers):
+    """Starts the test again with the python of a set of readers.sh, unless this one has the module."""
     try:
-        import confluent_kafka  # noqa: F401
+        importlib.import_module(module)
     except ImportError:
-        python = service("readers.sh", "kafka", stdout=subprocess.PIPE, text=True).stdout.strip()
+        python = service("readers.sh", readers, stdout=subprocess.PIPE, text=True).stdout.strip()
         os.execv(python, [python, *sys.argv])
+
+
+def need_kafka_client():
+    """Kafka's stock client."""
+    need("confluent_kafka", "kafka")
 
 
 def wait_for(what, condition, seconds=PATIENCE, pause=0.02):
@@ -99,6 +105,35 @@ class Registry:
 
     def subjects(self):
         return self.ask("/subjects")
+
+
+class Fake:
+    """A cloud service that needs no more than a folder and a port: moto.sh, kinesalite.sh, aws-gate.sh."""
+
+    def __init__(self, script, directory, port=None):
+        self.script, self.dir, self.port = script, directory, port or free_ports(1)
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.address}"
+
+    def start(self, *words, **environment):
+        service(self.script, "start", self.dir, str(self.port), *words, env={**os.environ, **environment})
+
+    def stop(self):
+        service(self.script, "stop", self.dir)
+
+    def credentials(self, which="credentials"):
+        """moto.sh with `auth`: key id and secret; `denied`: of a user without rights."""
+        with open(os.path.join(self.dir, which)) as f:
+            return f.read().split()
+
+
+def gate_fault(gate, fault, every=1, first=0):
+    """Has aws-gate.sh answer every n-th request so (aws_gate.py), m times; returns the counters that there were."""
+    with urllib.request.urlopen(f"{gate.url}/gate", timeout=PATIENCE) as answer:
+        before = json.load(answer)
+    body = json.dumps({"fault": fault, "every": every, "first": first}).encode()
+    urllib.request.urlopen(f"{gate.url}/gate", body, timeout=PATIENCE).close()
+    return before
 
 
 class MqttBroker:
