@@ -170,9 +170,9 @@ static void no_blocked_signals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(output_and_words),  cmocka_unit_test(a_status),
-        cmocka_unit_test(too_much_output),   cmocka_unit_test(too_slow),
-        cmocka_unit_test(output_left_open),  cmocka_unit_test(closed_early),
+        cmocka_unit_test(output_and_words),   cmocka_unit_test(a_status),
+        cmocka_unit_test(too_much_output),    cmocka_unit_test(too_slow),
+        cmocka_unit_test(output_left_open),   cmocka_unit_test(closed_early),
         cmocka_unit_test(no_blocked_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

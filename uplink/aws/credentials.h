@@ -54,6 +54,7 @@ extern const struct option credentials_table[];
 /* What can be said about them together: for the uplink's check(). */
 enum err credentials_check(const struct credentials_options *options, struct why *why) MUST_USE;
 
+/* The calls are never made within a call of the user's, and may not close the source. */
 struct credentials_setup {
     struct loop *loop;
     struct names *names;        /* for the client that asks metadata services */
@@ -62,11 +63,10 @@ struct credentials_setup {
     const struct credentials_options *options; /* likewise */
     const char *region;                        /* likewise; of STS, where its URL is not said */
     void *context;
-    /* credentials_get() has something else to say: new credentials, or the first. Never within a call
-     * of the user's. */
+    /* credentials_get() has something else to say: new credentials, or the first. */
     void (*changed)(void *context);
     /* Why there are none, or why those that are there could not be renewed; NULL: all is well
-     * again. For uplink_fault(). Never within a call of the user's. */
+     * again. For uplink_fault(). */
     void (*fault)(void *context, const struct why *why);
     /* What was sent over the uplink's link, for uplink_wire_bytes(). NULL: unwanted. */
     void (*wire_bytes)(void *context, uint64_t sent, uint64_t received);
