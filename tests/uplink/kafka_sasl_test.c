@@ -179,7 +179,7 @@ static void nonces_differ(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct sasl sasl;
         struct out o = out_over(texts[i], sizeof texts[i] - 1);
-        sasl_init(&sasl, &scene.store);
+        sasl_init(&sasl, &scene.store, SLICE("broker"));
         assert_int_equal(sasl_next(&sasl, (struct slice){NULL, 0}, &o, &scene.why), ERR_OK);
         texts[i][o.size] = '\0';
         sasl_release(&sasl);
@@ -200,12 +200,151 @@ static void what_a_mechanism_needs(void **state)
     assert_non_null(strstr(why.text, "SCRAM-SHA-512 needs \"user\" and \"password\""));
 }
 
+/* --- AWS_MSK_IAM; the signatures are those of the presigned URLs that botocore 1.44.5 makes --- */
+
+#define MSK_HOST "b-1.pumps.a1b2c3.c2.kafka.eu-central-1.amazonaws.com"
+#define NOON 1795521600 /* 2026-11-24T12:00:00Z */
+
+static enum err aws_give(void *context, struct aws_credentials *ret, int64_t *ret_time_s)
+{
+    const char *token = context;
+    *ret = (struct aws_credentials){.key_id = "AKIDEXAMPLE",
+                                    .secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+                                    .session_token = token,
+                                    .number = 5};
+    *ret_time_s = NOON;
+    return token && strcmp(token, "none") == 0 ? ERR_AGAIN : ERR_OK;
+}
+
+struct aws_example {
+    const char *host, *region, *token, *in_between, *signature;
+};
+
+static const struct aws_example aws_examples[] = {
+    {MSK_HOST, "eu-central-1", NULL, "",
+     "f4005950487db9e10f3ec63b0ff0b1e7e4857498dbe8f4b67cb48a0335df3aec"},
+    {MSK_HOST, "eu-central-1",
+     "IQoJb3JpZ2luX2VjE/+==", ",\"x-amz-security-token\":\"IQoJb3JpZ2luX2VjE/+==\"",
+     "827d0623960300fa6b4e9a7e0f64c34d1266930d961ff4dbaa1b6f94b2f536e2"},
+    {"kafka.example.com", "cn-north-1", NULL, "",
+     "9e08aa7efb40dacdc7ada23aae214ea3a6ccc59226c94cf1fdf0e57394225c7a"},
+};
+
+static void aws_begin(struct scene *scene, struct sasl *sasl, const struct aws_example *example)
+{
+    *scene = (struct scene){.options = {.is_set = true, .mechanism = SASL_AWS_MSK_IAM}};
+    scene->options.region = strcmp(example->host, MSK_HOST) == 0 ? NULL : example->region;
+    scene->store = (struct sasl_store){.options = &scene->options,
+                                       .aws = aws_give,
+                                       .aws_context = (void *)(uintptr_t)example->token};
+    sasl_init(sasl, &scene->store, slice_of_text(example->host));
+}
+
+static void aws_logins(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(aws_examples); i++) {
+        const struct aws_example *example = &aws_examples[i];
+        struct scene scene;
+        struct sasl sasl;
+        char text[2048], expected[2048];
+        struct out o = out_over(text, sizeof text - 1);
+        aws_begin(&scene, &sasl, example);
+        assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_OK);
+        text[o.size] = '\0';
+        (void)snprintf(
+            expected, sizeof expected,
+            "{\"version\":\"2020_10_22\",\"host\":\"%s\","
+            "\"user-agent\":\"weir/" WEIR_VERSION "\","
+            "\"action\":\"kafka-cluster:Connect\","
+            "\"x-amz-algorithm\":\"AWS4-HMAC-SHA256\","
+            "\"x-amz-credential\":\"AKIDEXAMPLE/20261124/%s/kafka-cluster/aws4_request\","
+            "\"x-amz-date\":\"20261124T120000Z\",\"x-amz-signedheaders\":\"host\","
+            "\"x-amz-expires\":\"900\"%s,\"x-amz-signature\":\"%s\"}",
+            example->host, example->region, example->in_between, example->signature);
+        assert_string_equal(text, expected);
+        assert_int_equal(sasl.token_number, 5);
+        assert_int_equal(sasl_next(&sasl, SLICE("{\"version\":\"2020_10_22\"}"), &o, &scene.why),
+                         ERR_CLOSED);
+        sasl_release(&sasl);
+    }
+}
+
+/* The longest session token there may be has room. */
+static void aws_long_token(void **state)
+{
+    (void)state;
+    static char token[CREDENTIALS_TOKEN_SIZE_MAX + 1];
+    static uint8_t memory[SASL_TOKEN_SIZE_MAX];
+    struct aws_example example = aws_examples[0];
+    struct scene scene;
+    struct sasl sasl;
+    memset(token, '/', sizeof token - 1);
+    example.token = token;
+    struct out o = out_over(memory, sizeof memory);
+    aws_begin(&scene, &sasl, &example);
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_OK);
+    assert_false(o.overflow);
+    assert_true(o.size > CREDENTIALS_TOKEN_SIZE_MAX);
+}
+
+static void aws_logins_that_fail(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct sasl sasl;
+    uint8_t memory[2048];
+    struct out o = out_over(memory, sizeof memory);
+    unsetenv("AWS_REGION");
+    unsetenv("AWS_DEFAULT_REGION");
+    aws_begin(&scene, &sasl, &aws_examples[0]);
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_OK);
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_AUTH);
+    assert_non_null(strstr(scene.why.text, "is it Amazon MSK's"));
+    aws_begin(&scene, &sasl, &aws_examples[2]);
+    scene.options.region = NULL;
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_AUTH);
+    assert_non_null(strstr(scene.why.text, "sasl.region is missing"));
+    setenv("AWS_REGION", "us-west-2", 1);
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_OK);
+    unsetenv("AWS_REGION");
+    struct aws_example none = aws_examples[0];
+    none.token = "none";
+    aws_begin(&scene, &sasl, &none);
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_TIMEOUT);
+}
+
+static void aws_regions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *region;
+    } cases[] = {{MSK_HOST, "eu-central-1"},
+                 {"boot-x.c2.kafka-serverless.us-east-1.amazonaws.com", "us-east-1"},
+                 {"b-1.p.a.c2.kafka.cn-north-1.amazonaws.com.cn", "cn-north-1"},
+                 {".amazonaws.com", ""},
+                 {"amazonaws.com", ""},
+                 {"b-1.example.com", ""},
+                 {"", ""}};
+    struct sasl_options options = {.is_set = true};
+    unsetenv("AWS_REGION");
+    unsetenv("AWS_DEFAULT_REGION");
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char region[SIGV4_REGION_SIZE_MAX + 1] = "";
+        assert_int_equal(sasl_region(&options, slice_of_text(cases[i].host), region),
+                         cases[i].region[0] != '\0');
+        assert_string_equal(region, cases[i].region);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_examples), cmocka_unit_test(another_salt_is_another_key),
-        cmocka_unit_test(names_are_escaped),  cmocka_unit_test(brokers_that_cannot_be_trusted),
-        cmocka_unit_test(nonces_differ),      cmocka_unit_test(what_a_mechanism_needs),
+        cmocka_unit_test(published_examples),   cmocka_unit_test(another_salt_is_another_key),
+        cmocka_unit_test(names_are_escaped),    cmocka_unit_test(brokers_that_cannot_be_trusted),
+        cmocka_unit_test(nonces_differ),        cmocka_unit_test(what_a_mechanism_needs),
+        cmocka_unit_test(aws_logins),           cmocka_unit_test(aws_long_token),
+        cmocka_unit_test(aws_logins_that_fail), cmocka_unit_test(aws_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

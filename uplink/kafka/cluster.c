@@ -4,7 +4,7 @@
 #include "ports/random.h"
 #include "uplink/kafka/cluster_impl.h"
 #include "uplink/kafka/errors.h"
-#include "uplink/kafka/oauth.h"
+#include "uplink/kafka/tokens.h"
 
 #define BACKOFF_MS_FIRST 250
 #define BACKOFF_MS_MAX (30 * 1000)
@@ -482,8 +482,7 @@ const char *cluster_id(const struct cluster *cluster)
 const struct why *cluster_fault(const struct cluster *cluster, enum err *ret_e)
 {
     enum err e = ERR_OK;
-    const struct oauth *oauth = cluster->setup.connection.oauth;
-    const struct why *token = oauth ? oauth_fault(oauth, &e) : NULL;
+    const struct why *token = tokens_fault(cluster->setup.connection.tokens, &e);
     if (token) {
         if (ret_e) {
             *ret_e = e;

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "uplink/kafka/cluster_impl.h"
-#include "uplink/kafka/oauth.h"
+#include "uplink/kafka/tokens.h"
 
 struct node *node_add(struct cluster *cluster, int32_t id, struct slice host, uint16_t port)
 {
@@ -111,8 +111,7 @@ bool node_connect(struct node *node)
     if (cluster->stopped || cluster_now_ms(cluster) < node->retry_ms) {
         return false;
     }
-    struct oauth *oauth = cluster->setup.connection.oauth;
-    if (oauth && oauth_ready(oauth, false)) {
+    if (tokens_ready(cluster->setup.connection.tokens, false)) {
         return false; /* nothing could be done there; cluster_token_changed() follows */
     }
     node->was_ready = false;

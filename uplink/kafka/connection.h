@@ -9,8 +9,8 @@
 
 struct connection;
 struct names;
-struct oauth;
 struct tls;
+struct tokens;
 struct uplink_link;
 
 #define CONNECTION_IN_FLIGHT_MAX 4 /* requests written, or being written, and not answered */
@@ -22,7 +22,7 @@ struct connection_settings {
     struct tls *tls; /* NULL: plain TCP */
     const char *server_name;
     struct sasl_store *sasl; /* NULL: no login */
-    struct oauth *oauth;     /* gives it tokens; NULL: it needs none */
+    struct tokens *tokens;   /* without which it can't begin; NULL: it needs none */
     const char *client_id;
     uint32_t answer_timeout_ms; /* while the request in front makes no progress */
     uint32_t idle_ms_max;       /* what is silent for so long is closed; 0: it stays open */

@@ -2,7 +2,7 @@
 
 #include "uplink/kafka/connection_impl.h"
 #include "uplink/kafka/errors.h"
-#include "uplink/kafka/oauth.h"
+#include "uplink/kafka/tokens.h"
 
 #define RENEW_MS_MIN 1000
 #define TOKEN_LOOK_MS 100    /* how often an access token is looked for, while a login waits */
@@ -32,12 +32,12 @@ static void connection_ready(struct connection *c)
 /* False: the login waits for an access token, or there is none to be had. */
 static bool login_has_token(struct connection *c)
 {
-    struct oauth *oauth = c->settings->oauth;
-    enum err e = oauth ? oauth_ready(oauth, false) : ERR_OK;
+    struct tokens *tokens = c->settings->tokens;
+    enum err e = tokens_ready(tokens, false);
     if (!e) {
         return true;
     }
-    const struct why *why = oauth_fault(oauth, &e);
+    const struct why *why = tokens_fault(tokens, &e);
     if (why) {
         struct why text = *why;
         connection_fail(c, e, &text);
@@ -59,7 +59,8 @@ void login_begin(struct connection *c)
     }
     struct out body = out_over(c->own_memory, sizeof c->own_memory);
     sasl_release(&c->sasl);
-    sasl_init(&c->sasl, c->settings->sasl);
+    size_t host_size = (size_t)(strrchr(c->name, ':') - c->name);
+    sasl_init(&c->sasl, c->settings->sasl, (struct slice){(const uint8_t *)c->name, host_size});
     wire_sasl_handshake(&body, sasl_name(c->settings->sasl->options));
     c->state = HANDSHAKE;
     own_send(c, WIRE_SASL_HANDSHAKE, &body);
@@ -133,15 +134,15 @@ static enum err login_refused(const struct connection *c, const struct wire_sasl
                               struct why *why)
 {
     const struct sasl_options *options = c->settings->sasl->options;
-    if (c->settings->oauth) {
-        bool is_newest = oauth_refused(c->settings->oauth, c->sasl.token_number);
-        why_set(
-            why,
-            "%s refuses the access token of client %.100s (%s%s%s): has it expired, is it meant "
-            "for another audience, is a clock wrong?",
-            c->name, options->oauth.client_id, kafka_error_of(login->error)->name,
-            c->sasl.refusal[0] ? ", " : "", c->sasl.refusal);
-        return is_newest ? ERR_AUTH : ERR_TIMEOUT;
+    struct tokens *tokens = c->settings->tokens;
+    if (tokens) {
+        char name[200];
+        bool is_aws = options->mechanism == SASL_AWS_MSK_IAM;
+        why_set(why, "%s refuses %s (%s%s%s): %s", c->name, tokens_name(tokens, name, sizeof name),
+                kafka_error_of(login->error)->name, c->sasl.refusal[0] ? ", " : "", c->sasl.refusal,
+                is_aws ? "may they kafka-cluster:Connect to this cluster, is a clock wrong?"
+                       : "has it expired, is it meant for another audience, is a clock wrong?");
+        return tokens_refused(tokens, c->sasl.token_number) ? ERR_AUTH : ERR_TIMEOUT;
     }
     why_set(why, "%s refuses the login of user %s by %s (%s): check sasl.user and sasl.password",
             c->name, options->user, sasl_name(options), kafka_error_of(login->error)->name);
@@ -227,7 +228,7 @@ void login_go_on(struct timer *timer)
 void login_renew(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, renew);
-    if (c->settings->oauth && oauth_ready(c->settings->oauth, true)) {
+    if (tokens_ready(c->settings->tokens, true)) {
         timer_arm(timer, c->look_ms); /* it goes on under the old one meanwhile */
     } else if (c->state == READY) {
         connection_enter(c);

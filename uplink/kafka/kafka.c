@@ -7,10 +7,10 @@
 #include "ports/tickets.h"
 #include "uplink/kafka/kafka_impl.h"
 #include "uplink/kafka/murmur2.h"
-#include "uplink/kafka/oauth.h"
 #include "uplink/kafka/probe.h"
 #include "uplink/kafka/records.h"
 #include "uplink/kafka/service.h"
+#include "uplink/kafka/tokens.h"
 #include "uplink/layout/columns.h"
 
 #define CLOCK_PLAUSIBLE_US (INT64_C(1767225600) * 1000000) /* 2026-01-01: before weir */
@@ -464,7 +464,7 @@ static void kafka_close(struct uplink *uplink)
     cluster_close(k->cluster);
     producers_close(k->producers);
     registry_close(k->registry);
-    oauth_close(k->oauth);
+    tokens_close(k->tokens);
     http_close(k->http);
     tickets_leave(k->tickets, k->tls);
     tls_close(k->tls);
@@ -493,8 +493,7 @@ static void kafka_stop(struct uplink *uplink, int64_t grace_ms)
 static enum err open_http(struct kafka *k, const struct uplink_setup *setup, struct why *why)
 {
     const struct sasl_options *sasl = &k->options->sasl;
-    bool has_token = sasl->is_set && sasl->mechanism == SASL_OAUTHBEARER;
-    if (!has_token && !k->options->registry.is_set) {
+    if (!tokens_are_needed(sasl) && !k->options->registry.is_set) {
         return ERR_OK;
     }
     enum err e = http_open(&k->http, setup->loop, setup->names);
@@ -504,14 +503,17 @@ static enum err open_http(struct kafka *k, const struct uplink_setup *setup, str
     }
     http_link_set(k->http, http_link_of, k);
     http_tickets_set(k->http, setup->tickets, uplink_name(setup->host));
-    struct oauth_setup oauth = {.loop = setup->loop,
-                                .http = k->http,
-                                .options = &sasl->oauth,
-                                .store = &k->sasl,
-                                .context = k,
-                                .changed = token_changed,
-                                .wire_bytes = wire_bytes};
-    return has_token ? oauth_open(&k->oauth, &oauth) : ERR_OK;
+    const char *const *brokers = k->options->brokers.items;
+    struct tokens_setup tokens = {.loop = setup->loop,
+                                  .names = setup->names,
+                                  .http = k->http,
+                                  .options = sasl,
+                                  .store = &k->sasl,
+                                  .broker = brokers[0],
+                                  .context = k,
+                                  .changed = token_changed,
+                                  .wire_bytes = wire_bytes};
+    return tokens_are_needed(sasl) ? tokens_open(&k->tokens, &tokens, why) : ERR_OK;
 }
 
 static enum err open_registry(struct kafka *k, const struct uplink_setup *setup, struct why *why)
@@ -544,7 +546,7 @@ static enum err open_cluster(struct kafka *k, const struct uplink_setup *setup, 
                        .tls = k->tls,
                        .server_name = options->tls.server_name,
                        .sasl = options->sasl.is_set ? &k->sasl : NULL,
-                       .oauth = k->oauth,
+                       .tokens = k->tokens,
                        .client_id = options->client_id,
                        .answer_timeout_ms =
                            (uint32_t)options->request_timeout_ms + ANSWER_MARGIN_MS,

@@ -81,7 +81,7 @@ struct kafka {
     struct http *http;
     struct registry *registry;
     struct sasl_store sasl;
-    struct oauth *oauth;
+    struct tokens *tokens;
     struct cluster *cluster;
     struct producers *producers;
     struct topic_limit *limits;

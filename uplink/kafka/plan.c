@@ -14,10 +14,13 @@
 #define NODE_NAME_SIZE 24  /* of a broker, as it is advertised */
 #define CLUSTER_NAME_SIZE 22
 #define REPLICA_MAX 3
-#define MECHANISMS_SIZE 38  /* two or three names of mechanisms */
-#define SCRAM_FIRST_SIZE 40 /* besides the user's name: "n,,n=,r=" and our nonce */
-#define SCRAM_SALT_SIZE 100 /* both nonces, the salt, the count */
-#define TOKEN_SIZE 1000     /* an access token */
+#define MECHANISMS_SIZE 38          /* two or three names of mechanisms */
+#define SCRAM_FIRST_SIZE 40         /* besides the user's name: "n,,n=,r=" and our nonce */
+#define SCRAM_SALT_SIZE 100         /* both nonces, the salt, the count */
+#define AWS_LOGIN_SIZE 480          /* of AWS_MSK_IAM */
+#define AWS_SESSION_TOKEN_SIZE 1000 /* of credentials that end */
+#define AWS_ANSWER_SIZE 84
+#define TOKEN_SIZE 1000 /* an access token */
 #define HEAD_SIZE_MAX (WIRE_HEAD_SIZE_MAX + 16)
 #define TALK_SIZE_MAX (WIRE_NAME_SIZE_MAX + 64)
 
@@ -146,6 +149,12 @@ static size_t login_tokens(const struct kafka_options *options, struct kafka_pla
         return 1;
     case SASL_OAUTHBEARER:
         talk_of(options, WIRE_SASL_AUTHENTICATE, WIRE_SASL_TOKEN_AT + TOKEN_SIZE, around, &ret[0]);
+        return 1;
+    case SASL_AWS_MSK_IAM:
+        talk_of(options, WIRE_SASL_AUTHENTICATE,
+                WIRE_SASL_TOKEN_AT + AWS_LOGIN_SIZE +
+                    (sasl->credentials.access_key_id ? 0 : AWS_SESSION_TOKEN_SIZE),
+                around + AWS_ANSWER_SIZE, &ret[0]);
         return 1;
     case SASL_SCRAM_SHA_256:
     case SASL_SCRAM_SHA_512:

@@ -8,8 +8,8 @@
 #include "ports/clock.h"
 #include "ports/http.h"
 #include "uplink/kafka/cluster.h"
-#include "uplink/kafka/oauth.h"
 #include "uplink/kafka/probe_impl.h"
+#include "uplink/kafka/tokens.h"
 #include "uplink/registry/probe.h"
 
 static void probe_close(struct probe *probe)
@@ -27,7 +27,7 @@ static void probe_close(struct probe *probe)
         free(b);
     }
     registry_probe_close(p->registry);
-    oauth_close(p->oauth);
+    tokens_close(p->tokens);
     http_close(p->http);
     tls_close(p->tls);
     kafka_probe_topics_release(p);
@@ -282,20 +282,30 @@ static void token_dated(void *context, int64_t date_s)
     }
 }
 
+/* What is wrong with the settings of a token is told, and the rest looked at. */
 static enum err open_http(struct kafka_probe *p)
 {
     const struct sasl_options *sasl = &p->options->sasl;
-    struct oauth_setup oauth = {.loop = p->setup.loop,
-                                .options = &sasl->oauth,
-                                .store = &p->sasl,
-                                .context = p,
-                                .changed = token_changed,
-                                .wire_bytes = no_wire_bytes,
-                                .dated = token_dated};
+    const char *const *brokers = p->options->brokers.items;
+    struct tokens_setup tokens = {.loop = p->setup.loop,
+                                  .names = p->setup.names,
+                                  .options = sasl,
+                                  .store = &p->sasl,
+                                  .broker = brokers[0],
+                                  .context = p,
+                                  .changed = token_changed,
+                                  .wire_bytes = no_wire_bytes,
+                                  .dated = token_dated};
+    struct why why = {""};
     enum err e = http_open(&p->http, p->setup.loop, p->setup.names);
-    oauth.http = p->http;
-    bool has_token = sasl->is_set && sasl->mechanism == SASL_OAUTHBEARER;
-    return e || !has_token ? e : oauth_open(&p->oauth, &oauth);
+    tokens.http = p->http;
+    if (!e && tokens_are_needed(sasl)) {
+        e = tokens_open(&p->tokens, &tokens, &why);
+    }
+    if (e == ERR_CONFIG) {
+        probe_found(&p->setup, PROBE_ERROR, "sasl", "login", "%s", why.text);
+    }
+    return e;
 }
 
 static void registry_done(void *context)
@@ -395,13 +405,15 @@ enum err kafka_probe_open(struct probe **ret, const struct probe_setup *setup)
     tell_password(p);
     p->sasl.options = &p->options->sasl;
     enum err e = open_http(p);
+    is_usable = is_usable && !e;
+    e = e == ERR_CONFIG ? ERR_OK : e;
     p->settings = (struct connection_settings){
         .loop = setup->loop,
         .names = setup->names,
         .tls = p->tls,
         .server_name = p->options->tls.server_name,
         .sasl = p->options->sasl.is_set ? &p->sasl : NULL,
-        .oauth = p->oauth,
+        .tokens = p->tokens,
         .client_id = p->options->client_id,
         .answer_timeout_ms = PROBE_ANSWER_MS,
         .context = p,

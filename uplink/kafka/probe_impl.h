@@ -67,7 +67,7 @@ struct kafka_probe {
     const struct kafka_options *options;
     struct connection_settings settings;
     struct sasl_store sasl;
-    struct oauth *oauth;
+    struct tokens *tokens;
     struct tls *tls;
     struct http *http;
     struct registry_probe *registry;

@@ -83,8 +83,10 @@ static const struct mechanism mechanisms[] = {
     [SASL_SCRAM_SHA_256] = {"SCRAM-SHA-256", scram_mechanism_next, HASH_SHA256},
     [SASL_SCRAM_SHA_512] = {"SCRAM-SHA-512", scram_mechanism_next, HASH_SHA512},
     [SASL_OAUTHBEARER] = {"OAUTHBEARER", oauth_next, HASH_SHA256},
+    [SASL_AWS_MSK_IAM] = {"AWS_MSK_IAM", sasl_aws_next, HASH_SHA256},
 };
-static const char *const words[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", NULL};
+static const char *const words[] = {"PLAIN",       "SCRAM-SHA-256", "SCRAM-SHA-512",
+                                    "OAUTHBEARER", "AWS_MSK_IAM",   NULL};
 
 static enum err scram_mechanism_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                                      struct why *why)
@@ -168,7 +170,9 @@ const struct option sasl_table[] = {
      .initial = "PLAIN",
      .words = words,
      .help = "How to log in. PLAIN sends the password as it is: use it with tls. SCRAM proves it, "
-             "and that the broker knows it too. OAUTHBEARER shows an access token."},
+             "and that the broker knows it too. OAUTHBEARER shows an access token. AWS_MSK_IAM is "
+             "IAM's "
+             "login to Amazon MSK, with AWS's credentials (port 9098 of its brokers, and tls)."},
     {.name = "user",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct sasl_options, user),
@@ -187,6 +191,21 @@ const struct option sasl_table[] = {
      .record = oauth_table,
      .record_size = sizeof(struct oauth_options),
      .help = "Where OAUTHBEARER's access tokens come from: OAuth 2.0, client credentials."},
+    {.name = "region",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct sasl_options, region),
+     .min = 1,
+     .max = SIGV4_REGION_SIZE_MAX,
+     .help = "AWS_MSK_IAM: the cluster's region; without it the one in the broker's name, else "
+             "AWS_REGION."},
+    {.name = "credentials",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct sasl_options, credentials),
+     .record = credentials_table,
+     .record_size = sizeof(struct credentials_options),
+     .help = "AWS_MSK_IAM: where AWS's credentials come from; without it the environment, AWS's "
+             "shared files, a web identity, the container or the machine are asked."},
     {.name = NULL},
 };
 
@@ -225,6 +244,9 @@ enum err sasl_check(const struct sasl_options *options, struct why *why)
         }
         return extensions_check(&options->oauth.extensions, why);
     }
+    if (options->mechanism == SASL_AWS_MSK_IAM) {
+        return credentials_check(&options->credentials, why);
+    }
     if (!options->user || !options->password) {
         why_set(why, "sasl: %s needs \"user\" and \"password\"", sasl_name(options));
         return ERR_CONFIG;
@@ -237,11 +259,11 @@ const char *sasl_name(const struct sasl_options *options)
     return mechanisms[options->mechanism].name;
 }
 
-void sasl_init(struct sasl *sasl, struct sasl_store *store)
+void sasl_init(struct sasl *sasl, struct sasl_store *store, struct slice host)
 {
     int64_t mechanism = store->options->mechanism;
     assert(mechanism >= 0 && (size_t)mechanism < ARRAY_COUNT(mechanisms));
-    *sasl = (struct sasl){.store = store};
+    *sasl = (struct sasl){.store = store, .host = host};
 }
 
 void sasl_release(struct sasl *sasl)

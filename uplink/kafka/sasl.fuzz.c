@@ -42,6 +42,14 @@ static struct slice nonce_of(struct slice token)
     return nonce;
 }
 
+static enum err aws_give(void *context, struct aws_credentials *ret, int64_t *ret_time_s)
+{
+    (void)context;
+    *ret = (struct aws_credentials){.key_id = "AKID", .secret = "secret", .session_token = "token"};
+    *ret_time_s = 0;
+    return ERR_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct sasl_options logins[] = {
@@ -49,16 +57,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {.mechanism = SASL_SCRAM_SHA_256, .user = "we=ir,", .password = "secret"},
         {.mechanism = SASL_SCRAM_SHA_512, .user = "weir", .password = "secret"},
         {.mechanism = SASL_OAUTHBEARER},
+        {.mechanism = SASL_AWS_MSK_IAM},
     };
     struct slice rest = {data + 1, size - 1};
     static uint8_t tokens[2][SASL_TOKEN_SIZE_MAX], challenge[4096];
     if (size == 0) {
         return 0;
     }
-    struct sasl_store store = {.token = "token", .options = &logins[data[0] % ARRAY_COUNT(logins)]};
+    struct sasl_store store = {
+        .token = "token", .options = &logins[data[0] % ARRAY_COUNT(logins)], .aws = aws_give};
     struct sasl sasl;
     struct why why = {""};
-    sasl_init(&sasl, &store);
+    sasl_init(&sasl, &store, SLICE("b-1.pumps.a1.kafka.eu-central-1.amazonaws.com"));
     struct out token = out_over(tokens[0], sizeof tokens[0]);
     enum err e = sasl_next(&sasl, (struct slice){NULL, 0}, &token, &why);
     if (e) {

@@ -9,12 +9,19 @@
 #include "ports/option.h"
 #include "ports/slice.h"
 #include "ports/tls.h"
+#include "uplink/aws/credentials.h"
 
 #define SASL_ACCESS_TOKEN_SIZE_MAX 8192
 #define SASL_EXTENSIONS_SIZE_MAX 1500
 #define SASL_TOKEN_SIZE_MAX (SASL_ACCESS_TOKEN_SIZE_MAX + SASL_EXTENSIONS_SIZE_MAX + 64)
 
-enum sasl_mechanism { SASL_PLAIN, SASL_SCRAM_SHA_256, SASL_SCRAM_SHA_512, SASL_OAUTHBEARER };
+enum sasl_mechanism {
+    SASL_PLAIN,
+    SASL_SCRAM_SHA_256,
+    SASL_SCRAM_SHA_512,
+    SASL_OAUTHBEARER,
+    SASL_AWS_MSK_IAM,
+};
 
 /* Its "oauth" object: where access tokens come from. */
 struct oauth_options {
@@ -34,6 +41,8 @@ struct sasl_options {
     const char *user;
     const char *password;
     struct oauth_options oauth;
+    const char *region; /* of AWS; NULL: as sasl_region() finds it */
+    struct credentials_options credentials;
 };
 extern const struct option sasl_table[];
 /* Has the mechanism what it needs? */
@@ -55,6 +64,9 @@ struct sasl_store {
     struct scram_keys scram;
     const char *token;     /* for OAUTHBEARER; NULL: none is there */
     uint64_t token_number; /* counts the tokens that there were */
+    /* For AWS_MSK_IAM: credentials, and AWS's time. ERR_AGAIN: none are there. */
+    enum err (*aws)(void *context, struct aws_credentials *ret, int64_t *ret_time_s);
+    void *aws_context;
 };
 
 struct scram;
@@ -62,15 +74,17 @@ struct scram;
 /* One login. */
 struct sasl {
     struct sasl_store *store;
+    struct slice host; /* the broker's name, without a port */
     unsigned step;
     struct scram *scram;   /* under way */
-    uint64_t token_number; /* of the token that was sent */
+    uint64_t token_number; /* of the token, or of the credentials, that were sent */
     char refusal[120];     /* what an OAUTHBEARER broker said against it */
 };
 
 /* "PLAIN": as SaslHandshake names it. */
 const char *sasl_name(const struct sasl_options *options);
-void sasl_init(struct sasl *sasl, struct sasl_store *store);
+/* `host` is the broker's name, without its port; it stays until sasl_release(). */
+void sasl_init(struct sasl *sasl, struct sasl_store *store, struct slice host);
 /* Accepts a zeroed one. */
 void sasl_release(struct sasl *sasl);
 /* The next token for the broker, after its `challenge` (empty at first). ERR_AGAIN: it takes longer
@@ -79,5 +93,13 @@ void sasl_release(struct sasl *sasl);
  * away meanwhile, begin anew. */
 enum err sasl_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                    struct why *why) MUST_USE;
+
+/* The region of AWS that a broker of Amazon MSK has in its name, else the environment's, where the
+ * option does not say one. False: nobody says it. */
+bool sasl_region(const struct sasl_options *options, struct slice host,
+                 char ret[SIGV4_REGION_SIZE_MAX + 1]) MUST_USE;
+/* The mechanism AWS_MSK_IAM: one message, signed. As sasl_next(). */
+enum err sasl_aws_next(struct sasl *sasl, struct slice challenge, struct out *ret,
+                       struct why *why) MUST_USE;
 
 #endif
