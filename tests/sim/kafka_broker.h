@@ -55,7 +55,7 @@ struct broker_options {
     const char *user; /* NULL: no login */
     const char *password;
     const char *mechanism; /* NULL: PLAIN; SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER: the
-                            * password is the token */
+                            * password is the token; AWS_MSK_IAM: it is the user's secret */
     int64_t password_ms;   /* a password is good for so long, as tokens are; 0: for ever */
     int64_t session_ms;    /* a login is good for so long; 0: for ever */
     int16_t metadata_max;  /* version of Metadata; 0: the newest */

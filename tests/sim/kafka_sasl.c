@@ -1,8 +1,10 @@
 /* The broker's side of a login. */
 #include <stdlib.h>
 
+#include "ports/clock.h"
 #include "ports/lib/hash.h"
 #include "tests/sim/kafka_broker_impl.h"
+#include "uplink/aws/sigv4.h"
 
 #define ITERATIONS 4096
 #define SALT "0123456789abcdef"
@@ -94,6 +96,61 @@ static bool oauth_take(const struct call *call, struct slice token, struct out *
     return call->login->step == 1;
 }
 
+/* What stands behind "name":" in the message; "": nothing does. */
+static void aws_member(const char *text, const char *name, char *ret, size_t size)
+{
+    char begin[64];
+    (void)snprintf(begin, sizeof begin, "\"%s\":\"", name);
+    const char *value = strstr(text, begin);
+    value = value ? value + strlen(begin) : "";
+    (void)snprintf(ret, size, "%.*s", (int)strcspn(value, "\""), value);
+}
+
+static int64_t aws_time_s(const char *date)
+{
+    unsigned year, month, day, hour, minute, second;
+    return sscanf(date, "%4u%2u%2uT%2u%2u%2uZ", &year, &month, &day, &hour, &minute, &second) == 6
+               ? ((clock_days((int32_t)year, month, day) * 24 + hour) * 60 + minute) * 60 + second
+               : 0;
+}
+
+/* Signed by the user whose secret is the password, for the region eu-central-1, not long ago. */
+static bool aws_is_good(const struct call *call, struct slice token, struct out *ret)
+{
+    char text[4096], host[128], date[32], credential[200], wanted[200], session[512], signature[80];
+    if (!slice_to_text(token, text, sizeof text)) {
+        return false;
+    }
+    aws_member(text, "host", host, sizeof host);
+    aws_member(text, "x-amz-date", date, sizeof date);
+    aws_member(text, "x-amz-credential", credential, sizeof credential);
+    aws_member(text, "x-amz-security-token", session, sizeof session);
+    aws_member(text, "x-amz-signature", signature, sizeof signature);
+    char hash[SIGV4_HASH_SIZE];
+    sigv4_hash(SLICE(""), hash);
+    struct sigv4_request request = {.method = "GET",
+                                    .host = slice_of_text(host),
+                                    .path = SLICE("/"),
+                                    .query = SLICE("Action=kafka-cluster%3AConnect"),
+                                    .body_hash = hash,
+                                    .region = "eu-central-1",
+                                    .service = "kafka-cluster",
+                                    .time_s = aws_time_s(date)};
+    struct aws_credentials user = {.key_id = call->broker->options.user,
+                                   .secret = call->broker->options.password,
+                                   .session_token = session[0] ? session : NULL};
+    uint8_t memory[8192];
+    struct out query = out_over(memory, sizeof memory);
+    sigv4_presign(&request, &user, 900, &query);
+    struct slice end = {query.data + query.size - 64, 64};
+    int64_t off_s = call->broker->now_ms / 1000 - request.time_s;
+    (void)snprintf(wanted, sizeof wanted, "%s/%.8s/eu-central-1/kafka-cluster/aws4_request",
+                   call->broker->options.user, date);
+    out_put_text(ret, "{\"version\":\"2020_10_22\",\"request-id\":\"r1\"}");
+    return !query.overflow && slice_equal_text(end, signature) && strcmp(credential, wanted) == 0 &&
+           off_s < 900 && off_s > -900;
+}
+
 /* True: the token is as it should be; `ret` is the answer to it. */
 static bool token_take(struct call *call, struct slice token, struct out *ret, bool *ret_done)
 {
@@ -101,6 +158,9 @@ static bool token_take(struct call *call, struct slice token, struct out *ret, b
     *ret_done = true;
     if (strcmp(mechanism_of(call), "PLAIN") == 0) {
         return step == 0 && plain_is_good(call, token);
+    }
+    if (strcmp(mechanism_of(call), "AWS_MSK_IAM") == 0) {
+        return step == 0 && aws_is_good(call, token, ret);
     }
     if (strcmp(mechanism_of(call), "OAUTHBEARER") == 0) {
         return oauth_take(call, token, ret, ret_done);

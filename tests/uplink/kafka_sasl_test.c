@@ -193,11 +193,21 @@ static void what_a_mechanism_needs(void **state)
     (void)state;
     struct why why = {""};
     struct sasl_options options = {.is_set = true, .user = "u", .password = "p"};
-    assert_int_equal(sasl_check(&options, &why), ERR_OK);
+    assert_int_equal(sasl_check(&options, "b:9092", &why), ERR_OK);
     options.password = NULL;
     options.mechanism = SASL_SCRAM_SHA_512;
-    assert_int_equal(sasl_check(&options, &why), ERR_CONFIG);
+    assert_int_equal(sasl_check(&options, "b:9092", &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "SCRAM-SHA-512 needs \"user\" and \"password\""));
+    unsetenv("AWS_REGION");
+    unsetenv("AWS_DEFAULT_REGION");
+    options = (struct sasl_options){.is_set = true, .mechanism = SASL_AWS_MSK_IAM};
+    assert_int_equal(sasl_check(&options, "b:9092", &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "AWS_MSK_IAM needs \"region\""));
+    assert_int_equal(sasl_check(&options, "b-1.p.a.c2.kafka.eu-west-1.amazonaws.com:9098", &why),
+                     ERR_OK);
+    options.credentials.access_key_id = "A";
+    assert_int_equal(sasl_check(&options, "b-1.p.a.c2.kafka.eu-west-1.amazonaws.com:9098", &why),
+                     ERR_CONFIG);
 }
 
 /* --- AWS_MSK_IAM; the signatures are those of the presigned URLs that botocore 1.44.5 makes --- */

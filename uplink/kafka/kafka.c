@@ -628,7 +628,8 @@ static enum err kafka_check(const void *options, struct why *why)
     if (kafka->registry.is_set && registry_options_check(&kafka->registry, why)) {
         return ERR_CONFIG;
     }
-    return kafka->sasl.is_set ? sasl_check(&kafka->sasl, why) : ERR_OK;
+    const char *const *brokers = kafka->brokers.items;
+    return kafka->sasl.is_set ? sasl_check(&kafka->sasl, brokers[0], why) : ERR_OK;
 }
 
 /* A batch is known by its framing, and has no place for a record without a value. */

@@ -235,7 +235,7 @@ static enum err extensions_check(const struct option_map *map, struct why *why)
     return ERR_OK;
 }
 
-enum err sasl_check(const struct sasl_options *options, struct why *why)
+enum err sasl_check(const struct sasl_options *options, const char *broker, struct why *why)
 {
     if (options->mechanism == SASL_OAUTHBEARER) {
         if (!options->oauth.is_set) {
@@ -245,6 +245,12 @@ enum err sasl_check(const struct sasl_options *options, struct why *why)
         return extensions_check(&options->oauth.extensions, why);
     }
     if (options->mechanism == SASL_AWS_MSK_IAM) {
+        char region[SIGV4_REGION_SIZE_MAX + 1];
+        if (!sasl_region(options, slice_of_text(broker), region)) {
+            why_set(why, "sasl: AWS_MSK_IAM needs \"region\" where neither the broker's name nor "
+                         "AWS_REGION says it");
+            return ERR_CONFIG;
+        }
         return credentials_check(&options->credentials, why);
     }
     if (!options->user || !options->password) {

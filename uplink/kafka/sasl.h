@@ -45,8 +45,9 @@ struct sasl_options {
     struct credentials_options credentials;
 };
 extern const struct option sasl_table[];
-/* Has the mechanism what it needs? */
-enum err sasl_check(const struct sasl_options *options, struct why *why) MUST_USE;
+/* Has the mechanism what it needs, to log in to `broker`, "host:port", for one? */
+enum err sasl_check(const struct sasl_options *options, const char *broker,
+                    struct why *why) MUST_USE;
 
 #define SCRAM_SALT_SIZE_MAX 128
 
@@ -95,8 +96,8 @@ enum err sasl_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                    struct why *why) MUST_USE;
 
 /* The region of AWS that a broker of Amazon MSK has in its name, else the environment's, where the
- * option does not say one. False: nobody says it. */
-bool sasl_region(const struct sasl_options *options, struct slice host,
+ * option does not say one. `broker`: its name, with or without a port. False: nobody says it. */
+bool sasl_region(const struct sasl_options *options, struct slice broker,
                  char ret[SIGV4_REGION_SIZE_MAX + 1]) MUST_USE;
 /* The mechanism AWS_MSK_IAM: one message, signed. As sasl_next(). */
 enum err sasl_aws_next(struct sasl *sasl, struct slice challenge, struct out *ret,

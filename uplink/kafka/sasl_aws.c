@@ -25,9 +25,11 @@ static struct slice region_in(struct slice host)
     return (struct slice){NULL, 0};
 }
 
-bool sasl_region(const struct sasl_options *options, struct slice host,
+bool sasl_region(const struct sasl_options *options, struct slice broker,
                  char ret[SIGV4_REGION_SIZE_MAX + 1])
 {
+    const uint8_t *colon = broker.size ? memrchr(broker.data, ':', broker.size) : NULL;
+    struct slice host = {broker.data, colon ? (size_t)(colon - broker.data) : broker.size};
     struct slice region = options->region ? slice_of_text(options->region) : region_in(host);
     if (region.size == 0) {
         region = slice_of_text(credentials_region(NULL));

@@ -53,13 +53,9 @@ static enum err store_aws(void *context, struct aws_credentials *ret, int64_t *r
 
 static enum err tokens_open_aws(struct tokens *tokens, struct why *why)
 {
-    const char *broker = tokens->setup.broker;
-    const char *colon = strrchr(broker, ':');
-    struct slice host = {(const uint8_t *)broker,
-                         colon ? (size_t)(colon - broker) : strlen(broker)};
-    if (!sasl_region(tokens->setup.options, host, tokens->region)) {
-        why_set(why, "sasl.region is missing: AWS_MSK_IAM needs it where neither the name of the "
-                     "broker nor AWS_REGION says it");
+    struct slice broker = slice_of_text(tokens->setup.broker);
+    if (!sasl_region(tokens->setup.options, broker, tokens->region)) {
+        why_set(why, "sasl.region is missing");
         return ERR_CONFIG;
     }
     struct credentials_setup setup = {.loop = tokens->setup.loop,
