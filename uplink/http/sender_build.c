@@ -4,6 +4,7 @@
 
 #include "uplink/http/sender_impl.h"
 
+PRINTF_LIKE(2, 0)
 static const char *text_put(struct sender_request *r, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 
