@@ -15,7 +15,8 @@
 #define PARCEL_PARTITION_MAX 16  /* partitions of a fresh cut; the rest is room for halves */
 #define TARGET_NAME_SIZE_MAX 250 /* topic, stream, prefix; Kafka allows 249 characters */
 #define CLUSTER_ID_SIZE_MAX 64
-#define REMOTE_ID_SIZE_MAX 16 /* a registry's id: 4 bytes Confluent, 16 bytes Glue */
+/* A registry's id, 4 bytes of Confluent's, 16 of Glue's, and 8 that say where it is from. */
+#define REMOTE_ID_SIZE_MAX 24
 
 /* Sequences first..last, both included; first >= 1. */
 struct range {
