@@ -158,6 +158,22 @@ static uint32_t batch_size_max(struct kafka *k, const char *stream, const char *
     return size_max;
 }
 
+/* The same for Glue's registry: the ids are longer. */
+static enum err target_prefix_glue(struct kafka *k, const struct schema_info *schema,
+                                   struct target *ret, struct why *why)
+{
+    const struct schema_info batch = {.number = GLUE_BATCH_SCHEMA, .json = columns_batch_schema()};
+    bool is_columns = ret->layout == LAYOUT_COLUMNS;
+    enum err e = glue_prefix(k->glue, ret->name, schema, ret->prefix, why);
+    if (!e && is_columns) {
+        memcpy(ret->row_schema_id, ret->prefix + GLUE_PREFIX_SIZE - GLUE_ID_SIZE, GLUE_ID_SIZE);
+        ret->row_schema_id_size = GLUE_ID_SIZE;
+        e = glue_prefix(k->glue, NULL, &batch, ret->prefix, why);
+    }
+    ret->prefix_size = e ? 0 : GLUE_PREFIX_SIZE;
+    return e;
+}
+
 /* What batches in columns say instead: the registry's id of their own schema, while the id of the
  * rows' is within. */
 static enum err columns_prefix(struct kafka *k, struct target *ret, struct why *why)
@@ -178,6 +194,9 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
         e = !e && is_columns ? columns_prefix(k, ret, why) : e;
         ret->prefix_size = e ? 0 : REGISTRY_PREFIX_SIZE;
         return e;
+    }
+    if (k->glue) {
+        return target_prefix_glue(k, schema, ret, why);
     }
     /* What is on record in columns stays so, and is nothing without its envelope. */
     framing_put((enum framing)k->options->framing, schema, ret);
@@ -464,6 +483,7 @@ static void kafka_close(struct uplink *uplink)
     cluster_close(k->cluster);
     producers_close(k->producers);
     registry_close(k->registry);
+    glue_close(k->glue);
     tokens_close(k->tokens);
     http_close(k->http);
     tickets_leave(k->tickets, k->tls);
@@ -493,7 +513,7 @@ static void kafka_stop(struct uplink *uplink, int64_t grace_ms)
 static enum err open_http(struct kafka *k, const struct uplink_setup *setup, struct why *why)
 {
     const struct sasl_options *sasl = &k->options->sasl;
-    if (!tokens_are_needed(sasl) && !k->options->registry.is_set) {
+    if (!tokens_are_needed(sasl) && !k->options->registry.is_set && !k->options->glue.is_set) {
         return ERR_OK;
     }
     enum err e = http_open(&k->http, setup->loop, setup->names);
@@ -518,6 +538,14 @@ static enum err open_http(struct kafka *k, const struct uplink_setup *setup, str
 
 static enum err open_registry(struct kafka *k, const struct uplink_setup *setup, struct why *why)
 {
+    if (k->options->glue.is_set) {
+        struct glue_setup glue = {.loop = setup->loop,
+                                  .names = setup->names,
+                                  .http = k->http,
+                                  .options = &k->options->glue,
+                                  .host = setup->host};
+        return glue_open(&k->glue, &glue, why);
+    }
     if (!k->options->registry.is_set) {
         return ERR_OK;
     }
@@ -601,6 +629,29 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
     return ERR_OK;
 }
 
+static enum err registries_check(const struct kafka_options *kafka, struct why *why)
+{
+    bool wants_registry = kafka->framing == FRAMING_REGISTRY;
+    bool has_registry = kafka->registry.is_set || kafka->glue.is_set;
+    if (kafka->registry.is_set && kafka->glue.is_set) {
+        why_set(why, "`registry` and `glue` are two registries: keep one of them");
+        return ERR_CONFIG;
+    }
+    if (wants_registry && !has_registry) {
+        why_set(why, "framing: \"registry\" needs a registry: set `registry`, or `glue`");
+        return ERR_CONFIG;
+    }
+    if (has_registry && !wants_registry && kafka->framing != FRAMING_AUTO) {
+        why_set(why, "framing: only \"registry\" uses a registry: leave out `%s`, or `framing`",
+                kafka->glue.is_set ? "glue" : "registry");
+        return ERR_CONFIG;
+    }
+    if (kafka->glue.is_set) {
+        return glue_options_check(&kafka->glue, why);
+    }
+    return kafka->registry.is_set ? registry_options_check(&kafka->registry, why) : ERR_OK;
+}
+
 static enum err kafka_check(const void *options, struct why *why)
 {
     const struct kafka_options *kafka = options;
@@ -615,17 +666,7 @@ static enum err kafka_check(const void *options, struct why *why)
             return ERR_CONFIG;
         }
     }
-    bool wants_registry = kafka->framing == FRAMING_REGISTRY;
-    if (wants_registry && !kafka->registry.is_set) {
-        why_set(why, "framing: \"registry\" needs a registry: set `registry`");
-        return ERR_CONFIG;
-    }
-    if (kafka->registry.is_set && !wants_registry && kafka->framing != FRAMING_AUTO) {
-        why_set(why,
-                "framing: only \"registry\" uses a registry: leave out `registry`, or `framing`");
-        return ERR_CONFIG;
-    }
-    if (kafka->registry.is_set && registry_options_check(&kafka->registry, why)) {
+    if (registries_check(kafka, why)) {
         return ERR_CONFIG;
     }
     const char *const *brokers = kafka->brokers.items;

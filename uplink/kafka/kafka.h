@@ -5,6 +5,7 @@
 
 #include "ports/tls.h"
 #include "ports/uplink.h"
+#include "uplink/aws/glue.h"
 #include "uplink/kafka/sasl.h"
 #include "uplink/layout/framing.h"
 #include "uplink/registry/registry.h"
@@ -28,6 +29,7 @@ struct kafka_options {
     struct tls_options tls;
     struct sasl_options sasl;
     struct registry_options registry;
+    struct glue_options glue;
     int64_t framing;   /* enum framing */
     int64_t timestamp; /* enum kafka_timestamp */
     bool headers;

@@ -79,7 +79,8 @@ struct kafka {
     struct tls *tls;
     struct tickets *tickets; /* NULL: none */
     struct http *http;
-    struct registry *registry;
+    struct registry *registry; /* one of the two, or none */
+    struct glue *glue;
     struct sasl_store sasl;
     struct tokens *tokens;
     struct cluster *cluster;

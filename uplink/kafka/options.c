@@ -138,6 +138,14 @@ const struct option kafka_table[] = {
      .record = registry_table,
      .record_size = sizeof(struct registry_options),
      .help = "Schema registry with Confluent's API: messages carry its ids."},
+    {.name = "glue",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct kafka_options, glue),
+     .record = glue_table,
+     .record_size = sizeof(struct glue_options),
+     .help = "The AWS Glue Schema Registry, instead of `registry`: messages carry its version ids "
+             "(uplink/aws/GLUE.md)."},
     {.name = "framing",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kafka_options, framing),
@@ -145,7 +153,8 @@ const struct option kafka_table[] = {
      .words = framing_words,
      .help =
          "How a message says what it is. registry: Confluent's wire format, a zero byte and the "
-         "registry's id before the datum. single_object: Avro's single-object encoding, C3 01 "
+         "registry's id before the datum; with `glue` 03 00 and the version's 16 bytes. "
+         "single_object: Avro's single-object encoding, C3 01 "
          "and the schema's fingerprint before it. none: the bare datum, for readers that know "
          "the schema. json: plain JSON with the schema's field names, for readers without Avro: "
          "unions are not wrapped, decimals are numbers, NaN and infinite numbers null, bytes "

@@ -315,6 +315,10 @@ static void registry_done(void *context)
 
 static enum err open_registry(struct kafka_probe *p)
 {
+    if (p->options->glue.is_set) {
+        probe_found(&p->setup, PROBE_WARNING, "glue", "schema registry",
+                    "it is not asked here: what it says of the schemas is known once weir runs");
+    }
     if (!p->options->registry.is_set) {
         return ERR_OK;
     }

@@ -1,0 +1,262 @@
+#include <stdlib.h>
+
+#include "uplink/aws/glue_impl.h"
+
+#define VERSION_MAX 100 /* that are compared; of more Glue alone decides */
+#define POLL_MS 1000
+#define POLL_MAX 60
+#define REGISTER_MAX 3 /* that it is made by others at the same moment */
+
+static bool may_register(const struct glue *glue)
+{
+    return glue->setup.options->may_register;
+}
+
+static void refuse(struct glue *glue, enum err e, const char *what, const char *says)
+{
+    why_set(&glue->asked->why, "Glue's registry %.60s, schema %.100s: %s%s%s",
+            glue->setup.options->registry, glue->asked->name, what, says[0] ? "; it says: " : "",
+            says);
+    glue_refused(glue, e);
+}
+
+static void later(struct glue *glue, const struct http_answer *http, const char *says)
+{
+    why_set(&glue->asked->why, "Glue at %.200s answers %ld: %s", glue->url, http->status,
+            says[0] ? says : "no reason given");
+    glue_later(glue, http->retry_after_ms);
+}
+
+/* --- compatibility --- */
+
+/* False: whatever the versions are, it is for Glue to decide. */
+static bool mode_take(struct glue *glue, const char *word)
+{
+    static const struct {
+        const char *word;
+        enum avro_mode mode;
+    } modes[] = {
+        {"BACKWARD", AVRO_MODE_BACKWARD}, {"FORWARD", AVRO_MODE_FORWARD}, {"FULL", AVRO_MODE_FULL}};
+    for (size_t i = 0; i < ARRAY_COUNT(modes); i++) {
+        size_t size = strlen(modes[i].word);
+        if (strncmp(word, modes[i].word, size) == 0) {
+            glue->mode = modes[i].mode;
+            glue->wants_all = strcmp(word + size, "_ALL") == 0;
+            return glue->wants_all || !word[size];
+        }
+    }
+    return false;
+}
+
+/* What stands in the way, in a sentence; "": nothing, or it can't be told. */
+static void compare(const struct glue *glue, struct slice definition, char *ret, size_t size)
+{
+    struct avro_schema *old = NULL;
+    struct avro_compat *compat = NULL;
+    struct why why;
+    ret[0] = '\0';
+    if (avro_schema_parse(&old, definition, &why)) {
+        return;
+    }
+    const struct avro_schema *olds[] = {old};
+    if (!avro_compat_open(&compat, glue->schema, olds, 1, glue->mode, &why) &&
+        avro_compat_count(compat) > 0) {
+        const struct avro_finding *finding = avro_compat_finding(compat, 0);
+        struct out text = out_over(ret, size - 1);
+        avro_finding_put_sentence(finding, &text);
+        out_put_text(&text, ": ");
+        avro_finding_put_way_out(finding, &text);
+        ret[text.size] = '\0';
+    }
+    avro_compat_close(compat);
+    avro_schema_close(old);
+}
+
+static void history_next(struct glue *glue)
+{
+    glue->version--;
+    glue->version_count++;
+    bool is_over = glue->version < 1 || glue->version_count >= VERSION_MAX;
+    glue_ask(glue, is_over ? GLUE_REGISTER : GLUE_HISTORY);
+}
+
+static void history_answered(struct glue *glue, const struct glue_answer *answer)
+{
+    char text[400];
+    bool counts = answer->status == GLUE_AVAILABLE || answer->status == GLUE_UNKNOWN;
+    if (!counts || answer->definition.size == 0) {
+        history_next(glue); /* a try that failed, or is being deleted */
+        return;
+    }
+    compare(glue, answer->definition, text, sizeof text);
+    if (text[0]) {
+        why_set(&glue->asked->why,
+                "the schema is incompatible with version %lld of %.100s in Glue: %s",
+                (long long)glue->version, glue->asked->name, text);
+        glue_refused(glue, ERR_REJECTED);
+    } else if (glue->wants_all) {
+        history_next(glue);
+    } else {
+        glue_ask(glue, GLUE_REGISTER);
+    }
+}
+
+static void schema_answered(struct glue *glue, const struct glue_answer *answer)
+{
+    struct why why;
+    avro_schema_close(glue->schema);
+    glue->schema = NULL;
+    glue->version = answer->latest;
+    glue->version_count = 0;
+    bool can_compare = mode_take(glue, answer->compatibility) && glue->version >= 1 &&
+                       avro_schema_parse(&glue->schema, glue->asked->json, &why) == ERR_OK;
+    glue_ask(glue, can_compare ? GLUE_HISTORY : GLUE_REGISTER);
+}
+
+/* --- a version --- */
+
+static void version_answered(struct glue *glue, const struct http_answer *http,
+                             const struct glue_answer *answer)
+{
+    bool has_id = answer->has_id || glue->step == GLUE_POLL;
+    if (answer->has_id) {
+        memcpy(glue->id, answer->id, GLUE_ID_SIZE);
+    }
+    if (has_id && answer->status == GLUE_AVAILABLE) {
+        glue_known(glue, glue->id);
+    } else if (has_id && answer->status == GLUE_PENDING && glue->poll_count < POLL_MAX) {
+        glue->poll_count++;
+        glue->step = GLUE_POLL;
+        timer_arm(&glue->turn, POLL_MS);
+    } else if (answer->status == GLUE_FAILURE) {
+        refuse(glue, ERR_REJECTED,
+               "it finds the schema incompatible with the versions that are there: mend the "
+               "schema, or ease the compatibility there",
+               answer->message);
+    } else {
+        later(glue, http,
+              answer->status == GLUE_PENDING ? "the version is still being looked at"
+                                             : "no version that can be used");
+    }
+}
+
+/* --- errors --- */
+
+static bool is_one_of(const char *error, const char *const *words)
+{
+    while (*words && strcmp(error, *words) != 0) {
+        words++;
+    }
+    return *words != NULL;
+}
+
+static void not_found(struct glue *glue, const struct http_answer *http,
+                      const struct glue_answer *answer)
+{
+    switch (glue->step) {
+    case GLUE_LOOK:
+        if (may_register(glue)) {
+            glue_ask(glue, glue->setup.options->ask_first ? GLUE_ASK : GLUE_REGISTER);
+        } else {
+            refuse(glue, ERR_REJECTED,
+                   "the schema is not registered: register it there, or set glue.register to true",
+                   "");
+        }
+        break;
+    case GLUE_ASK:
+    case GLUE_REGISTER:
+        glue_ask(glue, GLUE_CREATE);
+        break;
+    case GLUE_HISTORY:
+        history_next(glue);
+        break;
+    case GLUE_CREATE:
+        refuse(glue, ERR_CONFIG, "there is no such registry: make it, or set glue.registry",
+               answer->message);
+        break;
+    case GLUE_POLL:
+        later(glue, http, answer->message);
+        break;
+    }
+}
+
+/* What signing again mends. True: it is signed again. */
+static bool signed_again(struct glue *glue, const char *error, bool is_clock_changed)
+{
+    static const char *const ended[] = {"ExpiredTokenException", "ExpiredToken", NULL};
+    static const char *const dated[] = {"InvalidSignatureException", "SignatureDoesNotMatch",
+                                        "RequestExpired", "RequestTimeTooSkewed", NULL};
+    bool is_ended = is_one_of(error, ended) && !glue->has_renewed &&
+                    credentials_refused(glue->credentials, glue->credentials_number);
+    bool is_dated = is_one_of(error, dated) && !glue->has_dated && is_clock_changed;
+    glue->has_renewed = glue->has_renewed || is_ended;
+    glue->has_dated = glue->has_dated || is_dated;
+    if (is_ended || is_dated) {
+        glue_ask(glue, glue->step);
+    }
+    return is_ended || is_dated;
+}
+
+static void error_answered(struct glue *glue, const struct http_answer *http,
+                           const struct glue_answer *answer, bool is_clock_changed)
+{
+    static const char *const busy[] = {
+        "ConcurrentModificationException", "ThrottlingException",       "Throttling",
+        "InternalServiceException",        "OperationTimeoutException", NULL};
+    static const char *const rights[] = {"AccessDeniedException",
+                                         "UnrecognizedClientException",
+                                         "InvalidClientTokenId",
+                                         "InvalidSignatureException",
+                                         "SignatureDoesNotMatch",
+                                         "RequestExpired",
+                                         "ExpiredTokenException",
+                                         "ExpiredToken",
+                                         "MissingAuthenticationTokenException",
+                                         "IncompleteSignatureException",
+                                         NULL};
+    const char *says = answer->message[0] ? answer->message : answer->error;
+    if (strcmp(answer->error, "EntityNotFoundException") == 0) {
+        not_found(glue, http, answer);
+    } else if (strcmp(answer->error, "AlreadyExistsException") == 0 && glue->step == GLUE_CREATE &&
+               glue->registered_count++ < REGISTER_MAX) {
+        glue_ask(glue, GLUE_REGISTER);
+    } else if (signed_again(glue, answer->error, is_clock_changed)) {
+        return;
+    } else if (is_one_of(answer->error, rights) || http->status == 401 || http->status == 403) {
+        refuse(glue, ERR_CONFIG,
+               "the credentials are refused: check them, their rights (uplink/aws/GLUE.md), and "
+               "the clock",
+               says);
+    } else if (is_one_of(answer->error, busy) || http->status == 429 || http->status >= 500 ||
+               http->status < 400) {
+        later(glue, http, says);
+    } else {
+        refuse(glue, ERR_REJECTED, "it does not take the schema", says);
+    }
+}
+
+void glue_answered(struct glue *glue, const struct http_answer *http, bool is_clock_changed)
+{
+    struct glue_answer answer;
+    uint8_t *memory = http->e ? NULL : malloc(http->body.size + 1);
+    if (!memory) {
+        why_set(&glue->asked->why, "no answer from Glue at %.200s: %s", glue->url,
+                !http->e            ? err_name(ERR_NOMEM)
+                : http->why.text[0] ? http->why.text
+                                    : err_name(http->e));
+        glue_later(glue, 0);
+        return;
+    }
+    struct out scratch = out_over(memory, http->body.size + 1);
+    glue_answer_parse(http->body, &scratch, &answer);
+    if (http->status != 200) {
+        error_answered(glue, http, &answer, is_clock_changed);
+    } else if (glue->step == GLUE_ASK) {
+        schema_answered(glue, &answer);
+    } else if (glue->step == GLUE_HISTORY) {
+        history_answered(glue, &answer);
+    } else {
+        version_answered(glue, http, &answer);
+    }
+    free(memory);
+}
