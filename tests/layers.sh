@@ -28,7 +28,7 @@ only 'zstd\.h' ports/lib/zstd\\.c
 only 'zlib\.h' ports/lib/deflate\\.c
 only 'curl/.*' ports/lib/http
 only 'microhttpd\.h' ports/lib/http_server
-only 'mbedtls/.*' ports/lib/tls ports/lib/hash\\.c ports/lib/aead\\.c
+only 'mbedtls/.*' ports/lib/tls ports/lib/hash\\.c ports/lib/aead\\.c ports/lib/sign\\.c
 only 'MQTT.*' drivers/mqtt_paho\\.c
 only 'cJSON.*|cjson/.*' ports/lib/
 exit $bad
