@@ -4,6 +4,10 @@
 #define ZLIB_CONST
 #include <zlib.h>
 
+#define GZIP_HEAD "\x1f\x8b\x08\0\0\0\0\0\0\xff" /* deflate, no flags, no time, any system */
+#define GZIP_HEAD_SIZE 10
+#define GZIP_TAIL_SIZE 8
+
 struct deflate_encoder {
     z_stream stream;
 };
@@ -52,6 +56,25 @@ enum err deflate_encode(struct deflate_encoder *encoder, struct slice raw, struc
     return ERR_OK;
 }
 
+static uint32_t crc_of(struct slice data)
+{
+    return (uint32_t)crc32(0, data.data, (uInt)data.size);
+}
+
+enum err deflate_encode_gzip(struct deflate_encoder *encoder, struct slice raw, struct out *ret)
+{
+    struct out gzip = *ret;
+    out_put(&gzip, GZIP_HEAD, GZIP_HEAD_SIZE);
+    enum err e = deflate_encode(encoder, raw, &gzip);
+    out_put_u32_le(&gzip, crc_of(raw));
+    out_put_u32_le(&gzip, (uint32_t)raw.size);
+    if (e || gzip.overflow) {
+        return ERR_FULL;
+    }
+    *ret = gzip;
+    return ERR_OK;
+}
+
 enum err deflate_decoder_open(struct deflate_decoder **ret)
 {
     struct deflate_decoder *decoder = calloc(1, sizeof *decoder);
@@ -89,5 +112,28 @@ enum err deflate_decode(struct deflate_decoder *decoder, struct slice packed, st
         return end == Z_BUF_ERROR && stream->avail_out == 0 ? ERR_FULL : ERR_CORRUPT;
     }
     ret->size += stream->total_out;
+    return ERR_OK;
+}
+
+enum err deflate_decode_gzip(struct deflate_decoder *decoder, struct slice packed, struct out *ret)
+{
+    struct slice head, deflated, tail = packed;
+    uint32_t crc = 0, size = 0;
+    struct out raw = *ret;
+    if (packed.size < GZIP_HEAD_SIZE + GZIP_TAIL_SIZE ||
+        !slice_take(&tail, GZIP_HEAD_SIZE, &head) || memcmp(head.data, GZIP_HEAD, 4) != 0 ||
+        !slice_take(&tail, tail.size - GZIP_TAIL_SIZE, &deflated) ||
+        !slice_take_u32_le(&tail, &crc) || !slice_take_u32_le(&tail, &size)) {
+        return ERR_CORRUPT;
+    }
+    enum err e = deflate_decode(decoder, deflated, &raw);
+    if (e) {
+        return e;
+    }
+    struct slice made = {ret->data + ret->size, raw.size - ret->size};
+    if (made.size != size || crc_of(made) != crc) {
+        return ERR_CORRUPT;
+    }
+    *ret = raw;
     return ERR_OK;
 }
