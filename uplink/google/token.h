@@ -46,11 +46,9 @@ void google_token_close(struct google_token *token);
  * follows. */
 enum err google_token_get(struct google_token *token, const char **ret_text,
                           uint64_t *ret_number) MUST_USE;
-/* The service did not take this one (401): it is not used again. False: there is a newer one by now,
- * which stays. */
+/* The service did not take this one (401): it is not used again, and the file is read again before
+ * the next. False: there is a newer one by now, which stays. */
 bool google_token_refused(struct google_token *token, uint64_t number);
-/* Our clock was wrong, and `clock` knows it now: a JWT that was signed before is not used again. */
-void google_token_clock_changed(struct google_token *token);
 /* Why there is no token; NULL: nothing is known to be wrong. *ret_e: ERR_AUTH, ERR_CONFIG when a
  * setting is wrong. */
 const struct why *google_token_fault(const struct google_token *token, enum err *ret_e);
