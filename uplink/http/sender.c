@@ -183,6 +183,9 @@ static void job_answered(struct http_request *http, const struct http_answer *an
     }
     job->is_cut = false;
     if (answer->e) {
+        if (sender->service->failed) {
+            sender->service->failed(sender->context, r, answer);
+        }
         job_failed(job, answer);
         return;
     }

@@ -53,6 +53,8 @@ struct sender_service {
                               const struct http_answer *answer, struct send_report *ret);
     /* Headers and trailers of the answer, before judge(); NULL: none wanted. */
     void (*header)(void *context, struct sender_request *r, struct slice name, struct slice value);
+    /* There is no answer: the sender ends the batch behind this call. NULL: nobody wants to know. */
+    void (*failed)(void *context, struct sender_request *r, const struct http_answer *answer);
 };
 
 struct sender_setup {
