@@ -68,7 +68,7 @@ static void take_message(char ret[GRPC_MESSAGE_SIZE_MAX], struct slice value)
             c = hex_digit(value.data[i + 1]) * 16 + hex_digit(value.data[i + 2]);
             i += 2;
         }
-        ret[size++] = c >= ' ' && c <= '~' ? (char)c : '?';
+        ret[size++] = (char)(uint8_t)(c >= ' ' && c <= '~' ? c : '?');
     }
     ret[size] = '\0';
 }

@@ -1,0 +1,294 @@
+#include "uplink/google/pubsub.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "ports/clock.h"
+#include "uplink/google/publish.h"
+#include "uplink/google/pubsub_impl.h"
+#include "uplink/layout/framing.h"
+
+#define ENDPOINT "https://pubsub.googleapis.com"
+#define SCOPE "https://www.googleapis.com/auth/pubsub"
+#define AUDIENCE "https://pubsub.googleapis.com/"
+#define BUCKET_COUNT PARCEL_PARTITION_MAX /* of keys: parts that may be under way at a time */
+#define TOPIC_ID_SIZE_MIN 3
+#define TOPIC_ID_SIZE_MAX 255
+
+static struct pubsub *pubsub_of(struct uplink *uplink)
+{
+    return CONTAINER_OF(uplink, struct pubsub, uplink);
+}
+
+/* --- names --- */
+
+static void pattern_put(const char *pattern, const char *stream, const char *agent_id,
+                        struct out *o)
+{
+    for (const char *c = pattern; *c;) {
+        if (strncmp(c, "{stream}", 8) == 0) {
+            out_put_text(o, stream);
+            c += 8;
+        } else if (strncmp(c, "{agent}", 7) == 0) {
+            out_put_text(o, agent_id);
+            c += 7;
+        } else {
+            out_put_byte(o, (uint8_t)*c++);
+        }
+    }
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* "projects/P/topics/T", with a T that the service allows. */
+static bool topic_is_allowed(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    const char *project = strncmp(name, "projects/", 9) == 0 ? name + 9 : "";
+    size_t project_size = strcspn(project, "/");
+    const char *id =
+        strncmp(project + project_size, "/topics/", 8) == 0 ? project + project_size + 8 : "";
+    size_t size = strlen(id);
+    size_t allowed = 0;
+    while (id[allowed] && (strchr(letters, id[allowed]) || strchr("-_.~+%", id[allowed]))) {
+        allowed++;
+    }
+    return project_size > 0 && size >= TOPIC_ID_SIZE_MIN && size <= TOPIC_ID_SIZE_MAX &&
+           allowed == size && is_letter(id[0]) && strncmp(id, "goog", 4) != 0;
+}
+
+enum err pubsub_topic_put(const struct pubsub_options *options, const char *stream,
+                          const char *agent_id, char ret[TARGET_NAME_SIZE_MAX], struct why *why)
+{
+    char name[TARGET_NAME_SIZE_MAX];
+    struct out o = out_over(name, sizeof name - 1);
+    if (strncmp(options->topic, "projects/", 9) != 0) {
+        out_put_format(&o, "projects/%s/topics/", options->project ? options->project : "");
+    }
+    pattern_put(options->topic, stream, agent_id, &o);
+    name[o.size] = '\0';
+    if (o.overflow || !topic_is_allowed(name)) {
+        why_set(
+            why,
+            "topic \"%s\" of stream %s is not allowed: projects/P/topics/T, where T begins with "
+            "a letter, not with goog, and has 3 to 255 letters, digits and -_.~+%%; in all at "
+            "most %d characters",
+            name, stream, TARGET_NAME_SIZE_MAX - 1);
+        return ERR_CONFIG;
+    }
+    memcpy(ret, name, sizeof name);
+    return ERR_OK;
+}
+
+/* --- where to --- */
+
+static enum err pubsub_target(struct uplink *uplink, const struct stream_info *stream,
+                              const struct schema_info *schema, struct target *ret, struct why *why)
+{
+    struct pubsub *p = pubsub_of(uplink);
+    struct target target = {.layout = ret->layout};
+    enum err e = pubsub_topic_put(p->options, stream->name, p->agent_id, target.name, why);
+    if (e) {
+        return e;
+    }
+    framing_put((enum framing)p->options->framing, schema, &target);
+    target.partition_count = p->options->ordering == PUBSUB_ORDER_KEY ? BUCKET_COUNT : 1;
+    uint32_t link = uplink_request_size(p->host);
+    uint32_t service = pubsub_size_max(p->options);
+    target.request_size_max = link < service ? link : service;
+    target.record_size_max = service - PUBLISH_ORDERING_KEY_MAX;
+    *ret = target;
+    return ERR_OK;
+}
+
+/* Events without a key are one bucket. */
+static uint32_t pubsub_place(const struct target *target, struct slice key, uint64_t sequence)
+{
+    (void)sequence;
+    return key.data ? (uint32_t)(slice_hash(key) % target->partition_count) : 0;
+}
+
+/* There are no numbers: what a message is known by is its weir_id. */
+static enum err pubsub_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
+                              size_t part_count)
+{
+    (void)uplink;
+    for (size_t i = 0; i < part_count; i++) {
+        parcel->parts[parts[i]].sent_ms = clock_wall_us() / 1000;
+        parcel->parts[parts[i]].assigned = true;
+    }
+    return ERR_OK;
+}
+
+static void pubsub_send(struct uplink *uplink, struct batch *batch)
+{
+    assert(batch->part->assigned && batch->wire.data == batch->wire_memory);
+    sender_put(pubsub_of(uplink)->sender, batch);
+}
+
+/* --- life --- */
+
+static void token_changed(void *context)
+{
+    struct pubsub *p = context;
+    enum err e;
+    const struct why *why = google_token_fault(p->token, &e);
+    if (why || p->has_fault) {
+        uplink_fault(p->host, why);
+    }
+    p->has_fault = why != NULL;
+    sender_kick(p->sender);
+}
+
+static void wire_bytes(void *context, uint64_t sent, uint64_t received)
+{
+    struct pubsub *p = context;
+    uplink_wire_bytes(p->host, sent, received);
+}
+
+static void grpc_again(struct timer *timer)
+{
+    CONTAINER_OF(timer, struct pubsub, grpc_again)->by_rest = false;
+}
+
+static void pubsub_stop(struct uplink *uplink, int64_t grace_ms)
+{
+    sender_stop(pubsub_of(uplink)->sender, grace_ms);
+}
+
+static void pubsub_close(struct uplink *uplink)
+{
+    if (!uplink) {
+        return;
+    }
+    struct pubsub *p = pubsub_of(uplink);
+    google_token_close(p->token);
+    sender_close(p->sender);
+    timer_release(&p->grpc_again);
+    pubsub_done_release(&p->done);
+    free(p);
+}
+
+static void set_endpoint(struct pubsub *p)
+{
+    const char *given = p->options->endpoint;
+    const char *emulator = given ? NULL : getenv("PUBSUB_EMULATOR_HOST");
+    bool has_emulator = emulator && emulator[0];
+    (void)snprintf(p->endpoint, sizeof p->endpoint, "%s%s", has_emulator ? "http://" : "",
+                   has_emulator ? emulator
+                   : given      ? given
+                                : ENDPOINT);
+    size_t size = strlen(p->endpoint);
+    while (size > 0 && p->endpoint[size - 1] == '/') {
+        p->endpoint[--size] = '\0';
+    }
+    p->is_plain = strncmp(p->endpoint, "http://", 7) == 0;
+}
+
+static enum err open_token(struct pubsub *p, const struct uplink_setup *setup, struct why *why)
+{
+    if (p->is_plain) {
+        return ERR_OK;
+    }
+    const struct google_token_setup token = {.loop = setup->loop,
+                                             .names = setup->names,
+                                             .http = sender_http(p->sender),
+                                             .tls =
+                                                 p->options->tls.is_set ? &p->options->tls : NULL,
+                                             .clock = sender_clock(p->sender),
+                                             .credentials = p->options->credentials,
+                                             .scope = SCOPE,
+                                             .audience = AUDIENCE,
+                                             .context = p,
+                                             .changed = token_changed,
+                                             .wire_bytes = wire_bytes};
+    return google_token_open(&p->token, &token, why);
+}
+
+static enum err pubsub_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
+{
+    struct pubsub *p = calloc(1, sizeof *p);
+    if (!p) {
+        return ERR_NOMEM;
+    }
+    p->uplink.class_ = &pubsub_class;
+    p->host = setup->host;
+    p->options = setup->options;
+    p->loop = setup->loop;
+    p->agent_id = setup->agent_id;
+    p->by_rest = p->options->transport == PUBSUB_REST;
+    p->size_max = PUBLISH_SIZE_MAX;
+    timer_init(&p->grpc_again, setup->loop, grpc_again);
+    set_endpoint(p);
+    const struct sender_setup sender = {.uplink = setup,
+                                        .service = &pubsub_service,
+                                        .context = p,
+                                        .tls = p->options->tls.is_set ? &p->options->tls : NULL,
+                                        .timeout_ms = (uint32_t)p->options->request_timeout_ms};
+    enum err e = sender_open(&p->sender, &sender, why);
+    e = e ? e : open_token(p, setup, why);
+    if (e) {
+        pubsub_close(&p->uplink);
+        return e;
+    }
+    *ret = &p->uplink;
+    return ERR_OK;
+}
+
+/* --- the options together --- */
+
+static enum err pubsub_check(const void *options, struct why *why)
+{
+    const struct pubsub_options *o = options;
+    bool is_whole = strncmp(o->topic, "projects/", 9) == 0;
+    if (!is_whole && !o->project) {
+        why_set(why, "set `project`, or write the topic as projects/P/topics/T");
+        return ERR_CONFIG;
+    }
+    if (is_whole && o->project) {
+        why_set(why, "the topic says its project already: leave out `project`");
+        return ERR_CONFIG;
+    }
+    if (o->framing == FRAMING_REGISTRY) {
+        why_set(why, "framing: \"registry\" is not for Pub/Sub, whose topics have schemas of their "
+                     "own: use \"none\" there, else \"single_object\"");
+        return ERR_CONFIG;
+    }
+    if (o->endpoint && strncmp(o->endpoint, "http://", 7) == 0 && o->credentials) {
+        why_set(why, "credentials are not sent without TLS: write https:// in `endpoint`, or leave "
+                     "out `credentials`");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+static enum err pubsub_columns(const void *options, struct why *why)
+{
+    const struct pubsub_options *o = options;
+    if (o->framing == FRAMING_NONE || o->framing == FRAMING_JSON) {
+        why_set(why, "columns are told from rows by the framing: set `framing` to \"auto\"");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+const struct uplink_class pubsub_class = {
+    .type = "pubsub",
+    .help = "Google Cloud Pub/Sub, by gRPC over HTTP/2 or by REST, with ordering keys, and the "
+            "event's identity as an attribute by which readers drop what came twice.",
+    .options = pubsub_table,
+    .options_size = sizeof(struct pubsub_options),
+    .check = pubsub_check,
+    .open = pubsub_open,
+    .columns = pubsub_columns,
+    .target = pubsub_target,
+    .place = pubsub_place,
+    .wrap = pubsub_wrap,
+    .assign = pubsub_assign,
+    .send = pubsub_send,
+    .stop = pubsub_stop,
+    .close = pubsub_close,
+};
