@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports/tls.h"
+
 static void keep(char *ret, size_t size, const char *text)
 {
     (void)snprintf(ret, size, "%s", text ? text : "");
@@ -64,22 +66,26 @@ static void on_gone(void *context, struct http_exchange *exchange)
     (void)exchange;
 }
 
-void google_server_open(struct google_server *server, struct loop *loop)
+void google_server_open(struct google_server *server, struct loop *loop, struct tls *tls)
 {
     static const struct http_server_handler handler = {on_request, on_body, on_complete, on_gone};
-    const struct http_server_options options = {
-        .host = "127.0.0.1", .connection_max = 16, .idle_ms = 60000, .request_ms = 60000};
+    const struct http_server_options options = {.host = "127.0.0.1",
+                                                .tls = tls,
+                                                .connection_max = 16,
+                                                .idle_ms = 60000,
+                                                .request_ms = 60000};
     struct why why = {""};
-    *server = (struct google_server){.answers = {"200 {}"}, .answer_count = 1};
+    *server = (struct google_server){.answers = {"200 {}"}, .answer_count = 1, .tls = tls};
     assert_int_equal(http_server_open(&server->server, loop, &options, &handler, server, &why),
                      ERR_OK);
-    (void)snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u",
+    (void)snprintf(server->url, sizeof server->url, "http%s://127.0.0.1:%u", tls ? "s" : "",
                    http_server_port(server->server));
 }
 
 void google_server_close(struct google_server *server)
 {
     http_server_close(server->server);
+    tls_close(server->tls);
 }
 
 void google_server_answers(struct google_server *server, const char *const *answers)

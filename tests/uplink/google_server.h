@@ -7,10 +7,12 @@
 
 #define GOOGLE_ASKED_MAX 64
 
+struct tls;
+
 struct google_asked {
     char method[8];
     char path[256];
-    char authorization[256], content_type[64], flavor[32]; /* "": not there */
+    char authorization[2048], content_type[64], flavor[32]; /* "": not there */
     char body[8192];
     size_t body_size; /* may be more than was kept */
 };
@@ -22,10 +24,12 @@ struct google_server {
     /* What the n-th gets: "200 {...}"; the last one is repeated. */
     const char *answers[GOOGLE_ASKED_MAX];
     size_t answer_count;
+    struct tls *tls;
     char url[64]; /* http://127.0.0.1:PORT */
 };
 
-void google_server_open(struct google_server *server, struct loop *loop);
+/* With TLS the server takes `tls` over; NULL: plain. */
+void google_server_open(struct google_server *server, struct loop *loop, struct tls *tls);
 void google_server_close(struct google_server *server);
 /* From the next request on; ends with NULL. */
 void google_server_answers(struct google_server *server, const char *const *answers);

@@ -51,7 +51,7 @@ static int scene_open(void **state)
     assert_int_equal(loop_open(&scene->loop), ERR_OK);
     assert_int_equal(names_open(&scene->names, scene->loop), ERR_OK);
     assert_int_equal(http_open(&scene->http, scene->loop, scene->names), ERR_OK);
-    google_server_open(&scene->server, scene->loop);
+    google_server_open(&scene->server, scene->loop, NULL);
     (void)snprintf(scene->folder, sizeof scene->folder, "/tmp/weir-token-XXXXXX");
     assert_non_null(mkdtemp(scene->folder));
     (void)snprintf(scene->path, sizeof scene->path, "%s/key.json", scene->folder);
