@@ -49,8 +49,29 @@ venv() {
 # npm_get NAME PACKAGE@VERSION
 npm_get() { again npm install --silent --no-fund --no-audit --prefix "$cache/$1" "$2"; }
 
+# need_go: a Go that is new enough for what is built here. Debian's is not: it then fetches the one that is, as a module.
+go_version=1.26.0
+need_go() {
+  local minor arch
+  minor=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  [ "${minor:-0}" -ge 26 ] && return
+  case $(uname -m) in aarch64) arch=arm64 ;; *) arch=amd64 ;; esac
+  once "go-$go_version" fetch_go "golang.org/toolchain@v0.0.1-go$go_version.linux-$arch"
+  PATH=$cache/go-$go_version/bin:$PATH
+}
+fetch_go() {
+  local from
+  from=$(again go mod download -json "$1" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",$/\1/p')
+  mkdir -p "$cache/go-$go_version"
+  cp -r --no-preserve=mode "$from/." "$cache/go-$go_version"
+  chmod -R +x "$cache/go-$go_version/bin" "$cache/go-$go_version/pkg/tool"
+}
+
 # go_get MODULE/CMD@VERSION: installs to $cache/bin
-go_get() { GOBIN=$cache/bin GOFLAGS=-p=2 again go install -ldflags '-s -w' "$1"; }
+go_get() {
+  need_go
+  GOBIN=$cache/bin GOFLAGS=-p=2 again go install -ldflags '-s -w' "$1"
+}
 
 running() {                                     # running PID: a zombie that nobody has collected does not count
   case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
