@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports/http.h"
 #include "ports/lib/deflate.h"
 #include "ports/lib/zstd.h"
+#include "ports/names.h"
 #include "tests/fault_alloc.h"
+#include "tests/uplink/pubsub_host.h"
 #include "uplink/google/grpc.h"
 #include "uplink/google/publish.h"
 #include "uplink/google/pubsub.h"
@@ -364,6 +367,39 @@ static void without_memory_nothing_is_made(void **state)
     }
 }
 
+static void without_memory_it_does_not_open(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    struct names *names;
+    struct http *http; /* keeps libcurl's global state: making it does not survive failures */
+    struct uplink_host host;
+    assert_int_equal(loop_open(&loop), ERR_OK);
+    assert_int_equal(names_open(&names, loop), ERR_OK);
+    assert_int_equal(http_open(&http, loop, names), ERR_OK);
+    pubsub_host_open(&host, loop, names, "https://127.0.0.1:1");
+    setenv("CLOUDSDK_CONFIG", "/nowhere", 1);
+    const struct uplink_setup setup = {
+        .host = &host, .loop = loop, .names = names, .options = &host.options, .agent_id = "a"};
+    unsigned n = 1;
+    for (bool failed = true; failed; n++) {
+        struct uplink *uplink = NULL;
+        struct why why;
+        fault_alloc_set(n);
+        enum err e = pubsub_class.open(&uplink, &setup, &why);
+        failed = fault_alloc_happened();
+        fault_alloc_set(0);
+        assert_true(failed ? e != ERR_OK && uplink == NULL : e == ERR_OK);
+        if (!e) {
+            pubsub_class.close(uplink);
+        }
+    }
+    assert_true(n > 3);
+    http_close(http);
+    names_close(names);
+    loop_close(loop);
+}
+
 static void topics_are_checked(void **state)
 {
     (void)state;
@@ -417,6 +453,7 @@ int main(void)
         SCENE(columns_are_packed_and_say_their_range),
         SCENE(marks_are_kept_apart),
         SCENE(without_memory_nothing_is_made),
+        cmocka_unit_test(without_memory_it_does_not_open),
         cmocka_unit_test(topics_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

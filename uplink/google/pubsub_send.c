@@ -5,9 +5,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "ports/lib/json_tree.h"
 #include "ports/random.h"
 #include "uplink/google/pubsub_impl.h"
+#include "uplink/google/rest_error.h"
 
 #define PAUSE_MS_FIRST 100
 #define PAUSE_MS_MAX 60000
@@ -260,59 +260,12 @@ static enum sender_next by_code(struct pubsub *p, struct sender_request *r,
 
 /* --- answers --- */
 
-/* Of an answer that says no code of its own. */
-static int code_of_status(long status)
-{
-    static const struct {
-        long status;
-        int code;
-    } codes[] = {{413, GRPC_INVALID_ARGUMENT}, {400, GRPC_INVALID_ARGUMENT},
-                 {401, GRPC_UNAUTHENTICATED},  {403, GRPC_PERMISSION_DENIED},
-                 {404, GRPC_NOT_FOUND},        {429, GRPC_RESOURCE_EXHAUSTED},
-                 {503, GRPC_UNAVAILABLE},      {504, GRPC_DEADLINE_EXCEEDED}};
-    for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
-        if (codes[i].status == status) {
-            return codes[i].code;
-        }
-    }
-    return status >= 200 && status < 300 ? GRPC_OK : GRPC_UNKNOWN;
-}
-
-/* {"error":{"code":404,"message":"...","status":"NOT_FOUND"}} */
-static int rest_error(struct slice body, int code, char *ret_message, size_t size)
-{
-    struct json_tree *tree = NULL;
-    struct why why;
-    size_t offset;
-    if (json_tree_open(&tree, body, &why, &offset)) {
-        return code;
-    }
-    const struct json_node *error = json_node_find(json_tree_root(tree), "error");
-    const struct json_node *name = error ? json_node_find(error, "status") : NULL;
-    const struct json_node *message = error ? json_node_find(error, "message") : NULL;
-    if (name && json_node_text(name)) {
-        code = grpc_code_of_name(slice_of_text(json_node_text(name)));
-    }
-    if (message && json_node_text(message)) {
-        (void)snprintf(ret_message, size, "%s", json_node_text(message));
-    }
-    for (char *c = ret_message; *c; c++) {
-        *c = (char)(*c >= ' ' && *c <= '~' ? *c : '?');
-    }
-    json_tree_close(tree);
-    return code;
-}
-
 static enum sender_next judge_rest(struct pubsub *p, struct sender_request *r,
                                    const struct http_answer *answer, struct send_report *ret)
 {
     char message[GRPC_MESSAGE_SIZE_MAX] = "";
-    int code = code_of_status(answer->status);
-    if (code != GRPC_OK) {
-        code = rest_error(answer->body, code, message, sizeof message);
-        code = code == GRPC_OK ? GRPC_UNKNOWN : code; /* the status says that it is not */
-    }
-    say(r->state, code, message);
+    int code = grpc_code_of_status(answer->status);
+    say(r->state, code == GRPC_OK ? code : rest_error_parse(answer->body, code, message), message);
     return by_code(p, r, answer, ret);
 }
 
@@ -338,7 +291,7 @@ static enum sender_next judge_odd(struct pubsub *p, struct sender_request *r,
         use_rest(p);
         return SENDER_MORE;
     }
-    say(state, is_no || status == 429 ? code_of_status(status) : GRPC_UNAVAILABLE, text);
+    say(state, is_no || status == 429 ? grpc_code_of_status(status) : GRPC_UNAVAILABLE, text);
     return by_code(p, r, answer, ret);
 }
 
