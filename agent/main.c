@@ -8,7 +8,8 @@
 #include "uplink/google/pubsub.h"
 #include "uplink/kafka/kafka.h"
 
-static const struct uplink_class *const uplink_classes[] = {&file_class, &kafka_class, &pubsub_class, NULL};
+static const struct uplink_class *const uplink_classes[] = {&file_class, &kafka_class,
+                                                            &pubsub_class, NULL};
 
 const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = uplink_classes};
 
