@@ -195,15 +195,14 @@ static void an_ordering_key_has_1024_bytes_of_text_or_is_a_hash(void **state)
 static size_t data_size_max(const struct scene *scene)
 {
     struct publish_message message = {
+        .data = {NULL, pubsub_size_max(&scene->options) - 100},
         .attributes = {{SLICE("weir_id"), SLICE("pump-7/0000002a/events/1")}},
         .attribute_count = 1,
         .ordering_key = SLICE("k")};
-    size_t size = pubsub_size_max(&scene->options) - 100;
-    while (message.data.size = size + 1,
-           publish_message_size(&message) <= pubsub_size_max(&scene->options)) {
-        size++;
-    }
-    return size;
+    do {
+        message.data.size++;
+    } while (publish_message_size(&message) <= pubsub_size_max(&scene->options));
+    return message.data.size - 1;
 }
 
 static void a_message_fits_a_request_or_is_refused(void **state)
