@@ -13,6 +13,7 @@
 #include "tests/uplink/google_server.h"
 #include "tests/uplink/pubsub_host.h"
 #include "uplink/google/grpc.h"
+#include "uplink/layout/framing.h"
 
 struct scene {
     struct loop *loop;
@@ -116,6 +117,19 @@ static void a_request_is_as_the_service_wants_it(void **state)
     assert_string_equal(asked->content_type, "application/json");
     assert_string_equal(asked->authorization, "");
     assert_string_equal(asked->body, BODY_1_2);
+}
+
+static void a_percent_sign_in_a_topic_is_no_code(void **state)
+{
+    struct scene *scene = *state;
+    struct pubsub_lot lot;
+    scene->host.options.topic = "a%2Fb+c~{stream}";
+    pubsub_host_start(&scene->host);
+    google_server_answers(&scene->server, (const char *[]){"200 {}", NULL});
+    assert_int_equal(deliver(scene, &lot, 1), SEND_OK);
+    /* The double decodes it. */
+    assert_string_equal(scene->server.asked[0].path,
+                        "/v1/projects/p1/topics/a%2Fb+c~events:publish");
 }
 
 static void errors_are_those_of_grpc(void **state)
@@ -265,18 +279,52 @@ static void a_file_that_became_useless_is_said(void **state)
     pubsub_lot_release(&lot);
 }
 
+static void options_are_checked(void **state)
+{
+    struct scene *scene = *state;
+    struct pubsub_options o = scene->host.options;
+    struct why why = {""};
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_OK);
+    o.endpoint = scene->server.url;
+    o.credentials = "/nowhere/key.json";
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "/nowhere/key.json"));
+    o.endpoint = "http://127.0.0.1:1";
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "not sent without TLS"));
+    o.credentials = NULL;
+    o.project = NULL;
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "set `project`"));
+    o.topic = "projects/p1/topics/{stream}";
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_OK);
+    o.project = "p1";
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "leave out `project`"));
+    o.project = NULL;
+    o.framing = FRAMING_REGISTRY;
+    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "\"registry\" is not for Pub/Sub"));
+    o.framing = FRAMING_NONE;
+    assert_int_equal(pubsub_class.columns(&o, &why), ERR_CONFIG);
+    o.framing = FRAMING_SINGLE_OBJECT;
+    assert_int_equal(pubsub_class.columns(&o, &why), ERR_OK);
+}
+
 int main(void)
 {
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, scene_open, scene_close)
 #define SECURE(test) cmocka_unit_test_setup_teardown(test, secure_open, scene_close)
     const struct CMUnitTest tests[] = {
         SCENE(a_request_is_as_the_service_wants_it),
+        SCENE(a_percent_sign_in_a_topic_is_no_code),
         SCENE(errors_are_those_of_grpc),
         SCENE(a_bad_message_is_found),
         SCENE(where_http2_is_refused_it_goes_by_rest),
         SECURE(a_request_carries_a_token),
         SECURE(a_token_that_is_refused_is_made_anew_once),
         SECURE(a_file_that_became_useless_is_said),
+        SECURE(options_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

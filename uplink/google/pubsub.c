@@ -1,9 +1,11 @@
 #include "uplink/google/pubsub.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "ports/clock.h"
+#include "uplink/google/credentials.h"
 #include "uplink/google/publish.h"
 #include "uplink/google/pubsub_impl.h"
 #include "uplink/layout/framing.h"
@@ -240,6 +242,17 @@ static enum err pubsub_open(struct uplink **ret, const struct uplink_setup *setu
 
 /* --- the options together --- */
 
+static enum err credentials_check(const char *path, struct why *why)
+{
+    struct credentials credentials;
+    char taken[PATH_MAX];
+    if (credentials_load(&credentials, path, taken, sizeof taken, why)) {
+        return ERR_CONFIG;
+    }
+    credentials_release(&credentials);
+    return ERR_OK;
+}
+
 static enum err pubsub_check(const void *options, struct why *why)
 {
     const struct pubsub_options *o = options;
@@ -262,7 +275,7 @@ static enum err pubsub_check(const void *options, struct why *why)
                      "out `credentials`");
         return ERR_CONFIG;
     }
-    return ERR_OK;
+    return o->credentials ? credentials_check(o->credentials, why) : ERR_OK;
 }
 
 static enum err pubsub_columns(const void *options, struct why *why)

@@ -15,7 +15,7 @@ void pubsub_done_release(struct pubsub_done **list);
 void pubsub_done_note(struct pubsub_done **list, const struct batch *batch, struct range range);
 /* Sets the marks of a batch that begins, where it says more than they do; none is refused yet. */
 void pubsub_done_apply(struct pubsub_done **list, struct batch *batch);
-/* All of it is stored. */
+/* It ends: what is known of it is forgotten, where it is the last of its part. */
 void pubsub_done_end(struct pubsub_done **list, const struct batch *batch);
 
 #endif

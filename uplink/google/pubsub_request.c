@@ -113,16 +113,32 @@ static enum err put_token(struct pubsub *p, struct sender_request *r)
     return sender_header(r, "Authorization: Bearer %s", text) ? ERR_OK : ERR_FULL;
 }
 
+/* Topics may have a percent sign in their names; all else that they may have stands as it is. */
+static const char *rest_url(const struct pubsub *p, struct sender_request *r)
+{
+    char topic[3 * TARGET_NAME_SIZE_MAX];
+    struct out o = out_over(topic, sizeof topic);
+    for (const char *c = r->batch->target.name; *c; c++) {
+        if (*c == '%') {
+            out_put_text(&o, "%25");
+        } else {
+            out_put_byte(&o, (uint8_t)*c);
+        }
+    }
+    out_put_byte(&o, 0);
+    assert(!o.overflow);
+    return sender_text(r, "%s/v1/%s:publish", p->endpoint, topic);
+}
+
 static enum err put_head(struct pubsub *p, struct sender_request *r, bool is_gzip)
 {
-    const char *topic = r->batch->target.name;
     struct pubsub_state *state = r->state;
     bool fits;
     state->by_rest = p->by_rest;
     r->http.method = "POST";
     r->http.http2_plain = p->is_plain && !p->by_rest;
     if (p->by_rest) {
-        r->http.url = sender_text(r, "%s/v1/%s:publish", p->endpoint, topic);
+        r->http.url = rest_url(p, r);
         fits = sender_header(r, "Content-Type: application/json");
     } else {
         r->http.url = sender_text(r, "%s/google.pubsub.v1.Publisher/Publish", p->endpoint);

@@ -133,8 +133,11 @@ static enum sender_next pass_end(struct pubsub *p, struct pubsub_state *state,
         state->at = 0;
         return SENDER_LATER;
     }
-    if (is_all_done(batch)) {
+    bool is_done = is_all_done(batch);
+    if (is_done || batch->event_count == 1) { /* else its halves follow */
         pubsub_done_end(&p->done, batch);
+    }
+    if (is_done) {
         ret->result = SEND_OK;
     } else {
         sender_report(ret, SEND_REJECTED, state->refused.code, "%s", state->refused.text);
@@ -350,9 +353,10 @@ static enum err pubsub_build(void *context, struct sender_request *r, struct sen
         pubsub_done_apply(&p->done, r->batch);
         state->is_begun = true;
     }
-    if (!next_run(state, r->batch)) {
-        pubsub_done_end(&p->done, r->batch);
-        ret->result = SEND_OK; /* it was there already */
+    if (!next_run(state, r->batch)) { /* it is there already */
+        enum sender_next next = pass_end(p, state, r->batch, ret);
+        assert(next == SENDER_END); /* nothing has failed: that would be open */
+        (void)next;
         return ERR_CLOSED;
     }
     grpc_status_init(&state->status);
