@@ -9,6 +9,7 @@
 #include "ports/file.h"
 #include "ports/lib/hash.h"
 #include "ports/names.h"
+#include "ports/probe.h"
 #include "tests/uplink/google_key.h"
 #include "tests/uplink/google_server.h"
 #include "tests/uplink/pubsub_host.h"
@@ -279,6 +280,120 @@ static void a_file_that_became_useless_is_said(void **state)
     pubsub_lot_release(&lot);
 }
 
+/* --- weir check --online --- */
+
+struct found {
+    struct probe_finding items[16];
+    size_t count;
+    bool is_done;
+};
+
+static void on_found(void *context, const struct probe_finding *finding)
+{
+    struct found *found = context;
+    assert_false(found->is_done);
+    assert_true(found->count < ARRAY_COUNT(found->items));
+    found->items[found->count++] = *finding;
+}
+
+static void on_done(void *context)
+{
+    struct found *found = context;
+    assert_false(found->is_done);
+    found->is_done = true;
+}
+
+static void ask(struct scene *scene, const char *const *streams, size_t count, struct found *found)
+{
+    struct probe_stream list[4] = {{.name = NULL}};
+    struct probe *probe = NULL;
+    *found = (struct found){.count = 0};
+    for (size_t i = 0; i < count; i++) {
+        list[i] = (struct probe_stream){.name = streams[i], .schema = &scene->host.schema};
+    }
+    const struct probe_setup setup = {.loop = scene->loop,
+                                      .names = scene->names,
+                                      .options = &scene->host.options,
+                                      .agent_id = "pump-7",
+                                      .streams = list,
+                                      .stream_count = count,
+                                      .context = found,
+                                      .found = on_found,
+                                      .done = on_done};
+    assert_int_equal(pubsub_class.probe(&probe, &setup), ERR_OK);
+    assert_false(found->is_done);
+    for (unsigned i = 0; i < 3000 && !found->is_done; i++) {
+        assert_int_equal(loop_turn(scene->loop, 20), ERR_OK);
+    }
+    assert_true(found->is_done);
+    probe->close(probe);
+}
+
+static const struct probe_finding *finding(const struct found *found, const char *what)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        if (strstr(found->items[i].what, what)) {
+            return &found->items[i];
+        }
+    }
+    fail_msg("nothing was found about %s", what);
+    return NULL;
+}
+
+static void check_online_asks_about_each_topic(void **state)
+{
+    struct scene *scene = *state;
+    struct found found;
+    google_server_answers(&scene->server,
+                          (const char *[]){"200 {\"permissions\":[\"pubsub.topics.publish\"]}",
+                                           "200 {}", "404 {\"error\":{\"status\":\"NOT_FOUND\"}}",
+                                           NULL});
+    ask(scene, (const char *[]){"one", "two", "three"}, 3, &found);
+    assert_int_equal(scene->server.count, 3);
+    const struct google_asked *asked = scene->server.asked;
+    assert_string_equal(asked[0].path, "/v1/projects/p1/topics/one:testIamPermissions");
+    assert_string_equal(asked[0].body, "{\"permissions\":[\"pubsub.topics.publish\"]}");
+    assert_memory_equal(asked[2].authorization, "Bearer ey", 9);
+    assert_int_equal(finding(&found, "access token")->level, PROBE_OK);
+    assert_non_null(strstr(finding(&found, "access token")->why.text, scene->key));
+    assert_int_equal(finding(&found, scene->server.url)->level, PROBE_OK);
+    assert_int_equal(finding(&found, "topics/one")->level, PROBE_OK);
+    assert_int_equal(finding(&found, "topics/two")->level, PROBE_ERROR);
+    assert_non_null(strstr(finding(&found, "topics/two")->why.text, "roles/pubsub.publisher"));
+    assert_non_null(
+        strstr(finding(&found, "topics/three")->why.text, "NOT_FOUND (make the topic)"));
+}
+
+static void check_online_ends_where_all_would_be_the_same(void **state)
+{
+    struct scene *scene = *state;
+    struct found found;
+    google_server_answers(&scene->server, (const char *[]){UNAUTHENTICATED, NULL});
+    ask(scene, (const char *[]){"one", "two"}, 2, &found);
+    assert_int_equal(scene->server.count, 1);
+    assert_string_equal(finding(&found, "topics/one")->option, "credentials");
+    scene->host.options.topic = "all"; /* one topic, asked about once */
+    google_server_answers(&scene->server, (const char *[]){"200 {}", NULL});
+    ask(scene, (const char *[]){"one", "two"}, 2, &found);
+    assert_int_equal(scene->server.count, 1);
+    /* No token: from a metadata server that is not there. */
+    setenv("GCE_METADATA_HOST", "127.0.0.1:1", 1);
+    setenv("CLOUDSDK_CONFIG", "/nowhere", 1);
+    scene->host.options.credentials = NULL;
+    ask(scene, (const char *[]){"one"}, 1, &found);
+    assert_int_equal(finding(&found, "access token")->level, PROBE_ERROR);
+    assert_non_null(strstr(finding(&found, "access token")->why.text, "127.0.0.1:1"));
+    scene->host.options.credentials = scene->key;
+    scene->host.options.tls.ca = NULL;
+    ask(scene, (const char *[]){"one"}, 1, &found);
+    assert_string_equal(finding(&found, scene->server.url)->option, "tls");
+    assert_int_equal(finding(&found, scene->server.url)->level, PROBE_ERROR);
+    scene->host.options.endpoint = "http://127.0.0.1:1";
+    ask(scene, (const char *[]){"one"}, 1, &found);
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.items[0].level, PROBE_WARNING);
+}
+
 static void options_are_checked(void **state)
 {
     struct scene *scene = *state;
@@ -325,6 +440,8 @@ int main(void)
         SECURE(a_token_that_is_refused_is_made_anew_once),
         SECURE(a_file_that_became_useless_is_said),
         SECURE(options_are_checked),
+        SECURE(check_online_asks_about_each_topic),
+        SECURE(check_online_ends_where_all_would_be_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,6 @@
 #include "uplink/layout/framing.h"
 
 #define ENDPOINT "https://pubsub.googleapis.com"
-#define SCOPE "https://www.googleapis.com/auth/pubsub"
-#define AUDIENCE "https://pubsub.googleapis.com/"
 #define BUCKET_COUNT PARCEL_PARTITION_MAX /* of keys: parts that may be under way at a time */
 #define TOPIC_ID_SIZE_MIN 3
 #define TOPIC_ID_SIZE_MAX 255
@@ -174,20 +172,19 @@ static void pubsub_close(struct uplink *uplink)
     free(p);
 }
 
-static void set_endpoint(struct pubsub *p)
+void pubsub_endpoint(const struct pubsub_options *options, char ret[PUBSUB_ENDPOINT_SIZE])
 {
-    const char *given = p->options->endpoint;
+    const char *given = options->endpoint;
     const char *emulator = given ? NULL : getenv("PUBSUB_EMULATOR_HOST");
     bool has_emulator = emulator && emulator[0];
-    (void)snprintf(p->endpoint, sizeof p->endpoint, "%s%s", has_emulator ? "http://" : "",
+    (void)snprintf(ret, PUBSUB_ENDPOINT_SIZE, "%s%s", has_emulator ? "http://" : "",
                    has_emulator ? emulator
                    : given      ? given
                                 : ENDPOINT);
-    size_t size = strlen(p->endpoint);
-    while (size > 0 && p->endpoint[size - 1] == '/') {
-        p->endpoint[--size] = '\0';
+    size_t size = strlen(ret);
+    while (size > 0 && ret[size - 1] == '/') {
+        ret[--size] = '\0';
     }
-    p->is_plain = strncmp(p->endpoint, "http://", 7) == 0;
 }
 
 static enum err open_token(struct pubsub *p, const struct uplink_setup *setup, struct why *why)
@@ -202,8 +199,8 @@ static enum err open_token(struct pubsub *p, const struct uplink_setup *setup, s
                                                  p->options->tls.is_set ? &p->options->tls : NULL,
                                              .clock = sender_clock(p->sender),
                                              .credentials = p->options->credentials,
-                                             .scope = SCOPE,
-                                             .audience = AUDIENCE,
+                                             .scope = PUBSUB_SCOPE,
+                                             .audience = PUBSUB_AUDIENCE,
                                              .context = p,
                                              .changed = token_changed,
                                              .wire_bytes = wire_bytes};
@@ -224,7 +221,8 @@ static enum err pubsub_open(struct uplink **ret, const struct uplink_setup *setu
     p->by_rest = p->options->transport == PUBSUB_REST;
     p->size_max = PUBLISH_SIZE_MAX;
     timer_init(&p->grpc_again, setup->loop, grpc_again);
-    set_endpoint(p);
+    pubsub_endpoint(p->options, p->endpoint);
+    p->is_plain = strncmp(p->endpoint, "http://", 7) == 0;
     const struct sender_setup sender = {.uplink = setup,
                                         .service = &pubsub_service,
                                         .context = p,
@@ -294,6 +292,7 @@ const struct uplink_class pubsub_class = {
             "event's identity as an attribute by which readers drop what came twice.",
     .options = pubsub_table,
     .options_size = sizeof(struct pubsub_options),
+    .probe = pubsub_probe_open,
     .check = pubsub_check,
     .open = pubsub_open,
     .columns = pubsub_columns,

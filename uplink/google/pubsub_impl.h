@@ -10,6 +10,13 @@
 #include "uplink/google/token.h"
 #include "uplink/http/sender.h"
 
+#define PUBSUB_SCOPE "https://www.googleapis.com/auth/pubsub"
+#define PUBSUB_AUDIENCE "https://pubsub.googleapis.com/" /* of all its endpoints */
+#define PUBSUB_ENDPOINT_SIZE 300
+
+struct probe;
+struct probe_setup;
+
 struct pubsub {
     struct uplink uplink;
     struct uplink_host *host;
@@ -19,9 +26,9 @@ struct pubsub {
     struct sender *sender;
     struct google_token *token; /* NULL: none is sent */
     struct pubsub_done *done;
-    char endpoint[300]; /* without a '/' at its end */
-    bool is_plain;      /* http:// */
-    bool by_rest;       /* now */
+    char endpoint[PUBSUB_ENDPOINT_SIZE];
+    bool is_plain; /* http:// */
+    bool by_rest;  /* now */
     struct timer grpc_again;
     bool had_grpc;        /* an answer of it has come */
     unsigned odd_count;   /* answers in a row that were not gRPC's */
@@ -58,7 +65,19 @@ struct pubsub_state {
     struct pubsub_said refused; /* the last that refused a message */
 };
 
+/* --- pubsub.c --- */
+
+/* Where the service is, by the options or the environment, without a '/' at its end. */
+void pubsub_endpoint(const struct pubsub_options *options, char ret[PUBSUB_ENDPOINT_SIZE]);
+
+/* --- pubsub_probe.c: uplink_class.probe() --- */
+
+enum err pubsub_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
+
 /* --- pubsub_request.c --- */
+
+/* "ENDPOINT/v1/TOPIC:VERB" into `ret`. False: it does not fit. */
+bool pubsub_rest_url(struct out *ret, const char *endpoint, const char *topic, const char *verb);
 
 /* Fills r->http with the messages of the state, as many of them as one request takes: state->count may
  * become less. ERR_AGAIN: there is no token yet. Other errors: *ret says why. */

@@ -114,20 +114,24 @@ static enum err put_token(struct pubsub *p, struct sender_request *r)
 }
 
 /* Topics may have a percent sign in their names; all else that they may have stands as it is. */
+bool pubsub_rest_url(struct out *ret, const char *endpoint, const char *topic, const char *verb)
+{
+    out_put_format(ret, "%s/v1/", endpoint);
+    for (const char *c = topic; *c; c++) {
+        out_put_text(ret, *c == '%' ? "%25" : (char[]){*c, 0});
+    }
+    out_put_format(ret, ":%s", verb);
+    out_put_byte(ret, 0);
+    return !ret->overflow;
+}
+
 static const char *rest_url(const struct pubsub *p, struct sender_request *r)
 {
-    char topic[3 * TARGET_NAME_SIZE_MAX];
-    struct out o = out_over(topic, sizeof topic);
-    for (const char *c = r->batch->target.name; *c; c++) {
-        if (*c == '%') {
-            out_put_text(&o, "%25");
-        } else {
-            out_put_byte(&o, (uint8_t)*c);
-        }
-    }
-    out_put_byte(&o, 0);
-    assert(!o.overflow);
-    return sender_text(r, "%s/v1/%s:publish", p->endpoint, topic);
+    char url[PUBSUB_ENDPOINT_SIZE + 3 * TARGET_NAME_SIZE_MAX];
+    struct out o = out_over(url, sizeof url);
+    return pubsub_rest_url(&o, p->endpoint, r->batch->target.name, "publish")
+               ? sender_text(r, "%s", url)
+               : NULL;
 }
 
 static enum err put_head(struct pubsub *p, struct sender_request *r, bool is_gzip)
