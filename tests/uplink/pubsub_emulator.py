@@ -101,6 +101,7 @@ def main():
         service("pubsub.sh", "start", emulator, str(port), "emulator", stderr=subprocess.DEVNULL)
     except subprocess.CalledProcessError:
         print("there is no emulator of Pub/Sub (Google Cloud CLI, package pubsub-emulator)")
+        shutil.rmtree(directory)
         sys.exit(77)
     os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{port}"
     try:
