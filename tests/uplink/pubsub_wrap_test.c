@@ -319,10 +319,13 @@ static void columns_are_packed_and_say_their_range(void **state)
     assert_true(slice_equal_text(m.data, "tiny")); /* smaller as it is */
     assert_true(attribute_is(&m, "weir_last", "18"));
     struct pubsub_sequences sequences = pubsub_sequences_of(&group);
+    two[0].is_packed = true; /* by a dictionary, before */
     struct range range = pubsub_sequence_next(&sequences);
     assert_true(range.first == 11 && range.last == 15);
     range = pubsub_sequence_next(&sequences);
     assert_true(range.first == 16 && range.last == 18);
+    assert_int_equal(wrap(scene, two, 1), ERR_OK);
+    assert_int_equal(first_message(scene).data.size, sizeof body);
 }
 
 static void marks_are_kept_apart(void **state)

@@ -286,6 +286,11 @@ static enum err pubsub_columns(const void *options, struct why *why)
     return ERR_OK;
 }
 
+static const char *pubsub_dictionary(const void *options)
+{
+    return ((const struct pubsub_options *)options)->dictionary;
+}
+
 const struct uplink_class pubsub_class = {
     .type = "pubsub",
     .help = "Google Cloud Pub/Sub, by gRPC over HTTP/2 or by REST, with ordering keys, and the "
@@ -296,6 +301,7 @@ const struct uplink_class pubsub_class = {
     .check = pubsub_check,
     .open = pubsub_open,
     .columns = pubsub_columns,
+    .dictionary = pubsub_dictionary,
     .target = pubsub_target,
     .place = pubsub_place,
     .wrap = pubsub_wrap,

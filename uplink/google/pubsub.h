@@ -18,6 +18,7 @@ struct pubsub_options {
     int64_t framing;   /* enum framing */
     int64_t attributes;
     bool compress;
+    const char *dictionary;  /* NULL: none */
     const char *credentials; /* NULL: as Google's tools look for them */
     struct tls_options tls;
     int64_t request_timeout_ms;

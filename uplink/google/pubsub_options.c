@@ -118,6 +118,15 @@ const struct option pubsub_table[] = {
      .offset = offsetof(struct pubsub_options, compress),
      .initial = "true",
      .help = "Compress requests by gzip where that is smaller, with gRPC; readers do not see it."},
+    {.name = "dictionary",
+     .kind = OPTION_PATH,
+     .flags = OPTION_FILE_EXISTS,
+     .offset = offsetof(struct pubsub_options, dictionary),
+     .help =
+         "A zstd dictionary trained on batches of these streams (uplink/decoders/README.md), at "
+         "most 112 KiB: each message of the layout `columns` is a zstd frame by it, where that "
+         "is smaller. For small batches. Consumers need the same file: they know it by its "
+         "number, which each frame carries."},
     {.name = "credentials",
      .kind = OPTION_PATH,
      .flags = OPTION_FILE_EXISTS,
