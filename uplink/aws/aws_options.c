@@ -1,0 +1,96 @@
+#include "uplink/aws/aws.h"
+
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define ARN_PREFIX "arn:"
+
+enum err aws_region_check(const void *value, struct why *why)
+{
+    const char *text = *(const char *const *)value;
+    if (text && text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")]) {
+        why_set(why, "\"%s\" is no region: lower-case letters, digits and -, as eu-central-1",
+                text);
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+enum err aws_endpoint_check(const void *value, struct why *why)
+{
+    const char *text = *(const char *const *)value;
+    if (!text) {
+        return ERR_OK;
+    }
+    size_t scheme = strncmp(text, "https://", 8) == 0  ? 8
+                    : strncmp(text, "http://", 7) == 0 ? 7
+                                                       : 0;
+    size_t host = strspn(text + scheme, NAME_LETTERS ":[]");
+    if (scheme == 0 || host == 0 ||
+        (text[scheme + host] && strcmp(text + scheme + host, "/") != 0)) {
+        why_set(why,
+                "\"%s\" is no endpoint: write https://host, or http://host:port, without a path",
+                text);
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
+/* --- names --- */
+
+bool aws_name_is_arn(const char *name)
+{
+    return strncmp(name, ARN_PREFIX, strlen(ARN_PREFIX)) == 0;
+}
+
+static size_t braces_size(const char *c)
+{
+    return strncmp(c, "{stream}", 8) == 0 ? 8 : strncmp(c, "{agent}", 7) == 0 ? 7 : 0;
+}
+
+enum err aws_name_check(const void *value, struct why *why)
+{
+    const char *text = *(const char *const *)value;
+    for (const char *c = text; *c;) {
+        size_t size = strspn(c, aws_name_is_arn(text) ? NAME_LETTERS ":/" : NAME_LETTERS);
+        size += braces_size(c + size);
+        if (size == 0) {
+            why_set(why,
+                    "\"%s\" can't be used from \"%s\" on: letters, digits, dots, _ and - are "
+                    "allowed, or an ARN; {stream} and {agent} are filled in",
+                    text, c);
+            return ERR_CONFIG;
+        }
+        c += size;
+    }
+    return ERR_OK;
+}
+
+static void name_fill(const struct aws_name *name, struct out *o)
+{
+    for (const char *c = name->pattern; *c;) {
+        size_t size = braces_size(c);
+        if (size > 0) {
+            out_put_text(o, size == 8 ? name->stream : name->agent_id);
+            c += size;
+        } else {
+            out_put_byte(o, (uint8_t)*c++);
+        }
+    }
+}
+
+enum err aws_name_put(const struct aws_name *name, char *ret, size_t ret_size, struct why *why)
+{
+    struct out o = out_over(ret, ret_size - 1);
+    name_fill(name, &o);
+    ret[o.size] = '\0';
+    const char *slash = aws_name_is_arn(ret) ? strchr(ret, '/') : NULL;
+    const char *own = slash ? slash + 1 : ret;
+    size_t size = strlen(own);
+    if (o.overflow || size == 0 || size > name->size_max || own[strspn(own, NAME_LETTERS)]) {
+        why_set(why,
+                "the name \"%s\" for stream %s is not allowed: 1 to %zu letters, digits, dots, _ "
+                "and -; {stream} and {agent} are filled in",
+                own, name->stream, name->size_max);
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
