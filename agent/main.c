@@ -4,14 +4,14 @@
 
 #include "agent/command.h"
 #include "drivers/drivers.h"
+#include "uplink/aws/firehose.h"
+#include "uplink/aws/kinesis.h"
 #include "uplink/file/file.h"
 #include "uplink/google/pubsub.h"
 #include "uplink/kafka/kafka.h"
 
-static const struct uplink_class *const uplink_classes[] = {&file_class, &kafka_class,
-                                                            &pubsub_class, NULL};
-
-const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = uplink_classes};
+static const struct uplink_class *const uplink_classes[] = {
+    &file_class, &firehose_class, &kafka_class, &kinesis_class, &pubsub_class, NULL};
 
 #define BUFFER_HELP \
     "Works with the agent running (through its socket) or stopped (on the file).\n\n" \
