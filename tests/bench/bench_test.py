@@ -154,6 +154,18 @@ class Wire(Lines):
         self.assertLess(start["value"], start["baseline_value"], "the second start resumes the session: " + json.dumps(start))
 
 
+class Kinesis(Lines):
+    """Needs the stock readers of tests/services."""
+
+    def test_lines(self):
+        done = run("kinesis")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for line in map(json.loads, done.stdout.splitlines()):
+            self.check(line)
+            self.assertLess(line["ratio"], 1, json.dumps(line))
+            self.assertLess(line["value"], 2400 if line["case"].startswith("cbor") else 2800, json.dumps(line))
+
+
 class Mqtt(Lines):
     """Needs mosquitto, Java, and the libraries of forward.c."""
 
