@@ -11,6 +11,8 @@
 #define LIST_MS_MIN 60000            /* between two of the same stream */
 #define LIST_AGE_MS (60 * 60 * 1000) /* then they are asked for anew */
 #define LIST_PAUSE_MS_FIRST 1000     /* after a failure */
+#define LIST_REFUSED_MS_MAX \
+    (10 * 60 * 1000) /* what a person has to mend is not asked each minute */
 
 static const char *part_name(const struct kinesis *k)
 {
@@ -50,14 +52,14 @@ static void list_end(struct kinesis *k)
     sender_kick(aws_sender(k->aws));
 }
 
-static void list_failed(struct kinesis *k, const char *text)
+static void list_failed(struct kinesis *k, uint64_t pause_ms_max, const char *text)
 {
     struct kinesis_stream *stream = k->list.stream;
-    uint64_t pause_ms = (uint64_t)LIST_PAUSE_MS_FIRST
-                        << (stream->attempt < 6 ? stream->attempt : 6);
+    unsigned doublings = stream->attempt < 12 ? stream->attempt : 12;
+    uint64_t pause_ms = (uint64_t)LIST_PAUSE_MS_FIRST << doublings;
     stream->attempt++;
     stream->next_ms =
-        loop_now_ms(k->setup.loop) + (pause_ms < LIST_MS_MIN ? pause_ms : LIST_MS_MIN);
+        loop_now_ms(k->setup.loop) + (pause_ms < pause_ms_max ? pause_ms : pause_ms_max);
     why_set(&stream->why, "%s", text);
     if (stream->shards.count == 0) {
         list_fault(k, &stream->why);
@@ -69,7 +71,7 @@ static void list_finish(struct kinesis *k)
 {
     struct kinesis_stream *stream = k->list.stream;
     if (shards_finish(&k->list.found, &stream->shards)) {
-        list_failed(k, "ListShards: the stream has no open shard");
+        list_failed(k, LIST_MS_MIN, "ListShards: the stream has no open shard");
         return;
     }
     if (stream->shards.count != k->list.found.count) {
@@ -102,7 +104,7 @@ static void list_forbidden(struct kinesis *k, const struct aws_error *error)
                  "regard to their limits; allow kinesis:ListShards",
                  stream->name, error->type);
         if (shards_set_unknown(&stream->shards)) {
-            list_failed(k, "no memory");
+            list_failed(k, LIST_MS_MIN, "no memory");
             return;
         }
     }
@@ -131,7 +133,8 @@ static void list_refused(struct kinesis *k, const struct http_answer *answer)
     struct send_report report = {.retry_after_ms = 0};
     (void)snprintf(what, sizeof what, "stream %s", k->list.stream->name);
     aws_report(&error, action, answer->status, what, &report);
-    list_failed(k, report.text);
+    bool is_busy = action == AWS_AGAIN || action == AWS_SLOW_DOWN;
+    list_failed(k, is_busy ? LIST_MS_MIN : LIST_REFUSED_MS_MAX, report.text);
 }
 
 static void list_answered(struct http_request *request, const struct http_answer *answer)
@@ -142,7 +145,7 @@ static void list_answered(struct http_request *request, const struct http_answer
     uplink_wire_bytes(k->setup.host, answer->wire_sent, answer->wire_received);
     (void)server_clock_learn(sender_clock(aws_sender(k->aws)), answer->date_s);
     if (answer->e) {
-        list_failed(k, answer->why.text[0] ? answer->why.text : err_name(answer->e));
+        list_failed(k, LIST_MS_MIN, answer->why.text[0] ? answer->why.text : err_name(answer->e));
         return;
     }
     if (answer->status != 200) {
@@ -151,7 +154,7 @@ static void list_answered(struct http_request *request, const struct http_answer
     }
     enum err e = shards_read(&list->found, answer->body, list->next, sizeof list->next);
     if (e) {
-        list_failed(k, "the answer to ListShards can't be read");
+        list_failed(k, LIST_MS_MIN, "the answer to ListShards can't be read");
     } else if (list->next[0]) {
         kinesis_list_go(k);
     } else {
@@ -204,7 +207,7 @@ void kinesis_list_go(struct kinesis *k)
     e = e ? e : http_send(sender_http(aws_sender(k->aws)), &list->request);
     if (e) {
         list->request.done = NULL;
-        list_failed(k, "no memory");
+        list_failed(k, LIST_MS_MIN, "no memory");
     }
 }
 

@@ -226,6 +226,33 @@ static void shards_that_were_split_are_noticed(void **state)
     assert_int_equal(scene->service.list_count, 3); /* what is old is asked for beside the work */
 }
 
+static bool is_missing(struct service *service, unsigned number, bool is_list,
+                       struct service_reply *ret)
+{
+    (void)service;
+    (void)number;
+    ret->status = 400;
+    ret->body = SLICE("{\"__type\":\"ResourceNotFoundException\",\"message\":\"no\"}");
+    return is_list;
+}
+
+/* On a metered link each question costs a kilobyte. */
+static void a_missing_stream_is_asked_for_seldom(void **state)
+{
+    struct why why = {""};
+    (void)state;
+    scene->service.refuse = is_missing;
+    host_open(&scene->host);
+    assert_false(host_target(&scene->host, 3600 * 1000, &why));
+    assert_true(scene->service.list_count >= 8 && scene->service.list_count <= 16);
+    unsigned before = scene->service.list_count;
+    scene->service.refuse = NULL;
+    assert_true(host_target(&scene->host, 601000, &why));
+    assert_int_equal(scene->service.list_count, before + 1);
+    host_cut(&scene->host, 0, 4, 30, 4);
+    assert_true(host_deliver(&scene->host, 10000));
+}
+
 static void give_role(void *context, const struct http_request *request, struct net_reply *ret)
 {
     static char body[512];
@@ -320,9 +347,13 @@ static void an_outage_is_waited_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(nothing_is_refused_for_being_too_much),    TEST(a_full_shard_is_asked_seldom),
-        TEST(shards_that_were_split_are_noticed),       TEST(ended_credentials_are_renewed_once),
-        TEST(what_was_stored_is_known_after_an_outage), TEST(an_outage_is_waited_out),
+        TEST(nothing_is_refused_for_being_too_much),
+        TEST(a_full_shard_is_asked_seldom),
+        TEST(shards_that_were_split_are_noticed),
+        TEST(ended_credentials_are_renewed_once),
+        TEST(a_missing_stream_is_asked_for_seldom),
+        TEST(what_was_stored_is_known_after_an_outage),
+        TEST(an_outage_is_waited_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
