@@ -403,9 +403,9 @@ static void names_are_checked(void **state)
 {
     (void)state;
     uint8_t memory[64];
-    struct file_name name = {.stream = "../a", .agent = "b/c", .number = 7, .first = 9};
+    struct object_name name = {.stream = "../a", .agent = "b/c", .number = 7, .first = 9};
     struct out out = out_over(memory, sizeof memory);
-    assert_int_equal(file_name_write("{stream}%%{agent}-{first}", &name, &out, NULL), ERR_OK);
+    assert_int_equal(object_name_write("{stream}%%{agent}-{first}", &name, &out, NULL), ERR_OK);
     assert_string_equal((char *)memory, "_._a%b_c-000000000009");
     static const char *const bad[] = {"{strem}", "%q", "{stream", "%", "{agent}"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {

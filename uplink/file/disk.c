@@ -201,15 +201,15 @@ static enum err disk_create(struct file_disk *disk, const struct file_write *w, 
     if (!slice_take_u64_le(&head, &time_us)) {
         return ERR_CORRUPT;
     }
-    struct file_name name = {.stream = disk->stream,
-                             .agent = disk->agent_id,
-                             .incarnation = disk->incarnation,
-                             .number = w->number,
-                             .first = w->first_sequence,
-                             .time_us = (int64_t)time_us};
+    struct object_name name = {.stream = disk->stream,
+                               .agent = disk->agent_id,
+                               .incarnation = disk->incarnation,
+                               .number = w->number,
+                               .first = w->first_sequence,
+                               .time_us = (int64_t)time_us};
     int size = snprintf(disk->open_path, sizeof disk->open_path, "%s/", disk->options->path);
     struct out out = out_over(disk->open_path + size, sizeof disk->open_path - (size_t)size - 24);
-    enum err e = file_name_write(disk->options->name, &name, &out, why);
+    enum err e = object_name_write(disk->options->name, &name, &out, why);
     if (e) {
         return e;
     }

@@ -14,6 +14,7 @@
 
 #include "ports/uplink.h"
 #include "uplink/avro/container.h"
+#include "uplink/object/name.h"
 
 #define FILE_DONE_MAX 16  /* finished files in the state: more than parcels can be open */
 #define FILE_WIRE_HEAD 16 /* wrap() puts in front: i64 time of the first event, u64 events */
@@ -84,19 +85,5 @@ enum err file_disk_write(struct file_disk *disk, const struct file_write *w, enu
 enum err file_disk_finish(struct file_disk *disk, struct why *why) MUST_USE;
 /* Closes descriptors; the open file stays for file_disk_recover(). */
 void file_disk_release(struct file_disk *disk);
-
-/* The name of a file from the pattern: {stream}, {agent}, {incarnation}, {number}, {first}; %Y %m
- * %d %H %M of the first event's time in UTC; %% is %. Characters of names that are no good in paths
- * become '_'. ERR_CONFIG: unknown placeholder, or longer than `ret`. */
-struct file_name {
-    const char *stream;
-    const char *agent;
-    uint32_t incarnation;
-    int64_t number;
-    uint64_t first;
-    int64_t time_us;
-};
-enum err file_name_write(const char *pattern, const struct file_name *name, struct out *ret,
-                         struct why *why) MUST_USE;
 
 #endif

@@ -8,6 +8,7 @@
 #include "ports/worker.h"
 #include "uplink/file/disk.h"
 #include "uplink/file/file.h"
+#include "uplink/object/block.h"
 
 #define FILE_REQUEST_SIZE_MAX (4 * 1024 * 1024)
 #define FILE_RECORD_SIZE_MAX (1024 * 1024)
@@ -301,53 +302,25 @@ static uint32_t file_place(const struct target *target, struct slice key, uint64
     return 0;
 }
 
-static enum err file_pack(const struct file_options *options, const struct batch *batch,
-                          struct slice raw, struct out *ret)
+static enum err file_wrap(const void *options, const struct batch *batch, struct out *ret)
 {
     static const uint8_t no_sync[CONTAINER_SYNC_SIZE] = {0}; /* the worker puts the file's */
-    struct container_packer *packer = NULL;
-    enum err e =
-        container_packer_open(&packer, (enum container_codec)options->codec, (int)options->level);
-    if (e) {
-        return e;
-    }
+    const struct file_options *file = options;
     struct out out = *ret;
+    if (batch->parcel->layout != LAYOUT_ROWS || batch->message_count == 0) {
+        return ERR_CONFIG; /* a container's records have the stream's schema: rows */
+    }
     if (out.size_max > batch->target.request_size_max) {
         out.size_max = batch->target.request_size_max;
     }
     out_put_u64_le(&out, (uint64_t)batch->messages[0].time_us);
     out_put_u64_le(&out, batch->message_count);
-    e = out.overflow ? ERR_FULL
-                     : container_put_block(packer, batch->message_count, raw, no_sync, &out);
-    container_packer_close(packer);
-    if (!e && !out.overflow) {
+    enum err e = out.overflow ? ERR_FULL
+                              : block_put((enum container_codec)file->codec, (int)file->level,
+                                          batch->messages, batch->message_count, no_sync, &out);
+    if (!e) {
         ret->size = out.size;
     }
-    return out.overflow ? ERR_FULL : e;
-}
-
-static enum err file_wrap(const void *options, const struct batch *batch, struct out *ret)
-{
-    if (batch->parcel->layout != LAYOUT_ROWS || batch->message_count == 0) {
-        return ERR_CONFIG; /* a container's records have the stream's schema: rows */
-    }
-    size_t size = 0;
-    for (size_t i = 0; i < batch->message_count; i++) {
-        size += batch->messages[i].body.size;
-    }
-    if (size > CONTAINER_BLOCK_SIZE_MAX) {
-        return ERR_FULL;
-    }
-    uint8_t *memory = malloc(size ? size : 1);
-    if (!memory) {
-        return ERR_NOMEM;
-    }
-    struct out raw = out_over(memory, size);
-    for (size_t i = 0; i < batch->message_count; i++) {
-        out_put_slice(&raw, batch->messages[i].body);
-    }
-    enum err e = file_pack(options, batch, out_slice(&raw), ret);
-    free(memory);
     return e;
 }
 

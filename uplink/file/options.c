@@ -1,23 +1,19 @@
-#include <limits.h>
-
 #include "uplink/file/disk.h"
 
 static const char *const file_codecs[] = {"null", "deflate", "zstandard", NULL};
 
 static enum err file_check_name(const void *value, struct why *why)
 {
-    uint8_t memory[PATH_MAX];
-    struct out out = out_over(memory, sizeof memory);
-    struct file_name name = {.stream = "s", .agent = "a"};
+    static const char *const parts[] = {"{stream}", NULL};
     const char *pattern = *(const char *const *)value;
-    enum err e = file_name_write(pattern, &name, &out, why);
-    if (!e && (pattern[0] == '/' || strstr(pattern, "..") || !strstr(pattern, "{stream}") ||
-               (!strstr(pattern, "{number}") && !strstr(pattern, "{first}")))) {
-        why_set(why,
-                "the name pattern \"%s\" must hold {stream} and {number} or {first}, and no "
-                "\"..\" and no / at its beginning",
-                pattern);
-        return ERR_CONFIG;
+    enum err e = object_name_check(pattern, parts, why);
+    if (!e && strstr(pattern, "{last}")) { /* a file begins before its end is known */
+        why_set(why, "the name pattern \"%s\" has {last}, which only objects have", pattern);
+        e = ERR_CONFIG;
+    }
+    if (!e && !strstr(pattern, "{number}") && !strstr(pattern, "{first}")) {
+        why_set(why, "the name pattern \"%s\" must hold {number} or {first}", pattern);
+        e = ERR_CONFIG;
     }
     return e;
 }
