@@ -155,6 +155,12 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
     }
     part->record_count = packed->record_count;
     part->events_per_record = packed->events_per_record;
+    fb->batch.part = part;
+    fb->batch.parcel = &flow->parcel;
+    const struct uplink_class *class_ = flow->host->uplink->class_;
+    if (class_->built && !part->assigned) {
+        class_->built(flow->host->uplink, &fb->batch);
+    }
     packed->wire = NULL;
     flow->batches[index] = fb;
     flow->host->lent_size += packed->wire_size;

@@ -3,6 +3,7 @@
  *   target()  where do events of this stream and schema go, how large may they be?   loop
  *   place()   which partition does this key belong to?                               pack worker
  *   wrap()    the messages of one part as the bytes that go out                      pack worker
+ *   built()   what of these bytes the part's record is to hold                       loop
  *   assign()  the numbers under which the parts will be known (then committed)       loop
  *   send()    lends a batch; done() comes exactly once                               loop
  *
@@ -104,7 +105,7 @@ struct send_report {
 /* Lent with send() until done(). */
 struct batch {
     const struct parcel *parcel;
-    struct part *part; /* this batch's; the uplink may fill sent_ms and stamp only in assign() */
+    struct part *part; /* this batch's; the uplink fills it in built() and assign() only */
     const struct stream_info *stream;
     const struct schema_info *schema;
     struct target target;
@@ -208,6 +209,10 @@ struct uplink_class {
      * assign() gives is patched in later by send(). ERR_FULL: does not fit request_size_max or
      * `ret`: the caller takes fewer events. */
     enum err (*wrap)(const void *options, const struct batch *batch, struct out *ret) MUST_USE;
+    /* What wrap() made is on the loop, not assigned yet: the uplink may take from its bytes what
+     * identifies the part, and keep it in the part's numbers, unless they are on record already.
+     * NULL: assign() knows all. */
+    void (*built)(struct uplink *uplink, struct batch *batch);
     /* Gives each of these parts (indices; not done, not assigned, at most one a partition) its
      * numbers, and sets `assigned`. Numbers that a refusal left free are given again. ERR_AGAIN:
      * uplink_ready() follows. */

@@ -242,6 +242,17 @@ static enum err double_wrap(const void *options, const struct batch *batch, stru
     return ret->overflow || ret->size > batch->target.request_size_max ? ERR_FULL : ERR_OK;
 }
 
+/* The first sequence in the bytes: on record before they leave, and then for good. */
+static void double_built(struct uplink *uplink, struct batch *batch)
+{
+    struct slice wire = batch->wire;
+    uint64_t sequence = 0;
+    bool is_read = slice_take_u64_le(&wire, &sequence);
+    (void)uplink;
+    SIM_EXPECT(is_read && !batch->part->assigned);
+    batch->part->producer_id = (int64_t)sequence;
+}
+
 static enum err double_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                               size_t part_count)
 {
@@ -277,11 +288,11 @@ static void look_at_parcel(void *context, const struct parcel *parcel)
     for (uint32_t i = 0; i < parcel->part_count; i++) {
         const struct part *part = &parcel->parts[i];
         const struct part *mine = search->batch->part;
-        search->found =
-            search->found || (part->assigned && part->base_sequence == mine->base_sequence &&
-                              part->first == mine->first && part->last == mine->last &&
-                              part->partition == mine->partition &&
-                              part->record_count == mine->record_count && !part->done);
+        search->found = search->found ||
+                        (part->assigned && part->base_sequence == mine->base_sequence &&
+                         part->producer_id == mine->producer_id && part->first == mine->first &&
+                         part->last == mine->last && part->partition == mine->partition &&
+                         part->record_count == mine->record_count && !part->done);
     }
 }
 
@@ -319,6 +330,8 @@ static void double_send(struct uplink *uplink, struct batch *batch)
     SIM_EXPECT(u->lent_count < DOUBLE_LENT_MAX && script->sent_count < DOUBLE_SENT_MAX);
     u->sending = true;
     check_lent(u, batch);
+    SIM_EXPECT(batch->part->producer_id >= (int64_t)batch->part->first &&
+               batch->part->producer_id <= (int64_t)batch->part->last);
     struct double_sent *sent = &script->sent[script->sent_count++];
     *sent = (struct double_sent){.at_ms = loop_now_ms(script->loop),
                                  .stream = batch->stream->number,
@@ -384,6 +397,7 @@ const struct uplink_class double_class = {.type = "double",
                                           .target = double_target,
                                           .place = double_place,
                                           .wrap = double_wrap,
+                                          .built = double_built,
                                           .assign = double_assign,
                                           .send = double_send,
                                           .relink = double_relink,
