@@ -43,6 +43,11 @@ void http_base_send(struct uplink *uplink, struct batch *batch)
     sender_put(CONTAINER_OF(uplink, struct http_base, uplink)->sender, batch);
 }
 
+void http_base_relink(struct uplink *uplink)
+{
+    sender_relink(CONTAINER_OF(uplink, struct http_base, uplink)->sender);
+}
+
 void http_base_stop(struct uplink *uplink, int64_t grace_ms)
 {
     sender_stop(CONTAINER_OF(uplink, struct http_base, uplink)->sender, grace_ms);

@@ -23,6 +23,7 @@ uint32_t http_base_place(const struct target *target, struct slice key, uint64_t
 enum err http_base_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                           size_t part_count) MUST_USE;
 void http_base_send(struct uplink *uplink, struct batch *batch);
+void http_base_relink(struct uplink *uplink);
 void http_base_stop(struct uplink *uplink, int64_t grace_ms);
 
 /* Bytes of one request: `most`, or what the link carries now. */

@@ -217,6 +217,7 @@ const struct uplink_class http_uplink_class = {
     .wrap = http_body_wrap,
     .assign = http_base_assign,
     .send = http_base_send,
+    .relink = http_base_relink,
     .stop = http_base_stop,
     .close = http_close_uplink,
 };

@@ -314,6 +314,7 @@ const struct uplink_class azure_class = {
     .built = object_built,
     .assign = http_base_assign,
     .send = http_base_send,
+    .relink = http_base_relink,
     .stop = http_base_stop,
     .close = azure_close,
 };

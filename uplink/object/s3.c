@@ -127,6 +127,7 @@ const struct uplink_class s3_class = {
     .built = object_built,
     .assign = http_base_assign,
     .send = http_base_send,
+    .relink = http_base_relink,
     .stop = http_base_stop,
     .close = s3_close,
 };

@@ -184,6 +184,28 @@ static void each_status_is_understood(void **state)
     }
 }
 
+/* What is under way comes back, and goes over the new link under the same key. */
+static void a_new_link_is_taken(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_open(&http_uplink_class);
+    struct http_uplink_options options = options_of(scene);
+    struct lot lot;
+    scene_life(scene, &options);
+    assert_int_equal(lot_make(&lot, scene, &options, 1, 3, 0), ERR_OK);
+    http_uplink_class.send(scene->uplink, &lot.batch);
+    assert_int_equal(loop_turn(scene->loop, 0), ERR_OK);
+    http_uplink_class.relink(scene->uplink);
+    while (scene->host.done_count == 0) {
+        assert_int_equal(loop_turn(scene->loop, 100), ERR_OK);
+    }
+    assert_int_equal(scene->host.report.result, SEND_RETRY);
+    assert_int_equal(scene->host.fault_count, 0); /* it is no outage */
+    assert_int_equal(lot_send(&lot, scene), SEND_OK);
+    lot_release(&lot);
+    scene_close(scene);
+}
+
 static void the_largest_body_is_kept(void **state)
 {
     (void)state;
@@ -260,6 +282,7 @@ int main(void)
         cmocka_unit_test(lines_of_json_are_posted),
         cmocka_unit_test(containers_are_posted_and_encoded),
         cmocka_unit_test(each_status_is_understood),
+        cmocka_unit_test(a_new_link_is_taken),
         cmocka_unit_test(the_largest_body_is_kept),
         cmocka_unit_test(settings_are_checked),
     };
