@@ -342,6 +342,8 @@ void agent_check(const struct config *config, struct config_report *report)
         struct place place = {config, report, {"drivers", d->name}, 2};
         check_options(&place, d->class_->options, d->options);
     }
+    struct place status = {config, report, {"status"}, 1};
+    check_options(&status, status_options_table, &config->status);
     check_routes(config, report);
     check_letters(config, report);
     check_zone(config, report);

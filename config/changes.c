@@ -120,7 +120,7 @@ static void compare_named(const struct telling *t, const char *path, const struc
 static void compare_roots(const struct telling *t, const struct json_node *older,
                           const struct json_node *newer)
 {
-    static const char *const sections[] = {"agent",   "buffer",  "streams",
+    static const char *const sections[] = {"agent",   "buffer",  "status", "streams",
                                            "drivers", "uplinks", "links"};
     for (size_t i = 0; i < ARRAY_COUNT(sections); i++) {
         char path[PATH_SIZE];

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "config/load.h"
+#include "ports/listen.h"
 
 /* The value at section.name.option, for its place; else the nearest that is there. */
 static const struct json_node *load_node(const struct load *load, const char *section,
@@ -379,6 +380,21 @@ static void load_check_link(struct load *load, struct config_link *link)
     }
 }
 
+static void load_check_status(struct load *load)
+{
+    const struct status_options *o = &load->config->status;
+    struct listen_safety safety = {
+        .has_token = o->token, .has_tls = o->tls.is_set, .insecure = o->insecure};
+    struct why why = {""};
+    char host[LISTEN_HOST_SIZE];
+    uint16_t port;
+    bool is_told = !o->listen || !listen_parse(o->listen, host, &port); /* by its row */
+    if (o->enabled && !is_told && listen_check_safe(o->listen, &safety, &why)) {
+        fill_wrong(&load->fill, load_node(load, "status", "listen", "")->offset, "$.status", "%s",
+                   why.text);
+    }
+}
+
 /* A link that would never be used, behind those that the uplink has already. */
 static void load_check_choice(struct load *load, const struct config_uplink *uplink, uint8_t index,
                               size_t offset, const char *path)
@@ -470,6 +486,7 @@ void load_check(struct load *load)
         load_check_stream_maps(load, &config->uplinks[i]);
         load_check_uplink_links(load, &config->uplinks[i]);
     }
+    load_check_status(load);
     load_check_shares(load);
     load_connect(load);
     load_check_classes(load);

@@ -7,8 +7,8 @@
 #include "config/load.h"
 #include "ports/file.h"
 
-static const char *const sections[] = {"agent",   "buffer", "streams", "drivers",
-                                       "uplinks", "links",  NULL};
+static const char *const sections[] = {"agent",   "buffer",  "status", "streams",
+                                       "drivers", "uplinks", "links",  NULL};
 
 static void config_report_line(struct config_report *report, const struct config *config,
                                const struct fill_finding *finding)
@@ -289,6 +289,7 @@ static void load_sections(struct load *load)
     }
     load_part(load, "agent", agent_options_table, &config->agent);
     load_part(load, "buffer", buffer_options_table, &config->buffer);
+    load_part(load, "status", status_options_table, &config->status);
     load_streams(load);
     load_drivers(load);
     load_uplinks(load);

@@ -65,6 +65,7 @@ struct config {
     const char *path;
     struct agent_options agent;
     struct buffer_options buffer;
+    struct status_options status;
     struct config_stream *streams; /* in the file's order */
     size_t stream_count;
     struct config_driver *drivers;

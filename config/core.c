@@ -2,6 +2,7 @@
 
 #include "config/template.h"
 #include "ports/lib/aead.h"
+#include "ports/listen.h"
 
 static enum err check_template(const void *value, struct why *why)
 {
@@ -176,6 +177,52 @@ const struct option buffer_options_table[] = {
          "Events, cursors of sources and set-aside events are encrypted on the disk "
          "(ChaCha20-Poly1305). Names of streams, schemas, counts and times stay readable. A key "
          "that is lost makes all of it worthless."},
+    {0},
+};
+
+static const struct option host_item = {.kind = OPTION_TEXT, .min = 1, .max = 253};
+
+const struct option status_options_table[] = {
+    {.name = "enabled",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct status_options, enabled),
+     .initial = "true",
+     .help = "Whether there is a page for a person, `/metrics` for Prometheus, `/status`, "
+             "`/healthz` and `/readyz`."},
+    {.name = "listen",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct status_options, listen),
+     .max = 128,
+     .initial = "127.0.0.1:9600",
+     .check = listen_check,
+     .help = "Address and port. Off loopback a token and TLS are needed, unless `insecure`. A "
+             "port that is taken is tried again each 30 s: the agent works without."},
+    {.name = "hosts",
+     .kind = OPTION_LIST,
+     .offset = offsetof(struct status_options, hosts),
+     .max = 16,
+     .item = &host_item,
+     .help = "Names under which it may be asked, beside addresses and `localhost`: others are "
+             "refused without a token, so that no web page reads it by a name that it has "
+             "pointed here."},
+    {.name = "token",
+     .kind = OPTION_SECRET,
+     .offset = offsetof(struct status_options, token),
+     .min = 1,
+     .max = 1024,
+     .help = "Requests must carry \"Authorization: Bearer TOKEN\"; the page asks for it."},
+    {.name = "insecure",
+     .kind = OPTION_BOOL,
+     .offset = offsetof(struct status_options, insecure),
+     .initial = "false",
+     .help = "Allows to listen off loopback without a token or without TLS."},
+    {.name = "tls",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct status_options, tls),
+     .record = tls_server_table,
+     .record_size = sizeof(struct tls_options),
+     .help = "Certificate and key of the server."},
     {0},
 };
 

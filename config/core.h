@@ -1,9 +1,10 @@
-/* The settings that every site has: agent, buffer, streams, and what all drivers and all uplinks
+/* The settings that every site has: agent, buffer, status, streams, and what all drivers and all uplinks
  * share. One struct and one option table each (ports/option.h); the classes bring their own. */
 #ifndef WEIR_CONFIG_CORE_H
 #define WEIR_CONFIG_CORE_H
 
 #include "ports/option.h"
+#include "ports/tls.h"
 
 enum agent_log_level {
     AGENT_LOG_ERROR,
@@ -45,6 +46,16 @@ struct buffer_options {
     int64_t wear_max_per_day; /* bytes; 0: no bound */
     struct buffer_medium medium;
     struct buffer_encryption encryption;
+};
+
+/* The page, the metrics and the probes: agent/STATUS.md. */
+struct status_options {
+    bool enabled;
+    const char *listen;
+    struct option_list hosts; /* const char *: names it may be asked by */
+    const char *token;        /* NULL: none is wanted */
+    bool insecure;
+    struct tls_options tls;
 };
 
 /* The numbers are those of enum when_full in buffer/buffer.h. */
@@ -197,6 +208,7 @@ struct link_config {
 
 extern const struct option agent_options_table[];
 extern const struct option buffer_options_table[];
+extern const struct option status_options_table[];
 extern const struct option stream_options_table[];
 extern const struct option driver_common_table[];
 extern const struct option uplink_common_table[];

@@ -151,8 +151,8 @@ void print_reference(const struct config_parts *parts, struct out *ret)
         ret,
         "# Configuration reference\n\n"
         "Made by `weir config reference` from the same tables that read the file; do not edit.\n\n"
-        "One JSON file with the objects `agent`, `buffer`, `streams`, `drivers`, `uplinks` and "
-        "`links`; the "
+        "One JSON file with the objects `agent`, `buffer`, `status`, `streams`, `drivers`, "
+        "`uplinks` and `links`; the "
         "last four hold named ones: 1 to 63 characters of `A-Z a-z 0-9 _ . -`, not beginning with "
         "`weir.`. Durations are texts with `ms`, `s`, `min`, `h`, `d`; sizes with `B`, `kB`, `MB`, "
         "`GB`, `KiB`, `MiB`, `GiB`; rates with `bit/s`, `kbit/s`, `Mbit/s`, `B/s`, `kB/s`, `MB/s`; "
@@ -165,6 +165,8 @@ void print_reference(const struct config_parts *parts, struct out *ret)
     reference_table(agent_options_table, ret);
     out_put_text(ret, "\n## buffer\n\n");
     reference_table(buffer_options_table, ret);
+    out_put_text(ret, "\n## status\n\nThe status page, metrics and probes: `agent/STATUS.md`.\n\n");
+    reference_table(status_options_table, ret);
     out_put_text(ret, "\n## streams.NAME\n\n");
     reference_table(stream_options_table, ret);
     reference_events(ret);

@@ -206,6 +206,9 @@ void print_schema(const struct config_parts *parts, struct out *ret)
     out_put_text(ret, "},\n\"buffer\": {\"type\": \"object\", \"properties\": {");
     schema_rows(buffer_options_table, true, ret);
     schema_object_end(buffer_options_table, NULL, NULL, ret);
+    out_put_text(ret, "},\n\"status\": {\"type\": \"object\", \"properties\": {");
+    schema_rows(status_options_table, true, ret);
+    schema_object_end(status_options_table, NULL, NULL, ret);
     out_put_text(ret, "}");
     schema_section("streams", 1, CONFIG_STREAM_MAX, ret);
     out_put_text(ret, "{\"type\": \"object\", \"properties\": {");

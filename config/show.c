@@ -276,6 +276,10 @@ void print_config(const struct config *config, struct out *ret)
                 &(struct show_frame){.rows = buffer_options_table,
                                      .base = (const uint8_t *)&config->buffer,
                                      .close = '}'});
+    show_record(&show, "status",
+                &(struct show_frame){.rows = status_options_table,
+                                     .base = (const uint8_t *)&config->status,
+                                     .close = '}'});
     show_section(&show, "streams");
     for (size_t i = 0; i < config->stream_count; i++) {
         show_record(&show, config->streams[i].name,

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "drivers/http_impl.h"
+#include "ports/listen.h"
 
 #define HTTP_TURN_EVENTS 1000 /* offered in one turn of the loop */
 
@@ -93,12 +94,12 @@ static void http_close(struct driver *driver)
 static enum err http_open_server(struct http_driver *http, struct why *why)
 {
     const struct http_options *options = http->options;
-    char host[HTTP_HOST_SIZE] = "";
+    char host[LISTEN_HOST_SIZE] = "";
     struct http_server_options server = {.host = host,
                                          .connection_max = (uint32_t)options->connection_max,
                                          .idle_ms = (uint32_t)options->idle_ms,
                                          .request_ms = (uint32_t)options->request_ms};
-    if (!http_listen_parse(options->listen, host, &server.port)) {
+    if (!listen_parse(options->listen, host, &server.port)) {
         why_set(why, "\"%s\" is no address with a port", options->listen);
         return ERR_CONFIG;
     }

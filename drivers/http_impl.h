@@ -72,11 +72,7 @@ struct http_driver {
 
 /* --- http_options.c --- */
 
-#define HTTP_HOST_SIZE 64
 extern const struct option http_options_table[];
-/* "127.0.0.1:8080" or "[::1]:8080". False: it is neither. */
-bool http_listen_parse(const char *text, char ret_host[HTTP_HOST_SIZE],
-                       uint16_t *ret_port) MUST_USE;
 /* Off loopback a token and TLS are needed, unless `insecure`. `options`: struct http_options. */
 enum err http_options_check(const void *options, struct why *why);
 

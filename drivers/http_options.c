@@ -1,51 +1,5 @@
-#include <string.h>
-
 #include "drivers/http_impl.h"
-
-bool http_listen_parse(const char *text, char ret_host[HTTP_HOST_SIZE], uint16_t *ret_port)
-{
-    const char *colon = strrchr(text, ':');
-    if (!colon || colon == text || !colon[1]) {
-        return false;
-    }
-    const char *first = text;
-    const char *end = colon;
-    if (*first == '[') {
-        if (end[-1] != ']') {
-            return false;
-        }
-        first++;
-        end--;
-    }
-    unsigned port = 0;
-    for (const char *c = colon + 1; *c; c++) {
-        if (*c < '0' || *c > '9' || port > 6553) {
-            return false;
-        }
-        port = port * 10 + (unsigned)(*c - '0');
-    }
-    size_t size = (size_t)(end - first);
-    if (size == 0 || size >= HTTP_HOST_SIZE || port > 65535) {
-        return false;
-    }
-    memcpy(ret_host, first, size);
-    ret_host[size] = 0;
-    *ret_port = (uint16_t)port;
-    return true;
-}
-
-static enum err http_listen_check(const void *value, struct why *why)
-{
-    const char *text = *(const char *const *)value;
-    char host[HTTP_HOST_SIZE];
-    uint16_t port;
-    if (!http_listen_parse(text, host, &port)) {
-        why_set(why, "\"%s\" is no address with a port: write it like 127.0.0.1:8080 or [::1]:8080",
-                text);
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
-}
+#include "ports/listen.h"
 
 static enum err http_path_check(const void *value, struct why *why)
 {
@@ -65,7 +19,7 @@ const struct option http_options_table[] = {
      HTTP_ROW(listen),
      .max = 128,
      .initial = "127.0.0.1:8080",
-     .check = http_listen_check,
+     .check = listen_check,
      .help = "Address and port. Off loopback a token and TLS are needed, unless `insecure`."},
     {.name = "path",
      .kind = OPTION_TEXT,
@@ -153,28 +107,10 @@ const struct option http_options_table[] = {
     {.name = NULL},
 };
 
-static bool http_is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
 enum err http_options_check(const void *options, struct why *why)
 {
     const struct http_options *o = options;
-    char host[HTTP_HOST_SIZE] = "";
-    uint16_t port;
-    if (!http_listen_parse(o->listen, host, &port)) {
-        return http_listen_check(&o->listen, why);
-    }
-    if (http_is_loopback(host) || o->insecure) {
-        return ERR_OK;
-    }
-    if (!o->token || !o->tls.is_set) {
-        why_set(why, "%s is reachable from outside: set %s, or say \"insecure\": true", o->listen,
-                o->token        ? "tls"
-                : o->tls.is_set ? "a token"
-                                : "a token and tls");
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
+    struct listen_safety safety = {
+        .has_token = o->token, .has_tls = o->tls.is_set, .insecure = o->insecure};
+    return listen_check_safe(o->listen, &safety, why);
 }

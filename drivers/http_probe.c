@@ -5,6 +5,7 @@
 
 #include "drivers/http_impl.h"
 #include "ports/clock.h"
+#include "ports/listen.h"
 #include "ports/stream.h"
 
 struct http_probe {
@@ -36,13 +37,13 @@ static void accepted(void *context, struct stream *stream)
 static void tell_port(const struct probe_setup *setup)
 {
     const struct http_options *options = setup->options;
-    char host[HTTP_HOST_SIZE] = "";
+    char host[LISTEN_HOST_SIZE] = "";
     char what[PROBE_WHAT_SIZE];
     struct why why = {""};
     struct listener_options listener = {.host = host};
     struct listener *open = NULL;
     (void)snprintf(what, sizeof what, "listening on %s", options->listen);
-    bool is_address = http_listen_parse(options->listen, host, &listener.port);
+    bool is_address = listen_parse(options->listen, host, &listener.port);
     if (is_address &&
         listener_open(&open, setup->loop, &listener, accepted, NULL, &why) == ERR_OK) {
         listener_close(open);

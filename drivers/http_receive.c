@@ -9,28 +9,6 @@
 #define HTTP_BODY_FIRST 4096 /* first room for a body of unknown size */
 #define HTTP_KEY_TEXT_MAX 255
 
-/* Takes as long whatever the first difference. */
-static bool http_token_fits(const char *given, const char *token)
-{
-    size_t given_size = strlen(given);
-    size_t token_size = strlen(token);
-    volatile unsigned difference = given_size != token_size;
-    for (size_t i = 0; i < given_size; i++) {
-        difference |= (unsigned char)(given[i] ^ token[token_size ? i % token_size : 0]);
-    }
-    return difference == 0;
-}
-
-static bool http_is_allowed(const struct http_driver *http, struct http_exchange *exchange)
-{
-    if (!http->options->token) {
-        return true;
-    }
-    const char *header = http_exchange_header(exchange, "Authorization");
-    return header && strncasecmp(header, "Bearer ", 7) == 0 &&
-           http_token_fits(header + 7, http->options->token);
-}
-
 static bool http_is_path(const struct http_driver *http, const char *path)
 {
     size_t size = strlen(http->options->path);
@@ -79,7 +57,7 @@ static unsigned post_check(struct post *post, const char **ret_text)
         *ret_text = "no events are taken at this path";
         return 404;
     }
-    if (!http_is_allowed(http, exchange)) {
+    if (!http_exchange_has_token(exchange, http->options->token)) {
         *ret_text = "the token is missing or wrong: send Authorization: Bearer TOKEN";
         return 401;
     }

@@ -341,7 +341,13 @@ void http_exchange_answer(struct http_exchange *exchange, const struct http_repl
     exchange->response = MHD_create_response_from_buffer_copy(reply->body.size, reply->body.data);
     if (exchange->response) {
         /* A header that there is no memory for is left out: the status says the same. */
-        (void)MHD_add_response_header(exchange->response, "Content-Type", "application/json");
+        (void)MHD_add_response_header(exchange->response, "Content-Type",
+                                      reply->content_type ? reply->content_type
+                                                          : "application/json");
+        for (size_t i = 0; i < reply->header_count; i++) {
+            (void)MHD_add_response_header(exchange->response, reply->headers[i].name,
+                                          reply->headers[i].value);
+        }
         if (reply->header_name) {
             (void)MHD_add_response_header(exchange->response, reply->header_name,
                                           reply->header_value);
@@ -367,6 +373,26 @@ const char *http_exchange_path(const struct http_exchange *exchange)
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+bool http_exchange_has_token(const struct http_exchange *exchange, const char *token)
+{
+    static const char scheme[] = "Bearer ";
+    const char *header = http_exchange_header(exchange, "Authorization");
+    if (!token) {
+        return true;
+    }
+    if (!header || strncasecmp(header, scheme, sizeof scheme - 1) != 0) {
+        return false;
+    }
+    const char *given = header + sizeof scheme - 1;
+    size_t given_size = strlen(given);
+    size_t token_size = strlen(token);
+    volatile unsigned difference = given_size != token_size;
+    for (size_t i = 0; i < given_size; i++) {
+        difference |= (unsigned char)(given[i] ^ token[token_size ? i % token_size : 0]);
+    }
+    return difference == 0;
 }
 
 const char *http_exchange_peer(const struct http_exchange *exchange)

@@ -47,6 +47,9 @@ const char *http_exchange_method(const struct http_exchange *exchange);
 const char *http_exchange_path(const struct http_exchange *exchange);
 /* NULL: not there. */
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
+/* Does it carry "Authorization: Bearer TOKEN"? Takes as long whatever the first difference. A token
+ * of NULL: none is wanted, true. */
+bool http_exchange_has_token(const struct http_exchange *exchange, const char *token);
 /* "192.0.2.1:4711", for logs. */
 const char *http_exchange_peer(const struct http_exchange *exchange);
 /* The caller's own. */
@@ -54,11 +57,19 @@ void http_exchange_keep(struct http_exchange *exchange, void *value);
 void *http_exchange_kept(const struct http_exchange *exchange);
 bool http_exchange_is_answered(const struct http_exchange *exchange);
 
+struct http_header {
+    const char *name;
+    const char *value;
+};
+
 struct http_reply {
     unsigned status;
-    struct slice body;       /* JSON; copied */
-    const char *header_name; /* one further header; NULL: none */
+    struct slice body;        /* copied */
+    const char *content_type; /* NULL: JSON */
+    const char *header_name;  /* one further header; NULL: none */
     const char *header_value;
+    const struct http_header *headers; /* and more of them */
+    size_t header_count;
 };
 /* Without memory for it the connection is closed unanswered. */
 void http_exchange_answer(struct http_exchange *exchange, const struct http_reply *reply);
