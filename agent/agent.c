@@ -220,6 +220,7 @@ static void close_workers(struct agent *agent)
 static void close_parts(struct agent *agent)
 {
     assert(!agent->reload); /* it ends with the store worker's jobs */
+    status_look_release(&agent->look);
     control_close(agent->control);
     events_close(agent->events);
     intake_close(agent->intake);

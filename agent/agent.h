@@ -11,6 +11,7 @@ struct agent;
 struct buffer;
 struct carry;
 struct intake;
+struct status_look;
 struct worker;
 
 struct agent_setup {
@@ -52,8 +53,14 @@ bool agent_wants_another(const struct agent *agent);
 /* Closes, and hands over what only this one knew; NULL: there is nothing. */
 void agent_close_for_another(struct agent *agent, struct carry **ret);
 
-/* The whole status as one JSON object. */
+/* The whole status as one JSON object; agent/STATUS.md has its members. */
 void agent_status(struct agent *agent, struct out *json);
+/* Of one that can't be opened yet, for this reason. */
+void agent_status_waiting(const struct config *config, const struct why *why, struct out *json);
+/* May sources deliver? False: *why is a sentence with what to do; true: "". */
+bool agent_ready(const struct agent *agent, struct why *why);
+/* The ages in the status are those that it found last: who wants them as they are asks it first. */
+struct status_look *agent_look(struct agent *agent);
 /* The streams alone: a JSON array. */
 void agent_streams(struct agent *agent, struct out *json);
 

@@ -8,6 +8,7 @@
 #include "agent/intake.h"
 #include "agent/keys.h"
 #include "agent/links.h"
+#include "agent/status_look.h"
 #include "agent/store.h"
 #include "agent/wear_keep.h"
 #include "ports/file.h"
@@ -70,6 +71,7 @@ struct agent {
     struct control *control;
     struct agent_reload *reload; /* that is under way; NULL: none */
     struct wear_keep wear;
+    struct status_look look;
     struct agent_stream *streams; /* config->streams, behind them weir.events, and dead letters */
     size_t stream_count;
     struct agent_schema *schemas;

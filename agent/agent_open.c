@@ -565,6 +565,8 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : open_store(agent);
     e = e ? e : open_letters(agent);
     if (!e) {
+        status_look_init(&agent->look, loop, agent->store_worker, agent->buffer,
+                         (size_t)agent->setup.config->buffer.event_size_max);
         schema_last_keep(agent);
     }
     e = e ? e : open_links(agent, why);

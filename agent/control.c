@@ -10,6 +10,9 @@
 void peer_close(struct peer *c)
 {
     struct control *control = c->control;
+    if (control->agent) {
+        status_look_forget(agent_look(control->agent), &c->look);
+    }
     stream_close(c->stream);
     c->stream = NULL;
     if (c->working || c->commit) {
@@ -103,17 +106,6 @@ void peer_answer_progress(struct peer *c, uint64_t done, bool is_last)
     peer_send(c);
 }
 
-static void put_waiting(struct control *control, struct out *json)
-{
-    char id[128] = "";
-    agent_id_put(control->config, id, sizeof id);
-    out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
-    out_put_json(json, slice_of_text(id));
-    out_put_text(json, ",\"state\":\"waiting\",\"why\":");
-    out_put_json(json, slice_of_text(control->waits.text));
-    out_put_text(json, "}\n");
-}
-
 static void peer_status(struct peer *c)
 {
     bool is_status = strcmp(c->request, "status") == 0;
@@ -122,7 +114,8 @@ static void peer_status(struct peer *c)
         return;
     }
     if (!c->control->agent) {
-        put_waiting(c->control, o);
+        agent_status_waiting(c->control->config, &c->control->waits, o);
+        out_put_byte(o, '\n');
     } else if (is_status) {
         agent_status(c->control->agent, o);
         out_put_byte(o, '\n');
@@ -140,6 +133,12 @@ static void peer_status(struct peer *c)
     }
     c->is_last = true;
     peer_send(c);
+}
+
+/* The store has said how old its backlog is, or does not. */
+static void peer_looked(struct look_waiter *waiter)
+{
+    peer_status(CONTAINER_OF(waiter, struct peer, look));
 }
 
 static void reload_answered(void *context, struct slice json)
@@ -177,6 +176,9 @@ static void peer_request(struct peer *c)
         peer_reload(c);
     } else if (c->request[0] == '{' && c->control->agent) {
         peer_tool(c, c->request);
+    } else if (strcmp(c->request, "status") == 0 && c->control->agent) {
+        c->look.done = peer_looked;
+        status_look_ask(agent_look(c->control->agent), &c->look);
     } else {
         peer_status(c);
     }

@@ -5,6 +5,7 @@
 
 #include "agent/control.h"
 #include "agent/import.h"
+#include "agent/status_look.h"
 #include "agent/store.h"
 #include "agent/tool.h"
 #include "ports/stream.h"
@@ -29,6 +30,7 @@ struct peer {
     size_t ordered; /* of the tool's orders, those that were put */
     bool orders_wait;
     struct job job;
+    struct look_waiter look;       /* it waits for its status */
     struct import_session *import; /* NULL: the peer brings nothing */
     struct replay_session *replay; /* NULL: it replays nothing */
     bool takes_asides; /* replays or drops them: one at a time, both would take the same ones */

@@ -7,10 +7,20 @@
 #include "agent/stream_extend.h"
 #include "agent/time_trust.h"
 #include "ports/clock.h"
+#include "ports/memory.h"
 
 static uint64_t stream_backlog(const struct agent *agent, uint16_t number)
 {
     return store_state(agent->store)->streams[number].event_count;
+}
+
+static void put_or_null(const char *text, struct out *json)
+{
+    if (text[0]) {
+        out_put_json(json, slice_of_text(text));
+    } else {
+        out_put_text(json, "null");
+    }
 }
 
 /* Of very many the later ones are only counted, so that the answer has room for all streams. */
@@ -22,6 +32,25 @@ static void put_refusal(const struct gate_refusal *refusal, struct out *json)
         gate_refusal_put(refusal, json);
     } else {
         out_put_format(json, "{\"count\":%" PRIu32 "}", refusal->count);
+    }
+}
+
+/* Since when the oldest event of the stream waits, by its own time. */
+static void put_age(const struct agent *agent, uint16_t number, struct out *json)
+{
+    int64_t oldest_us = agent->look.oldest_us[number];
+    if (oldest_us == 0 || stream_backlog(agent, number) == 0) {
+        out_put_text(json, ",\"oldest\":null,\"age_s\":null");
+        return;
+    }
+    char oldest[CLOCK_TEXT_SIZE];
+    clock_format(oldest_us, 3, oldest);
+    out_put_format(json, ",\"oldest\":\"%s\",\"age_s\":", oldest);
+    int64_t age_ms = (clock_wall_us() - oldest_us) / 1000;
+    if (age_ms >= 0 && time_trust_is_given(intake_time(agent->intake))) {
+        out_put_format(json, "%" PRId64 ".%03d", age_ms / 1000, (int)(age_ms % 1000));
+    } else {
+        out_put_text(json, "null");
     }
 }
 
@@ -37,6 +66,7 @@ static void put_stream(const struct agent *agent, size_t index, struct out *json
                    agent->streams[index].priority, s->event_count, s->size, s->sequence_next,
                    s->dropped_count,
                    agent->streams[index].config ? intake_suppressed(agent->intake, index) : 0);
+    put_age(agent, agent->streams[index].number, json);
     out_put_text(json, ",\"dropped_by\":{");
     for (unsigned reason = 1, count = 0; reason < GAP_REASON_COUNT; reason++) {
         if (s->dropped[reason] > 0) {
@@ -122,11 +152,7 @@ static void put_buffer(struct agent *agent, struct out *json)
     out_put_format(json, ",\"size\":%" PRIu64 ",\"size_max\":%lld,\"used_share\":%.4f,\"trouble\":",
                    state->file_size, (long long)agent->setup.config->buffer.size_max,
                    (double)state->used_share / 1e6);
-    if (store_trouble(agent->store)[0]) {
-        out_put_json(json, slice_of_text(store_trouble(agent->store)));
-    } else {
-        out_put_text(json, "null");
-    }
+    put_or_null(store_trouble(agent->store), json);
     out_put_format(json,
                    ",\"unsaved\":%" PRIu64 ",\"damage\":{\"replaced\":%" PRIu64 ",\"logs\":%" PRIu64
                    ",\"salvages\":%s,\"found\":%" PRIu64 ",\"lost\":%" PRIu64
@@ -147,16 +173,68 @@ static void put_loop(struct agent *agent, struct out *json)
     out_put_format(json, "\"loop\":{\"longest_turn_us\":%" PRIu64 "}", agent->longest_turn_us);
 }
 
-void agent_status(struct agent *agent, struct out *json)
+/* A stream whose sources have to wait because there is no room for its events. */
+static const struct agent_stream *blocked_stream(const struct agent *agent)
+{
+    for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
+        const struct agent_stream *stream = &agent->streams[i];
+        const struct stream_state *s = &store_state(agent->store)->streams[stream->number];
+        size_t event_size = (size_t)(s->event_count ? s->size / s->event_count : 0) + 1;
+        if (stream->config->options.when_full == STREAM_BLOCK &&
+            store_is_full(agent->store, stream->number, event_size)) {
+            return stream;
+        }
+    }
+    return NULL;
+}
+
+bool agent_ready(const struct agent *agent, struct why *why)
+{
+    const struct agent_stream *blocked = NULL;
+    *why = (struct why){""};
+    if (agent->stage != AGENT_RUNS) {
+        why_set(why, "stopping: what was taken is being stored and sent");
+    } else if (store_trouble(agent->store)[0]) {
+        why_set(why, "the buffer: %s", store_trouble(agent->store));
+    } else if ((blocked = blocked_stream(agent))) {
+        why_set(why,
+                "the buffer is full and stream %s is set to block: its sources wait until an "
+                "uplink has delivered something; see the faults of uplinks and links, or set "
+                "when_full or a larger size_max",
+                blocked->name);
+    }
+    return !why->text[0];
+}
+
+struct status_look *agent_look(struct agent *agent)
+{
+    return &agent->look;
+}
+
+static void put_state(struct agent *agent, struct out *json)
 {
     char started[CLOCK_TEXT_SIZE];
+    struct why why;
+    bool is_ready = agent_ready(agent, &why);
     clock_format(agent->started_us, 0, started);
-    out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
-    out_put_json(json, slice_of_text(agent->identity));
-    out_put_format(json, ",\"started\":\"%s\",\"state\":\"%s\",", started,
+    uint64_t uptime_ms = (clock_monotonic_us() - agent->opened_us) / 1000;
+    out_put_format(json,
+                   ",\"started\":\"%s\",\"uptime_s\":%" PRIu64 ".%03u,\"state\":\"%s\","
+                   "\"ready\":%s,\"why\":",
+                   started, uptime_ms / 1000, (unsigned)(uptime_ms % 1000),
                    agent->stage != AGENT_RUNS       ? "stopping"
                    : store_trouble(agent->store)[0] ? "degraded"
-                                                    : "running");
+                                                    : "running",
+                   is_ready ? "true" : "false");
+    put_or_null(why.text, json);
+    out_put_byte(json, ',');
+}
+
+void agent_status(struct agent *agent, struct out *json)
+{
+    out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
+    out_put_json(json, slice_of_text(agent->identity));
+    put_state(agent, json);
     put_totals(agent, json);
     out_put_text(json, ",\"streams\":");
     agent_streams(agent, json);
@@ -170,5 +248,16 @@ void agent_status(struct agent *agent, struct out *json)
     put_buffer(agent, json);
     out_put_byte(json, ',');
     put_loop(agent, json);
+    out_put_format(json, ",\"memory\":{\"resident\":%" PRIu64 "}}", memory_resident());
+}
+
+void agent_status_waiting(const struct config *config, const struct why *why, struct out *json)
+{
+    char id[128] = "";
+    agent_id_put(config, id, sizeof id);
+    out_put_text(json, "{\"version\":\"" WEIR_VERSION "\",\"agent\":");
+    out_put_json(json, slice_of_text(id));
+    out_put_text(json, ",\"state\":\"waiting\",\"ready\":false,\"why\":");
+    out_put_json(json, slice_of_text(why->text));
     out_put_byte(json, '}');
 }
