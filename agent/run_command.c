@@ -9,6 +9,7 @@
 #include "agent/command.h"
 #include "agent/control.h"
 #include "agent/reload.h"
+#include "agent/status_server.h"
 #include "ports/file.h"
 #include "ports/log.h"
 #include "ports/memory.h"
@@ -25,6 +26,7 @@ struct running {
     struct agent *agent;     /* NULL: its disk does not let it open yet */
     struct carry *carry;     /* of the agent before */
     struct buffer_room room; /* that its buffer lacked */
+    struct status_server *status;
     struct control *waiting; /* tells of a disk that is waited for; NULL: it is not, or can't be */
     struct timer retry;
     struct why why;         /* that was logged last */
@@ -277,8 +279,10 @@ static enum err open_agent(struct running *running)
         carry_close(running->carry);
         running->carry = NULL;
         running->why.text[0] = '\0';
+        status_server_agent(running->status, running->agent);
     }
     if (e && waits) {
+        status_server_waits(running->status, &why);
         tell_waiting(running, is_away, &why);
     } else {
         control_close(running->waiting);
@@ -298,6 +302,7 @@ static void retry_fired(struct timer *timer)
     if (running->agent) {
         log_info("weir", "the disk of the buffer is another now: the agent is opened anew");
         carry_close(running->carry);
+        status_server_agent(running->status, NULL);
         agent_close_for_another(running->agent, &running->carry);
         running->agent = NULL;
     }
@@ -316,6 +321,7 @@ static int run(struct config *config)
         timer_init(&running.retry, running.loop, retry_fired);
         timer_init(&running.reload, running.loop, reload_fired);
         e = signals_open(&signals, running.loop, signal_caught, &running);
+        e = e ? e : status_server_open(&running.status, running.loop, config);
     }
     if (e) {
         log_error("weir", "%s", err_name(e));
@@ -324,6 +330,7 @@ static int run(struct config *config)
         e = e ? e : loop_run(running.loop);
         e = e ? e : running.failed;
     }
+    status_server_close(running.status);
     agent_close(running.agent); /* ends a reload */
     if (running.loop) {
         timer_release(&running.retry);
