@@ -51,8 +51,6 @@ void command_free_input(struct slice input);
 enum err command_read_schema(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
 /* What went wrong with a file, and the exit code: an error of the machine is not the input's. */
 int command_complain(const char *path, enum err e, const struct why *why);
-/* The agent's list of streams in its status, as a table. */
-void command_print_streams(const struct json_node *streams);
 /* Asks the agent behind the socket; prints nothing. *ret is malloc'd and NUL-terminated.
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. ERR_REJECTED: *why is its refusal. */
 enum err command_ask(const char *socket_path, const char *request, char **ret,
@@ -78,6 +76,7 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
     "[--dry-run] [--json] [STREAM...]"
 #define COLUMNS_USAGE \
     "columns encode SCHEMA NDJSON [--sequence N] [--schema-id N] [--plain] | decode SCHEMA FILE"
+#define STATUS_USAGE "status [--socket PATH] [--buffer PATH] [--json] [--watch]"
 #define RELOAD_USAGE "reload [--socket PATH] [--buffer PATH]"
 #define CHECK_USAGE "check [--online [--json]] [CONFIG]"
 #define SCHEMA_REGISTER_USAGE \

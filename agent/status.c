@@ -40,7 +40,8 @@ static void put_age(const struct agent *agent, uint16_t number, struct out *json
 {
     int64_t oldest_us = agent->look.oldest_us[number];
     if (oldest_us == 0 || stream_backlog(agent, number) == 0) {
-        out_put_text(json, ",\"oldest\":null,\"age_s\":null");
+        out_put_format(json, ",\"oldest\":null,\"age_s\":%s",
+                       stream_backlog(agent, number) ? "null" : "0");
         return;
     }
     char oldest[CLOCK_TEXT_SIZE];

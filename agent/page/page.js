@@ -7,7 +7,6 @@
   const $ = id => document.getElementById(id);
   const points = [];
   let token = null;
-  let last = null;
   let paused = false;
   let timer = 0;
   let told = '';
@@ -83,8 +82,8 @@
   // --- charts ---
 
   class Chart {
-    constructor(title, unit, format, value) {
-      Object.assign(this, {title, unit, format, value});
+    constructor(title, unit, format, value, empty) {
+      Object.assign(this, {title, unit, format, value, empty: empty || 'Nothing to show yet'});
       this.now = el('span');
       this.svg = drawn('svg', {viewBox: '0 0 300 80', preserveAspectRatio: 'none', role: 'img', 'aria-label': title});
       for (const y of [1, 40, 79]) {
@@ -110,7 +109,7 @@
       const latest = known.length ? known[known.length - 1] : null;
       say(this.now, latest ? this.format(latest.v) : '–');
       if (!latest) {
-        say(this.caption, 'Nothing to show yet');
+        say(this.caption, this.empty);
         return;
       }
       const most = Math.max(...known.map(p => p.v));
@@ -135,7 +134,7 @@
     new Chart('Delivery', 'events/s', rate, 'delivery'),
     new Chart('Backlog', 'events', count, 'backlog'),
     new Chart('Link', 'per second', bytes, 'link'),
-    new Chart('Budget', 'of the tightest is spent', percent, 'budget'),
+    new Chart('Budget', 'of the tightest is spent', percent, 'budget', 'No link has a budget'),
     new Chart('Flash wear', 'written per hour', bytes, 'wear'),
   ];
 
@@ -158,22 +157,24 @@
 
   function remember(s) {
     const now = totals(s);
-    if (last && now.t <= last.t) { // another agent, or the same moment
-      if (now.t === last.t) {
-        return;
-      }
-      points.length = 0;
-      last = null;
+    const before = points.length ? points[points.length - 1].now : null;
+    if (before && now.t === before.t) {
+      return; // the same moment
     }
-    const per = (name, scale) => last ? Math.max(0, now[name] - last[name]) / (now.t - last.t) * scale : null;
+    if (before && now.t < before.t) {
+      points.length = 0; // another agent
+    }
+    const per = (name, seconds, scale) => { // a mean over the last seconds
+      const from = points.find(p => p.t >= now.t - seconds);
+      return from ? Math.max(0, now[name] - from.now[name]) / (now.t - from.t) * scale : null;
+    };
     points.push({
-      t: now.t, intake: per('taken', 1), delivery: per('delivered', 1), backlog: s.backlog, link: per('wire', 1),
-      budget: tightest(s), wear: per('written', 3600),
+      t: now.t, now, intake: per('taken', 7, 1), delivery: per('delivered', 7, 1), backlog: s.backlog, link: per('wire', 11, 1),
+      budget: tightest(s), wear: per('written', 61, 3600),
     });
     if (points.length > KEPT) {
       points.shift();
     }
-    last = now;
   }
 
   // --- tables: made anew only when their rows are others ---
@@ -185,17 +186,23 @@
       place.rowsKey = key;
       const head = columns.map(c => el('th', {scope: 'col', role: 'columnheader'}, c.title));
       const body = rows.map(r => el('tr', {role: 'row'}, ...columns.map((c, i) => i === 0
-        ? el('th', {scope: 'row', role: 'rowheader'}) : el('td', {role: 'cell', 'data-label': c.title, class: c.kind || ''}))));
+        ? el('th', {scope: 'row', role: 'rowheader'}) : el('td', {role: 'cell', 'data-label': c.title}))));
       place.rowNodes = body;
       place.replaceChildren(rows.length
         ? el('div', {class: 'box'}, el('table', {role: 'table'}, el('caption', {class: 'hidden'}, title),
           el('thead', {role: 'rowgroup'}, el('tr', {role: 'row'}, ...head)), el('tbody', {role: 'rowgroup'}, ...body)))
         : el('p', {class: 'quiet'}, 'None'));
     }
-    rows.forEach((r, y) => columns.forEach((c, x) => say(place.rowNodes[y].children[x], c.of(r))));
+    rows.forEach((r, y) => columns.forEach((c, x) => {
+      const cell = place.rowNodes[y].children[x];
+      say(cell, c.of(r));
+      if (c.mark) {
+        set(cell, 'class', c.mark(r));
+      }
+    }));
   }
 
-  const fine = r => r.fault ? 'fault' : 'works';
+  const state = {title: 'State', of: r => r.fault ? 'fault' : 'works', mark: r => r.fault ? 'bad-text' : 'good-text'};
 
   function show(s) {
     table('streams', 'Streams', [
@@ -214,7 +221,7 @@
       {title: 'Stored', of: r => count(r.stored)},
       {title: 'Set aside', of: r => count(r.aside)},
       {title: 'Had to wait', of: r => count(r.refused)},
-      {title: 'State', of: fine},
+      state,
     ], named(s.drivers));
     table('uplinks', 'Uplinks', [
       {title: 'Uplink', of: r => r.name},
@@ -223,7 +230,7 @@
       {title: 'In flight', of: r => count(r.in_flight)},
       {title: 'Sent again', of: r => count(r.retried)},
       {title: 'On the wire', of: r => bytes(r.wire_sent + r.wire_received)},
-      {title: 'State', of: fine},
+      state,
     ], named(s.uplinks));
     showLinks(named(s.links));
     showBoard(s);
@@ -283,6 +290,9 @@
 
   // --- what is wrong ---
 
+  const CHECK_WORDS = 'weir check --online says what is wrong with names, connections, logins and rights.';
+  const KEPT_WORDS = 'What comes meanwhile is kept, and it is tried again. ' + CHECK_WORDS;
+
   function faultsOf(s) {
     const found = [];
     const add = (where, text, level) => found.push({where, text, level: level || 'bad'});
@@ -302,11 +312,11 @@
     }
     entries(s.uplinks).forEach(([name, u]) => {
       if (u.fault) {
-        add('Uplink ' + name, u.fault);
+        add('Uplink ' + name, u.fault + '. ' + KEPT_WORDS);
       }
       entries(u.standing).forEach(([stream, why]) => add('Uplink ' + name + ', stream ' + stream, why));
     });
-    entries(s.drivers).forEach(([name, d]) => d.fault && add('Driver ' + name, d.fault));
+    entries(s.drivers).forEach(([name, d]) => d.fault && add('Driver ' + name, d.fault + '. ' + CHECK_WORDS));
     entries(s.links).forEach(([name, l]) => l.why && add('Link ' + name, l.why, l.up ? 'warn' : 'bad'));
     s.streams.forEach(stream => {
       if (stream.schema_refused) {
@@ -345,12 +355,12 @@
     say($('agent'), s.agent);
     document.title = s.agent + ' – weir';
     say($('since'), s.started ? 'up ' + duration(Math.floor(s.uptime_s)) + ', since ' + s.started : 'version ' + s.version);
-    showState(works && !s.ready ? 'Sources wait' : words[s.state] || s.state,
-      !works || !s.ready ? 'bad' : found.some(f => f.level === 'bad') ? 'warn' : 'good');
+    const faulty = found.some(f => f.level === 'bad');
+    showState(works && !s.ready ? 'Sources wait' : works && faulty ? 'Running, with faults' : words[s.state] || s.state,
+      !works || !s.ready ? 'bad' : faulty ? 'warn' : 'good');
     showFaults(found);
     $('shown').hidden = s.state === 'waiting';
     if (s.state === 'waiting') {
-      last = null;
       points.length = 0;
     } else {
       remember(s);
