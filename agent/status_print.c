@@ -95,7 +95,9 @@ static void print_board(FILE *to, const struct json_node *root)
         fprintf(to, " of %.1f MB at most", number_of(wear, "max_per_day") / 1e6);
     }
     if (number_of(wear, "life_years") > 0) {
-        fprintf(to, ", lasts %.1f years so", number_of(wear, "life_years"));
+        double years = number_of(wear, "life_years");
+        fprintf(to, ", lasts %s%.1f years so", years > 100 ? "more than " : "",
+                years > 100 ? 100 : years);
     }
     fprintf(to, "\nmemory   %.1f MB\n",
             number_of(json_node_find(root, "memory"), "resident") / 1e6);

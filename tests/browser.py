@@ -2,6 +2,7 @@
 
     with Browser() as page: page.size(320, 800); page.open(url); page.value("document.title")"""
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -15,32 +16,23 @@ def program():
     return next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
 
 
-def _pipes(to_browser, from_browser):
-    # The browser reads descriptor 3 and writes descriptor 4; neither end may be closed by being moved over.
-    a, b = os.dup(to_browser), os.dup(from_browser)
-    high = [os.open("/dev/null", os.O_RDONLY) for _ in range(8)]
-    a, b = os.dup(a), os.dup(b)
-    os.dup2(a, 3)
-    os.dup2(b, 4)
-    for fd in high:
-        if fd > 4:
-            os.close(fd)
-
-
 class Browser:
     def __init__(self, patience=60):
         self.patience = patience
         self.profile = tempfile.mkdtemp(prefix="weir-browser.")
         read_end, self.write = os.pipe()
         self.read, write_end = os.pipe()
-        self.process = subprocess.Popen(
-            [program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-             "--disable-background-networking", "--disable-component-update", "--force-renderer-accessibility",
-             f"--user-data-dir={self.profile}", "--remote-debugging-pipe", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3, 4, read_end, write_end), start_new_session=True,
-            preexec_fn=lambda: _pipes(read_end, write_end))
+        # The browser reads descriptor 3 and writes descriptor 4: bash puts them there, from numbers that do not collide with these.
+        ends = [fcntl.fcntl(fd, fcntl.F_DUPFD, 20) for fd in (read_end, write_end)]
         os.close(read_end)
         os.close(write_end)
+        self.process = subprocess.Popen(
+            ["bash", "-c", f'exec "$0" "$@" 3<&{ends[0]} 4>&{ends[1]}', program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
+             "--disable-background-networking", "--disable-component-update", "--force-renderer-accessibility",
+             f"--user-data-dir={self.profile}", "--remote-debugging-pipe", "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=ends, start_new_session=True)
+        for fd in ends:
+            os.close(fd)
         self.buffer, self.id, self.session = b"", 0, None
         self.events = []
         target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 
-from program import Agent, PATIENCE, free_port, path_of, weir
+from program import Agent, PATIENCE, free_port, path_of, wait_until, weir
 
 
 class Site(Agent):
@@ -93,6 +93,8 @@ class Waiting(Site):
 
         with open("/dev/null", "ab") as log:
             self.process = subprocess.Popen([weir, "run", self.path], stderr=log, preexec_fn=limited)
+        wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", self.http)) == 0)
+        wait_until(lambda: b"a file may not be so large" in self.get("/readyz")[2])
         return self
 
     def let(self):

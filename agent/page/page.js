@@ -50,6 +50,7 @@
   }
 
   const percent = share => short.format(share * 100) + ' %';
+  const years = n => n > 100 ? 'more than 100 years' : short.format(n) + ' years';
   const entries = o => Object.entries(o || {});
 
   // --- making elements ---
@@ -208,7 +209,7 @@
     table('streams', 'Streams', [
       {title: 'Stream', of: r => r.name},
       {title: 'Waiting', of: r => count(r.events)},
-      {title: 'Bytes', of: r => bytes(r.bytes)},
+      {title: 'Unpacked', of: r => bytes(r.bytes)},
       {title: 'Oldest', of: r => r.events ? duration(r.age_s) : '–'},
       {title: 'Dropped', of: r => count(r.dropped)},
       {title: 'Priority', of: r => String(r.priority)},
@@ -275,7 +276,7 @@
       ['Set aside', count(s.aside) + ' events'],
       ['Flash', bytes(s.wear.today.bytes) + ' written today in ' + count(s.wear.today.syncs) + ' syncs' +
         (s.wear.max_per_day ? ', at most ' + bytes(s.wear.max_per_day) : '') +
-        (s.wear.life_years ? '; it lasts about ' + short.format(s.wear.life_years) + ' years so' : '')],
+        (s.wear.life_years ? '; it lasts ' + years(s.wear.life_years) + ' so' : '')],
       ['Memory', bytes(s.memory.resident)],
       ['Longest turn', short.format(s.loop.longest_turn_us / 1000) + ' ms'],
       ['Version', s.version],
@@ -290,12 +291,13 @@
 
   // --- what is wrong ---
 
-  const CHECK_WORDS = 'weir check --online says what is wrong with names, connections, logins and rights.';
-  const KEPT_WORDS = 'What comes meanwhile is kept, and it is tried again. ' + CHECK_WORDS;
+  // What to do: words around a command.
+  const CHECK = ['', 'weir check --online', ' looks at names, connections, logins and rights.'];
+  const KEPT_AND_CHECK = ['What comes meanwhile is kept, and it is tried again. ', CHECK[1], CHECK[2]];
 
   function faultsOf(s) {
     const found = [];
-    const add = (where, text, level) => found.push({where, text, level: level || 'bad'});
+    const add = (where, text, level, advice) => found.push({where, text, level: level || 'bad', advice});
     if (s.why) {
       add(s.state === 'waiting' ? 'Waiting for the buffer' : 'Sources have to wait', s.why);
     }
@@ -312,11 +314,11 @@
     }
     entries(s.uplinks).forEach(([name, u]) => {
       if (u.fault) {
-        add('Uplink ' + name, u.fault + '. ' + KEPT_WORDS);
+        add('Uplink ' + name, u.fault, 'bad', KEPT_AND_CHECK);
       }
       entries(u.standing).forEach(([stream, why]) => add('Uplink ' + name + ', stream ' + stream, why));
     });
-    entries(s.drivers).forEach(([name, d]) => d.fault && add('Driver ' + name, d.fault + '. ' + CHECK_WORDS));
+    entries(s.drivers).forEach(([name, d]) => d.fault && add('Driver ' + name, d.fault, 'bad', CHECK));
     entries(s.links).forEach(([name, l]) => l.why && add('Link ' + name, l.why, l.up ? 'warn' : 'bad'));
     s.streams.forEach(stream => {
       if (stream.schema_refused) {
@@ -327,7 +329,7 @@
       add('Set aside', count(s.aside) + ' events: weir aside ls says why each is, weir aside replay tries them again.', 'warn');
     }
     if (s.wear.life_years && s.wear.life_years < 2) {
-      add('Flash', 'At this rate the medium lasts ' + short.format(s.wear.life_years) + ' years: weir buffer wear says what longer intervals would save.', 'warn');
+      add('Flash', 'At this rate the medium lasts ' + years(s.wear.life_years) + ': weir buffer wear says what longer intervals would save.', 'warn');
     }
     return found;
   }
@@ -337,7 +339,8 @@
     if (key !== told) { // a screen reader reads it out whenever it is another
       told = key;
       $('faults').replaceChildren(...(found.length ? found : [{where: 'Nothing', text: 'All parts work.', level: 'good'}])
-        .map(f => el('li', {class: f.level}, el('b', {}, f.where), f.text)));
+        .map(f => el('li', {class: f.level}, el('b', {}, f.where), f.text, ...(f.advice
+          ? [el('p', {class: 'quiet'}, f.advice[0], el('code', {}, f.advice[1]), f.advice[2])] : []))));
     }
   }
 
