@@ -2,6 +2,7 @@
 full. Each is a real agent with real trouble. Imports program.py, and so is for tests that are started as NAME_test.py WEIR."""
 import http.client
 import json
+import os
 import resource
 import signal
 import socket
@@ -41,7 +42,7 @@ class Site(Agent):
         return json.loads(self.get("/status")[2])
 
     def fill(self, count, size=50):
-        lines = "\n".join(json.dumps({"n": n, "text": "x" * size}) for n in range(count))
+        lines = "\n".join(json.dumps({"n": n, "text": os.urandom(size // 2).hex()}) for n in range(count))
         return self.post("/telemetry", lines, {"Content-Type": "application/x-ndjson"})
 
 
