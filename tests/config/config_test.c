@@ -104,6 +104,9 @@ static void test_defaults(void **state)
     assert_string_equal(config->drivers[0].common.stream, "s");
     assert_int_equal(config->drivers[0].common.ack_interval_ms, 250);
     assert_int_equal(config->buffer.size_max, 512 * 1024 * 1024);
+    assert_true(config->status.enabled);
+    assert_string_equal(config->status.listen, "127.0.0.1:9600");
+    assert_null(config->status.token);
     assert_string_equal(config->agent.socket, "/var/lib/weir/weir.sock");
     assert_int_equal(config->streams[0].uplinks, 1);
     assert_int_equal(config->streams[0].options.when_full, STREAM_DROP_OLDEST);
@@ -296,6 +299,48 @@ static void test_mistakes(void **state)
     }
 }
 
+/* Where the status is served: what is safe, and what it says where it is not. */
+static void test_status(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *status;
+        const char *mistake; /* NULL: none */
+    } cases[] = {
+        {"{}", NULL},
+        {"{\"enabled\":false,\"listen\":\"0.0.0.0:9600\"}", NULL},
+        {"{\"listen\":\"[::1]:9600\",\"hosts\":[\"gateway7.example\"]}", NULL},
+        {"{\"listen\":\"0.0.0.0:9600\",\"insecure\":true}", NULL},
+        {"{\"listen\":\"0.0.0.0:9600\",\"token\":\"" SECRET_WORD
+         "\",\"tls\":{\"certificate\":\"open\",\"key\":\"secret\"}}",
+         NULL},
+        {"{\"listen\":\"0.0.0.0:9600\"}",
+         "$.status: 0.0.0.0:9600 is reachable from outside: set a token and tls"},
+        {"{\"listen\":\"[::]:9600\",\"token\":\"" SECRET_WORD "\"}",
+         "$.status: [::]:9600 is reachable from outside: set tls, or say"},
+        {"{\"listen\":\"9600\"}", "$.status.listen: \"9600\" is no address with a port"},
+        {"{\"listen\":\"127.0.0.1:96000\"}",
+         "$.status.listen: \"127.0.0.1:96000\" is no address with a port"},
+        {"{\"token\":\"\"}", "$.status.token: 0 bytes long: at least 1"},
+        {"{\"hosts\":[\"\"]}", "$.status.hosts[0]: 0 bytes long"},
+        {"{\"port\":9600}", "$.status.port: unknown; there are: enabled, listen"},
+        {"[]", "$.status: a list [], but an object {} is wanted"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char text[600];
+        snprintf(text, sizeof text,
+                 "{" REST ",\"drivers\":{\"d\":{\"type\":\"every\"}},\"status\":%s}",
+                 cases[i].status);
+        enum err e = place_load(place, text);
+        bool is_right = cases[i].mistake ? strstr(place->text, cases[i].mistake) &&
+                                               place->report.error_count == 1
+                                         : e == ERR_OK;
+        if (!is_right || strstr(place->text, SECRET_WORD)) {
+            fail_msg("%s\n   got: %s", cases[i].status, place->text);
+        }
+    }
+}
+
 /* What is right, but has its price: told with its place, and loaded all the same. */
 static void test_warnings(void **state)
 {
@@ -442,7 +487,7 @@ static void test_changes(void **state)
     assert_int_equal(
         place_load(place,
                    "{ \"agent\": {\"id\": \"ab\", \"clock\": \"disciplined\"},\n"
-                   "\"buffer\": {\"size_max\": \"64 MiB\"},"
+                   "\"buffer\": {\"size_max\": \"64 MiB\"}, \"status\": {\"enabled\": false},"
                    "\"streams\": {\"s\": {\"schema\": \"open2\", \"priority\": 1, "
                    "\"unknown_fields\":\"set_aside\","
                    "\"missing_fields\":\"set_aside\",\"compatibility\":\"full\"}, \"new\":{}},"
@@ -450,11 +495,12 @@ static void test_changes(void **state)
                    "\"drivers\":{\"d\": {\"type\": \"every\",\"stream\": \"s\"}}}"),
         ERR_OK);
     assert_int_equal(config_changes(older, place->config, add_change, &found), ERR_OK);
-    assert_string_equal(found.text, "$.agent.id\n$.agent.clock\n$.buffer.size_max\n"
-                                    "$.streams.s.schema taken\n$.streams.s.unknown_fields taken\n"
-                                    "$.streams.s.missing_fields taken\n"
-                                    "$.streams.s.compatibility taken\n$.streams.new\n"
-                                    "$.streams.gone\n$.uplinks.u.streams\n");
+    assert_string_equal(
+        found.text, "$.agent.id\n$.agent.clock\n$.buffer.size_max\n"
+                    "$.status.enabled\n$.streams.s.schema taken\n$.streams.s.unknown_fields taken\n"
+                    "$.streams.s.missing_fields taken\n"
+                    "$.streams.s.compatibility taken\n$.streams.new\n"
+                    "$.streams.gone\n$.uplinks.u.streams\n");
     found.text[0] = 0;
     assert_int_equal(config_changes(older, older, add_change, &found), ERR_OK);
     assert_string_equal(found.text, "");
@@ -670,6 +716,7 @@ int main(void)
                                        TEST(test_warnings),
                                        cmocka_unit_test(test_decimals),
                                        TEST(test_mistakes),
+                                       TEST(test_status),
                                        TEST(test_whole_files),
                                        TEST(test_memory_fails),
                                        TEST(test_changes),
