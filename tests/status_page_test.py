@@ -46,7 +46,7 @@ def brought(site):
         wait_until(lambda: site.fill(2000, 500)[0] == 429)
         return "Sources wait", "stream telemetry is set to block"
     if name == "spent":
-        wait_until(lambda: "the budget of the day is spent" in (site.json()["links"]["modem"]["why"] or ""))
+        wait_until(lambda: site.is_spent())
         return "Running, with faults", "the budget of the day is spent"
     if name == "down":
         wait_until(lambda: site.json()["uplinks"]["cloud"]["fault"])

@@ -70,6 +70,10 @@ class BudgetSpent(Site):
                          uplinks={"cloud": {"type": "kafka", "brokers": [f"127.0.0.1:{self.broker.getsockname()[1]}"], "topic": "{stream}",
                                             "link": "modem"}})
 
+    def is_spent(self):
+        link = self.json()["links"]["modem"]
+        return link["budgets"]["day"]["left"] == 0 and "the budget of the day is spent" in (link["why"] or "")
+
     def serve(self):
         while True:
             connection, _ = self.broker.accept()

@@ -50,7 +50,7 @@ class World:
         os.makedirs(os.path.dirname(self.buffer))
         # Nobody listens where it is to deliver to: all stays in the buffer, which is what is compared.
         self.config = {
-            "agent": {"id": "t"}, "buffer": {"path": self.buffer, "size_max": "512 MiB", **(buffer or {})}, "streams": {"raw": stream or {}},
+            "agent": {"id": "t"}, "status": {"enabled": False}, "buffer": {"path": self.buffer, "size_max": "512 MiB", **(buffer or {})}, "streams": {"raw": stream or {}},
             "drivers": {"broker": {"type": "mqtt", "url": f"mqtt://127.0.0.1:{self.observer.port}", "payload": "raw",
                                    "routes": [{"topic": "t/#", "stream": "raw"}], **options}},
             "uplinks": {"none": {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "none"}}}
