@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ports/clock.h"
+
 static size_t counter_find(const struct counters *counters, const char *name)
 {
     size_t i = 0;
@@ -44,4 +46,24 @@ void counters_put(const struct counters *counters, const struct why *fault, stru
     } else {
         out_put_text(json, "null");
     }
+}
+
+void past_fault_note(struct past_fault *past, const struct why *fault)
+{
+    if (fault->text[0]) {
+        past->why = *fault;
+        past->ended_us = clock_monotonic_us();
+    }
+}
+
+void past_fault_put(const struct past_fault *past, struct out *json)
+{
+    if (!past->why.text[0]) {
+        out_put_text(json, ",\"last_fault\":null");
+        return;
+    }
+    uint64_t ago_s = (clock_monotonic_us() - past->ended_us) / 1000000;
+    out_put_text(json, ",\"last_fault\":{\"text\":");
+    out_put_json(json, slice_of_text(past->why.text));
+    out_put_format(json, ",\"ended_s\":%" PRIu64 "}", ago_s);
 }

@@ -14,6 +14,17 @@ struct counters {
     size_t count;
 };
 
+/* The fault that a part had last, and has no more. */
+struct past_fault {
+    struct why why; /* "": it had none */
+    uint64_t ended_us;
+};
+
+/* The part's fault, "" if it has none, is over. */
+void past_fault_note(struct past_fault *past, const struct why *fault);
+/* As a further member: "last_fault": null, or its text and how long ago it ended. */
+void past_fault_put(const struct past_fault *past, struct out *json);
+
 void counters_add(struct counters *counters, const char *name, uint64_t add);
 /* 0: nobody has counted under this name. */
 uint64_t counters_get(const struct counters *counters, const char *name);

@@ -100,6 +100,7 @@ struct uplink_host {
     size_t lent_size; /* wire bytes built or lent */
     bool shared;      /* streams of different priority, or uplinks, share the link */
     struct why fault;
+    struct past_fault past;
     uint64_t told[HOST_TOLD_MAX]; /* hashes of faults that were logged since all was well */
     unsigned told_count;
     uint64_t sent_events, backfill_events, retried, aside_events, duplicates, halved, refused;

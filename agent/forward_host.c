@@ -89,6 +89,9 @@ void uplink_fault(struct uplink_host *host, const struct why *why)
     if (strcmp(host->fault.text, why ? why->text : "") == 0) {
         return;
     }
+    if (!why) {
+        past_fault_note(&host->past, &host->fault);
+    }
     host->fault = why ? *why : (struct why){""};
     char part[96];
     (void)snprintf(part, sizeof part, "uplink %s", host->setup.name); /* cut is fine */
@@ -289,6 +292,7 @@ void host_status(const struct uplink_host *host, struct out *json)
         json, ",\"wire_sent\":%" PRIu64 ",\"wire_received\":%" PRIu64 ",\"request_size\":%" PRIu32,
         host->link.sent, host->link.received, link_request_size(&host->link, host->shared));
     counters_put(&host->counters, &host->fault, json);
+    past_fault_put(&host->past, json);
     put_standing(host, json);
     out_put_byte(json, '}');
 }

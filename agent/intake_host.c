@@ -294,6 +294,9 @@ void driver_fault(struct driver_host *host, const struct why *why)
     if (strcmp(host->fault.text, text) == 0) {
         return;
     }
+    if (!why) {
+        past_fault_note(&host->past, &host->fault);
+    }
     host->fault = why ? *why : (struct why){""};
     char part[96];
     (void)snprintf(part, sizeof part, "driver %s", host->config->name); /* cut is fine */
@@ -341,5 +344,6 @@ void driver_host_status(const struct driver_host *host, struct out *json)
                    host->config->class_->type, host->received, host->stored, host->dropped,
                    host->suppressed, host->aside, host->again, host->refused_count, host->unknown);
     counters_put(&host->counters, &host->fault, json);
+    past_fault_put(&host->past, json);
     out_put_byte(json, '}');
 }

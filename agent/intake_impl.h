@@ -40,6 +40,7 @@ struct driver_host {
     enum err unread; /* why its cursors could not be read at opening, which may pass */
     uint64_t received, refused_count, stored, dropped, suppressed, aside, again, unknown;
     struct why fault;
+    struct past_fault past;
     struct counters counters;
 };
 

@@ -204,6 +204,12 @@ static void print_parts(FILE *to, const char *title, const struct json_node *par
                 "  (%sweir check --online CONFIG looks at names, connections, logins, rights)\n",
                 title[0] == 'u' ? "what comes meanwhile is kept, and it is tried again; " : "");
         }
+        const struct json_node *past = json_node_find(part, "last_fault");
+        if (text_of(past, "text")[0]) {
+            char text[32];
+            fprintf(to, "  mended %s ago: %s\n", duration_text(number_of(past, "ended_s"), text),
+                    text_of(past, "text"));
+        }
         const struct json_node *standing = json_node_find(part, "standing");
         for (standing = standing ? standing->child : NULL; standing; standing = standing->next) {
             fprintf(to, "  FAULT of stream %s: %s\n", standing->name, json_node_text(standing));

@@ -204,6 +204,10 @@ def test_answers_of_all_kinds(status):
         for words in ('"><b>', "stream telemetry", "the registry refuses it", "field n is gone", "in memory only", "10 events salvaged, 2 lost", "12 events: weir aside ls",
                       "lasts 0.5 years"):
             check(f"what is wrong: {words}", words in said, said)
+    mended = json.loads(json.dumps(status))
+    mended["uplinks"]["cloud"]["last_fault"] = {"text": "no connection", "ended_s": 185}
+    seen = node(mended)
+    check("what was mended, and when", seen and seen["shown"][0]["rows"]["uplinks"][1][6] == "works, mended 3 min 5 s ago", str(seen and seen["shown"][0]["rows"]))
     fresh = json.loads(json.dumps(status))
     fresh["uptime_s"] = 0.5
     seen = node(status, fresh)

@@ -203,7 +203,7 @@
     }));
   }
 
-  const state = {title: 'State', of: r => r.fault ? 'fault' : 'works', mark: r => r.fault ? 'bad-text' : 'good-text'};
+  const state = {title: 'State', of: r => r.fault ? 'fault' : r.last_fault ? 'works, mended ' + duration(r.last_fault.ended_s) + ' ago' : 'works', mark: r => r.fault ? 'bad-text' : 'good-text'};
 
   function show(s) {
     table('streams', 'Streams', [

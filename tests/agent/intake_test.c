@@ -571,12 +571,13 @@ static void status_counts(void **state)
         text, "{\"bus\":{\"type\":\"double\",\"received\":1,\"stored\":1,\"dropped\":0,"
               "\"suppressed\":0,\"aside\":0,"
               "\"replayed\":0,\"refused\":0,\"unknown_fields\":1,\"lines\":5,\"fault\":\"no "
-              "\\\"device\\\"\"}}");
+              "\\\"device\\\"\",\"last_fault\":null}}");
     driver_fault(s->driver.host, NULL);
     o.size = 0;
     intake_status(s->intake, &o);
     text[o.size] = 0;
-    assert_non_null(strstr(text, "\"fault\":null"));
+    assert_non_null(strstr(text, "\"fault\":null,\"last_fault\":{\"text\":\"no \\\"device\\\"\","
+                                 "\"ended_s\":0}"));
 }
 
 static void stopping_takes_no_more(void **state)
