@@ -13,10 +13,12 @@
 #include "ports/file.h"
 #include "ports/log.h"
 #include "ports/memory.h"
+#include "ports/notify.h"
 #include "ports/signals.h"
 
 struct running {
     struct loop *loop;
+    struct notify *notify;
     struct config *config;
     struct config *newer;                          /* while it is taken up; else NULL */
     void (*answer)(void *peer, struct slice json); /* for who asked for that; NULL: a signal */
@@ -53,6 +55,7 @@ static void reload_end(struct running *running, struct slice json)
     config_close(running->newer);
     running->newer = NULL;
     running->answer = NULL;
+    notify_ready(running->notify, "running");
     if (answer) {
         answer(running->answer_peer, json);
     }
@@ -103,6 +106,7 @@ static void reload_refused(const struct config_report *report,
 
 static void reload_newer(struct running *running)
 {
+    notify_reloading(running->notify);
     log_info("weir", "%sreloading %s", running->answer ? "" : "SIGHUP: ", running->config->path);
     if (agent_reload(running->agent, running->newer, reload_ended, running)) {
         log_error("weir", "not reloaded, nothing is changed: no memory");
@@ -160,6 +164,7 @@ static void signal_caught(void *context, int number)
         return;
     }
     running->stopping = true;
+    notify_stopping(running->notify);
     if (!running->agent) {
         loop_stop(running->loop);
         return;
@@ -275,13 +280,15 @@ static enum err open_agent(struct running *running)
     }
     if (!e) {
         log_info("weir", "running, version %s", WEIR_VERSION);
+        notify_ready(running->notify, "running");
         memory_running();
         carry_close(running->carry);
         running->carry = NULL;
         running->why.text[0] = '\0';
         status_server_agent(running->status, running->agent);
     }
-    if (e && waits) {
+    if (e && waits) { /* it is as ready as it can be: a restart would mend nothing */
+        notify_ready(running->notify, why.text);
         status_server_waits(running->status, &why);
         tell_waiting(running, is_away, &why);
     } else {
@@ -318,6 +325,7 @@ static int run(struct config *config)
     struct signals *signals = NULL;
     enum err e = loop_open(&running.loop);
     if (!e) {
+        notify_open(&running.notify, running.loop);
         timer_init(&running.retry, running.loop, retry_fired);
         timer_init(&running.reload, running.loop, reload_fired);
         e = signals_open(&signals, running.loop, signal_caught, &running);
@@ -339,6 +347,7 @@ static int run(struct config *config)
     control_close(running.waiting);
     carry_close(running.carry);
     signals_close(signals);
+    notify_close(running.notify);
     loop_close(running.loop);
     return e ? (e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED) : EXIT_FINE;
 }
