@@ -4,14 +4,19 @@
 
 #include "config/fill.h"
 #include "ports/file.h"
+#include "ports/identity.h"
+#include "ports/tls.h"
 
 #define EXPAND_SIZE_MAX OPTION_TEXT_SIZE_MAX
 
-static enum err expand_file(struct fill *fill, const char *name, bool is_secret, struct out *ret,
-                            struct why *why)
+/* NULL: no memory. */
+static const char *path_of(struct fill *fill, const char *name)
 {
-    const char *path =
-        name[0] == '/' ? name : memory_format(fill->memory, "%s%s", fill->folder, name);
+    return name[0] == '/' ? name : memory_format(fill->memory, "%s%s", fill->folder, name);
+}
+
+static enum err expand_file(const char *path, bool is_secret, struct out *ret, struct why *why)
+{
     if (!path) {
         return ERR_NOMEM;
     }
@@ -38,6 +43,21 @@ static enum err expand_file(struct fill *fill, const char *name, bool is_secret,
     return e;
 }
 
+/* What the device is called by itself. False: `name` is none of these. */
+static bool expand_identity(const char *name, struct out *ret, enum err *ret_e, struct why *why)
+{
+    static const char *const names[] = {[IDENTITY_MACHINE] = "machine_id",
+                                        [IDENTITY_SERIAL] = "serial_number",
+                                        [IDENTITY_HOST_NAME] = "host_name"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *ret_e = identity_put((enum identity)i, "", ret, why);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One "${...}": `name` is what stands between the braces. */
 static enum err expand_one(struct fill *fill, struct slice name, bool is_secret, struct out *ret,
                            struct why *why)
@@ -47,7 +67,15 @@ static enum err expand_one(struct fill *fill, struct slice name, bool is_secret,
         return ERR_NOMEM;
     }
     if (strncmp(text, "file:", 5) == 0 && text[5]) {
-        return expand_file(fill, text + 5, is_secret, ret, why);
+        return expand_file(path_of(fill, text + 5), is_secret, ret, why);
+    }
+    if (strncmp(text, "common_name:", 12) == 0 && text[12]) {
+        const char *path = path_of(fill, text + 12);
+        return path ? tls_common_name(path, ret, why) : ERR_NOMEM;
+    }
+    enum err e;
+    if (expand_identity(text, ret, &e, why)) {
+        return e;
     }
     if (strncmp(text, "env:", 4) == 0 && text[4]) {
         const char *value = getenv(text + 4);
@@ -63,8 +91,9 @@ static enum err expand_one(struct fill *fill, struct slice name, bool is_secret,
         return ERR_OK;
     }
     why_set(why,
-            "${%.64s} stands for nothing: there are ${env:NAME} and ${file:PATH}; for the "
-            "characters themselves write $${",
+            "${%.64s} stands for nothing: there are ${env:NAME}, ${file:PATH}, ${machine_id}, "
+            "${serial_number}, ${host_name} and ${common_name:PATH}; for the characters themselves "
+            "write $${",
             text);
     return ERR_CONFIG;
 }

@@ -67,7 +67,7 @@ size_t option_item_size(const struct option *option);
 /* "an object", "text", ... */
 const char *fill_kind_name(enum json_kind kind);
 
-/* expand.c: puts what ${env:NAME} and ${file:PATH} stand for; "$${" is "${". Files of secrets must
+/* expand.c: puts what ${env:NAME}, ${file:PATH} and the names of the device stand for; "$${" is "${". Files of secrets must
  * not be readable by others. ERR_CONFIG: *why says why not. */
 enum err expand_text(struct fill *fill, struct slice text, bool is_secret, const char **ret,
                      struct why *why) MUST_USE;

@@ -158,7 +158,11 @@ void print_reference(const struct config_parts *parts, struct out *ret)
         "`GB`, `KiB`, `MiB`, `GiB`; rates with `bit/s`, `kbit/s`, `Mbit/s`, `B/s`, `kB/s`, `MB/s`; "
         "shares with `%`. In any text `${env:NAME}` stands for a variable of the environment, "
         "`${file:PATH}` for the content of a file without the line end (of secrets: readable by "
-        "weir's user only), `$${` for `${`. Relative paths start at the file's own folder. "
+        "weir's user only), `${machine_id}`, `${serial_number}` and `${host_name}` for what the "
+        "device "
+        "is called by itself, `${common_name:PATH}` for the name in its certificate (one image "
+        "then "
+        "serves a fleet), `$${` for `${`. Relative paths start at the file's own folder. "
         "`weir check` finds the mistakes, `weir config show` prints everything that is in "
         "force.\n\n"
         "## agent\n\n");

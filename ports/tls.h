@@ -32,6 +32,8 @@ enum err tls_open(struct tls **ret, const struct tls_options *options, enum tls_
  * "ca", "client_ca", "certificate" or "key". */
 enum err tls_check(const struct tls_options *options, enum tls_side side, const char **ret_member,
                    struct why *why) MUST_USE;
+/* Appends the common name (CN) of the first certificate of a PEM file. ERR_CONFIG: *why. */
+enum err tls_common_name(const char *path, struct out *ret, struct why *why) MUST_USE;
 /* When the own certificate's chain expires, in seconds since 1970; 0: there is none. */
 int64_t tls_own_end_s(const struct tls *tls);
 /* Connections that use it must be closed. NULL is allowed. */

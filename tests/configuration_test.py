@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import socket
 import subprocess
 
 from json_schema import mistakes
@@ -285,6 +286,30 @@ def test_secrets():
     os.chmod(secret, 0o600)
 
 
+def test_names_of_the_device():
+    """One image serves a fleet."""
+    certificate = path_of("device.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/O=Fleet/CN=pump-17",
+                    "-keyout", path_of("device.key"), "-out", certificate], check=True, capture_output=True)
+
+    def named(text):
+        """What the text stands for, as the complaint of a topic has it; or why it stands for nothing."""
+        config = configuration(8080)
+        config["uplinks"]["cloud"] = {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "!" + text}
+        shown = run("check", write("device.json", json.dumps(config))).stderr
+        return shown.split('topic "!')[1].split('"')[0] if 'topic "!' in shown else shown
+    check("by its certificate", named("site-${common_name:device.pem}") == "site-pump-17", named("site-${common_name:device.pem}"))
+    check("by its host's name", named("${host_name}") == socket.gethostname())
+    machine_id = None
+    if os.path.exists("/etc/machine-id"):
+        with open("/etc/machine-id") as f:
+            machine_id = f.read().strip()
+    shown = named("${machine_id}")
+    check("by its machine id", shown == machine_id if machine_id else "$.uplinks.cloud.topic" in shown and "/etc/machine-id" in shown, shown)
+    shown = named("${common_name:device.key}")
+    check("no certificate", "$.uplinks.cloud.topic" in shown and "common name" in shown, shown)
+
+
 def test_files_of_tls():
     """What would only show when the agent is run, or when a connection is made: each file of TLS is loaded, wherever a "tls" object stands."""
     def pair(name):
@@ -349,6 +374,7 @@ test_all_in_one_go()
 test_events_in_one_line()
 test_schemas_without_columns()
 test_secrets()
+test_names_of_the_device()
 test_files_of_tls()
 test_schema_and_examples()
 finish()
