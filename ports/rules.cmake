@@ -40,6 +40,9 @@ if(WEIR_SANITIZE)
 elseif(CMAKE_BUILD_TYPE STREQUAL "MinSizeRel" OR CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(weir_rules INTERFACE _FORTIFY_SOURCE=2)
   target_link_options(weir_rules INTERFACE -Wl,-z,relro,-z,now)
+  # Assertions say where they are, from the root of the sources on; no other trace of where it was built.
+  target_compile_options(weir_rules INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}/=
+    -I${CMAKE_SOURCE_DIR}/ports/release)
   # Nothing unwinds the stack of a release; relative relocations take a bit each where the linker knows how.
   target_compile_options(weir_rules INTERFACE -fno-unwind-tables -fno-asynchronous-unwind-tables)
   check_linker_flag(C -Wl,-z,pack-relative-relocs WEIR_PACKS_RELOCATIONS)

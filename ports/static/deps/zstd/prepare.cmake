@@ -17,3 +17,12 @@ set_source_files_properties(${LIBRARY_DIR}/compress/zstd_lazy.c ${LIBRARY_DIR}/c
   ${LIBRARY_DIR}/compress/zstdmt_compress.c PROPERTIES COMPILE_OPTIONS -Os)
 ]])
 endif()
+
+# Dedicated dictionary search is a way to compress that nobody asks for; its table of functions keeps 20 KB in the program.
+set(file ${SRC}/lib/compress/zstd_lazy.h)
+file(READ ${file} text)
+string(REGEX REPLACE "(_DEDICATEDDICTSEARCH(_ROW)?) ZSTD_compressBlock[a-zA-Z0-9_]*" "\\1 NULL" changed "${text}")
+if(changed STREQUAL text AND NOT text MATCHES "DEDICATEDDICTSEARCH NULL")
+  message(FATAL_ERROR "zstd: dedicated dictionary search is not where this script looks: ${file}")
+endif()
+file(WRITE ${file} "${changed}")

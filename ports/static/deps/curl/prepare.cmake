@@ -1,0 +1,8 @@
+# What curl says while it works is left out (nobody listens); what its error codes mean stays.
+set(file ${SRC}/lib/strerror.c)
+file(READ ${file} text)
+string(REGEX REPLACE "#ifn?def(ined)? *\\(?CURL_DISABLE_VERBOSE_STRINGS\\)?" "#if 1" changed "${text}")
+if(changed STREQUAL text AND NOT text MATCHES "#if 1")
+  message(FATAL_ERROR "curl: the texts of its errors are not where this script looks: ${file}")
+endif()
+file(WRITE ${file} "${changed}")
