@@ -18,7 +18,14 @@ static const struct uplink_class *const uplink_classes[] = {
     &azure_class, &file_class,    &firehose_class, &gcs_class, &http_uplink_class,
     &kafka_class, &kinesis_class, &pubsub_class,   &s3_class,  NULL};
 
-const struct config_parts known_parts = {.drivers = driver_classes, .uplinks = uplink_classes};
+UPLINKS_BUILT(DECLARATION)
+
+static const char *const uplinks_left_out[] = {UPLINKS_LEFT_OUT(TYPE) NULL};
+
+const struct config_parts known_parts = {.drivers = driver_classes,
+                                         .uplinks = uplink_classes,
+                                         .drivers_left_out = drivers_left_out,
+                                         .uplinks_left_out = uplinks_left_out};
 
 #define BUFFER_HELP \
     "Works with the agent running (through its socket) or stopped (on the file).\n\n" \

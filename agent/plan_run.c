@@ -257,7 +257,7 @@ static enum err open_parts(struct run *run, const struct plan_change *change, st
     for (size_t u = 0; !e && u < config->uplink_count; u++) {
         struct plan_uplink *r = &plan->uplinks[u];
         r->config = &config->uplinks[u];
-        r->is_counted = r->config->class_ == &kafka_class;
+        r->is_counted = strcmp(r->config->class_->type, "kafka") == 0;
         r->lines = calloc(run->sample->stream_count, sizeof *r->lines);
         struct plan_host *host = &run->hosts[u];
         host->result = r;

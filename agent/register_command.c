@@ -223,7 +223,7 @@ static bool is_asked_for(const struct work *w, const char *stream)
 static bool work_uplink(struct work *w, const struct config_uplink *uplink)
 {
     const struct kafka_options *kafka = uplink->options;
-    if (uplink->class_ != &kafka_class || !kafka->registry.is_set ||
+    if (strcmp(uplink->class_->type, "kafka") != 0 || !kafka->registry.is_set ||
         (w->uplink && strcmp(w->uplink, uplink->name) != 0)) {
         return false;
     }

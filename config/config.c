@@ -136,9 +136,18 @@ static void load_streams(struct load *load)
     }
 }
 
+/* Is this word in the list, which may be NULL? */
+static bool load_is_in(const char *const *list, const char *word)
+{
+    while (list && *list && strcmp(*list, word) != 0) {
+        list++;
+    }
+    return list && *list;
+}
+
 /* The place in `types` of the word under "type", or -1 with the reason noted. */
 static int load_type(struct load *load, const struct json_node *node, const char *path,
-                     const char *const *types)
+                     const char *const *types, const char *const *left_out)
 {
     const struct json_node *type = json_node_find(node, "type");
     const char *type_path = memory_format(load->config->memory, "%s.type", path);
@@ -154,6 +163,12 @@ static int load_type(struct load *load, const struct json_node *node, const char
     if (!type) {
         fill_wrong(&load->fill, node->offset, type_path, "is missing: one of %.*s", (int)out.size,
                    list);
+        return -1;
+    }
+    if (word && load_is_in(left_out, word)) {
+        fill_wrong(&load->fill, type->offset, type_path,
+                   "this weir was built without \"%s\"; it has %.*s: install a build with it", word,
+                   (int)out.size, list);
         return -1;
     }
     const char *near = word ? suggest_name(word, types) : NULL;
@@ -183,8 +198,9 @@ static void load_drivers(struct load *load)
         struct config_driver *driver = &config->drivers[config->driver_count++];
         const char *path;
         driver->name = memory_text(config->memory, slice_of_text(node->name));
-        int type =
-            load_begin(load, node, "drivers", &path) ? load_type(load, node, path, types) : -1;
+        int type = load_begin(load, node, "drivers", &path)
+                       ? load_type(load, node, path, types, load->parts->drivers_left_out)
+                       : -1;
         if (type < 0) {
             continue;
         }
@@ -220,8 +236,9 @@ static void load_uplinks(struct load *load)
         struct config_uplink *uplink = &config->uplinks[config->uplink_count++];
         const char *path;
         uplink->name = memory_text(config->memory, slice_of_text(node->name));
-        int type =
-            load_begin(load, node, "uplinks", &path) ? load_type(load, node, path, types) : -1;
+        int type = load_begin(load, node, "uplinks", &path)
+                       ? load_type(load, node, path, types, load->parts->uplinks_left_out)
+                       : -1;
         if (type < 0) {
             continue;
         }

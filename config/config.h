@@ -25,6 +25,8 @@
 struct config_parts {
     const struct driver_class *const *drivers;
     const struct uplink_class *const *uplinks;
+    const char *const *drivers_left_out; /* types that it was built without; NULL: none */
+    const char *const *uplinks_left_out;
 };
 
 struct config_stream {

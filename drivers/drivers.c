@@ -1,4 +1,9 @@
 #include "drivers/drivers.h"
 
-const struct driver_class *const driver_classes[] = {&http_class, &mqtt_class, &replay_class,
-                                                     &tail_class, NULL};
+#include "drivers_built.h"
+
+#define CLASS(name) &name##_class,
+#define TYPE(name) #name,
+
+const struct driver_class *const driver_classes[] = {DRIVERS_BUILT(CLASS) NULL};
+const char *const drivers_left_out[] = {DRIVERS_LEFT_OUT(TYPE) NULL};

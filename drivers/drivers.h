@@ -1,4 +1,4 @@
-/* The drivers that this build has. */
+/* The drivers. */
 #ifndef WEIR_DRIVERS_DRIVERS_H
 #define WEIR_DRIVERS_DRIVERS_H
 
@@ -12,7 +12,9 @@ extern const struct driver_class mqtt_class;
 /* The port that an http driver listens on: with port 0 in its settings the system chooses. */
 uint16_t http_driver_port(const struct driver *driver);
 
-/* All of them; ends with NULL. */
+/* All that this build has, and the types of those that it was built without (WEIR_DRIVER_NAME); each
+ * ends with NULL. */
 extern const struct driver_class *const driver_classes[];
+extern const char *const drivers_left_out[];
 
 #endif

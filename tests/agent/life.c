@@ -105,7 +105,7 @@ struct config *life_config_load(struct scene *scene, const char *text)
 {
     const struct driver_class *drivers[] = {&hand_class, NULL};
     const struct uplink_class *uplinks[] = {mirror(), NULL};
-    struct config_parts parts = {drivers, uplinks};
+    struct config_parts parts = {.drivers = drivers, .uplinks = uplinks};
     char found[REPORT_SIZE];
     char path[128];
     struct why why;

@@ -12,7 +12,7 @@
 #include "uplink/kafka/records.h"
 
 static const struct uplink_class *const uplinks[] = {&kafka_class, &file_class, NULL};
-static const struct config_parts parts = {driver_classes, uplinks};
+static const struct config_parts parts = {.drivers = driver_classes, .uplinks = uplinks};
 
 static const struct plan_wire ethernet = {.mtu = 1500};
 

@@ -392,6 +392,10 @@ static void test_whole_files(void **state)
          ":1:13: $.streams.weir.x: names that start with \"weir.\""},
         {"{\"drivers\":{\"d\":{\"type\":\"evry\"}}}",
          ":1:25: $.drivers.d.type: there is no such type: one of every; did"},
+        {"{\"drivers\":{\"d\":{\"type\":\"gone\"}}}",
+         ":1:25: $.drivers.d.type: this weir was built without \"gone\"; it has every"},
+        {"{\"uplinks\":{\"u\":{\"type\":\"gone\"}}}",
+         ":1:25: $.uplinks.u.type: this weir was built without \"gone\"; it has every"},
         {"{\"uplinks\":{\"u\":{\"layout\":\"lines\",\"type\":\"every\"}}}",
          ":1:27: $.uplinks.u.layout: \"lines\" is none of auto, rows, columns"},
     };

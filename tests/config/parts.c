@@ -68,4 +68,8 @@ static const struct uplink_class every_uplink = {.type = "every",
                                                  .columns = every_columns};
 static const struct driver_class *const drivers[] = {&every_driver, NULL};
 static const struct uplink_class *const uplinks[] = {&every_uplink, NULL};
-const struct config_parts every_parts = {drivers, uplinks};
+static const char *const left_out[] = {"gone", NULL};
+const struct config_parts every_parts = {.drivers = drivers,
+                                         .uplinks = uplinks,
+                                         .drivers_left_out = left_out,
+                                         .uplinks_left_out = left_out};

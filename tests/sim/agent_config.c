@@ -157,7 +157,7 @@ static struct config *config_read(const struct site *site)
 {
     static const struct driver_class *const drivers[] = {&source_driver_class, NULL};
     static const struct uplink_class *const uplinks[] = {&kafka_class, &file_class, NULL};
-    static const struct config_parts parts = {drivers, uplinks};
+    static const struct config_parts parts = {.drivers = drivers, .uplinks = uplinks};
     char *found = malloc(TEXT_SIZE_MAX);
     assert(found);
     struct config_report report = {.text = out_over(found, TEXT_SIZE_MAX)};
