@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The Debian package in a bare Debian 12: lintian, the units' rating, install, an upgrade that keeps the configuration and a filled buffer,
+# remove, purge. Needs root (debootstrap, chroot). usage: package.sh [ARCH]
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+arch=${1:-amd64}
+work=$(mktemp -d)
+box=$work/box
+trap 'rm -rf --one-file-system "$work"' EXIT
+fail() { echo "package: $*" >&2; exit 1; }
+inside() { chroot "$box" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
+
+"$root/ports/static/packages" debootstrap lintian systemd man-db
+deb=$("$root/ports/debian/build" "$arch" --out "$work/first" | cut -d' ' -f1)
+again=$("$root/ports/debian/build" "$arch" --out "$work/second" | cut -d' ' -f1)
+cmp "$deb" "$again" || fail "two builds differ"
+said=$(lintian --allow-root --info "$deb" 2>&1) || true
+[ -z "$said" ] || fail "lintian: $said"
+for unit in weir.service weir@.service; do
+  systemd-analyze security --offline=true --threshold=15 --no-pager "$root/ports/debian/$unit" | tail -n 1
+done
+
+mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+  awk '/^URIs:/ {print $2; exit} $1 == "deb" {for (i = 2; i <= NF; i++) if ($i ~ /^http/) {print $i; exit}}')
+base=$root/build/static/bookworm.tar
+if [ ! -f "$base" ]; then
+  debootstrap --variant=minbase --include=adduser,init-system-helpers bookworm "$work/base" "$mirror" >"$work/log" 2>&1 || fail "debootstrap: $(tail -n 5 "$work/log")"
+  tar -cf "$base.new" -C "$work/base" . && mv "$base.new" "$base"
+fi
+mkdir "$box"
+tar -xf "$base" -C "$box"
+cp "$deb" "$box/weir.deb"
+
+inside dpkg -i /weir.deb >"$work/log" 2>&1 || fail "install: $(cat "$work/log")"
+[ "$(stat -c '%U %a' "$box/var/lib/weir" | sed "s/^UNKNOWN/$(inside stat -c %U /var/lib/weir)/")" = "weir 750" ] || fail "rights of /var/lib/weir"
+inside weir check | grep -q "no mistakes\|fine\|ok" || inside weir check || fail "the configuration that comes with it has mistakes"
+run() { inside setpriv --reuid weir --regid weir --clear-groups "$@"; }
+run weir run /etc/weir/weir.json 2>"$work/agent.log" &
+agent=$!
+for _ in $(seq 600); do curl -sf -o /dev/null -d 'one event' http://127.0.0.1:8080/events && break; kill -0 $agent || fail "the agent: $(cat "$work/agent.log")"; sleep 0.1; done
+pkill -TERM -P $agent || kill $agent
+wait $agent || true
+events() { run weir buffer stats --json --buffer /var/lib/weir/buffer.db | grep -c . ; }
+[ "$(events)" -ge 1 ] || fail "no buffer"
+before=$(sha256sum <"$box/var/lib/weir/buffer.db")
+
+# An upgrade to a later version, over a configuration of the user's own.
+echo '{"streams":{"mine":{}},"drivers":{"post":{"type":"http","listen":"127.0.0.1:8081","stream":"mine"}},"uplinks":{"files":{"type":"file","path":"/var/lib/weir/out"}}}' >"$box/etc/weir/weir.json"
+dpkg-deb -R "$deb" "$work/later"
+sed -i 's/^Version: .*/&+1/' "$work/later/DEBIAN/control"
+dpkg-deb --root-owner-group -b "$work/later" "$box/later.deb" >/dev/null
+inside dpkg -i /later.deb >"$work/log" 2>&1 || fail "upgrade: $(cat "$work/log")"
+grep -q mine "$box/etc/weir/weir.json" || fail "the upgrade has overwritten the configuration"
+[ "$before" = "$(sha256sum <"$box/var/lib/weir/buffer.db")" ] || fail "the upgrade has changed the buffer"
+
+inside dpkg -r weir >"$work/log" 2>&1 || fail "remove: $(cat "$work/log")"
+[ ! -e "$box/usr/bin/weir" ] || fail "the program is still there"
+[ -e "$box/etc/weir/weir.json" ] && [ -e "$box/var/lib/weir/buffer.db" ] || fail "remove has taken configuration or buffer"
+inside dpkg -P weir >"$work/log" 2>&1 || fail "purge: $(cat "$work/log")"
+for gone in /etc/weir /var/lib/weir; do [ ! -e "$box$gone" ] || fail "purge has left $gone: $(ls -la "$box$gone")"; done
+! inside getent passwd weir >/dev/null || fail "purge has left the user"
+echo "package $arch install upgrade remove purge"
