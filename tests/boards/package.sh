@@ -20,7 +20,7 @@ for unit in weir.service weir@.service; do
   systemd-analyze security --offline=true --threshold=15 --no-pager "$root/ports/debian/$unit" | tail -n 1
 done
 
-mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+mirror=$({ cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
   awk '/^URIs:/ {print $2; exit} $1 == "deb" {for (i = 2; i <= NF; i++) if ($i ~ /^http/) {print $i; exit}}')
 base=$root/build/static/bookworm.tar
 if [ ! -f "$base" ]; then
