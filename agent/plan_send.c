@@ -150,7 +150,7 @@ enum err plan_send(struct plan_flow *flow, size_t stored, int64_t now_ms, struct
     for (uint32_t i = 0; i < parcel.part_count; i++) {
         sizes[i] = (uint32_t)task.parts[i].wire_size;
     }
-    size_t taken = parcel.range.last - parcel.range.first + 1;
+    size_t taken = (size_t)(parcel.range.last - parcel.range.first + 1);
     put_request(flow, sizes, parcel.part_count, now_ms);
     flow->more = flow->next + taken < stored;
     flow->next += taken;

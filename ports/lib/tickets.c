@@ -118,9 +118,9 @@ static void content_take(struct tickets *tickets, struct slice content)
 {
     uint64_t size;
     struct slice name, saved;
-    while (content.size > 0 && slice_take_uvarint(&content, &size) &&
-           slice_take(&content, size, &name) && slice_take_uvarint(&content, &size) &&
-           size <= TICKETS_SIZE_MAX && slice_take(&content, size, &saved)) {
+    while (content.size > 0 && slice_take_uvarint(&content, &size) && size <= TICKETS_SIZE_MAX &&
+           slice_take(&content, (size_t)size, &name) && slice_take_uvarint(&content, &size) &&
+           size <= TICKETS_SIZE_MAX && slice_take(&content, (size_t)size, &saved)) {
         struct owner *owner = owner_of(tickets, name);
         if (owner) {
             owner_keep(owner, saved);

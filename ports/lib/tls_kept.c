@@ -220,9 +220,10 @@ static bool kept_take(struct tls *tls, struct slice *rest)
     struct slice name, blob;
     uint16_t port;
     char text[TLS_NAME_SIZE_MAX];
-    if (!slice_take_uvarint(rest, &size) || !slice_take(rest, size, &name) ||
-        !slice_to_text(name, text, sizeof text) || !slice_take_u16_be(rest, &port) ||
-        !slice_take_uvarint(rest, &size) || !slice_take(rest, size, &blob)) {
+    if (!slice_take_uvarint(rest, &size) || size > rest->size ||
+        !slice_take(rest, (size_t)size, &name) || !slice_to_text(name, text, sizeof text) ||
+        !slice_take_u16_be(rest, &port) || !slice_take_uvarint(rest, &size) || size > rest->size ||
+        !slice_take(rest, (size_t)size, &blob)) {
         return false;
     }
     if (name.size == 0) {

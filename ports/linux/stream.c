@@ -157,7 +157,7 @@ void stream_go_on(struct stream *stream)
         }
     }
     stream->state = STREAM_OPEN;
-    pacer_took(&stream->seat, stream->handshake_sent); /* what follows waits for it */
+    pacer_took(&stream->seat, (size_t)stream->handshake_sent); /* what follows waits for it */
     stream->was_open = true;
     stream->why.text[0] = 0;
     timer_release(&stream->limit);
