@@ -78,6 +78,15 @@ bool debt_holds(const struct debt *debt, struct range range)
     return false;
 }
 
+uint64_t debt_count(const struct debt *debt)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < debt->owed.range_count; i++) {
+        count += debt->owed.ranges[i].last - debt->owed.ranges[i].first + 1;
+    }
+    return count;
+}
+
 size_t debt_ranges(const struct debt *debt, uint8_t lane, struct range ret[DEBT_RANGE_MAX])
 {
     size_t count = 0;

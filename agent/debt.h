@@ -43,6 +43,9 @@ bool debt_may_end(const struct debt *debt, size_t count);
 /* Is all of it owed? */
 bool debt_holds(const struct debt *debt, struct range range);
 
+/* How many events. */
+uint64_t debt_count(const struct debt *debt);
+
 /* What this lane may cut, in the order in which it goes out. Returns the count. */
 size_t debt_ranges(const struct debt *debt, uint8_t lane, struct range ret[DEBT_RANGE_MAX]);
 /* Before a lane cuts; `head` is the sequence that the stream's next event will have. True: the mark

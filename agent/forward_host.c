@@ -271,6 +271,24 @@ static void put_standing(const struct uplink_host *host, struct out *json)
     out_put_byte(json, '}');
 }
 
+/* What it still has to deliver, where there is something: {"STREAM":events,…}. */
+static void put_owed(const struct uplink_host *host, struct out *json)
+{
+    bool is_first = true;
+    out_put_text(json, ",\"owed\":{");
+    for (size_t i = 0; i < host->flow_count; i++) {
+        const struct flow *flow = &host->flows[i];
+        uint64_t count = flow->lane == LANE_FRESH ? debt_count(flow->debt) : 0;
+        if (count > 0) {
+            out_put_text(json, is_first ? "" : ",");
+            out_put_json(json, slice_of_text(flow->stream->info.name));
+            out_put_format(json, ":%" PRIu64, count);
+            is_first = false;
+        }
+    }
+    out_put_byte(json, '}');
+}
+
 void host_status(const struct uplink_host *host, struct out *json)
 {
     unsigned lent = 0;
@@ -294,5 +312,6 @@ void host_status(const struct uplink_host *host, struct out *json)
     counters_put(&host->counters, &host->fault, json);
     past_fault_put(&host->past, json);
     put_standing(host, json);
+    put_owed(host, json);
     out_put_byte(json, '}');
 }

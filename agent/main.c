@@ -4,22 +4,16 @@
 
 #include "agent/command.h"
 #include "drivers/drivers.h"
-#include "uplink/aws/firehose.h"
-#include "uplink/aws/kinesis.h"
-#include "uplink/file/file.h"
-#include "uplink/google/pubsub.h"
-#include "uplink/http/http_uplink.h"
-#include "uplink/kafka/kafka.h"
-#include "uplink/object/azure.h"
-#include "uplink/object/gcs.h"
-#include "uplink/object/s3.h"
+#include "uplinks_built.h"
 
-static const struct uplink_class *const uplink_classes[] = {
-    &azure_class, &file_class,    &firehose_class, &gcs_class, &http_uplink_class,
-    &kafka_class, &kinesis_class, &pubsub_class,   &s3_class,  NULL};
+/* Which ones: weir_parts(UPLINK ...) in agent/CMakeLists.txt. */
+#define DECLARATION(name) extern const struct uplink_class name##_uplink_class;
+#define CLASS(name) &name##_uplink_class,
+#define TYPE(name) #name,
 
 UPLINKS_BUILT(DECLARATION)
 
+static const struct uplink_class *const uplink_classes[] = {UPLINKS_BUILT(CLASS) NULL};
 static const char *const uplinks_left_out[] = {UPLINKS_LEFT_OUT(TYPE) NULL};
 
 const struct config_parts known_parts = {.drivers = driver_classes,

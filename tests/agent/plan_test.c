@@ -11,7 +11,7 @@
 #include "uplink/kafka/plan.h"
 #include "uplink/kafka/records.h"
 
-static const struct uplink_class *const uplinks[] = {&kafka_class, &file_class, NULL};
+static const struct uplink_class *const uplinks[] = {&kafka_uplink_class, &file_uplink_class, NULL};
 static const struct config_parts parts = {.drivers = driver_classes, .uplinks = uplinks};
 
 static const struct plan_wire ethernet = {.mtu = 1500};

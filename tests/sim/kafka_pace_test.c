@@ -77,7 +77,7 @@ static void producer_ids_are_asked_for_with_growing_pauses(void **state)
     }
     lot_cut(&scene->lot, &scene->host, 1, 40);
     uint32_t part = 0;
-    assert_int_equal(kafka_class.assign(scene->host.uplink, &scene->lot.parcel, &part, 1),
+    assert_int_equal(kafka_uplink_class.assign(scene->host.uplink, &scene->lot.parcel, &part, 1),
                      ERR_AGAIN);
     host_run(&scene->host, 20000);
     assert_in_range(scene_count(scene, WIRE_INIT_PRODUCER_ID), 5, 16);
@@ -101,7 +101,7 @@ static void a_right_that_is_missing_is_asked_for_each_minute(void **state)
     enum err e = ERR_AGAIN;
     for (unsigned minute = 0; minute < 10; minute++) {
         host_run(&scene->host, 60000);
-        e = kafka_class.target(scene->host.uplink, &scene->host.stream, &scene->host.schema,
+        e = kafka_uplink_class.target(scene->host.uplink, &scene->host.stream, &scene->host.schema,
                                &target, &why);
     }
     assert_int_equal(e, ERR_REJECTED);

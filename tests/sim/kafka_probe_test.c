@@ -89,7 +89,7 @@ static void ask(struct asked *a)
     struct probe *probe = NULL;
     a->count = 0;
     a->done = 0;
-    assert_int_equal(kafka_class.probe(&probe, &a->setup), ERR_OK);
+    assert_int_equal(kafka_uplink_class.probe(&probe, &a->setup), ERR_OK);
     assert_int_equal(a->done, 0); /* never within opening */
     bool in_time = sim_run_until(is_done, a, LIMIT_MS);
     sim_run_for(1000);
@@ -378,7 +378,7 @@ static void given_up_at_any_time(void **state)
         struct probe *probe = NULL;
         a->scene->host.options.registry =
             (struct registry_options){.is_set = true, .url = REGISTRY, .may_register = true};
-        assert_int_equal(kafka_class.probe(&probe, &a->setup), ERR_OK);
+        assert_int_equal(kafka_uplink_class.probe(&probe, &a->setup), ERR_OK);
         sim_run_for(ms);
         probe->close(probe);
         size_t count = a->count;

@@ -80,7 +80,7 @@ static enum err target_of(struct scene *scene, uint32_t schema, struct why *why)
     struct target target;
     struct schema_info info = scene->host.schema;
     info.number = schema;
-    return kafka_class.target(scene->host.uplink, &scene->host.stream, &info, &target, why);
+    return kafka_uplink_class.target(scene->host.uplink, &scene->host.stream, &info, &target, why);
 }
 
 static void deliver(struct scene *scene, uint64_t first)

@@ -518,7 +518,7 @@ static void a_stop_ends_it(void **state)
     struct scene *scene = doubt_begin(NULL, false);
     lot_send_all(&scene->lot);
     assert_false(lot_wait(&scene->lot, 10000));
-    kafka_class.stop(scene->host.uplink, 1000);
+    kafka_uplink_class.stop(scene->host.uplink, 1000);
     assert_true(lot_wait(&scene->lot, 1000));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         assert_true(scene->lot.parts[p].tries == 0 ||

@@ -83,7 +83,7 @@ static void a_throttled_broker_does_not_hold_up_the_others(void **state)
     struct why why;
     enum err e = ERR_AGAIN;
     for (unsigned i = 0; i < 50 && e == ERR_AGAIN; i++) {
-        e = kafka_class.target(scene->host.uplink, &more, &scene->host.schema, &target, &why);
+        e = kafka_uplink_class.target(scene->host.uplink, &more, &scene->host.schema, &target, &why);
         host_run(&scene->host, 100);
     }
     assert_int_equal(e, ERR_OK);
@@ -208,7 +208,7 @@ static void another_cluster_behind_the_same_addresses(void **state)
     struct target target;
     struct why why;
     assert_int_equal(
-        kafka_class.target(scene->host.uplink, &more, &scene->host.schema, &target, &why),
+        kafka_uplink_class.target(scene->host.uplink, &more, &scene->host.schema, &target, &why),
         ERR_AGAIN);
     host_run(&scene->host, 500);
     lot_cut(&scene->second, &scene->host, 41, 40);

@@ -152,13 +152,13 @@ void fixture_open(struct fixture *f)
                                  .options = &f->options,
                                  .agent_id = "agent",
                                  .incarnation = 0xabcd};
-    assert_int_equal(file_class.open(&f->uplink, &setup, NULL), ERR_OK);
+    assert_int_equal(file_uplink_class.open(&f->uplink, &setup, NULL), ERR_OK);
 }
 
 void fixture_close(struct fixture *f)
 {
-    file_class.stop(f->uplink, 0);
-    file_class.close(f->uplink);
+    file_uplink_class.stop(f->uplink, 0);
+    file_uplink_class.close(f->uplink);
     loop_close(f->loop);
 }
 
@@ -202,12 +202,12 @@ void batch_make(struct fixture *f, struct parcel_batch *b, uint64_t first, unsig
                               .last = first + count - 1,
                               .event_count = count};
     struct why why;
-    while (file_class.target(f->uplink, &stream, schema, &b->batch.target, &why) == ERR_AGAIN) {
+    while (file_uplink_class.target(f->uplink, &stream, schema, &b->batch.target, &why) == ERR_AGAIN) {
         assert_int_equal(loop_turn(f->loop, 100), ERR_OK);
     }
     struct out wire = out_over(b->wire, sizeof b->wire);
     b->parcel.layout = LAYOUT_ROWS;
-    assert_int_equal(file_class.wrap(&f->options, &b->batch, &wire), ERR_OK);
+    assert_int_equal(file_uplink_class.wrap(&f->options, &b->batch, &wire), ERR_OK);
     b->batch.wire = out_slice(&wire);
     b->batch.messages = NULL;
 }
@@ -218,7 +218,7 @@ void batch_assign(struct fixture *f, struct parcel_batch *b)
     b->parcel.stream = stream.number;
     b->parcel.schema = b->batch.schema->number;
     b->parcel.part_count = 1;
-    while (file_class.assign(f->uplink, &b->parcel, &part, 1) == ERR_AGAIN) {
+    while (file_uplink_class.assign(f->uplink, &b->parcel, &part, 1) == ERR_AGAIN) {
         assert_int_equal(loop_turn(f->loop, 100), ERR_OK);
     }
     assert_true(b->parcel.parts[0].assigned);
@@ -227,7 +227,7 @@ void batch_assign(struct fixture *f, struct parcel_batch *b)
 enum send_result batch_send(struct fixture *f, struct parcel_batch *b)
 {
     unsigned before = f->host.done_count;
-    file_class.send(f->uplink, &b->batch);
+    file_uplink_class.send(f->uplink, &b->batch);
     assert_int_equal(f->host.done_count, before); /* never within send() */
     while (f->host.done_count == before) {
         assert_int_equal(loop_turn(f->loop, 100), ERR_OK);

@@ -192,7 +192,7 @@ static void numbers_that_were_never_sent_are_given_again(void **state)
     batch_assign(&f, &b);
     b.parcel.parts[0].assigned = false;
     for (unsigned i = 0; i < 50 && !b.parcel.parts[0].assigned; i++) {
-        enum err e = file_class.assign(f.uplink, &b.parcel, &part, 1);
+        enum err e = file_uplink_class.assign(f.uplink, &b.parcel, &part, 1);
         assert_true(e == ERR_OK || e == ERR_AGAIN);
         host_run(f.loop, 100);
     }
@@ -200,7 +200,7 @@ static void numbers_that_were_never_sent_are_given_again(void **state)
     host_run(f.loop, 1500); /* the file has become old meanwhile */
     b.parcel.parts[0].assigned = false;
     for (unsigned i = 0; i < 50 && !b.parcel.parts[0].assigned; i++) {
-        enum err e = file_class.assign(f.uplink, &b.parcel, &part, 1);
+        enum err e = file_uplink_class.assign(f.uplink, &b.parcel, &part, 1);
         assert_true(e == ERR_OK || e == ERR_AGAIN);
         host_run(f.loop, 100);
     }
@@ -284,7 +284,7 @@ static void what_a_crash_left_is_finished_without_new_events(void **state)
     fixture_open(&f);
     struct target target;
     struct why why;
-    assert_int_equal(file_class.target(f.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
+    assert_int_equal(file_uplink_class.target(f.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
     wait_finished(&f, 1);
     expect_each_once(&f, 40);
     fixture_close(&f);
@@ -365,12 +365,12 @@ static void two_writers_of_one_name_are_refused(void **state)
     struct target target;
     struct why why;
     for (unsigned i = 0; i < 5; i++) {
-        assert_int_equal(file_class.target(g.uplink, &stream, &schemas[0], &target, &why),
+        assert_int_equal(file_uplink_class.target(g.uplink, &stream, &schemas[0], &target, &why),
                          ERR_AGAIN);
         host_run(g.loop, 20);
     }
     wait_fault(&g, "give each a folder of its own");
-    assert_int_equal(file_class.target(g.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
+    assert_int_equal(file_uplink_class.target(g.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
     fixture_close(&f); /* once it is alone, it works */
     send_new(&g, 10, 10, &schemas[0]);
     assert_string_equal(g.host.fault, "");
@@ -409,7 +409,7 @@ static void names_are_checked(void **state)
     assert_string_equal((char *)memory, "_._a%b_c-000000000009");
     static const char *const bad[] = {"{strem}", "%q", "{stream", "%", "{agent}"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        for (const struct option *o = file_class.options; o->name; o++) {
+        for (const struct option *o = file_uplink_class.options; o->name; o++) {
             if (o->check) {
                 assert_int_equal(o->check(&bad[i], NULL), ERR_CONFIG);
             }

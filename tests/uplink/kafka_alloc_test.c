@@ -33,12 +33,12 @@ static void open_fails_cleanly(void **state)
         struct uplink *uplink = NULL;
         struct why why;
         fault_alloc_set(n);
-        enum err e = kafka_class.open(&uplink, &setup, &why);
+        enum err e = kafka_uplink_class.open(&uplink, &setup, &why);
         failed = fault_alloc_happened();
         fault_alloc_set(0);
         assert_true(failed ? e != ERR_OK && uplink == NULL : e == ERR_OK);
         if (!e) {
-            kafka_class.close(uplink);
+            kafka_uplink_class.close(uplink);
         }
     }
     assert_true(n > 5);
@@ -64,7 +64,7 @@ static void brokers_are_checked(void **state)
             .host = host, .loop = loop, .options = &host->options, .agent_id = "a"};
         struct uplink *uplink;
         struct why why;
-        assert_int_equal(kafka_class.open(&uplink, &setup, &why), ERR_CONFIG);
+        assert_int_equal(kafka_uplink_class.open(&uplink, &setup, &why), ERR_CONFIG);
         assert_non_null(strstr(why.text, "host:port"));
         free(host);
         loop_close(loop);
@@ -90,7 +90,7 @@ static void wrap_fails_cleanly(void **state)
     for (bool failed = true; failed; n++) {
         struct out o = out_over(memory, sizeof memory);
         fault_alloc_set(n);
-        enum err e = kafka_class.wrap(&options, &batch, &o);
+        enum err e = kafka_uplink_class.wrap(&options, &batch, &o);
         failed = fault_alloc_happened();
         fault_alloc_set(0);
         assert_int_equal(e, failed ? ERR_NOMEM : ERR_OK);

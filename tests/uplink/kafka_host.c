@@ -121,7 +121,7 @@ void host_open(struct uplink_host *host)
                                  .options = &host->options,
                                  .agent_id = "agent-1",
                                  .incarnation = 0x0badcafe};
-    enum err e = kafka_class.open(&host->uplink, &setup, &why);
+    enum err e = kafka_uplink_class.open(&host->uplink, &setup, &why);
     if (e) {
         fail_msg("open: %s: %s", err_name(e), why.text);
     }
@@ -129,7 +129,7 @@ void host_open(struct uplink_host *host)
 
 void host_close(struct uplink_host *host)
 {
-    kafka_class.close(host->uplink);
+    kafka_uplink_class.close(host->uplink);
     host->uplink = NULL;
 }
 
@@ -146,7 +146,7 @@ bool host_target(struct uplink_host *host, struct target *ret, uint64_t ms)
 {
     struct why why;
     for (uint64_t waited = 0; waited < ms; waited += 10) {
-        enum err e = kafka_class.target(host->uplink, &host->stream, &host->schema, ret, &why);
+        enum err e = kafka_uplink_class.target(host->uplink, &host->stream, &host->schema, ret, &why);
         if (!e) {
             return true;
         }
@@ -193,7 +193,7 @@ static void part_build(struct lot *lot, uint32_t index)
                                  .datum = slice_of_text(text),
                                  .sequence = i,
                                  .time_us = host->event_time_us};
-        if (kafka_class.place(&lot->target, row.key, i) == part->partition) {
+        if (kafka_uplink_class.place(&lot->target, row.key, i) == part->partition) {
             assert_int_equal(layout_add(builder, &row), ERR_OK);
             batch->first = batch->first ? batch->first : i;
             batch->last = i;
@@ -219,7 +219,7 @@ static void part_build(struct lot *lot, uint32_t index)
         lp->memory = malloc(room);
         assert_non_null(lp->memory);
         struct out wire = out_over(lp->memory, room);
-        assert_int_equal(kafka_class.wrap(&host->options, batch, &wire), ERR_OK);
+        assert_int_equal(kafka_uplink_class.wrap(&host->options, batch, &wire), ERR_OK);
         batch->wire = out_slice(&wire);
         batch->wire_memory = lp->memory;
     }
@@ -260,7 +260,7 @@ bool lot_assign(struct lot *lot)
         }
     }
     for (unsigned i = 0; count > 0 && i < 3000; i++) {
-        enum err e = kafka_class.assign(lot->host->uplink, &lot->parcel, parts, count);
+        enum err e = kafka_uplink_class.assign(lot->host->uplink, &lot->parcel, parts, count);
         if (!e) {
             return true;
         }
@@ -277,7 +277,7 @@ void lot_send(struct lot *lot, uint32_t part)
     lp->lent = true;
     lp->answered = false;
     lp->tries++;
-    kafka_class.send(lot->host->uplink, &lp->batch);
+    kafka_uplink_class.send(lot->host->uplink, &lp->batch);
     assert_true(lp->lent); /* never within send() */
 }
 

@@ -701,7 +701,7 @@ static void starts_without_a_broker(void **state)
     host_open(&scene->host);
     struct target target;
     struct why why;
-    assert_int_equal(kafka_class.target(scene->host.uplink, &scene->host.stream,
+    assert_int_equal(kafka_uplink_class.target(scene->host.uplink, &scene->host.stream,
                                         &scene->host.schema, &target, &why),
                      ERR_AGAIN);
     wait_fault(scene, "127.0.0.1");
@@ -763,7 +763,7 @@ static void stop_gives_back(void **state)
     assert_true(lot_assign(&scene->lot));
     lot_send_all(&scene->lot);
     wait_requests(scene, WIRE_PRODUCE, 1);
-    kafka_class.stop(scene->host.uplink, 300);
+    kafka_uplink_class.stop(scene->host.uplink, 300);
     assert_true(lot_wait(&scene->lot, WAIT_MS));
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         assert_true(scene->lot.parts[p].tries == 0 ||

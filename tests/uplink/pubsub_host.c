@@ -101,8 +101,8 @@ void pubsub_host_start(struct uplink_host *host)
                                        .options = &host->options,
                                        .agent_id = "pump-7",
                                        .incarnation = 42};
-    assert_int_equal(pubsub_class.check(&host->options, &why), ERR_OK);
-    enum err e = pubsub_class.open(&host->uplink, &setup, &why);
+    assert_int_equal(pubsub_uplink_class.check(&host->options, &why), ERR_OK);
+    enum err e = pubsub_uplink_class.open(&host->uplink, &setup, &why);
     if (e) {
         fail_msg("%s: %s", err_name(e), why.text);
     }
@@ -110,7 +110,7 @@ void pubsub_host_start(struct uplink_host *host)
 
 void pubsub_host_close(struct uplink_host *host)
 {
-    pubsub_class.close(host->uplink);
+    pubsub_uplink_class.close(host->uplink);
     host->uplink = NULL;
 }
 
@@ -153,14 +153,14 @@ enum err pubsub_lot_wrap(struct pubsub_lot *lot, struct uplink_host *host, uint6
                                 .identity = host->identity};
     lot->batch.target.layout = LAYOUT_ROWS;
     assert_int_equal(
-        pubsub_class.target(host->uplink, &host->stream, &host->schema, &lot->batch.target, &why),
+        pubsub_uplink_class.target(host->uplink, &host->stream, &host->schema, &lot->batch.target, &why),
         ERR_OK);
     struct message *messages = calloc(count, sizeof *messages);
     lot->memory = malloc(WIRE_SIZE_MAX);
     assert_true(messages && lot->memory);
     messages_make(lot, first, events, count, messages);
     struct out o = out_over(lot->memory, WIRE_SIZE_MAX);
-    enum err e = pubsub_class.wrap(&host->options, &lot->batch, &o);
+    enum err e = pubsub_uplink_class.wrap(&host->options, &lot->batch, &o);
     lot->batch.wire = out_slice(&o);
     lot->batch.wire_memory = lot->memory;
     lot->batch.messages = NULL;
@@ -174,9 +174,9 @@ void pubsub_lot_send(struct pubsub_lot *lot)
     lot->answered = false;
     lot->tries++;
     if (!lot->parcel.parts[0].assigned) {
-        assert_int_equal(pubsub_class.assign(lot->host->uplink, &lot->parcel, &part, 1), ERR_OK);
+        assert_int_equal(pubsub_uplink_class.assign(lot->host->uplink, &lot->parcel, &part, 1), ERR_OK);
     }
-    pubsub_class.send(lot->host->uplink, &lot->batch);
+    pubsub_uplink_class.send(lot->host->uplink, &lot->batch);
     assert_false(lot->answered); /* never within send() */
 }
 

@@ -274,7 +274,7 @@ static void a_file_that_became_useless_is_said(void **state)
     }
     assert_non_null(strstr(scene->host.fault.text, scene->key));
     assert_false(lot.answered); /* it waits for a token */
-    pubsub_class.stop(scene->host.uplink, 100);
+    pubsub_uplink_class.stop(scene->host.uplink, 100);
     assert_true(pubsub_lot_wait(&lot, PUBSUB_WAIT_MS));
     assert_int_equal(lot.report.result, SEND_RETRY);
     pubsub_lot_release(&lot);
@@ -320,7 +320,7 @@ static void ask(struct scene *scene, const char *const *streams, size_t count, s
                                       .context = found,
                                       .found = on_found,
                                       .done = on_done};
-    assert_int_equal(pubsub_class.probe(&probe, &setup), ERR_OK);
+    assert_int_equal(pubsub_uplink_class.probe(&probe, &setup), ERR_OK);
     assert_false(found->is_done);
     for (unsigned i = 0; i < 3000 && !found->is_done; i++) {
         assert_int_equal(loop_turn(scene->loop, 20), ERR_OK);
@@ -399,31 +399,31 @@ static void options_are_checked(void **state)
     struct scene *scene = *state;
     struct pubsub_options o = scene->host.options;
     struct why why = {""};
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_OK);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_OK);
     o.endpoint = scene->server.url;
     o.credentials = "/nowhere/key.json";
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "/nowhere/key.json"));
     o.endpoint = "http://127.0.0.1:1";
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "not sent without TLS"));
     o.credentials = NULL;
     o.project = NULL;
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "set `project`"));
     o.topic = "projects/p1/topics/{stream}";
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_OK);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_OK);
     o.project = "p1";
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "leave out `project`"));
     o.project = NULL;
     o.framing = FRAMING_REGISTRY;
-    assert_int_equal(pubsub_class.check(&o, &why), ERR_CONFIG);
+    assert_int_equal(pubsub_uplink_class.check(&o, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "\"registry\" is not for Pub/Sub"));
     o.framing = FRAMING_NONE;
-    assert_int_equal(pubsub_class.columns(&o, &why), ERR_CONFIG);
+    assert_int_equal(pubsub_uplink_class.columns(&o, &why), ERR_CONFIG);
     o.framing = FRAMING_SINGLE_OBJECT;
-    assert_int_equal(pubsub_class.columns(&o, &why), ERR_OK);
+    assert_int_equal(pubsub_uplink_class.columns(&o, &why), ERR_OK);
 }
 
 int main(void)

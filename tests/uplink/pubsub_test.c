@@ -439,7 +439,7 @@ static void a_stop_gives_back_what_waits(void **state)
         assert_int_equal(loop_turn(scene->loop, 20), ERR_OK);
     }
     assert_non_null(strstr(scene->host.fault.text, "UNAVAILABLE"));
-    pubsub_class.stop(scene->host.uplink, 1000);
+    pubsub_uplink_class.stop(scene->host.uplink, 1000);
     assert_true(pubsub_lot_wait(&lot, 5000));
     assert_int_equal(lot.report.result, SEND_RETRY);
     pubsub_lot_release(&lot);

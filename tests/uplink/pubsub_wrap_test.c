@@ -388,12 +388,12 @@ static void without_memory_it_does_not_open(void **state)
         struct uplink *uplink = NULL;
         struct why why;
         fault_alloc_set(n);
-        enum err e = pubsub_class.open(&uplink, &setup, &why);
+        enum err e = pubsub_uplink_class.open(&uplink, &setup, &why);
         failed = fault_alloc_happened();
         fault_alloc_set(0);
         assert_true(failed ? e != ERR_OK && uplink == NULL : e == ERR_OK);
         if (!e) {
-            pubsub_class.close(uplink);
+            pubsub_uplink_class.close(uplink);
         }
     }
     assert_true(n > 3);

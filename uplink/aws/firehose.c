@@ -236,6 +236,11 @@ static void firehose_send(struct uplink *uplink, struct batch *batch)
     sender_put(aws_sender(f->aws), batch);
 }
 
+static void firehose_relink(struct uplink *uplink)
+{
+    sender_relink(aws_sender(firehose_of(uplink)->aws));
+}
+
 static void firehose_stop(struct uplink *uplink, int64_t grace_ms)
 {
     struct firehose *f = firehose_of(uplink);
@@ -261,7 +266,7 @@ static enum err firehose_open(struct uplink **ret, const struct uplink_setup *se
     if (!f) {
         return ERR_NOMEM;
     }
-    f->uplink.class_ = &firehose_class;
+    f->uplink.class_ = &firehose_uplink_class;
     f->options = setup->options;
     f->setup = *setup;
     const struct aws_setup aws = {.uplink = &f->setup,
@@ -283,7 +288,7 @@ static enum err firehose_check(const void *options, struct why *why)
     return aws_check(&((const struct firehose_options *)options)->aws, why);
 }
 
-const struct uplink_class firehose_class = {
+const struct uplink_class firehose_uplink_class = {
     .type = "firehose",
     .help =
         "Amazon Data Firehose: lines of JSON, or Avro, for S3, Redshift, OpenSearch and others. "
@@ -297,6 +302,7 @@ const struct uplink_class firehose_class = {
     .wrap = firehose_wrap,
     .assign = firehose_assign,
     .send = firehose_send,
+    .relink = firehose_relink,
     .stop = firehose_stop,
     .close = firehose_close,
 };

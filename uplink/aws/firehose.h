@@ -17,7 +17,7 @@ struct firehose_options {
     int64_t record_size_max; /* up to which lines are put together */
 };
 extern const struct option firehose_table[];
-extern const struct uplink_class firehose_class;
+extern const struct uplink_class firehose_uplink_class;
 
 /* As uplink_class.wrap(): entries as kinesis_entries.h has them. Pure. */
 enum err firehose_wrap(const void *options, const struct batch *batch, struct out *ret) MUST_USE;

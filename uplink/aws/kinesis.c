@@ -96,6 +96,11 @@ static void credentials_ready(void *context)
     kinesis_list_go(context);
 }
 
+static void kinesis_relink(struct uplink *uplink)
+{
+    sender_relink(aws_sender(kinesis_of(uplink)->aws));
+}
+
 static void kinesis_stop(struct uplink *uplink, int64_t grace_ms)
 {
     struct kinesis *k = kinesis_of(uplink);
@@ -140,7 +145,7 @@ static enum err kinesis_open(struct uplink **ret, const struct uplink_setup *set
     if (!k) {
         return ERR_NOMEM;
     }
-    k->uplink.class_ = &kinesis_class;
+    k->uplink.class_ = &kinesis_uplink_class;
     k->options = setup->options;
     k->setup = *setup;
     salt_of(setup->agent_id, k->salt);
@@ -174,7 +179,7 @@ static enum err kinesis_columns(const void *options, struct why *why)
     return ERR_OK;
 }
 
-const struct uplink_class kinesis_class = {
+const struct uplink_class kinesis_uplink_class = {
     .type = "kinesis",
     .help = "Amazon Kinesis Data Streams: records in order per key, what was stored is not sent "
             "again, shards are not asked for more than they take.",
@@ -188,6 +193,7 @@ const struct uplink_class kinesis_class = {
     .wrap = kinesis_wrap,
     .assign = kinesis_assign,
     .send = kinesis_send,
+    .relink = kinesis_relink,
     .stop = kinesis_stop,
     .close = kinesis_close,
 };

@@ -27,7 +27,7 @@ struct kinesis_options {
     int64_t record_size_max;
 };
 extern const struct option kinesis_table[];
-extern const struct uplink_class kinesis_class;
+extern const struct uplink_class kinesis_uplink_class;
 
 /* --- kinesis_wrap.c: pure --- */
 

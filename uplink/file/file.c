@@ -410,7 +410,7 @@ static enum err file_open(struct uplink **ret, const struct uplink_setup *setup,
     if (!file) {
         return ERR_NOMEM;
     }
-    file->uplink.class_ = &file_class;
+    file->uplink.class_ = &file_uplink_class;
     file->host = setup->host;
     file->loop = setup->loop;
     file->options = setup->options;
@@ -432,7 +432,7 @@ static enum err file_open(struct uplink **ret, const struct uplink_setup *setup,
     return ERR_OK;
 }
 
-const struct uplink_class file_class = {
+const struct uplink_class file_uplink_class = {
     .type = "file",
     .help = "Avro container files in a folder, by stream and date: to carry away, to try things "
             "out, or for another program to take up. A file that is being written ends in .part.",

@@ -4,6 +4,6 @@
 
 #include "ports/uplink.h"
 
-extern const struct uplink_class file_class;
+extern const struct uplink_class file_uplink_class;
 
 #endif

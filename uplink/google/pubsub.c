@@ -154,6 +154,11 @@ static void grpc_again(struct timer *timer)
     CONTAINER_OF(timer, struct pubsub, grpc_again)->by_rest = false;
 }
 
+static void pubsub_relink(struct uplink *uplink)
+{
+    sender_relink(pubsub_of(uplink)->sender);
+}
+
 static void pubsub_stop(struct uplink *uplink, int64_t grace_ms)
 {
     sender_stop(pubsub_of(uplink)->sender, grace_ms);
@@ -213,7 +218,7 @@ static enum err pubsub_open(struct uplink **ret, const struct uplink_setup *setu
     if (!p) {
         return ERR_NOMEM;
     }
-    p->uplink.class_ = &pubsub_class;
+    p->uplink.class_ = &pubsub_uplink_class;
     p->host = setup->host;
     p->options = setup->options;
     p->loop = setup->loop;
@@ -291,7 +296,7 @@ static const char *pubsub_dictionary(const void *options)
     return ((const struct pubsub_options *)options)->dictionary;
 }
 
-const struct uplink_class pubsub_class = {
+const struct uplink_class pubsub_uplink_class = {
     .type = "pubsub",
     .help = "Google Cloud Pub/Sub, by gRPC over HTTP/2 or by REST, with ordering keys, and the "
             "event's identity as an attribute by which readers drop what came twice.",
@@ -307,6 +312,7 @@ const struct uplink_class pubsub_class = {
     .wrap = pubsub_wrap,
     .assign = pubsub_assign,
     .send = pubsub_send,
+    .relink = pubsub_relink,
     .stop = pubsub_stop,
     .close = pubsub_close,
 };

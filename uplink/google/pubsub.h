@@ -24,7 +24,7 @@ struct pubsub_options {
     int64_t request_timeout_ms;
 };
 extern const struct option pubsub_table[];
-extern const struct uplink_class pubsub_class;
+extern const struct uplink_class pubsub_uplink_class;
 
 /* "projects/P/topics/T" of a stream. ERR_CONFIG: *why says what is wrong with it. */
 enum err pubsub_topic_put(const struct pubsub_options *options, const char *stream,

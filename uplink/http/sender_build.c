@@ -64,6 +64,7 @@ void sender_report(struct send_report *ret, enum send_result result, int code, c
 {
     ret->result = result;
     ret->code = code;
+    ret->was_duplicate = false;
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(ret->text, sizeof ret->text, format, arguments); /* cut where it is long */

@@ -607,7 +607,7 @@ static enum err kafka_open(struct uplink **ret, const struct uplink_setup *setup
     if (!k) {
         return ERR_NOMEM;
     }
-    k->uplink.class_ = &kafka_class;
+    k->uplink.class_ = &kafka_uplink_class;
     k->options = setup->options;
     k->host = setup->host;
     k->loop = setup->loop;
@@ -717,7 +717,7 @@ static enum err kafka_letter(const void *options, const char *topic, const char 
     return e;
 }
 
-const struct uplink_class kafka_class = {
+const struct uplink_class kafka_uplink_class = {
     .type = "kafka",
     .help = "Apache Kafka 2.1 or later and what speaks its protocol (Redpanda, Event Hubs, "
             "Confluent Cloud, MSK), by an idempotent producer of its own that stays exactly-once "

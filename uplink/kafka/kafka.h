@@ -45,7 +45,7 @@ struct kafka_options {
     struct option_map per_stream; /* of struct kafka_stream_options */
 };
 extern const struct option kafka_table[];
-extern const struct uplink_class kafka_class;
+extern const struct uplink_class kafka_uplink_class;
 
 /* Bytes of the largest batch that may go to the topic of this stream. */
 uint32_t kafka_message_size_max(const struct kafka_options *options, const char *stream);

@@ -291,7 +291,7 @@ static enum err azure_open(struct uplink **ret, const struct uplink_setup *setup
     e = e ? e
           : endpoint_parse(options->endpoint ? options->endpoint : azure->url, &azure->endpoint,
                            why);
-    e = e ? e : http_base_open(&azure->base, &azure_class, &sender, why);
+    e = e ? e : http_base_open(&azure->base, &azure_blob_uplink_class, &sender, why);
     if (e) {
         azure_close(&azure->base.uplink);
         return e;
@@ -300,7 +300,7 @@ static enum err azure_open(struct uplink **ret, const struct uplink_setup *setup
     return ERR_OK;
 }
 
-const struct uplink_class azure_class = {
+const struct uplink_class azure_blob_uplink_class = {
     .type = "azure_blob",
     .help = "Avro container files as block blobs in Azure Blob Storage: each batch is one blob, "
             "under a name that makes a repeated PUT harmless.",

@@ -4,6 +4,6 @@
 
 #include "ports/uplink.h"
 
-extern const struct uplink_class azure_class;
+extern const struct uplink_class azure_blob_uplink_class;
 
 #endif

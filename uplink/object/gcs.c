@@ -328,7 +328,7 @@ static enum err gcs_open(struct uplink **ret, const struct uplink_setup *setup, 
                                         .tls = &gcs->options->tls,
                                         .timeout_ms = (uint32_t)gcs->options->object.timeout_ms};
     enum err e = gcs_place_set(gcs, &has_token, why);
-    e = e ? e : http_base_open(&gcs->base, &gcs_class, &sender, why);
+    e = e ? e : http_base_open(&gcs->base, &gcs_uplink_class, &sender, why);
     if (!e && has_token) {
         e = gcs_token_open(gcs, setup, why);
     }
@@ -340,7 +340,7 @@ static enum err gcs_open(struct uplink **ret, const struct uplink_setup *setup, 
     return ERR_OK;
 }
 
-const struct uplink_class gcs_class = {
+const struct uplink_class gcs_uplink_class = {
     .type = "gcs",
     .help = "Avro container files in a bucket of Google Cloud Storage: each batch is one object, "
             "under a name that makes a repeated upload harmless.",

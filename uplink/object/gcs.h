@@ -4,6 +4,6 @@
 
 #include "ports/uplink.h"
 
-extern const struct uplink_class gcs_class;
+extern const struct uplink_class gcs_uplink_class;
 
 #endif

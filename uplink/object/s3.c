@@ -90,7 +90,7 @@ static enum err s3_open(struct uplink **ret, const struct uplink_setup *setup, s
                                         .tls = &s3->options->tls,
                                         .timeout_ms = (uint32_t)s3->options->object.timeout_ms};
     enum err e = s3_place_set(s3, why);
-    e = e ? e : http_base_open(&s3->base, &s3_class, &sender, why);
+    e = e ? e : http_base_open(&s3->base, &s3_uplink_class, &sender, why);
     if (!e) {
         const struct credentials_setup credentials = {.loop = setup->loop,
                                                       .names = setup->names,
@@ -112,7 +112,7 @@ static enum err s3_open(struct uplink **ret, const struct uplink_setup *setup, s
     return ERR_OK;
 }
 
-const struct uplink_class s3_class = {
+const struct uplink_class s3_uplink_class = {
     .type = "s3",
     .help = "Avro container files in a bucket of Amazon S3, or of a store that speaks as it does "
             "(MinIO, Ceph, R2): each batch is one object, under a name that makes a repeated PUT "

@@ -4,6 +4,6 @@
 
 #include "ports/uplink.h"
 
-extern const struct uplink_class s3_class;
+extern const struct uplink_class s3_uplink_class;
 
 #endif

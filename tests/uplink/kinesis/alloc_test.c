@@ -58,13 +58,13 @@ static void assert_open_fails_cleanly(const struct uplink_class *class_, const v
 static void kinesis_opens_or_not(void **state)
 {
     (void)state;
-    assert_open_fails_cleanly(&kinesis_class, &kinesis);
+    assert_open_fails_cleanly(&kinesis_uplink_class, &kinesis);
 }
 
 static void firehose_opens_or_not(void **state)
 {
     (void)state;
-    assert_open_fails_cleanly(&firehose_class, &firehose);
+    assert_open_fails_cleanly(&firehose_uplink_class, &firehose);
 }
 
 static void without_a_region_there_is_no_uplink(void **state)
@@ -81,7 +81,7 @@ static void without_a_region_there_is_no_uplink(void **state)
     options.aws.region = NULL;
     const struct uplink_setup setup = {
         .host = &host, .loop = host.loop, .options = &options, .agent_id = "pump"};
-    assert_int_equal(kinesis_class.open(&uplink, &setup, &why), ERR_CONFIG);
+    assert_int_equal(kinesis_uplink_class.open(&uplink, &setup, &why), ERR_CONFIG);
     assert_non_null(strstr(why.text, "region"));
     loop_close(host.loop);
     sim_close();

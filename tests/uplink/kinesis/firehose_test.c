@@ -45,7 +45,7 @@ static int begin(void **state)
                                   .record_size_max = 65536};
     scene->host.loop = scene->loop;
     scene->host.names = scene->names;
-    host_init(&scene->host, &firehose_class, &scene->options);
+    host_init(&scene->host, &firehose_uplink_class, &scene->options);
     *state = scene;
     return 0;
 }

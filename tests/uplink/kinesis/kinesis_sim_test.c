@@ -86,7 +86,7 @@ static int begin(void **state)
                                  .record_size_max = 1048576};
     scene->host.loop = scene->loop;
     scene->host.names = scene->names;
-    host_init(&scene->host, &kinesis_class, &scene->options);
+    host_init(&scene->host, &kinesis_uplink_class, &scene->options);
     *state = scene;
     return 0;
 }

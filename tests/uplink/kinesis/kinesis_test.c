@@ -45,7 +45,7 @@ static int begin(void **state)
                                  .record_size_max = 1048576};
     scene->host.loop = scene->loop;
     scene->host.names = scene->names;
-    host_init(&scene->host, &kinesis_class, &scene->options);
+    host_init(&scene->host, &kinesis_uplink_class, &scene->options);
     *state = scene;
     return 0;
 }
@@ -481,7 +481,7 @@ static void json_is_the_fallback(void **state)
                                               .body = slice_of_text(refusals[i].body)};
         if (i > 0) {
             host_close(&scene->host);
-            host_init(&scene->host, &kinesis_class, &scene->options);
+            host_init(&scene->host, &kinesis_uplink_class, &scene->options);
         }
         open_it();
         host_cut(&scene->host, 0, 4, 30, 4);

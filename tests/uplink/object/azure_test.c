@@ -56,7 +56,7 @@ static void the_signature_is_the_published_one(void **state)
 static void a_batch_is_one_blob(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&azure_class);
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
     struct azure_options options = options_of(scene);
     struct lot lot;
     scene_life(scene, &options);
@@ -85,7 +85,7 @@ static void a_batch_is_one_blob(void **state)
 static void what_is_on_record_keeps_its_name(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&azure_class);
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
     struct azure_options options = options_of(scene);
     struct lot first;
     struct lot again;
@@ -116,7 +116,7 @@ static void what_is_on_record_keeps_its_name(void **state)
 static void a_sas_stands_in_the_url(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&azure_class);
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
     struct azure_options options = options_of(scene);
     struct lot lot;
     options.key = NULL;
@@ -178,7 +178,7 @@ static void each_refusal_is_understood(void **state)
         {{"418"}, SEND_PARK, 1, "418", false},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct scene *scene = scene_open(&azure_class);
+        struct scene *scene = scene_open(&azure_blob_uplink_class);
         struct azure_options options = options_of(scene);
         struct lot lot;
         options.create_only = rows[i].create_only;
@@ -202,7 +202,7 @@ static void each_refusal_is_understood(void **state)
 static void a_wrong_clock_is_corrected(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&azure_class);
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
     struct azure_options options = options_of(scene);
     struct lot lot;
     static const char *const answers[] = {
@@ -225,7 +225,7 @@ static void what_may_be_there_is_not_cut_anew(void **state)
     (void)state;
     static const char *const digests[] = {"400\nx-ms-error-code: Md5Mismatch", NULL};
     static const char *const large[] = {"413\nx-ms-error-code: RequestBodyTooLarge", NULL};
-    struct scene *scene = scene_open(&azure_class);
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
     struct azure_options options = options_of(scene);
     struct lot lot;
     scene_life(scene, &options);

@@ -99,7 +99,7 @@ static const char *stored(struct scene *scene, const struct asked *asked)
 static void a_batch_is_one_object(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&gcs_class);
+    struct scene *scene = scene_open(&gcs_uplink_class);
     struct gcs_options options = options_of(scene);
     struct lot lot;
     options.storage_class = "NEARLINE";
@@ -127,7 +127,7 @@ static void a_batch_is_one_object(void **state)
 static void another_digest_is_put_again(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&gcs_class);
+    struct scene *scene = scene_open(&gcs_uplink_class);
     struct gcs_options options = options_of(scene);
     struct lot lot;
     scene->answer = stored;
@@ -182,7 +182,7 @@ static void each_refusal_is_understood(void **state)
         {{"drop"}, SEND_RETRY, 1, "", false},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct scene *scene = scene_open(&gcs_class);
+        struct scene *scene = scene_open(&gcs_uplink_class);
         struct gcs_options options = options_of(scene);
         struct lot lot;
         options.create_only = rows[i].create_only;
@@ -207,7 +207,7 @@ static void each_refusal_is_understood(void **state)
 static void an_emulator_gets_no_token(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&gcs_class);
+    struct scene *scene = scene_open(&gcs_uplink_class);
     struct gcs_options options = options_of(scene);
     struct lot lot;
     assert_int_equal(setenv("STORAGE_EMULATOR_HOST", scene->url + strlen("http://"), 1), 0);

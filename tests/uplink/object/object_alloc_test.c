@@ -29,7 +29,7 @@ static struct http_uplink_options http = {.url = url,
 static const struct {
     const struct uplink_class *class_;
     const void *options;
-} kinds[] = {{&azure_class, &azure}, {&http_uplink_class, &http}};
+} kinds[] = {{&azure_blob_uplink_class, &azure}, {&http_uplink_class, &http}};
 
 static void open_fails_cleanly(void **state)
 {
@@ -90,7 +90,7 @@ static void wrap_fails_cleanly(void **state)
 static void send_fails_cleanly(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&azure_class);
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
     struct azure_options options = azure;
     struct lot lot;
     options.endpoint = scene->url;
@@ -99,7 +99,7 @@ static void send_fails_cleanly(void **state)
     for (unsigned n = 1; n <= 3; n++) { /* the job's, the request's text, the room to sign in */
         unsigned before = scene->host.done_count;
         fault_alloc_set(n);
-        azure_class.send(scene->uplink, &lot.batch);
+        azure_blob_uplink_class.send(scene->uplink, &lot.batch);
         while (!fault_alloc_happened() && scene->host.done_count == before) {
             assert_int_equal(loop_turn(scene->loop, 10), ERR_OK);
         }

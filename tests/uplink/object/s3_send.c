@@ -17,7 +17,7 @@ static const char *endpoint;
 static void an_object_in_parts_gets_there(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     const struct s3_options options = {
         .bucket = "bucket1",
         .endpoint = endpoint,

@@ -105,7 +105,7 @@ static void digest_text(enum hash_kind kind, const struct asked *asked, bool is_
 static void a_batch_is_one_object(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     char text[128];
@@ -131,7 +131,7 @@ static void a_batch_is_one_object(void **state)
 static void what_is_asked_for_is_sent_and_signed(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     options.checksum = S3_CHECKSUM_CRC32C;
@@ -209,7 +209,7 @@ static void each_refusal_is_understood(void **state)
         {{"drop"}, SEND_RETRY, 1, ""},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct scene *scene = scene_open(&s3_class);
+        struct scene *scene = scene_open(&s3_uplink_class);
         struct s3_options options = options_of(scene);
         struct lot lot;
         scene_life(scene, &options);
@@ -244,7 +244,7 @@ static const char *compared(struct scene *scene, const struct asked *asked)
 static void a_body_that_was_changed_is_sent_again(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     scene->answer = compared;
@@ -262,7 +262,7 @@ static void a_body_that_was_changed_is_sent_again(void **state)
 static void what_was_created_before_is_there(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     static const char *const answers[] = {"412" XML("PreconditionFailed"), NULL};
@@ -279,7 +279,7 @@ static void what_was_created_before_is_there(void **state)
 static void ended_credentials_are_renewed_once(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     static const char *const answers[] = {"400" XML("ExpiredToken"), "200", NULL};
@@ -308,13 +308,13 @@ static void ended_credentials_are_renewed_once(void **state)
 static void credentials_that_come_later_are_waited_for(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     scene_life(scene, &options);
     are_coming = true;
     assert_int_equal(lot_make(&lot, scene, &options, 1, 3, 0), ERR_OK);
-    s3_class.send(scene->uplink, &lot.batch);
+    s3_uplink_class.send(scene->uplink, &lot.batch);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(loop_turn(scene->loop, 10), ERR_OK);
     }
@@ -334,7 +334,7 @@ static void credentials_that_come_later_are_waited_for(void **state)
 static void a_wrong_clock_is_corrected(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     static const char *const answers[] = {
@@ -374,7 +374,7 @@ static void make_large(struct lot *lot, struct scene *scene, const struct s3_opt
 static void a_large_object_goes_in_parts(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     char text[128];
@@ -407,7 +407,7 @@ static void a_large_object_goes_in_parts(void **state)
 static void a_part_is_repeated_alone(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     static const char *const first[] = {"200\n\n<R><UploadId>up1</UploadId></R>",
@@ -438,7 +438,7 @@ static void a_part_is_repeated_alone(void **state)
 static void an_upload_that_is_refused_is_taken_back(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     static const char *const answers[] = {"200\n\n<R><UploadId>up1</UploadId></R>",
@@ -459,7 +459,7 @@ static void an_upload_that_is_refused_is_taken_back(void **state)
 static void an_upload_that_is_gone_begins_anew(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     static const char *const answers[] = {"200\n\n<R><UploadId>up1</UploadId></R>",
@@ -497,7 +497,7 @@ static size_t size_of_two(struct scene *scene, const struct s3_options *options,
 static void the_limit_of_one_request_is_kept(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     uint32_t parts = 0;
     size_t half = OBJECT_WHOLE_SIZE_MAX / 2 - 4096;
@@ -522,7 +522,7 @@ static void the_limit_of_one_request_is_kept(void **state)
 static void the_bucket_stands_where_it_is_wanted(void **state)
 {
     (void)state;
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct why why = {""};
     struct endpoint endpoint;
@@ -553,7 +553,7 @@ static void what_may_be_there_is_not_cut_anew(void **state)
     (void)state;
     static const char *const digests[] = {"400" XML("BadDigest"), NULL};
     static const char *const large[] = {"413" XML("EntityTooLarge"), NULL};
-    struct scene *scene = scene_open(&s3_class);
+    struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
     struct lot lot;
     scene_life(scene, &options);
