@@ -156,7 +156,8 @@ static void put_file(struct out *o, const struct site *site, unsigned index)
 static struct config *config_read(const struct site *site)
 {
     static const struct driver_class *const drivers[] = {&source_driver_class, NULL};
-    static const struct uplink_class *const uplinks[] = {&kafka_uplink_class, &file_uplink_class, NULL};
+    static const struct uplink_class *const uplinks[] = {&kafka_uplink_class, &file_uplink_class,
+                                                         NULL};
     static const struct config_parts parts = {.drivers = drivers, .uplinks = uplinks};
     char *found = malloc(TEXT_SIZE_MAX);
     assert(found);

@@ -102,7 +102,7 @@ static void a_right_that_is_missing_is_asked_for_each_minute(void **state)
     for (unsigned minute = 0; minute < 10; minute++) {
         host_run(&scene->host, 60000);
         e = kafka_uplink_class.target(scene->host.uplink, &scene->host.stream, &scene->host.schema,
-                               &target, &why);
+                                      &target, &why);
     }
     assert_int_equal(e, ERR_REJECTED);
     assert_non_null(strstr(why.text, "WRITE"));

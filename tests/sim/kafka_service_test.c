@@ -62,8 +62,9 @@ static void it_is_not_plain_kafka(void **state)
     struct part *part = &scene->lot.parcel.parts[0];
     const uint32_t first = 0;
     for (unsigned i = 0; i < 100; i++) {
-        assert_int_equal(kafka_uplink_class.assign(scene->host.uplink, &scene->lot.parcel, &first, 1),
-                         ERR_AGAIN);
+        assert_int_equal(
+            kafka_uplink_class.assign(scene->host.uplink, &scene->lot.parcel, &first, 1),
+            ERR_AGAIN);
         host_run(&scene->host, 100);
     }
     assert_false(part->assigned);

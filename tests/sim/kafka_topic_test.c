@@ -17,7 +17,8 @@ static enum err ask(struct scene *scene, uint64_t ms, struct why *ret_why)
     struct target target;
     enum err e = ERR_AGAIN;
     for (uint64_t waited = 0; waited < ms && e == ERR_AGAIN; waited += 100) {
-        e = kafka_uplink_class.target(scene->host.uplink, &stream, &scene->host.schema, &target, ret_why);
+        e = kafka_uplink_class.target(scene->host.uplink, &stream, &scene->host.schema, &target,
+                                      ret_why);
         host_run(&scene->host, 100);
     }
     return e;

@@ -83,7 +83,8 @@ static void a_throttled_broker_does_not_hold_up_the_others(void **state)
     struct why why;
     enum err e = ERR_AGAIN;
     for (unsigned i = 0; i < 50 && e == ERR_AGAIN; i++) {
-        e = kafka_uplink_class.target(scene->host.uplink, &more, &scene->host.schema, &target, &why);
+        e = kafka_uplink_class.target(scene->host.uplink, &more, &scene->host.schema, &target,
+                                      &why);
         host_run(&scene->host, 100);
     }
     assert_int_equal(e, ERR_OK);

@@ -202,7 +202,8 @@ void batch_make(struct fixture *f, struct parcel_batch *b, uint64_t first, unsig
                               .last = first + count - 1,
                               .event_count = count};
     struct why why;
-    while (file_uplink_class.target(f->uplink, &stream, schema, &b->batch.target, &why) == ERR_AGAIN) {
+    while (file_uplink_class.target(f->uplink, &stream, schema, &b->batch.target, &why) ==
+           ERR_AGAIN) {
         assert_int_equal(loop_turn(f->loop, 100), ERR_OK);
     }
     struct out wire = out_over(b->wire, sizeof b->wire);

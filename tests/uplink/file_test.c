@@ -284,7 +284,8 @@ static void what_a_crash_left_is_finished_without_new_events(void **state)
     fixture_open(&f);
     struct target target;
     struct why why;
-    assert_int_equal(file_uplink_class.target(f.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
+    assert_int_equal(file_uplink_class.target(f.uplink, &stream, &schemas[0], &target, &why),
+                     ERR_AGAIN);
     wait_finished(&f, 1);
     expect_each_once(&f, 40);
     fixture_close(&f);
@@ -370,7 +371,8 @@ static void two_writers_of_one_name_are_refused(void **state)
         host_run(g.loop, 20);
     }
     wait_fault(&g, "give each a folder of its own");
-    assert_int_equal(file_uplink_class.target(g.uplink, &stream, &schemas[0], &target, &why), ERR_AGAIN);
+    assert_int_equal(file_uplink_class.target(g.uplink, &stream, &schemas[0], &target, &why),
+                     ERR_AGAIN);
     fixture_close(&f); /* once it is alone, it works */
     send_new(&g, 10, 10, &schemas[0]);
     assert_string_equal(g.host.fault, "");

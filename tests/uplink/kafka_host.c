@@ -146,7 +146,8 @@ bool host_target(struct uplink_host *host, struct target *ret, uint64_t ms)
 {
     struct why why;
     for (uint64_t waited = 0; waited < ms; waited += 10) {
-        enum err e = kafka_uplink_class.target(host->uplink, &host->stream, &host->schema, ret, &why);
+        enum err e =
+            kafka_uplink_class.target(host->uplink, &host->stream, &host->schema, ret, &why);
         if (!e) {
             return true;
         }

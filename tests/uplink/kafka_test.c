@@ -702,7 +702,7 @@ static void starts_without_a_broker(void **state)
     struct target target;
     struct why why;
     assert_int_equal(kafka_uplink_class.target(scene->host.uplink, &scene->host.stream,
-                                        &scene->host.schema, &target, &why),
+                                               &scene->host.schema, &target, &why),
                      ERR_AGAIN);
     wait_fault(scene, "127.0.0.1");
     unsigned ready = scene->host.ready_count;

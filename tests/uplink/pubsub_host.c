@@ -152,9 +152,9 @@ enum err pubsub_lot_wrap(struct pubsub_lot *lot, struct uplink_host *host, uint6
                                 .lane = host->stream.priority,
                                 .identity = host->identity};
     lot->batch.target.layout = LAYOUT_ROWS;
-    assert_int_equal(
-        pubsub_uplink_class.target(host->uplink, &host->stream, &host->schema, &lot->batch.target, &why),
-        ERR_OK);
+    assert_int_equal(pubsub_uplink_class.target(host->uplink, &host->stream, &host->schema,
+                                                &lot->batch.target, &why),
+                     ERR_OK);
     struct message *messages = calloc(count, sizeof *messages);
     lot->memory = malloc(WIRE_SIZE_MAX);
     assert_true(messages && lot->memory);
@@ -174,7 +174,8 @@ void pubsub_lot_send(struct pubsub_lot *lot)
     lot->answered = false;
     lot->tries++;
     if (!lot->parcel.parts[0].assigned) {
-        assert_int_equal(pubsub_uplink_class.assign(lot->host->uplink, &lot->parcel, &part, 1), ERR_OK);
+        assert_int_equal(pubsub_uplink_class.assign(lot->host->uplink, &lot->parcel, &part, 1),
+                         ERR_OK);
     }
     pubsub_uplink_class.send(lot->host->uplink, &lot->batch);
     assert_false(lot->answered); /* never within send() */

@@ -3,7 +3,7 @@
 #include "ports/lib/json.h"
 #include "uplink/aws/cbor.h"
 
-#define SCRATCH_SIZE 2048
+#define SCRATCH_SIZE 4096 /* of names and texts, unescaped: longer messages are left out */
 
 /* --- what it says --- */
 
