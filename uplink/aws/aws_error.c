@@ -3,7 +3,8 @@
 #include "ports/lib/json.h"
 #include "uplink/aws/cbor.h"
 
-#define SCRATCH_SIZE 4096 /* of names and texts, unescaped: longer messages are left out */
+#define SCRATCH_SIZE \
+    1024 /* unescaped; a longer message is left out, and its name is in a header too */
 
 /* --- what it says --- */
 
