@@ -43,7 +43,8 @@ void http_cut(struct http *http, uint64_t *ret_sent, uint64_t *ret_received);
 void http_close(struct http *http);
 
 struct http_answer {
-    enum err e; /* OK: there is a status; else CLOSED, TIMEOUT, AUTH (TLS), ... and why */
+    enum err e;          /* OK: there is a status; else CLOSED, TIMEOUT, AUTH (TLS), ... and why */
+    bool is_http2_error; /* e: HTTP/2 itself: the peer does not speak it, or has reset the stream */
     long status;
     struct slice body;      /* until done() returns */
     int64_t retry_after_ms; /* Retry-After in seconds or as a date; 0: none */

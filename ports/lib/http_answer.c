@@ -162,6 +162,7 @@ static void call_set_outcome(struct http_call *call, CURLcode code)
     struct why *why = &answer->why;
     long connect_status = 0;
     answer->e = call_error(call, code);
+    answer->is_http2_error = code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM;
     if (code == CURLE_OK) {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
         if (answer->status == 407 && http_call_proxy_refused(call, answer->status)) {

@@ -327,12 +327,12 @@ static void pubsub_header(void *context, struct sender_request *r, struct slice 
 }
 
 /* A server resets the stream of a request that is larger than it takes; what knows no HTTP/2 lets no
- * request through. Both are lost connections by curl's text only. */
+ * request through. */
 static void pubsub_failed(void *context, struct sender_request *r, const struct http_answer *answer)
 {
     struct pubsub *p = context;
     size_t size = r->http.body.size;
-    if (p->by_rest || !strstr(answer->why.text, "HTTP/2") || ++p->reset_count < RESET_MAX) {
+    if (p->by_rest || !answer->is_http2_error || ++p->reset_count < RESET_MAX) {
         return;
     }
     p->reset_count = 0;
