@@ -103,17 +103,21 @@ static void a_stream_that_stands_still_says_why(void **state)
     scene.host.setup.class_ = &class_;
     scene.host.setup.name = "cloud";
     scene.stream.info.name = "alarms";
+    struct debt debt = {.owed = {.range_count = 2, .ranges = {{5, 9}, {12, 12}}}};
+    scene.flow.debt = &debt;
     answer(&scene, SEND_PARK);
     uplink_fault(&scene.host, NULL); /* as another stream's delivery does */
     struct out json = out_over(memory, sizeof memory - 1);
     host_status(&scene.host, &json);
     memory[json.size] = 0;
     assert_non_null(strstr((char *)memory, "\"standing\":{\"alarms\":\"may not write\"}"));
+    assert_non_null(strstr((char *)memory, "\"owed\":{\"alarms\":6}"));
+    debt.owed.range_count = 0;
     answer(&scene, SEND_OK);
     json.size = 0;
     host_status(&scene.host, &json);
     memory[json.size] = 0;
-    assert_non_null(strstr((char *)memory, "\"standing\":{}"));
+    assert_non_null(strstr((char *)memory, "\"standing\":{},\"owed\":{}"));
     scene_end(&scene);
 }
 
