@@ -213,22 +213,28 @@ static void cut_parts(struct pack *pack, struct pack_task *task)
     }
 }
 
-/* The rows of the wanted parts of a parcel that exists already. */
-static void find_parts(struct pack *pack, const struct pack_task *task)
+/* The rows of the wanted parts of a parcel that exists already. False: one belongs to none of its parts,
+ * done ones included: they were placed otherwise when it was cut. */
+static bool find_parts(struct pack *pack, const struct pack_task *task)
 {
     const struct parcel *parcel = task->parcel;
     for (size_t i = 0; i < pack->count; i++) {
         uint64_t sequence = pack->rows.events[i].sequence;
         uint32_t partition = row_partition(pack, task, i);
+        bool is_in = false;
         pack->part_of[i] = NO_PART;
         for (uint32_t p = 0; p < parcel->part_count; p++) {
             const struct part *part = &parcel->parts[p];
-            if (task->wanted[p] && part->partition == partition && part->first <= sequence &&
-                sequence <= part->last) {
-                pack->part_of[i] = (uint8_t)p;
+            if (part->partition == partition && part->first <= sequence && sequence <= part->last) {
+                is_in = true;
+                pack->part_of[i] = task->wanted[p] ? (uint8_t)p : NO_PART;
             }
         }
+        if (!is_in) {
+            return false;
+        }
     }
+    return true;
 }
 
 /* Only with a key of its own: by the agent's a topic would forget all that it sent. */
@@ -454,8 +460,14 @@ void pack_build(struct pack *pack, struct pack_task *task)
     }
     size_t bad = 0;
     rows_complete(pack, task);
-    find_parts(pack, task);
-    task->e = pack->count == pack->rows.event_count ? build_all(pack, task, &bad) : ERR_FULL;
+    if (!find_parts(pack, task)) { /* what is in no part would count as gone */
+        task->e = ERR_CONFIG;
+        why_set(&task->why,
+                "events in doubt were cut for other partitions than the uplink has now: "
+                "was it of another type?");
+    } else {
+        task->e = pack->count == pack->rows.event_count ? build_all(pack, task, &bad) : ERR_FULL;
+    }
     task->outcome = task->e ? PACK_FAILED : PACK_BUILT;
     if (task->e && !task->why.text[0]) {
         why_set(&task->why, "packing a parcel of stream %s again: %s", task->stream->info.name,

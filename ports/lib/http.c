@@ -302,9 +302,12 @@ static bool call_start(struct http *http, struct http_call *call)
     struct why *why = &call->answer.why;
     enum err e = http_call_set_url(call);
     if (e) {
+        /* Without its query, which may hold a signature. */
+        const char *url = call->request->url;
         why_set(why,
-                e == ERR_NOMEM ? "no memory for a request to %s" : "%s is no URL that can be used",
-                call->request->url);
+                e == ERR_NOMEM ? "no memory for a request to %.*s"
+                               : "%.*s is no URL that can be used",
+                (int)strcspn(url, "?"), url);
         goto fail;
     }
     e = http_call_set_proxy(call, why);

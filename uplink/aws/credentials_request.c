@@ -51,6 +51,7 @@ static enum err request_begin(struct credentials *credentials,
         .timeout_ms = request->timeout_ms,
         .answer_size_max = CREDENTIALS_BODY_SIZE_MAX,
         .done = request_done,
+        .proxy = request->is_local ? "" : NULL, /* it would get their tokens and secrets */
     };
     for (size_t i = 0; i < ARRAY_COUNT(request->headers); i++) {
         credentials->request.headers[i] = request->headers[i];

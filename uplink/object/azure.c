@@ -158,6 +158,7 @@ static const struct object_code azure_codes[] = {
     {"InvalidMd5", OBJECT_REPEAT, "the body was changed on its way"},
     {"InvalidOperation", OBJECT_REPEAT, ""},
     {"BlobAlreadyExists", OBJECT_THERE, ""},
+    {"BlobArchived", OBJECT_THERE, "what is archived can't be replaced: set create_only"},
     {"ConditionNotMet", OBJECT_THERE, ""},
     {"TargetConditionNotMet", OBJECT_THERE, ""},
     {"RequestBodyTooLarge", OBJECT_HALVE, ""},

@@ -346,6 +346,7 @@ const struct uplink_class gcs_uplink_class = {
             "under a name that makes a repeated upload harmless.",
     .options = gcs_table,
     .options_size = sizeof(struct gcs_options),
+    .check = gcs_options_check,
     .open = gcs_open,
     .target = gcs_target,
     .place = http_base_place,

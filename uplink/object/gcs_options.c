@@ -23,6 +23,17 @@ static enum err gcs_class_check(const void *value, struct why *why)
     return ERR_OK;
 }
 
+enum err gcs_options_check(const void *options, struct why *why)
+{
+    const struct gcs_options *gcs = options;
+    if (gcs->endpoint && strncmp(gcs->endpoint, "http://", 7) == 0 && !gcs->anonymous) {
+        why_set(why, "tokens are not sent without TLS: write https:// in `endpoint`, or set "
+                     "`anonymous`");
+        return ERR_CONFIG;
+    }
+    return ERR_OK;
+}
+
 const struct option gcs_table[] = {
     {.name = "bucket",
      .kind = OPTION_TEXT,

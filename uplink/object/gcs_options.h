@@ -16,5 +16,6 @@ struct gcs_options {
     struct tls_options tls;
 };
 extern const struct option gcs_table[];
+enum err gcs_options_check(const void *options, struct why *why);
 
 #endif

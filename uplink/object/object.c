@@ -215,6 +215,13 @@ enum err object_name_of(const struct batch *batch, struct out *ret, struct why *
                                .first = batch->part->first,
                                .last = batch->part->last,
                                .time_us = batch->part->base_sequence};
+    if (!strstr(batch->target.name, "{first}")) { /* then all agents would have it */
+        why_set(why,
+                "events in doubt were cut for \"%.80s\", which is no name of an object: was "
+                "the uplink of another type then?",
+                batch->target.name);
+        return ERR_CONFIG;
+    }
     return object_name_write(batch->target.name, &name, ret, why);
 }
 

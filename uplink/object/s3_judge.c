@@ -195,8 +195,12 @@ static enum sender_next s3_went_well(struct sender_request *r, const struct http
         memcpy(marks.etags[marks.done_count++], state->etag, sizeof state->etag);
         s3_marks_set(&object, &marks);
         return SENDER_MORE;
+    case S3_COMPLETE: /* its status comes before it is done: blanks keep the connection open */
+        if (!answer->body.size || !memmem(answer->body.data, answer->body.size, "</", 2)) {
+            return s3_no_sense(ret, "result");
+        }
+        break;
     case S3_PUT:
-    case S3_COMPLETE:
     case S3_ABORT:
         break;
     }
