@@ -566,6 +566,7 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e : open_letters(agent);
     if (!e) {
         status_look_init(&agent->look, loop, agent->store_worker, agent->buffer,
+                         store_state(agent->store),
                          (size_t)agent->setup.config->buffer.event_size_max);
         schema_last_keep(agent);
     }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Columns of rows have times as they were given: before 2001 by the monotonic clock of a boot. */
 #define WALL_FLOOR_US INT64_C(1000000000000000)
@@ -44,23 +45,27 @@ static int64_t oldest_time(struct status_look *look, uint16_t stream, uint64_t l
 static void look_work(struct job *job)
 {
     struct status_look *look = CONTAINER_OF(job, struct status_look, job);
-    uint64_t lowest[STREAM_COUNT_MAX + 1] = {0};
-    struct buffer_changes state;
-    buffer_state(look->buffer, &state);
-    for (size_t i = 0; i < state.owed_count; i++) {
-        const struct owed *owed = &state.owed[i];
-        uint64_t *low = &lowest[owed->stream];
-        if (owed->range_count > 0 && (*low == 0 || owed->ranges[0].first < *low)) {
-            *low = owed->ranges[0].first;
-        }
-    }
     for (uint16_t s = 1; s <= STREAM_COUNT_MAX; s++) {
-        bool waits = lowest[s] > 0 && state.streams[s].event_count > 0;
-        look->found[s] = waits ? oldest_time(look, s, lowest[s]) : 0;
+        look->found[s] = look->lowest[s] > 0 ? oldest_time(look, s, look->lowest[s]) : 0;
     }
 }
 
 /* --- on the loop --- */
+
+/* What the job looks for. Not there: what the buffer says is written where the loop reads it. */
+static void look_prepare(struct status_look *look)
+{
+    const struct buffer_changes *state = look->state;
+    memset(look->lowest, 0, sizeof look->lowest);
+    for (size_t i = 0; i < state->owed_count; i++) {
+        const struct owed *owed = &state->owed[i];
+        uint64_t *low = &look->lowest[owed->stream];
+        bool waits = owed->range_count > 0 && state->streams[owed->stream].event_count > 0;
+        if (waits && (*low == 0 || owed->ranges[0].first < *low)) {
+            *low = owed->ranges[0].first;
+        }
+    }
+}
 
 static void tell_all(struct status_look *look, bool is_answered)
 {
@@ -90,10 +95,12 @@ static void limit_fired(struct timer *timer)
 }
 
 void status_look_init(struct status_look *look, struct loop *loop, struct worker *worker,
-                      struct buffer *buffer, size_t event_size_max)
+                      struct buffer *buffer, const struct buffer_changes *state,
+                      size_t event_size_max)
 {
     *look = (struct status_look){.worker = worker,
                                  .buffer = buffer,
+                                 .state = state,
                                  .loop = loop,
                                  .job = {.work = look_work, .done = look_done},
                                  .event_size_max = event_size_max};
@@ -109,6 +116,9 @@ void status_look_release(struct status_look *look)
 void status_look_ask(struct status_look *look, struct look_waiter *waiter)
 {
     assert(look->worker && !waiter->is_waiting);
+    if (!look->is_under_way) {
+        look_prepare(look);
+    }
     if (!look->is_under_way && worker_put(look->worker, &look->job) == ERR_OK) {
         look->is_under_way = true;
         look->begun_ms = loop_now_ms(look->loop);

@@ -22,6 +22,7 @@ struct look_waiter {
 struct status_look {
     struct worker *worker; /* NULL: it is not opened */
     struct buffer *buffer;
+    const struct buffer_changes *state; /* the loop's copy of what the buffer said last */
     struct loop *loop;
     struct job job;
     struct timer limit;
@@ -30,15 +31,17 @@ struct status_look {
     size_t event_size_max;
     uint64_t begun_ms; /* of the job that is under way */
     bool is_under_way;
-    int64_t found[STREAM_COUNT_MAX + 1]; /* the job's */
+    uint64_t lowest[STREAM_COUNT_MAX + 1]; /* the job's: of what is owed; 0: nothing waits */
+    int64_t found[STREAM_COUNT_MAX + 1];   /* the job's */
     int64_t
         oldest_us[STREAM_COUNT_MAX + 1]; /* by the buffer's number; wall time, 0: nothing waits, or
                                                 its time is not known */
 };
 
-/* In place. */
+/* In place. `state` is read on the loop, when somebody asks. */
 void status_look_init(struct status_look *look, struct loop *loop, struct worker *worker,
-                      struct buffer *buffer, size_t event_size_max);
+                      struct buffer *buffer, const struct buffer_changes *state,
+                      size_t event_size_max);
 /* After worker_close(); accepts a zeroed one. */
 void status_look_release(struct status_look *look);
 void status_look_ask(struct status_look *look, struct look_waiter *waiter);

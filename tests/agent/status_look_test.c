@@ -11,8 +11,8 @@ static struct loop *loop;
 static struct job *put; /* that the worker has */
 static bool worker_is_full;
 static struct owed owed[3];
-static size_t owed_count;
 static struct stream_state streams[STREAM_COUNT_MAX + 1];
+static struct buffer_changes changes = {.owed = owed, .streams = streams};
 static struct row_info rows[STREAM_COUNT_MAX + 1];
 static unsigned read_count;
 
@@ -26,13 +26,6 @@ enum err __wrap_worker_put(struct worker *worker, struct job *job)
     assert_null(put);
     put = job;
     return ERR_OK;
-}
-
-void __wrap_buffer_state(struct buffer *buffer, struct buffer_changes *ret);
-void __wrap_buffer_state(struct buffer *buffer, struct buffer_changes *ret)
-{
-    (void)buffer;
-    *ret = (struct buffer_changes){.owed = owed, .owed_count = owed_count, .streams = streams};
 }
 
 enum err __wrap_buffer_row_next(struct buffer *buffer, uint16_t stream, uint64_t from,
@@ -111,11 +104,11 @@ static int setup(void **state)
     static char worker;
     put = NULL;
     worker_is_full = false;
-    owed_count = read_count = 0;
+    changes.owed_count = read_count = 0;
     memset(streams, 0, sizeof streams);
     memset(rows, 0, sizeof rows);
     assert_int_equal(loop_open(&loop), ERR_OK);
-    status_look_init(&look, loop, (struct worker *)(void *)&worker, NULL, 1000);
+    status_look_init(&look, loop, (struct worker *)(void *)&worker, NULL, &changes, 1000);
     *state = &look;
     return 0;
 }
@@ -129,7 +122,7 @@ static int teardown(void **state)
 
 static void owe(uint16_t uplink, uint16_t stream, uint64_t first, uint64_t last)
 {
-    owed[owed_count++] = (struct owed){
+    owed[changes.owed_count++] = (struct owed){
         .uplink = uplink, .stream = stream, .range_count = 1, .ranges = {{first, last}}};
     streams[stream].event_count = last - first + 1;
 }
