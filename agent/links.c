@@ -428,7 +428,8 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
     if (!line) {
         return;
     }
-    if (hold->line == line && hold->priority == priority) { /* said better */
+    bool goes_aside = user->is_failing && priority < PRIORITY_URGENT && !hold->aside;
+    if (hold->line == line && hold->priority == priority && !goes_aside) { /* said better */
         hold_resize(hold, size);
         return;
     }

@@ -9,6 +9,7 @@ struct done_batch {
     uint8_t lane;
     uint32_t partition;
     uint64_t first, last;
+    uint32_t event_count; /* fewer: some are damaged by now, and records hold others */
     size_t count;
     uint8_t bits[];
 };
@@ -55,7 +56,8 @@ static struct done_batch *done_get(struct done_marks *marks, const struct batch 
                                    size_t count)
 {
     size_t index = done_find(marks, batch);
-    if (index < marks->count && marks->items[index]->count == count) {
+    if (index < marks->count && marks->items[index]->count == count &&
+        marks->items[index]->event_count == batch->event_count) {
         return marks->items[index];
     }
     struct done_batch *kept = calloc(1, sizeof *kept + bits_size(count));
@@ -70,6 +72,7 @@ static struct done_batch *done_get(struct done_marks *marks, const struct batch 
                                 .partition = batch->part->partition,
                                 .first = batch->part->first,
                                 .last = batch->part->last,
+                                .event_count = batch->event_count,
                                 .count = count};
     marks->items[marks->count++] = kept;
     return kept;
@@ -93,7 +96,8 @@ void done_apply(struct done_marks *marks, struct batch *batch)
         return;
     }
     const struct done_batch *kept = marks->items[index];
-    bool is_same = entries_count(batch->wire, &done) == kept->count;
+    bool is_same =
+        entries_count(batch->wire, &done) == kept->count && batch->event_count == kept->event_count;
     struct entry entry;
     uint32_t at = 0;
     for (size_t i = 0; is_same && i < DONE_ENTRY_MAX && entries_next(batch->wire, &at, &entry);

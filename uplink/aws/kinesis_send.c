@@ -6,6 +6,9 @@
 #define PUT_TARGET "Kinesis_20131202.PutRecords"
 #define ANSWER_SIZE_MAX (512 * 1024) /* of 500 records, refusals with their texts */
 #define WHAT_SIZE (TARGET_NAME_SIZE_MAX + 32)
+/* What has to wait longer for its shard waits with the caller: as long as a batch is lent it holds
+ * memory, and its part of the link, from others. */
+#define PACE_MS_MAX 10000
 
 /* What is kept of a batch between its requests. */
 struct put {
@@ -123,6 +126,11 @@ static enum err kinesis_build(void *context, struct sender_request *r, struct se
     }
     put->is_cbor = speaks_cbor(k);
     pick(put, k, &wait_ms);
+    if (put->picked.count == 0 && wait_ms > PACE_MS_MAX) {
+        sender_report(ret, SEND_RETRY, 0, "stream %s: its shard takes nothing", put->stream->name);
+        ret->retry_after_ms = (int64_t)wait_ms;
+        return ERR_FULL;
+    }
     if (put->picked.count == 0) {
         pace_arm(k, wait_ms);
         return ERR_AGAIN;

@@ -117,8 +117,9 @@ static enum err put_entry(struct wrap *w, struct entry *entry, bool is_ordered)
 {
     size_t at = w->ret->size - w->start;
     size_t size_max = (size_t)w->options->record_size_max;
-    /* What has its numbers stands; whether it is too large now, the service says. */
-    if (entry->key.size + entry->data.size > size_max && !w->batch->part->assigned) {
+    /* What was cut stands, halves of it too; whether it is too large now, the service says. */
+    bool was_cut = w->batch->part->assigned || w->batch->target.request_size_max == UINT32_MAX;
+    if (entry->key.size + entry->data.size > size_max && !was_cut) {
         return ERR_FULL;
     }
     if (at > UINT32_MAX / 2) {

@@ -7,6 +7,9 @@
 #define SENDER_PAUSE_MS_FIRST 250
 #define SENDER_PAUSE_MS_MAX 60000
 #define SENDER_ASKED_MS_MAX 3600000 /* a Retry-After that is longer is taken for this */
+/* What build() lacks for so long goes back to the caller: as long as a batch is lent it holds memory,
+ * and its part of the link, from others. */
+#define SENDER_KICK_MS_MAX 60000
 
 /* --- pauses --- */
 
@@ -55,6 +58,16 @@ static void job_unlink(struct sender *sender, struct sender_job *job)
         at = &(*at)->next;
     }
     *at = job->next;
+}
+
+static void job_append(struct sender *sender, struct sender_job *job)
+{
+    struct sender_job **end = &sender->jobs;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    job->next = NULL;
+    *end = job;
 }
 
 static void job_leave_slot(struct sender_job *job)
@@ -107,6 +120,10 @@ static void job_retry(struct sender_job *job, const char *text)
 static void job_later(struct timer *timer)
 {
     struct sender_job *job = CONTAINER_OF(timer, struct sender_job, later);
+    if (job->phase == SENDER_WAITS_KICK) {
+        job_retry(job, "nothing could be sent for a while");
+        return;
+    }
     job->phase = SENDER_WAITS;
     sender_wake(job->request.sender, 0);
 }
@@ -160,6 +177,10 @@ static void job_judged(struct sender_job *job, const struct http_answer *answer,
         return;
     }
     job->phase = next == SENDER_LATER ? SENDER_SLEEPS : SENDER_WAITS;
+    if (next == SENDER_MORE) { /* behind what has waited meanwhile */
+        job_unlink(sender, job);
+        job_append(sender, job);
+    }
     job->is_begun = true;
     if (next == SENDER_LATER) {
         timer_arm(&job->later, pause_ms(job->attempt, report->retry_after_ms));
@@ -244,6 +265,9 @@ static void job_go(struct sender_job *job)
     if (e == ERR_AGAIN) {
         job_leave_slot(job);
         job->phase = SENDER_WAITS_KICK;
+        if (!timer_is_armed(&job->later)) { /* kicks in vain do not begin it anew */
+            timer_arm(&job->later, SENDER_KICK_MS_MAX);
+        }
         return;
     }
     if (e) {
@@ -255,6 +279,7 @@ static void job_go(struct sender_job *job)
         job_retry(job, "no memory for a request");
         return;
     }
+    timer_disarm(&job->later);
     r->is_open = true;
     job->is_probe = sender->is_out;
     job->phase = SENDER_IS_OPEN;
@@ -406,11 +431,7 @@ void sender_put(struct sender *sender, struct batch *batch)
     job->request.batch = batch;
     job->request.state = (uint8_t *)job + state_at;
     timer_init(&job->later, sender->uplink.loop, job_later);
-    struct sender_job **end = &sender->jobs;
-    while (*end) {
-        end = &(*end)->next;
-    }
-    *end = job;
+    job_append(sender, job);
 }
 
 void sender_kick(struct sender *sender)

@@ -175,6 +175,23 @@ static const char *others(struct service *service, const struct service_record *
 }
 
 /* Somebody else fills a shard for a minute: asked more and more seldom, the others are not held up. */
+/* What goes back is lent again after its pause, as forward does. */
+static void run_and_lend(uint64_t ms)
+{
+    for (uint64_t passed = 0; passed < ms; passed += 1000) {
+        host_run(&scene->host, 1000);
+        for (uint32_t i = 0; i < scene->host.parcel.part_count; i++) {
+            const struct host_part *part = &scene->host.parts[i];
+            if (!part->is_lent && part->report.result == SEND_RETRY) {
+                host_run(&scene->host, (uint64_t)part->report.retry_after_ms);
+                passed += (uint64_t)part->report.retry_after_ms;
+                host_send(&scene->host, i);
+            }
+        }
+    }
+}
+
+/* And its batch goes back: lent it would hold memory, and its part of the link, from others. */
 static void a_full_shard_is_asked_seldom(void **state)
 {
     (void)state;
@@ -194,9 +211,9 @@ static void a_full_shard_is_asked_seldom(void **state)
     }
     assert_int_equal(answered, 3);
     unsigned before = scene->service.put_count;
-    host_run(&scene->host, 60000);
+    run_and_lend(60000);
     assert_true(scene->service.put_count - before < 20);
-    host_run(&scene->host, 30000);
+    run_and_lend(30000);
     assert_int_equal(scene->service.record_count, 400);
 }
 
