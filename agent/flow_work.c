@@ -181,8 +181,12 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
 
 static void flow_worked_failed(struct flow *flow, const struct pack_task *task)
 {
-    log_error(flow_part_name(flow), "stream %s: %s; tried again", flow->stream->info.name,
-              task->why.text[0] ? task->why.text : err_name(task->e));
+    if (task->e == ERR_CONFIG && task->why.text[0]) {
+        flow_fault(flow, task->why.text); /* it takes a person */
+    } else {
+        log_error(flow_part_name(flow), "stream %s: %s; tried again", flow->stream->info.name,
+                  task->why.text[0] ? task->why.text : err_name(task->e));
+    }
     flow_hold(flow, backoff_next_ms(&flow->backoff, 0, random_u32()));
 }
 

@@ -185,6 +185,26 @@ def test_waiting_for_its_buffer():
     check("it stops in order", waiting.stop() == 0, waiting.process.stderr.read()[-1000:])
 
 
+def test_an_uplink_of_another_type():
+    """What was cut for partitions that the uplink no longer has is not taken for damaged: it stays, and the status says why."""
+    c = configuration(free_port())
+    c["buffer"]["path"] = path_of("retyped", "buffer.db")
+    c["streams"]["typed"]["priority"] = 7
+    c["uplinks"] = {"cloud": {"type": "pubsub", "project": "p", "topic": "{stream}", "endpoint": "http://127.0.0.1:1", "layout": "rows",
+                              "partition_by": "key"}}
+    agent = Agent(c, "retyped.json").start()
+    status, answer = agent.post("/typed", '{"k": "m1", "n": 1}')     # in another partition than the first
+    check("stored", status == 200 and answer["stored"] == 1, str(answer))
+    check("on record, and tried", wait_until(lambda: agent.status()["uplinks"]["cloud"]["retried"] > 0))
+    agent.process.kill()
+    agent.process.wait()
+    c["uplinks"]["cloud"] = {"type": "http", "url": "http://127.0.0.1:1/{stream}"}
+    agent = Agent(c, "retyped.json").start()
+    check("it says so", wait_until(lambda: "another type" in agent.status()["uplinks"]["cloud"]["standing"].get("typed", "")), str(agent.status()["uplinks"]))
+    check("and all is kept", agent.status()["uplinks"]["cloud"]["owed"].get("typed") == 1, str(agent.status()["uplinks"]))
+    agent.stop()
+
+
 def test_ended_while_a_broker_is_silent():
     """What a connection has sent is counted when it is closed, at the very end too."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -211,5 +231,6 @@ test_bad_events_never_stop_good_ones(agent)
 test_killed_and_once(agent)
 test_a_buffer_in_use()
 test_waiting_for_its_buffer()
+test_an_uplink_of_another_type()
 test_ended_while_a_broker_is_silent()
 finish()
