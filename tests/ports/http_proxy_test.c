@@ -1,4 +1,4 @@
-/* The HTTP client through tests/services/proxy.py, a proxy of another make, to our own server. */
+/* The HTTP client through tests/services/http_proxy.py, a proxy of another make, to our own server. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -149,7 +149,7 @@ static void proxy_open(struct proxy *proxy, struct loop *loop, const char *optio
         dup2(out[1], 1);
         close(in[1]);
         close(out[0]);
-        execlp("python3", "python3", "tests/services/proxy.py", "--to", "127.0.0.1", option, value,
+        execlp("python3", "python3", "tests/services/http_proxy.py", "--to", "127.0.0.1", option, value,
                (char *)NULL);
         _exit(127);
     }
