@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """An HTTP proxy for tests: CONNECT, plain forwarding, Basic authentication.
-usage: proxy.py [--port N] [--login USER:PASSWORD] [--refuse STATUS] [--to ADDRESS]
+usage: http_proxy.py [--port N] [--login USER:PASSWORD] [--refuse STATUS] [--to ADDRESS]
 Prints `port N`, then a line for each request that it was asked for: `CONNECT host:port login` or `POST http://host/path login`, where login
 is what came with it, or `-`. Ends with its stdin. --to: whatever host is asked for, that address is connected to."""
 import argparse
