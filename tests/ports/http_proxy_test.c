@@ -149,8 +149,8 @@ static void proxy_open(struct proxy *proxy, struct loop *loop, const char *optio
         dup2(out[1], 1);
         close(in[1]);
         close(out[0]);
-        execlp("python3", "python3", "tests/services/http_proxy.py", "--to", "127.0.0.1", option, value,
-               (char *)NULL);
+        execlp("python3", "python3", "tests/services/http_proxy.py", "--to", "127.0.0.1", option,
+               value, (char *)NULL);
         _exit(127);
     }
     assert_true(proxy->pid > 0);
