@@ -1,4 +1,5 @@
 #include "uplink/aws/aws.h"
+#include "uplink/layout/pattern.h"
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 #define ARN_PREFIX "arn:"
@@ -41,17 +42,12 @@ bool aws_name_is_arn(const char *name)
     return strncmp(name, ARN_PREFIX, strlen(ARN_PREFIX)) == 0;
 }
 
-static size_t braces_size(const char *c)
-{
-    return strncmp(c, "{stream}", 8) == 0 ? 8 : strncmp(c, "{agent}", 7) == 0 ? 7 : 0;
-}
-
 enum err aws_name_check(const void *value, struct why *why)
 {
     const char *text = *(const char *const *)value;
     for (const char *c = text; *c;) {
         size_t size = strspn(c, aws_name_is_arn(text) ? NAME_LETTERS ":/" : NAME_LETTERS);
-        size += braces_size(c + size);
+        size += pattern_word(c + size);
         if (size == 0) {
             why_set(why,
                     "\"%s\" can't be used from \"%s\" on: letters, digits, dots, _ and - are "
@@ -64,23 +60,12 @@ enum err aws_name_check(const void *value, struct why *why)
     return ERR_OK;
 }
 
-static void name_fill(const struct aws_name *name, struct out *o)
-{
-    for (const char *c = name->pattern; *c;) {
-        size_t size = braces_size(c);
-        if (size > 0) {
-            out_put_text(o, size == 8 ? name->stream : name->agent_id);
-            c += size;
-        } else {
-            out_put_byte(o, (uint8_t)*c++);
-        }
-    }
-}
-
 enum err aws_name_put(const struct aws_name *name, char *ret, size_t ret_size, struct why *why)
 {
     struct out o = out_over(ret, ret_size - 1);
-    name_fill(name, &o);
+    const struct pattern_names names = {.stream = name->stream,
+                                        .agent = slice_of_text(name->agent_id)};
+    pattern_put(name->pattern, &names, NULL, &o);
     ret[o.size] = '\0';
     const char *slash = aws_name_is_arn(ret) ? strchr(ret, '/') : NULL;
     const char *own = slash ? slash + 1 : ret;

@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "ports/clock.h"
 #include "uplink/aws/kinesis_body.h"
 #include "uplink/aws/kinesis_done.h"
+#include "uplink/http/http_base.h"
 #include "uplink/layout/framing.h"
 
 #define PUT_TARGET "Firehose_20150804.PutRecordBatch"
@@ -203,28 +203,12 @@ static enum err firehose_target(struct uplink *uplink, const struct stream_info 
     return ERR_OK;
 }
 
-static uint32_t firehose_place(const struct target *target, struct slice key, uint64_t sequence)
-{
-    (void)target;
-    (void)key;
-    (void)sequence;
-    return 0;
-}
-
 /* There are no numbers to give: the service would not know them. */
 static enum err firehose_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                                 size_t part_count)
 {
-    if (firehose_of(uplink)->is_stopping) {
-        return ERR_AGAIN;
-    }
-    for (size_t i = 0; i < part_count; i++) {
-        struct part *part = &parcel->parts[parts[i]];
-        part->sent_ms = clock_wall_us() / 1000;
-        part->stamp = PART_STAMP_SENT;
-        part->assigned = true;
-    }
-    return ERR_OK;
+    return firehose_of(uplink)->is_stopping ? ERR_AGAIN
+                                            : http_base_assign(uplink, parcel, parts, part_count);
 }
 
 static void firehose_send(struct uplink *uplink, struct batch *batch)
@@ -298,7 +282,7 @@ const struct uplink_class firehose_uplink_class = {
     .check = firehose_check,
     .open = firehose_open,
     .target = firehose_target,
-    .place = firehose_place,
+    .place = http_base_place,
     .wrap = firehose_wrap,
     .assign = firehose_assign,
     .send = firehose_send,

@@ -1,9 +1,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "ports/clock.h"
 #include "ports/lib/hash.h"
 #include "uplink/aws/kinesis_impl.h"
+#include "uplink/http/http_base.h"
 #include "uplink/layout/framing.h"
 
 static struct kinesis *kinesis_of(struct uplink *uplink)
@@ -61,16 +61,8 @@ static enum err kinesis_target(struct uplink *uplink, const struct stream_info *
 static enum err kinesis_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                                size_t part_count)
 {
-    if (kinesis_of(uplink)->is_stopping) {
-        return ERR_AGAIN;
-    }
-    for (size_t i = 0; i < part_count; i++) {
-        struct part *part = &parcel->parts[parts[i]];
-        part->sent_ms = clock_wall_us() / 1000;
-        part->stamp = PART_STAMP_SENT;
-        part->assigned = true;
-    }
-    return ERR_OK;
+    return kinesis_of(uplink)->is_stopping ? ERR_AGAIN
+                                           : http_base_assign(uplink, parcel, parts, part_count);
 }
 
 static void kinesis_send(struct uplink *uplink, struct batch *batch)

@@ -4,11 +4,12 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "ports/clock.h"
 #include "uplink/google/credentials.h"
 #include "uplink/google/publish.h"
 #include "uplink/google/pubsub_impl.h"
+#include "uplink/http/http_base.h"
 #include "uplink/layout/framing.h"
+#include "uplink/layout/pattern.h"
 
 #define ENDPOINT "https://pubsub.googleapis.com"
 #define BUCKET_COUNT PARCEL_PARTITION_MAX /* of keys: parts that may be under way at a time */
@@ -21,22 +22,6 @@ static struct pubsub *pubsub_of(struct uplink *uplink)
 }
 
 /* --- names --- */
-
-static void pattern_put(const char *pattern, const char *stream, const char *agent_id,
-                        struct out *o)
-{
-    for (const char *c = pattern; *c;) {
-        if (strncmp(c, "{stream}", 8) == 0) {
-            out_put_text(o, stream);
-            c += 8;
-        } else if (strncmp(c, "{agent}", 7) == 0) {
-            out_put_text(o, agent_id);
-            c += 7;
-        } else {
-            out_put_byte(o, (uint8_t)*c++);
-        }
-    }
-}
 
 static bool is_letter(char c)
 {
@@ -68,7 +53,8 @@ enum err pubsub_topic_put(const struct pubsub_options *options, const char *stre
     if (strncmp(options->topic, "projects/", 9) != 0) {
         out_put_format(&o, "projects/%s/topics/", options->project ? options->project : "");
     }
-    pattern_put(options->topic, stream, agent_id, &o);
+    const struct pattern_names names = {.stream = stream, .agent = slice_of_text(agent_id)};
+    pattern_put(options->topic, &names, NULL, &o);
     name[o.size] = '\0';
     if (o.overflow || !topic_is_allowed(name)) {
         why_set(
@@ -109,18 +95,6 @@ static uint32_t pubsub_place(const struct target *target, struct slice key, uint
 {
     (void)sequence;
     return key.data ? (uint32_t)(slice_hash(key) % target->partition_count) : 0;
-}
-
-/* There are no numbers: what a message is known by is its weir_id. */
-static enum err pubsub_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
-                              size_t part_count)
-{
-    (void)uplink;
-    for (size_t i = 0; i < part_count; i++) {
-        parcel->parts[parts[i]].sent_ms = clock_wall_us() / 1000;
-        parcel->parts[parts[i]].assigned = true;
-    }
-    return ERR_OK;
 }
 
 static void pubsub_send(struct uplink *uplink, struct batch *batch)
@@ -310,7 +284,7 @@ const struct uplink_class pubsub_uplink_class = {
     .target = pubsub_target,
     .place = pubsub_place,
     .wrap = pubsub_wrap,
-    .assign = pubsub_assign,
+    .assign = http_base_assign, /* what a message is known by is its weir_id */
     .send = pubsub_send,
     .relink = pubsub_relink,
     .stop = pubsub_stop,

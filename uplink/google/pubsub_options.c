@@ -2,6 +2,7 @@
 
 #include "uplink/google/pubsub.h"
 #include "uplink/layout/framing.h"
+#include "uplink/layout/pattern.h"
 
 static const char *const transport_words[] = {"auto", "grpc", "rest", NULL};
 static const char *const ordering_words[] = {"key", "agent", "none", NULL};
@@ -15,9 +16,7 @@ static enum err topic_check(const void *value, struct why *why)
     const char *text = *(const char *const *)value;
     for (const char *c = text; *c;) {
         size_t size = strspn(c, TOPIC_LETTERS "/:");
-        size += strncmp(c + size, "{stream}", 8) == 0  ? 8
-                : strncmp(c + size, "{agent}", 7) == 0 ? 7
-                                                       : 0;
+        size += pattern_word(c + size);
         if (size == 0) {
             why_set(why,
                     "topic \"%s\" can't be used from \"%s\" on: letters, digits and -_.~+%% are "

@@ -19,9 +19,12 @@ enum err http_base_open(struct http_base *base, const struct uplink_class *class
                         const struct sender_setup *setup, struct why *why) MUST_USE;
 void http_base_close(struct http_base *base);
 
+/* These two look at nothing of it: further uplinks have them as well. One partition; and there are no
+ * numbers to give, for the service would not know them. */
 uint32_t http_base_place(const struct target *target, struct slice key, uint64_t sequence);
 enum err http_base_assign(struct uplink *uplink, struct parcel *parcel, const uint32_t *parts,
                           size_t part_count) MUST_USE;
+
 void http_base_send(struct uplink *uplink, struct batch *batch);
 void http_base_relink(struct uplink *uplink);
 void http_base_stop(struct uplink *uplink, int64_t grace_ms);

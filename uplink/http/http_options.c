@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "uplink/http/http_impl.h"
+#include "uplink/layout/pattern.h"
 #include "uplink/object/object.h"
 
 static const char *const http_methods[] = {"POST", "PUT", NULL};
@@ -25,8 +26,7 @@ static enum err http_url_check(const void *value, struct why *why)
         return ERR_CONFIG;
     }
     for (const char *at = url; *at; at++) {
-        bool is_known = strncmp(at, "{stream}", 8) == 0 || strncmp(at, "{agent}", 7) == 0;
-        if ((*at == '{' && !is_known) || *at <= ' ' || *at > '~') {
+        if ((*at == '{' && pattern_word(at) == 0) || *at <= ' ' || *at > '~') {
             why_set(why,
                     "url \"%.200s\" can't be used from \"%.16s\" on: there are {stream} and "
                     "{agent}, and other characters must be percent-encoded",

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "uplink/http/http_impl.h"
+#include "uplink/layout/pattern.h"
 
 #define HTTP_RECORD_SIZE_MAX (1024 * 1024)
 #define HTTP_KEY_SIZE 1024
@@ -19,21 +20,18 @@ struct http_uplink {
 
 /* --- requests --- */
 
+static void put_escaped(struct out *ret, struct slice name)
+{
+    http_base_put_escaped(ret, name, 0);
+}
+
 static const char *url_of(const struct http_uplink *h, struct sender_request *r)
 {
     struct out *text = &r->text;
     const char *begin = (const char *)text->data + text->size;
-    const char *rest = h->options->url;
-    while (*rest) {
-        bool is_stream = strncmp(rest, "{stream}", 8) == 0;
-        if (is_stream || strncmp(rest, "{agent}", 7) == 0) {
-            const char *name = is_stream ? r->batch->stream->name : h->base.agent_id;
-            http_base_put_escaped(text, slice_of_text(name), 0);
-            rest += is_stream ? 8 : 7;
-        } else {
-            out_put_byte(text, (uint8_t)*rest++);
-        }
-    }
+    const struct pattern_names names = {.stream = r->batch->stream->name,
+                                        .agent = slice_of_text(h->base.agent_id)};
+    pattern_put(h->options->url, &names, put_escaped, text);
     out_put_byte(text, 0);
     return text->overflow ? NULL : begin;
 }

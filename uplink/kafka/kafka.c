@@ -12,6 +12,7 @@
 #include "uplink/kafka/service.h"
 #include "uplink/kafka/tokens.h"
 #include "uplink/layout/columns.h"
+#include "uplink/layout/pattern.h"
 
 #define CLOCK_PLAUSIBLE_US (INT64_C(1767225600) * 1000000) /* 2026-01-01: before weir */
 #define CLOCK_LOOK_MS 1000
@@ -41,28 +42,13 @@ static bool topic_is_allowed(const char *name)
            size;
 }
 
-static void pattern_put(const char *pattern, const char *stream, struct slice agent_id,
-                        struct out *o)
-{
-    for (const char *c = pattern; *c;) {
-        if (strncmp(c, "{stream}", 8) == 0) {
-            out_put_text(o, stream);
-            c += 8;
-        } else if (strncmp(c, "{agent}", 7) == 0) {
-            out_put_slice(o, agent_id);
-            c += 7;
-        } else {
-            out_put_byte(o, (uint8_t)*c++);
-        }
-    }
-}
-
 enum err kafka_topic_put(const char *pattern, const char *stream, const char *agent_id,
                          char ret[TARGET_NAME_SIZE_MAX], struct why *why)
 {
     char name[TARGET_NAME_SIZE_MAX];
     struct out o = out_over(name, sizeof name - 1);
-    pattern_put(pattern, stream, slice_of_text(agent_id), &o);
+    const struct pattern_names names = {.stream = stream, .agent = slice_of_text(agent_id)};
+    pattern_put(pattern, &names, NULL, &o);
     name[o.size] = '\0';
     if (o.overflow || !topic_is_allowed(name)) {
         why_set(
@@ -110,10 +96,11 @@ static uint32_t headers_put(const struct kafka_options *options, const char *str
                             struct slice agent_id, uint8_t lane, struct out *ret)
 {
     const char *const *values = options->headers_set.items;
+    const struct pattern_names names = {.stream = stream, .agent = agent_id};
     for (size_t i = 0; i < options->headers_set.count; i++) {
         uint8_t memory[HEADER_VALUE_SIZE_MAX];
         struct out value = out_over(memory, sizeof memory);
-        pattern_put(values[i], stream, agent_id, &value);
+        pattern_put(values[i], &names, NULL, &value);
         ret->overflow = ret->overflow || value.overflow;
         records_header_put(ret, slice_of_text(options->headers_set.names[i]), out_slice(&value));
     }

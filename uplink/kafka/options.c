@@ -3,6 +3,7 @@
 #include "uplink/kafka/cluster.h"
 #include "uplink/kafka/kafka.h"
 #include "uplink/kafka/service.h"
+#include "uplink/layout/pattern.h"
 
 #define MESSAGE_SIZE_MIN 4096
 
@@ -32,9 +33,7 @@ static enum err topic_check(const void *value, struct why *why)
     const char *text = *(const char *const *)value;
     for (const char *c = text; *c;) {
         size_t size = strspn(c, LETTERS);
-        size += strncmp(c + size, "{stream}", 8) == 0  ? 8
-                : strncmp(c + size, "{agent}", 7) == 0 ? 7
-                                                       : 0;
+        size += pattern_word(c + size);
         if (size == 0) {
             why_set(why,
                     "topic \"%s\" can't be used from \"%s\" on: letters, digits, dots, _ and - "
