@@ -101,6 +101,9 @@ size_t json_end(struct json_reader *reader);
  * text.size). */
 enum err json_string(const struct json_token *token, struct out *scratch,
                      struct slice *ret) MUST_USE;
+/* Of a value's text as written (json_member(), json_skip()): a string without its quotes, as
+ * json_string() gives it; anything else as it is. ERR_FULL as there. */
+enum err json_plain(struct slice value, struct out *scratch, struct slice *ret) MUST_USE;
 /* Line and column (both from 1, column in bytes) of an offset. */
 void json_place(struct slice input, size_t offset, unsigned *ret_line, unsigned *ret_column);
 

@@ -114,3 +114,15 @@ enum err json_string(const struct json_token *token, struct out *scratch, struct
     *ret = (struct slice){scratch->data + start, scratch->size - start};
     return ERR_OK;
 }
+
+enum err json_plain(struct slice value, struct out *scratch, struct slice *ret)
+{
+    if (value.size < 2 || value.data[0] != '"') {
+        *ret = value;
+        return ERR_OK;
+    }
+    struct json_token token = {.kind = JSON_STRING,
+                               .text = {value.data + 1, value.size - 2},
+                               .has_escapes = memchr(value.data, '\\', value.size) != NULL};
+    return json_string(&token, scratch, ret);
+}

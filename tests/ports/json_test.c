@@ -252,6 +252,16 @@ static void test_unescapes(void **state)
     assert_int_equal(json_next(&reader, &token), ERR_OK);
     assert_int_equal(json_string(&token, &small, &text), ERR_OK);
     assert_true(slice_equal_text(text, "plain"));
+    /* And of a value as it is written. */
+    scratch.size = 0;
+    assert_int_equal(json_plain(SLICE("\"a\\tb\""), &scratch, &text), ERR_OK);
+    assert_true(slice_equal(text, SLICE("a\tb")));
+    assert_int_equal(json_plain(SLICE("-1.50"), &scratch, &text), ERR_OK);
+    assert_true(slice_equal(text, SLICE("-1.50")));
+    assert_int_equal(json_plain(SLICE("\"\""), &small, &text), ERR_OK);
+    assert_int_equal(text.size, 0);
+    small.size = small.size_max;
+    assert_int_equal(json_plain(SLICE("\"\\n\""), &small, &text), ERR_FULL);
 }
 
 static void test_skips(void **state)

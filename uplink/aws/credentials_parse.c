@@ -100,17 +100,11 @@ static bool time_parse(struct slice text, int64_t *ret_s)
 
 /* --- answers --- */
 
-/* A text without its quotes; anything else as it is written. */
+/* What can't be unescaped stays as it is written. */
 static struct slice plain(struct slice value, struct out *scratch)
 {
-    if (value.size < 2 || value.data[0] != '"') {
-        return value;
-    }
-    struct json_token token = {.kind = JSON_STRING,
-                               .text = {value.data + 1, value.size - 2},
-                               .has_escapes = memchr(value.data, '\\', value.size) != NULL};
     struct slice text;
-    return json_string(&token, scratch, &text) ? value : text;
+    return json_plain(value, scratch, &text) ? value : text;
 }
 
 struct reading {

@@ -2,17 +2,11 @@
 
 #include "ports/lib/json.h"
 
-/* Without its quotes, unescaped; anything else as it is written. */
+/* What can't be unescaped is empty. */
 static struct slice plain(struct slice value, struct out *scratch)
 {
-    if (value.size < 2 || value.data[0] != '"') {
-        return value;
-    }
-    struct json_token token = {.kind = JSON_STRING,
-                               .text = {value.data + 1, value.size - 2},
-                               .has_escapes = memchr(value.data, '\\', value.size) != NULL};
     struct slice text;
-    return json_string(&token, scratch, &text) ? (struct slice){NULL, 0} : text;
+    return json_plain(value, scratch, &text) ? (struct slice){NULL, 0} : text;
 }
 
 static void text_keep(char *ret, size_t size, struct slice text)

@@ -28,17 +28,11 @@ static void error_put(char ret[160], struct slice text)
     ret[at < 159 ? at : 159] = '\0';
 }
 
-/* A text without its quotes; a number as it is written, for some write it as a text. */
+/* A number may be written as a text. What can't be unescaped stays as it is. */
 static struct slice plain(struct slice value, struct out *scratch)
 {
-    if (value.size < 2 || value.data[0] != '"') {
-        return value;
-    }
-    struct json_token token = {.kind = JSON_STRING,
-                               .text = {value.data + 1, value.size - 2},
-                               .has_escapes = memchr(value.data, '\\', value.size) != NULL};
     struct slice text;
-    return json_string(&token, scratch, &text) ? value : text;
+    return json_plain(value, scratch, &text) ? value : text;
 }
 
 /* What is over already counts as 0; what is no number leaves *ret as it is. */
