@@ -22,15 +22,15 @@ import services                                             # noqa: E402
 services.need_kafka_client()
 from confluent_kafka import Consumer, KafkaError, TopicPartition    # noqa: E402
 from feed import HttpFeed, MqttFeed, TailFeed               # noqa: E402
+from ledger import decode                                   # noqa: E402
 from services import PATIENCE, wait_for                     # noqa: E402
+from world import SCHEMA                                    # noqa: E402
 
 RATE = 200              # events a second, by all sources together
 PARTITIONS = 3
 JUMPS = (600, -600, 3000, -3000, 0, -86400)     # seconds; Kafka refuses what lies more than an hour ahead
 LOGS = 30               # that are kept of each: three minutes' lines
 SLOPE_MAX = 1024        # bytes a minute, in the long form
-SCHEMA = {"type": "record", "name": "Numbered", "fields": [
-    {"name": "key", "type": "string"}, {"name": "n", "type": "long"}, {"name": "pad", "type": "string"}]}
 
 
 class Agent(services.Agent):
@@ -253,25 +253,6 @@ class Soak:
 def slope(samples, name):
     """Least squares, bytes a minute."""
     return statistics.linear_regression([s["s"] / 60 for s in samples], [s[name] for s in samples]).slope
-
-
-def decode(value):
-    """Key and number of a datum of SCHEMA in Avro's single-object encoding."""
-    if value[:2] != b"\xc3\x01":
-        raise SystemExit(f"soak: a record that is no event: {value!r}")
-    size, at = varint(value, 10)
-    return value[at:at + size].decode(), varint(value, at + size)[0]
-
-
-def varint(data, at):
-    shift = bits = 0
-    while True:
-        byte = data[at]
-        at += 1
-        bits |= (byte & 0x7f) << shift
-        shift += 7
-        if byte < 0x80:
-            return (bits >> 1) ^ -(bits & 1), at
 
 
 def main():
