@@ -1,6 +1,8 @@
 /* Loaded before the C library: the wall clock jumps by as many seconds as stand, in binary, in the file $SOAK_CLOCK. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -49,4 +51,18 @@ int gettimeofday(struct timeval *ret, void *zone)
     clock_gettime(CLOCK_REALTIME, &t);
     *ret = (struct timeval){t.tv_sec, t.tv_nsec / 1000};
     return 0;
+}
+
+/* What waits until a time of the wall clock gets the kernel's. One that waits by another clock says a time since the start. */
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    static int (*next)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    if (!next) {
+        next = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    }
+    struct timespec t = *until;
+    if (t.tv_sec > 1000000000) {
+        t.tv_sec -= *seconds;
+    }
+    return next(cond, mutex, &t);
 }

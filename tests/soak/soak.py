@@ -142,12 +142,12 @@ class Soak:
         self.agent.jump(JUMPS[self.counts["clock_jumps"] % len(JUMPS)])
 
     def go(self):
-        """Samples each second or five; the events each at its own period."""
+        """Samples each second or five; what happens has each its own period, and comes for the first time early."""
         long = self.seconds > 600
         begin = time.monotonic()
         due = {self.reload: (61, 7), self.restart_kafka: (601, 23), self.restart_mqtt: (907, 17), self.jump: (421, 5)}
         due = {what: period[not long] for what, period in due.items()}
-        at = {what: begin + period for what, period in due.items()}
+        at = {what: begin + period / 3 for what, period in due.items()}
         while (now := time.monotonic()) < begin + self.seconds:
             self.take_sample(now - begin)
             for what in at:
