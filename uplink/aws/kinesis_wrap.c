@@ -141,17 +141,27 @@ static enum err put_entry(struct wrap *w, struct entry *entry, bool is_ordered)
     return ERR_OK;
 }
 
+/* Goes to the shard of its partition key, without a hash beside it: that key has the hash by itself, or
+ * all of the stream is one shard and nobody waits for an order. */
+static bool goes_by_partition_key(const struct wrap *w, const struct message *message, bool is_own)
+{
+    return !w->has_hash &&
+           (is_own || (!message->key.data && w->batch->target.partition_count == 1));
+}
+
 static enum err put_row(struct wrap *w, const struct message *message)
 {
     uint8_t memory[KEY_SIZE];
     struct out o = out_over(memory, sizeof memory);
     bool is_own;
-    struct entry entry = {
-        .data = message->body,
-        .key = partition_key(w, message, &o, &is_own),
-        .hash =
-            w->has_hash ? w->hash : key_hash(&w->batch->target, message->key, message->sequence)};
-    entry.flags = w->has_hash || !is_own ? ENTRY_HAS_HASH_KEY : 0;
+    struct entry entry = {.data = message->body, .key = partition_key(w, message, &o, &is_own)};
+    if (goes_by_partition_key(w, message, is_own)) {
+        entry.hash = kinesis_hash_of(entry.key);
+    } else {
+        entry.flags = ENTRY_HAS_HASH_KEY;
+        entry.hash =
+            w->has_hash ? w->hash : key_hash(&w->batch->target, message->key, message->sequence);
+    }
     return put_entry(w, &entry, message->key.data != NULL);
 }
 

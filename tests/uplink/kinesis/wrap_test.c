@@ -117,6 +117,7 @@ static void ids_travel_beside_the_hash_of_the_key(void **state)
     event(s, NULL);
     event(s, "a");
     s->options.event_id = KINESIS_ID_PARTITION_KEY;
+    s->batch.target.partition_count = 2;
     assert_int_equal(wrap(s), ERR_OK);
     struct kinesis_hash hash = kinesis_hash_of(SLICE("a"));
     struct kinesis_hash run = kinesis_hash_of(SLICE("1234abcd-0"));
@@ -129,6 +130,24 @@ static void ids_travel_beside_the_hash_of_the_key(void **state)
     }
     assert_int_equal(entry_of(s, 1).before, ENTRY_NONE); /* without a key there is no order */
     assert_int_equal(entry_of(s, 2).before, 0);
+}
+
+/* Where there is one shard, a hash says nothing of events without a key. */
+static void one_shard_needs_no_hash_without_a_key(void **state)
+{
+    struct scene *s = *state;
+    event(s, "a");
+    event(s, NULL);
+    s->options.event_id = KINESIS_ID_PARTITION_KEY;
+    assert_int_equal(wrap(s), ERR_OK);
+    assert_int_equal(entry_of(s, 0).flags, ENTRY_HAS_HASH_KEY); /* order, also behind a split */
+    struct entry entry = entry_of(s, 1);
+    struct kinesis_hash hash = kinesis_hash_of(SLICE("pump/3/telemetry/1001"));
+    assert_int_equal(entry.flags, 0);
+    assert_int_equal(kinesis_hash_compare(&entry.hash, &hash), 0); /* where it goes after all */
+    s->options.explicit_hash_key = "42";
+    assert_int_equal(wrap(s), ERR_OK);
+    assert_int_equal(entry_of(s, 1).flags, ENTRY_HAS_HASH_KEY);
 }
 
 static void events_without_a_key_stay_together(void **state)
@@ -378,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keys_are_partition_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(ids_travel_beside_the_hash_of_the_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_shard_needs_no_hash_without_a_key, setup, teardown),
         cmocka_unit_test_setup_teardown(events_without_a_key_stay_together, setup, teardown),
         cmocka_unit_test_setup_teardown(buckets_are_those_of_the_hashes, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_that_are_not_allowed_go_by_their_hash, setup,
