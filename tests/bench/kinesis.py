@@ -1,13 +1,18 @@
 """Benchmark of the way to Kinesis: IP bytes of one request with 1 KB of payload, both directions, over TLS on a connection that is kept; botocore's
-PutRecords beside it. The far end is a server of our own that answers as AWS does, headers included, and asks the kernel (TCP_INFO) what each
-connection has carried: payload of TCP, and 52 bytes for each segment, acknowledgements too. Segments are those of Ethernet (TCP_MAXSEG)."""
+PutRecords, which speaks HTTP/1.1 only, beside it. The far end is a server of our own that answers as AWS does, headers included, and asks the kernel
+(TCP_INFO) what each connection has carried: payload of TCP, and 52 bytes for each segment, acknowledgements too. Segments are those of Ethernet
+(TCP_MAXSEG). By ALPN it has HTTP/2 with the settings that Kinesis was seen with (pull request 830 of apache/pekko-connectors), or HTTP/1.1 only."""
+import base64
+import glob
 import json
 import os
+import re
 import socket
 import ssl
 import statistics
 import struct
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -22,8 +27,10 @@ PAUSE = 0.1         # s: longer than an acknowledgement waits for something to g
 HEADER = 52         # IPv4 20, TCP 20 and its time stamps 12
 GOAL = 2200
 TCP_INFO, TCP_MAXSEG, MSS = 11, 2, 1448
-ANSWER_HEADERS = ("x-amzn-RequestId: e9d2b5c8-4f0a-4c3e-9d51-0c9f4bb8a7d1\r\nx-amz-id-2: " + "x" * 76 + "\r\n"
-                  "Date: Mon, 30 Nov 2026 12:00:00 GMT\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n")
+WINDOW = 1 << 20
+SETTINGS = {3: 5, 4: WINDOW, 6: 16384}     # streams, window, list of headers
+KEY_ID = "AKIAIOSFODNN7EXAMPLE"            # as long as they are
+TOKEN = 1000
 
 
 def text(value):
@@ -32,12 +39,13 @@ def text(value):
 
 
 class Far(threading.Thread):
-    """Kinesis, as far as one shard and single records need it."""
+    """Kinesis, as far as one shard and single records need it, by HTTP/1.1 and, where it is said, HTTP/2."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, alpn=("http/1.1",)):
         super().__init__(daemon=True)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(os.path.join(directory, "server.pem"), os.path.join(directory, "server.key"))
+        self.context.set_alpn_protocols(alpn)
         self.listener = socket.socket()
         self.listener.setsockopt(socket.IPPROTO_TCP, TCP_MAXSEG, MSS)
         self.listener.bind(("127.0.0.1", 0))
@@ -51,41 +59,75 @@ class Far(threading.Thread):
             threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
 
     def carried(self, raw):
+        """IP bytes, segments, bytes in and out."""
         info = raw.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 192)
         acked, received, segs_out, segs_in = struct.unpack_from("<QQII", info, 120)
-        return acked + received + HEADER * (segs_out + segs_in)
+        return acked + received + HEADER * (segs_out + segs_in), segs_out + segs_in, received, acked
 
-    def answer(self, head, body):
-        is_cbor = "amz-cbor" in head
-        if "ListShards" in head:
+    def answer(self, target, kind):
+        """Type and body."""
+        if target.endswith("ListShards"):
             return "json", json.dumps({"Shards": [{"ShardId": "shardId-000000000000", "HashKeyRange": {
                 "StartingHashKey": "0", "EndingHashKey": str(2 ** 128 - 1)}, "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}).encode()
         number = "49654237829470232387294582938749238472938472938472938474"
-        if is_cbor:     # as Java writes it
+        if "cbor" in kind:     # as Java writes it
             return "cbor", (b"\xbf" + text("FailedRecordCount") + b"\x00" + text("Records") + b"\x9f\xbf" + text("SequenceNumber") + text(number) +
                             text("ShardId") + text("shardId-000000000000") + b"\xff\xff\xff")
         return "json", json.dumps({"FailedRecordCount": 0, "Records": [{"SequenceNumber": number, "ShardId": "shardId-000000000000"}]},
                                   separators=(",", ":")).encode()
 
+    def reply(self, headers, connection):
+        """To a request that is there whole: headers and body; what was carried so far is kept."""
+        kind, body = self.answer(headers["x-amz-target"], headers["content-type"])
+        if headers["x-amz-target"].endswith("PutRecords"):
+            self.counts.append(self.carried(connection))
+        return [("x-amzn-requestid", f"e9d2b5c8-4f0a-4c3e-9d51-{time.monotonic_ns() % 10 ** 12:012}"),
+                ("x-amz-id-2", base64.b64encode(os.urandom(57)).decode()), ("date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
+                ("content-type", f"application/x-amz-{kind}-1.1"), ("content-length", str(len(body)))], body
+
     def serve(self, raw):
         try:
             connection = self.context.wrap_socket(raw, server_side=True)
-            data = b""
-            while True:
-                while b"\r\n\r\n" not in data:
-                    data += self.more(connection)
-                head, data = data.split(b"\r\n\r\n", 1)
-                head = head.decode()
-                size = int(next(line for line in head.splitlines() if line.lower().startswith("content-length")).split(":")[1])
-                while len(data) < size:
-                    data += self.more(connection)
-                kind, answer = self.answer(head, data[:size])
-                data = data[size:]
-                if "PutRecords" in head:
-                    self.counts.append(self.carried(connection))
-                connection.sendall(("HTTP/1.1 200 OK\r\n" + ANSWER_HEADERS % (f"application/x-amz-{kind}-1.1", len(answer))).encode() + answer)
+            (self.serve_2 if connection.selected_alpn_protocol() == "h2" else self.serve_1)(connection)
         except OSError:
             pass
+
+    def serve_1(self, connection):
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                data += self.more(connection)
+            head, data = data.split(b"\r\n\r\n", 1)
+            headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in head.decode().splitlines()[1:])}
+            size = int(headers["content-length"])
+            while len(data) < size:
+                data += self.more(connection)
+            data = data[size:]
+            fields, body = self.reply(headers, connection)
+            connection.sendall(("HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode() + body)
+
+    def serve_2(self, connection):
+        """Gives the window back when half of it is used, as servers do."""
+        import h2.config, h2.connection, h2.events
+        far = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        far.local_settings.update(SETTINGS)
+        plain, far.encoder.encode = far.encoder.encode, lambda fields, huffman=False: plain(fields, huffman)     # not all servers have it
+        far.initiate_connection()
+        far.increment_flow_control_window(WINDOW - 65535)
+        connection.sendall(far.data_to_send())
+        requests = {}
+        while True:
+            for event in far.receive_data(self.more(connection)):
+                if isinstance(event, h2.events.RequestReceived):
+                    requests[event.stream_id] = {name.decode(): value.decode() for name, value in event.headers}
+                elif isinstance(event, h2.events.DataReceived):
+                    far.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded):
+                    fields, body = self.reply(requests.pop(event.stream_id), connection)
+                    far.send_headers(event.stream_id, [(":status", "200"), *fields])
+                    far.send_data(event.stream_id, body, end_stream=True)
+            if answer := far.data_to_send():
+                connection.sendall(answer)
 
     @staticmethod
     def more(connection):
@@ -101,13 +143,18 @@ class Far(threading.Thread):
             put(i)
             services.wait_for("request", lambda: len(self.counts) > i)
             time.sleep(PAUSE)
-        steps = [b - a for a, b in zip(self.counts[WARM:], self.counts[WARM + 1:])]
-        return statistics.median(steps)
+        steps = [[after - before for before, after in zip(a, b)] for a, b in zip(self.counts[WARM:], self.counts[WARM + 1:])]
+        return [statistics.median(step) for step in zip(*steps)]
 
 
 def payload(i):
     start = f'{{"n":{i},"text":"'
     return start + "x" * (PAYLOAD - len(start) - 2) + '"}'
+
+
+CASES = {"cbor, event id": {}, "cbor": {"event_id": "none"}, "json, event id": {"encoding": "json"},
+         f"cbor, event id, a session token of {TOKEN} B": {"credentials": {"access_key_id": KEY_ID, "secret_access_key": "secret",
+                                                                          "session_token": "T" * TOKEN}}}
 
 
 def agent_cost(options, far, directory, settings):
@@ -118,7 +165,7 @@ def agent_cost(options, far, directory, settings):
                    "drivers": {"in": {"type": "http", "listen": f"127.0.0.1:{agent.http_port}", "stream": "telemetry", "ack_interval": "0 ms"}},
                    "uplinks": {"cloud": {"type": "kinesis", "region": "eu-central-1", "endpoint": far.url, "streams": ["telemetry"], "linger": "0 ms",
                                          "framing": "none", "tls": {"ca": os.path.join(directory, "..", "tls", "ca.pem")},
-                                         "credentials": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"}, **settings}}}, f)
+                                         "credentials": {"access_key_id": KEY_ID, "secret_access_key": "secret"}, **settings}}}, f)
     agent.start()
     try:
         def put(i):
@@ -130,9 +177,9 @@ def agent_cost(options, far, directory, settings):
 
 
 PEER = """
-import sys, boto3, botocore.config
-url, ca, size = sys.argv[1:]
-client = boto3.client("kinesis", region_name="eu-central-1", endpoint_url=url, verify=ca, aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret")
+import sys, boto3
+url, ca, size, key = sys.argv[1:]
+client = boto3.client("kinesis", region_name="eu-central-1", endpoint_url=url, verify=ca, aws_access_key_id=key, aws_secret_access_key="secret")
 for line in sys.stdin:
     client.put_records(StreamName="telemetry", Records=[{"Data": line[:int(size)].encode(), "PartitionKey": "pump-station-7"}])
     print("put", flush=True)
@@ -141,7 +188,7 @@ for line in sys.stdin:
 
 def peer_cost(far, directory):
     python = services.service("readers.sh", "cloud", stdout=subprocess.PIPE, text=True).stdout.strip()
-    peer = subprocess.Popen([python, "-c", PEER, far.url, os.path.join(directory, "tls", "ca.pem"), str(PAYLOAD)],
+    peer = subprocess.Popen([python, "-c", PEER, far.url, os.path.join(directory, "tls", "ca.pem"), str(PAYLOAD), KEY_ID],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         def put(i):
@@ -157,12 +204,18 @@ def peer_cost(far, directory):
 
 def bench_kinesis(options, kafka, work):
     """IP bytes of a request with 1 KB of payload, and its answer."""
-    services.service("certs.sh", os.path.join(work, "tls"), stderr=subprocess.DEVNULL)
-    far = Far(os.path.join(work, "tls"))
-    theirs = peer_cost(far, work)
-    for case, settings in (("cbor, event id", {}), ("cbor", {"event_id": "none"}), ("json, event id", {"encoding": "json"})):
-        directory = os.path.join(work, case.replace(", ", "-").replace(" ", "-"))
-        os.mkdir(directory)
-        ours = agent_cost(options, far, directory, settings)
-        say("kinesis", case, ours, "B", "botocore's PutRecords", theirs, round(ours / theirs, 3), GOAL if case.startswith("cbor") else None,
-            ours <= GOAL if case.startswith("cbor") else None)
+    tls = os.path.join(work, "tls")
+    services.service("certs.sh", tls, stderr=subprocess.DEVNULL)
+    python = services.service("readers.sh", "http2", stdout=subprocess.PIPE, text=True).stdout.strip()
+    sys.path.extend(glob.glob(os.path.join(os.path.dirname(os.path.dirname(python)), "lib", "python3*", "site-packages")))
+    theirs = peer_cost(Far(tls), work)
+    for protocol, alpn in (("HTTP/2", ("h2", "http/1.1")), ("HTTP/1.1", ("http/1.1",))):
+        far = Far(tls, alpn)
+        for case, settings in CASES.items():
+            case = f"{case}, {protocol}"
+            directory = os.path.join(work, re.sub("[^a-z0-9]+", "-", case.lower()))
+            os.mkdir(directory)
+            ours, segments, sent, received = agent_cost(options, far, directory, settings)
+            goal = None if "json" in case or "token" in case else GOAL
+            say("kinesis", case, ours, "B", "botocore's PutRecords", theirs[0], round(ours / theirs[0], 3), goal, goal and ours <= goal,
+                segments=segments, sent=sent, received=received, baseline_segments=theirs[1])
