@@ -38,6 +38,10 @@ static void visit_answer(struct visit *visit, const char *head, struct slice bod
     char target[80];
     header_value(head, "\r\nX-Amz-Target: ", target, sizeof target);
     header_value(head, "\r\nX-Amz-Date: ", service->last_date, sizeof service->last_date);
+    header_value(head, "\r\nX-Amz-Security-Token: ", service->last_token,
+                 sizeof service->last_token);
+    header_value(head, " Credential=", service->last_key_id, sizeof service->last_key_id);
+    service->last_key_id[strcspn(service->last_key_id, "/")] = '\0';
     service_answer(service, target, body, &reply);
     if (reply.is_lost) {
         visit_end(visit);

@@ -37,6 +37,8 @@ struct service {
     bool last_was_cbor;
     char last_stream[300];
     char last_date[32];     /* X-Amz-Date */
+    char last_key_id[40];   /* by which it is signed */
+    char last_token[40];    /* X-Amz-Security-Token */
     const char *shard_name; /* printf format of the shards' names */
     unsigned page;          /* shards of an answer to ListShards; 0: all */
     /* The answer to this request in place of its work: status 0: none. `is_lost`: its work is done. */
