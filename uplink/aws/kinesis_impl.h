@@ -10,6 +10,7 @@
 
 #define KINESIS_TEXT_SIZE (CREDENTIALS_TOKEN_SIZE_MAX + 2048)
 #define KINESIS_TOKEN_SIZE 1024
+#define KINESIS_LIST_PAGE_MAX 64 /* of a list; shards on later ones are not known */
 #define KINESIS_LIST_BODY_SIZE (2 * KINESIS_TOKEN_SIZE)
 
 /* A Kinesis stream that is written to. Lives as long as the uplink. */
@@ -17,6 +18,7 @@ struct kinesis_stream {
     struct kinesis_stream *next;
     char name[TARGET_NAME_SIZE_MAX]; /* or ARN */
     struct shards shards;
+    bool is_partial;    /* there are more shards than are known */
     bool wants_list;    /* something says that the shards are others by now */
     uint64_t listed_ms; /* when they were known last; 0: never */
     uint64_t next_ms;   /* not listed before */
@@ -44,6 +46,7 @@ struct kinesis {
         struct aws_tries tries;
         struct shards found;
         bool has_fault;
+        unsigned page_count;
         struct timer timer; /* somebody wants to be listed */
         char next[KINESIS_TOKEN_SIZE];
         char text[KINESIS_TEXT_SIZE];

@@ -77,9 +77,12 @@ static void list_finish(struct kinesis *k)
     if (stream->shards.count != k->list.found.count) {
         log_info(part_name(k), "stream %s has %zu open shards", stream->name, k->list.found.count);
     }
-    if (k->list.found.more) {
-        log_warn(part_name(k), "stream %s has more than %d shards: the rest is not paced",
-                 stream->name, SHARD_MAX);
+    stream->is_partial = k->list.found.more > 0 || k->list.next[0];
+    if (stream->is_partial) {
+        log_warn(part_name(k),
+                 "stream %s has more than %zu open shards: what goes to the others is paced as if "
+                 "it were for these",
+                 stream->name, k->list.found.count);
     }
     shards_release(&stream->shards);
     stream->shards = k->list.found;
@@ -155,7 +158,7 @@ static void list_answered(struct http_request *request, const struct http_answer
     enum err e = shards_read(&list->found, answer->body, list->next, sizeof list->next);
     if (e) {
         list_failed(k, LIST_MS_MIN, "the answer to ListShards can't be read");
-    } else if (list->next[0]) {
+    } else if (list->next[0] && ++list->page_count < KINESIS_LIST_PAGE_MAX) {
         kinesis_list_go(k);
     } else {
         list_finish(k);
@@ -231,6 +234,7 @@ void kinesis_list_due(struct timer *timer)
     if (stream) {
         list->stream = stream;
         list->next[0] = '\0';
+        list->page_count = 0;
         list->tries = (struct aws_tries){.type = ""};
         kinesis_list_go(k);
     } else if (wait_ms != UINT64_MAX) {

@@ -161,7 +161,8 @@ static void record_answered(void *context, size_t index, const struct put_answer
     if (answer->is_stored) {
         entry_done_set(put->batch->wire_memory, entry.at);
         shard_stored(shard);
-        bool is_other = shard->name[0] && !slice_equal_text(answer->shard, shard->name);
+        bool is_other = shard->name[0] && !put->stream->is_partial &&
+                        !slice_equal_text(answer->shard, shard->name);
         put->stream->wants_list = put->stream->wants_list || (is_other && answer->shard.size > 0);
         return;
     }

@@ -2,13 +2,14 @@
  * order, what each refusal comes to, and the limits. */
 #include "tests/cmocka.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ports/names.h"
 #include "tests/uplink/kinesis/host.h"
 #include "tests/uplink/kinesis/server.h"
-#include "uplink/aws/kinesis.h"
+#include "uplink/aws/kinesis_impl.h"
 
 #define WAIT_MS 10000
 
@@ -550,6 +551,24 @@ static void who_may_not_list_may_write(void **state)
 
 /* --- the end --- */
 
+/* A list that has no end. */
+static void a_list_has_so_many_pages_at_most(void **state)
+{
+    (void)state;
+    scene->is_list = true;
+    refuse_with(0, UINT_MAX, 200, NULL,
+                "{\"Shards\":[{\"ShardId\":\"shardId-000000000007\",\"HashKeyRange\":{"
+                "\"StartingHashKey\":\"0\",\"EndingHashKey\":\"99\"},\"SequenceNumberRange\":{"
+                "\"StartingSequenceNumber\":\"1\"}}],\"NextToken\":\"more\"}");
+    open_it();
+    assert_int_equal(scene->server.service.list_count, KINESIS_LIST_PAGE_MAX);
+    host_cut(&scene->host, 0, 20, 30, 10);
+    deliver(); /* by shards of other names: that is no news */
+    assert_each_once(0, 20);
+    const struct kinesis *k = CONTAINER_OF(scene->host.uplink, struct kinesis, uplink);
+    assert_true(k->streams->is_partial && !k->streams->wants_list);
+}
+
 static void a_stop_gives_everything_back(void **state)
 {
     (void)state;
@@ -611,6 +630,7 @@ int main(void)
         TEST(what_json_does_not_mend_was_not_the_encoding),
         TEST(a_stream_that_is_missing_is_waited_for),
         TEST(who_may_not_list_may_write),
+        TEST(a_list_has_so_many_pages_at_most),
         TEST(a_stop_gives_everything_back),
         TEST(names_are_checked),
     };
