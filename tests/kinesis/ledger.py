@@ -1,5 +1,6 @@
 """A ledger of every event, from files through the agent into Kinesis and Firehose, while the service refuses, throttles, loses answers, tells a wrong time
-and goes away, and the agents are killed; read back by boto3, taken apart by AWS's own de-aggregation, Apache's Avro and weir's decoder.
+and goes away, and the agents are killed; read back by boto3, taken apart by AWS's own de-aggregations (Python's, and the Kinesis Client Library's in Java), Apache's Avro and weir's
+decoder.
 None may be lost, those of a key stand in order, and what is there twice has the same event id.
 
 usage: ledger.py WEIR      WEIR_LONG=1: ten minutes instead of 35 s; WEIR_SEED. Services: kinesalite and moto, each behind aws-gate
@@ -192,6 +193,25 @@ def user_records(shard, record):
         yield user["kinesis"]["partitionKey"], base64.b64decode(user["kinesis"]["data"])
 
 
+def compare_library(client, stream):
+    """The Kinesis Client Library, told of the shards' ranges, sees the same events in each record: none is another shard's by its hash."""
+    classes = services.service("kcl_java.sh", stdout=subprocess.PIPE, text=True).stdout.strip()
+    ranges = {s["ShardId"]: (s["HashKeyRange"]["StartingHashKey"], s["HashKeyRange"]["EndingHashKey"])
+              for s in client.list_shards(StreamName=stream)["Shards"]}
+    records = list(records_of(client, stream))
+    lines = "".join(f"{' '.join(ranges[shard])} {r['PartitionKey']} {base64.b64encode(r['Data']).decode()}\n" for shard, r in records)
+    out = subprocess.run(["java", "-cp", classes, "Deaggregate"], input=lines, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    blocks = out.split("\n\n")[:-1]
+    check(f"{stream}: the library reads every record", len(blocks) == len(records), f"{len(blocks)} of {len(records)}")
+    packed = 0
+    for (shard, record), block in zip(records, blocks):
+        theirs = [line.split(" ") for line in block.splitlines()]
+        packed += sum(kind == "packed" for kind, _, _ in theirs)
+        check(f"{stream}: the library sees the same", [(key, base64.b64decode(data)) for _, key, data in theirs] == list(user_records(shard, record)), block)
+    check(f"{stream}: the library saw aggregates", packed > 0)
+    print(f"{stream}: {packed} events by the Kinesis Client Library, in {len(records)} records", flush=True)
+
+
 def rows_of(name, key, data, consumer):
     """(event id, row) of each event of a record."""
     if name == "columns":
@@ -283,6 +303,7 @@ def main():
             case.stop()
         for case in cases:
             compare(case, clients)
+        compare_library(clients["kinesis"], "packed")
     finally:
         for case in cases:
             if case.process and case.process.poll() is None:
