@@ -1,23 +1,20 @@
 """Benchmark of the way to Kinesis: IP bytes of one request with 1 KB of payload, both directions, over TLS on a connection that is kept; botocore's
 PutRecords, which speaks HTTP/1.1 only, beside it. The far end is a server of our own that answers as AWS does, headers included, and asks the kernel
 (TCP_INFO) what each connection has carried: payload of TCP, and 52 bytes for each segment, acknowledgements too. Segments are those of Ethernet
-(TCP_MAXSEG). By ALPN it has HTTP/2 with the settings that Kinesis was seen with (pull request 830 of apache/pekko-connectors), or HTTP/1.1 only."""
+(TCP_MAXSEG). It has HTTP/2, as Kinesis, or HTTP/1.1 only."""
 import base64
-import glob
 import json
 import os
 import re
 import socket
-import ssl
 import statistics
 import struct
 import subprocess
-import sys
-import threading
 import time
 import urllib.request
 
-from lib import ROOT, Missing, say
+from lib import Missing, say
+import front
 import services
 
 PAYLOAD = 1000
@@ -27,8 +24,6 @@ PAUSE = 0.1         # s: longer than an acknowledgement waits for something to g
 HEADER = 52         # IPv4 20, TCP 20 and its time stamps 12
 GOAL = 2200
 TCP_INFO, TCP_MAXSEG, MSS = 11, 2, 1448
-WINDOW = 1 << 20
-SETTINGS = {3: 5, 4: WINDOW, 6: 16384}     # streams, window, list of headers
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"            # as long as they are
 TOKEN = 1000
 
@@ -38,25 +33,15 @@ def text(value):
     return (bytes([0x60 | len(data)]) if len(data) < 24 else bytes([0x78, len(data)])) + data
 
 
-class Far(threading.Thread):
+class Far(front.Front):
     """Kinesis, as far as one shard and single records need it, by HTTP/1.1 and, where it is said, HTTP/2."""
 
-    def __init__(self, directory, alpn=("http/1.1",)):
-        super().__init__(daemon=True)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(os.path.join(directory, "server.pem"), os.path.join(directory, "server.key"))
-        self.context.set_alpn_protocols(alpn)
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.IPPROTO_TCP, TCP_MAXSEG, MSS)
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen()
-        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
+    def __init__(self, directory, alpn=front.HTTP1):
         self.counts = []        # what its connection had carried, at each put
-        self.start()
+        super().__init__(directory, alpn)
 
-    def run(self):
-        while True:
-            threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+    def prepare(self, listener):
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_MAXSEG, MSS)
 
     def carried(self, raw):
         """IP bytes, segments, bytes in and out."""
@@ -64,7 +49,7 @@ class Far(threading.Thread):
         acked, received, segs_out, segs_in = struct.unpack_from("<QQII", info, 120)
         return acked + received + HEADER * (segs_out + segs_in), segs_out + segs_in, received, acked
 
-    def answer(self, target, kind):
+    def stored(self, target, kind):
         """Type and body."""
         if target.endswith("ListShards"):
             return "json", json.dumps({"Shards": [{"ShardId": "shardId-000000000000", "HashKeyRange": {
@@ -76,65 +61,14 @@ class Far(threading.Thread):
         return "json", json.dumps({"FailedRecordCount": 0, "Records": [{"SequenceNumber": number, "ShardId": "shardId-000000000000"}]},
                                   separators=(",", ":")).encode()
 
-    def reply(self, headers, connection):
-        """To a request that is there whole: headers and body; what was carried so far is kept."""
-        kind, body = self.answer(headers["x-amz-target"], headers["content-type"])
+    def answer(self, headers, body, connection):
+        """What was carried so far is kept."""
+        kind, body = self.stored(headers["x-amz-target"], headers["content-type"])
         if headers["x-amz-target"].endswith("PutRecords"):
             self.counts.append(self.carried(connection))
-        return [("x-amzn-requestid", f"e9d2b5c8-4f0a-4c3e-9d51-{time.monotonic_ns() % 10 ** 12:012}"),
-                ("x-amz-id-2", base64.b64encode(os.urandom(57)).decode()), ("date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
-                ("content-type", f"application/x-amz-{kind}-1.1"), ("content-length", str(len(body)))], body
-
-    def serve(self, raw):
-        try:
-            connection = self.context.wrap_socket(raw, server_side=True)
-            (self.serve_2 if connection.selected_alpn_protocol() == "h2" else self.serve_1)(connection)
-        except OSError:
-            pass
-
-    def serve_1(self, connection):
-        data = b""
-        while True:
-            while b"\r\n\r\n" not in data:
-                data += self.more(connection)
-            head, data = data.split(b"\r\n\r\n", 1)
-            headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in head.decode().splitlines()[1:])}
-            size = int(headers["content-length"])
-            while len(data) < size:
-                data += self.more(connection)
-            data = data[size:]
-            fields, body = self.reply(headers, connection)
-            connection.sendall(("HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode() + body)
-
-    def serve_2(self, connection):
-        """Gives the window back when half of it is used, as servers do."""
-        import h2.config, h2.connection, h2.events
-        far = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        far.local_settings.update(SETTINGS)
-        plain, far.encoder.encode = far.encoder.encode, lambda fields, huffman=False: plain(fields, huffman)     # not all servers have it
-        far.initiate_connection()
-        far.increment_flow_control_window(WINDOW - 65535)
-        connection.sendall(far.data_to_send())
-        requests = {}
-        while True:
-            for event in far.receive_data(self.more(connection)):
-                if isinstance(event, h2.events.RequestReceived):
-                    requests[event.stream_id] = {name.decode(): value.decode() for name, value in event.headers}
-                elif isinstance(event, h2.events.DataReceived):
-                    far.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                elif isinstance(event, h2.events.StreamEnded):
-                    fields, body = self.reply(requests.pop(event.stream_id), connection)
-                    far.send_headers(event.stream_id, [(":status", "200"), *fields])
-                    far.send_data(event.stream_id, body, end_stream=True)
-            if answer := far.data_to_send():
-                connection.sendall(answer)
-
-    @staticmethod
-    def more(connection):
-        piece = connection.recv(65536)
-        if not piece:
-            raise OSError("closed")
-        return piece
+        return 200, [("x-amzn-RequestId", f"e9d2b5c8-4f0a-4c3e-9d51-{time.monotonic_ns() % 10 ** 12:012}"),
+                     ("x-amz-id-2", base64.b64encode(os.urandom(57)).decode()), ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
+                     ("Content-Type", f"application/x-amz-{kind}-1.1"), ("Content-Length", str(len(body)))], body
 
     def cost(self, put):
         """IP bytes of one put and its answer: the median."""
@@ -206,10 +140,9 @@ def bench_kinesis(options, kafka, work):
     """IP bytes of a request with 1 KB of payload, and its answer."""
     tls = os.path.join(work, "tls")
     services.service("certs.sh", tls, stderr=subprocess.DEVNULL)
-    python = services.service("readers.sh", "http2", stdout=subprocess.PIPE, text=True).stdout.strip()
-    sys.path.extend(glob.glob(os.path.join(os.path.dirname(os.path.dirname(python)), "lib", "python3*", "site-packages")))
+    front.need_http2()
     theirs = peer_cost(Far(tls), work)
-    for protocol, alpn in (("HTTP/2", ("h2", "http/1.1")), ("HTTP/1.1", ("http/1.1",))):
+    for protocol, alpn in (("HTTP/2", front.HTTP2), ("HTTP/1.1", front.HTTP1)):
         far = Far(tls, alpn)
         for case, settings in CASES.items():
             case = f"{case}, {protocol}"
