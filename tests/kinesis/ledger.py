@@ -20,6 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[0:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "services"),
                  os.path.join(HERE, "..", "..", "uplink", "decoders", "python")]
+import front                        # noqa: E402
 import services                     # noqa: E402
 if not importlib.util.find_spec("aws_kinesis_agg"):
     python = services.service("readers.sh", "cloud", stdout=subprocess.PIPE, text=True).stdout.strip()
@@ -38,6 +39,8 @@ SECONDS = 600 if LONG else 35
 RATE = 30          # events a second and agent
 KEYS = 12
 SHARDS = 4
+HTTP2 = ("rows", "packed")          # over TLS, as AWS has it; the others have neither
+STREAMS = 40        # of such a connection, before it is ended
 SPLIT = "rows"      # one of its shards is, halfway
 PATIENCE = 300      # until everything has arrived
 SCHEMA = {"type": "record", "name": "Line", "namespace": "test", "fields": [
@@ -77,7 +80,7 @@ class Writer(threading.Thread):
 
 
 class Case:
-    def __init__(self, name, gate):
+    def __init__(self, name, way):
         self.name, self.dir = name, path_of(name)
         os.mkdir(self.dir)
         lines = os.path.join(self.dir, "lines")
@@ -88,9 +91,9 @@ class Case:
             "buffer": {"path": os.path.join(self.dir, "buffer.db"), "size_max": "64 MiB", "commit_interval": "200 ms"},
             "streams": {name: {"schema": os.path.join(self.dir, "line.avsc"), "key": "key"}},
             "drivers": {"in": {"type": "tail", "paths": [lines], "poll": "100 ms", "stream": name}},
-            "uplinks": {"cloud": {"type": "kinesis", "region": "us-east-1", "endpoint": gate.url, "streams": [name], "linger": "500 ms",
+            "uplinks": {"cloud": {"type": "kinesis", "region": "us-east-1", "streams": [name], "linger": "500 ms",
                                   "backoff_max": "2 s", "timeout": "5 s",
-                                  "credentials": {"access_key_id": "AKIDTEST", "secret_access_key": "SECRETTEST"}, **CASES[name]}}}))
+                                  "credentials": {"access_key_id": "AKIDTEST", "secret_access_key": "SECRETTEST"}, **way, **CASES[name]}}}))
         self.writer = Writer(lines, f"{SEED} {name}")
         self.log = open(os.path.join(self.dir, "log"), "ab")
         self.kills, self.process = 0, None
@@ -287,8 +290,12 @@ def main():
                                         aws_secret_access_key="SECRETTEST")
                    for name, url in (("kinesis", kinesis.url), ("firehose", moto.url), ("s3", moto.url))}
         prepare(clients)
+        services.service("certs.sh", path_of("tls"), stderr=subprocess.DEVNULL)
+        front.need_http2()
+        secure = front.Forward(path_of("tls"), gates[0].address, streams_max=STREAMS)
         for name in CASES:
-            cases.append(Case(name, gates[name == "lake"]))
+            plain = {"endpoint": gates[name == "lake"].url}
+            cases.append(Case(name, {"endpoint": secure.url, "tls": {"ca": path_of("tls/ca.pem")}} if name in HTTP2 else plain))
             cases[-1].start()
             cases[-1].writer.start()
         halfway = threading.Timer(SECONDS / 2, split, (clients["kinesis"], SPLIT))
@@ -304,6 +311,8 @@ def main():
         for case in cases:
             compare(case, clients)
         compare_library(clients["kinesis"], "packed")
+        check("HTTP/2, and nothing else where it is", secure.requests["h2"] > 2 * STREAMS and secure.requests["http/1.1"] == 0, str(secure.requests))
+        print(f"{secure.requests['h2']} requests by HTTP/2, {secure.connections} connections", flush=True)
     finally:
         for case in cases:
             if case.process and case.process.poll() is None:
