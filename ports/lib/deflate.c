@@ -7,6 +7,8 @@
 #define GZIP_HEAD "\x1f\x8b\x08\0\0\0\0\0\0\xff" /* deflate, no flags, no time, any system */
 #define GZIP_HEAD_SIZE 10
 #define GZIP_TAIL_SIZE 8
+#define ZLIB_HEAD "\x78\x9c" /* deflate, a window of 32 KiB, the usual level */
+#define ZLIB_HEAD_SIZE 2
 
 struct deflate_encoder {
     z_stream stream;
@@ -72,6 +74,20 @@ enum err deflate_encode_gzip(struct deflate_encoder *encoder, struct slice raw, 
         return ERR_FULL;
     }
     *ret = gzip;
+    return ERR_OK;
+}
+
+enum err deflate_encode_zlib(struct deflate_encoder *encoder, struct slice raw, struct out *ret)
+{
+    struct out zlib = *ret;
+    out_put(&zlib, ZLIB_HEAD, ZLIB_HEAD_SIZE);
+    enum err e = deflate_encode(encoder, raw, &zlib);
+    uLong sum = adler32(adler32(0, NULL, 0), raw.data, (uInt)raw.size);
+    out_put_u32_be(&zlib, (uint32_t)sum);
+    if (e || zlib.overflow) {
+        return ERR_FULL;
+    }
+    *ret = zlib;
     return ERR_OK;
 }
 

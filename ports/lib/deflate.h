@@ -1,5 +1,6 @@
-/* Raw deflate (RFC 1951), as Avro containers have it, and within gzip (RFC 1952), as HTTP and gRPC
- * have it; deflate.c is the only file that includes zlib.h. Contexts are reused. */
+/* Raw deflate (RFC 1951), as Avro containers have it, within gzip (RFC 1952), as HTTP and gRPC have
+ * it, and within zlib's format (RFC 1950), as AWS Glue's messages have it; deflate.c is the only file
+ * that includes zlib.h. Contexts are reused. */
 #ifndef WEIR_PORTS_LIB_DEFLATE_H
 #define WEIR_PORTS_LIB_DEFLATE_H
 
@@ -17,6 +18,9 @@ enum err deflate_encode(struct deflate_encoder *encoder, struct slice raw,
                         struct out *ret) MUST_USE;
 /* The same as one gzip member, without name and time. */
 enum err deflate_encode_gzip(struct deflate_encoder *encoder, struct slice raw,
+                             struct out *ret) MUST_USE;
+/* The same as one stream in zlib's format. */
+enum err deflate_encode_zlib(struct deflate_encoder *encoder, struct slice raw,
                              struct out *ret) MUST_USE;
 
 enum err deflate_decoder_open(struct deflate_decoder **ret) MUST_USE;

@@ -1,4 +1,4 @@
-/* gzip members: read by others, and only whole ones by us. */
+/* gzip members: read by others, and only whole ones by us; zlib streams: read by others. */
 #include "tests/cmocka.h"
 
 #include <stdlib.h>
@@ -44,6 +44,29 @@ static void a_member_is_as_gzip_writes_it(void **state)
     assert_int_equal(deflate_encode_gzip(scene->encoder, SLICE(TEXT), &o), ERR_OK);
     assert_int_equal(o.size, sizeof expected);
     assert_memory_equal(memory, expected, sizeof expected);
+}
+
+/* zlib.compress() of Python 3.11. */
+static void a_stream_is_as_zlib_writes_it(void **state)
+{
+    struct scene *scene = *state;
+    static const uint8_t expected[] = {0x78, 0x9c, 0x2b, 0x4f, 0xcd, 0x2c, 0x52, 0x28,
+                                       0xc7, 0x24, 0x00, 0x71, 0xa1, 0x09, 0x14};
+    static const uint8_t nothing[] = {0x78, 0x9c, 0x03, 0x00, 0x00, 0x00, 0x00, 0x01};
+    uint8_t memory[64];
+    struct out o = out_over(memory, sizeof memory);
+    assert_int_equal(deflate_encode_zlib(scene->encoder, SLICE(TEXT), &o), ERR_OK);
+    assert_int_equal(o.size, sizeof expected);
+    assert_memory_equal(memory, expected, sizeof expected);
+    for (size_t size = 0; size < sizeof expected; size++) {
+        o = out_over(memory, size);
+        assert_int_equal(deflate_encode_zlib(scene->encoder, SLICE(TEXT), &o), ERR_FULL);
+        assert_int_equal(o.size, 0);
+    }
+    o = out_over(memory, sizeof memory);
+    assert_int_equal(deflate_encode_zlib(scene->encoder, (struct slice){NULL, 0}, &o), ERR_OK);
+    assert_int_equal(o.size, sizeof nothing);
+    assert_memory_equal(memory, nothing, sizeof nothing);
 }
 
 static void what_was_packed_comes_back(void **state)
@@ -99,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_member_is_as_gzip_writes_it, open_both, close_both),
+        cmocka_unit_test_setup_teardown(a_stream_is_as_zlib_writes_it, open_both, close_both),
         cmocka_unit_test_setup_teardown(what_was_packed_comes_back, open_both, close_both),
         cmocka_unit_test_setup_teardown(a_member_needs_its_whole_room, open_both, close_both),
         cmocka_unit_test_setup_teardown(what_is_damaged_is_refused, open_both, close_both),
