@@ -8,11 +8,13 @@
 
 #include "agent/fill.h"
 #include "ports/fault.h"
+#include "ports/lib/deflate.h"
 #include "uplink/avro/decode.h"
 #include "uplink/layout/columns.h"
 #include "uplink/layout/layout.h"
 
 #define NO_PART UINT8_MAX
+#define ZLIB_LEVEL 6 /* of single datums */
 
 static_assert(PACK_EVENT_MAX <= ROWS_EVENT_MAX, "the buffer gives that many rows");
 static_assert(PACK_AGAIN_SIZE_MAX / PACK_EVENT_MAX >= 8192, "key, datum and 4.5 KB around it");
@@ -28,6 +30,7 @@ struct pack {
     struct out laid_out;      /* messages of the part at hand */
     struct out wire;
     struct columns_work *columns; /* taken with the first columns */
+    struct deflate_encoder *zlib; /* taken with the first target that has it */
     size_t count;                 /* rows that are used: the cut may leave some out */
 };
 
@@ -74,6 +77,7 @@ void pack_close(struct pack *pack)
     free(pack->laid_out.data);
     free(pack->wire.data);
     columns_work_close(pack->columns);
+    deflate_encoder_close(pack->zlib);
     free(pack);
 }
 
@@ -261,6 +265,10 @@ static enum err begin_layout(struct pack *pack, const struct pack_task *task, ui
     if (is_columns && !pack->columns && columns_work_open(&pack->columns, COLUMNS_WORK_SIZE)) {
         return ERR_NOMEM;
     }
+    bool has_zlib = target->has_zlib && task->parcel->layout == LAYOUT_ROWS;
+    if (has_zlib && !pack->zlib && deflate_encoder_open(&pack->zlib, ZLIB_LEVEL)) {
+        return ERR_NOMEM;
+    }
     struct layout_setup setup = {
         .layout = task->parcel->layout,
         .schema = task->schema,
@@ -268,6 +276,7 @@ static enum err begin_layout(struct pack *pack, const struct pack_task *task, ui
         .prefix = {target->prefix, target->prefix_size},
         .record_size_max = task->cut ? target->record_size_max : UINT32_MAX,
         .events_per_record = task->parcel->parts[index].events_per_record,
+        .zlib = has_zlib ? pack->zlib : NULL,
         .plan = task->plan,
         .work = pack->columns,
         .row_schema_id = {target->row_schema_id, target->row_schema_id_size},

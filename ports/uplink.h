@@ -64,6 +64,9 @@ struct target {
     bool is_plain;  /* wrap() does not compress: COLUMNS compares sizes as they are */
     bool is_json;   /* rows go out as plain JSON (LAYOUT_JSON), and `prefix` is not used */
     bool is_letter; /* as dead letters (LAYOUT_LETTER), likewise */
+    /* ROWS: `prefix` is Glue's; a datum that zlib makes smaller goes as its stream, and the prefix then
+     * says so (framing.h). */
+    bool has_zlib;
 };
 
 /* One message: with rows one event, with columns many. */

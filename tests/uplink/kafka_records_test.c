@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports/lib/deflate.h"
 #include "ports/lib/zstd.h"
 #include "uplink/avro/schema.h"
 #include "uplink/kafka/records.h"
@@ -224,6 +225,47 @@ static void rows_lays_out(void **state)
     assert_int_equal(messages[0].sequence, 4);
 }
 
+/* Each datum that zlib makes smaller, and the header says so; no message grows. */
+static void rows_by_zlib(void **state)
+{
+    (void)state;
+    struct schema_info schema = {.number = 1};
+    struct deflate_encoder *zlib;
+    uint8_t memory[200], again[64];
+    char many[61] = "";
+    struct out room = out_over(memory, sizeof memory), packed = out_over(again, sizeof again);
+    struct message messages[4];
+    assert_int_equal(deflate_encoder_open(&zlib, 6), ERR_OK);
+    struct layout_setup setup = {.layout = LAYOUT_ROWS,
+                                 .schema = &schema,
+                                 .prefix = {(const uint8_t *)"\3\0uuuuuuuuuuuuuuuu", 18},
+                                 .record_size_max = 78,
+                                 .zlib = zlib};
+    struct layout_builder *builder;
+    assert_int_equal(layout_begin(&builder, &setup, &room, messages, 4), ERR_OK);
+    memset(many, 'm', sizeof many - 1);
+    struct layout_row row = {.datum = slice_of_text(many)};
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = SLICE("0123456789");
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.datum = (struct slice){NULL, 0};
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    row.key = SLICE("k");
+    row.is_tombstone = true;
+    assert_int_equal(layout_add(builder, &row), ERR_OK);
+    layout_close(builder);
+    assert_int_equal(deflate_encode_zlib(zlib, slice_of_text(many), &packed), ERR_OK);
+    assert_int_equal(messages[0].body.size, 18 + packed.size);
+    assert_memory_equal(messages[0].body.data, "\3\5uuuuuuuuuuuuuuuu", 18);
+    assert_memory_equal(messages[0].body.data + 18, again, packed.size);
+    assert_int_equal(messages[1].body.size, 28);
+    assert_memory_equal(messages[1].body.data, "\3\0uuuuuuuuuuuuuuuu0123456789", 28);
+    assert_int_equal(messages[2].body.size, 18);
+    assert_null(messages[3].body.data);
+    assert_int_equal(room.size, 18 + packed.size + 28 + 18);
+    deflate_encoder_close(zlib);
+}
+
 /* What is refused leaves no trace in the memory of those before it. */
 static void json_lays_out(void **state)
 {
@@ -341,6 +383,7 @@ int main(void)
         cmocka_unit_test(sequences_go_round),
         cmocka_unit_test(json_lays_out),
         cmocka_unit_test(rows_lays_out),
+        cmocka_unit_test(rows_by_zlib),
         cmocka_unit_test(tombstones_and_headers),
         cmocka_unit_test(small_batches_are_pressed_harder),
         cmocka_unit_test(letters_lay_out),

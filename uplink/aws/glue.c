@@ -5,6 +5,7 @@
 
 #include "ports/random.h"
 #include "uplink/aws/glue_impl.h"
+#include "uplink/layout/framing.h"
 #include "uplink/registry/registry.h"
 
 #define ENTRY_MAX 1024 /* schema versions of all streams */
@@ -304,8 +305,8 @@ enum err glue_prefix(struct glue *glue, const char *topic, const struct schema_i
     if (entry->state != GLUE_KNOWN) {
         return ERR_AGAIN;
     }
-    ret_prefix[0] = 3;
-    ret_prefix[1] = 0;
+    ret_prefix[0] = FRAMING_GLUE_VERSION;
+    ret_prefix[1] = FRAMING_GLUE_PLAIN;
     memcpy(ret_prefix + 2, entry->id, GLUE_ID_SIZE);
     return ERR_OK;
 }
@@ -313,4 +314,9 @@ enum err glue_prefix(struct glue *glue, const char *topic, const struct schema_i
 const struct why *glue_fault(const struct glue *glue)
 {
     return glue->has_fault ? &glue->fault : NULL;
+}
+
+const struct glue_options *glue_options_of(const struct glue *glue)
+{
+    return glue->setup.options;
 }

@@ -17,6 +17,7 @@ struct http;
  * them has it. */
 #define GLUE_BATCH_SCHEMA 0
 
+enum glue_compression { GLUE_COMPRESSION_NONE, GLUE_COMPRESSION_ZLIB };
 enum glue_name { GLUE_TOPIC_NAME, GLUE_RECORD_NAME, GLUE_TOPIC_RECORD_NAME };
 
 /* The "glue" object of an uplink. */
@@ -26,6 +27,7 @@ struct glue_options {
     const char *registry;  /* its name */
     int64_t schema_name;   /* enum glue_name */
     int64_t compatibility; /* of schemas that are made here, by glue_compatibility_words */
+    int64_t compression;   /* enum glue_compression */
     bool may_register;     /* "register" */
     bool ask_first;        /* before it registers */
     const char *url;       /* NULL: the region's */
@@ -37,6 +39,9 @@ extern const struct option glue_table[];
 extern const char *const glue_compatibility_words[];
 /* Together. */
 enum err glue_options_check(const struct glue_options *options, struct why *why) MUST_USE;
+/* With an uplink's option `framing`, an enum framing: is a registry used, and is there one? */
+enum err glue_framing_check(const struct glue_options *options, int64_t framing,
+                            struct why *why) MUST_USE;
 
 struct glue_setup {
     struct loop *loop;
@@ -56,6 +61,13 @@ void glue_close(struct glue *glue);
  * right; *why says it; a later call, after a while, asks again. ERR_NOMEM: nothing follows. */
 enum err glue_prefix(struct glue *glue, const char *topic, const struct schema_info *schema,
                      uint8_t ret_prefix[GLUE_PREFIX_SIZE], struct why *why) MUST_USE;
+/* Sets prefix, row_schema_id and has_zlib of a target whose layout is set, by the name that its schema
+ * has on this topic. As glue_prefix(). */
+enum err glue_target(struct glue *glue, const char *topic, const struct schema_info *schema,
+                     struct target *ret, struct why *why) MUST_USE;
+/* The same without a registry, for `weir plan`: what is as long, and packs as badly. */
+void glue_target_guess(const struct glue_options *options, struct target *ret);
+const struct glue_options *glue_options_of(const struct glue *glue);
 /* Why the registry does not answer at the moment; NULL: nothing is known to be wrong. */
 const struct why *glue_fault(const struct glue *glue);
 

@@ -145,22 +145,6 @@ static uint32_t batch_size_max(struct kafka *k, const char *stream, const char *
     return size_max;
 }
 
-/* The same for Glue's registry: the ids are longer. */
-static enum err target_prefix_glue(struct kafka *k, const struct schema_info *schema,
-                                   struct target *ret, struct why *why)
-{
-    const struct schema_info batch = {.number = GLUE_BATCH_SCHEMA, .json = columns_batch_schema()};
-    bool is_columns = ret->layout == LAYOUT_COLUMNS;
-    enum err e = glue_prefix(k->glue, ret->name, schema, ret->prefix, why);
-    if (!e && is_columns) {
-        memcpy(ret->row_schema_id, ret->prefix + GLUE_PREFIX_SIZE - GLUE_ID_SIZE, GLUE_ID_SIZE);
-        ret->row_schema_id_size = GLUE_ID_SIZE;
-        e = glue_prefix(k->glue, NULL, &batch, ret->prefix, why);
-    }
-    ret->prefix_size = e ? 0 : GLUE_PREFIX_SIZE;
-    return e;
-}
-
 /* What batches in columns say instead: the registry's id of their own schema, while the id of the
  * rows' is within. */
 static enum err columns_prefix(struct kafka *k, struct target *ret, struct why *why)
@@ -183,7 +167,7 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
         return e;
     }
     if (k->glue) {
-        return target_prefix_glue(k, schema, ret, why);
+        return glue_target(k->glue, ret->name, schema, ret, why);
     }
     /* What is on record in columns stays so, and is nothing without its envelope. */
     framing_put((enum framing)k->options->framing, schema, ret);

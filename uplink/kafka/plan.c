@@ -43,10 +43,7 @@ enum err kafka_plan_target(const struct kafka_options *options, const char *agen
     target.request_size_max = kafka_message_size_max(options, stream->name);
     target.record_size_max = target.request_size_max - RECORDS_HEAD_SIZE - RECORDS_OVERHEAD_MAX;
     if (options->glue.is_set) {
-        memset(target.prefix, 0xa5, GLUE_PREFIX_SIZE); /* ids are as random */
-        target.prefix_size = GLUE_PREFIX_SIZE;
-        memset(target.row_schema_id, 0x5a, GLUE_ID_SIZE);
-        target.row_schema_id_size = is_columns ? GLUE_ID_SIZE : 0;
+        glue_target_guess(&options->glue, &target);
     } else if (options->registry.is_set) {
         memcpy(target.prefix, registered, sizeof registered);
         target.prefix_size = sizeof registered;

@@ -5,6 +5,12 @@
 
 #include "ports/uplink.h"
 
+/* The header of AWS Glue's messages: its version, how the datum is packed, the UUID of the schema's
+ * version. */
+#define FRAMING_GLUE_VERSION 3
+#define FRAMING_GLUE_PLAIN 0
+#define FRAMING_GLUE_ZLIB 5
+
 enum framing {
     FRAMING_AUTO,          /* the registry's where there is one, else single_object */
     FRAMING_REGISTRY,      /* what the registry's readers expect; its uplink does that itself */

@@ -56,7 +56,7 @@ static enum err add(struct layout_builder *builder, const struct layout_row *row
     if (setup->prefix.size + row->key.size + row->datum.size > setup->record_size_max) {
         return ERR_REJECTED;
     }
-    return rows_add(ret, setup->prefix, row, builder->memory);
+    return rows_add(ret, setup->prefix, setup->zlib, row, builder->memory);
 }
 
 enum err layout_add(struct layout_builder *builder, const struct layout_row *row)

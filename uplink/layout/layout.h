@@ -11,6 +11,7 @@
 struct avro_node;
 struct columns_plan;
 struct columns_work;
+struct deflate_encoder;
 struct layout_builder; /* of one part */
 struct zstd_dictionary;
 
@@ -29,6 +30,7 @@ struct layout_setup {
     struct slice prefix;            /* in front of each message */
     uint32_t record_size_max;       /* bytes of a message, prefix and key included */
     uint32_t events_per_record;     /* 0: choose; else what the parcel has on record */
+    struct deflate_encoder *zlib;   /* ROWS: of target.has_zlib; NULL: datums go as they are */
     /* COLUMNS (columns.h): */
     const struct columns_plan *plan; /* of the row schema; NULL: it can't be parsed */
     struct columns_work *work;

@@ -5,8 +5,9 @@
 
 #include "uplink/layout/layout.h"
 
-/* ERR_FULL: `memory` has no room; nothing was written. */
-enum err rows_add(struct message *ret, struct slice prefix, const struct layout_row *row,
-                  struct out *memory) MUST_USE;
+/* `zlib` not NULL: the prefix is Glue's, and says so where the datum is smaller packed. ERR_FULL:
+ * `memory` has no room; nothing was written. */
+enum err rows_add(struct message *ret, struct slice prefix, struct deflate_encoder *zlib,
+                  const struct layout_row *row, struct out *memory) MUST_USE;
 
 #endif

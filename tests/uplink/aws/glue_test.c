@@ -10,6 +10,7 @@
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
 #include "uplink/aws/glue.h"
+#include "uplink/layout/framing.h"
 
 #define URL "https://glue.eu-central-1.amazonaws.com/"
 #define FIRST \
@@ -339,6 +340,62 @@ static void looked_up(void **state)
     end(scene);
 }
 
+/* Rows say their own id; a batch that of all batches, and within that of its rows. */
+static void targets(void **state)
+{
+    (void)state;
+    struct scene *scene = begin(FIRST);
+    struct target target = {.layout = LAYOUT_ROWS};
+    scene->options.compression = GLUE_COMPRESSION_ZLIB;
+    scene->compatibility = "NONE"; /* the double files all under one name */
+    assert_int_equal(glue_target(scene->glue, "meters", &scene->schema, &target, &scene->why),
+                     ERR_AGAIN);
+    assert_int_equal(target.prefix_size, 0);
+    assert_false(target.has_zlib);
+    expect_id(scene, 1);
+    assert_int_equal(glue_target(scene->glue, "meters", &scene->schema, &target, &scene->why),
+                     ERR_OK);
+    assert_int_equal(target.prefix_size, GLUE_PREFIX_SIZE);
+    assert_memory_equal(target.prefix, scene->prefix, GLUE_PREFIX_SIZE);
+    assert_int_equal(target.row_schema_id_size, 0);
+    assert_true(target.has_zlib);
+    struct target guess = {.layout = LAYOUT_COLUMNS};
+    glue_target_guess(&scene->options, &guess);
+    assert_int_equal(guess.prefix_size, GLUE_PREFIX_SIZE);
+    assert_int_equal(guess.row_schema_id_size, GLUE_ID_SIZE);
+    assert_false(guess.has_zlib);
+    target = (struct target){.layout = LAYOUT_COLUMNS};
+    assert_int_equal(glue_target(scene->glue, "meters", &scene->schema, &target, &scene->why),
+                     ERR_AGAIN);
+    sim_run_for(10000);
+    assert_int_equal(glue_target(scene->glue, "meters", &scene->schema, &target, &scene->why),
+                     ERR_OK);
+    assert_non_null(strstr(scene->last, "\"SchemaName\":\"weir.columns.Batch\""));
+    assert_memory_equal(target.row_schema_id, scene->prefix + 2, GLUE_ID_SIZE);
+    assert_int_equal(target.prefix[17], 2);
+    assert_false(target.has_zlib);
+    end(scene);
+}
+
+static void with_framing(void **state)
+{
+    (void)state;
+    struct glue_options none = {.is_set = false};
+    struct glue_options glue = {.is_set = true, .region = "eu-central-1", .registry = "r"};
+    struct why why = {""};
+    for (int framing = FRAMING_AUTO; framing <= FRAMING_JSON; framing++) {
+        bool is_registry = framing == FRAMING_REGISTRY;
+        assert_int_equal(glue_framing_check(&none, framing, &why), is_registry ? ERR_CONFIG : 0);
+        assert_int_equal(glue_framing_check(&glue, framing, &why),
+                         is_registry || framing == FRAMING_AUTO ? 0 : ERR_CONFIG);
+    }
+    assert_int_equal(glue_framing_check(&none, FRAMING_REGISTRY, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "needs a registry: set `glue`"));
+    glue.credentials.secret_access_key = "s";
+    assert_int_equal(glue_framing_check(&glue, FRAMING_AUTO, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "belong together"));
+}
+
 static void created(void **state)
 {
     (void)state;
@@ -576,6 +633,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looked_up),
+        cmocka_unit_test(targets),
+        cmocka_unit_test(with_framing),
         cmocka_unit_test(created),
         cmocka_unit_test(made_by_another_meanwhile),
         cmocka_unit_test(registered),
