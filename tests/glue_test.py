@@ -1,12 +1,11 @@
-"""Events under version ids of AWS Glue's schema registry (moto, which checks signatures and rights), through a real Kafka, read back as a consumer
-does that knows only the registry: rows and batches in columns, before and after a change of the schema.
+"""Events under version ids of AWS Glue's schema registry (moto, which checks signatures and rights), through a real Kafka and through Kinesis (moto
+again), read back as consumers do that know only the registry: rows by the package aws-glue-schema-registry, zlib's too, and batches in columns;
+before and after a change of the schema.
 
 usage: glue_test.py WEIR"""
 import functools
-import io
 import json
 import os
-import subprocess
 import sys
 import uuid
 
@@ -14,13 +13,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "services"))
 sys.path.insert(0, os.path.join(HERE, "..", "uplink", "decoders", "python"))
 import services                     # noqa: E402
-services.need_kafka_client()
-import fastavro                     # noqa: E402
+services.need("aws_schema_registry", "glue")
+import boto3                        # noqa: E402
+from aws_schema_registry import SchemaRegistryClient  # noqa: E402
+from aws_schema_registry.serde import KafkaDeserializer  # noqa: E402
 from confluent_kafka import Consumer, TopicPartition  # noqa: E402
 from weir_columns import Consumer as Decoder  # noqa: E402
+from weir_columns.envelope import unwrap  # noqa: E402
 from program import Agent, check, finish, free_port, path_of, wait_until, write  # noqa: E402
 
 FIELDS = [{"name": "n", "type": "long"}, {"name": "unit", "type": "string"}, {"name": "value", "type": "double", "default": 0.5}]
+STREAMS = ["krows", "kpacked", "kcolumns"]      # of Kinesis, and the uplinks to them
 
 
 class Glue:
@@ -28,17 +31,15 @@ class Glue:
         self.moto = services.Fake("moto.sh", path_of("moto"))
         self.moto.start("auth")
         self.key, self.secret = self.moto.credentials()
+        self.client, self.kinesis = self.of("glue"), self.of("kinesis")
+        self.stock = KafkaDeserializer(SchemaRegistryClient(self.client, registry_name="plant"))
 
-    def ask(self, op, body):
-        """As AWS's own clients do; curl signs."""
-        ran = subprocess.run(["curl", "-s", "--aws-sigv4", "aws:amz:us-east-1:glue", "-u", f"{self.key}:{self.secret}", "-d", json.dumps(body),
-                              "-H", f"X-Amz-Target: AWSGlue.{op}", "-H", "Content-Type: application/x-amz-json-1.1", self.moto.url + "/"],
-                             capture_output=True, text=True, check=True)
-        return json.loads(ran.stdout)
+    def of(self, service):
+        return boto3.client(service, region_name="us-east-1", endpoint_url=self.moto.url, aws_access_key_id=self.key, aws_secret_access_key=self.secret)
 
     @functools.lru_cache
     def schema(self, version):
-        return self.ask("GetSchemaVersion", {"SchemaVersionId": str(uuid.UUID(bytes=version))})["SchemaDefinition"]
+        return self.client.get_schema_version(SchemaVersionId=str(uuid.UUID(bytes=version)))["SchemaDefinition"]
 
 
 def read(kafka, topic):
@@ -55,49 +56,82 @@ def read(kafka, topic):
     return messages
 
 
+def read_kinesis(glue, stream):
+    """Data of the records, in the order of the only shard."""
+    shard = glue.kinesis.list_shards(StreamName=stream)["Shards"][0]["ShardId"]
+    iterator = glue.kinesis.get_shard_iterator(StreamName=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    return [r["Data"] for r in glue.kinesis.get_records(ShardIterator=iterator, Limit=1000)["Records"]]
+
+
+def messages(glue, kafka, name):
+    return read_kinesis(glue, name) if name in STREAMS else read(kafka, name)
+
+
 def rows(glue, message):
-    """The event of a message, as a consumer without anything of ours reads it, and the id that it goes by."""
-    if message[:2] != b"\x03\x00":
+    """The event of a message, as AWS's users read it, and the id that it goes by."""
+    if message[:2] not in (b"\x03\x00", b"\x03\x05"):
         raise SystemExit(f"no header of Glue: {message[:20]!r}")
-    schema = fastavro.parse_schema(json.loads(glue.schema(message[2:18])))
-    return fastavro.schemaless_reader(io.BytesIO(message[18:]), schema), message[2:18]
+    return glue.stock.deserialize("any", message).data, message[2:18]
 
 
 def configuration(glue, kafka, fields, **more):
     write("s.avsc", json.dumps({"type": "record", "name": "Machine", "namespace": "plant", "fields": fields}))
     registry = {"url": glue.moto.url, "region": "us-east-1", "registry": "plant",
                 "credentials": {"access_key_id": glue.key, "secret_access_key": glue.secret}, **more}
-    uplink = {"type": "kafka", "brokers": [kafka.servers], "glue": registry}
+    kafka_uplink = {"type": "kafka", "brokers": [kafka.servers], "glue": registry}
+    kinesis = {"type": "kinesis", "region": "us-east-1", "endpoint": glue.moto.url, "encoding": "json", "credentials": registry["credentials"],
+               "linger": "200 ms", "glue": {"url": glue.moto.url, "registry": "plant"}}      # region and credentials are the uplink's
+    zlib = {"compression": "zlib"}
     return {"agent": {"id": "g"}, "buffer": {"path": path_of("d", "buffer.db"), "size_max": "32 MiB"}, "streams": {"machine": {"schema": "s.avsc"}},
             "drivers": {"post": {"type": "http", "listen": f"127.0.0.1:{free_port()}", "stream": "machine", "ack_interval": "5 ms"}},
-            "uplinks": {"rows": {**uplink, "topic": "rows", "layout": "rows"}, "columns": {**uplink, "topic": "columns", "layout": "columns"}}}
+            "uplinks": {"rows": {**kafka_uplink, "topic": "rows", "layout": "rows"},
+                        "columns": {**kafka_uplink, "topic": "columns", "layout": "columns", "glue": {**registry, **zlib}},
+                        "packed": {**kafka_uplink, "topic": "packed", "layout": "rows", "compression_level": 0, "glue": {**registry, **zlib}},
+                        "krows": {**kinesis, "stream": "krows"},
+                        "kpacked": {**kinesis, "stream": "kpacked", "glue": {**kinesis["glue"], **zlib}},
+                        "kcolumns": {**kinesis, "stream": "kcolumns", "layout": "columns"}}}
 
 
-def columns(glue, kafka):
+ROWS = ["rows", "packed", "krows", "kpacked"]
+COLUMNS = ["columns", "kcolumns"]
+
+
+def columns(glue, kafka, name):
     decoder = Decoder(glue.schema)
-    return [dict(event) for message in read(kafka, "columns") for event in decoder.rows(message)]
+    return [dict(event) for message in messages(glue, kafka, name) for event in decoder.rows(message)]
 
 
 def post(agent, glue, kafka, events, total):
     status, _ = agent.post("/", "\n".join(map(json.dumps, events)), {"Content-Type": "application/x-ndjson"})
     check(f"{len(events)} events are stored", status == 200)
 
-    if not wait_until(lambda: len(read(kafka, "rows")) == total and len(columns(glue, kafka)) == total):
+    def is_there():
+        return all(len(messages(glue, kafka, name)) == total for name in ROWS) and all(len(columns(glue, kafka, name)) == total for name in COLUMNS)
+    if not wait_until(is_there):
         raise SystemExit(f"not delivered: {agent.status()['uplinks']}")
 
 
-def test_rows(glue, kafka, events):
-    got = [rows(glue, m) for m in read(kafka, "rows")]
-    check("rows: each event once, by the schema of its own id", [{**e} for e, _ in got] == events, got[:2])
+def test_rows(glue, kafka, name, events):
+    there = messages(glue, kafka, name)
+    got = [rows(glue, m) for m in there]
+    check(f"{name}: each event once, by the schema of its own id", sorted((e for e, _ in got), key=lambda e: e["n"]) == events, got[:2])
+    packed = {m[1] for m in there}
+    check(f"{name}: by zlib where that is smaller", packed == ({0, 5} if "packed" in name else {0}), packed)
     return {version for _, version in got}
 
 
-def test_columns(glue, kafka, events):
+def test_columns(glue, kafka, name, events):
     """The batch's own schema by its id in Glue, the rows' by the id within."""
-    got = columns(glue, kafka)
-    check("columns: each event once", got == events, got[:2])
-    names = {json.loads(glue.schema(m[2:18]))["name"] for m in read(kafka, "columns")}
-    check("the schema of batches is in Glue", "Batch" in names or "weir.columns.Batch" in names, str(names))
+    got = columns(glue, kafka, name)
+    check(f"{name}: each event once", sorted(got, key=lambda e: e["n"]) == events, got[:2])
+    ids = {unwrap(m).schema for m in messages(glue, kafka, name)}
+    names = {json.loads(glue.schema(version))["name"] for version in ids}
+    check(f"{name}: the schema of batches is in Glue", "Batch" in names or "weir.columns.Batch" in names, str(names))
+
+
+def event(n, **more):
+    """Every second one has something to pack."""
+    return {"n": n, "unit": "bar " * (40 * (n % 2)), **more}
 
 
 def main():
@@ -105,39 +139,47 @@ def main():
     kafka = services.Kafka(path_of("kafka"))
     kafka.start()
     try:
-        kafka.create({"rows": {}, "columns": {}}, partitions=1)
+        kafka.create({"rows": {}, "columns": {}, "packed": {}}, partitions=1)
+        for stream in STREAMS:
+            glue.kinesis.create_stream(StreamName=stream, ShardCount=1)
+            glue.kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
         config = configuration(glue, kafka, FIELDS[:2])
         denied, secret = glue.moto.credentials("denied")
         for uplink in config["uplinks"].values():
             uplink["glue"]["credentials"] = {"access_key_id": denied, "secret_access_key": secret}
         agent = Agent(config).start()
-        agent.post("/", json.dumps({"n": 0, "unit": "bar"}))
-        wait_until(lambda: "machine" in agent.status()["uplinks"]["rows"]["standing"])
-        text = agent.status()["uplinks"]["rows"]["standing"].get("machine", "")
-        check("without rights: what, which one, what to do", "the credentials are refused: check them" in text and denied not in text, text)
+        agent.post("/", json.dumps(event(0)))
+        for name in ("rows", "krows"):
+            wait_until(lambda: "machine" in agent.status()["uplinks"][name]["standing"])
+            text = agent.status()["uplinks"][name]["standing"].get("machine", "")
+            check(f"{name} without rights: what, which one, what to do", "the credentials are refused: check them" in text and denied not in text, text)
         agent.stop()
         config = configuration(glue, kafka, FIELDS[:2])
         agent = Agent(config).start()
-        wait_until(lambda: "machine" in agent.status()["uplinks"]["rows"]["standing"])
-        text = agent.status()["uplinks"]["rows"]["standing"].get("machine", "")
-        check("without a registry", "there is no such registry" in text, text)
+        for name in ("rows", "krows"):
+            wait_until(lambda: "machine" in agent.status()["uplinks"][name]["standing"])
+            text = agent.status()["uplinks"][name]["standing"].get("machine", "")
+            check(f"{name} without a registry", "there is no such registry" in text, text)
         agent.stop()
-        glue.ask("CreateRegistry", {"RegistryName": "plant"})
+        glue.client.create_registry(RegistryName="plant")
         agent = Agent(config).start()
-        events = [{"n": n, "unit": "bar"} for n in range(50)]
+        events = [event(n) for n in range(50)]
         post(agent, glue, kafka, events[1:], 50)
-        ids = test_rows(glue, kafka, events)
-        check("rows: one id", len(ids) == 1, str(ids))
+        for name in ROWS:
+            ids = test_rows(glue, kafka, name, events)
+            check(f"{name}: one id", len(ids) == 1, str(ids))
         agent.stop()
         agent = Agent(configuration(glue, kafka, FIELDS)).start()
-        more = [{"n": n, "unit": "bar", "value": n / 4} for n in range(50, 100)]
+        more = [event(n, value=n / 4) for n in range(50, 100)]
         post(agent, glue, kafka, more, 100)
-        ids = test_rows(glue, kafka, events + more)
-        check("rows: two ids", len(ids) == 2, str(ids))
-        schema = glue.ask("GetSchema", {"SchemaId": {"RegistryName": "plant", "SchemaName": "rows"}})
-        check("two versions of the topic's schema", schema["LatestSchemaVersion"] == 2 and schema["Compatibility"] == "BACKWARD", str(schema))
+        for name in ROWS:
+            ids = test_rows(glue, kafka, name, events + more)
+            check(f"{name}: two ids", len(ids) == 2, str(ids))
+            schema = glue.client.get_schema(SchemaId={"RegistryName": "plant", "SchemaName": name})
+            check(f"{name}: two versions of its schema", schema["LatestSchemaVersion"] == 2 and schema["Compatibility"] == "BACKWARD", str(schema))
         agent.stop()
-        test_columns(glue, kafka, events + more)
+        for name in COLUMNS:
+            test_columns(glue, kafka, name, events + more)
     finally:
         kafka.end()
         glue.moto.stop()

@@ -21,6 +21,28 @@ static uint32_t bucket_count(const struct kinesis *k, const struct kinesis_strea
                                          : KINESIS_BUCKET_MAX;
 }
 
+/* What stands before each datum. As kinesis_target(). */
+static enum err target_framing(struct kinesis *k, const struct schema_info *schema,
+                               struct target *ret, struct why *why)
+{
+    if (!k->glue) {
+        framing_put((enum framing)k->options->framing, schema, ret);
+        return ERR_OK;
+    }
+    const char *slash = aws_name_is_arn(ret->name) ? strchr(ret->name, '/') : NULL;
+    enum err e = glue_target(k->glue, slash ? slash + 1 : ret->name, schema, ret, why);
+    if (e == ERR_NOMEM) {
+        timer_arm(&k->pace, 1000); /* and asks again */
+        return ERR_AGAIN;
+    }
+    const struct why *fault = e == ERR_AGAIN ? glue_fault(k->glue) : NULL;
+    if (fault || k->has_glue_fault) {
+        uplink_fault(k->setup.host, fault);
+    }
+    k->has_glue_fault = fault != NULL;
+    return e;
+}
+
 static enum err kinesis_target(struct uplink *uplink, const struct stream_info *info,
                                const struct schema_info *schema, struct target *ret,
                                struct why *why)
@@ -46,13 +68,16 @@ static enum err kinesis_target(struct uplink *uplink, const struct stream_info *
         *why = fault ? *fault : stream->why.text[0] ? stream->why : *why;
         return ERR_AGAIN;
     }
+    e = target_framing(k, schema, &target, why);
+    if (e) {
+        return e;
+    }
     size_t size_max = uplink_request_size(k->setup.host);
     memcpy(target.cluster_id, k->salt, sizeof k->salt);
     target.partition_count = bucket_count(k, stream);
     target.request_size_max =
         (uint32_t)(size_max < KINESIS_REQUEST_SIZE_MAX ? size_max : KINESIS_REQUEST_SIZE_MAX);
     target.record_size_max = (uint32_t)k->options->record_size_max;
-    framing_put((enum framing)k->options->framing, schema, &target);
     *ret = target;
     return ERR_OK;
 }
@@ -109,7 +134,8 @@ static void kinesis_close(struct uplink *uplink)
     struct kinesis *k = kinesis_of(uplink);
     timer_release(&k->pace);
     timer_release(&k->list.timer);
-    aws_close(k->aws); /* and with its client the list that is under way */
+    glue_close(k->glue); /* it has requests with the sender's client */
+    aws_close(k->aws);   /* and with its client the list that is under way */
     shards_release(&k->list.found);
     while (k->streams) {
         struct kinesis_stream *stream = k->streams;
@@ -131,6 +157,17 @@ static void salt_of(const char *agent_id, char ret[9])
     ret[8] = '\0';
 }
 
+static enum err open_glue(struct kinesis *k, struct why *why)
+{
+    k->glue_options = kinesis_glue(k->options);
+    const struct glue_setup glue = {.loop = k->setup.loop,
+                                    .names = k->setup.names,
+                                    .http = sender_http(aws_sender(k->aws)),
+                                    .options = &k->glue_options,
+                                    .host = k->setup.host};
+    return glue_open(&k->glue, &glue, why);
+}
+
 static enum err kinesis_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
 {
     struct kinesis *k = calloc(1, sizeof *k);
@@ -150,6 +187,7 @@ static enum err kinesis_open(struct uplink **ret, const struct uplink_setup *set
                                   .context = k,
                                   .ready = credentials_ready};
     enum err e = aws_open(&k->aws, &aws, why);
+    e = e || !k->options->glue.is_set ? e : open_glue(k, why);
     if (e) {
         kinesis_close(&k->uplink);
         return e;
@@ -160,10 +198,14 @@ static enum err kinesis_open(struct uplink **ret, const struct uplink_setup *set
 
 static enum err kinesis_check(const void *options, struct why *why)
 {
-    return aws_check(&((const struct kinesis_options *)options)->aws, why);
+    const struct kinesis_options *kinesis = options;
+    const struct glue_options glue = kinesis_glue(kinesis);
+    enum err e = aws_check(&kinesis->aws, why);
+    return e ? e : glue_framing_check(&glue, kinesis->framing, why);
 }
 
-/* A batch is one record; what is around it is Avro's single object, whatever framing says for rows. */
+/* A batch is one record; what is around it is Glue's header or Avro's single object, whatever framing
+ * says for rows. */
 static enum err kinesis_columns(const void *options, struct why *why)
 {
     (void)options;

@@ -4,6 +4,7 @@
 #define WEIR_UPLINK_AWS_KINESIS_H
 
 #include "uplink/aws/aws.h"
+#include "uplink/aws/glue.h"
 #include "uplink/aws/kinesis_hash.h"
 
 #define KINESIS_NAME_SIZE_MAX 128
@@ -19,6 +20,7 @@ struct kinesis_options {
     struct aws_options aws;
     const char *stream;            /* name or ARN, with {stream} and {agent} */
     int64_t framing;               /* enum framing */
+    struct glue_options glue;      /* as given; kinesis_glue() has it whole */
     int64_t encoding;              /* enum kinesis_encoding */
     int64_t ordering;              /* enum kinesis_ordering */
     int64_t event_id;              /* enum kinesis_event_id */
@@ -28,6 +30,8 @@ struct kinesis_options {
 };
 extern const struct option kinesis_table[];
 extern const struct uplink_class kinesis_uplink_class;
+/* Its `glue`, with the uplink's own region and credentials where it says nothing else. */
+struct glue_options kinesis_glue(const struct kinesis_options *options);
 
 /* --- kinesis_wrap.c: pure --- */
 

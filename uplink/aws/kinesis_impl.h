@@ -35,6 +35,9 @@ struct kinesis {
     char salt[9];
     struct aws *aws;
     struct kinesis_stream *streams;
+    struct glue_options glue_options;
+    struct glue *glue;   /* NULL: no registry */
+    bool has_glue_fault; /* told */
     struct done_marks done;
     struct timer pace; /* a shard takes something again */
     bool is_stopping;

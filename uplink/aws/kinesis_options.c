@@ -16,16 +16,6 @@ static enum err hash_key_check(const void *value, struct why *why)
     return ERR_OK;
 }
 
-static enum err framing_check(const void *value, struct why *why)
-{
-    if (*(const int64_t *)value == FRAMING_REGISTRY) {
-        why_set(why,
-                "there is no schema registry for this destination: single_object, none or json");
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
-}
-
 static enum err aggregate_check(const void *value, struct why *why)
 {
     int64_t size = *(const int64_t *)value;
@@ -53,10 +43,22 @@ const struct option kinesis_table[] = {
      .offset = offsetof(struct kinesis_options, framing),
      .initial = "auto",
      .words = framing_words,
-     .check = framing_check,
-     .help = "How a message says what it is. single_object (auto): Avro's single-object encoding, "
-             "C3 01 and the schema's fingerprint before the datum. none: the bare datum. json: "
-             "plain JSON with the schema's field names. registry: not here."},
+     .help =
+         "How a message says what it is. registry: Glue's header, 03 00 and the 16 bytes of the "
+         "schema's version, before the datum; it needs `glue`. single_object: Avro's "
+         "single-object encoding, C3 01 and the schema's fingerprint. none: the bare datum. "
+         "json: plain JSON with the schema's field names. auto: registry where `glue` is set, "
+         "else single_object."},
+    {.name = "glue",
+     .kind = OPTION_RECORD,
+     .flags = OPTION_MISSING_OK,
+     .offset = offsetof(struct kinesis_options, glue),
+     .record = glue_table,
+     .record_size = sizeof(struct glue_options),
+     .help =
+         "The AWS Glue Schema Registry: messages carry its version ids (uplink/aws/GLUE.md). {} "
+         "for the registry `default-registry`; region and credentials are the uplink's where "
+         "they are not said here. The topic of `schema_name` is the Kinesis stream's name."},
     {.name = "ordering",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct kinesis_options, ordering),
@@ -110,3 +112,13 @@ const struct option kinesis_table[] = {
      .help = "The largest record that the stream takes, key included: its MaxRecordSizeInKiB."},
     {.name = NULL},
 };
+
+struct glue_options kinesis_glue(const struct kinesis_options *options)
+{
+    struct glue_options glue = options->glue;
+    glue.region = glue.region ? glue.region : options->aws.region;
+    if (!glue.credentials.is_set) {
+        glue.credentials = options->aws.credentials;
+    }
+    return glue;
+}
