@@ -66,6 +66,7 @@ void credentials_fail(struct credentials *credentials, enum err e, int64_t retry
     bool is_persons = e == ERR_AUTH || e == ERR_CONFIG;
     assert(credentials->is_fetching);
     credentials->is_fetching = false;
+    credentials_roles_forget(credentials);
     credentials_again(credentials, is_persons ? BACKOFF_MS_PERSON : BACKOFF_MS_MAX, retry_after_ms);
     if (!credentials_are_good(credentials) || credentials->attempt >= FAILURES_SILENT) {
         credentials->has_fault = true;
@@ -75,6 +76,14 @@ void credentials_fail(struct credentials *credentials, enum err e, int64_t retry
 
 void credentials_none(struct credentials *credentials)
 {
+    if (credentials->roles) {
+        why_set(&credentials->why,
+                "profile %.100s takes its role by its credential_source, and there are no "
+                "credentials",
+                credentials->roles->profile);
+        credentials_fail(credentials, ERR_CONFIG, 0);
+        return;
+    }
     if (credentials->only == PROVIDER_COUNT && credentials->at < PROVIDER_MACHINE) {
         credentials->at++;
         timer_arm(&credentials->timer, 0);
@@ -119,6 +128,10 @@ static void text_keep(char *to, size_t size, struct slice text)
 void credentials_take(struct credentials *credentials, const struct credentials_answer *answer,
                       bool is_fixed)
 {
+    if (credentials->roles) {
+        credentials_role_take(credentials, answer);
+        return;
+    }
     uint64_t life_s = is_fixed ? 0 : lifetime_s(credentials, answer);
     text_keep(credentials->key_id, sizeof credentials->key_id, answer->key_id);
     text_keep(credentials->secret, sizeof credentials->secret, answer->secret);
@@ -220,6 +233,7 @@ void credentials_close(struct credentials *credentials)
         http_close(credentials->local);
     }
     process_close(credentials->process);
+    credentials_roles_forget(credentials);
     timer_release(&credentials->timer);
     free(credentials);
 }

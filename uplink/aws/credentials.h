@@ -1,8 +1,8 @@
 /* Credentials for AWS: where they are found, and how they are kept fresh.
  *
  * The first of these that has any is used: the configuration; AWS_ACCESS_KEY_ID and its companions in
- * the environment; the profile of the shared files (keys, or a credential_process); a web identity
- * token (by STS); the container's endpoint; the machine's metadata service (IMDSv2). An AWS IoT
+ * the environment; the profile of the shared files (keys, a credential_process, or a role that another
+ * profile's or source's credentials take, by STS); a web identity token (by STS); the container's endpoint; the machine's metadata service (IMDSv2). An AWS IoT
  * credentials provider is asked, instead of all of these, only when it is configured. Credentials
  * that end are fetched anew well before they do. One request at a time, pauses that grow after a
  * failure. Nothing secret is logged, and no request to a metadata service goes through the user's

@@ -5,6 +5,7 @@
 
 #define PROCESS_TIMEOUT_MS (60 * 1000)
 #define PATH_SIZE_MAX 512
+#define FILE_SIZE_MAX ((size_t)CREDENTIALS_BODY_SIZE_MAX * 4)
 
 /* --- the environment --- */
 
@@ -53,31 +54,35 @@ static void file_find(struct shared_file *file, const char *option, const char *
     }
 }
 
-/* The keys of a profile are secrets wherever they stand. */
-static enum err files_read(struct shared_file files[2], const char *name,
-                           struct credentials_profile *profile, struct why *why)
+static enum err files_read(struct shared_file files[2], struct why *why)
 {
     enum err e = ERR_OK;
     if (files[0].path) {
-        e = file_read_secret(files[0].path, CREDENTIALS_BODY_SIZE_MAX * 4, &files[0].content, why);
+        e = file_read_secret(files[0].path, FILE_SIZE_MAX, &files[0].content, why);
     }
-    if (!e) {
-        credentials_profile_read(files[0].content, name, false, profile);
-    }
-    bool had_secret = profile->secret.size > 0;
     if (!e && files[1].path) {
-        e = file_read(files[1].path, CREDENTIALS_BODY_SIZE_MAX * 4, &files[1].content, why);
+        e = file_read(files[1].path, FILE_SIZE_MAX, &files[1].content, why);
     }
-    if (!e) {
-        credentials_profile_read(files[1].content, name, true, profile);
-    }
-    if (!e && !had_secret && profile->secret.size > 0) {
+    return e;
+}
+
+/* The keys of a profile are secrets wherever they stand. */
+static enum err profile_read(const struct shared_file files[2], const char *name,
+                             struct credentials_profile *ret, struct why *why)
+{
+    struct credentials_profile profile = {.is_found = false};
+    credentials_profile_read(files[0].content, name, false, &profile);
+    bool had_secret = profile.secret.size > 0;
+    credentials_profile_read(files[1].content, name, true, &profile);
+    enum err e = ERR_OK;
+    if (!had_secret && profile.secret.size > 0) {
         struct slice again;
-        e = file_read_secret(files[1].path, CREDENTIALS_BODY_SIZE_MAX * 4, &again, why);
+        e = file_read_secret(files[1].path, FILE_SIZE_MAX, &again, why);
         if (!e) {
             free((void *)(uintptr_t)again.data);
         }
     }
+    *ret = profile;
     return e;
 }
 
@@ -152,12 +157,13 @@ static void profile_use(struct credentials *credentials, const char *name, bool 
                             is_path ? path : "", true);
     } else if (profile->process.size > 0) {
         profile_run(credentials, name, profile->process);
-    } else if (profile->source.size > 0 || profile->role_arn.size > 0 || profile->sso.size > 0) {
-        why_set(&credentials->why,
-                "profile %.100s takes a role from another source, or signs in by SSO, which is not "
-                "supported here: name keys, a credential_process, or role_arn and "
-                "web_identity_token_file",
-                name);
+    } else if (profile->role_arn.size > 0 || profile->sso.size > 0) {
+        why_set(&credentials->why, "profile %.100s %s", name,
+                profile->sso.size > 0
+                    ? "signs in by SSO, which is not supported here: name keys, a "
+                      "credential_process, or a role"
+                    : "has a role_arn, and nothing to take it by: source_profile, "
+                      "credential_source or web_identity_token_file");
         credentials_fail(credentials, ERR_CONFIG, 0);
     } else if (is_wanted) {
         why_set(&credentials->why, "profile %.100s %s", name,
@@ -171,6 +177,58 @@ static void profile_use(struct credentials *credentials, const char *name, bool 
     }
 }
 
+/* Does it take its role by credentials of others? Keys of its own go before that where it is
+ * another's source. */
+static bool profile_takes_role(const struct credentials_profile *profile, bool is_source)
+{
+    bool has_keys = profile->key_id.size > 0 || profile->secret.size > 0;
+    return profile->role_arn.size > 0 && profile->web_identity_token_file.size == 0 &&
+           (profile->source_profile.size > 0 || profile->credential_source.size > 0) &&
+           !(is_source && has_keys);
+}
+
+/* A profile leads to itself only for its own keys. */
+static enum err source_put(struct credentials *credentials,
+                           const struct credentials_profile *profile, char *name, size_t size)
+{
+    char source[CREDENTIALS_PROFILE_SIZE_MAX + 1];
+    bool is_name = slice_to_text(profile->source_profile, source, sizeof source);
+    bool is_own = is_name && strcmp(source, name) == 0 && profile->key_id.size > 0;
+    if (!is_name || (!is_own && credentials_role_is_added(credentials, source))) {
+        why_set(&credentials->why, "profile %.100s: its source_profile %s", name,
+                is_name ? "leads back to a profile that takes a role by it" : "is too long a name");
+        return ERR_CONFIG;
+    }
+    (void)snprintf(name, size, "%s", source);
+    return ERR_OK;
+}
+
+/* From profile to profile, until there is one that takes no role by another. */
+static enum err profile_follow(struct credentials *credentials, const struct shared_file files[2],
+                               const char *first, bool is_wanted)
+{
+    char name[CREDENTIALS_PROFILE_SIZE_MAX + 1];
+    struct credentials_profile profile;
+    (void)snprintf(name, sizeof name, "%s", first);
+    for (;;) { /* credentials_role_add() ends it */
+        bool is_source = credentials->roles != NULL;
+        enum err e = profile_read(files, name, &profile, &credentials->why);
+        if (!e && !profile_takes_role(&profile, is_source)) {
+            profile_use(credentials, name, is_wanted || is_source, &profile);
+            return ERR_OK;
+        }
+        e = e ? e : credentials_role_add(credentials, name, &profile);
+        if (!e && profile.credential_source.size > 0) {
+            credentials_role_source(credentials, &profile);
+            return ERR_OK;
+        }
+        e = e ? e : source_put(credentials, &profile, name, sizeof name);
+        if (e) {
+            return e;
+        }
+    }
+}
+
 void credentials_from_profile(struct credentials *credentials)
 {
     const struct credentials_options *options = credentials->setup.options;
@@ -178,15 +236,13 @@ void credentials_from_profile(struct credentials *credentials)
         options->profile ? options->profile : credentials_environment("AWS_PROFILE");
     const char *name = chosen ? chosen : "default";
     struct shared_file files[2];
-    struct credentials_profile profile = {.is_found = false};
     file_find(&files[0], options->credentials_file, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
     file_find(&files[1], options->config_file, "AWS_CONFIG_FILE", "config");
     bool is_wanted = chosen || options->credentials_file || options->config_file;
-    enum err e = files_read(files, name, &profile, &credentials->why);
+    enum err e = files_read(files, &credentials->why);
+    e = e ? e : profile_follow(credentials, files, name, is_wanted);
     if (e) {
         credentials_fail(credentials, e == ERR_CLOSED ? ERR_CONFIG : e, 0);
-    } else {
-        profile_use(credentials, name, is_wanted, &profile);
     }
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         free((void *)(uintptr_t)files[i].content.data);

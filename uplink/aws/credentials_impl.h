@@ -9,9 +9,12 @@
 #include "uplink/aws/credentials.h"
 #include "uplink/aws/credentials_parse.h"
 
-#define CREDENTIALS_TEXT_SIZE 24576     /* URL, headers and body of a request */
+#define CREDENTIALS_TEXT_SIZE 32768     /* URL, headers and body of a request */
 #define CREDENTIALS_BODY_SIZE_MAX 16384 /* of an answer, of a file */
 #define CREDENTIALS_ROLE_SIZE_MAX 128   /* of a machine's role; IAM allows 64 */
+#define CREDENTIALS_PROFILE_SIZE_MAX 128
+#define CREDENTIALS_SESSION_NAME "weir" /* of roles, where nobody says another */
+#define CREDENTIALS_CHAIN_MAX 5         /* roles that are taken one by the other */
 
 /* Who may have some, in their order; AWS IoT stands apart. */
 enum provider {
@@ -21,6 +24,16 @@ enum provider {
     PROVIDER_MACHINE,
     PROVIDER_IOT,
     PROVIDER_COUNT,
+};
+
+/* A role of the shared files that is to be taken. Sizes are those of IAM. */
+struct credentials_role {
+    struct credentials_role *next;                  /* that is taken by this one's credentials */
+    char profile[CREDENTIALS_PROFILE_SIZE_MAX + 1]; /* that names it */
+    char arn[2048 + 1];
+    char external_id[1224 + 1]; /* "": none */
+    char session_name[64 + 1];  /* likewise */
+    char duration[8];           /* in seconds; likewise */
 };
 
 struct credentials {
@@ -52,6 +65,9 @@ struct credentials {
     void (*answered)(struct credentials *credentials, const struct http_answer *answer);
     const char *machine_token; /* a header */
     struct process *process;
+    /* What is found takes the first of these, and the last one's credentials are those to use; NULL:
+     * it is used itself. Gone with the end of the fetch. */
+    struct credentials_role *roles;
     struct out text;
     uint8_t text_memory[CREDENTIALS_TEXT_SIZE];
     uint8_t scratch[CREDENTIALS_BODY_SIZE_MAX];
@@ -76,6 +92,20 @@ const char *credentials_environment(const char *name);
 enum err credentials_from_environment(struct credentials *credentials, struct why *why) MUST_USE;
 void credentials_from_profile(struct credentials *credentials);
 
+/* credentials_role.c: roles by other credentials. */
+
+/* Puts the profile's role in front of credentials->roles. ERR_NOMEM; ERR_CONFIG: credentials->why. */
+enum err credentials_role_add(struct credentials *credentials, const char *name,
+                              const struct credentials_profile *profile) MUST_USE;
+/* Whether the role of a profile of this name is among them. */
+bool credentials_role_is_added(const struct credentials *credentials, const char *name);
+/* Looks for the credentials that the profile's credential_source says. */
+void credentials_role_source(struct credentials *credentials,
+                             const struct credentials_profile *profile);
+/* Takes the first role by these credentials. */
+void credentials_role_take(struct credentials *credentials, const struct credentials_answer *by);
+void credentials_roles_forget(struct credentials *credentials);
+
 /* credentials_web.c: STS and AWS IoT, over the uplink's link. */
 void credentials_from_web_identity(struct credentials *credentials);
 void credentials_from_iot(struct credentials *credentials);
@@ -83,6 +113,12 @@ void credentials_from_iot(struct credentials *credentials);
  * `is_checked`: others may not read it. */
 void credentials_ask_sts(struct credentials *credentials, struct slice role_arn,
                          struct slice session_name, const char *token_file, bool is_checked);
+
+const char *credentials_sts_url(struct credentials *credentials);
+/* Takes what a service answers, whose time is AWS's; `who` it is and what to do for the text about
+ * a refusal. */
+void credentials_service_answered(struct credentials *credentials, const struct http_answer *answer,
+                                  const char *who, const char *advice);
 
 /* credentials_local.c: metadata services. */
 void credentials_from_container(struct credentials *credentials);
@@ -98,7 +134,7 @@ const char *credentials_text(struct credentials *credentials, const char *format
 struct credentials_request {
     const char *method;
     const char *url;
-    const char *headers[4];
+    const char *headers[5];
     struct slice body;
     const struct tls_options *tls;
     uint32_t timeout_ms;

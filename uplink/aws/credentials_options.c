@@ -85,7 +85,8 @@ const struct option credentials_table[] = {
                 "trying things out."),
     ROW(profile, .kind = OPTION_TEXT, .min = 1, .max = 128,
         .help = "A profile of AWS's shared files, with keys, a credential_process, or role_arn "
-                "and web_identity_token_file; without it AWS_PROFILE, else \"default\"."),
+                "and source_profile, credential_source or web_identity_token_file; without it "
+                "AWS_PROFILE, else \"default\"."),
     ROW(credentials_file, .kind = OPTION_PATH,
         .help = "Instead of AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials; refused when "
                 "others may read it."),

@@ -268,8 +268,11 @@ static void profile_member(struct credentials_profile *profile, struct slice key
         {"role_arn", &profile->role_arn},
         {"role_session_name", &profile->role_session_name},
         {"web_identity_token_file", &profile->web_identity_token_file},
-        {"source_profile", &profile->source},
-        {"credential_source", &profile->source},
+        {"source_profile", &profile->source_profile},
+        {"credential_source", &profile->credential_source},
+        {"external_id", &profile->external_id},
+        {"duration_seconds", &profile->duration},
+        {"mfa_serial", &profile->mfa_serial},
         {"sso_session", &profile->sso},
         {"sso_start_url", &profile->sso},
     };

@@ -35,7 +35,8 @@ static void try_profile(struct slice file, bool is_config)
 {
     struct credentials_profile profile = {.is_found = false};
     credentials_profile_read(file, "default", is_config, &profile);
-    const struct slice texts[] = {profile.key_id, profile.secret, profile.process, profile.source};
+    const struct slice texts[] = {profile.key_id,   profile.secret,         profile.process,
+                                  profile.role_arn, profile.source_profile, profile.duration};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         must(texts[i].size == 0 || profile.is_found);
         must(texts[i].size == 0 || (texts[i].data >= file.data && texts[i].size <= file.size));

@@ -27,8 +27,10 @@ struct credentials_profile {
     struct slice key_id, secret, token;
     struct slice process;
     struct slice role_arn, role_session_name, web_identity_token_file;
-    struct slice source; /* source_profile or credential_source */
-    struct slice sso;    /* sso_session or sso_start_url */
+    /* Whose credentials take role_arn: another profile's, or a source that has a name. */
+    struct slice source_profile, credential_source;
+    struct slice external_id, duration, mfa_serial; /* of that role */
+    struct slice sso;                               /* sso_session or sso_start_url */
 };
 
 /* Adds what the file says of the profile, to what is not known yet. is_config: sections are called

@@ -5,16 +5,14 @@
 #include "uplink/http/server_clock.h"
 
 #define TIMEOUT_MS (20 * 1000)
-#define SESSION_NAME "weir"
 
-/* Over the network, from a service whose time is AWS's. */
-static void service_answered(struct credentials *credentials, const struct http_answer *answer,
-                             const char *who, const char *advice)
+void credentials_service_answered(struct credentials *credentials, const struct http_answer *answer,
+                                  const char *who, const char *advice)
 {
     char error[CREDENTIALS_ERROR_SIZE];
     struct out scratch = out_over(credentials->scratch, sizeof credentials->scratch);
     struct credentials_answer unused;
-    (void)server_clock_learn(credentials->setup.clock, answer->date_s);
+    bool is_dated = server_clock_learn(credentials->setup.clock, answer->date_s);
     if (answer->e) {
         why_set(&credentials->why, "no answer from %s: %s", who,
                 answer->why.text[0] ? answer->why.text : err_name(answer->e));
@@ -30,6 +28,8 @@ static void service_answered(struct credentials *credentials, const struct http_
                       answer->status != 429;
     why_set(&credentials->why, "%s refuses (%ld%s%s)%s", who, answer->status,
             e && error[0] ? ", " : "", e ? error : "", is_persons ? advice : "");
+    /* What was signed for another time is soon signed for the right one. */
+    is_persons = is_persons && !(credentials->roles && is_dated);
     credentials_fail(credentials, is_persons ? ERR_AUTH : ERR_CLOSED, answer->retry_after_ms);
 }
 
@@ -37,11 +37,11 @@ static void service_answered(struct credentials *credentials, const struct http_
 
 static void sts_answered(struct credentials *credentials, const struct http_answer *answer)
 {
-    service_answered(credentials, answer, "AWS's Security Token Service",
-                     ": check the role, whom it trusts, and the token's file");
+    credentials_service_answered(credentials, answer, "AWS's Security Token Service",
+                                 ": check the role, whom it trusts, and the token's file");
 }
 
-static const char *sts_url(struct credentials *credentials)
+const char *credentials_sts_url(struct credentials *credentials)
 {
     const char *url = credentials->setup.options->sts_url;
     url = url ? url : credentials_environment("AWS_ENDPOINT_URL_STS");
@@ -83,12 +83,12 @@ void credentials_ask_sts(struct credentials *credentials, struct slice role_arn,
     }
     const char *name = credentials_environment("AWS_ROLE_SESSION_NAME");
     if (session_name.size == 0) {
-        session_name = slice_of_text(name ? name : SESSION_NAME);
+        session_name = slice_of_text(name ? name : CREDENTIALS_SESSION_NAME);
     }
     credentials->text = out_over(credentials->text_memory, sizeof credentials->text_memory);
     struct credentials_request request = {
         .method = "POST",
-        .url = sts_url(credentials),
+        .url = credentials_sts_url(credentials),
         .headers = {"Content-Type: application/x-www-form-urlencoded"},
         .body = sts_form(credentials, role_arn, session_name, token),
         .timeout_ms = TIMEOUT_MS,
@@ -125,9 +125,10 @@ void credentials_from_web_identity(struct credentials *credentials)
 
 static void iot_answered(struct credentials *credentials, const struct http_answer *answer)
 {
-    service_answered(credentials, answer, "AWS IoT's credentials provider",
-                     ": check that the certificate is active, that its policy allows "
-                     "iot:AssumeRoleWithCertificate on the role alias, and the thing's name");
+    credentials_service_answered(
+        credentials, answer, "AWS IoT's credentials provider",
+        ": check that the certificate is active, that its policy allows "
+        "iot:AssumeRoleWithCertificate on the role alias, and the thing's name");
 }
 
 void credentials_from_iot(struct credentials *credentials)

@@ -167,6 +167,83 @@ def iot(moto, directory):
     bad(with_certificate("other-ca", "pump-7"), "no answer from AWS IoT's credentials provider")
 
 
+def roles(moto, directory):
+    """Roles that the shared files lead to, with the signatures and rights that they need; AWS's own SDK, by the same files, is who weir is."""
+    key, secret = moto.credentials()
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]})
+    all_ = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    for name in ("hall", "pump"):
+        iam(moto, "CreateRole", RoleName=name, AssumeRolePolicyDocument=trust)
+        iam(moto, "PutRolePolicy", RoleName=name, PolicyName="all", PolicyDocument=all_)
+    role = "arn:aws:iam::123456789012:role/"
+    answer = write(os.path.join(directory, "answer"), json.dumps({"Version": 1, "AccessKeyId": key, "SecretAccessKey": secret}))
+    config = write(os.path.join(directory, "roles"), f"""[profile keys]
+aws_access_key_id = {key}
+aws_secret_access_key = {secret}
+[profile command]
+credential_process = cat {answer}
+[profile hall]
+role_arn = {role}hall
+source_profile = keys
+role_session_name = h1
+[profile pump]
+role_arn = {role}pump
+source_profile = hall
+external_id = plant/7+x
+duration_seconds = 900
+role_session_name = p1
+[profile by-command]
+role_arn = {role}pump
+source_profile = command
+role_session_name = c1
+[profile by-environment]
+role_arn = {role}pump
+credential_source = Environment
+role_session_name = e1
+[profile by-machine]
+role_arn = {role}pump
+credential_source = Ec2InstanceMetadata
+role_session_name = m1
+[profile by-container]
+role_arn = {role}pump
+credential_source = EcsContainer
+role_session_name = k1
+[profile forged]
+aws_access_key_id = {key}
+aws_secret_access_key = {secret[::-1]}
+[profile by-forged]
+role_arn = {role}pump
+source_profile = forged
+""")
+    metadata = giver(machine(key, secret))
+    container = giver({"GET /c": lambda headers: (200, json.dumps({"AccessKeyId": key, "SecretAccessKey": secret, "Token": "", "Expiration":
+                                                                   "2100-01-01T00:00:00Z"}))})
+    environment = {"AWS_CONFIG_FILE": config, "AWS_ENDPOINT_URL_STS": moto.url, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
+                   "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{metadata}/", "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{container}/c"}
+    for profile, who in {"hall": "hall/h1", "pump": "pump/p1", "by-command": "pump/c1", "by-environment": "pump/e1", "by-machine": "pump/m1",
+                         "by-container": "pump/k1"}.items():
+        name = who.split("/")[0]
+        good(call(moto.url + "/", WHO, f"profile={profile}", **environment), f"profile {profile} of AWS's shared files, as {role}{name}", f"assumed-role/{who}")
+        its = sdk(moto, profile, environment)
+        if not its.endswith(f":assumed-role/{who}"):
+            raise SystemExit(f"AWS's SDK is {its} by profile {profile}")
+    bad(call(moto.url + "/", WHO, "profile=by-forged", **environment), "by profile by-forged refuses (403, SignatureDoesNotMatch")
+
+
+def iam(moto, action, **parameters):
+    key, secret = moto.credentials()
+    data = [x for name, value in {"Action": action, "Version": "2010-05-08", **parameters}.items() for x in ("--data-urlencode", f"{name}={value}")]
+    subprocess.run(["curl", "-sf", "-o", "/dev/null", "--aws-sigv4", "aws:amz:us-east-1:iam", "-u", f"{key}:{secret}", moto.url + "/", *data], check=True)
+
+
+def sdk(moto, profile, environment):
+    """Who AWS's own SDK is by a profile."""
+    python = services.service("readers.sh", "glue", stdout=subprocess.PIPE, text=True).stdout.strip()
+    text = ("import boto3, sys; print(boto3.Session(profile_name=sys.argv[1], region_name='us-east-1')"
+            ".client('sts', endpoint_url=sys.argv[2]).get_caller_identity()['Arn'])")
+    return subprocess.run([python, "-c", text, profile, moto.url], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout.strip()
+
+
 def web_identity(directory):
     """moto that does not check signatures gives credentials to any token, and takes them."""
     moto = services.Fake("moto.sh", os.path.join(directory, "sts"))
@@ -183,7 +260,7 @@ def main():
         moto = services.Fake("moto.sh", os.path.join(directory, "moto"))
         moto.start("auth")
         try:
-            for test in (fixed, files, endpoints, iot):
+            for test in (fixed, files, endpoints, iot, roles):
                 test(moto, directory)
         finally:
             moto.stop()

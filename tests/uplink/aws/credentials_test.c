@@ -386,7 +386,8 @@ static void profiles_that_are_no_use(void **state)
     } cases[] = {
         {"[pump]\naws_access_key_id=A\naws_secret_access_key=s\n", "chmod 600", 0644},
         {"[pump]\naws_access_key_id=A\n", "belong together", 0600},
-        {"[pump]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=x\n", "not supported", 0600},
+        {"[pump]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=x\n", "profile x is in none",
+         0600},
         {"[pump]\nsso_session=x\n", "not supported", 0600},
         {"[pump]\nregion=x\n", "holds no credentials", 0600},
         {"[pumps]\naws_access_key_id=A\naws_secret_access_key=s\n", "is in none", 0600},
