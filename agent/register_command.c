@@ -1,5 +1,4 @@
 /* weir schema register. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,180 +6,11 @@
 #include "agent/agent_impl.h"
 #include "agent/command.h"
 #include "agent/events.h"
-#include "ports/http.h"
+#include "agent/register_impl.h"
 #include "ports/log.h"
-#include "ports/names.h"
-#include "uplink/avro/schema.h"
-#include "uplink/kafka/kafka.h"
 #include "uplink/layout/columns.h"
-#include "uplink/registry/registration.h"
-
-struct work {
-    const struct config *config;
-    const char *uplink; /* the only one; NULL: all that have a registry */
-    char **streams;     /* as asked for; none: all */
-    int stream_count;
-    bool dry_run, json;
-    struct loop *loop;
-    struct names *names;
-    struct http *http;
-    char agent_id[128];
-    int code;
-    unsigned count; /* results that were told */
-    /* The uplink at hand. */
-    const char *name;
-    const char *topic;               /* pattern */
-    struct registry_options options; /* whatever the agent itself may do */
-    bool is_lost;                    /* its registry: further questions would get no other answer */
-    bool is_over;                    /* the schema at hand is answered for */
-    bool is_used[REGISTRY_REFERENCE_MAX]; /* which references some schema has */
-    const char *stream;
-};
-
-/* --- results --- */
-
-static const char *const end_words[] = {
-    [REGISTRATION_THERE] = "there",
-    [REGISTRATION_MADE] = "registered",
-    [REGISTRATION_POSSIBLE] = "possible",
-    [REGISTRATION_UNKNOWN] = "unknown",
-    [REGISTRATION_REFUSED] = "incompatible",
-    [REGISTRATION_INVALID] = "invalid",
-    [REGISTRATION_NO_LOGIN] = "no_login",
-    [REGISTRATION_FORBIDDEN] = "forbidden",
-    [REGISTRATION_NO_REGISTRY] = "no_registry",
-    [REGISTRATION_LATER] = "no_answer",
-};
-
-static int code_of(enum registration_end end)
-{
-    switch (end) {
-    case REGISTRATION_THERE:
-    case REGISTRATION_MADE:
-    case REGISTRATION_POSSIBLE:
-        return EXIT_FINE;
-    case REGISTRATION_UNKNOWN:
-    case REGISTRATION_REFUSED:
-    case REGISTRATION_INVALID:
-    case REGISTRATION_FORBIDDEN:
-        return EXIT_NEGATIVE;
-    case REGISTRATION_NO_LOGIN:
-    case REGISTRATION_NO_REGISTRY:
-    case REGISTRATION_LATER:
-        break;
-    }
-    return EXIT_FAILED;
-}
-
-static void say_possible(const struct registration_result *result)
-{
-    if (result->is_reference) {
-        printf("would be registered, and then what refers to it, which can't be asked about "
-               "before\n");
-    } else if (result->is_new) {
-        printf("would be registered, as its first version\n");
-    } else {
-        printf("would be registered: it is compatible with the versions that are there\n");
-    }
-}
-
-static void print_text(const struct work *w, const struct registration_result *result)
-{
-    struct why why = {""};
-    registration_why(result, &w->options, &why);
-    if (why.text[0]) {
-        fprintf(stderr, "stream %s, uplink %s: %s\n", w->stream, w->name, why.text);
-        size_t size = strlen(result->message);
-        if (size > 200) { /* the sentence may have been cut */
-            fprintf(stderr, "  the registry's words: %s\n", result->message);
-        }
-        return;
-    }
-    printf("stream %s, uplink %s: subject %s", w->stream, w->name, result->subject);
-    if (result->end == REGISTRATION_POSSIBLE) {
-        printf(": ");
-        say_possible(result);
-        return;
-    }
-    if (result->version) {
-        printf(", version %" PRIu32, result->version);
-    }
-    printf(", id %" PRIu32 ": %s\n", result->id,
-           result->end == REGISTRATION_MADE ? "registered" : "it was there");
-}
-
-/* A member of the object, and what stands in front of it. */
-static void print_member(const char *before, const char *text)
-{
-    char memory[7 * 1024]; /* texts have at most 1 KiB, and JSON makes six bytes of one */
-    struct out o = out_over(memory, sizeof memory);
-    out_put_text(&o, before);
-    out_put_json(&o, slice_of_text(text));
-    (void)fwrite(o.data, 1, o.size, stdout); /* command_finish() looks */
-}
-
-static void print_json(const struct work *w, const struct registration_result *result)
-{
-    struct why why = {""};
-    registration_why(result, &w->options, &why);
-    print_member("{\"stream\":", w->stream);
-    print_member(",\"uplink\":", w->name);
-    print_member(",\"subject\":", result->subject);
-    printf(",\"result\":\"%s\"", end_words[result->end]);
-    if (result->end == REGISTRATION_THERE || result->end == REGISTRATION_MADE) {
-        printf(",\"id\":%" PRIu32 ",\"version\":%" PRIu32, result->id, result->version);
-    }
-    if (why.text[0]) {
-        print_member(",\"text\":", why.text);
-        print_member(",\"message\":", result->message);
-    }
-    printf("}\n");
-}
-
-static void work_done(void *context, const struct registration_result *result)
-{
-    struct work *w = context;
-    int code = code_of(result->end);
-    w->is_over = true;
-    w->is_lost = code == EXIT_FAILED;
-    w->code = code > w->code ? code : w->code;
-    w->count++;
-    if (w->json) {
-        print_json(w, result);
-    } else {
-        print_text(w, result);
-    }
-}
 
 /* --- one schema --- */
-
-static enum err work_ask(struct work *w, const struct avro_schema *parsed, struct why *why)
-{
-    char topic[TARGET_NAME_SIZE_MAX];
-    struct schema_info schema = {.json = avro_schema_text(parsed)};
-    struct registration *registration = NULL;
-    struct registration_setup setup = {.loop = w->loop,
-                                       .http = w->http,
-                                       .options = &w->options,
-                                       .mode =
-                                           w->dry_run ? REGISTRATION_ASK_ONLY : REGISTRATION_FULL,
-                                       .wants_version = true,
-                                       .context = w,
-                                       .done = work_done};
-    bool is_batch = strcmp(w->stream, COLUMNS_SCHEMA_NAME) == 0;
-    enum err e = kafka_topic_put(w->topic, w->stream, w->agent_id, topic, why);
-    e = e ? e : registration_open(&registration, &setup, is_batch ? NULL : topic, &schema, why);
-    if (!e) {
-        registration_mark_references(registration, w->is_used);
-        w->is_over = false;
-        registration_begin(registration);
-    }
-    while (!e && !w->is_over) { /* each request has a limit of time */
-        e = loop_turn(w->loop, -1);
-    }
-    registration_close(registration);
-    return e;
-}
 
 /* options NULL: it is none of the configuration's. */
 static void work_stream(struct work *w, const char *stream, const struct stream_config *options)
@@ -197,7 +27,7 @@ static void work_stream(struct work *w, const char *stream, const struct stream_
     struct slice own = is_batch ? columns_batch_schema() : events_schema();
     enum err e = is_own || is_batch ? avro_schema_parse(&schema, own, &why)
                                     : agent_stream_schema_load(options, &schema, &why);
-    e = e ? e : work_ask(w, schema, &why);
+    e = e ? e : register_ask(w, schema, &why);
     avro_schema_close(schema);
     if (e) {
         int code = e == ERR_CONFIG || e == ERR_CORRUPT ? EXIT_USAGE : EXIT_FAILED;
@@ -222,19 +52,22 @@ static bool is_asked_for(const struct work *w, const char *stream)
 /* The registry of this uplink is the one at hand. False: it has none, or is not asked for. */
 static bool work_uplink(struct work *w, const struct config_uplink *uplink)
 {
-    const struct kafka_options *kafka = uplink->options;
-    if (strcmp(uplink->class_->type, "kafka") != 0 || !kafka->registry.is_set ||
-        (w->uplink && strcmp(w->uplink, uplink->name) != 0)) {
+    bool has_registry = false;
+    struct why why = {""};
+    if (w->uplink && strcmp(w->uplink, uplink->name) != 0) {
         return false;
     }
     w->name = uplink->name;
-    w->topic = kafka->topic;
-    w->options = kafka->registry;
-    w->options.may_register = true;
-    w->options.ask_first = true;
     w->is_lost = false;
     memset(w->is_used, 0, sizeof w->is_used);
-    return true;
+    enum err e = register_open(w, uplink->options, uplink->class_->type, &has_registry, &why);
+    if (e) {
+        int code = e == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+        fprintf(stderr, "uplink %s: %s\n", w->name, why.text[0] ? why.text : err_name(e));
+        w->code = code > w->code ? code : w->code;
+        return false;
+    }
+    return has_registry;
 }
 
 /* Where all schemas were looked at: names that none of them has. */
@@ -250,26 +83,31 @@ static void warn_unused(const struct work *w)
     }
 }
 
-static int work_all(struct work *w)
+static void work_streams(struct work *w, size_t u)
 {
     const struct config *config = w->config;
-    for (size_t u = 0; u < config->uplink_count; u++) {
-        if (!work_uplink(w, &config->uplinks[u])) {
-            continue;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        const struct config_stream *s = &config->streams[i];
+        if ((s->uplinks >> u & 1) && is_asked_for(w, s->name)) {
+            work_stream(w, s->name, &s->options);
         }
-        for (size_t i = 0; i < config->stream_count; i++) {
-            const struct config_stream *s = &config->streams[i];
-            if ((s->uplinks >> u & 1) && is_asked_for(w, s->name)) {
-                work_stream(w, s->name, &s->options);
-            }
+    }
+    if (config->uplinks[u].carries_events && is_asked_for(w, CONFIG_EVENTS_STREAM)) {
+        work_stream(w, CONFIG_EVENTS_STREAM, NULL);
+    }
+    if (config->uplinks[u].layout == LAYOUT_COLUMNS && is_asked_for(w, COLUMNS_SCHEMA_NAME)) {
+        work_stream(w, COLUMNS_SCHEMA_NAME, NULL); /* what its batches are */
+    }
+    warn_unused(w);
+}
+
+static int work_all(struct work *w)
+{
+    for (size_t u = 0; u < w->config->uplink_count; u++) {
+        if (work_uplink(w, &w->config->uplinks[u])) {
+            work_streams(w, u);
+            register_close(w);
         }
-        if (config->uplinks[u].carries_events && is_asked_for(w, CONFIG_EVENTS_STREAM)) {
-            work_stream(w, CONFIG_EVENTS_STREAM, NULL);
-        }
-        if (config->uplinks[u].layout == LAYOUT_COLUMNS && is_asked_for(w, COLUMNS_SCHEMA_NAME)) {
-            work_stream(w, COLUMNS_SCHEMA_NAME, NULL); /* what its batches are */
-        }
-        warn_unused(w);
     }
     int code = command_finish();
     if (w->count == 0 && w->code == EXIT_FINE) {

@@ -75,6 +75,8 @@ enum err aws_name_put(const struct aws_name *name, char *ret, size_t ret_size,
                       struct why *why) MUST_USE;
 /* An ARN is said instead of a name. */
 bool aws_name_is_arn(const char *name);
+/* The name, where it is said by an ARN the name in that. */
+const char *aws_name_own(const char *name);
 
 struct aws;
 

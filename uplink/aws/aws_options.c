@@ -42,6 +42,12 @@ bool aws_name_is_arn(const char *name)
     return strncmp(name, ARN_PREFIX, strlen(ARN_PREFIX)) == 0;
 }
 
+const char *aws_name_own(const char *name)
+{
+    const char *slash = aws_name_is_arn(name) ? strchr(name, '/') : NULL;
+    return slash ? slash + 1 : name;
+}
+
 enum err aws_name_check(const void *value, struct why *why)
 {
     const char *text = *(const char *const *)value;
@@ -67,8 +73,7 @@ enum err aws_name_put(const struct aws_name *name, char *ret, size_t ret_size, s
                                         .agent = slice_of_text(name->agent_id)};
     pattern_put(name->pattern, &names, NULL, &o);
     ret[o.size] = '\0';
-    const char *slash = aws_name_is_arn(ret) ? strchr(ret, '/') : NULL;
-    const char *own = slash ? slash + 1 : ret;
+    const char *own = aws_name_own(ret);
     size_t size = strlen(own);
     if (o.overflow || size == 0 || size > name->size_max || own[strspn(own, NAME_LETTERS)]) {
         why_set(why,

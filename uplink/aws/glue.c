@@ -58,43 +58,76 @@ static void glue_turn(struct timer *timer)
         glue->asked = next;
         glue->has_renewed = glue->has_dated = false;
         glue->registered_count = glue->poll_count = glue->version_count = 0;
+        glue->has_made = false;
         glue_ask(glue, GLUE_LOOK);
     } else {
         glue_wake(glue);
     }
 }
 
-static void glue_end(struct glue *glue)
+/* `result` has its end, and what belongs to it. */
+static void glue_end(struct glue *glue, struct glue_result *result)
 {
+    struct glue_entry *entry = glue->asked;
     avro_schema_close(glue->schema);
     glue->schema = NULL;
     glue->asked = NULL;
     glue_wake(glue);
-    uplink_ready(glue->setup.host);
+    if (glue->setup.host) {
+        uplink_ready(glue->setup.host);
+        return;
+    }
+    result->name = entry->name;
+    result->text = entry->why.text;
+    glue->setup.told(glue->setup.context, result);
 }
 
-void glue_known(struct glue *glue, const uint8_t id[GLUE_ID_SIZE])
+void glue_known(struct glue *glue, const uint8_t id[GLUE_ID_SIZE], int64_t version)
 {
     struct glue_entry *entry = glue->asked;
+    struct glue_result result = {.end = glue->has_made ? REGISTRATION_MADE : REGISTRATION_THERE,
+                                 .version = version};
     uint8_t memory[KEPT_SIZE];
     struct out kept = out_over(memory, sizeof memory);
     out_put(&kept, id, GLUE_ID_SIZE);
     out_put_u64_be(&kept, entry->origin);
     entry->state = GLUE_KNOWN;
     memcpy(entry->id, id, GLUE_ID_SIZE);
+    memcpy(result.id, id, GLUE_ID_SIZE);
     glue->has_fault = false;
-    uplink_remote_id_set(glue->setup.host, entry->schema, out_slice(&kept));
-    glue_end(glue);
+    entry->why = (struct why){""};
+    if (glue->setup.host) {
+        uplink_remote_id_set(glue->setup.host, entry->schema, out_slice(&kept));
+    }
+    glue_end(glue, &result);
 }
 
-void glue_refused(struct glue *glue, enum err e)
+/* What a person has to mend for all schemas, or for this one. */
+static enum err refusal_of(enum registration_end end)
+{
+    bool is_all = end == REGISTRATION_NO_LOGIN || end == REGISTRATION_FORBIDDEN ||
+                  end == REGISTRATION_NO_REGISTRY;
+    return is_all ? ERR_CONFIG : ERR_REJECTED;
+}
+
+void glue_refused(struct glue *glue, enum registration_end end)
 {
     struct glue_entry *entry = glue->asked;
     entry->state = GLUE_REFUSED;
-    entry->refusal = e;
+    entry->refusal = refusal_of(end);
     entry->refused_ms = now_ms(glue);
     glue->has_fault = false;
-    glue_end(glue);
+    glue_end(glue, &(struct glue_result){.end = end});
+}
+
+void glue_possible(struct glue *glue, bool is_new)
+{
+    struct glue_entry *entry = glue->asked;
+    assert(glue->setup.only_asks && !glue->setup.host);
+    entry->state = GLUE_REFUSED; /* it is not asked again */
+    entry->refused_ms = now_ms(glue);
+    entry->why = (struct why){""};
+    glue_end(glue, &(struct glue_result){.end = REGISTRATION_POSSIBLE, .is_new = is_new});
 }
 
 void glue_later(struct glue *glue, int64_t retry_after_ms)
@@ -109,7 +142,7 @@ void glue_later(struct glue *glue, int64_t retry_after_ms)
     entry->due_ms = now_ms(glue) + (asked > wait ? asked : wait);
     glue->has_fault = true;
     glue->fault = entry->why;
-    glue_end(glue);
+    glue_end(glue, &(struct glue_result){.end = REGISTRATION_LATER});
 }
 
 /* --- credentials --- */
@@ -134,7 +167,10 @@ static void credentials_fault(void *context, const struct why *why)
 
 static void credentials_wire_bytes(void *context, uint64_t sent, uint64_t received)
 {
-    uplink_wire_bytes(((struct glue *)context)->setup.host, sent, received);
+    struct glue *glue = context;
+    if (glue->setup.host) {
+        uplink_wire_bytes(glue->setup.host, sent, received);
+    }
 }
 
 /* --- schemas --- */
@@ -144,7 +180,7 @@ static void entry_remember(const struct glue *glue, struct glue_entry *entry)
 {
     uint8_t memory[REMOTE_ID_SIZE_MAX];
     size_t size = 0;
-    if (!uplink_remote_id(glue->setup.host, entry->schema, memory, &size)) {
+    if (!glue->setup.host || !uplink_remote_id(glue->setup.host, entry->schema, memory, &size)) {
         return;
     }
     struct slice kept = {memory, size}, id;
@@ -223,6 +259,7 @@ enum err glue_open(struct glue **ret, const struct glue_setup *setup, struct why
 {
     const struct glue_options *options = setup->options;
     const char *region = credentials_region(options->region);
+    assert(setup->host || setup->told);
     if (!region || strlen(region) > SIGV4_REGION_SIZE_MAX) {
         why_set(why, "glue.region is missing");
         return ERR_CONFIG;

@@ -6,6 +6,7 @@
 
 #include "ports/uplink.h"
 #include "uplink/aws/credentials.h"
+#include "uplink/registry/registration.h"
 
 struct glue;
 struct http;
@@ -43,12 +44,27 @@ enum err glue_options_check(const struct glue_options *options, struct why *why)
 enum err glue_framing_check(const struct glue_options *options, int64_t framing,
                             struct why *why) MUST_USE;
 
+/* How asking for a schema has ended, for a tool. */
+struct glue_result {
+    enum registration_end end;
+    const char *name;         /* of the schema there; lives as long as the client, as `text` */
+    uint8_t id[GLUE_ID_SIZE]; /* THERE, MADE: of the version */
+    int64_t version;          /* likewise; 0: not said */
+    bool is_new;              /* POSSIBLE: there is no schema of this name yet */
+    const char *text; /* of an end that is no success: what, which one, what to do, what it says */
+};
+
 struct glue_setup {
     struct loop *loop;
     struct names *names;
     struct http *http; /* lives longer */
     const struct glue_options *options;
-    struct uplink_host *host; /* keeps the ids; hears uplink_ready() */
+    struct uplink_host
+        *host; /* keeps the ids; hears uplink_ready(). NULL: a tool's, which hears told() */
+    void *context;
+    /* Of each schema that was asked for, never within a call of the user's; may not close it. */
+    void (*told)(void *context, const struct glue_result *result);
+    bool only_asks; /* told() says what would be registered, and nothing is */
 };
 
 /* ERR_NOMEM; ERR_CONFIG: *why. */
@@ -68,6 +84,8 @@ enum err glue_target(struct glue *glue, const char *topic, const struct schema_i
 /* The same without a registry, for `weir plan`: what is as long, and packs as badly. */
 void glue_target_guess(const struct glue_options *options, struct target *ret);
 const struct glue_options *glue_options_of(const struct glue *glue);
+/* "94a11363-3b9a-43ef-88c9-7c3a0da817b1" */
+void glue_id_put(const uint8_t id[GLUE_ID_SIZE], struct out *ret);
 /* Why the registry does not answer at the moment; NULL: nothing is known to be wrong. */
 const struct why *glue_fault(const struct glue *glue);
 

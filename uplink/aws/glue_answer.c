@@ -95,6 +95,8 @@ static void member(struct glue_answer *answer, struct slice key, struct slice va
         answer->status = status_of(value);
     } else if (slice_equal_text(key, "LatestSchemaVersion")) {
         answer->latest = version_of(value);
+    } else if (slice_equal_text(key, "VersionNumber")) {
+        answer->version = version_of(value);
     } else if (slice_equal_text(key, "Compatibility")) {
         text_keep(answer->compatibility, sizeof answer->compatibility, value);
     } else if (slice_equal_text(key, "SchemaDefinition")) {

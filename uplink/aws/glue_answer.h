@@ -17,6 +17,7 @@ struct glue_answer {
     uint8_t id[GLUE_ID_SIZE]; /* SchemaVersionId */
     enum glue_status status;
     int64_t latest;          /* LatestSchemaVersion; 0: not said */
+    int64_t version;         /* VersionNumber; 0: not said */
     char compatibility[16];  /* "" likewise */
     struct slice definition; /* in the body or in `scratch`; empty: not said */
     char error[64];          /* __type without what stands before '#'; "": none */

@@ -26,10 +26,10 @@ static const char *target_of(enum glue_step step)
     return "AWSGlue.GetSchemaVersion";
 }
 
-static void put_uuid(struct out *o, const uint8_t id[GLUE_ID_SIZE])
+void glue_id_put(const uint8_t id[GLUE_ID_SIZE], struct out *ret)
 {
     for (size_t i = 0; i < GLUE_ID_SIZE; i++) {
-        out_put_format(o, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id[i]);
+        out_put_format(ret, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id[i]);
     }
 }
 
@@ -45,7 +45,7 @@ static void put_body(struct out *o, const struct glue *glue, enum glue_step step
     bool has_definition = step == GLUE_LOOK || step == GLUE_REGISTER || step == GLUE_CREATE;
     if (step == GLUE_POLL) {
         out_put_text(o, "{\"SchemaVersionId\":\"");
-        put_uuid(o, glue->id);
+        glue_id_put(glue->id, o);
         out_put_text(o, "\"}");
         return;
     }
@@ -76,7 +76,9 @@ static void request_done(struct http_request *request, const struct http_answer 
     glue->is_open = false;
     free(glue->body);
     glue->body = NULL;
-    uplink_wire_bytes(glue->setup.host, answer->wire_sent, answer->wire_received);
+    if (glue->setup.host) {
+        uplink_wire_bytes(glue->setup.host, answer->wire_sent, answer->wire_received);
+    }
     glue_answered(glue, answer, server_clock_learn(&glue->clock, answer->date_s));
 }
 

@@ -57,6 +57,7 @@ struct glue {
     bool has_renewed;            /* credentials that had ended */
     bool has_dated;              /* the clock was wrong */
     unsigned registered_count, poll_count;
+    bool has_made;       /* the version */
     enum avro_mode mode; /* of the schema's compatibility */
     bool wants_all;      /* versions */
     int64_t version;     /* that is compared */
@@ -68,9 +69,11 @@ struct glue {
 
 /* --- glue.c: how asking ends --- */
 
-void glue_known(struct glue *glue, const uint8_t id[GLUE_ID_SIZE]);
-/* asked->why says it. */
-void glue_refused(struct glue *glue, enum err e);
+void glue_known(struct glue *glue, const uint8_t id[GLUE_ID_SIZE], int64_t version);
+/* An end that is no success; asked->why says it. */
+void glue_refused(struct glue *glue, enum registration_end end);
+/* It would be registered. */
+void glue_possible(struct glue *glue, bool is_new);
 void glue_later(struct glue *glue, int64_t retry_after_ms);
 
 /* --- glue_ask.c --- */

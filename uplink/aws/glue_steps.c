@@ -12,12 +12,12 @@ static bool may_register(const struct glue *glue)
     return glue->setup.options->may_register;
 }
 
-static void refuse(struct glue *glue, enum err e, const char *what, const char *says)
+static void refuse(struct glue *glue, enum registration_end end, const char *what, const char *says)
 {
     why_set(&glue->asked->why, "Glue's registry %.60s, schema %.100s: %s%s%s",
             glue->setup.options->registry, glue->asked->name, what, says[0] ? "; it says: " : "",
             says);
-    glue_refused(glue, e);
+    glue_refused(glue, end);
 }
 
 static void later(struct glue *glue, const struct http_answer *http, const char *says)
@@ -25,6 +25,16 @@ static void later(struct glue *glue, const struct http_answer *http, const char 
     why_set(&glue->asked->why, "Glue at %.200s answers %ld: %s", glue->url, http->status,
             says[0] ? says : "no reason given");
     glue_later(glue, http->retry_after_ms);
+}
+
+/* REGISTER or CREATE: the question is whether it may. */
+static void glue_write(struct glue *glue, enum glue_step step)
+{
+    if (glue->setup.only_asks) {
+        glue_possible(glue, step == GLUE_CREATE);
+    } else {
+        glue_ask(glue, step);
+    }
 }
 
 /* --- compatibility --- */
@@ -77,7 +87,11 @@ static void history_next(struct glue *glue)
     glue->version--;
     glue->version_count++;
     bool is_over = glue->version < 1 || glue->version_count >= VERSION_MAX;
-    glue_ask(glue, is_over ? GLUE_REGISTER : GLUE_HISTORY);
+    if (is_over) {
+        glue_write(glue, GLUE_REGISTER);
+    } else {
+        glue_ask(glue, GLUE_HISTORY);
+    }
 }
 
 static void history_answered(struct glue *glue, const struct glue_answer *answer)
@@ -93,11 +107,11 @@ static void history_answered(struct glue *glue, const struct glue_answer *answer
         why_set(&glue->asked->why,
                 "the schema is incompatible with version %lld of %.100s in Glue: %s",
                 (long long)glue->version, glue->asked->name, text);
-        glue_refused(glue, ERR_REJECTED);
+        glue_refused(glue, REGISTRATION_REFUSED);
     } else if (glue->wants_all) {
         history_next(glue);
     } else {
-        glue_ask(glue, GLUE_REGISTER);
+        glue_write(glue, GLUE_REGISTER);
     }
 }
 
@@ -110,7 +124,11 @@ static void schema_answered(struct glue *glue, const struct glue_answer *answer)
     glue->version_count = 0;
     bool can_compare = mode_take(glue, answer->compatibility) && glue->version >= 1 &&
                        avro_schema_parse(&glue->schema, glue->asked->json, &why) == ERR_OK;
-    glue_ask(glue, can_compare ? GLUE_HISTORY : GLUE_REGISTER);
+    if (can_compare) {
+        glue_ask(glue, GLUE_HISTORY);
+    } else {
+        glue_write(glue, GLUE_REGISTER);
+    }
 }
 
 /* --- a version --- */
@@ -122,14 +140,20 @@ static void version_answered(struct glue *glue, const struct http_answer *http,
     if (answer->has_id) {
         memcpy(glue->id, answer->id, GLUE_ID_SIZE);
     }
-    if (has_id && answer->status == GLUE_AVAILABLE) {
-        glue_known(glue, glue->id);
+    bool has_made = glue->step == GLUE_REGISTER || glue->step == GLUE_CREATE;
+    glue->has_made = glue->has_made || has_made;
+    /* A tool says which one it is, and most answers do not. */
+    bool wants_version = !glue->setup.host && answer->version == 0 && glue->step != GLUE_POLL;
+    if (has_id && answer->status == GLUE_AVAILABLE && wants_version) {
+        glue_ask(glue, GLUE_POLL);
+    } else if (has_id && answer->status == GLUE_AVAILABLE) {
+        glue_known(glue, glue->id, answer->version);
     } else if (has_id && answer->status == GLUE_PENDING && glue->poll_count < POLL_MAX) {
         glue->poll_count++;
         glue->step = GLUE_POLL;
         timer_arm(&glue->turn, POLL_MS);
     } else if (answer->status == GLUE_FAILURE) {
-        refuse(glue, ERR_REJECTED,
+        refuse(glue, REGISTRATION_REFUSED,
                "it finds the schema incompatible with the versions that are there: mend the "
                "schema, or ease the compatibility there",
                answer->message);
@@ -158,21 +182,22 @@ static void not_found(struct glue *glue, const struct http_answer *http,
         if (may_register(glue)) {
             glue_ask(glue, glue->setup.options->ask_first ? GLUE_ASK : GLUE_REGISTER);
         } else {
-            refuse(glue, ERR_REJECTED,
-                   "the schema is not registered: register it there, or set glue.register to true",
+            refuse(glue, REGISTRATION_UNKNOWN,
+                   "the schema is not registered: register it there (weir schema register), or set "
+                   "glue.register to true",
                    "");
         }
         break;
     case GLUE_ASK:
     case GLUE_REGISTER:
-        glue_ask(glue, GLUE_CREATE);
+        glue_write(glue, GLUE_CREATE);
         break;
     case GLUE_HISTORY:
         history_next(glue);
         break;
     case GLUE_CREATE:
-        refuse(glue, ERR_CONFIG, "there is no such registry: make it, or set glue.registry",
-               answer->message);
+        refuse(glue, REGISTRATION_NO_REGISTRY,
+               "there is no such registry: make it, or set glue.registry", answer->message);
         break;
     case GLUE_POLL:
         later(glue, http, answer->message);
@@ -223,7 +248,8 @@ static void error_answered(struct glue *glue, const struct http_answer *http,
     } else if (signed_again(glue, answer->error, is_clock_changed)) {
         return;
     } else if (is_one_of(answer->error, rights) || http->status == 401 || http->status == 403) {
-        refuse(glue, ERR_CONFIG,
+        bool is_denied = strcmp(answer->error, "AccessDeniedException") == 0 || !answer->error[0];
+        refuse(glue, is_denied ? REGISTRATION_FORBIDDEN : REGISTRATION_NO_LOGIN,
                "the credentials are refused: check them, their rights (uplink/aws/GLUE.md), and "
                "the clock",
                says);
@@ -231,7 +257,7 @@ static void error_answered(struct glue *glue, const struct http_answer *http,
                http->status < 400) {
         later(glue, http, says);
     } else {
-        refuse(glue, ERR_REJECTED, "it does not take the schema", says);
+        refuse(glue, REGISTRATION_INVALID, "it does not take the schema", says);
     }
 }
 

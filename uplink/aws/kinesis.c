@@ -29,8 +29,7 @@ static enum err target_framing(struct kinesis *k, const struct schema_info *sche
         framing_put((enum framing)k->options->framing, schema, ret);
         return ERR_OK;
     }
-    const char *slash = aws_name_is_arn(ret->name) ? strchr(ret->name, '/') : NULL;
-    enum err e = glue_target(k->glue, slash ? slash + 1 : ret->name, schema, ret, why);
+    enum err e = glue_target(k->glue, aws_name_own(ret->name), schema, ret, why);
     if (e == ERR_NOMEM) {
         timer_arm(&k->pace, 1000); /* and asks again */
         return ERR_AGAIN;

@@ -85,6 +85,7 @@ struct scene {
     long error_status;      /* its status */
     const char *error_for;  /* only of this operation; NULL: of any */
     int64_t ahead_s;        /* its clock */
+    bool hides_version;     /* number, but to GetSchemaVersion */
     bool checks_time;       /* refuses signatures of another time */
     char log[4096];         /* operations, in order */
     char body[4096], last[2048], authorization[512];
@@ -155,6 +156,10 @@ static void lookup(struct scene *scene, struct net_reply *ret)
     for (unsigned i = 0; i < scene->version_count; i++) {
         if (has_definition(scene, scene->versions[i].definition)) {
             put_version(scene, i, "Status");
+            char *number = strstr(scene->body, "VersionNumber");
+            if (scene->hides_version && number) {
+                number[0] = 'x';
+            }
             return;
         }
     }
@@ -377,6 +382,129 @@ static void targets(void **state)
     end(scene);
 }
 
+/* --- as a tool has it --- */
+
+struct tool {
+    unsigned told_count;
+    struct glue_result result;
+};
+
+static void told(void *context, const struct glue_result *result)
+{
+    struct tool *tool = context;
+    tool->told_count++;
+    tool->result = *result;
+}
+
+static bool has_told(void *context)
+{
+    return ((struct tool *)context)->told_count > 0;
+}
+
+/* What a tool is told about this schema, and what was asked for that. */
+static struct glue_result tell(struct scene *scene, bool only_asks, const char *log)
+{
+    struct tool tool = {.told_count = 0};
+    struct glue_setup setup = {.loop = scene->loop,
+                               .names = scene->names,
+                               .http = scene->http,
+                               .options = &scene->options,
+                               .context = &tool,
+                               .told = told,
+                               .only_asks = only_asks};
+    glue_close(scene->glue);
+    assert_int_equal(glue_open(&scene->glue, &setup, &scene->why), ERR_OK);
+    scene->log[0] = '\0';
+    assert_int_equal(ask(scene), ERR_AGAIN);
+    assert_true(sim_run_until(has_told, &tool, 120000));
+    assert_int_equal(tool.told_count, 1);
+    assert_string_equal(tool.result.name, "meters");
+    assert_string_equal(scene->log, log);
+    assert_int_equal(scene->host.ready_count, 0);
+    bool is_well = tool.result.end == REGISTRATION_THERE || tool.result.end == REGISTRATION_MADE ||
+                   tool.result.end == REGISTRATION_POSSIBLE;
+    assert_int_equal(is_well, !tool.result.text[0]);
+    return tool.result;
+}
+
+static void expect_told(const struct glue_result *result, enum registration_end end,
+                        int64_t version)
+{
+    assert_int_equal(result->end, end);
+    assert_int_equal(result->version, version);
+    assert_int_equal(result->id[15], version);
+}
+
+static void a_tool_is_told(void **state)
+{
+    (void)state;
+    struct scene *scene = begin(FIRST);
+    struct glue_result result = tell(scene, true, "GetSchemaByDefinition GetSchema");
+    expect_told(&result, REGISTRATION_POSSIBLE, 0);
+    assert_true(result.is_new);
+    result = tell(scene, false, "GetSchemaByDefinition GetSchema CreateSchema");
+    expect_told(&result, REGISTRATION_MADE, 1);
+    result = tell(scene, true, "GetSchemaByDefinition");
+    expect_told(&result, REGISTRATION_THERE, 1);
+    scene->schema.json = SLICE(WIDER);
+    result = tell(scene, true, "GetSchemaByDefinition GetSchema GetSchemaVersion");
+    expect_told(&result, REGISTRATION_POSSIBLE, 0);
+    assert_false(result.is_new);
+    scene->pending_polls = 2;
+    result = tell(scene, false,
+                  "GetSchemaByDefinition GetSchema GetSchemaVersion "
+                  "RegisterSchemaVersion GetSchemaVersion GetSchemaVersion");
+    expect_told(&result, REGISTRATION_MADE, 2);
+    scene->schema.json = SLICE(BROKEN);
+    scene->compatibility = "BACKWARD_ALL";
+    result =
+        tell(scene, false, "GetSchemaByDefinition GetSchema GetSchemaVersion GetSchemaVersion");
+    expect_told(&result, REGISTRATION_REFUSED, 0);
+    assert_non_null(strstr(result.text, "incompatible with version 1 of meters in Glue: "));
+    end(scene);
+}
+
+/* The real service does not say the number when it looks a definition up. */
+static void a_tool_asks_for_the_number(void **state)
+{
+    (void)state;
+    struct scene *scene = begin(FIRST);
+    scene->has_schema = true;
+    scene->hides_version = true;
+    add_version(scene, FIRST, "AVAILABLE");
+    struct glue_result result = tell(scene, false, "GetSchemaByDefinition GetSchemaVersion");
+    expect_told(&result, REGISTRATION_THERE, 1);
+    end(scene);
+}
+
+static void what_a_tool_can_not_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *error;
+        long status;
+        enum registration_end end;
+    } cases[] = {{"AccessDeniedException", 400, REGISTRATION_FORBIDDEN},
+                 {"UnrecognizedClientException", 400, REGISTRATION_NO_LOGIN},
+                 {"InvalidInputException", 400, REGISTRATION_INVALID},
+                 {"ThrottlingException", 400, REGISTRATION_LATER},
+                 {"InternalServiceException", 500, REGISTRATION_LATER}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct scene *scene = begin(FIRST);
+        scene->error = cases[i].error;
+        scene->error_status = cases[i].status;
+        struct glue_result result = tell(scene, false, "GetSchemaByDefinition");
+        expect_told(&result, cases[i].end, 0);
+        assert_non_null(strstr(result.text, "the message of "));
+        end(scene);
+    }
+    struct scene *scene = begin(FIRST);
+    scene->has_registry = false;
+    struct glue_result result = tell(scene, false, "GetSchemaByDefinition GetSchema CreateSchema");
+    expect_told(&result, REGISTRATION_NO_REGISTRY, 0);
+    end(scene);
+}
+
 static void with_framing(void **state)
 {
     (void)state;
@@ -526,7 +654,8 @@ static void only_looked_up(void **state)
     (void)state;
     struct scene *scene = begin(FIRST);
     scene->options.may_register = false;
-    expect_refusal(scene, ERR_REJECTED, "is not registered: register it there, or set");
+    expect_refusal(scene, ERR_REJECTED,
+                   "is not registered: register it there (weir schema register), or set");
     assert_string_equal(scene->log, "GetSchemaByDefinition");
     end(scene);
 }
@@ -635,6 +764,9 @@ int main(void)
         cmocka_unit_test(looked_up),
         cmocka_unit_test(targets),
         cmocka_unit_test(with_framing),
+        cmocka_unit_test(a_tool_is_told),
+        cmocka_unit_test(a_tool_asks_for_the_number),
+        cmocka_unit_test(what_a_tool_can_not_do),
         cmocka_unit_test(created),
         cmocka_unit_test(made_by_another_meanwhile),
         cmocka_unit_test(registered),
