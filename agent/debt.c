@@ -46,6 +46,7 @@ void debt_committed(struct debt *debt, uint64_t commit, const struct owed *owed)
         return;
     }
     debt->owed = *owed;
+    debt->is_known = true;
     for (size_t i = 0; i < debt->pending_count; i++) {
         owed_subtract(&debt->owed, debt->pending[i].range);
     }
@@ -72,6 +73,19 @@ bool debt_holds(const struct debt *debt, struct range range)
     for (size_t i = 0; i < debt->owed.range_count; i++) {
         const struct range *r = &debt->owed.ranges[i];
         if (r->first <= range.first && range.last <= r->last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool debt_first_in(const struct debt *debt, struct range range, struct range *ret)
+{
+    for (size_t i = 0; i < debt->owed.range_count; i++) {
+        struct range r = debt->owed.ranges[i];
+        if (r.first <= range.last && range.first <= r.last) {
+            ret->first = r.first > range.first ? r.first : range.first;
+            ret->last = r.last < range.last ? r.last : range.last;
             return true;
         }
     }

@@ -24,6 +24,7 @@ struct pending_end {
 
 struct debt {
     struct owed owed; /* as the buffer said last, less what has ended since */
+    bool is_known;    /* the buffer has said it */
     struct pending_end pending[DEBT_PENDING_MAX];
     size_t pending_count;
     bool fresh_first;
@@ -42,6 +43,9 @@ void debt_ended(struct debt *debt, struct range range, uint64_t commit);
 bool debt_may_end(const struct debt *debt, size_t count);
 /* Is all of it owed? */
 bool debt_holds(const struct debt *debt, struct range range);
+
+/* The first of what is owed of a range. False: nothing is. */
+bool debt_first_in(const struct debt *debt, struct range range, struct range *ret);
 
 /* How many events. */
 uint64_t debt_count(const struct debt *debt);

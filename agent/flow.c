@@ -323,6 +323,10 @@ void flow_advance(struct flow *flow)
         flow_open_parcel(flow);
         return;
     }
+    if (flow->is_foreign) {
+        flow_recut(flow);
+        return;
+    }
     if (flow->host->forward->stopping || (!flow->target_known && !flow_find_target(flow)) ||
         flow_mend_refused(flow)) {
         return;
@@ -337,6 +341,9 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
     flow_parcel_set(flow, true);
     flow->on_record = true;
     flow->target_known = false;
+    if (parcel->type[0] && strcmp(parcel->type, flow->host->setup.class_->type) != 0) {
+        flow_is_foreign(flow);
+    }
 }
 
 /* Events may be dropped until they are in a parcel on record. When that happened to some of this

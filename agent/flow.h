@@ -57,6 +57,7 @@ struct flow {
     bool on_record;    /* the parcel is in the buffer: nothing of its range is dropped any more */
     bool recorded;     /* the planted mistake record-late: the parcel was put */
     bool target_known; /* target is that of the parcel */
+    bool is_foreign;   /* the parcel was cut for another type of uplink: flow_recut.c */
     struct parcel parcel;
     struct target target;
     struct flow_batch *batches[PARCEL_PART_MAX];
@@ -137,6 +138,7 @@ struct forward {
     struct pack *pack;
     struct flow *worker_flow; /* has the workspace */
     struct pack_task task;
+    struct parcel fresh; /* of the task, when it cuts */
     struct job job;
     uint32_t incarnation;
     char agent_key[160];

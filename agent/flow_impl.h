@@ -1,6 +1,6 @@
 /* What the files of a flow share: flow.c decides the next step, flow_parcel.c keeps the open parcel
  * and what is owed, flow_work.c has rows read and packed, flow_answer.c acts on what an uplink
- * said. */
+ * said, flow_recut.c on what was cut for an uplink of another type. */
 #ifndef WEIR_AGENT_FLOW_IMPL_H
 #define WEIR_AGENT_FLOW_IMPL_H
 
@@ -29,6 +29,16 @@ bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;
 /* Raw bytes of a new parcel, at most: what one request may have. */
 size_t flow_raw_size_max(const struct flow *flow);
 void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
+
+void flow_end_range(struct flow *flow, struct range range);
+
+/* --- flow_recut.c --- */
+/* The open parcel is another type's, or was placed by one: it is never sent as it is. */
+void flow_is_foreign(struct flow *flow);
+/* The next step of a foreign parcel: what is not done of it is cut anew, as a parcel of this type. */
+void flow_recut(struct flow *flow);
+/* What is to be cut now. False: nothing of it is owed any more. */
+bool flow_recut_range(const struct flow *flow, struct range *ret);
 
 /* --- flow_link.c --- */
 /* May a parcel be opened? False: flow_advance() is called again when it may. */

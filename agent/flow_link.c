@@ -85,8 +85,8 @@ bool flow_link_may_send(struct flow *flow)
 
 void flow_link_settle(struct flow *flow)
 {
-    if (flow->hold_on_link.line && !flow->has_parcel && !flow->working &&
-        flow->wanted == TASK_NONE) {
+    bool is_open = flow->has_parcel && !flow->is_foreign;
+    if (flow->hold_on_link.line && !is_open && !flow->working && flow->wanted == TASK_NONE) {
         link_hold_give(&flow->hold_on_link);
     }
 }

@@ -185,6 +185,7 @@ static void flow_close_parcel(struct flow *flow, uint64_t commit)
     flow->on_record = false;
     flow->recorded = false;
     flow->moved = false;
+    flow->is_foreign = false;
     flow->target_known = false;
     flow->attempt = 0;
     backoff_clear(&flow->backoff);

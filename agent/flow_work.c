@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,12 +55,24 @@ static void flow_wanted_parts(const struct flow *flow, struct pack_task *task)
     }
 }
 
+static bool flow_range_to_cut(struct flow *flow, struct range *ret)
+{
+    struct range ranges[DEBT_RANGE_MAX];
+    if (flow->has_parcel) {
+        flow->cuts_all = false;
+        return flow->is_foreign && flow_recut_range(flow, ret);
+    }
+    size_t count = debt_ranges(flow->debt, flow->lane, ranges);
+    *ret = ranges[0];
+    flow->cuts_all = count == 1;
+    return count > 0;
+}
+
 bool flow_task_fill(struct flow *flow, struct pack_task *task)
 {
     struct forward *forward = flow->host->forward;
-    struct range ranges[DEBT_RANGE_MAX];
-    size_t range_count = debt_ranges(flow->debt, flow->lane, ranges);
-    if (flow->wanted == TASK_CUT && (flow->has_parcel || range_count == 0)) {
+    struct range range;
+    if (flow->wanted == TASK_CUT && !flow_range_to_cut(flow, &range)) {
         flow->wanted = TASK_NONE;
         flow_link_settle(flow); /* others may want the link meanwhile */
         return false;
@@ -72,9 +85,9 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
                                .raw_size_max = PACK_RAW_SIZE_MAX};
     if (flow->wanted == TASK_CUT) {
         task->cut = true;
-        flow->parcel = (struct parcel){.lane = flow->lane}; /* the rest comes with the target */
-        task->range = ranges[0];
-        flow->cuts_all = range_count == 1;
+        task->parcel = &forward->fresh;
+        forward->fresh = (struct parcel){.lane = flow->lane}; /* the rest comes with the target */
+        task->range = range;
         task->raw_size_max = flow_raw_size_max(flow);
         return true;
     }
@@ -109,19 +122,40 @@ static void flow_worked_built(struct flow *flow, struct pack_task *task)
     }
 }
 
-static void flow_worked_cut(struct flow *flow, struct pack_task *task)
+/* A parcel of the flow's own now, instead of another type's, if it had one. */
+static void flow_take_cut(struct flow *flow, const struct pack_task *task)
 {
     struct parcel *parcel = &flow->parcel;
-    if (!debt_holds(flow->debt, parcel->range)) {
-        return; /* some of it was dropped meanwhile: cut anew */
-    }
+    *parcel = *task->parcel;
     parcel->uplink = flow->host->setup.number;
     parcel->stream = flow->stream->info.number;
     parcel->schema = task->schema->number;
     parcel->partition_count = task->target.partition_count;
     memcpy(parcel->target, task->target.name, sizeof parcel->target);
     memcpy(parcel->cluster_id, task->target.cluster_id, sizeof parcel->cluster_id);
+    (void)snprintf(parcel->type, sizeof parcel->type, "%s", flow->host->setup.class_->type);
     flow_parcel_set(flow, true);
+    flow->on_record = flow->moved = flow->is_foreign = false;
+}
+
+static bool flow_has_all_batches(const struct flow *flow)
+{
+    for (uint32_t i = 0; i < flow->parcel.part_count; i++) {
+        if (!flow->batches[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void flow_worked_cut(struct flow *flow, struct pack_task *task)
+{
+    if (!debt_holds(flow->debt, task->parcel->range)) {
+        return; /* some of it was dropped meanwhile: cut anew */
+    }
+    const struct parcel before = flow->parcel;
+    bool was_foreign = flow->is_foreign;
+    flow_take_cut(flow, task);
     flow->more = task->more;
     if (flow->lane == LANE_FRESH && flow->cuts_all && !task->more) {
         debt_is_level(flow->debt, loop_now_ms(flow->host->forward->setup.loop));
@@ -129,16 +163,16 @@ static void flow_worked_cut(struct flow *flow, struct pack_task *task)
     flow->target = task->target;
     flow->target_known = true;
     flow_worked_built(flow, task);
-    for (uint32_t i = 0; i < parcel->part_count; i++) {
-        if (!flow->batches[i]) { /* no memory: as if nothing had been cut */
-            flow_drop_batches(flow);
-            flow_parcel_set(flow, false);
-            flow->target_known = false;
-        }
+    if (!flow_has_all_batches(flow)) { /* no memory: as if nothing had been cut */
+        flow_drop_batches(flow);
+        flow->parcel = before;
+        flow->on_record = flow->is_foreign = was_foreign;
+        flow_parcel_set(flow, was_foreign);
+        flow->target_known = false;
     }
 }
 
-static void flow_end_range(struct flow *flow, struct range range)
+void flow_end_range(struct flow *flow, struct range range)
 {
     uint64_t commit;
     struct owed_end end = {
@@ -197,6 +231,8 @@ void flow_worked(struct flow *flow, struct pack_task *task)
     flow->wanted = TASK_NONE;
     if (task->outcome == PACK_FAILED) {
         flow_worked_failed(flow, task);
+    } else if (task->outcome == PACK_MISPLACED) {
+        flow_is_foreign(flow);
     } else if (task->outcome == PACK_NO_CLOCK) {
         flow_hold(flow, FLOW_CLOCK_MS);
     } else if (wanted == TASK_CUT && task->outcome == PACK_EMPTY) {

@@ -72,11 +72,11 @@ static struct key flow_tombstone(const struct flow *flow, const struct forward_s
 }
 
 /* Without a plan nothing can be packed: tried again. */
-static void forward_find_plan(struct forward *forward, const struct flow *flow)
+static void forward_find_plan(struct forward *forward)
 {
     struct pack_task *task = &forward->task;
     task->plan = NULL;
-    if (flow->parcel.layout != LAYOUT_COLUMNS) {
+    if (task->parcel->layout != LAYOUT_COLUMNS) {
         return;
     }
     enum err e = forward_schema_plan(forward, task->schema->number, &task->plan);
@@ -106,13 +106,13 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     task->tombstone = flow_tombstone(flow, schema);
     if (!task->cut) {
         task->key = forward_schema_key(schema, flow->parcel.key);
-        forward_find_plan(forward, flow);
+        forward_find_plan(forward);
         return true;
     }
     task->key = schema->key;
-    flow->parcel.key = flow->host->setup.by_agent ? PARCEL_KEY_AGENT
-                       : schema->key.schema       ? PARCEL_KEY_FIELD + schema->key.field
-                                                  : PARCEL_KEY_NONE;
+    task->parcel->key = flow->host->setup.by_agent ? PARCEL_KEY_AGENT
+                        : schema->key.schema       ? PARCEL_KEY_FIELD + schema->key.field
+                                                   : PARCEL_KEY_NONE;
     struct uplink *uplink = flow->host->uplink;
     struct why why = {""};
     /* What this version can't parse goes as it is. */
@@ -120,9 +120,9 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     task->target = (struct target){.layout = (uint8_t)layout};
     enum err e =
         uplink->class_->target(uplink, &flow->stream->info, task->schema, &task->target, &why);
-    flow->parcel.layout = task->target.is_letter ? LAYOUT_LETTER
-                          : task->target.is_json ? LAYOUT_JSON
-                                                 : (uint8_t)layout;
+    task->parcel->layout = task->target.is_letter ? LAYOUT_LETTER
+                           : task->target.is_json ? LAYOUT_JSON
+                                                  : (uint8_t)layout;
     if (e == ERR_AGAIN) {
         flow_wait_for_uplink(flow, &why);
     } else if (e) {
@@ -131,7 +131,7 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
         timer_arm(&flow->timer, FLOW_PARK_MS);
     } else {
         flow_fault(flow, "");
-        forward_find_plan(forward, flow);
+        forward_find_plan(forward);
     }
     return e == ERR_OK;
 }

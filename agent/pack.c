@@ -472,13 +472,10 @@ void pack_build(struct pack *pack, struct pack_task *task)
     rows_complete(pack, task);
     if (!find_parts(pack, task) &&
         !fault_planted("partitions-ignored")) { /* what is in no part would count as gone */
-        task->e = ERR_CONFIG;
-        why_set(&task->why,
-                "events in doubt were cut for other partitions than the uplink has now: "
-                "was it of another type?");
-    } else {
-        task->e = pack->count == pack->rows.event_count ? build_all(pack, task, &bad) : ERR_FULL;
+        task->outcome = PACK_MISPLACED;
+        return;
     }
+    task->e = pack->count == pack->rows.event_count ? build_all(pack, task, &bad) : ERR_FULL;
     task->outcome = task->e ? PACK_FAILED : PACK_BUILT;
     if (task->e && !task->why.text[0]) {
         why_set(&task->why, "packing a parcel of stream %s again: %s", task->stream->info.name,

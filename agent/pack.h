@@ -37,6 +37,9 @@ enum pack_outcome {
     /* The event at `bad_sequence`, which stands first, can't be sent at all: bad_reason; set it
      * aside. Nothing was built. */
     PACK_EVENT_BAD,
+    /* A row belongs to no part of a parcel that exists already: it was placed by another type of
+     * uplink. Nothing was built. */
+    PACK_MISPLACED,
     PACK_NO_CLOCK, /* the first event's arrival time is not known yet: ask again later */
     PACK_FAILED,   /* e, why: reading failed, or no memory */
 };

@@ -249,7 +249,7 @@ enum err store_end_put(struct store *store, const struct owed_end *end, uint64_t
 size_t parcel_record_size(const struct parcel *parcel)
 {
     return PARCEL_SIZE + strlen(parcel->target) + strlen(parcel->cluster_id) +
-           PART_SIZE * (size_t)parcel->part_count;
+           strlen(parcel->type) + PART_SIZE * (size_t)parcel->part_count;
 }
 
 static enum err parcel_put(struct store *store, const struct parcel *parcel, bool is_halved,

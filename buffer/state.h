@@ -13,7 +13,7 @@
 #define PAIR_COUNT_MAX 512 /* of a stream and an uplink that carries it */
 
 /* Of the snapshot. Most of it is room for open parcels. */
-#define PARCEL_BYTES_MAX 360 /* of a parcel in the snapshot, beside its parts */
+#define PARCEL_BYTES_MAX 380 /* of a parcel in the snapshot, beside its parts */
 #define PART_BYTES_MAX 75    /* of each of them */
 #define OWED_BYTES_MAX 170   /* of a pair's ranges */
 #define STREAM_BYTES_MAX 150 /* of a stream */

@@ -14,6 +14,7 @@
 #include "buffer/state.h"
 
 #define SNAPSHOT_VERSION 2
+#define LANE_HAS_TYPE 0x80 /* with a parcel's lane: its type stands behind its layout */
 
 static void put_range(struct out *o, struct range range)
 {
@@ -32,8 +33,11 @@ void parcel_encode(const struct parcel *parcel, struct out *ret)
 {
     out_put_uvarint(ret, parcel->uplink);
     out_put_uvarint(ret, parcel->stream);
-    out_put_byte(ret, parcel->lane);
+    out_put_byte(ret, (uint8_t)(parcel->lane | (parcel->type[0] ? LANE_HAS_TYPE : 0)));
     out_put_byte(ret, parcel->layout);
+    if (parcel->type[0]) {
+        put_text(ret, parcel->type);
+    }
     out_put_uvarint(ret, parcel->schema);
     out_put_uvarint(ret, parcel->key);
     put_range(ret, parcel->range);
@@ -126,6 +130,10 @@ bool parcel_decode(struct parcel *ret, struct slice *data)
     ret->stream = (uint16_t)take(&t, STREAM_COUNT_MAX);
     if (t.bad || !slice_take_u8(&t.data, &ret->lane) || !slice_take_u8(&t.data, &ret->layout)) {
         return false;
+    }
+    if (ret->lane & LANE_HAS_TYPE) {
+        ret->lane &= (uint8_t)~LANE_HAS_TYPE;
+        take_text(&t, ret->type, sizeof ret->type);
     }
     ret->schema = (uint32_t)take(&t, UINT32_MAX);
     ret->key = (uint32_t)take(&t, UINT32_MAX);

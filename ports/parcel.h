@@ -15,6 +15,7 @@
 #define PARCEL_PARTITION_MAX 16  /* partitions of a fresh cut; the rest is room for halves */
 #define TARGET_NAME_SIZE_MAX 250 /* topic, stream, prefix; Kafka allows 249 characters */
 #define CLUSTER_ID_SIZE_MAX 64
+#define UPLINK_TYPE_SIZE_MAX 16
 /* A registry's id, 4 bytes of Confluent's, 16 of Glue's, and 8 that say where it is from. */
 #define REMOTE_ID_SIZE_MAX 24
 
@@ -81,6 +82,9 @@ struct parcel {
     uint32_t schema; /* the buffer's number of the schema that all its events have */
     uint32_t key;    /* enum parcel_key */
     struct range range;
+    /* Of the uplink that it was cut for: another one knows nothing of its parts. "": by a version that
+     * did not keep it. */
+    char type[UPLINK_TYPE_SIZE_MAX];
     char target[TARGET_NAME_SIZE_MAX];
     char cluster_id[CLUSTER_ID_SIZE_MAX];
     uint32_t partition_count; /* at the time of cutting: the same again after a crash */

@@ -3,6 +3,7 @@
 usage: program_test.py WEIR"""
 import glob
 import http.client
+import http.server
 import json
 import os
 import resource
@@ -185,8 +186,21 @@ def test_waiting_for_its_buffer():
     check("it stops in order", waiting.stop() == 0, waiting.process.stderr.read()[-1000:])
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    bodies = []
+
+    def do_POST(self):
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
 def test_an_uplink_of_another_type():
-    """What was cut for partitions that the uplink no longer has is not taken for damaged: it stays, and the status says why."""
+    """What was being sent when an uplink got another type goes out by the new one, once, and the log says so."""
     c = configuration(free_port())
     c["buffer"]["path"] = path_of("retyped", "buffer.db")
     c["streams"]["typed"]["priority"] = 7
@@ -198,11 +212,17 @@ def test_an_uplink_of_another_type():
     check("on record, and tried", wait_until(lambda: agent.status()["uplinks"]["cloud"]["retried"] > 0))
     agent.process.kill()
     agent.process.wait()
-    c["uplinks"]["cloud"] = {"type": "http", "url": "http://127.0.0.1:1/{stream}"}
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    c["uplinks"]["cloud"] = {"type": "http", "url": f"http://127.0.0.1:{receiver.server_port}/{{stream}}"}
     agent = Agent(c, "retyped.json").start()
-    check("it says so", wait_until(lambda: "another type" in agent.status()["uplinks"]["cloud"]["standing"].get("typed", "")), str(agent.status()["uplinks"]))
-    check("and all is kept", agent.status()["uplinks"]["cloud"]["owed"].get("typed") == 1, str(agent.status()["uplinks"]))
+    cloud = lambda: agent.status()["uplinks"]["cloud"]
+    check("it is delivered", wait_until(lambda: cloud()["owed"].get("typed", 0) == 0), str(cloud()))
+    check("once", [json.loads(b)["k"] for b in Receiver.bodies if b'"m1"' in b] == ["m1"], str(Receiver.bodies))
+    check("counted", cloud()["in_doubt"] >= 1, str(cloud()))
+    check("and said", "stream typed: 1..1 were being sent when this uplink had another type (pubsub" in agent.log(), agent.log()[-1000:])
     agent.stop()
+    receiver.shutdown()
 
 
 def test_ended_while_a_broker_is_silent():

@@ -374,6 +374,8 @@ void world_parcel_of(const struct world *w, const struct model_parcel *m, struct
                            .range = m->range,
                            .target = "topic",
                            .cluster_id = "cluster",
+                           /* Buffers of earlier versions have none. */
+                           .type = {m->range.first % 3 ? 't' : 0},
                            .partition_count = 16,
                            .part_count = m->part_count};
     for (uint32_t i = 0; i < m->part_count; i++) {
