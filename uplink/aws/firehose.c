@@ -279,6 +279,7 @@ const struct uplink_class firehose_uplink_class = {
         "What was taken is not sent again; the service keeps no order.",
     .options = firehose_table,
     .options_size = sizeof(struct firehose_options),
+    .probe = firehose_probe_open,
     .check = firehose_check,
     .open = firehose_open,
     .target = firehose_target,

@@ -19,6 +19,8 @@ struct firehose_options {
 extern const struct option firehose_table[];
 extern const struct uplink_class firehose_uplink_class;
 
+/* As uplink_class.probe(). */
+enum err firehose_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
 /* As uplink_class.wrap(): entries as kinesis_entries.h has them. Pure. */
 enum err firehose_wrap(const void *options, const struct batch *batch, struct out *ret) MUST_USE;
 

@@ -33,6 +33,10 @@ extern const struct uplink_class kinesis_uplink_class;
 /* Its `glue`, with the uplink's own region and credentials where it says nothing else. */
 struct glue_options kinesis_glue(const struct kinesis_options *options);
 
+/* --- kinesis_probe.c: uplink_class.probe() --- */
+
+enum err kinesis_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
+
 /* --- kinesis_wrap.c: pure --- */
 
 /* The records of a batch as kinesis_entries.h has them. As uplink_class.wrap(). */
