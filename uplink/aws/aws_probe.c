@@ -1,7 +1,7 @@
 #include "uplink/aws/aws_probe.h"
 
-#include <assert.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "ports/lib/hash.h"
 #include "uplink/object/endpoint.h"
@@ -201,10 +201,8 @@ void aws_probe_header(struct service_probe *base, struct slice name, struct slic
 {
     static const char wanted[] = "x-amzn-errortype";
     struct aws_probe *p = probe_of(base);
-    bool is_wanted = name.size == sizeof wanted - 1;
-    for (size_t i = 0; is_wanted && i < name.size; i++) {
-        is_wanted = (name.data[i] | 0x20) == wanted[i] || name.data[i] == wanted[i];
-    }
+    bool is_wanted = name.size == sizeof wanted - 1 &&
+                     strncasecmp((const char *)name.data, wanted, name.size) == 0;
     if (is_wanted && !slice_to_text(value, p->error_type, sizeof p->error_type)) {
         p->error_type[0] = '\0'; /* longer than any that is known */
     }

@@ -132,7 +132,7 @@ static void take_name(struct service_probe *p)
         } else if (!name_put(p, index, p->name, sizeof p->name, &why)) {
             service_probe_found(p, PROBE_ERROR, p->name_option, p->stream->name, "%s", why.text);
         } else {
-            p->has_name = !was_asked(p, index);
+            p->has_name = p->name[0] && !was_asked(p, index);
         }
     }
 }

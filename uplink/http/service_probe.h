@@ -21,8 +21,9 @@ enum service_probe_next {
 };
 
 struct service_probe_class {
-    /* Appends what the events of this stream go to. What was asked about is left out. NULL: there is
-     * one thing to ask about, whatever streams there are. ERR_CONFIG: *why. */
+    /* Appends what the events of this stream go to; nothing: it is not asked about. What was asked about
+     * is left out. NULL: there is one thing to ask about, whatever streams there are. ERR_CONFIG and
+     * ERR_CORRUPT: *why. */
     enum err (*name)(const struct service_probe *p, const struct probe_stream *stream,
                      struct out *ret, struct why *why) MUST_USE;
     /* The next question about p->name: fills method, url, headers and body, which lie in p->text or
