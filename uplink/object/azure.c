@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "ports/lib/hash.h"
-#include "uplink/object/answer.h"
 #include "uplink/object/azure_impl.h"
 #include "uplink/object/xml.h"
 
@@ -15,7 +14,7 @@
 struct azure {
     struct http_base base;
     const struct azure_options *options;
-    char url[128]; /* the endpoint's, where the options have none */
+    char url[512]; /* the endpoint's */
     struct endpoint endpoint;
     uint8_t key[AZURE_KEY_SIZE_MAX];
     size_t key_size; /* 0: by sas */
@@ -86,7 +85,7 @@ static bool azure_make(struct azure *azure, struct sender_request *r, const char
     struct azure_header headers[4];
     struct azure_request request = {.method = "PUT",
                                     .content_md5 = md5,
-                                    .content_type = "application/avro",
+                                    .content_type = AZURE_CONTENT_TYPE,
                                     .if_none_match = options->create_only ? "*" : "",
                                     .headers = headers,
                                     .account = options->account};
@@ -169,6 +168,16 @@ static const struct object_code azure_codes[] = {
     {"AccountBeingCreated", OBJECT_WAIT, ""},
 };
 
+void azure_said_read(struct object_said *ret, const char *code, const struct http_answer *answer)
+{
+    (void)snprintf(ret->code, sizeof ret->code, "%s", code);
+    if (!ret->code[0]) {
+        (void)xml_text(answer->body, "Code", ret->code, sizeof ret->code);
+    }
+    (void)xml_text(answer->body, "Message", ret->message, sizeof ret->message);
+    object_said_find(ret, azure_codes, ARRAY_COUNT(azure_codes), answer->status);
+}
+
 static enum sender_next azure_act(struct azure *azure, struct sender_request *r,
                                   enum object_action action, struct send_report *ret)
 {
@@ -216,12 +225,7 @@ static enum sender_next azure_judge(void *context, struct sender_request *r,
         return SENDER_END;
     }
     struct object_said said;
-    memcpy(said.code, state->code, sizeof said.code);
-    if (!said.code[0]) {
-        (void)xml_text(answer->body, "Code", said.code, sizeof said.code);
-    }
-    (void)xml_text(answer->body, "Message", said.message, sizeof said.message);
-    object_said_find(&said, azure_codes, ARRAY_COUNT(azure_codes), answer->status);
+    azure_said_read(&said, state->code, answer);
     object_say(ret, SEND_PARK, &said, answer->status);
     return azure_act(context, r, said.action, ret);
 }
@@ -270,6 +274,15 @@ static void azure_close(struct uplink *uplink)
     }
 }
 
+void azure_url_put(const struct azure_options *options, char *ret, size_t ret_size)
+{
+    if (options->endpoint) {
+        (void)snprintf(ret, ret_size, "%s", options->endpoint);
+    } else {
+        (void)snprintf(ret, ret_size, "https://%s.blob.core.windows.net", options->account);
+    }
+}
+
 static enum err azure_open(struct uplink **ret, const struct uplink_setup *setup, struct why *why)
 {
     struct azure *azure = calloc(1, sizeof *azure);
@@ -278,8 +291,7 @@ static enum err azure_open(struct uplink **ret, const struct uplink_setup *setup
     }
     const struct azure_options *options = setup->options;
     azure->options = options;
-    (void)snprintf(azure->url, sizeof azure->url, "https://%s.blob.core.windows.net",
-                   options->account);
+    azure_url_put(options, azure->url, sizeof azure->url);
     struct out key = out_over(azure->key, sizeof azure->key);
     enum err e =
         options->key && !hash_take_base64(slice_of_text(options->key), &key) ? ERR_CONFIG : ERR_OK;
@@ -289,9 +301,7 @@ static enum err azure_open(struct uplink **ret, const struct uplink_setup *setup
                                         .context = azure,
                                         .tls = &options->tls,
                                         .timeout_ms = (uint32_t)options->object.timeout_ms};
-    e = e ? e
-          : endpoint_parse(options->endpoint ? options->endpoint : azure->url, &azure->endpoint,
-                           why);
+    e = e ? e : endpoint_parse(azure->url, &azure->endpoint, why);
     e = e ? e : http_base_open(&azure->base, &azure_blob_uplink_class, &sender, why);
     if (e) {
         azure_close(&azure->base.uplink);
@@ -307,6 +317,7 @@ const struct uplink_class azure_blob_uplink_class = {
             "under a name that makes a repeated PUT harmless.",
     .options = azure_table,
     .options_size = sizeof(struct azure_options),
+    .probe = azure_probe_open,
     .check = azure_options_check,
     .open = azure_open,
     .target = azure_target,

@@ -3,6 +3,7 @@
 #ifndef WEIR_UPLINK_OBJECT_AZURE_IMPL_H
 #define WEIR_UPLINK_OBJECT_AZURE_IMPL_H
 
+#include "uplink/object/answer.h"
 #include "uplink/object/endpoint.h"
 #include "uplink/object/object.h"
 
@@ -10,6 +11,7 @@
 #define AZURE_KEY_SIZE_MAX 256     /* bytes of an account's key, decoded; they have 64 */
 #define AZURE_DATE_SIZE 40
 #define AZURE_SIGN_ROOM 8192
+#define AZURE_CONTENT_TYPE "application/avro"
 
 struct azure_options {
     const char *account;
@@ -24,6 +26,13 @@ struct azure_options {
 };
 extern const struct option azure_table[];
 enum err azure_options_check(const void *options, struct why *why);
+
+/* The URL of the account. */
+void azure_url_put(const struct azure_options *options, char *ret, size_t ret_size);
+/* What an answer says; `code`: of its header x-ms-error-code, "" where there was none. */
+void azure_said_read(struct object_said *ret, const char *code, const struct http_answer *answer);
+/* azure_probe.c: uplink_class.probe(). */
+enum err azure_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
 
 struct azure_header {
     const char *name; /* lower-case */
@@ -40,7 +49,7 @@ struct azure_request {
     const struct azure_header *headers; /* those in x-ms-, sorted by name */
     size_t header_count;
     const char *account;
-    struct slice path; /* of the URL, as sent */
+    struct slice path; /* of the URL, as sent; behind it "\nname:value" of each parameter, sorted */
 };
 
 /* Appends "SharedKey account:signature"; the room behind it, AZURE_SIGN_ROOM, is used. */

@@ -8,13 +8,12 @@
 #include "uplink/object/gcs_answer.h"
 #include "uplink/object/gcs_options.h"
 
-#define GCS_SCOPE "https://www.googleapis.com/auth/devstorage.read_write"
 #define GCS_HEAD_ROOM 4096 /* around an object: boundaries and what is said of it */
 
 struct gcs {
     struct http_base base;
     const struct gcs_options *options;
-    char url[512]; /* the endpoint's, where the options have none */
+    char url[GCS_URL_SIZE]; /* the endpoint's, where the options have none */
     struct endpoint endpoint;
     struct google_token *token; /* NULL: none is sent */
 };
@@ -283,20 +282,24 @@ static void gcs_close(struct uplink *uplink)
     }
 }
 
+bool gcs_url_put(const struct gcs_options *options, char ret[GCS_URL_SIZE])
+{
+    const char *emulator = getenv("STORAGE_EMULATOR_HOST");
+    bool is_emulator = !options->endpoint && emulator && emulator[0];
+    if (is_emulator) {
+        (void)snprintf(ret, GCS_URL_SIZE, "%s%s", strstr(emulator, "://") ? "" : "http://",
+                       emulator);
+    } else {
+        (void)snprintf(ret, GCS_URL_SIZE, "%s",
+                       options->endpoint ? options->endpoint : "https://storage.googleapis.com");
+    }
+    return !options->anonymous && !is_emulator;
+}
+
 /* *ret_has_token: false for an emulator, which takes none. */
 static enum err gcs_place_set(struct gcs *gcs, bool *ret_has_token, struct why *why)
 {
-    const struct gcs_options *options = gcs->options;
-    const char *emulator = getenv("STORAGE_EMULATOR_HOST");
-    bool is_emulator = !options->endpoint && emulator && emulator[0];
-    *ret_has_token = !options->anonymous && !is_emulator;
-    if (is_emulator) {
-        (void)snprintf(gcs->url, sizeof gcs->url, "%s%s", strstr(emulator, "://") ? "" : "http://",
-                       emulator);
-    } else {
-        (void)snprintf(gcs->url, sizeof gcs->url, "%s",
-                       options->endpoint ? options->endpoint : "https://storage.googleapis.com");
-    }
+    *ret_has_token = gcs_url_put(gcs->options, gcs->url);
     return endpoint_parse(gcs->url, &gcs->endpoint, why);
 }
 
@@ -346,6 +349,7 @@ const struct uplink_class gcs_uplink_class = {
             "under a name that makes a repeated upload harmless.",
     .options = gcs_table,
     .options_size = sizeof(struct gcs_options),
+    .probe = gcs_probe_open,
     .check = gcs_options_check,
     .open = gcs_open,
     .target = gcs_target,

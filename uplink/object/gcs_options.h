@@ -5,6 +5,9 @@
 #include "uplink/object/endpoint.h"
 #include "uplink/object/object.h"
 
+#define GCS_SCOPE "https://www.googleapis.com/auth/devstorage.read_write"
+#define GCS_URL_SIZE 512
+
 struct gcs_options {
     const char *bucket;
     const char *endpoint;
@@ -17,5 +20,10 @@ struct gcs_options {
 };
 extern const struct option gcs_table[];
 enum err gcs_options_check(const void *options, struct why *why);
+
+/* Where the service is. False: no token is sent there. */
+bool gcs_url_put(const struct gcs_options *options, char ret[GCS_URL_SIZE]);
+/* gcs_probe.c: uplink_class.probe(). */
+enum err gcs_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
 
 #endif

@@ -64,16 +64,21 @@ static void s3_close(struct uplink *uplink)
 
 /* Buckets with a '.' do not fit the certificate of *.s3.amazonaws.com; other stores mostly know
  * paths only. */
+bool s3_is_path_style(const struct s3_options *options)
+{
+    bool has_dot = strchr(options->bucket, '.') != NULL;
+    return options->style == S3_STYLE_PATH ||
+           (options->style == S3_STYLE_AUTO && (options->endpoint || has_dot));
+}
+
 static enum err s3_place_set(struct s3 *s3, struct why *why)
 {
     const struct s3_options *options = s3->options;
     const char *region = credentials_region(options->region);
-    s3->region = region ? region : "us-east-1";
+    s3->region = region ? region : S3_REGION_INITIAL;
     (void)snprintf(s3->url, sizeof s3->url, "https://s3.%s.amazonaws.com%s", s3->region,
                    strncmp(s3->region, "cn-", 3) == 0 ? ".cn" : "");
-    bool has_dot = strchr(options->bucket, '.') != NULL;
-    s3->is_path_style = options->style == S3_STYLE_PATH ||
-                        (options->style == S3_STYLE_AUTO && (options->endpoint || has_dot));
+    s3->is_path_style = s3_is_path_style(options);
     return endpoint_parse(options->endpoint ? options->endpoint : s3->url, &s3->endpoint, why);
 }
 
@@ -119,6 +124,7 @@ const struct uplink_class s3_uplink_class = {
             "harmless.",
     .options = s3_table,
     .options_size = sizeof(struct s3_options),
+    .probe = s3_probe_open,
     .check = s3_options_check,
     .open = s3_open,
     .target = s3_target,

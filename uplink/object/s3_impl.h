@@ -33,6 +33,10 @@ struct s3_options {
 extern const struct option s3_table[];
 enum err s3_options_check(const void *options, struct why *why);
 
+#define S3_REGION_INITIAL "us-east-1" /* where none is said */
+/* Does the bucket stand in the URL's path? */
+bool s3_is_path_style(const struct s3_options *options);
+
 struct s3 {
     struct http_base base;
     const struct s3_options *options;
@@ -72,6 +76,8 @@ void s3_marks_set(const struct object *object, const struct s3_marks *marks);
 enum err s3_build(void *context, struct sender_request *r, struct send_report *ret) MUST_USE;
 enum sender_next s3_judge(void *context, struct sender_request *r, const struct http_answer *answer,
                           struct send_report *ret);
+/* s3_probe.c: uplink_class.probe(). */
+enum err s3_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
 void s3_header(void *context, struct sender_request *r, struct slice name, struct slice value);
 
 #endif

@@ -239,6 +239,56 @@ static void what_may_be_there_is_not_cut_anew(void **state)
     scene_close(scene);
 }
 
+static void check_online_ends_a_copy_that_never_was(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        const char *sas;
+        bool create_only;
+        unsigned asked;
+        enum probe_level level;
+        const char *option, *what, *text;
+    } rows[] = {
+        {"404\nx-ms-error-code: BlobNotFound", NULL, false, 1, PROBE_OK, "container",
+         "container c1", "the key may write"},
+        {"409\nx-ms-error-code: NoPendingCopyOperation", "sig=x", false, 1, PROBE_OK, "container",
+         "container c1", "the sas may write"},
+        {"404\nx-ms-error-code: ContainerNotFound", NULL, false, 1, PROBE_ERROR, "container",
+         "container c1", "make it"},
+        {"403\n\n<Error><Code>AuthenticationFailed</Code></Error>", NULL, false, 1, PROBE_ERROR,
+         "key", "login at Azure", "look at key"},
+        {"403\nDate: Tue, 24 Nov 2020 12:00:00 GMT\nx-ms-error-code: AuthenticationFailed", NULL,
+         false, 2, PROBE_ERROR, "endpoint", "clock", "set it (NTP)"},
+        {"403\nx-ms-error-code: AuthorizationPermissionMismatch", "sig=x", false, 1, PROBE_ERROR,
+         "sas", "login at Azure", "the rights c and w"},
+        {"403\nx-ms-error-code: AuthorizationPermissionMismatch", "sig=x", true, 1, PROBE_WARNING,
+         "container", "container c1", "the sas is good"},
+        {"503\nx-ms-error-code: ServerBusy", NULL, false, 1, PROBE_WARNING, "container",
+         "container c1", "ServerBusy"},
+        {"200\n\nwelcome", NULL, false, 1, PROBE_ERROR, "endpoint", "container c1",
+         "is this Azure"},
+    };
+    struct scene *scene = scene_open(&azure_blob_uplink_class);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct azure_options options = options_of(scene);
+        struct scene_found found;
+        options.create_only = rows[i].create_only;
+        options.sas = rows[i].sas;
+        options.key = rows[i].sas ? NULL : options.key;
+        scene_answers(scene, (const char *const[]){rows[i].answer, NULL});
+        scene_probe(scene, &options, &found);
+        assert_int_equal(scene->asked_count, rows[i].asked);
+        assert_memory_equal(scene_line(&scene->asked[0]),
+                            "PUT /c1/weir-check-online/no-blob?comp=copy&copyid=00000000-", 60);
+        assert_string_equal(scene_header(&scene->asked[0], "x-ms-copy-action"), "abort");
+        assert_int_equal(scene->asked[0].size, 0);
+        assert_true(
+            scene_has_found(&found, rows[i].level, rows[i].option, rows[i].what, rows[i].text));
+    }
+    scene_close(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +299,7 @@ int main(void)
         cmocka_unit_test(each_refusal_is_understood),
         cmocka_unit_test(what_may_be_there_is_not_cut_anew),
         cmocka_unit_test(a_wrong_clock_is_corrected),
+        cmocka_unit_test(check_online_ends_a_copy_that_never_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,12 @@ const struct why *google_token_fault(const struct google_token *token, enum err 
     return NULL;
 }
 
+const char *google_token_source(const struct google_token *token)
+{
+    (void)token;
+    return "a double";
+}
+
 /* --- the scene --- */
 
 static struct gcs_options options_of(const struct scene *scene)
@@ -223,6 +229,48 @@ static void an_emulator_gets_no_token(void **state)
     scene_close(scene);
 }
 
+static void check_online_asks_what_may_be_done(void **state)
+{
+    (void)state;
+    static const char both[] =
+        "200\n\n{\"permissions\":[\"storage.objects.create\",\"storage.objects.delete\"]}";
+    static const char create[] = "200\n\n{\"permissions\":[\"storage.objects.create\"]}";
+    static const struct {
+        const char *answer;
+        bool create_only;
+        enum probe_level level;
+        const char *option, *what, *text;
+    } rows[] = {
+        {both, false, PROBE_OK, "bucket", "bucket1", "put and replaced"},
+        {create, true, PROBE_OK, "bucket", "bucket1", "objects may be put"},
+        {create, false, PROBE_ERROR, "bucket", "bucket1", "or set create_only"},
+        {"200\n\n{}", false, PROBE_ERROR, "bucket", "bucket1", "Storage Object User"},
+        {"200\n\n{}", true, PROBE_ERROR, "bucket", "bucket1", "Storage Object Creator"},
+        {"404\n\n{}", false, PROBE_ERROR, "bucket", "bucket1", "make it"},
+        {"401\n\n{}", false, PROBE_ERROR, "credentials", "login", "is the key still valid"},
+        {"403\n\n{\"error\":{\"errors\":[{\"reason\":\"accountDisabled\"}]}}", false, PROBE_ERROR,
+         "bucket", "bucket1", "403 accountDisabled"},
+        {"503\n\n{}", false, PROBE_WARNING, "bucket", "bucket1", "ask again later"},
+        {"200\n\nwelcome", false, PROBE_ERROR, "endpoint", "bucket1", "is this Cloud Storage"},
+    };
+    struct scene *scene = scene_open(&gcs_uplink_class);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct gcs_options options = options_of(scene);
+        struct scene_found found;
+        options.create_only = rows[i].create_only;
+        scene_answers(scene, (const char *const[]){rows[i].answer, NULL});
+        scene_probe(scene, &options, &found);
+        assert_int_equal(scene->asked_count, 1);
+        assert_string_equal(scene_line(&scene->asked[0]),
+                            "GET /storage/v1/b/bucket1/iam/testPermissions?permissions="
+                            "storage.objects.create&permissions=storage.objects.delete HTTP/1.1");
+        assert_string_equal(scene_header(&scene->asked[0], "Authorization"), "Bearer token1");
+        assert_true(
+            scene_has_found(&found, rows[i].level, rows[i].option, rows[i].what, rows[i].text));
+    }
+    scene_close(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +278,7 @@ int main(void)
         cmocka_unit_test(another_digest_is_put_again),
         cmocka_unit_test(each_refusal_is_understood),
         cmocka_unit_test(an_emulator_gets_no_token),
+        cmocka_unit_test(check_online_asks_what_may_be_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

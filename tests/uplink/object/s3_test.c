@@ -60,6 +60,12 @@ bool credentials_refused(struct credentials *credentials, uint64_t which)
     return true;
 }
 
+const char *credentials_origin(const struct credentials *credentials)
+{
+    (void)credentials;
+    return "a double";
+}
+
 const char *credentials_region(const char *option)
 {
     return option;
@@ -567,6 +573,109 @@ static void what_may_be_there_is_not_cut_anew(void **state)
     scene_close(scene);
 }
 
+/* --- weir check --online --- */
+
+static void check_online_asks_about_the_bucket(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *const answers[3];
+        unsigned asked;
+        enum probe_level level;
+        const char *option, *what, *text;
+    } rows[] = {
+        {{"200\n\n<ListBucketResult><Name>bucket1</Name></ListBucketResult>"},
+         1,
+         PROBE_OK,
+         "bucket",
+         "bucket bucket1",
+         "it is there"},
+        {{"200\n\n<html>welcome</html>"},
+         1,
+         PROBE_ERROR,
+         "endpoint",
+         "bucket bucket1",
+         "is this S3"},
+        {{"404" XML("NoSuchBucket")}, 1, PROBE_ERROR, "bucket", "bucket bucket1", "make it"},
+        {{"403" XML("AccessDenied"), "404" XML("NoSuchUpload")},
+         2,
+         PROBE_OK,
+         "bucket",
+         "bucket bucket1",
+         "if not list it"},
+        {{"403" XML("AccessDenied"), "403" XML("AccessDenied")},
+         2,
+         PROBE_WARNING,
+         "bucket",
+         "bucket bucket1",
+         "s3:AbortMultipartUpload"},
+        {{"403" XML("InvalidAccessKeyId")},
+         1,
+         PROBE_ERROR,
+         "credentials",
+         "login at S3",
+         "a double"},
+        {{"403" XML("SignatureDoesNotMatch")},
+         1,
+         PROBE_ERROR,
+         "credentials",
+         "login at S3",
+         "check the secret key"},
+        {{"301\nx-amz-bucket-region: eu-west-1" XML("PermanentRedirect")},
+         1,
+         PROBE_ERROR,
+         "region",
+         "bucket bucket1",
+         "set region to eu-west-1"},
+        {{"503" XML("SlowDown")}, 1, PROBE_WARNING, "bucket", "bucket bucket1", "ask again later"},
+        {{"418"}, 1, PROBE_ERROR, "endpoint", "bucket bucket1", "is this S3"},
+    };
+    struct scene *scene = scene_open(&s3_uplink_class);
+    struct s3_options options = options_of(scene);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct scene_found found;
+        scene_answers(scene, rows[i].answers);
+        scene_probe(scene, &options, &found);
+        assert_int_equal(scene->asked_count, rows[i].asked);
+        assert_true(
+            scene_has_found(&found, rows[i].level, rows[i].option, rows[i].what, rows[i].text));
+        assert_true(scene_has_found(&found, PROBE_OK, "credentials", "credentials", "a double"));
+        assert_true(scene_has_found(&found, PROBE_OK, "endpoint", scene->url, "it answers"));
+        assert_string_equal(scene_line(&scene->asked[0]),
+                            "GET /bucket1/?list-type=2&max-keys=0 HTTP/1.1");
+        if (rows[i].asked == 2) {
+            assert_string_equal(
+                scene_line(&scene->asked[1]),
+                "DELETE /bucket1/weir-check-online/no-object?uploadId=weir-check-online HTTP/1.1");
+        }
+    }
+    scene_close(scene);
+}
+
+static void check_online_signs_again_where_that_helps(void **state)
+{
+    (void)state;
+    static const char *const ended[] = {"400" XML("ExpiredToken"), "404" XML("NoSuchBucket"), NULL};
+    static const char *const skewed[] = {
+        "403\nDate: Tue, 24 Nov 2020 12:00:00 GMT" XML("RequestTimeTooSkewed"),
+        "404" XML("NoSuchBucket"), NULL};
+    struct scene *scene = scene_open(&s3_uplink_class);
+    struct s3_options options = options_of(scene);
+    struct scene_found found;
+    renewals = 1;
+    scene_answers(scene, ended);
+    scene_probe(scene, &options, &found);
+    assert_int_equal(scene->asked_count, 2);
+    assert_string_equal(scene_header(&scene->asked[1], "x-amz-security-token"), "TOKEN2");
+    assert_true(scene_has_found(&found, PROBE_ERROR, "bucket", "bucket1", "make it"));
+    scene_answers(scene, skewed);
+    scene_probe(scene, &options, &found);
+    assert_int_equal(scene->asked_count, 2);
+    assert_memory_equal(scene_header(&scene->asked[1], "x-amz-date"), "20201124T1200", 13);
+    assert_true(scene_has_found(&found, PROBE_ERROR, "endpoint", "clock", "set it (NTP)"));
+    scene_close(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +694,8 @@ int main(void)
         cmocka_unit_test(an_upload_that_is_gone_begins_anew),
         cmocka_unit_test(the_limit_of_one_request_is_kept),
         cmocka_unit_test(the_bucket_stands_where_it_is_wanted),
+        cmocka_unit_test(check_online_asks_about_the_bucket),
+        cmocka_unit_test(check_online_signs_again_where_that_helps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -397,6 +397,64 @@ enum send_result lot_send(struct lot *lot, struct scene *scene)
     return scene->host.report.result;
 }
 
+/* --- probes --- */
+
+static void on_found(void *context, const struct probe_finding *finding)
+{
+    struct scene_found *found = context;
+    assert_false(found->is_done);
+    assert_true(found->count < SCENE_FOUND_MAX);
+    found->items[found->count++] = *finding;
+}
+
+static void on_done(void *context)
+{
+    struct scene_found *found = context;
+    assert_false(found->is_done);
+    found->is_done = true;
+}
+
+void scene_probe(struct scene *scene, const void *options, struct scene_found *ret)
+{
+    const struct probe_stream streams[] = {{.name = "meters a", .schema = &scene_schema},
+                                           {.name = "other", .schema = &scene_schema}};
+    struct probe *probe = NULL;
+    *ret = (struct scene_found){.count = 0};
+    const struct probe_setup setup = {.loop = scene->loop,
+                                      .names = scene->names,
+                                      .options = options,
+                                      .agent_id = "pump 7",
+                                      .streams = streams,
+                                      .stream_count = 2,
+                                      .context = ret,
+                                      .found = on_found,
+                                      .done = on_done};
+    scene_forget(scene);
+    assert_int_equal(scene->class_->probe(&probe, &setup), ERR_OK);
+    assert_false(ret->is_done);
+    while (!ret->is_done) {
+        assert_int_equal(loop_turn(scene->loop, 100), ERR_OK);
+    }
+    probe->close(probe);
+}
+
+bool scene_has_found(const struct scene_found *found, enum probe_level level, const char *option,
+                     const char *what, const char *text)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        const struct probe_finding *f = &found->items[i];
+        if (f->level == level && strcmp(f->option, option) == 0 && strstr(f->what, what) &&
+            strstr(f->why.text, text)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < found->count; i++) { /* what there is instead */
+        const struct probe_finding *f = &found->items[i];
+        print_message("%d %s: %s: %s\n", (int)f->level, f->option, f->what, f->why.text);
+    }
+    return false;
+}
+
 void lot_release(struct lot *lot)
 {
     free(lot->wire);

@@ -9,6 +9,7 @@
 #define SCENE_ASKED_MAX 32
 #define SCENE_VISIT_MAX 32
 #define SCENE_HEAD_SIZE 8192
+#define SCENE_FOUND_MAX 16
 
 struct scene;
 
@@ -78,6 +79,17 @@ void scene_forget(struct scene *scene);
 /* The value of a header of a request, or ""; in a buffer that the next calls use again. */
 const char *scene_header(const struct asked *asked, const char *name);
 const char *scene_line(const struct asked *asked); /* "PUT /a HTTP/1.1" */
+
+/* What the class's probe finds with these options, all of it; streams "meters a" and "other". */
+struct scene_found {
+    struct probe_finding items[SCENE_FOUND_MAX];
+    size_t count;
+    bool is_done;
+};
+void scene_probe(struct scene *scene, const void *options, struct scene_found *ret);
+/* Is there one of this level, at this option, about `what` (part of it), that says this? */
+bool scene_has_found(const struct scene_found *found, enum probe_level level, const char *option,
+                     const char *what, const char *text);
 
 /* Events first..first+count-1 with bodies of body_size bytes (0: small ones), wrapped. */
 enum err lot_make(struct lot *lot, struct scene *scene, const void *options, uint64_t first,
