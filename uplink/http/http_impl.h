@@ -34,6 +34,12 @@ enum err http_uplink_check(const void *options, struct why *why);
 /* Does it stand in one of the lists of statuses? */
 bool http_status_is_in(const struct option_list *list, int64_t status);
 
+/* Where the events of this stream go; without a NUL. */
+void http_uplink_url_put(const struct http_uplink_options *options, const char *stream,
+                         const char *agent_id, struct out *ret);
+/* http_uplink_probe.c: uplink_class.probe(). */
+enum err http_uplink_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
+
 /* wrap() of the class. */
 enum err http_body_wrap(const void *options, const struct batch *batch, struct out *ret) MUST_USE;
 

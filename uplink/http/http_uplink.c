@@ -25,13 +25,18 @@ static void put_escaped(struct out *ret, struct slice name)
     http_base_put_escaped(ret, name, 0);
 }
 
+void http_uplink_url_put(const struct http_uplink_options *options, const char *stream,
+                         const char *agent_id, struct out *ret)
+{
+    const struct pattern_names names = {.stream = stream, .agent = slice_of_text(agent_id)};
+    pattern_put(options->url, &names, put_escaped, ret);
+}
+
 static const char *url_of(const struct http_uplink *h, struct sender_request *r)
 {
     struct out *text = &r->text;
     const char *begin = (const char *)text->data + text->size;
-    const struct pattern_names names = {.stream = r->batch->stream->name,
-                                        .agent = slice_of_text(h->base.agent_id)};
-    pattern_put(h->options->url, &names, put_escaped, text);
+    http_uplink_url_put(h->options, r->batch->stream->name, h->base.agent_id, text);
     out_put_byte(text, 0);
     return text->overflow ? NULL : begin;
 }
@@ -208,6 +213,7 @@ const struct uplink_class http_uplink_class = {
             "a second time. Any status of 200 to 299 says that it is stored.",
     .options = http_uplink_table,
     .options_size = sizeof(struct http_uplink_options),
+    .probe = http_uplink_probe_open,
     .check = http_uplink_check,
     .open = http_open_uplink,
     .target = http_target,

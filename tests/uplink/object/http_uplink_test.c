@@ -276,6 +276,56 @@ static void settings_are_checked(void **state)
     assert_int_equal(http_uplink_check(&options, NULL), ERR_OK);
 }
 
+static void check_online_asks_what_can_be_done(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        enum probe_level level;
+        const char *option, *text;
+    } rows[] = {
+        {"204\nAllow: POST, OPTIONS", PROBE_OK, "url", "allows POST, OPTIONS; whether it takes"},
+        {"405\nAllow: POST", PROBE_OK, "url", "with 405 and allows POST"},
+        {"501", PROBE_OK, "url", "with 501; whether it takes"},
+        {"200\nAllow: GET, HEAD", PROBE_WARNING, "method", "allows GET, HEAD, not POST"},
+        {"401", PROBE_ERROR, "token", "look at token"},
+        {"403", PROBE_WARNING, "token", "look at the login"},
+        {"404", PROBE_WARNING, "url", "look at url"},
+        {"302", PROBE_ERROR, "url", "no redirects are followed"},
+        {"503", PROBE_WARNING, "url", "does not work now"},
+    };
+    static const char *const fine[] = {"204", NULL};
+    struct scene *scene = scene_open(&http_uplink_class);
+    struct http_uplink_options options = options_of(scene);
+    struct scene_found found;
+    options.token = "abc";
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        scene_answers(scene, (const char *const[]){rows[i].answer, NULL});
+        scene_probe(scene, &options, &found);
+        assert_int_equal(scene->asked_count, 2);
+        assert_string_equal(scene_line(&scene->asked[0]),
+                            "OPTIONS /in/meters%20a?a=pump%207 HTTP/1.1");
+        assert_string_equal(scene_line(&scene->asked[1]), "OPTIONS /in/other?a=pump%207 HTTP/1.1");
+        assert_string_equal(scene_header(&scene->asked[0], "Authorization"), "Bearer abc");
+        assert_string_equal(scene_header(&scene->asked[0], "Idempotency-Key"), "");
+        assert_true(
+            scene_has_found(&found, rows[i].level, rows[i].option, "/in/meters%20a", rows[i].text));
+        assert_true(scene_has_found(&found, PROBE_WARNING, "url", "token", "without https"));
+    }
+    scene_answers(scene, fine);
+    (void)snprintf(url, sizeof url, "%s/in", scene->url); /* the same for all streams */
+    scene_probe(scene, &options, &found);
+    assert_int_equal(scene->asked_count, 1);
+    options.url = "http://127.0.0.1:1/in";
+    scene_probe(scene, &options, &found);
+    assert_true(
+        scene_has_found(&found, PROBE_ERROR, "url", "http://127.0.0.1:1", "check the address"));
+    options.url = "http://nowhere.invalid/in";
+    scene_probe(scene, &options, &found);
+    assert_true(scene_has_found(&found, PROBE_ERROR, "url", "nowhere.invalid", "check the name"));
+    scene_close(scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_new_link_is_taken),
         cmocka_unit_test(the_largest_body_is_kept),
         cmocka_unit_test(settings_are_checked),
+        cmocka_unit_test(check_online_asks_what_can_be_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
