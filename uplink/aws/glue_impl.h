@@ -81,6 +81,15 @@ void glue_later(struct glue *glue, int64_t retry_after_ms);
 /* Sends the request of this step, as soon as there are credentials. */
 void glue_ask(struct glue *glue, enum glue_step step);
 
+/* --- glue_compare.c: pure --- */
+
+/* False: whatever the versions are, it is for Glue to decide. */
+bool glue_mode_of(const char *word, enum avro_mode *ret_mode, bool *ret_wants_all);
+/* What stands in the way of `schema` behind this version, in a sentence; "": nothing, or it can't be
+ * told. */
+void glue_compare(const struct avro_schema *schema, enum avro_mode mode, struct slice definition,
+                  char *ret, size_t size);
+
 /* --- glue_steps.c --- */
 
 void glue_answered(struct glue *glue, const struct http_answer *http, bool is_clock_changed);

@@ -39,49 +39,6 @@ static void glue_write(struct glue *glue, enum glue_step step)
 
 /* --- compatibility --- */
 
-/* False: whatever the versions are, it is for Glue to decide. */
-static bool mode_take(struct glue *glue, const char *word)
-{
-    static const struct {
-        const char *word;
-        enum avro_mode mode;
-    } modes[] = {
-        {"BACKWARD", AVRO_MODE_BACKWARD}, {"FORWARD", AVRO_MODE_FORWARD}, {"FULL", AVRO_MODE_FULL}};
-    for (size_t i = 0; i < ARRAY_COUNT(modes); i++) {
-        size_t size = strlen(modes[i].word);
-        if (strncmp(word, modes[i].word, size) == 0) {
-            glue->mode = modes[i].mode;
-            glue->wants_all = strcmp(word + size, "_ALL") == 0;
-            return glue->wants_all || !word[size];
-        }
-    }
-    return false;
-}
-
-/* What stands in the way, in a sentence; "": nothing, or it can't be told. */
-static void compare(const struct glue *glue, struct slice definition, char *ret, size_t size)
-{
-    struct avro_schema *old = NULL;
-    struct avro_compat *compat = NULL;
-    struct why why;
-    ret[0] = '\0';
-    if (avro_schema_parse(&old, definition, &why)) {
-        return;
-    }
-    const struct avro_schema *olds[] = {old};
-    if (!avro_compat_open(&compat, glue->schema, olds, 1, glue->mode, &why) &&
-        avro_compat_count(compat) > 0) {
-        const struct avro_finding *finding = avro_compat_finding(compat, 0);
-        struct out text = out_over(ret, size - 1);
-        avro_finding_put_sentence(finding, &text);
-        out_put_text(&text, ": ");
-        avro_finding_put_way_out(finding, &text);
-        ret[text.size] = '\0';
-    }
-    avro_compat_close(compat);
-    avro_schema_close(old);
-}
-
 static void history_next(struct glue *glue)
 {
     glue->version--;
@@ -102,7 +59,7 @@ static void history_answered(struct glue *glue, const struct glue_answer *answer
         history_next(glue); /* a try that failed, or is being deleted */
         return;
     }
-    compare(glue, answer->definition, text, sizeof text);
+    glue_compare(glue->schema, glue->mode, answer->definition, text, sizeof text);
     if (text[0]) {
         why_set(&glue->asked->why,
                 "the schema is incompatible with version %lld of %.100s in Glue: %s",
@@ -122,7 +79,8 @@ static void schema_answered(struct glue *glue, const struct glue_answer *answer)
     glue->schema = NULL;
     glue->version = answer->latest;
     glue->version_count = 0;
-    bool can_compare = mode_take(glue, answer->compatibility) && glue->version >= 1 &&
+    bool can_compare = glue_mode_of(answer->compatibility, &glue->mode, &glue->wants_all) &&
+                       glue->version >= 1 &&
                        avro_schema_parse(&glue->schema, glue->asked->json, &why) == ERR_OK;
     if (can_compare) {
         glue_ask(glue, GLUE_HISTORY);

@@ -7,6 +7,7 @@
 
 #include "ports/clock.h"
 #include "ports/http.h"
+#include "uplink/aws/glue_probe.h"
 #include "uplink/kafka/cluster.h"
 #include "uplink/kafka/probe_impl.h"
 #include "uplink/kafka/tokens.h"
@@ -27,6 +28,7 @@ static void probe_close(struct probe *probe)
         free(b);
     }
     registry_probe_close(p->registry);
+    glue_probe_close(p->glue);
     tokens_close(p->tokens);
     http_close(p->http);
     tls_close(p->tls);
@@ -38,8 +40,9 @@ static void probe_close(struct probe *probe)
 static void probe_end(struct timer *timer)
 {
     struct kafka_probe *p = CONTAINER_OF(timer, struct kafka_probe, end);
-    if (!p->is_clock_told && !registry_probe_has_said_time(p->registry)) {
-        probe_found_no_clock(&p->setup, p->registry
+    if (!p->is_clock_told && !registry_probe_has_said_time(p->registry) &&
+        !glue_probe_has_said_time(p->glue)) {
+        probe_found_no_clock(&p->setup, p->registry || p->glue
                                             ? "brokers don't say theirs, nor did the registry"
                                             : "brokers don't say theirs, and no registry "
                                               "is set, which would");
@@ -313,11 +316,35 @@ static void registry_done(void *context)
     kafka_probe_less(context);
 }
 
+/* Dead letters have no schema of their own. */
+static enum err glue_topic(const struct probe_setup *setup, const struct probe_stream *stream,
+                           char ret[TARGET_NAME_SIZE_MAX], struct why *why)
+{
+    const struct kafka_options *options = setup->options;
+    ret[0] = '\0';
+    return stream->letter_topic
+               ? ERR_OK
+               : kafka_topic_put(options->topic, stream->name, setup->agent_id, ret, why);
+}
+
+static enum err open_glue(struct kafka_probe *p)
+{
+    const struct glue_probe_setup setup = {.probe = &p->setup,
+                                           .options = &p->options->glue,
+                                           .topic = glue_topic,
+                                           .context = p,
+                                           .done = registry_done};
+    enum err e = glue_probe_open(&p->glue, &setup);
+    if (!e) {
+        p->pending++;
+    }
+    return e;
+}
+
 static enum err open_registry(struct kafka_probe *p)
 {
     if (p->options->glue.is_set) {
-        probe_found(&p->setup, PROBE_WARNING, "glue", "schema registry",
-                    "it is not asked here: what it says of the schemas is known once weir runs");
+        return open_glue(p);
     }
     if (!p->options->registry.is_set) {
         return ERR_OK;

@@ -13,6 +13,7 @@
 struct kafka_probe;
 struct http;
 struct registry_probe;
+struct glue_probe;
 
 struct probe_broker {
     struct kafka_probe *probe;
@@ -71,6 +72,7 @@ struct kafka_probe {
     struct tls *tls;
     struct http *http;
     struct registry_probe *registry;
+    struct glue_probe *glue;
     struct probe_broker *brokers;
     size_t broker_count;
     struct probe_broker *asker; /* the first that was reached */
