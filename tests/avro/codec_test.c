@@ -230,6 +230,26 @@ static void test_decode_refused(void **state)
     }
 }
 
+/* Of the many that there are one NaN is written, whatever the processor makes of it. */
+static void test_one_nan(void **state)
+{
+    (void)state;
+    static const uint64_t wide[] = {UINT64_C(0x7ff8000000000000), UINT64_C(0xfff8000000000000),
+                                    UINT64_C(0x7ff4000000000001), UINT64_C(0x7fffffffffffffff)};
+    static const uint32_t narrow[] = {UINT32_C(0x7fc00000), UINT32_C(0xffc00000),
+                                      UINT32_C(0x7fa00001), UINT32_C(0x7fffffff)};
+    for (size_t i = 0; i < ARRAY_COUNT(wide); i++) {
+        double real;
+        float small;
+        struct out datum = out_over(datum_memory, sizeof datum_memory);
+        memcpy(&real, &wide[i], sizeof real);
+        memcpy(&small, &narrow[i], sizeof small);
+        avro_put_double(&datum, real);
+        avro_put_float(&datum, small);
+        assert_string_equal(hex_of(out_slice(&datum)), "000000000000f87f0000c07f");
+    }
+}
+
 /* Arrays and maps may come in several blocks, with or without their sizes. */
 static void test_blocks(void **state)
 {
@@ -632,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_encode_refused),
         cmocka_unit_test(test_decode_refused),
+        cmocka_unit_test(test_one_nan),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_whole_numbers),

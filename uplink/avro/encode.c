@@ -10,17 +10,26 @@ void avro_put_boolean(struct out *o, bool value)
     out_put_byte(o, value);
 }
 
+/* Of the many bits that are no number one is written, the one that Java has too: processors differ,
+ * old MIPS even in what its highest bit means. */
+#define FLOAT_NAN_BITS UINT32_C(0x7fc00000)
+#define DOUBLE_NAN_BITS UINT64_C(0x7ff8000000000000)
+
 void avro_put_float(struct out *o, float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    uint32_t bits = FLOAT_NAN_BITS;
+    if (!isnan(value)) {
+        memcpy(&bits, &value, sizeof bits);
+    }
     out_put_u32_le(o, bits);
 }
 
 void avro_put_double(struct out *o, double value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    uint64_t bits = DOUBLE_NAN_BITS;
+    if (!isnan(value)) {
+        memcpy(&bits, &value, sizeof bits);
+    }
     out_put_u64_le(o, bits);
 }
 

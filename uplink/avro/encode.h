@@ -8,7 +8,8 @@
 #include "uplink/avro/schema.h"
 #include "uplink/avro/tree.h"
 
-/* int and long are out_put_varint(). */
+/* int and long are out_put_varint(). All that is no number is written as one NaN: the same bytes on
+ * every processor. */
 void avro_put_boolean(struct out *o, bool value);
 void avro_put_float(struct out *o, float value);
 void avro_put_double(struct out *o, double value);
