@@ -18,8 +18,10 @@ static void answers_come_with_status_body_and_headers(void **state)
         assert_int_equal(asked.answer.status, 200);
         assert_string_equal(asked.body, "hello");
         assert_string_equal(asked.name, "a value");
-        assert_true(asked.answer.wire_sent >= 100 && asked.answer.wire_sent < 1500);
-        assert_true(asked.answer.wire_received >= 100 && asked.answer.wire_received < 1500);
+        if (wire_is_told()) {
+            assert_true(asked.answer.wire_sent >= 100 && asked.answer.wire_sent < 1500);
+            assert_true(asked.answer.wire_received >= 100 && asked.answer.wire_received < 1500);
+        }
     }
     assert_in_range(site.count, 1, 2); /* a connection for each name, kept */
     site_close();
@@ -46,7 +48,7 @@ static void a_request_carries_its_body_and_headers(void **state)
     assert_non_null(strstr(site.last, "Content-Length: 59999\r\n"));
     assert_null(strstr(site.last, "Expect"));
     assert_string_equal(strstr(site.last, "\r\n\r\n") + 4, body);
-    assert_true(asked.answer.wire_sent > 59999);
+    assert_true(!wire_is_told() || asked.answer.wire_sent > 59999);
 
     asked.request = (struct http_request){.method = "PUT", .body = SLICE("x")};
     ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");

@@ -148,7 +148,9 @@ static void a_server_that_stalls_has_not(void **state)
     ask_server(&asked, PACE_STALLS);
     assert_int_equal(asked.answer.e, ERR_TIMEOUT);
     assert_non_null(strstr(asked.answer.why.text, "not a byte went or came for 400 ms"));
-    assert_in_range(asked.answer.wire_sent, STALL_SIZE, BODY_SIZE / 2);
+    if (wire_is_told()) {
+        assert_in_range(asked.answer.wire_sent, STALL_SIZE, BODY_SIZE / 2);
+    }
 }
 
 static void a_server_that_trickles_has_a_bound(void **state)

@@ -59,9 +59,11 @@ static void an_echo_gives_every_byte_back(void **state)
         stream_wire_count(client.stream, &count);
         assert_int_equal(count.payload_sent, cases[i].size);
         assert_int_equal(count.payload_received, cases[i].size);
-        assert_in_range(count.sent, cases[i].size + 3 * 40, cases[i].size * 3 + 100000);
-        assert_in_range(count.received, cases[i].size + 2 * 40, cases[i].size * 3 + 100000);
-        assert_true(count.round_trip_us > 0);
+        if (wire_is_told()) {
+            assert_in_range(count.sent, cases[i].size + 3 * 40, cases[i].size * 3 + 100000);
+            assert_in_range(count.received, cases[i].size + 2 * 40, cases[i].size * 3 + 100000);
+            assert_true(count.round_trip_us > 0);
+        }
         assert_int_equal(strncmp(stream_peer(client.stream), "127.0.0.1:", 10), 0);
         stream_finish(client.stream); /* the server sees an end in order */
         assert_true(loop_until(test->loop, &server.echoes[0].closed, PEER_WAIT_MS));
@@ -75,6 +77,9 @@ static void an_echo_gives_every_byte_back(void **state)
 static void wire_bytes_are_close_to_what_tcp_sends(void **state)
 {
     struct test *test = *state;
+    if (!wire_is_told()) {
+        skip();
+    }
     struct server server;
     server_open(&server, test->loop, "127.0.0.1", NULL);
     struct stream_options options = {.host = "127.0.0.1", .port = listener_port(server.listener)};
@@ -128,6 +133,9 @@ static void a_pacer_holds_it_to_its_rate(void **state)
 static void a_refused_connection_says_so(void **state)
 {
     struct test *test = *state;
+    if (!refusal_is_told()) {
+        skip();
+    }
     struct server server;
     server_open(&server, test->loop, "127.0.0.1", NULL);
     struct stream_options options = {.host = "127.0.0.1", .port = listener_port(server.listener)};

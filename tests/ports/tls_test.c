@@ -120,7 +120,8 @@ static void every_byte_comes_back_through_tls(void **state)
             stream_wire_count(client.stream, &count);
             assert_int_equal(count.payload_sent, sizes[i]);
             assert_int_equal(count.payload_received, sizes[i]);
-            assert_true(count.sent > sizes[i] + 500 && count.received > sizes[i] + 500);
+            assert_true(!wire_is_told() ||
+                        (count.sent > sizes[i] + 500 && count.received > sizes[i] + 500));
             stream_finish(client.stream);
             assert_true(loop_until(test->loop, &server.echoes[0].closed, PEER_WAIT_MS));
             assert_int_equal(server.echoes[0].e, ERR_CLOSED);
@@ -162,7 +163,7 @@ static void the_second_connection_resumes_the_session(void **state)
             received[i] = count.received;
             client_close(&client);
         }
-        assert_true(received[1] + 200 < received[0]); /* no certificate */
+        assert_true(!wire_is_told() || received[1] + 200 < received[0]); /* no certificate */
         server_close(&server);
         tls_close(of_client);
         tls_close(of_server);
@@ -173,6 +174,9 @@ static void the_second_connection_resumes_the_session(void **state)
 static void handshakes_are_told_to_the_pacer(void **state)
 {
     struct test *test = *state;
+    if (!wire_is_told()) {
+        skip();
+    }
     struct pacer *pacer = NULL;
     struct tls *of_server = server_tls(test, "server", false, false);
     struct tls_options options = {.ca = file_of(test, "ca.pem")};
@@ -262,7 +266,7 @@ static void sessions_survive_a_restart(void **state)
         assert_int_equal(s.st_mode & 0777, 0600);
         for (int i = 0; i < 3; i++) {
             assert_true(resumes(test, port, &options, only_12, key, &again));
-            assert_true(again + 200 < full);
+            assert_true(!wire_is_told() || again + 200 < full);
         }
         print_message("TLS 1.%d: %llu bytes, resumed after a restart %llu; the file %ld\n",
                       only_12 ? 2 : 3, (unsigned long long)full, (unsigned long long)again,

