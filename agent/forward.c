@@ -87,6 +87,14 @@ static void forward_find_plan(struct forward *forward)
     }
 }
 
+/* enum parcel_key */
+static uint32_t key_by_setting(const struct flow *flow, const struct forward_schema *schema)
+{
+    return flow->host->setup.by_agent ? PARCEL_KEY_AGENT
+           : schema->key.schema       ? PARCEL_KEY_FIELD + schema->key.field
+                                      : PARCEL_KEY_NONE;
+}
+
 /* The schema of the rows is known now, and so the target of a new parcel. False: the flow has to
  * wait. */
 static bool forward_find_target(struct forward *forward, struct flow *flow)
@@ -104,15 +112,15 @@ static bool forward_find_target(struct forward *forward, struct flow *flow)
     task->record = schema->parsed ? avro_schema_root(schema->parsed) : NULL;
     task->target = flow->target;
     task->tombstone = flow_tombstone(flow, schema);
+    if (task->cut || task->parcel->key == PARCEL_KEY_UNSAID) {
+        task->parcel->key = key_by_setting(flow, schema);
+    }
     if (!task->cut) {
-        task->key = forward_schema_key(schema, flow->parcel.key);
+        task->key = forward_schema_key(schema, task->parcel->key);
         forward_find_plan(forward);
         return true;
     }
     task->key = schema->key;
-    task->parcel->key = flow->host->setup.by_agent ? PARCEL_KEY_AGENT
-                        : schema->key.schema       ? PARCEL_KEY_FIELD + schema->key.field
-                                                   : PARCEL_KEY_NONE;
     struct uplink *uplink = flow->host->uplink;
     struct why why = {""};
     /* What this version can't parse goes as it is. */

@@ -30,8 +30,12 @@ static bool apply_events(struct state *state, struct slice payload)
 static bool apply_parcel(struct state *state, struct slice payload)
 {
     struct parcel parcel;
-    return parcel_decode(&parcel, &payload) && payload.size == 0 &&
-           state_parcel_open(state, &parcel);
+    struct slice rest = payload;
+    bool is_taken = parcel_decode(&parcel, true, &rest) && rest.size == 0;
+    if (!is_taken && state->is_old) {
+        is_taken = parcel_decode(&parcel, false, &payload) && payload.size == 0;
+    }
+    return is_taken && state_parcel_open(state, &parcel);
 }
 
 static bool apply_aside(struct state *state, struct slice payload)

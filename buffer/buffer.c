@@ -65,6 +65,28 @@ enum err state_read(struct buffer *b, size_t pairs, struct why *why)
     return e;
 }
 
+/* A state of version 1: what it does not have is counted. */
+static enum err state_renew(struct buffer *b, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(
+        b->db, "SELECT id>>48,sum(abs(n)),sum(length(body)) FROM batch GROUP BY id>>48", -1, &s,
+        NULL);
+    while (code == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
+        int64_t id = sqlite3_column_int64(s, 0);
+        if (id < 1 || id > STREAM_COUNT_MAX) {
+            code = SQLITE_CORRUPT;
+            break;
+        }
+        b->state->streams[id].row_events = (uint64_t)sqlite3_column_int64(s, 1);
+        b->state->streams[id].row_bytes = (uint64_t)sqlite3_column_int64(s, 2);
+    }
+    int ended = sqlite3_finalize(s);
+    code = code ? code : ended;
+    b->state->is_old = false;
+    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "opening", why);
+}
+
 /* Which sequences were used is not known. */
 static void note_lost_log(struct buffer *b)
 {
@@ -80,6 +102,8 @@ static enum err recover(struct buffer *b, const struct buffer_setup *setup, stru
     e = e ? e : sql_prepare_all(b, why);
     e = e ? e : state_read(b, setup_pairs(setup), why);
     e = e ? e : tail_replay(b, why);
+    e = e || !b->state->is_old ? e : state_renew(b, why);
+    b->joined = b->joined || (!e && b->state->is_earlier);
     e = e ? e : load_stream_names(b, why);
     if (!e && !setup->read_only) {
         e = damage_look(b, why);

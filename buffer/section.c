@@ -131,7 +131,8 @@ bool section_boot_take(struct slice payload, struct boot_offset *ret)
     int64_t offset;
     uint8_t is_estimate = 0;
     if (!record_take_uvarint(&payload, UINT32_MAX, &boot) ||
-        !slice_take_varint(&payload, &offset) || !slice_take_u8(&payload, &is_estimate) ||
+        !slice_take_varint(&payload, &offset) ||
+        (payload.size > 0 && !slice_take_u8(&payload, &is_estimate)) || /* the oldest lack it */
         is_estimate > 1 || payload.size > 0) {
         return false;
     }

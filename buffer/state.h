@@ -35,7 +35,9 @@ struct state_stream {
 
 struct state {
     uint32_t owed_max;
-    uint64_t commit;     /* number of the last commit */
+    bool is_earlier; /* read from the snapshot of an earlier version: it is to be written anew */
+    bool is_old;     /* by version 1: its rows are not counted */
+    uint64_t commit; /* number of the last commit */
     uint64_t generation; /* of the tail */
     uint64_t aside_count;
     uint64_t aside_size; /* bytes of bodies */
@@ -144,6 +146,7 @@ enum err state_decode(struct state *state, size_t owed_max, struct slice data) M
 
 /* A parcel, as in the snapshot and in the tail's F section. */
 void parcel_encode(const struct parcel *parcel, struct out *ret);
-bool parcel_decode(struct parcel *ret, struct slice *data) MUST_USE;
+/* has_key: false for one of version 1, which may lack it. */
+bool parcel_decode(struct parcel *ret, bool has_key, struct slice *data) MUST_USE;
 
 #endif

@@ -8,13 +8,25 @@
  *   parcels: count, each as parcel_encode()
  *   gaps: count, each: number, stream, uplink, reason, first, last, count
  *   boots: count, each: boot, offset, 1 if it is an estimate
+ *
+ * Version 1, which is still read, had of each stream one number of dropped events, and nothing of its rows. Within it came a
+ * parcel's key, and whether a boot's offset is an estimate: it is read in each of these forms, and the one that takes
+ * every byte is the right one.
  */
 #include <string.h>
 
 #include "buffer/state.h"
 
-#define SNAPSHOT_VERSION 2
-#define LANE_HAS_TYPE 0x80 /* with a parcel's lane: its type stands behind its layout */
+#define SNAPSHOT_VERSION 3
+#define SNAPSHOT_VERSION_UNTYPED 2 /* the same; no parcel says for which type of uplink it is */
+#define LANE_HAS_TYPE 0x80         /* with a parcel's lane: its type stands behind its layout */
+
+/* What a version has. */
+struct form {
+    bool is_old;
+    bool has_key;
+    bool has_estimate;
+};
 
 static void put_range(struct out *o, struct range range)
 {
@@ -122,7 +134,7 @@ static void take_part(struct taker *t, struct part *part)
     part->sent_ms = take_signed(t);
 }
 
-bool parcel_decode(struct parcel *ret, struct slice *data)
+bool parcel_decode(struct parcel *ret, bool has_key, struct slice *data)
 {
     struct taker t = {.data = *data};
     memset(ret, 0, sizeof *ret);
@@ -136,7 +148,7 @@ bool parcel_decode(struct parcel *ret, struct slice *data)
         take_text(&t, ret->type, sizeof ret->type);
     }
     ret->schema = (uint32_t)take(&t, UINT32_MAX);
-    ret->key = (uint32_t)take(&t, UINT32_MAX);
+    ret->key = has_key ? (uint32_t)take(&t, UINT32_MAX) : (uint32_t)PARCEL_KEY_UNSAID;
     ret->range = take_range(&t);
     take_text(&t, ret->target, sizeof ret->target);
     take_text(&t, ret->cluster_id, sizeof ret->cluster_id);
@@ -222,7 +234,22 @@ void state_encode(const struct state *state, struct out *ret)
     }
 }
 
-static void take_streams(struct taker *t, struct state *state)
+static void take_rest_of_stream(struct taker *t, const struct form *form, struct state_stream *s)
+{
+    if (form->is_old) { /* by which reasons, it does not say; its rows are counted afterwards */
+        s->dropped[GAP_MERGED] = take(t, UINT64_MAX);
+        s->oldest_time_us = take_signed(t);
+        return;
+    }
+    for (size_t reason = 1; reason < GAP_REASON_COUNT; reason++) {
+        s->dropped[reason] = take(t, UINT64_MAX);
+    }
+    s->oldest_time_us = take_signed(t);
+    s->row_events = take(t, UINT64_MAX);
+    s->row_bytes = take(t, UINT64_MAX);
+}
+
+static void take_streams(struct taker *t, const struct form *form, struct state *state)
 {
     uint64_t count = take(t, STREAM_COUNT_MAX);
     for (uint64_t i = 0; !t->bad && i < count; i++) {
@@ -231,12 +258,7 @@ static void take_streams(struct taker *t, struct state *state)
         struct state_stream *s = &state->streams[t->bad ? 0 : number];
         s->sequence_next = take(t, UINT64_MAX / 2);
         s->raw_total = take(t, UINT64_MAX);
-        for (size_t reason = 1; reason < GAP_REASON_COUNT; reason++) {
-            s->dropped[reason] = take(t, UINT64_MAX);
-        }
-        s->oldest_time_us = take_signed(t);
-        s->row_events = take(t, UINT64_MAX);
-        s->row_bytes = take(t, UINT64_MAX);
+        take_rest_of_stream(t, form, s);
         t->bad = t->bad || s->sequence_next == 0;
     }
 }
@@ -258,11 +280,11 @@ static void take_owed(struct taker *t, struct state *state, uint32_t count)
     }
 }
 
-static void take_parcels(struct taker *t, struct state *state)
+static void take_parcels(struct taker *t, const struct form *form, struct state *state)
 {
     uint32_t count = (uint32_t)take(t, BUFFER_PARCEL_MAX);
     for (state->parcel_count = 0; !t->bad && state->parcel_count < count; state->parcel_count++) {
-        t->bad = !parcel_decode(&state->parcels[state->parcel_count], &t->data);
+        t->bad = !parcel_decode(&state->parcels[state->parcel_count], form->has_key, &t->data);
     }
 }
 
@@ -280,38 +302,62 @@ static void take_gaps(struct taker *t, struct state *state)
     }
 }
 
-static void take_boots(struct taker *t, struct state *state)
+static void take_boots(struct taker *t, const struct form *form, struct state *state)
 {
     uint32_t count = (uint32_t)take(t, BOOT_COUNT_MAX);
     for (state->boot_count = 0; !t->bad && state->boot_count < count; state->boot_count++) {
         struct boot_offset *boot = &state->boots[state->boot_count];
         boot->boot = (uint32_t)take(t, UINT32_MAX);
         boot->offset_us = take_signed(t);
-        boot->is_estimate = take(t, 1);
+        boot->is_estimate = form->has_estimate && take(t, 1);
     }
 }
 
-enum err state_decode(struct state *state, size_t owed_max, struct slice data)
+/* What follows the version. */
+static enum err decode_as(struct state *state, const struct form *form, size_t owed_max,
+                          struct slice data)
 {
     struct taker t = {.data = data};
-    if (take(&t, UINT64_MAX) != SNAPSHOT_VERSION) {
-        return t.bad ? ERR_CORRUPT : ERR_VERSION;
-    }
+    memset(state->streams, 0, sizeof state->streams);
+    state->is_old = form->is_old;
     state->commit = take(&t, UINT64_MAX);
     state->generation = take(&t, UINT64_MAX);
     state->aside_count = take(&t, UINT64_MAX);
     state->aside_size = take(&t, UINT64_MAX);
     state->aside_dropped = take(&t, UINT64_MAX);
     state->gap_number_next = (uint32_t)take(&t, UINT32_MAX);
-    take_streams(&t, state);
+    take_streams(&t, form, state);
     uint64_t count = take(&t, (uint64_t)UINT16_MAX * STREAM_COUNT_MAX);
     if (!t.bad && count > owed_max && count <= t.data.size) { /* a pair takes bytes */
         return ERR_FULL;
     }
     t.bad = t.bad || count > owed_max;
     take_owed(&t, state, (uint32_t)count);
-    take_parcels(&t, state);
+    take_parcels(&t, form, state);
     take_gaps(&t, state);
-    take_boots(&t, state);
+    take_boots(&t, form, state);
     return t.bad || t.data.size > 0 ? ERR_CORRUPT : ERR_OK;
+}
+
+enum err state_decode(struct state *state, size_t owed_max, struct slice data)
+{
+    static const struct form now = {.has_key = true, .has_estimate = true};
+    struct taker t = {.data = data};
+    uint64_t version = take(&t, UINT64_MAX);
+    if (t.bad) {
+        return ERR_CORRUPT;
+    }
+    state->is_earlier = version < SNAPSHOT_VERSION;
+    if (version == SNAPSHOT_VERSION || version == SNAPSHOT_VERSION_UNTYPED) {
+        return decode_as(state, &now, owed_max, t.data);
+    }
+    if (version != 1) {
+        return ERR_VERSION;
+    }
+    enum err e = ERR_CORRUPT;
+    for (unsigned form = 4; e == ERR_CORRUPT && form-- > 0;) {
+        const struct form old = {true, form >> 1 & 1, form & 1};
+        e = decode_as(state, &old, owed_max, t.data);
+    }
+    return e;
 }

@@ -148,6 +148,71 @@ static void test_drops_are_counted(void **state)
     state_close(s);
 }
 
+/* The snapshot of version 1: one stream with five events, three of them sent in an open parcel; an
+ * offset of a boot. */
+static void put_version_1(struct out *o, bool has_key, bool has_estimate)
+{
+    static const uint64_t head[] = {1, 42, 7, 2, 300, 1, 9, /* streams: */ 1, 3, 6, 5000, 11};
+    static const uint64_t owed[] = {1, 2, 3, 1, 1, 5, /* parcels: */ 1, 2, 3};
+    static const uint64_t part[] = {1, 3, 3, 1}; /* sequences, records, events in each */
+    for (size_t i = 0; i < ARRAY_COUNT(head); i++) {
+        out_put_uvarint(o, head[i]);
+    }
+    out_put_varint(o, -77); /* oldest time */
+    for (size_t i = 0; i < ARRAY_COUNT(owed); i++) {
+        out_put_uvarint(o, owed[i]);
+    }
+    out_put(o, "\0\1\5", 3);                    /* lane, layout, schema */
+    out_put(o, "\2", has_key);                  /* PARCEL_KEY_FIELD */
+    out_put(o, "\1\3\5topic\7cluster\2\1", 18); /* range, names, partitions, parts */
+    out_put(o, "\2\1", 2);                      /* assigned; partition */
+    for (size_t i = 0; i < ARRAY_COUNT(part); i++) {
+        out_put_uvarint(o, part[i]);
+    }
+    out_put_varint(o, 4001);
+    out_put_varint(o, 3);
+    out_put_varint(o, 200);
+    out_put_varint(o, -1);
+    out_put(o, "\0\1\4", 3); /* no gap; one boot */
+    out_put_varint(o, 1234567);
+    out_put(o, "\1", has_estimate);
+}
+
+static void test_the_version_before_is_read(void **state)
+{
+    (void)state;
+    for (unsigned form = 0; form < 4; form++) {
+        uint8_t memory[256];
+        struct out o = out_over(memory, sizeof memory);
+        struct state *s = NULL;
+        bool has_key = form >> 1;
+        bool has_estimate = form & 1;
+        put_version_1(&o, has_key, has_estimate);
+        assert_int_equal(state_open(&s, 4), ERR_OK);
+        assert_int_equal(state_decode(s, 4, out_slice(&o)), ERR_OK);
+        assert_true(s->is_old);
+        assert_int_equal(s->commit, 42);
+        assert_int_equal(s->streams[3].sequence_next, 6);
+        assert_int_equal(s->streams[3].dropped[GAP_MERGED], 11);
+        assert_int_equal(s->streams[3].oldest_time_us, -77);
+        assert_int_equal(s->owed[0].ranges[0].last, 5);
+        assert_int_equal(s->parcels[0].key, has_key ? PARCEL_KEY_FIELD : PARCEL_KEY_UNSAID);
+        assert_string_equal(s->parcels[0].cluster_id, "cluster");
+        assert_int_equal(s->parcels[0].parts[0].producer_id, 4001);
+        assert_int_equal(s->parcels[0].parts[0].base_sequence, 200);
+        assert_true(s->parcels[0].parts[0].assigned);
+        assert_int_equal(s->boots[0].offset_us, 1234567);
+        assert_int_equal(s->boots[0].is_estimate, has_estimate);
+        for (size_t size = 1; size + has_estimate < o.size;
+             size++) { /* cut short it is in no form */
+            assert_int_equal(state_decode(s, 4, (struct slice){memory, size}), ERR_CORRUPT);
+        }
+        memory[0] = 3;
+        assert_int_equal(state_decode(s, 4, out_slice(&o)), ERR_VERSION);
+        state_close(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_inserting),
         cmocka_unit_test(test_the_backlog_is_a_union),
         cmocka_unit_test(test_drops_are_counted),
+        cmocka_unit_test(test_the_version_before_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
