@@ -202,7 +202,7 @@ static void what_a_mechanism_needs(void **state)
     unsetenv("AWS_DEFAULT_REGION");
     options = (struct sasl_options){.is_set = true, .mechanism = SASL_AWS_MSK_IAM};
     assert_int_equal(sasl_check(&options, "b:9092", &why), ERR_CONFIG);
-    assert_non_null(strstr(why.text, "AWS_MSK_IAM needs \"region\""));
+    assert_non_null(strstr(why.text, "IAM's login needs \"region\""));
     assert_int_equal(sasl_check(&options, "b-1.p.a.c2.kafka.eu-west-1.amazonaws.com:9098", &why),
                      ERR_OK);
     options.credentials.access_key_id = "A";
@@ -324,6 +324,97 @@ static void aws_logins_that_fail(void **state)
     assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_TIMEOUT);
 }
 
+/* By OAUTHBEARER: the region's URL, whatever the broker is called; the rest is any token's. */
+static void aws_tokens(void **state)
+{
+    (void)state;
+    static const char begin[] =
+        "n,,\1auth=Bearer aHR0cHM6Ly9rYWZrYS5ldS1jZW50cmFsLTEuYW1hem9uYXdzLmNvbS8_QWN0aW9u"
+        "PWthZmthLWNsdXN0ZXIlM0FDb25uZWN0";
+    struct scene scene;
+    struct sasl sasl;
+    char text[SASL_TOKEN_SIZE_MAX];
+    struct out o = out_over(text, sizeof text);
+    aws_begin(&scene, &sasl, &aws_examples[1]);
+    scene.options.mechanism = SASL_OAUTHBEARER;
+    scene.options.credentials.is_set = true;
+    assert_string_equal(sasl_name(&scene.options), "OAUTHBEARER");
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_OK);
+    assert_memory_equal(text, begin, sizeof begin - 1);
+    assert_memory_equal(text + o.size - 2, "\1\1", 2);
+    assert_int_equal(sasl.token_number, 5);
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_CLOSED);
+    /* Refused, with a reason. */
+    o.size = 0;
+    aws_begin(&scene, &sasl, &aws_examples[1]);
+    scene.options.mechanism = SASL_OAUTHBEARER;
+    scene.options.credentials.is_set = true;
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_OK);
+    assert_int_equal(sasl_next(&sasl, SLICE("{\"status\":\"Access denied\"}"), &o, &scene.why),
+                     ERR_OK);
+    assert_non_null(strstr(sasl.refusal, "Access denied"));
+}
+
+/* No more than SASL_TOKEN_SIZE_MAX, whatever AWS's session token is. */
+static void aws_tokens_that_fail(void **state)
+{
+    (void)state;
+    static char token[CREDENTIALS_TOKEN_SIZE_MAX + 1];
+    static uint8_t memory[SASL_TOKEN_SIZE_MAX];
+    bool has_fitted = false, has_failed = false;
+    memset(token, '/', sizeof token - 1);
+    for (size_t size = 1; size < sizeof token; size += 97) {
+        struct aws_example example = aws_examples[0];
+        struct scene scene;
+        struct sasl sasl;
+        struct out o = out_over(memory, sizeof memory);
+        example.token = token + sizeof token - 1 - size;
+        aws_begin(&scene, &sasl, &example);
+        scene.options.mechanism = SASL_OAUTHBEARER;
+        scene.options.credentials.is_set = true;
+        enum err e = sasl_next(&sasl, SLICE(""), &o, &scene.why);
+        assert_false(o.overflow);
+        has_fitted = has_fitted || e == ERR_OK;
+        has_failed = has_failed || e;
+        assert_true(e == ERR_OK || e == ERR_AUTH);
+        assert_true(!e || strstr(scene.why.text, "too long for OAUTHBEARER"));
+        assert_true(!(has_failed && !e));
+    }
+    assert_true(has_fitted && has_failed);
+    struct scene scene;
+    struct sasl sasl;
+    struct out o = out_over(memory, sizeof memory);
+    struct aws_example none = aws_examples[0];
+    none.token = "none";
+    aws_begin(&scene, &sasl, &none);
+    scene.options.mechanism = SASL_OAUTHBEARER;
+    scene.options.credentials.is_set = true;
+    assert_int_equal(sasl_next(&sasl, SLICE(""), &o, &scene.why), ERR_TIMEOUT);
+}
+
+static void aws_options_together(void **state)
+{
+    (void)state;
+    static const char msk[] = "b-1.p.a.c2.kafka.eu-west-1.amazonaws.com:9098";
+    struct why why = {""};
+    struct sasl_options options = {.is_set = true, .mechanism = SASL_OAUTHBEARER};
+    assert_int_equal(sasl_check(&options, msk, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "OAUTHBEARER needs \"oauth\""));
+    assert_false(sasl_is_aws(&options));
+    options.credentials.is_set = true;
+    assert_int_equal(sasl_check(&options, msk, &why), ERR_OK);
+    assert_true(sasl_is_aws(&options));
+    assert_int_equal(sasl_check(&options, "kafka:9098", &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "needs \"region\""));
+    options.oauth.is_set = true;
+    assert_int_equal(sasl_check(&options, msk, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "keep one of them"));
+    assert_false(sasl_is_aws(&options));
+    options = (struct sasl_options){.is_set = true, .mechanism = SASL_PLAIN};
+    options.credentials.is_set = true;
+    assert_false(sasl_is_aws(&options));
+}
+
 static void aws_regions(void **state)
 {
     (void)state;
@@ -354,7 +445,9 @@ int main(void)
         cmocka_unit_test(names_are_escaped),    cmocka_unit_test(brokers_that_cannot_be_trusted),
         cmocka_unit_test(nonces_differ),        cmocka_unit_test(what_a_mechanism_needs),
         cmocka_unit_test(aws_logins),           cmocka_unit_test(aws_long_token),
-        cmocka_unit_test(aws_logins_that_fail), cmocka_unit_test(aws_regions),
+        cmocka_unit_test(aws_logins_that_fail), cmocka_unit_test(aws_tokens),
+        cmocka_unit_test(aws_tokens_that_fail), cmocka_unit_test(aws_options_together),
+        cmocka_unit_test(aws_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,7 +137,7 @@ static enum err login_refused(const struct connection *c, const struct wire_sasl
     struct tokens *tokens = c->settings->tokens;
     if (tokens) {
         char name[200];
-        bool is_aws = options->mechanism == SASL_AWS_MSK_IAM;
+        bool is_aws = sasl_is_aws(options);
         why_set(why, "%s refuses %s (%s%s%s): %s", c->name, tokens_name(tokens, name, sizeof name),
                 kafka_error_of(login->error)->name, c->sasl.refusal[0] ? ", " : "", c->sasl.refusal,
                 is_aws ? "may they kafka-cluster:Connect to this cluster, is a clock wrong?"

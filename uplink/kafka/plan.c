@@ -20,7 +20,8 @@
 #define AWS_LOGIN_SIZE 480          /* of AWS_MSK_IAM */
 #define AWS_SESSION_TOKEN_SIZE 1000 /* of credentials that end */
 #define AWS_ANSWER_SIZE 84
-#define TOKEN_SIZE 1000 /* an access token */
+#define TOKEN_SIZE 1000    /* an access token */
+#define AWS_TOKEN_SIZE 570 /* one that is a presigned URL */
 #define HEAD_SIZE_MAX (WIRE_HEAD_SIZE_MAX + 16)
 #define TALK_SIZE_MAX (WIRE_NAME_SIZE_MAX + 64)
 
@@ -150,7 +151,12 @@ static size_t login_tokens(const struct kafka_options *options, struct kafka_pla
                 around, &ret[0]);
         return 1;
     case SASL_OAUTHBEARER:
-        talk_of(options, WIRE_SASL_AUTHENTICATE, WIRE_SASL_TOKEN_AT + TOKEN_SIZE, around, &ret[0]);
+        talk_of(options, WIRE_SASL_AUTHENTICATE,
+                WIRE_SASL_TOKEN_AT + (!sasl_is_aws(sasl) ? TOKEN_SIZE
+                                      : sasl->credentials.access_key_id
+                                          ? AWS_TOKEN_SIZE
+                                          : AWS_TOKEN_SIZE + AWS_SESSION_TOKEN_SIZE * 4 / 3),
+                around, &ret[0]);
         return 1;
     case SASL_AWS_MSK_IAM:
         talk_of(options, WIRE_SASL_AUTHENTICATE,

@@ -41,20 +41,30 @@ static void refusal_keep(struct sasl *sasl, struct slice said)
     sasl->refusal[size] = '\0';
 }
 
+static enum err token_put(struct sasl *sasl, struct out *ret)
+{
+    sasl->token_number = sasl->store->token_number;
+    out_put_text(ret, sasl->store->token);
+    return ERR_OK;
+}
+
 /* RFC 7628. A refusal is a challenge that says why; it is answered, and then comes the error. */
 static enum err oauth_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                            struct why *why)
 {
     const struct option_map *extensions = &sasl->store->options->oauth.extensions;
     const char *const *values = extensions->items;
-    if (sasl->step == 0 && !sasl->store->token) {
+    bool is_aws = sasl_is_aws(sasl->store->options);
+    if (sasl->step == 0 && !is_aws && !sasl->store->token) {
         why_set(why, "the access token was refused elsewhere meanwhile");
         return ERR_TIMEOUT;
     }
     if (sasl->step == 0) {
-        sasl->token_number = sasl->store->token_number;
         out_put_text(ret, "n,,\1auth=Bearer ");
-        out_put_text(ret, sasl->store->token);
+        enum err e = is_aws ? sasl_aws_token_put(sasl, ret, why) : token_put(sasl, ret);
+        if (e) {
+            return e;
+        }
         out_put_byte(ret, 1);
         for (size_t i = 0; i < extensions->count; i++) {
             out_put_text(ret, extensions->names[i]);
@@ -171,8 +181,8 @@ const struct option sasl_table[] = {
      .words = words,
      .help = "How to log in. PLAIN sends the password as it is: use it with tls. SCRAM proves it, "
              "and that the broker knows it too. OAUTHBEARER shows an access token. AWS_MSK_IAM is "
-             "IAM's "
-             "login to Amazon MSK, with AWS's credentials (port 9098 of its brokers, and tls)."},
+             "IAM's login to Amazon MSK, with AWS's credentials (port 9098 of its brokers, and "
+             "tls); MSK takes OAUTHBEARER with `credentials` there too."},
     {.name = "user",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct sasl_options, user),
@@ -190,13 +200,16 @@ const struct option sasl_table[] = {
      .offset = offsetof(struct sasl_options, oauth),
      .record = oauth_table,
      .record_size = sizeof(struct oauth_options),
-     .help = "Where OAUTHBEARER's access tokens come from: OAuth 2.0, client credentials."},
+     .help =
+         "Where OAUTHBEARER's access tokens come from: OAuth 2.0, client credentials. Without it "
+         "AWS's `credentials` sign them, for Amazon MSK."},
     {.name = "region",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct sasl_options, region),
      .min = 1,
      .max = SIGV4_REGION_SIZE_MAX,
-     .help = "AWS_MSK_IAM: the cluster's region; without it the one in the broker's name, else "
+     .help = "With AWS's credentials: the cluster's region; without it the one in the broker's "
+             "name, else "
              "AWS_REGION."},
     {.name = "credentials",
      .kind = OPTION_RECORD,
@@ -204,8 +217,10 @@ const struct option sasl_table[] = {
      .offset = offsetof(struct sasl_options, credentials),
      .record = credentials_table,
      .record_size = sizeof(struct credentials_options),
-     .help = "AWS_MSK_IAM: where AWS's credentials come from; without it the environment, AWS's "
-             "shared files, a web identity, the container or the machine are asked."},
+     .help =
+         "Where AWS's credentials come from, for AWS_MSK_IAM, or for OAUTHBEARER to Amazon MSK; "
+         "{}, or with AWS_MSK_IAM without it: the environment, AWS's shared files, a web "
+         "identity, the container or the machine are asked."},
     {.name = NULL},
 };
 
@@ -235,19 +250,33 @@ static enum err extensions_check(const struct option_map *map, struct why *why)
     return ERR_OK;
 }
 
+bool sasl_is_aws(const struct sasl_options *options)
+{
+    bool is_bearer = options->mechanism == SASL_OAUTHBEARER;
+    return options->mechanism == SASL_AWS_MSK_IAM ||
+           (is_bearer && !options->oauth.is_set && options->credentials.is_set);
+}
+
 enum err sasl_check(const struct sasl_options *options, const char *broker, struct why *why)
 {
-    if (options->mechanism == SASL_OAUTHBEARER) {
-        if (!options->oauth.is_set) {
-            why_set(why, "sasl: OAUTHBEARER needs \"oauth\" with url, client_id, client_secret");
+    if (options->mechanism == SASL_OAUTHBEARER && options->oauth.is_set) {
+        if (options->credentials.is_set) {
+            why_set(why,
+                    "sasl: OAUTHBEARER takes its tokens by \"oauth\", or has AWS's \"credentials\" "
+                    "sign them: keep one of them");
             return ERR_CONFIG;
         }
         return extensions_check(&options->oauth.extensions, why);
     }
-    if (options->mechanism == SASL_AWS_MSK_IAM) {
+    if (options->mechanism == SASL_OAUTHBEARER && !options->credentials.is_set) {
+        why_set(why, "sasl: OAUTHBEARER needs \"oauth\" with url, client_id, client_secret, or for "
+                     "Amazon MSK \"credentials\"");
+        return ERR_CONFIG;
+    }
+    if (sasl_is_aws(options)) {
         char region[SIGV4_REGION_SIZE_MAX + 1];
         if (!sasl_region(options, slice_of_text(broker), region)) {
-            why_set(why, "sasl: AWS_MSK_IAM needs \"region\" where neither the broker's name nor "
+            why_set(why, "sasl: IAM's login needs \"region\" where neither the broker's name nor "
                          "AWS_REGION says it");
             return ERR_CONFIG;
         }

@@ -45,6 +45,8 @@ struct sasl_options {
     struct credentials_options credentials;
 };
 extern const struct option sasl_table[];
+/* AWS's credentials are the login: AWS_MSK_IAM, or OAUTHBEARER with tokens that they sign. */
+bool sasl_is_aws(const struct sasl_options *options);
 /* Has the mechanism what it needs, to log in to `broker`, "host:port", for one? */
 enum err sasl_check(const struct sasl_options *options, const char *broker,
                     struct why *why) MUST_USE;
@@ -65,7 +67,7 @@ struct sasl_store {
     struct scram_keys scram;
     const char *token;     /* for OAUTHBEARER; NULL: none is there */
     uint64_t token_number; /* counts the tokens that there were */
-    /* For AWS_MSK_IAM: credentials, and AWS's time. ERR_AGAIN: none are there. */
+    /* Where sasl_is_aws(): credentials, and AWS's time. ERR_AGAIN: none are there. */
     enum err (*aws)(void *context, struct aws_credentials *ret, int64_t *ret_time_s);
     void *aws_context;
 };
@@ -102,5 +104,8 @@ bool sasl_region(const struct sasl_options *options, struct slice broker,
 /* The mechanism AWS_MSK_IAM: one message, signed. As sasl_next(). */
 enum err sasl_aws_next(struct sasl *sasl, struct slice challenge, struct out *ret,
                        struct why *why) MUST_USE;
+/* Appends the access token that MSK takes by OAUTHBEARER: a presigned URL, in base64url. ERR_AUTH:
+ * *why, also where it would be longer than SASL_ACCESS_TOKEN_SIZE_MAX. ERR_TIMEOUT: as sasl_next(). */
+enum err sasl_aws_token_put(struct sasl *sasl, struct out *ret, struct why *why) MUST_USE;
 
 #endif

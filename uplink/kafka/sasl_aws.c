@@ -1,5 +1,6 @@
 /* AWS_MSK_IAM: a request to the cluster that is signed, and never sent as one; its parts are the login.
- * (aws-msk-iam-auth is the reference.) */
+ * (aws-msk-iam-auth is the reference.) By OAUTHBEARER the access token is the URL of such a request.
+ * (aws-msk-iam-sasl-signer-python is.) */
 #include <stdlib.h>
 
 #include "uplink/kafka/sasl.h"
@@ -69,43 +70,58 @@ static void put_login(struct out *o, const struct sigv4_request *request,
     out_put_text(o, "}");
 }
 
-static enum err login_put(struct sasl *sasl, const struct aws_credentials *credentials,
-                          const char *region, int64_t time_s, struct out *ret)
+/* The query of the request to `host`, presigned, in memory that the caller frees. */
+static enum err presign(const struct sigv4_request *request,
+                        const struct aws_credentials *credentials, struct out *ret)
 {
-    char hash[SIGV4_HASH_SIZE];
-    sigv4_hash((struct slice){NULL, 0}, hash);
-    struct sigv4_request request = {.method = "GET",
-                                    .host = sasl->host,
-                                    .path = SLICE("/"),
-                                    .query = SLICE("Action=kafka-cluster%3AConnect"),
-                                    .body_hash = hash,
-                                    .region = region,
-                                    .service = SERVICE,
-                                    .time_s = time_s};
     size_t token_size = credentials->session_token ? strlen(credentials->session_token) : 0;
-    size_t room = 2 * (3 * token_size + 3 * SIGV4_SECRET_SIZE_MAX + sasl->host.size + SIGV4_ROOM);
+    size_t room =
+        2 * (3 * token_size + 3 * SIGV4_SECRET_SIZE_MAX + request->host.size + SIGV4_ROOM);
     uint8_t *memory = malloc(room);
     if (!memory) {
         return ERR_NOMEM;
     }
-    struct out query = out_over(memory, room);
-    sigv4_presign(&request, credentials, EXPIRES_S, &query);
-    size_t digits = SIGV4_HASH_SIZE - 1; /* at its end */
-    ret->overflow = ret->overflow || query.overflow;
-    if (!ret->overflow) {
-        struct slice signature = {query.data + query.size - digits, digits};
-        put_login(ret, &request, credentials, signature);
+    *ret = out_over(memory, room);
+    sigv4_presign(request, credentials, EXPIRES_S, ret);
+    return ERR_OK;
+}
+
+/* What a login is made of. */
+struct login {
+    struct aws_credentials credentials;
+    char region[SIGV4_REGION_SIZE_MAX + 1];
+    char hash[SIGV4_HASH_SIZE];
+    struct sigv4_request request; /* without its host */
+};
+
+static enum err login_begin(struct sasl *sasl, struct login *ret, struct why *why)
+{
+    struct sasl_store *store = sasl->store;
+    int64_t time_s;
+    if (!sasl_region(store->options, sasl->host, ret->region)) {
+        why_set(why, "sasl.region is missing: neither the broker's name nor AWS_REGION says it");
+        return ERR_AUTH;
     }
-    free(memory);
+    if (store->aws(store->aws_context, &ret->credentials, &time_s)) {
+        why_set(why, "the credentials were refused elsewhere meanwhile");
+        return ERR_TIMEOUT;
+    }
+    sasl->token_number = ret->credentials.number;
+    sigv4_hash((struct slice){NULL, 0}, ret->hash);
+    ret->request = (struct sigv4_request){.method = "GET",
+                                          .path = SLICE("/"),
+                                          .query = SLICE("Action=kafka-cluster%3AConnect"),
+                                          .body_hash = ret->hash,
+                                          .region = ret->region,
+                                          .service = SERVICE,
+                                          .time_s = time_s};
     return ERR_OK;
 }
 
 enum err sasl_aws_next(struct sasl *sasl, struct slice challenge, struct out *ret, struct why *why)
 {
-    struct sasl_store *store = sasl->store;
-    struct aws_credentials credentials;
-    char region[SIGV4_REGION_SIZE_MAX + 1];
-    int64_t time_s;
+    struct login login;
+    struct out query;
     if (sasl->step > 0 && challenge.size > 0) {
         return ERR_CLOSED;
     }
@@ -113,14 +129,64 @@ enum err sasl_aws_next(struct sasl *sasl, struct slice challenge, struct out *re
         why_set(why, "the broker answers nothing to AWS_MSK_IAM: is it Amazon MSK's?");
         return ERR_AUTH;
     }
-    if (!sasl_region(store->options, sasl->host, region)) {
-        why_set(why, "sasl.region is missing: neither the broker's name nor AWS_REGION says it");
+    enum err e = login_begin(sasl, &login, why);
+    login.request.host = sasl->host;
+    e = e ? e : presign(&login.request, &login.credentials, &query);
+    if (e) {
+        return e;
+    }
+    size_t digits = SIGV4_HASH_SIZE - 1; /* at its end */
+    ret->overflow = ret->overflow || query.overflow;
+    if (!ret->overflow) {
+        struct slice signature = {query.data + query.size - digits, digits};
+        put_login(ret, &login.request, &login.credentials, signature);
+    }
+    free(query.data);
+    return ERR_OK;
+}
+
+/* --- OAUTHBEARER --- */
+
+static void put_base64url(struct out *o, struct slice bytes)
+{
+    size_t begin = o->size;
+    hash_put_base64(o, bytes);
+    for (size_t i = begin; i < o->size; i++) {
+        o->data[i] = o->data[i] == '+' ? '-' : o->data[i] == '/' ? '_' : o->data[i];
+    }
+    while (o->size > begin && o->data[o->size - 1] == '=') {
+        o->size--;
+    }
+}
+
+/* The URL is that of the region, whatever the broker is called: as AWS's signers have it. */
+enum err sasl_aws_token_put(struct sasl *sasl, struct out *ret, struct why *why)
+{
+    struct login login;
+    struct out query = out_over(NULL, 0);
+    char host[SIGV4_REGION_SIZE_MAX + 32];
+    uint8_t memory[SASL_ACCESS_TOKEN_SIZE_MAX / 4 * 3];
+    struct out url = out_over(memory, sizeof memory);
+    enum err e = login_begin(sasl, &login, why);
+    if (e) {
+        return e;
+    }
+    (void)snprintf(host, sizeof host, "kafka.%s.amazonaws.com", login.region);
+    login.request.host = slice_of_text(host);
+    e = presign(&login.request, &login.credentials, &query);
+    if (e) {
+        return e;
+    }
+    out_put_format(&url, "https://%s/?", host);
+    out_put_slice(&url, out_slice(&query));
+    out_put_text(&url, "&User-Agent=weir%2F" WEIR_VERSION);
+    url.overflow = url.overflow || query.overflow;
+    free(query.data);
+    if (url.overflow) {
+        why_set(why, "the session token of AWS's credentials is too long for OAUTHBEARER: use "
+                     "AWS_MSK_IAM");
         return ERR_AUTH;
     }
-    if (store->aws(store->aws_context, &credentials, &time_s)) {
-        why_set(why, "the credentials were refused elsewhere meanwhile");
-        return ERR_TIMEOUT;
-    }
-    sasl->token_number = credentials.number;
-    return login_put(sasl, &credentials, region, time_s, ret);
+    put_base64url(ret, out_slice(&url));
+    return ERR_OK;
 }

@@ -94,8 +94,8 @@ enum err tokens_open(struct tokens **ret, const struct tokens_setup *setup, stru
         return ERR_NOMEM;
     }
     tokens->setup = *setup;
-    enum err e = setup->options->mechanism == SASL_OAUTHBEARER ? tokens_open_oauth(tokens)
-                                                               : tokens_open_aws(tokens, why);
+    enum err e =
+        sasl_is_aws(setup->options) ? tokens_open_aws(tokens, why) : tokens_open_oauth(tokens);
     if (e) {
         tokens_close(tokens);
         return e;

@@ -1,4 +1,4 @@
-/* What has to be there before a login begins: OAUTHBEARER's access token, or AWS_MSK_IAM's
+/* What has to be there before a login begins: OAUTHBEARER's access token, or AWS's
  * credentials. They are put into the store of the logins. Loop thread. */
 #ifndef WEIR_UPLINK_KAFKA_TOKENS_H
 #define WEIR_UPLINK_KAFKA_TOKENS_H
