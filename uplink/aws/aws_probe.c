@@ -232,6 +232,7 @@ static bool is_about_login(const struct aws_error *error)
         "RequestTimeTooSkewed",
         "AuthFailure",
         "NotAuthorized",
+        "XAdminUserNotFound", /* versitygw's */
     };
     for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
         if (strcmp(error->type, types[i]) == 0) {
@@ -268,7 +269,9 @@ bool aws_probe_refused(struct aws_probe *p, const struct http_answer *answer, st
         p->has_renewed = true;
         return true;
     }
-    if (!is_about_login(ret)) {
+    bool is_forbidden = (answer->status == 401 || answer->status == 403) && ret->type[0] &&
+                        !aws_probe_is_denied(ret);
+    if (!is_about_login(ret) && !is_forbidden) {
         return false;
     }
     (void)snprintf(what, sizeof what, "login at %s", p->base.service);

@@ -575,75 +575,66 @@ static void what_may_be_there_is_not_cut_anew(void **state)
 
 /* --- weir check --online --- */
 
+static const struct {
+    const char *const answers[3];
+    unsigned asked;
+    enum probe_level level;
+    const char *option, *what, *text;
+} found_rows[] = {
+    {{"200\n\n<ListBucketResult><Name>bucket1</Name></ListBucketResult>"},
+     1,
+     PROBE_OK,
+     "bucket",
+     "bucket bucket1",
+     "it is there"},
+    {{"200\n\n<html>welcome</html>"}, 1, PROBE_ERROR, "endpoint", "bucket bucket1", "is this S3"},
+    {{"404" XML("NoSuchBucket")}, 1, PROBE_ERROR, "bucket", "bucket bucket1", "make it"},
+    {{"403" XML("AccessDenied"), "404" XML("NoSuchUpload")},
+     2,
+     PROBE_OK,
+     "bucket",
+     "bucket bucket1",
+     "if not list it"},
+    {{"403" XML("AccessDenied"), "403" XML("AccessDenied")},
+     2,
+     PROBE_WARNING,
+     "bucket",
+     "bucket bucket1",
+     "s3:AbortMultipartUpload"},
+    {{"403" XML("InvalidAccessKeyId")}, 1, PROBE_ERROR, "credentials", "login at S3", "a double"},
+    {{"403" XML("SignatureDoesNotMatch")},
+     1,
+     PROBE_ERROR,
+     "credentials",
+     "login at S3",
+     "check the secret key"},
+    {{"301\nx-amz-bucket-region: eu-west-1" XML("PermanentRedirect")},
+     1,
+     PROBE_ERROR,
+     "region",
+     "bucket bucket1",
+     "set region to eu-west-1"},
+    {{"503" XML("SlowDown")}, 1, PROBE_WARNING, "bucket", "bucket bucket1", "ask again later"},
+    {{"418"}, 1, PROBE_ERROR, "endpoint", "bucket bucket1", "is this S3"},
+};
+
 static void check_online_asks_about_the_bucket(void **state)
 {
     (void)state;
-    static const struct {
-        const char *const answers[3];
-        unsigned asked;
-        enum probe_level level;
-        const char *option, *what, *text;
-    } rows[] = {
-        {{"200\n\n<ListBucketResult><Name>bucket1</Name></ListBucketResult>"},
-         1,
-         PROBE_OK,
-         "bucket",
-         "bucket bucket1",
-         "it is there"},
-        {{"200\n\n<html>welcome</html>"},
-         1,
-         PROBE_ERROR,
-         "endpoint",
-         "bucket bucket1",
-         "is this S3"},
-        {{"404" XML("NoSuchBucket")}, 1, PROBE_ERROR, "bucket", "bucket bucket1", "make it"},
-        {{"403" XML("AccessDenied"), "404" XML("NoSuchUpload")},
-         2,
-         PROBE_OK,
-         "bucket",
-         "bucket bucket1",
-         "if not list it"},
-        {{"403" XML("AccessDenied"), "403" XML("AccessDenied")},
-         2,
-         PROBE_WARNING,
-         "bucket",
-         "bucket bucket1",
-         "s3:AbortMultipartUpload"},
-        {{"403" XML("InvalidAccessKeyId")},
-         1,
-         PROBE_ERROR,
-         "credentials",
-         "login at S3",
-         "a double"},
-        {{"403" XML("SignatureDoesNotMatch")},
-         1,
-         PROBE_ERROR,
-         "credentials",
-         "login at S3",
-         "check the secret key"},
-        {{"301\nx-amz-bucket-region: eu-west-1" XML("PermanentRedirect")},
-         1,
-         PROBE_ERROR,
-         "region",
-         "bucket bucket1",
-         "set region to eu-west-1"},
-        {{"503" XML("SlowDown")}, 1, PROBE_WARNING, "bucket", "bucket bucket1", "ask again later"},
-        {{"418"}, 1, PROBE_ERROR, "endpoint", "bucket bucket1", "is this S3"},
-    };
     struct scene *scene = scene_open(&s3_uplink_class);
     struct s3_options options = options_of(scene);
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(found_rows); i++) {
         struct scene_found found;
-        scene_answers(scene, rows[i].answers);
+        scene_answers(scene, found_rows[i].answers);
         scene_probe(scene, &options, &found);
-        assert_int_equal(scene->asked_count, rows[i].asked);
-        assert_true(
-            scene_has_found(&found, rows[i].level, rows[i].option, rows[i].what, rows[i].text));
+        assert_int_equal(scene->asked_count, found_rows[i].asked);
+        assert_true(scene_has_found(&found, found_rows[i].level, found_rows[i].option,
+                                    found_rows[i].what, found_rows[i].text));
         assert_true(scene_has_found(&found, PROBE_OK, "credentials", "credentials", "a double"));
         assert_true(scene_has_found(&found, PROBE_OK, "endpoint", scene->url, "it answers"));
         assert_string_equal(scene_line(&scene->asked[0]),
                             "GET /bucket1/?list-type=2&max-keys=0 HTTP/1.1");
-        if (rows[i].asked == 2) {
+        if (found_rows[i].asked == 2) {
             assert_string_equal(
                 scene_line(&scene->asked[1]),
                 "DELETE /bucket1/weir-check-online/no-object?uploadId=weir-check-online HTTP/1.1");
