@@ -195,6 +195,8 @@ static void probe_turn(struct timer *timer)
 
 /* --- for ask() --- */
 
+static bool text_put(struct service_probe *p, const char *format, va_list list) PRINTF_LIKE(2, 0);
+
 static bool text_put(struct service_probe *p, const char *format, va_list list)
 {
     size_t room = p->text.size_max - p->text.size;
