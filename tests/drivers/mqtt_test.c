@@ -10,6 +10,7 @@
 #include "tests/cmocka.h"
 #include "tests/drivers/broker_double.h"
 #include "tests/drivers/host_double.h"
+#include "tests/ports/told.h"
 
 #define WAIT_MS 60000 /* for what comes at once on a machine that is idle */
 
@@ -201,8 +202,10 @@ static void an_acknowledgement_waits_for_the_commit(void **state)
         assert_int_equal(f.ids[1], 5);
         assert_string_equal(f.host.fault, "");
         /* Handshake, CONNECT, SUBSCRIBE, three messages; headers of each. */
-        assert_in_range(f.host.wire_sent, 300, 3000);
-        assert_in_range(f.host.wire_received, 300, 3000);
+        if (wire_is_told()) {
+            assert_in_range(f.host.wire_sent, 300, 3000);
+            assert_in_range(f.host.wire_received, 300, 3000);
+        }
         fixture_release(&f);
     }
 }

@@ -5,6 +5,7 @@
 #include "ports/pacer.h"
 #include "ports/tickets.h"
 #include "tests/ports/http_site.h"
+#include "tests/ports/told.h"
 
 static void answers_come_with_status_body_and_headers(void **state)
 {

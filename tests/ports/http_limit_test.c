@@ -13,6 +13,7 @@
 #include "ports/http.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
+#include "tests/ports/told.h"
 
 #define BODY_SIZE (1024 * 1024)
 #define STALL_SIZE (256 * 1024)

@@ -45,11 +45,6 @@ struct client {
     struct why why;
 };
 
-/* What qemu-user, which tests of boards run under, does not pass on: TCP_INFO beyond its first bytes, and
- * on machines with errors' numbers of their own the reason of a connection that failed. */
-bool wire_is_told(void);
-bool refusal_is_told(void);
-
 /* Runs the loop until *flag, at most `limit_ms`; true when it was set. */
 bool loop_until(struct loop *loop, const bool *flag, uint64_t limit_ms);
 

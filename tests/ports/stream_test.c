@@ -7,6 +7,7 @@
 #include "ports/random.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
+#include "tests/ports/told.h"
 
 struct test {
     struct loop *loop;

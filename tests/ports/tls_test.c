@@ -13,6 +13,7 @@
 #include "ports/tickets.h"
 #include "tests/cmocka.h"
 #include "tests/ports/peer.h"
+#include "tests/ports/told.h"
 
 struct test {
     struct loop *loop;

@@ -12,6 +12,7 @@
 #include "ports/file.h"
 #include "ports/http.h"
 #include "ports/names.h"
+#include "tests/ports/told.h"
 #include "tests/uplink/google_key.h"
 #include "tests/uplink/google_server.h"
 #include "uplink/google/credentials.h"
@@ -221,7 +222,7 @@ static void gclouds_login_is_found_and_refreshed(void **state)
     assert_string_equal(scene->server.asked[0].body,
                         "grant_type=refresh_token&client_id=c&client_secret=s%26x&"
                         "refresh_token=1%2F%2Fr");
-    assert_true(scene->wire_sent > 0);
+    assert_true(!wire_is_told() || scene->wire_sent > 0);
 }
 
 #define EXTERNAL \

@@ -9,7 +9,7 @@
 #include "ports/names.h"
 #include "ports/pacer.h"
 #include "tests/fault_alloc.h"
-#include "tests/ports/peer.h"
+#include "tests/ports/told.h"
 #include "uplink/http/sender.h"
 
 #define WAIT_MS 30000
