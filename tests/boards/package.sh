@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The Debian package in a bare Debian 12: lintian, the units' rating, install, an upgrade that keeps the configuration and a filled buffer,
-# remove, purge. Needs root (debootstrap, chroot). usage: package.sh [ARCH]
+# The Debian package: two builds give the same bytes, lintian, the units' rating. That of this machine in a bare Debian 12: install, an upgrade that
+# keeps the configuration and a filled buffer, remove, purge; needs root (debootstrap, chroot). That of another machine is unpacked: the same
+# files with the same rights as this machine's, and its program runs under qemu-user. usage: package.sh [ARCH]     amd64 arm64 armhf
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 arch=${1:-amd64}
@@ -10,7 +11,9 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 fail() { echo "package: $*" >&2; exit 1; }
 inside() { chroot "$box" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
 
-"$root/ports/static/packages" debootstrap lintian systemd man-db
+native=$(dpkg --print-architecture)
+if [ "$arch" = "$native" ]; then others=(debootstrap); else others=(qemu-user-static file); fi
+"$root/ports/static/packages" lintian systemd man-db "${others[@]}"
 deb=$("$root/ports/debian/build" "$arch" --out "$work/first" | cut -d' ' -f1)
 again=$("$root/ports/debian/build" "$arch" --out "$work/second" | cut -d' ' -f1)
 cmp "$deb" "$again" || fail "two builds differ"
@@ -19,6 +22,29 @@ said=$(lintian --allow-root --info "$deb" 2>&1) || true
 for unit in weir.service weir@.service; do
   systemd-analyze security --offline=true --threshold=15 --no-pager "$root/ports/debian/$unit" | tail -n 1
 done
+
+if [ "$arch" != "$native" ]; then
+  field() { dpkg-deb -f "$deb" "$1"; }
+  [ "$(field Architecture)" = "$arch" ] || fail "it says $(field Architecture)"
+  named() { dpkg-deb --fsys-tarfile "$1" | tar -tv --full-time | sed -E 's/^(\S+ \S+) +[0-9]+ /\1 /' | sort -k 5; } # rights, owner, time, name; no size
+  ours=$("$root/ports/debian/build" "$native" --out "$work/native" | cut -d' ' -f1)
+  diff <(named "$ours") <(named "$deb") || fail "other files than those of $native"
+  said() { dpkg-deb -f "$1" | sed -E '/^(Architecture|Installed-Size):/d'; }
+  diff <(said "$ours") <(said "$deb") || fail "it says other things than that of $native"
+  for part in conffiles postinst prerm postrm; do
+    cmp <(dpkg-deb -I "$ours" $part) <(dpkg-deb -I "$deb" $part) || fail "another $part than that of $native"
+  done
+  dpkg-deb -R "$deb" "$work/tree"
+  (cd "$work/tree" && md5sum -c --quiet DEBIAN/md5sums) || fail "checksums"
+  case $arch in arm64) emulator=qemu-aarch64-static machine="ARM aarch64" ;; armhf) emulator=qemu-arm-static machine="ARM, EABI5" ;; *) fail "no emulator for $arch" ;; esac
+  file -b "$work/tree/usr/bin/weir" | grep -q "$machine.*statically linked.*, stripped" || fail "$(file -b "$work/tree/usr/bin/weir")"
+  [ "$($emulator "$work/tree/usr/bin/weir" version)" = "weir $(field Version)" ] || fail "the program says $($emulator "$work/tree/usr/bin/weir" version)"
+  sed "s|/var/lib/weir|$work/var|g" "$work/tree/etc/weir/weir.json" >"$work/weir.json"
+  mkdir "$work/var"
+  $emulator "$work/tree/usr/bin/weir" check "$work/weir.json" >"$work/log" 2>&1 || fail "the configuration that comes with it has mistakes: $(cat "$work/log")"
+  echo "package $arch unpacked $(stat -c %s "$deb")"
+  exit 0
+fi
 
 mirror=$({ cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
   awk '/^URIs:/ {print $2; exit} $1 == "deb" {for (i = 2; i <= NF; i++) if ($i ~ /^http/) {print $i; exit}}')
