@@ -73,14 +73,24 @@ static curl_off_t call_connection(const struct http_call *call)
     return call->added ? connection : -1;
 }
 
-/* Where the kernel tells nothing (gVisor, qemu-user): what curl has given to it and taken from it. */
-static uint64_t call_handed(const struct http_call *call)
+/* Where TCP_INFO tells nothing (gVisor, qemu-user): what curl has given to the kernel and taken from it,
+ * less what still waits there. Not a count of bytes, but another number whenever some have moved. */
+static uint64_t call_handed(const struct http_call *call, curl_off_t connection)
 {
     curl_off_t up = 0;
     curl_off_t down = 0;
+    long head = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &up); /* 0 if it doesn't know */
     (void)curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
-    return (uint64_t)up + (uint64_t)down;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_HEADER_SIZE, &head);
+    uint64_t handed = (uint64_t)up + (uint64_t)down + (uint64_t)head;
+    for (const struct http_socket *s = call->identity->sockets; s; s = s->next) {
+        int waits = 0;
+        if ((connection < 0 || s->connection == connection) && !ioctl(s->fd, SIOCOUTQ, &waits)) {
+            handed -= (uint64_t)waits;
+        }
+    }
+    return handed;
 }
 
 uint64_t http_call_moved(const struct http_call *call)
@@ -95,7 +105,7 @@ uint64_t http_call_moved(const struct http_call *call)
             is_told = true;
         }
     }
-    return is_told || !call->added ? moved : call_handed(call);
+    return is_told || !call->added ? moved : call_handed(call, connection);
 }
 
 void http_call_abort(struct http_call *call, bool is_dead)

@@ -359,8 +359,10 @@ static void a_cut_ends_what_is_under_way(void **state)
     }
     ask(test, &asked[2], "http", "localhost", "/hello"); /* its name is being asked for */
     http_cut(test->http, &sent, &received);
-    assert_in_range(sent, 300, 3000);
-    assert_in_range(received, 100, 3000);
+    if (wire_is_told()) {
+        assert_in_range(sent, 300, 3000);
+        assert_in_range(received, 100, 3000);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(asked); i++) {
         assert_false(asked[i].done);
     }

@@ -157,6 +157,9 @@ static void a_server_that_stalls_has_not(void **state)
 static void a_server_that_trickles_has_a_bound(void **state)
 {
     (void)state;
+    if (!wire_is_told()) {
+        skip(); /* half a header: curl does not tell of it */
+    }
     static struct asked asked;
     asked = (struct asked){.request = {.method = "GET", .timeout_ms = 50, .answer_size_max = 100}};
     ask_server(&asked, PACE_TRICKLES);
