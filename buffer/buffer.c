@@ -58,8 +58,7 @@ enum err state_read(struct buffer *b, size_t pairs, struct why *why)
     }
     e = e ? e : state_load(b, pairs, snapshot, found);
     if (e == ERR_CORRUPT || e == ERR_VERSION) {
-        why_set(why, "%s: the state is %s", b->path,
-                e == ERR_CORRUPT ? "damaged" : "of a newer version");
+        why_set(why, "%s: the state is %s", b->path, e == ERR_CORRUPT ? "damaged" : NEWER_VERSION);
     }
     (void)sqlite3_finalize(s);
     return e;
@@ -96,9 +95,29 @@ static void note_lost_log(struct buffer *b)
     }
 }
 
+/* Before anything is written: what a newer version has left is not touched. Whatever else is wrong with it is found
+ * later. */
+static enum err check_newer(struct buffer *b, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    bool is_newer = false;
+    if (sqlite3_prepare_v2(b->db, "SELECT crc,v FROM state WHERE id=1", -1, &s, NULL) ==
+            SQLITE_OK &&
+        sqlite3_step(s) == SQLITE_ROW) {
+        struct slice v = {sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1)};
+        is_newer = crc32c(0, v) == (uint32_t)sqlite3_column_int64(s, 0) && state_is_newer(v);
+    }
+    (void)sqlite3_finalize(s);
+    if (is_newer) {
+        why_set(why, "%s: the state is " NEWER_VERSION, b->path);
+    }
+    return is_newer ? ERR_VERSION : ERR_OK;
+}
+
 static enum err recover(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
-    enum err e = setup->read_only ? ERR_OK : buffer_start_log(b, why);
+    enum err e = check_newer(b, why);
+    e = e || setup->read_only ? e : buffer_start_log(b, why);
     e = e ? e : sql_prepare_all(b, why);
     e = e ? e : state_read(b, setup_pairs(setup), why);
     e = e ? e : tail_replay(b, why);

@@ -16,6 +16,9 @@
 #define FILE_NAME_SIZE (BUFFER_PATH_SIZE + 64) /* with what is added to it for files beside */
 #define TAIL_BLOB_SIZE (160 * 1024)
 #define TAIL_SECTION_MAX 4096
+/* Behind what it is that is so. */
+#define NEWER_VERSION \
+    "of a newer version and left alone; install that version again, or name another buffer.path"
 #define CHECKPOINT_PAGES 250
 #define WAL_WARM_SIZE (2 * 1024 * 1024)
 #define WAL_FRAME_MAX (WAL_WARM_SIZE / (PAGE_SIZE + 24) - 2)

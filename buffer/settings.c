@@ -81,8 +81,8 @@ enum err settings_check_file(struct buffer *b, bool *ret_is_new, struct why *why
     }
     if (version != BUFFER_FORMAT_VERSION) {
         why_set(why,
-                "%s has format %lld, this program knows %d: it was written by a newer version; it "
-                "is left alone",
+                "%s has format %lld, this program knows %d: it was written by a newer version and "
+                "is left alone; install that version again, or name another buffer.path",
                 b->path, (long long)version, BUFFER_FORMAT_VERSION);
         return ERR_VERSION;
     }

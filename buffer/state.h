@@ -140,6 +140,8 @@ void state_drop(struct state *state, const struct gap *gap);
 /* --- snapshot: little-endian, lengths checked; see state.c --- */
 
 void state_encode(const struct state *state, struct out *ret);
+/* A snapshot of a version that state_decode() does not know yet. */
+bool state_is_newer(struct slice data);
 /* Into a state that was just opened. ERR_CORRUPT, ERR_VERSION; ERR_FULL: more pairs than
  * `owed_max`, which is at most the state's. */
 enum err state_decode(struct state *state, size_t owed_max, struct slice data) MUST_USE;

@@ -339,6 +339,12 @@ static enum err decode_as(struct state *state, const struct form *form, size_t o
     return t.bad || t.data.size > 0 ? ERR_CORRUPT : ERR_OK;
 }
 
+bool state_is_newer(struct slice data)
+{
+    uint64_t version;
+    return slice_take_uvarint(&data, &version) && version > SNAPSHOT_VERSION;
+}
+
 enum err state_decode(struct state *state, size_t owed_max, struct slice data)
 {
     static const struct form now = {.has_key = true, .has_estimate = true};

@@ -82,7 +82,7 @@ enum err tail_replay(struct buffer *b, struct why *why)
         e = e ? e : apply_sections(b->state, record.sections);
         if (e) {
             why_set(why, "%s: a record of the tail is %s", b->path,
-                    e == ERR_VERSION ? "of a newer version" : "damaged");
+                    e == ERR_VERSION ? NEWER_VERSION : "damaged");
             return e;
         }
         e = keep_reserve(b, sections_count(record.sections, SECTION_CURSOR));
