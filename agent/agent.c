@@ -102,6 +102,7 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
         return ERR_NOMEM;
     }
     agent->setup = *setup;
+    config_hold(setup->config);
     agent->started_us = clock_wall_us();
     agent->opened_us = clock_monotonic_us();
     timer_init(&agent->stop_timer, setup->loop, stop_timer_fired);
@@ -124,6 +125,11 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
     log_info("weir", "agent %s, %zu streams, %zu drivers, %zu uplinks, buffer %s", agent->identity,
              setup->config->stream_count, setup->config->driver_count, setup->config->uplink_count,
              setup->config->buffer.path);
+    if (agent->setup.keep) {
+        agent->setup.keep->names = NULL;
+        agent->setup.keep->control = NULL;
+        agent->setup.keep = NULL;
+    }
     *ret = agent;
     return ERR_OK;
 }
@@ -139,7 +145,11 @@ static void sending_finished(void *context)
         return; /* stop_limit */
     }
     agent->stage = AGENT_STORES_LAST;
-    events_stop(agent->events);
+    if (agent->newer) {
+        intake_pause(agent->intake, agent->newer);
+    } else {
+        events_stop(agent->events);
+    }
     wear_keep_stop(&agent->wear);
     links_stop(agent->links);
     store_commit_now(agent->store);
@@ -204,6 +214,19 @@ void agent_stop(struct agent *agent, void (*finished)(void *context), void *cont
               (uint64_t)agent->setup.config->agent.stop_grace_ms + 2 * STOP_STORE_MS);
 }
 
+void agent_pause(struct agent *agent, const struct config *newer, void (*finished)(void *context),
+                 void *context)
+{
+    assert(agent->stage == AGENT_RUNS && !agent->reload);
+    int64_t grace_ms = agent->setup.config->agent.stop_grace_ms;
+    agent->finished = finished;
+    agent->finished_context = context;
+    agent->newer = newer;
+    agent->stage = AGENT_SENDS;
+    timer_arm(&agent->stop_limit, (uint64_t)grace_ms + STOP_STORE_MS);
+    forward_stop(agent->forward, grace_ms, sending_finished, agent);
+}
+
 static void close_workers(struct agent *agent)
 {
     agent->stage = AGENT_ENDED; /* what the workers still finish arms no timer */
@@ -213,21 +236,43 @@ static void close_workers(struct agent *agent)
         wear_keep_release(&agent->wear);
     }
     forward_abandon(agent->forward);
+    intake_abandon(agent->intake);
     worker_close(agent->pack_worker);
     worker_close(agent->store_worker);
 }
 
-static void close_parts(struct agent *agent)
+/* What goes on: in one that was open with `newer`, else what it could not be opened with. */
+static void give_keep(struct agent *agent, struct agent_keep *keep, const struct config *newer)
 {
-    assert(!agent->reload); /* it ends with the store worker's jobs */
+    keep->names = agent->names ? agent->names : keep->names;
+    agent->names = NULL;
+    if (agent->control) {
+        control_keep(agent->control);
+        keep->control = agent->control;
+        agent->control = NULL;
+    }
+    if (newer) {
+        intake_keep(agent->intake, newer, &keep->drivers);
+    } else if (agent->intake) {
+        intake_give_back(agent->intake, &keep->drivers);
+    }
+}
+
+static void close_parts(struct agent *agent, struct agent_keep *keep, const struct config *newer)
+{
     status_look_release(&agent->look);
+    intake_end_change(agent->intake);
+    assert(!agent->reload); /* it ends with the store worker's jobs, and with that */
+    if (keep) {
+        give_keep(agent, keep, newer);
+    }
     control_close(agent->control);
     events_close(agent->events);
     intake_close(agent->intake);
     agent->intake = NULL; /* what connections count when they are closed asks for the time */
     forward_close(agent->forward);
     tickets_close(agent->tickets);
-    for (size_t i = 0; agent->driver_links && i < agent->setup.config->driver_count; i++) {
+    for (size_t i = 0; agent->driver_links && i < DRIVER_HOST_MAX; i++) {
         link_user_release(&agent->driver_links[i]);
     }
     free(agent->driver_links);
@@ -256,6 +301,7 @@ static void close_parts(struct agent *agent)
     }
     free(agent->forward_uplinks);
     keys_wipe(&agent->keys);
+    config_close(agent->setup.config);
     free(agent);
 }
 
@@ -263,7 +309,7 @@ void agent_close(struct agent *agent)
 {
     if (agent) {
         close_workers(agent);
-        close_parts(agent);
+        close_parts(agent, agent->setup.keep, NULL);
     }
 }
 
@@ -273,5 +319,31 @@ void agent_close_for_another(struct agent *agent, struct carry **ret)
     if (carry_take(ret, agent->buffer)) {
         log_warn("buffer", "no memory: what was sent while it could not be written is sent again");
     }
-    close_parts(agent);
+    close_parts(agent, NULL, NULL);
+}
+
+enum err agent_keep_open(struct agent_keep **ret)
+{
+    *ret = calloc(1, sizeof **ret);
+    return *ret ? ERR_OK : ERR_NOMEM;
+}
+
+void agent_keep_close(struct agent_keep *keep)
+{
+    if (keep) {
+        intake_kept_close(&keep->drivers);
+        control_close(keep->control);
+        names_close(keep->names);
+        free(keep);
+    }
+}
+
+void agent_close_for_newer(struct agent *agent, const struct config *newer, struct carry **ret,
+                           struct agent_keep *keep)
+{
+    close_workers(agent);
+    if (carry_take(ret, agent->buffer)) {
+        log_warn("buffer", "no memory: what was sent while it could not be written is sent again");
+    }
+    close_parts(agent, keep, newer);
 }

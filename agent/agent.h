@@ -8,6 +8,7 @@
 #include "ports/loop.h"
 
 struct agent;
+struct agent_keep;
 struct buffer;
 struct carry;
 struct intake;
@@ -16,11 +17,13 @@ struct worker;
 
 struct agent_setup {
     struct loop *loop;
-    const struct config *config; /* lives longer than the agent */
-    const char *vfs;             /* SQLite's file system layer; NULL: the system's */
-    bool *ret_may_wait;          /* see agent_open(); may be NULL */
-    struct buffer_room *room;    /* of buffer_setup; or NULL */
-    const struct carry *carry;   /* of the agent before, see agent_close_for_another(); or NULL */
+    struct config
+        *config; /* lives longer than the agent; held by its drivers, which may live longer */
+    struct agent_keep *keep;   /* of the agent before, see agent_close_for_newer(); or NULL */
+    const char *vfs;           /* SQLite's file system layer; NULL: the system's */
+    bool *ret_may_wait;        /* see agent_open(); may be NULL */
+    struct buffer_room *room;  /* of buffer_setup; or NULL */
+    const struct carry *carry; /* of the agent before, see agent_close_for_another(); or NULL */
     /* `weir reload`: reads the file anew, see reload.h. answer() comes once, also when nothing
      * comes of it. NULL: that is not done. */
     void (*reload)(void *context, void (*answer)(void *peer, struct slice json), void *peer);
@@ -52,6 +55,22 @@ void agent_close(struct agent *agent);
 bool agent_wants_another(const struct agent *agent);
 /* Closes, and hands over what only this one knew; NULL: there is nothing. */
 void agent_close_for_another(struct agent *agent, struct carry **ret);
+
+/* --- another configuration: what needs the agent to be opened anew, around its drivers --- */
+
+/* In order: what is being sent may end (at most stop_grace) while sources go on, then these wait or,
+ * where they are others in `newer`, stop, and everything is committed. Then `finished`. */
+void agent_pause(struct agent *agent, const struct config *newer, void (*finished)(void *context),
+                 void *context);
+/* Then: closes all but what goes on in the agent that is opened next, with `newer` or, should that
+ * fail, with what was before: drivers that are the same, and whoever waits for the answer to a reload
+ * at the control socket. That agent takes it, once it is open; *keep is the caller's. ERR_NOMEM:
+ * nothing is closed. */
+enum err agent_keep_open(struct agent_keep **ret) MUST_USE;
+void agent_close_for_newer(struct agent *agent, const struct config *newer, struct carry **ret,
+                           struct agent_keep *keep);
+/* What nobody took. NULL is allowed. */
+void agent_keep_close(struct agent_keep *keep);
 
 /* The whole status as one JSON object; agent/STATUS.md has its members. */
 void agent_status(struct agent *agent, struct out *json);

@@ -25,6 +25,13 @@ struct thin;
 struct time_source;
 struct zstd_dictionary;
 
+/* What goes on from an agent to the next. */
+struct agent_keep {
+    struct names *names;
+    struct control *control;
+    struct intake_kept drivers;
+};
+
 /* A schema version that the buffer knows; its text lives as long as the agent. */
 struct agent_schema {
     uint16_t stream;
@@ -65,7 +72,7 @@ struct agent {
     struct letters *letters;
     struct intake *intake;
     struct links *links;            /* NULL: none are configured */
-    struct link_user *driver_links; /* of config->drivers */
+    struct link_user *driver_links; /* by intake's index of the driver */
     struct forward *forward;
     struct events *events;
     struct control *control;
@@ -76,11 +83,12 @@ struct agent {
     size_t stream_count;
     struct agent_schema *schemas;
     size_t schema_count;
-    bool schemas_failed;  /* no memory for one of them */
-    uint16_t last_driver; /* schema_last.c's */
-    bool opens_buffer;    /* what fails now, fails with the buffer not open yet */
-    bool reads_only;      /* the buffer can't be written, */
-    struct why disk_why;  /* for this reason */
+    const struct config *newer; /* agent_pause() waits for it; NULL: it stops */
+    bool schemas_failed;        /* no memory for one of them */
+    uint16_t last_driver;       /* schema_last.c's */
+    bool opens_buffer;          /* what fails now, fails with the buffer not open yet */
+    bool reads_only;            /* the buffer can't be written, */
+    struct why disk_why;        /* for this reason */
     bool place_is_known;
     struct file_place place; /* where the buffer's file is */
     struct forward_stream *forward_streams;

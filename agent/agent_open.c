@@ -301,21 +301,21 @@ static enum err open_links(struct agent *agent, struct why *why)
                                 .config = agent->setup.config,
                                 .clock_is_trusted = clock_is_trusted,
                                 .context = agent};
-    const struct config *config = agent->setup.config;
     enum err e = links_open(&agent->links, &setup, why);
     if (e) {
         return e;
     }
-    agent->driver_links = calloc(config->driver_count, sizeof *agent->driver_links);
-    if (!agent->driver_links) {
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < config->driver_count; i++) {
-        uint8_t link = (uint8_t)config->drivers[i].link_index;
-        size_t count = agent->links && config->drivers[i].link_index >= 0;
-        link_user_init(&agent->driver_links[i], agent->links, &link, count);
-    }
-    return ERR_OK;
+    agent->driver_links = calloc(DRIVER_HOST_MAX, sizeof *agent->driver_links);
+    return agent->driver_links ? ERR_OK : ERR_NOMEM;
+}
+
+static void driver_link_set(void *context, size_t driver, const struct config_driver *config)
+{
+    struct agent *agent = context;
+    uint8_t link = config ? (uint8_t)config->link_index : 0;
+    size_t count = agent->links && config && config->link_index >= 0;
+    link_user_release(&agent->driver_links[driver]);
+    link_user_init(&agent->driver_links[driver], agent->links, &link, count);
 }
 
 static const char *driver_link_interface(void *context, size_t driver)
@@ -473,10 +473,14 @@ static enum err open_intake(struct agent *agent, struct why *why)
                                      .stream_count = config->stream_count,
                                      .drivers = drivers,
                                      .driver_count = config->driver_count,
+                                     .owner = agent->setup.config,
+                                     .kept = agent->setup.keep ? &agent->setup.keep->drivers : NULL,
+                                     .goes_on = agent->setup.keep != NULL,
                                      .agent_id = agent->id,
                                      .extend = stream_extend,
                                      .link_interface = driver_link_interface,
                                      .link_bytes = driver_link_bytes,
+                                     .link_set = driver_link_set,
                                      .context = agent,
                                      .event_size_max = config->buffer.event_size_max,
                                      .commit_interval_ms = config->buffer.commit_interval_ms};
@@ -539,6 +543,7 @@ static enum err open_events(struct agent *agent)
                                  .agent_id = agent->id,
                                  .commit_interval_ms =
                                      agent->setup.config->buffer.commit_interval_ms,
+                                 .is_reload = agent->setup.keep != NULL,
                                  .is_metered = has_metered(agent->setup.config),
                                  .measure = agent_measure,
                                  .uplink_name = uplink_name_of,
@@ -556,7 +561,8 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     enum err e = zone_set(agent->setup.config->agent.time_zone, why);
     e = e ? e : worker_open(&agent->store_worker, loop, "store");
     e = e ? e : worker_open(&agent->pack_worker, loop, "pack");
-    e = e ? e : names_open(&agent->names, loop);
+    agent->names = agent->setup.keep ? agent->setup.keep->names : NULL;
+    e = e || agent->names ? e : names_open(&agent->names, loop);
     e = e ? e : open_streams(agent);
     e = e ? e : open_thin(agent);
     e = e ? e : open_buffer(agent, why);
@@ -580,7 +586,8 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
           : wear_keep_init(&agent->wear, loop, agent->store, intake_time(agent->intake),
                            agent->setup.config->buffer.wear_max_per_day, why);
     if (!e && !agent->setup.vfs) {
-        e = control_open(&agent->control, loop, agent, agent->setup.config->agent.socket, why);
+        struct control *before = agent->setup.keep ? agent->setup.keep->control : NULL;
+        e = control_open(&agent->control, loop, agent, before, why);
         if (e && agent->reads_only) { /* it stands beside the buffer, as a rule */
             log_warn("weir", "without a control socket: %s", why->text);
             e = ERR_OK;

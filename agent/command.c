@@ -14,6 +14,7 @@
 #include "ports/log.h"
 
 #define ASK_SECONDS 10
+#define RELOAD_SECONDS 90 /* it waits for what is being sent: stop_grace */
 #define ANSWER_SIZE_MAX (4 * 1024 * 1024)
 
 const char *command_option(int argc, char **argv, int *index, const char *name)
@@ -74,11 +75,16 @@ struct config *command_load(const char *path, struct config_report *report)
     return load(path, true, report);
 }
 
-static void log_warnings(const struct config *config, const struct config_report *report)
+void command_log_level(const struct config *config)
 {
     static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
-    struct slice rest = out_slice(&report->text);
     log_level_set(levels[config->agent.log_level]);
+}
+
+static void log_warnings(const struct config *config, const struct config_report *report)
+{
+    struct slice rest = out_slice(&report->text);
+    command_log_level(config);
     while (rest.size > 0) { /* without mistakes each line is a warning, and ends */
         size_t size = (size_t)((const uint8_t *)memchr(rest.data, '\n', rest.size) - rest.data);
         log_warn("config", "%.*s", (int)size, (const char *)rest.data);
@@ -175,6 +181,10 @@ enum err command_ask(const char *socket_path, const char *request, char **ret, s
     enum err e = command_connect(socket_path, &fd, why);
     if (e) {
         return e;
+    }
+    if (strcmp(request, "reload") == 0) {
+        struct timeval patience = {.tv_sec = RELOAD_SECONDS};
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     }
     char *answer = malloc(ANSWER_SIZE_MAX + 1);
     size_t size = 0;

@@ -60,6 +60,8 @@ enum err command_ask(const char *socket_path, const char *request, char **ret,
 void check_gate(const struct config *config, struct config_report *report);
 /* Reads and checks a configuration as for a start. NULL: the report says why. */
 struct config *command_load(const char *path, struct config_report *report);
+/* Logs from now on what this one says. */
+void command_log_level(const struct config *config);
 #define REPORT_SIZE_MAX (256 * 1024)
 /* A connection to the agent's socket, which waits for an answer no longer than some seconds.
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. */

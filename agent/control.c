@@ -113,7 +113,9 @@ static void peer_status(struct peer *c)
     if (!peer_answer_begin(c, CONTROL_ANSWER_SIZE_MAX)) {
         return;
     }
-    if (!c->control->agent) {
+    if (!c->control->agent && !c->control->config) {
+        out_put_text(o, "{\"error\":\"the configuration is being reloaded: ask again\"}\n");
+    } else if (!c->control->agent) {
         agent_status_waiting(c->control->config, &c->control->waits, o);
         out_put_byte(o, '\n');
     } else if (is_status) {
@@ -304,6 +306,7 @@ static enum err listen_at(struct control **ret, struct loop *loop, const char *p
     control->loop = loop;
     char host[300];
     (void)snprintf(host, sizeof host, "unix:%s%s", path, ending); /* checked by listener_open */
+    (void)snprintf(control->path, sizeof control->path, "%s", path);
     struct listener_options options = {.host = host, .connection_max = CONTROL_PEER_MAX};
     enum err e = listener_open(&control->listener, loop, &options, accepted, control, why);
     if (e) {
@@ -315,22 +318,54 @@ static enum err listen_at(struct control **ret, struct loop *loop, const char *p
     return ERR_OK;
 }
 
-enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
-                      const char *path, struct why *why)
+/* Those that wait for the answer to a reload. */
+static void move_peers(struct control *control, struct control *before)
 {
-    struct control *control = NULL;
-    enum err e = listen_at(&control, loop, path, "", why);
+    for (size_t i = 0; i < CONTROL_PEER_MAX; i++) {
+        control->peers[i] = before->peers[i];
+        before->peers[i] = NULL;
+        if (control->peers[i]) {
+            control->peers[i]->control = control;
+        }
+    }
+}
+
+enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
+                      struct control *before, struct why *why)
+{
+    const char *path = agent_setup_of(agent)->config->agent.socket;
+    bool is_same = before && strcmp(before->path, path) == 0;
+    struct control *control = is_same ? before : NULL;
+    enum err e = is_same ? ERR_OK : listen_at(&control, loop, path, "", why);
     if (!e) {
         struct store_handler on_commit = {.committed = committed, .context = control};
-        control->agent = agent;
         e = store_handler_add(agent_store(agent), &on_commit);
     }
-    if (e) {
+    if (e && !is_same) {
         control_close(control);
+    }
+    if (e) {
         return e;
+    }
+    control->agent = agent;
+    if (before && !is_same) {
+        move_peers(control, before);
+        control_close(before);
     }
     *ret = control;
     return ERR_OK;
+}
+
+void control_keep(struct control *control)
+{
+    for (size_t i = 0; i < CONTROL_PEER_MAX; i++) {
+        struct peer *c = control->peers[i];
+        if (c && !c->working) {
+            c->commit = 0; /* nothing is committed any more */
+            peer_close(c);
+        }
+    }
+    control->agent = NULL;
 }
 
 enum err control_wait(struct control **control, struct loop *loop, const struct config *config,
@@ -354,8 +389,8 @@ void control_close(struct control *control)
     for (size_t i = 0; i < CONTROL_PEER_MAX; i++) {
         struct peer *c = control->peers[i];
         if (c) {
-            assert(!c->working);
-            c->commit = 0; /* nothing is committed any more */
+            c->working = false; /* whoever waits for a reload that nobody ends any more */
+            c->commit = 0;      /* nothing is committed any more */
             peer_close(c);
         }
     }

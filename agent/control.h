@@ -13,8 +13,13 @@
 
 struct control;
 
+/* At the path of the agent's configuration. `before`: that of the agent before, see control_keep(), or
+ * NULL; it is taken over, with who waits there, and, where the path is another, closed. */
 enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
-                      const char *path, struct why *why) MUST_USE;
+                      struct control *before, struct why *why) MUST_USE;
+/* While another agent is opened in place of its own: ends all connections but those that wait for the
+ * answer to a reload. No job of it may be under way. */
+void control_keep(struct control *control);
 /* Before there is an agent, because its buffer can't be opened: tells whoever asks why. Opens *control
  * when it is NULL, at the path of the agent's socket with CONTROL_WAITING behind it: the file is
  * nobody's, and tools work on it. */

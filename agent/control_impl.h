@@ -42,6 +42,7 @@ struct control {
     struct why waits;            /* for this reason */
     const struct config *config; /* of the one that waits */
     struct listener *listener;
+    char path[300];
     struct peer *peers[CONTROL_PEER_MAX];
 };
 

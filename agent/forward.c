@@ -430,6 +430,23 @@ uint64_t forward_aside(const struct forward *forward)
     return count;
 }
 
+void forward_owed_each(const struct forward *forward,
+                       void (*each)(void *context, const char *uplink, const char *stream,
+                                    uint64_t count),
+                       void *context)
+{
+    for (size_t h = 0; h < forward->host_count; h++) {
+        const struct uplink_host *host = &forward->hosts[h];
+        for (size_t i = 0; i < host->flow_count; i++) {
+            const struct flow *flow = &host->flows[i];
+            uint64_t count = flow->lane == LANE_FRESH ? debt_count(flow->debt) : 0;
+            if (count > 0 && !flow->stream->is_own) {
+                each(context, host->setup.name, flow->stream->info.name, count);
+            }
+        }
+    }
+}
+
 void forward_status(const struct forward *forward, struct out *json)
 {
     out_put_byte(json, '{');

@@ -83,6 +83,11 @@ void forward_close(struct forward *forward);
  * {"cloud":{"sent":..,"retried":..,"aside":..,"duplicates":..,"in_flight":..,"fault":..,
  * "standing":{"STREAM":"why"}}}. */
 void forward_status(const struct forward *forward, struct out *json);
+/* What each uplink still has to deliver of each stream, the agent's own apart. */
+void forward_owed_each(const struct forward *forward,
+                       void (*each)(void *context, const char *uplink, const char *stream,
+                                    uint64_t count),
+                       void *context);
 /* Events delivered (done and known to be), over all uplinks, since start; the agent's own apart. */
 uint64_t forward_delivered(const struct forward *forward);
 /* Events set aside because a destination refused them, since start. */

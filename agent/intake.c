@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,8 @@ void intake_resume(struct intake *intake)
     }
     intake->resuming = true; /* a driver may offer within resume(), and that may commit */
     for (size_t i = 0; i < intake->host_count; i++) {
-        struct driver_host *host = &intake->hosts[i];
-        if (host->refused && host->driver) {
+        struct driver_host *host = intake->hosts[i];
+        if (host && host->refused && host->driver) {
             host->refused = false;
             host->driver->class_->resume(host->driver);
         }
@@ -33,7 +34,9 @@ static void intake_committed(void *context, uint64_t commit, const struct buffer
     struct intake *intake = context;
     (void)changes;
     for (size_t i = 0; i < intake->host_count; i++) {
-        driver_host_committed(&intake->hosts[i], commit);
+        if (intake->hosts[i]) {
+            driver_host_committed(intake->hosts[i], commit);
+        }
     }
     intake_resume(intake);
 }
@@ -42,7 +45,12 @@ static void intake_settle(struct timer *timer)
 {
     struct intake *intake = CONTAINER_OF(timer, struct intake, settle);
     for (size_t i = 0; i < intake->host_count; i++) {
-        driver_host_committed(&intake->hosts[i], store_committed(intake->setup.store));
+        if (intake->hosts[i]) {
+            driver_host_committed(intake->hosts[i], store_committed(intake->setup.store));
+        }
+    }
+    if (intake->setup.kept) { /* they had to wait */
+        intake_resume(intake);
     }
 }
 
@@ -57,18 +65,73 @@ static void intake_trouble(void *context, const struct why *why)
 
 /* --- opening and closing --- */
 
-static enum err driver_host_open(struct intake *intake, size_t index, struct why *why)
+void driver_host_close_driver(struct driver_host *host)
 {
-    struct driver_host *host = &intake->hosts[index];
-    *host = (struct driver_host){.intake = intake,
-                                 .config = intake->setup.drivers[index].config,
-                                 .number = intake->setup.drivers[index].number};
+    if (host->driver) {
+        host->driver->class_->close(host->driver);
+        host->driver = NULL;
+    }
+}
+
+void driver_host_free(struct driver_host *host)
+{
+    driver_host_close_driver(host);
+    if (host->intake) {
+        host->intake->hosts[host->index] = NULL;
+    }
+    timer_release(&host->timer);
+    config_close(host->owner);
+    config_close(host->next_owner);
+    free(host->cursors.data);
+    free(host->routes);
+    free(host);
+}
+
+/* In a free place. */
+static enum err host_put(struct intake *intake, struct driver_host *host)
+{
+    size_t index = 0;
+    while (index < DRIVER_HOST_MAX && intake->hosts[index]) {
+        index++;
+    }
+    if (index == DRIVER_HOST_MAX) {
+        return ERR_FULL;
+    }
+    intake->host_count = index < intake->host_count ? intake->host_count : index + 1;
+    intake->hosts[index] = host;
+    host->intake = intake;
+    host->index = index;
+    return ERR_OK;
+}
+
+enum err driver_host_make(struct intake *intake, const struct config_driver *config,
+                          struct config *owner)
+{
+    struct driver_host *host = calloc(1, sizeof *host);
+    enum err e = host ? host_put(intake, host) : ERR_NOMEM;
+    if (e) {
+        free(host);
+        return e;
+    }
+    host->config = config;
+    host->owner = owner;
+    if (owner) {
+        config_hold(owner);
+    }
+    (void)snprintf(host->agent_id, sizeof host->agent_id, "%s", intake->setup.agent_id);
+    timer_init(&host->timer, intake->setup.loop, driver_host_timer_fired);
+    return ERR_OK;
+}
+
+enum err driver_host_open(struct driver_host *host, struct why *why)
+{
+    const struct intake *intake = host->intake;
     enum err e = driver_host_routes(host);
     if (!e) {
         struct driver_setup setup = {.host = host,
                                      .loop = intake->setup.loop,
                                      .names = intake->setup.names,
-                                     .agent_id = intake->setup.agent_id,
+                                     .agent_id = host->agent_id,
                                      .options = host->config->options};
         e = host->config->class_->open(&host->driver, &setup, why);
     }
@@ -78,7 +141,54 @@ static enum err driver_host_open(struct intake *intake, size_t index, struct why
                 buffer_disk_trouble(store_buffer(intake->setup.store)));
     }
     if (e) {
-        why_add(why, "driver %s", host->config->name);
+        driver_host_close_driver(host);
+    }
+    return e;
+}
+
+/* The driver of before, if it is the same. */
+static bool host_take_over(struct intake *intake, const struct intake_driver *driver)
+{
+    struct intake_kept *kept = intake->setup.kept;
+    for (size_t i = 0; kept && i < kept->count; i++) {
+        struct driver_host *host = kept->hosts[i];
+        if (host->config->digest != driver->config->digest ||
+            strcmp(host->config->name, driver->config->name) != 0 || host_put(intake, host)) {
+            continue;
+        }
+        kept->hosts[i] = kept->hosts[--kept->count];
+        host->number = driver->number;
+        host->is_kept = true;
+        return true;
+    }
+    return false;
+}
+
+static enum err host_begin(struct intake *intake, const struct intake_driver *driver,
+                           struct why *why)
+{
+    bool is_kept = host_take_over(intake, driver);
+    enum err e = is_kept ? ERR_OK : driver_host_make(intake, driver->config, intake->setup.owner);
+    if (e) {
+        return e;
+    }
+    struct driver_host *host = NULL;
+    for (size_t i = 0; i < intake->host_count; i++) {
+        struct driver_host *other = intake->hosts[i];
+        host = other && strcmp(other->config->name, driver->config->name) == 0 ? other : host;
+    }
+    assert(host);
+    host->number = driver->number;
+    if (intake->setup.link_set) {
+        intake->setup.link_set(intake->setup.context, host->index, driver->config);
+    }
+    e = is_kept ? driver_host_routes(host) : driver_host_open(host, why);
+    if (e && !host->unread && intake->setup.goes_on) {
+        driver_host_wait(host, why);
+        e = ERR_OK;
+    }
+    if (e) {
+        why_add(why, "driver %s", driver->config->name);
     }
     return e;
 }
@@ -93,13 +203,13 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
     intake->setup = *setup;
     intake->streams = calloc(setup->stream_count, sizeof *intake->streams);
     intake->lossy = calloc(setup->stream_count, sizeof(struct lossy *));
-    intake->hosts = calloc(setup->driver_count, sizeof *intake->hosts);
     intake->datum = out_over(malloc(room), room);
     intake->texts = out_over(malloc(TEMPLATE_SIZE_MAX * 4), TEMPLATE_SIZE_MAX * 4);
     intake->aside_head = out_over(malloc(ASIDE_HEAD_SIZE_MAX), ASIDE_HEAD_SIZE_MAX);
     timer_init(&intake->settle, setup->loop, intake_settle);
-    enum err e = intake->streams && intake->lossy && intake->hosts && intake->datum.data &&
-                         intake->texts.data && intake->aside_head.data
+    timer_init(&intake->changed, setup->loop, intake_changed_fired);
+    enum err e = intake->streams && intake->lossy && intake->datum.data && intake->texts.data &&
+                         intake->aside_head.data
                      ? mapper_open(&intake->mapper)
                      : ERR_NOMEM;
     if (!e) {
@@ -120,12 +230,17 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
         }
     }
     for (size_t i = 0; !e && i < setup->driver_count; i++) {
-        intake->host_count = i + 1;
-        e = driver_host_open(intake, i, why);
+        e = host_begin(intake, &setup->drivers[i], why);
     }
     if (e) {
+        if (setup->kept) {
+            intake_give_back(intake, setup->kept);
+        }
         intake_close(intake);
         return e;
+    }
+    if (setup->kept) {
+        timer_arm(&intake->settle, 0);
     }
     *ret = intake;
     return ERR_OK;
@@ -135,7 +250,73 @@ void intake_stop(struct intake *intake)
 {
     intake->stopped = true;
     for (size_t i = 0; i < intake->host_count; i++) {
-        intake->hosts[i].driver->class_->stop(intake->hosts[i].driver);
+        struct driver_host *host = intake->hosts[i];
+        if (host && host->driver && host->stage == DRIVER_WORKS) {
+            host->driver->class_->stop(host->driver);
+        }
+    }
+}
+
+static bool is_same(const struct driver_host *host, const struct config *newer)
+{
+    const struct config_driver *driver = config_driver_find(newer, host->config->name);
+    return driver && driver->digest == host->config->digest && host->driver &&
+           host->stage == DRIVER_WORKS;
+}
+
+void intake_pause(struct intake *intake, const struct config *newer)
+{
+    intake->stopped = true;
+    for (size_t i = 0; i < intake->host_count; i++) {
+        struct driver_host *host = intake->hosts[i];
+        if (host && host->driver && host->stage == DRIVER_WORKS && !is_same(host, newer)) {
+            host->driver->class_->stop(host->driver);
+        }
+    }
+}
+
+static void host_take_out(struct driver_host *host, struct intake_kept *kept)
+{
+    assert(kept->count < ARRAY_COUNT(kept->hosts));
+    kept->hosts[kept->count++] = host;
+    host->intake->hosts[host->index] = NULL;
+    host->intake = NULL;
+    free(host->routes); /* of its streams there may be others */
+    host->routes = NULL;
+    host->route_count = 0;
+}
+
+void intake_keep(struct intake *intake, const struct config *newer, struct intake_kept *kept)
+{
+    for (size_t i = 0; i < intake->host_count; i++) {
+        struct driver_host *host = intake->hosts[i];
+        if (host && is_same(host, newer) && host->pending_count == 0) {
+            host_take_out(host, kept);
+        }
+    }
+}
+
+void intake_give_back(struct intake *intake, struct intake_kept *kept)
+{
+    for (size_t i = 0; i < intake->host_count; i++) {
+        struct driver_host *host = intake->hosts[i];
+        if (host && host->is_kept) {
+            host_take_out(host, kept);
+        }
+    }
+}
+
+void intake_kept_close(struct intake_kept *kept)
+{
+    while (kept->count > 0) {
+        driver_host_free(kept->hosts[--kept->count]);
+    }
+}
+
+void intake_abandon(struct intake *intake)
+{
+    if (intake) {
+        intake->closing = true;
     }
 }
 
@@ -144,18 +325,17 @@ void intake_close(struct intake *intake)
     if (!intake) {
         return;
     }
-    assert(intake->hosts || intake->host_count == 0);
     for (size_t i = 0; i < intake->host_count; i++) {
-        struct driver_host *host = &intake->hosts[i];
-        if (host->driver) {
-            host->driver->class_->close(host->driver);
+        if (intake->hosts[i]) {
+            driver_host_free(intake->hosts[i]);
         }
-        free(host->routes);
     }
+    intake_end_change(intake);
     for (size_t i = 0; intake->lossy && i < intake->setup.stream_count; i++) {
         lossy_close(intake->lossy[i]);
     }
     timer_release(&intake->settle);
+    timer_release(&intake->changed);
     time_trust_release(&intake->trust);
     mapper_close(intake->mapper);
     free(intake->datum.data);
@@ -163,7 +343,6 @@ void intake_close(struct intake *intake)
     free(intake->aside_head.data);
     free(intake->streams);
     free(intake->lossy);
-    free(intake->hosts);
     free(intake);
 }
 
@@ -198,25 +377,36 @@ uint64_t intake_suppressed(const struct intake *intake, size_t index)
     return intake->lossy[index] ? intake->lossy[index]->suppressed : 0;
 }
 
+void driver_host_add_totals(const struct driver_host *host, struct intake_totals *ret)
+{
+    ret->admitted += host->received;
+    ret->stored += host->stored;
+    ret->dropped += host->dropped;
+    ret->aside += host->aside;
+    ret->suppressed += host->suppressed;
+    ret->refused += host->refused_count;
+}
+
 void intake_totals(const struct intake *intake, struct intake_totals *ret)
 {
-    *ret = (struct intake_totals){0};
+    *ret = intake->gone;
     for (size_t i = 0; i < intake->host_count; i++) {
-        ret->admitted += intake->hosts[i].received;
-        ret->stored += intake->hosts[i].stored;
-        ret->dropped += intake->hosts[i].dropped;
-        ret->aside += intake->hosts[i].aside;
-        ret->suppressed += intake->hosts[i].suppressed;
-        ret->refused += intake->hosts[i].refused_count;
+        if (intake->hosts[i]) {
+            driver_host_add_totals(intake->hosts[i], ret);
+        }
     }
 }
 
 void intake_status(const struct intake *intake, struct out *json)
 {
+    const char *comma = "";
     out_put_byte(json, '{');
     for (size_t i = 0; i < intake->host_count; i++) {
-        out_put_text(json, i ? "," : "");
-        driver_host_status(&intake->hosts[i], json);
+        if (intake->hosts[i]) {
+            out_put_text(json, comma);
+            driver_host_status(intake->hosts[i], json);
+            comma = ",";
+        }
     }
     out_put_byte(json, '}');
 }

@@ -28,6 +28,17 @@ struct intake_driver {
     uint16_t number; /* the buffer's, for cursors */
 };
 
+struct driver_host;
+
+/* Drivers at a time: while they are changed, all of both configurations. */
+#define DRIVER_HOST_MAX (2 * (size_t)CONFIG_DRIVER_MAX)
+
+/* Drivers that go on while the intake around them is another. */
+struct intake_kept {
+    struct driver_host *hosts[CONFIG_DRIVER_MAX];
+    size_t count;
+};
+
 struct intake_setup {
     struct loop *loop;
     struct names *names;
@@ -37,15 +48,22 @@ struct intake_setup {
     size_t stream_count;
     const struct intake_driver *drivers;
     size_t driver_count;
+    struct config *owner; /* of the drivers' configuration: held by each; NULL: nobody has to */
+    struct intake_kept
+        *kept; /* those that are unchanged are taken from here; NULL: there are none */
+    /* A driver that can't be opened is shown with its fault, and tried again; else intake_open() fails. */
+    bool goes_on;
     const char *agent_id;
     /* Of a stream with `unknown_fields: extend`: an event has fields that the stream's schema has
      * not. ERR_OK: there is nothing to add, it is stored as it is. ERR_FULL: it has to wait until
      * intake_resume(). ERR_REJECTED: it is set aside for *why. */
     enum err (*extend)(void *context, size_t stream, const struct map_unknown *unknowns,
                        size_t count, struct why *why);
-    /* The link of driver i: its interface, or NULL; and bytes that went over it. NULL: none has one. */
+    /* The link of driver i, below DRIVER_HOST_MAX: its interface, or NULL; and bytes that went over it. NULL: none has one. */
     const char *(*link_interface)(void *context, size_t driver);
     void (*link_bytes)(void *context, size_t driver, uint64_t sent, uint64_t received);
+    /* Driver i is this one from now on; NULL: it is gone. */
+    void (*link_set)(void *context, size_t driver, const struct config_driver *config);
     void *context;
     int64_t event_size_max;
     int64_t commit_interval_ms;
@@ -83,8 +101,29 @@ enum err intake_put_again(struct intake *intake, const struct stored_event *even
                           struct buffer_order *order, uint64_t *ret_commit) MUST_USE;
 /* Drivers take no more input; what they offered is still being committed. */
 void intake_stop(struct intake *intake);
-/* Closes the drivers. NULL is allowed. */
+/* The same for now, and the drivers know nothing of it but that they have to wait: those that are the
+ * same in `newer` are to be kept. The others are stopped. */
+void intake_pause(struct intake *intake, const struct config *newer);
+/* Before it is closed: takes the drivers out that are the same in `newer`, and have nothing to be
+ * stored. */
+void intake_keep(struct intake *intake, const struct config *newer, struct intake_kept *kept);
+/* What was taken from `kept` goes back: it is closed, since something else could not be opened. */
+void intake_give_back(struct intake *intake, struct intake_kept *kept);
+/* Closes those that nobody took. */
+void intake_kept_close(struct intake_kept *kept);
+/* Before the store worker is closed: no result of it is acted on. NULL is allowed. */
+void intake_abandon(struct intake *intake);
+/* No done() comes after this: it comes within. NULL is allowed. */
+void intake_end_change(struct intake *intake);
+/* Closes the drivers, and ends a change. NULL is allowed. */
 void intake_close(struct intake *intake);
+
+/* Drivers become what they are in `newer`: what is another one is closed in order, and opened as it
+ * is there; one that can't be opened is shown with its fault, and tried again. Streams are the same
+ * in both. done() comes once, within the call when nothing changes, and also when intake is closed
+ * before. ERR_FULL: a change is under way; ERR_NOMEM: nothing is changed. */
+enum err intake_change(struct intake *intake, struct config *newer, void (*done)(void *context),
+                       void *context) MUST_USE;
 
 /* Drivers that were refused may offer again. */
 void intake_resume(struct intake *intake);

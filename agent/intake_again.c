@@ -6,8 +6,9 @@
 static struct driver_host *host_of(struct intake *intake, struct slice name)
 {
     for (size_t i = 0; i < intake->host_count; i++) {
-        if (slice_equal_text(name, intake->hosts[i].config->name)) {
-            return &intake->hosts[i];
+        struct driver_host *host = intake->hosts[i];
+        if (host && host->routes && slice_equal_text(name, host->config->name)) {
+            return host;
         }
     }
     return NULL;

@@ -22,6 +22,8 @@ enum err driver_host_routes(struct driver_host *host)
 {
     const struct driver_common *common = &host->config->common;
     const struct route_options *options = common->routes.items;
+    free(host->routes);
+    host->route_count = 0;
     host->routes = calloc(common->routes.count + 1, sizeof *host->routes);
     if (!host->routes) {
         return ERR_NOMEM;

@@ -38,6 +38,7 @@ void driver_host_committed(struct driver_host *host, uint64_t commit)
     }
     if (told && host->driver) {
         host->driver->class_->stored(host->driver, told);
+        driver_host_told(host);
     }
 }
 
@@ -216,13 +217,13 @@ enum err driver_offer(struct driver_host *host, const struct event *event, uint6
                       const char **ret_aside)
 {
     struct intake *intake = host->intake;
-    const struct route *route = driver_host_route(host, event->subject);
     struct stored_event stored;
     enum err e = ERR_REJECTED;
-    intake->reason.text[0] = 0;
-    if (intake->stopped) {
+    if (!intake || intake->stopped) {
         return refuse(host);
     }
+    const struct route *route = driver_host_route(host, event->subject);
+    intake->reason.text[0] = 0;
     if (event->unusable) {
         why_set(&intake->reason, "%s", event->unusable);
     } else if (!route) {
@@ -251,8 +252,8 @@ enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice 
 {
     uint64_t commit;
     struct cursor_change change = {.driver = host->number, .key = key, .value = value};
-    if (store_cursor_put(host->intake->setup.store, &change, host->intake->setup.commit_interval_ms,
-                         &commit)) {
+    if (!host->intake || store_cursor_put(host->intake->setup.store, &change,
+                                          host->intake->setup.commit_interval_ms, &commit)) {
         return refuse(host);
     }
     return ERR_OK;
@@ -263,7 +264,7 @@ enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct sli
 {
     uint64_t commit;
     struct cursor_change change = {.driver = host->number, .key = key, .value = value};
-    if (store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
+    if (!host->intake || store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
         return refuse(host);
     }
     ticket_give(host, commit, ret_ticket);
@@ -272,13 +273,19 @@ enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct sli
 
 void driver_commit(struct driver_host *host)
 {
-    store_commit_now(host->intake->setup.store);
+    if (host->intake) {
+        store_commit_now(host->intake->setup.store);
+    }
 }
 
 void driver_cursor_each(struct driver_host *host,
                         void (*each)(void *context, uint32_t key, struct slice value),
                         void *context)
 {
+    if (host->cursors.data) {
+        driver_host_cursors_each(host, each, context);
+        return;
+    }
     enum err e =
         buffer_cursor_each(store_buffer(host->intake->setup.store), host->number, each, context);
     if (e == ERR_CORRUPT) {
@@ -314,16 +321,16 @@ void driver_count(struct driver_host *host, const char *name, uint64_t add)
 
 const char *driver_interface(const struct driver_host *host)
 {
-    const struct intake_setup *setup = &host->intake->setup;
-    size_t index = (size_t)(host - host->intake->hosts);
-    return setup->link_interface ? setup->link_interface(setup->context, index) : NULL;
+    const struct intake_setup *setup = host->intake ? &host->intake->setup : NULL;
+    return setup && setup->link_interface ? setup->link_interface(setup->context, host->index)
+                                          : NULL;
 }
 
 void driver_wire_bytes(struct driver_host *host, uint64_t sent, uint64_t received)
 {
-    const struct intake_setup *setup = &host->intake->setup;
-    if (setup->link_bytes) {
-        setup->link_bytes(setup->context, (size_t)(host - host->intake->hosts), sent, received);
+    const struct intake_setup *setup = host->intake ? &host->intake->setup : NULL;
+    if (setup && setup->link_bytes) {
+        setup->link_bytes(setup->context, host->index, sent, received);
     }
 }
 

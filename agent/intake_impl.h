@@ -10,6 +10,7 @@
 #include "agent/time_trust.h"
 #include "ports/driver.h"
 #include "ports/loop.h"
+#include "ports/worker.h"
 
 #define TICKET_RING 4 /* commits still to come: one is being committed, one is being filled */
 
@@ -26,10 +27,31 @@ struct pending_ticket {
     uint64_t commit;
 };
 
+enum driver_stage {
+    DRIVER_WORKS,
+    DRIVER_STOPS, /* until what it has offered is stored; then it is closed */
+    DRIVER_READS, /* its cursors, to be opened */
+    DRIVER_WAITS, /* it could not be opened: tried again */
+};
+
 struct driver_host {
-    struct intake *intake;
+    struct intake *intake; /* NULL: between two of them */
     const struct config_driver *config;
+    struct config *owner; /* of `config`, held; NULL: nobody has to */
+    char agent_id[128];
+    size_t index; /* in intake->hosts */
     uint16_t number;
+    bool is_kept; /* taken over from the intake before */
+    enum driver_stage stage;
+    bool is_changing;                 /* intake_change() waits for it */
+    const struct config_driver *next; /* what it becomes when it is closed; NULL: nothing */
+    struct config *next_owner;        /* held */
+    uint64_t stop_by_ms;
+    struct timer timer; /* of the stages */
+    struct job job;
+    bool is_reading;
+    struct out cursors; /* data NULL: the buffer is asked */
+    enum err read;
     struct driver *driver;
     struct route *routes;
     size_t route_count;
@@ -49,7 +71,7 @@ struct intake {
     struct intake_stream *streams;
     struct lossy **lossy; /* of each stream; NULL: it is not */
     struct timer settle;  /* tickets of what needs no commit are told on the next turn */
-    struct driver_host *hosts;
+    struct driver_host *hosts[DRIVER_HOST_MAX]; /* NULL: it is gone */
     size_t host_count;
     struct mapper *mapper;
     struct out datum;
@@ -63,7 +85,35 @@ struct intake {
     bool must_wait;                     /* the event at hand, for its schema */
     bool stopped;
     bool resuming;
+    bool closing;              /* no job of it is acted on */
+    struct intake_totals gone; /* of drivers that are gone */
+    unsigned changing;         /* drivers that intake_change() waits for */
+    struct timer changed;
+    void (*changed_done)(void *context); /* NULL: no change is under way */
+    void *changed_context;
 };
+
+/* --- intake.c --- */
+/* Its routes and its driver; the host has its configuration and its number. On failure there is no
+ * driver. */
+enum err driver_host_open(struct driver_host *host, struct why *why) MUST_USE;
+void driver_host_close_driver(struct driver_host *host);
+void driver_host_add_totals(const struct driver_host *host, struct intake_totals *ret);
+/* With its driver; its place is free. */
+void driver_host_free(struct driver_host *host);
+enum err driver_host_make(struct intake *intake, const struct config_driver *config,
+                          struct config *owner) MUST_USE;
+
+/* --- intake_change.c --- */
+/* It could not be opened: tried again. */
+void driver_host_wait(struct driver_host *host, const struct why *why);
+void driver_host_timer_fired(struct timer *timer);
+/* One that is being closed hears that all it has offered is stored. */
+void driver_host_told(struct driver_host *host);
+void intake_changed_fired(struct timer *timer);
+void driver_host_cursors_each(struct driver_host *host,
+                              void (*each)(void *context, uint32_t key, struct slice value),
+                              void *context);
 
 /* --- intake_event.c --- */
 enum err driver_host_routes(struct driver_host *host) MUST_USE;

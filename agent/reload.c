@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,14 +14,11 @@
 #include "agent/stream_extend.h"
 #include "ports/log.h"
 
-#define ANSWER_SIZE_MAX (512 * 1024)
 #define PATH_COUNT_MAX 200 /* that are told */
 
 struct agent_reload {
     struct agent *agent;
-    const struct config *newer;
-    void (*done)(void *context, struct slice json);
-    void *context;
+    struct agent_reload_setup setup;
     size_t index; /* of the stream at hand */
     size_t said;  /* streams in the answer */
     struct schema_take take;
@@ -32,15 +30,21 @@ static void reload_next(struct agent_reload *r);
 
 /* --- the answer --- */
 
+static void say_stream(struct out *json, const struct agent_stream *stream, const char *result,
+                       const char *text)
+{
+    out_put_text(json, "{\"name\":");
+    out_put_json(json, slice_of_text(stream->name));
+    out_put_format(json, ",\"result\":\"%s\",\"schema\":%" PRIu32 ",\"text\":", result,
+                   stream->schema_number);
+    out_put_json(json, slice_of_text(text));
+    out_put_byte(json, '}');
+}
+
 static void say(struct agent_reload *r, const char *result, const char *text)
 {
-    const struct agent_stream *stream = &r->agent->streams[r->index];
-    out_put_text(&r->answer, r->said++ ? ",{\"name\":" : "{\"name\":");
-    out_put_json(&r->answer, slice_of_text(stream->name));
-    out_put_format(&r->answer, ",\"result\":\"%s\",\"schema\":%" PRIu32 ",\"text\":", result,
-                   stream->schema_number);
-    out_put_json(&r->answer, slice_of_text(text));
-    out_put_byte(&r->answer, '}');
+    out_put_text(&r->answer, r->said++ ? "," : "");
+    say_stream(&r->answer, &r->agent->streams[r->index], result, text);
 }
 
 static void say_failed(struct agent_reload *r, const struct why *why)
@@ -52,51 +56,127 @@ static void say_failed(struct agent_reload *r, const struct why *why)
 
 struct paths {
     struct out *answer;
-    bool is_taken; /* those that are wanted */
     unsigned count;
 };
 
-static void put_path(void *context, const char *path, bool is_taken)
+static void put_taken(struct paths *p, const char *path)
 {
-    struct paths *p = context;
-    size_t size = strlen(path);
-    bool is_schema = size > 7 && strcmp(path + size - 7, ".schema") == 0; /* told by stream */
-    if (is_taken != p->is_taken || (is_taken && is_schema) || p->count == PATH_COUNT_MAX) {
-        return;
-    }
-    out_put_text(p->answer, p->count++ ? "," : "");
-    out_put_json(p->answer, slice_of_text(path));
-    if (is_taken) {
+    if (p->count < PATH_COUNT_MAX) {
+        out_put_text(p->answer, p->count++ ? "," : "");
+        out_put_json(p->answer, slice_of_text(path));
         log_info("weir", "reloaded: %s is taken up", path);
-    } else {
-        log_warn("weir", "reloaded: %s is another now: a restart takes it up", path);
     }
 }
 
-static enum err put_paths(struct agent_reload *r, const char *name, bool is_taken)
+static void put_path(void *context, const char *path, bool is_taken)
 {
-    struct paths paths = {.answer = &r->answer, .is_taken = is_taken};
-    out_put_format(&r->answer, ",\"%s\":[", name);
-    enum err e = config_changes(r->agent->setup.config, r->newer, put_path, &paths);
-    out_put_byte(&r->answer, ']');
+    size_t size = strlen(path);
+    bool is_schema = size > 7 && strcmp(path + size - 7, ".schema") == 0; /* told by stream */
+    if (is_taken && !is_schema) {
+        put_taken(context, path);
+    }
+}
+
+struct named_part {
+    const char *section, *name;
+    bool is_other;
+};
+
+static void find_part(void *context, const char *path, bool is_taken)
+{
+    struct named_part *part = context;
+    char begin[160];
+    int size = snprintf(begin, sizeof begin, "$.%s.%s", part->section, part->name);
+    (void)is_taken;
+    part->is_other = part->is_other || (strncmp(path, begin, (size_t)size) == 0 &&
+                                        (path[size] == '.' || path[size] == '\0'));
+}
+
+/* Parts whose settings read the same, while a file that they name holds something else. */
+static void put_part(struct paths *paths, const struct config *older, const struct config *newer,
+                     struct named_part part)
+{
+    char path[160];
+    if (config_changes(older, newer, find_part, &part) || part.is_other) {
+        return;
+    }
+    (void)snprintf(path, sizeof path, "$.%s.%s (a file that it names)", part.section, part.name);
+    put_taken(paths, path);
+}
+
+static void put_parts(struct paths *paths, const struct config *older, const struct config *newer)
+{
+    for (size_t i = 0; i < newer->driver_count; i++) {
+        const struct config_driver *d = config_driver_find(older, newer->drivers[i].name);
+        if (d && d->digest != newer->drivers[i].digest) {
+            put_part(paths, older, newer, (struct named_part){"drivers", d->name, false});
+        }
+    }
+    for (size_t i = 0; i < newer->uplink_count; i++) {
+        const char *name = newer->uplinks[i].name;
+        int at = config_uplink_index(older, name);
+        if (at >= 0 && older->uplinks[at].digest != newer->uplinks[i].digest) {
+            put_part(paths, older, newer, (struct named_part){"uplinks", name, false});
+        }
+    }
+    if (older->status_digest != newer->status_digest) {
+        put_part(paths, older, newer, (struct named_part){"status", "tls", false});
+    }
+}
+
+static void put_kept(struct out *json, const struct config_difference *difference)
+{
+    const char *const paths[] = {difference->id ? "$.agent.id" : NULL,
+                                 difference->path ? "$.buffer.path" : NULL};
+    const char *comma = "";
+    for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
+        if (paths[i]) {
+            out_put_format(json, "%s\"%s\"", comma, paths[i]);
+            comma = ",";
+            log_warn("weir", "reloaded: %s is another now: a restart takes it up", paths[i]);
+        }
+    }
+}
+
+/* Behind the streams. */
+static enum err put_paths(struct out *json, const struct agent_reload_setup *setup)
+{
+    struct paths taken = {.answer = json};
+    out_put_text(json, "],\"taken\":[");
+    enum err e = config_changes(setup->older, setup->newer, put_path, &taken);
+    if (!e) {
+        put_parts(&taken, setup->older, setup->newer);
+    }
+    out_put_text(json, "],\"needs_restart\":[");
+    put_kept(json, &setup->difference);
+    out_put_text(json, "]}");
     return e;
 }
 
-static void reload_finish(struct agent_reload *r)
+static void reload_finish(void *context)
 {
-    out_put_byte(&r->answer, ']');
-    enum err e = put_paths(r, "taken", true);
-    e = e ? e : put_paths(r, "needs_restart", false);
-    out_put_byte(&r->answer, '}');
+    struct agent_reload *r = context;
+    enum err e = put_paths(&r->answer, &r->setup);
     struct slice json = out_slice(&r->answer);
     if (r->answer.overflow || e) {
         json = SLICE("{\"error\":\"it was reloaded, but there is no room to say what came of it: "
                      "weir status\"}");
     }
     r->agent->reload = NULL;
-    r->done(r->context, json);
+    r->setup.done(r->setup.context, json);
     free(r->answer.data);
     free(r);
+}
+
+static void reload_drivers(struct agent_reload *r)
+{
+    bool is_closing = r->agent->stage == AGENT_ENDED;
+    enum err e =
+        is_closing ? ERR_CLOSED : intake_change(r->agent->intake, r->setup.newer, reload_finish, r);
+    if (e) {
+        log_error("weir", "drivers are as they were, reload again: %s", err_name(e));
+        reload_finish(r);
+    }
 }
 
 /* --- a stream --- */
@@ -168,13 +248,13 @@ static enum err has_key(const struct agent_stream *stream, const struct avro_sch
 static bool stream_begin(struct agent_reload *r)
 {
     struct agent_stream *stream = &r->agent->streams[r->index];
-    int at = config_stream_index(r->newer, stream->name);
+    int at = config_stream_index(r->setup.newer, stream->name);
     struct avro_schema *schema = NULL;
     struct why why = {""};
     if (at < 0) {
         return false;
     }
-    const struct stream_config *options = &r->newer->streams[at].options;
+    const struct stream_config *options = &r->setup.newer->streams[at].options;
     enum err e = agent_schema_load(options->schema, &schema, &why);
     e = e ? e : agent_schema_is_stream(schema, &why);
     e = e ? e : lossy_mark(&stream->config->options, &schema, &why); /* `fields` as in force */
@@ -213,28 +293,147 @@ static void reload_next(struct agent_reload *r)
         }
         r->index++;
     }
-    reload_finish(r);
+    reload_drivers(r);
 }
 
-enum err agent_reload(struct agent *agent, const struct config *newer,
-                      void (*done)(void *context, struct slice json), void *context)
+enum err agent_reload(struct agent *agent, const struct agent_reload_setup *setup)
 {
     if (agent->reload) {
         return ERR_FULL;
     }
     struct agent_reload *r = calloc(1, sizeof *r);
-    void *memory = r ? malloc(ANSWER_SIZE_MAX) : NULL;
+    void *memory = r ? malloc(RELOAD_ANSWER_SIZE) : NULL;
     if (!memory) {
         free(r);
         return ERR_NOMEM;
     }
-    *r = (struct agent_reload){.agent = agent,
-                               .newer = newer,
-                               .done = done,
-                               .context = context,
-                               .answer = out_over(memory, ANSWER_SIZE_MAX)};
+    *r = (struct agent_reload){
+        .agent = agent, .setup = *setup, .answer = out_over(memory, RELOAD_ANSWER_SIZE)};
     out_put_text(&r->answer, "{\"reloaded\":true,\"streams\":[");
     agent->reload = r;
     reload_next(r);
     return ERR_OK;
+}
+
+/* --- what is owed --- */
+
+struct taking {
+    const struct config *newer;
+    struct why *why;
+    enum err e;
+};
+
+/* The one of this name, or that had it. */
+static int uplink_of(const struct config *newer, const char *name)
+{
+    int found = config_uplink_index(newer, name);
+    for (size_t i = 0; found < 0 && i < newer->uplink_count; i++) {
+        const char *before = newer->uplinks[i].common.renamed_from;
+        found = before && strcmp(before, name) == 0 ? (int)i : found;
+    }
+    return found;
+}
+
+static int stream_of(const struct config *newer, const char *name)
+{
+    int found = config_stream_index(newer, name);
+    for (size_t i = 0; found < 0 && i < newer->stream_count; i++) {
+        const char *before = newer->streams[i].options.renamed_from;
+        found = before && strcmp(before, name) == 0 ? (int)i : found;
+    }
+    return found;
+}
+
+static void look_owed(void *context, const char *uplink, const char *stream, uint64_t count)
+{
+    struct taking *t = context;
+    int u = uplink_of(t->newer, uplink);
+    int s = stream_of(t->newer, stream);
+    if (!t->e && (u < 0 || s < 0 || !(t->newer->streams[s].uplinks >> u & 1))) {
+        why_set(t->why,
+                "%" PRIu64 " events of stream %s are still to be delivered by uplink %s, which the "
+                "configuration does not carry any more: bring them back until they are delivered, "
+                "say renamed_from when they have another name now, or let them go: "
+                "weir buffer drop --uplink %s --stream %s",
+                count, stream, uplink, uplink, stream);
+        t->e = ERR_CONFIG;
+    }
+}
+
+enum err agent_may_take(const struct agent *agent, const struct config *newer, struct why *why)
+{
+    struct taking t = {.newer = newer, .why = why};
+    forward_owed_each(agent->forward, look_owed, &t);
+    return t.e;
+}
+
+/* --- when the agent is opened anew --- */
+
+struct stream_before {
+    char name[STREAM_NAME_SIZE_MAX];
+    uint64_t configured;
+    bool is_refused;
+};
+
+struct reload_before {
+    size_t count;
+    struct stream_before streams[];
+};
+
+enum err reload_before_open(struct reload_before **ret, const struct agent *agent)
+{
+    size_t count = agent->setup.config->stream_count;
+    struct reload_before *before = calloc(1, sizeof *before + count * sizeof *before->streams);
+    if (!before) {
+        return ERR_NOMEM;
+    }
+    before->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct agent_stream *s = &agent->streams[i];
+        (void)snprintf(before->streams[i].name, sizeof before->streams[i].name, "%s", s->name);
+        before->streams[i].configured = s->configured;
+        before->streams[i].is_refused = s->refusal != NULL;
+    }
+    *ret = before;
+    return ERR_OK;
+}
+
+void reload_before_close(struct reload_before *before)
+{
+    free(before);
+}
+
+static bool is_as_before(const struct reload_before *before, const struct agent_stream *stream)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const struct stream_before *b = &before->streams[i];
+        if (strcmp(b->name, stream->name) == 0) {
+            return b->configured == stream->configured && !b->is_refused && !stream->refusal;
+        }
+    }
+    return true; /* a new one */
+}
+
+void reload_before_answer(const struct reload_before *before, const struct agent *agent,
+                          const struct agent_reload_setup *setup, struct out *json)
+{
+    char text[EVENTS_TEXT_SIZE_MAX] = "";
+    const char *comma = "";
+    out_put_text(json, "{\"reloaded\":true,\"streams\":[");
+    for (size_t i = 0; i < setup->newer->stream_count; i++) {
+        const struct agent_stream *s = &agent->streams[i];
+        if (is_as_before(before, s)) {
+            continue;
+        }
+        text[0] = '\0';
+        if (s->refusal) {
+            gate_refusal_text(s->refusal, text, sizeof text);
+        }
+        out_put_text(json, comma);
+        comma = ",";
+        say_stream(json, s, s->refusal ? "refused" : "accepted", text);
+    }
+    if (put_paths(json, setup)) {
+        json->overflow = true;
+    }
 }

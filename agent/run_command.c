@@ -4,147 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
 #include "agent/carry.h"
 #include "agent/command.h"
-#include "agent/control.h"
-#include "agent/reload.h"
-#include "agent/status_server.h"
-#include "ports/file.h"
+#include "agent/run_impl.h"
 #include "ports/log.h"
 #include "ports/memory.h"
-#include "ports/notify.h"
 #include "ports/signals.h"
-
-struct running {
-    struct loop *loop;
-    struct notify *notify;
-    struct config *config;
-    struct config *newer;                          /* while it is taken up; else NULL */
-    void (*answer)(void *peer, struct slice json); /* for who asked for that; NULL: a signal */
-    void *answer_peer;
-    struct timer reload;
-    bool reload_again;       /* a signal came meanwhile */
-    struct agent *agent;     /* NULL: its disk does not let it open yet */
-    struct carry *carry;     /* of the agent before */
-    struct buffer_room room; /* that its buffer lacked */
-    struct status_server *status;
-    struct control *waiting; /* tells of a disk that is waited for; NULL: it is not, or can't be */
-    struct timer retry;
-    struct why why;         /* that was logged last */
-    struct file_place disk; /* where the buffer, or its nearest folder, was at the first try */
-    bool disk_is_known;
-    bool buffer_was_there;
-    struct file_place beneath; /* the nearest folder that could be read, above one that could not */
-    bool beneath_is_known;
-    enum err failed;
-    bool stopping;
-    bool socket_said;
-};
 
 static void stopped(void *context)
 {
     loop_stop(((struct running *)context)->loop);
-}
-
-/* --- reloading --- */
-
-static void reload_end(struct running *running, struct slice json)
-{
-    void (*answer)(void *peer, struct slice json) = running->answer;
-    config_close(running->newer);
-    running->newer = NULL;
-    running->answer = NULL;
-    notify_ready(running->notify, "running");
-    if (answer) {
-        answer(running->answer_peer, json);
-    }
-    if (running->reload_again) {
-        timer_arm(&running->reload, 0);
-    }
-}
-
-static void reload_ended(void *context, struct slice json)
-{
-    struct running *running = context;
-    enum err e = config_take_streams(running->config, running->newer);
-    if (e) {
-        log_error("weir", "reloaded, but for options of streams: %s: reload again", err_name(e));
-    }
-    reload_end(running, json);
-}
-
-/* The mistakes, into the log and the answer. */
-static void reload_refused(const struct config_report *report,
-                           void (*answer)(void *peer, struct slice json), void *peer)
-{
-    size_t room = 2 * report->text.size + 256;
-    struct out json = out_over(malloc(room), room);
-    struct slice rest = out_slice(&report->text);
-    const char *comma = "";
-    json.size_max = json.data ? room : 0;
-    out_put_text(&json, "{\"reloaded\":false,\"mistakes\":[");
-    while (rest.size > 0) { /* lines, each with its end */
-        const uint8_t *end = memchr(rest.data, '\n', rest.size);
-        struct slice line = {rest.data, end ? (size_t)(end - rest.data) : rest.size};
-        log_error("config", "%.*s", (int)line.size, (const char *)line.data);
-        out_put_text(&json, comma);
-        out_put_json(&json, line);
-        comma = ",";
-        rest.data += end ? line.size + 1 : line.size;
-        rest.size -= end ? line.size + 1 : line.size;
-    }
-    log_error("weir", "not reloaded, nothing is changed: the configuration has mistakes");
-    out_put_text(&json, "]}");
-    if (answer) {
-        answer(peer, json.overflow
-                         ? SLICE("{\"error\":\"the configuration has mistakes: weir check\"}")
-                         : out_slice(&json));
-    }
-    free(json.data);
-}
-
-static void reload_newer(struct running *running)
-{
-    notify_reloading(running->notify);
-    log_info("weir", "%sreloading %s", running->answer ? "" : "SIGHUP: ", running->config->path);
-    if (agent_reload(running->agent, running->newer, reload_ended, running)) {
-        log_error("weir", "not reloaded, nothing is changed: no memory");
-        reload_end(running, SLICE("{\"error\":\"no memory\"}"));
-    }
-}
-
-static void reload(void *context, void (*answer)(void *peer, struct slice json), void *peer)
-{
-    struct running *running = context;
-    if (running->newer) { /* one is under way */
-        running->reload_again = running->reload_again || !answer;
-        if (answer) {
-            answer(peer, SLICE("{\"error\":\"another reload is under way: try again\"}"));
-        }
-        return;
-    }
-    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
-    report.text.size_max = report.text.data ? REPORT_SIZE_MAX : 0;
-    running->newer = command_load(running->config->path, &report);
-    running->answer = answer;
-    running->answer_peer = peer;
-    if (running->newer) {
-        reload_newer(running);
-    } else {
-        running->answer = NULL;
-        reload_refused(&report, answer, peer);
-    }
-    free(report.text.data);
-}
-
-static void reload_fired(struct timer *timer)
-{
-    struct running *running = CONTAINER_OF(timer, struct running, reload);
-    running->reload_again = false;
-    if (running->agent && !running->stopping) {
-        reload(running, NULL, NULL);
-    }
 }
 
 static void signal_caught(void *context, int number)
@@ -154,7 +23,7 @@ static void signal_caught(void *context, int number)
         if (!running->agent) {
             log_warn("weir", "SIGHUP: nothing is reloaded while the buffer is waited for");
         } else if (!running->stopping) {
-            reload(running, NULL, NULL);
+            run_reload(running, NULL, NULL);
         }
         return;
     }
@@ -170,6 +39,9 @@ static void signal_caught(void *context, int number)
         return;
     }
     log_info("weir", "stopping: what was taken is being stored");
+    if (running->pauses) { /* it ends with that */
+        return;
+    }
     agent_stop(running->agent, stopped, running);
 }
 
@@ -254,7 +126,7 @@ static void tell_waiting(struct running *running, bool is_away, const struct why
 
 /* A board that nobody visits waits for its disk: what a restart would not mend is no reason to
  * end. */
-static enum err open_agent(struct running *running)
+enum err run_open_agent(struct running *running)
 {
     struct why why = {""};
     bool is_away = disk_is_away(running);
@@ -263,8 +135,9 @@ static enum err open_agent(struct running *running)
                                 .config = running->config,
                                 .ret_may_wait = &waits,
                                 .room = &running->room,
-                                .reload = reload,
+                                .reload = run_reload,
                                 .reload_context = running,
+                                .keep = running->keep,
                                 .carry = running->carry};
     enum err e = ERR_IO;
     if (is_away) {
@@ -284,6 +157,8 @@ static enum err open_agent(struct running *running)
         memory_running();
         carry_close(running->carry);
         running->carry = NULL;
+        agent_keep_close(running->keep); /* drivers that it has not */
+        running->keep = NULL;
         running->why.text[0] = '\0';
         status_server_agent(running->status, running->agent);
     }
@@ -313,8 +188,11 @@ static void retry_fired(struct timer *timer)
         agent_close_for_another(running->agent, &running->carry);
         running->agent = NULL;
     }
-    running->failed = open_agent(running);
-    if (running->failed) {
+    bool was_open = running->keep; /* it goes on, as soon as it can */
+    running->failed = run_open_agent(running);
+    if (running->failed && was_open) {
+        running->failed = ERR_OK;
+    } else if (running->failed) {
         loop_stop(running->loop);
     }
 }
@@ -327,19 +205,25 @@ static int run(struct config *config)
     if (!e) {
         notify_open(&running.notify, running.loop);
         timer_init(&running.retry, running.loop, retry_fired);
-        timer_init(&running.reload, running.loop, reload_fired);
+        timer_init(&running.reload, running.loop, run_reload_fired);
         e = signals_open(&signals, running.loop, signal_caught, &running);
-        e = e ? e : status_server_open(&running.status, running.loop, config);
+        e = e ? e : status_server_open(&running.status, running.loop, running.config);
     }
     if (e) {
         log_error("weir", "%s", err_name(e));
     } else {
-        e = open_agent(&running);
+        e = run_open_agent(&running);
         e = e ? e : loop_run(running.loop);
         e = e ? e : running.failed;
     }
+    running.stopping = true;
     status_server_close(running.status);
+    running.status = NULL;
     agent_close(running.agent); /* ends a reload */
+    agent_keep_close(running.keep);
+    reload_before_close(running.before);
+    config_close(running.newer);
+    config_close(running.config);
     if (running.loop) {
         timer_release(&running.retry);
         timer_release(&running.reload);
@@ -363,7 +247,5 @@ int run_command(int argc, char **argv)
     if (!config) {
         return code == EXIT_NEGATIVE ? EXIT_USAGE : code;
     }
-    code = run(config);
-    config_close(config);
-    return code;
+    return run(config);
 }

@@ -31,9 +31,9 @@ struct ask {
 
 struct status_server {
     struct loop *loop;
-    const struct config *config;
-    struct agent *agent; /* NULL: it waits, */
-    struct why waits;    /* for this reason */
+    struct config *config; /* held */
+    struct agent *agent;   /* NULL: it waits, */
+    struct why waits;      /* for this reason */
     struct tls *tls;
     struct http_server *http; /* NULL: not listening yet */
     struct timer retry;
@@ -398,8 +398,7 @@ static void start_fired(struct timer *timer)
     timer_arm(&server->retry, STATUS_RETRY_MS);
 }
 
-enum err status_server_open(struct status_server **ret, struct loop *loop,
-                            const struct config *config)
+enum err status_server_open(struct status_server **ret, struct loop *loop, struct config *config)
 {
     *ret = NULL;
     if (!config->status.enabled) {
@@ -411,6 +410,7 @@ enum err status_server_open(struct status_server **ret, struct loop *loop,
     }
     server->loop = loop;
     server->config = config;
+    config_hold(config);
     timer_init(&server->retry, loop, start_fired);
     start_fired(&server->retry);
     *ret = server;
@@ -454,5 +454,6 @@ void status_server_close(struct status_server *server)
     http_server_close(server->http);
     timer_release(&server->retry);
     tls_close(server->tls);
+    config_close(server->config);
     free(server);
 }

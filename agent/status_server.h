@@ -14,9 +14,9 @@
 struct status_server;
 
 /* Not to be able to listen is logged, and tried again: no reason not to collect. ERR_NOMEM is the
- * only error. With `enabled: false` *ret is NULL; all verbs take that. */
+ * only error. With `enabled: false` *ret is NULL; all verbs take that. `config` is held. */
 enum err status_server_open(struct status_server **ret, struct loop *loop,
-                            const struct config *config) MUST_USE;
+                            struct config *config) MUST_USE;
 /* From now on it tells of this agent; NULL, before that is closed: of one that waits for its buffer
  * for this reason. */
 void status_server_agent(struct status_server *server, struct agent *agent);

@@ -9,8 +9,8 @@
 
 /* Sections whose members have names that the file gives. */
 static const char *const named[] = {"streams", "drivers", "uplinks", "links"};
-/* What a stream can take up while the agent runs. */
-static const char *const taken[] = {"schema", "compatibility", "unknown_fields", "missing_fields"};
+/* What a restart only takes up: other names for what is in the buffer, and another buffer. */
+static const char *const kept[] = {"$.agent.id", "$.buffer.path"};
 
 static bool is_among(const char *name, const char *const *names, size_t count)
 {
@@ -87,9 +87,7 @@ static void compare(const struct telling *t, const char *path, const struct json
             struct out o = out_over(place, sizeof place - 1);
             out_put_format(&o, "%s.%s", path, node->name);
             place[o.size] = '\0';
-            t->each(t->context, place,
-                    strncmp(path, "$.streams.", 10) == 0 &&
-                        is_among(node->name, taken, ARRAY_COUNT(taken)));
+            t->each(t->context, place, !is_among(place, kept, ARRAY_COUNT(kept)));
         }
     }
 }
@@ -111,7 +109,7 @@ static void compare_named(const struct telling *t, const char *path, const struc
             if (a && b && i == 0) {
                 compare(t, place, a, b);
             } else if (!a || !b) {
-                t->each(t->context, place, false);
+                t->each(t->context, place, true);
             }
         }
     }
@@ -163,6 +161,7 @@ static bool is_same_text(const char *a, const char *b)
 
 enum err config_take_streams(struct config *config, const struct config *newer)
 {
+    config->agent.stop_grace_ms = newer->agent.stop_grace_ms;
     for (size_t i = 0; i < config->stream_count; i++) {
         struct stream_config *mine = &config->streams[i].options;
         int at = config_stream_index(newer, config->streams[i].name);
@@ -178,6 +177,24 @@ enum err config_take_streams(struct config *config, const struct config *newer)
         mine->compatibility = theirs->compatibility;
         mine->unknown_fields = theirs->unknown_fields;
         mine->missing_fields = theirs->missing_fields;
+    }
+    return ERR_OK;
+}
+
+enum err config_keep(const struct config *config, struct config *newer)
+{
+    const char *id =
+        config->agent.id ? memory_text(newer->memory, slice_of_text(config->agent.id)) : NULL;
+    const char *path = memory_text(newer->memory, slice_of_text(config->buffer.path));
+    const char *socket = memory_text(newer->memory, slice_of_text(config->agent.socket));
+    if ((config->agent.id && !id) || !path || !socket) {
+        return ERR_NOMEM;
+    }
+    newer->agent.id = id;
+    if (!is_same_text(config->buffer.path, newer->buffer.path)) { /* it may stand beside */
+        newer->buffer.path = path;
+        newer->agent.socket = socket;
+        newer->agent_digest = config->agent_digest;
     }
     return ERR_OK;
 }

@@ -355,7 +355,7 @@ static enum err load_tree(struct load *load, const struct json_tree *tree)
     if (memory_failed(config->memory)) {
         return ERR_NOMEM;
     }
-    return load->fill.error_count ? ERR_CONFIG : ERR_OK;
+    return load->fill.error_count ? ERR_CONFIG : load_digest(config);
 }
 
 static void load_report(struct load *load, struct config_report *report)
@@ -426,9 +426,16 @@ enum err config_load(struct config **ret, const char *path, const struct config_
     return ERR_OK;
 }
 
+void config_hold(struct config *config)
+{
+    config->holders++;
+}
+
 void config_close(struct config *config)
 {
-    if (config) {
+    if (config && config->holders > 0) {
+        config->holders--;
+    } else if (config) {
         memory_close(config->memory);
         free((void *)(uintptr_t)config->text.data);
         free(config);

@@ -34,6 +34,7 @@ struct config_stream {
     struct stream_config options;
     uint32_t uplinks; /* bit i: goes to config.uplinks[i] (by its own list and the uplink's) */
     size_t offset;    /* of its value in the file: for config_place() */
+    uint64_t digest;  /* of all but what config_take_streams() takes */
 };
 
 struct config_driver {
@@ -42,6 +43,7 @@ struct config_driver {
     struct driver_common common;
     void *options;  /* the filled struct of the class */
     int link_index; /* of the link that its options name; -1: none */
+    uint64_t digest;
 };
 
 struct config_uplink {
@@ -56,11 +58,13 @@ struct config_uplink {
     uint8_t links[CONFIG_LINK_CHOICE_MAX]; /* indices of config.links, the preferred one first */
     size_t link_count;
     bool is_metered; /* one of them is */
+    uint64_t digest;
 };
 
 struct config_link {
     const char *name;
     struct link_config options;
+    uint64_t digest;
 };
 
 struct config {
@@ -76,9 +80,13 @@ struct config {
     size_t uplink_count;
     struct config_link *links;
     size_t link_count;
+    /* What settings come to, with what the files hold that they name: of what needs the agent to be
+     * opened anew, of the buffer but for its path, of the status. */
+    uint64_t agent_digest, buffer_digest, status_digest;
     struct config_memory *memory; /* this and the next: config's own */
     const struct fill_origin *origins;
     struct slice text; /* of the file */
+    unsigned holders;  /* beside who has loaded it */
 };
 
 /* What was found: lines "FILE:LINE:COL: $.json.path: text", in the order of the file. Warnings are
@@ -92,17 +100,37 @@ struct config_report {
 /* ERR_CONFIG: the report says why. ERR_NOMEM: nothing was loaded (the report says so too). */
 enum err config_load(struct config **ret, const char *path, const struct config_parts *parts,
                      struct config_report *report) MUST_USE;
-/* NULL is allowed. */
+/* Once more than it was held. NULL is allowed. */
 void config_close(struct config *config);
+/* Who goes on with a part of it holds it, and closes it later. */
+void config_hold(struct config *config);
+
+/* Which parts another reading of the same file has otherwise: by what their settings come to, secrets
+ * and certificates in files included. */
+struct config_difference {
+    bool id;      /* agent.id, */
+    bool path;    /* buffer.path: a restart only takes them up */
+    bool core;    /* agent, buffer, links, streams, or which uplinks there are */
+    bool uplinks; /* settings of uplinks */
+    bool drivers;
+    bool status;
+};
+void config_differ(const struct config *config, const struct config *newer,
+                   struct config_difference *ret);
+/* The driver or uplink of this name; NULL: there is none. */
+const struct config_driver *config_driver_find(const struct config *config, const char *name);
+/* What a restart only takes up stays as it is in `config`. ERR_NOMEM: nothing is changed. */
+enum err config_keep(const struct config *config, struct config *newer) MUST_USE;
 
 /* Another reading of the same file. What it says otherwise, by its path in the file, each once:
- * "$.uplinks.cloud.brokers", or "$.uplinks.cloud" when only one of the two has it. is_taken:
- * config_take_streams() takes it up. What "${...}" stands for is not looked at. */
+ * "$.uplinks.cloud.brokers", or "$.uplinks.cloud" when only one of the two has it. is_taken: not
+ * only by a restart. What "${...}" stands for is not looked at. */
 enum err config_changes(const struct config *config, const struct config *newer,
                         void (*each)(void *context, const char *path, bool is_taken),
                         void *context) MUST_USE;
 /* Of the streams that both have: schema, compatibility, unknown_fields and missing_fields become
- * those of `newer`, which may be closed afterwards. ERR_NOMEM: it came no further. */
+ * those of `newer`, which may be closed afterwards; so does agent.stop_grace. ERR_NOMEM: it came no
+ * further. */
 enum err config_take_streams(struct config *config, const struct config *newer) MUST_USE;
 
 /* The index of a stream, uplink or link by its name, or -1. */

@@ -45,6 +45,7 @@ const struct option agent_options_table[] = {
      .help = "How much is logged on stderr."},
     {.name = "socket",
      .kind = OPTION_PATH,
+     .flags = OPTION_DATA,
      .offset = offsetof(struct agent_options, socket),
      .help = "Control socket for `weir status`. Default: `weir.sock` beside the buffer. On another "
              "disk it also tells of a buffer whose disk is away or read-only."},
@@ -121,6 +122,7 @@ static const struct option encryption_table[] = {
 const struct option buffer_options_table[] = {
     {.name = "path",
      .kind = OPTION_PATH,
+     .flags = OPTION_DATA,
      .offset = offsetof(struct buffer_options, path),
      .initial = "/var/lib/weir/buffer.db",
      .help = "The database file; its folder is made when missing. Beside it lie `-wal` and `-shm` "

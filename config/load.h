@@ -15,5 +15,7 @@ struct load {
 /* What belongs together: names that refer to streams and uplinks, shares, which stream goes where.
  * Everything is filled, as far as it could be. */
 void load_check(struct load *load);
+/* differ.c: of each part of what is loaded and right. ERR_NOMEM. */
+enum err load_digest(struct config *config) MUST_USE;
 
 #endif

@@ -29,7 +29,7 @@ struct replay_options {
 static const struct option replay_table[] = {
     {.name = "path",
      .kind = OPTION_PATH,
-     .flags = OPTION_REQUIRED,
+     .flags = OPTION_REQUIRED | OPTION_DATA,
      .offset = offsetof(struct replay_options, path),
      .help = "A file with one JSON value a line."},
     {.name = "rate",

@@ -45,6 +45,7 @@ enum option_flag {
     OPTION_ROUTE_TOPICS = 128,
     OPTION_ONE_OK = 256, /* LIST of plain values: one alone needs no [] */
     OPTION_LINK = 512,   /* TEXT, or LIST of TEXT: names of links */
+    OPTION_DATA = 1024,  /* PATH: what the file holds is no setting: it may change at any time */
 };
 
 struct option {

@@ -139,12 +139,19 @@ static void reloaded(void *context, struct slice json)
     r->newer = NULL;
 }
 
+static enum err reload_put(struct scene *scene, struct reloading *r)
+{
+    struct agent_reload_setup setup = {
+        .older = scene->config, .newer = r->newer, .done = reloaded, .context = r};
+    return agent_reload(scene->agent, &setup);
+}
+
 static enum err reload_begin(struct scene *scene, struct reloading *r, const char *mode)
 {
     char text[2048];
     scene_config_text(scene, mode, text, sizeof text);
     *r = (struct reloading){.newer = life_config_load(scene, text)};
-    return agent_reload(scene->agent, r->newer, reloaded, r);
+    return reload_put(scene, r);
 }
 
 static void a_reload_takes_the_gate(void **state)
@@ -332,7 +339,7 @@ static void a_reload_without_memory_can_be_tried_again(void **state)
         scene_config_text(scene, "backward", text, sizeof text);
         r = (struct reloading){.newer = life_config_load(scene, text)};
         fault_alloc_set(n);
-        enum err e = agent_reload(scene->agent, r.newer, reloaded, &r);
+        enum err e = reload_put(scene, &r);
         if (!e) {
             sim_run_for(500);
         }

@@ -500,11 +500,12 @@ static void test_changes(void **state)
         ERR_OK);
     assert_int_equal(config_changes(older, place->config, add_change, &found), ERR_OK);
     assert_string_equal(
-        found.text, "$.agent.id\n$.agent.clock\n$.buffer.size_max\n"
-                    "$.status.enabled\n$.streams.s.schema taken\n$.streams.s.unknown_fields taken\n"
-                    "$.streams.s.missing_fields taken\n"
-                    "$.streams.s.compatibility taken\n$.streams.new\n"
-                    "$.streams.gone\n$.uplinks.u.streams\n");
+        found.text,
+        "$.agent.id\n$.agent.clock taken\n$.buffer.size_max taken\n"
+        "$.status.enabled taken\n$.streams.s.schema taken\n$.streams.s.unknown_fields taken\n"
+        "$.streams.s.missing_fields taken\n"
+        "$.streams.s.compatibility taken\n$.streams.new taken\n"
+        "$.streams.gone taken\n$.uplinks.u.streams taken\n");
     found.text[0] = 0;
     assert_int_equal(config_changes(older, older, add_change, &found), ERR_OK);
     assert_string_equal(found.text, "");

@@ -206,7 +206,9 @@ void site_config_reload(struct site *site)
     }
     other_schema(site);
     site->newer = config_read(site);
-    enum err e = agent_reload(site->agent, site->newer, reloaded, site);
+    struct agent_reload_setup setup = {
+        .older = site->config, .newer = site->newer, .done = reloaded, .context = site};
+    enum err e = agent_reload(site->agent, &setup);
     SIM_EXPECT(!e);
 }
 

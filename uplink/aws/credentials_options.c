@@ -96,7 +96,7 @@ const struct option credentials_table[] = {
     ROW(role_session_name, .kind = OPTION_TEXT, .min = 2, .max = 64, .check = word_check,
         .help = "How the session is called in CloudTrail; without it AWS_ROLE_SESSION_NAME, else "
                 "\"weir\"."),
-    ROW(web_identity_token_file, .kind = OPTION_PATH,
+    ROW(web_identity_token_file, .kind = OPTION_PATH, .flags = OPTION_DATA,
         .help = "A file with the token of an OpenID Connect provider, read anew each time; refused "
                 "when others may read it. Without it AWS_WEB_IDENTITY_TOKEN_FILE."),
     ROW(sts_url, .kind = OPTION_TEXT, .min = 8, .max = 255, .check = url_check,

@@ -1,0 +1,54 @@
+/* What the files of `weir run` share: run_command.c opens the agent and keeps it open, run_reload.c
+ * takes up another configuration. */
+#ifndef WEIR_AGENT_RUN_IMPL_H
+#define WEIR_AGENT_RUN_IMPL_H
+
+#include "agent/agent.h"
+#include "agent/control.h"
+#include "agent/reload.h"
+#include "agent/status_server.h"
+#include "buffer/buffer.h"
+#include "ports/file.h"
+#include "ports/notify.h"
+
+struct running {
+    struct loop *loop;
+    struct notify *notify;
+    struct config *config;
+    struct config *newer;                /* while it is taken up; else NULL */
+    struct config_difference difference; /* then: to `config` */
+    struct agent_keep *keep;             /* while it is opened anew around its drivers; else NULL */
+    struct reload_before *before;        /* likewise */
+    bool pauses;                         /* agent_pause() has not finished */
+    void (*answer)(void *peer, struct slice json); /* for who asked for that; NULL: a signal */
+    void *answer_peer;
+    struct timer reload;
+    bool reload_again;       /* a signal came meanwhile */
+    struct agent *agent;     /* NULL: its disk does not let it open yet */
+    struct carry *carry;     /* of the agent before */
+    struct buffer_room room; /* that its buffer lacked */
+    struct status_server *status;
+    struct control *waiting; /* tells of a disk that is waited for; NULL: it is not, or can't be */
+    struct timer retry;
+    struct why why;         /* that was logged last */
+    struct file_place disk; /* where the buffer, or its nearest folder, was at the first try */
+    bool disk_is_known;
+    bool buffer_was_there;
+    struct file_place beneath; /* the nearest folder that could be read, above one that could not */
+    bool beneath_is_known;
+    enum err failed;
+    bool stopping;
+    bool socket_said;
+};
+
+/* --- run_command.c --- */
+/* Sets running->agent, or waits for the disk: it is tried again. ERR_CONFIG and others: it can't be
+ * opened so, see running->why. */
+enum err run_open_agent(struct running *running) MUST_USE;
+
+/* --- run_reload.c --- */
+/* agent_setup.reload, with the running as context. */
+void run_reload(void *context, void (*answer)(void *peer, struct slice json), void *peer);
+void run_reload_fired(struct timer *timer);
+
+#endif

@@ -1,0 +1,258 @@
+/* weir run: another configuration, by a signal or by `weir reload`. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/carry.h"
+#include "agent/command.h"
+#include "agent/run_impl.h"
+#include "agent/store.h"
+#include "ports/log.h"
+
+/* --- the end --- */
+
+static void reload_end(struct running *running, struct slice json)
+{
+    void (*answer)(void *peer, struct slice json) = running->answer;
+    config_close(running->newer);
+    running->newer = NULL;
+    running->answer = NULL;
+    reload_before_close(running->before);
+    running->before = NULL;
+    if (running->agent) {
+        notify_ready(running->notify, "running");
+    }
+    if (answer) {
+        answer(running->answer_peer, json);
+    }
+    if (running->reload_again) {
+        timer_arm(&running->reload, 0);
+    }
+}
+
+static void reload_failed(struct running *running, const struct why *why)
+{
+    char memory[2 * WHY_SIZE_MAX + 64];
+    struct out json = out_over(memory, sizeof memory);
+    log_error("weir", "%s", why->text);
+    out_put_text(&json, "{\"error\":");
+    out_put_json(&json, slice_of_text(why->text));
+    out_put_byte(&json, '}');
+    reload_end(running, json.overflow ? SLICE("{\"error\":\"not reloaded: weir status\"}")
+                                      : out_slice(&json));
+}
+
+/* `newer` is in force. */
+static void adopt(struct running *running)
+{
+    config_close(running->config); /* parts that go on with it hold it */
+    running->config = running->newer;
+    running->newer = NULL;
+    command_log_level(running->config);
+    if (running->difference.status && !running->stopping) {
+        status_server_close(running->status);
+        running->status = NULL;
+        if (status_server_open(&running->status, running->loop, running->config)) {
+            log_error("status", "no memory: reload again");
+            running->config->status_digest++; /* it is another one then */
+        }
+        status_server_agent(running->status, running->agent);
+    }
+}
+
+/* --- in place --- */
+
+static void reload_ended(void *context, struct slice json)
+{
+    struct running *running = context;
+    enum err e = config_take_streams(agent_setup_of(running->agent)->config, running->newer);
+    if (e) {
+        log_error("weir", "reloaded, but for options of streams: %s: reload again", err_name(e));
+    }
+    adopt(running);
+    reload_end(running, json);
+}
+
+/* --- the agent anew, around its drivers --- */
+
+static void answer_renewed(struct running *running, const struct agent_reload_setup *setup)
+{
+    struct out json = out_over(malloc(RELOAD_ANSWER_SIZE), RELOAD_ANSWER_SIZE);
+    json.size_max = json.data ? RELOAD_ANSWER_SIZE : 0;
+    if (running->agent) {
+        reload_before_answer(running->before, running->agent, setup, &json);
+    } else {
+        out_put_text(&json, "{\"error\":\"reloaded, and it waits for the disk of the buffer: "
+                            "weir status\"}");
+    }
+    struct config *older = running->config;
+    config_hold(older);
+    adopt(running);
+    reload_end(running, json.overflow
+                            ? SLICE("{\"error\":\"it was reloaded, but there is no room to "
+                                    "say what came of it: weir status\"}")
+                            : out_slice(&json));
+    config_close(older);
+    free(json.data);
+}
+
+static void renew(struct running *running)
+{
+    struct config *older = running->config;
+    status_server_agent(running->status, NULL);
+    carry_close(running->carry);
+    running->carry = NULL;
+    agent_close_for_newer(running->agent, running->newer, &running->carry, running->keep);
+    running->agent = NULL;
+    running->config = running->newer;
+    enum err e = run_open_agent(running);
+    running->config = older;
+    if (!e) {
+        struct agent_reload_setup setup = {
+            .older = older, .newer = running->newer, .difference = running->difference};
+        answer_renewed(running, &setup);
+        return;
+    }
+    struct why why;
+    why_set(&why, "not reloaded, it goes on as it was: %s",
+            running->why.text[0] ? running->why.text : err_name(e));
+    running->why.text[0] = '\0';
+    e = run_open_agent(running); /* else it is tried again: run_command.c */
+    if (e) {
+        log_error("weir", "what was before can't be opened now, and is tried again: %s",
+                  err_name(e));
+    }
+    reload_failed(running, &why);
+}
+
+static void paused(void *context)
+{
+    struct running *running = context;
+    running->pauses = false;
+    if (running->stopping) {
+        loop_stop(running->loop);
+    } else {
+        renew(running);
+    }
+}
+
+static void renew_begin(struct running *running)
+{
+    struct why why = {""};
+    struct store *store = agent_store(running->agent);
+    if (store_trouble(store)[0]) {
+        why_set(&why, "not reloaded, nothing is changed: %s: reload again when that is over",
+                store_trouble(store));
+        reload_failed(running, &why);
+        return;
+    }
+    enum err e = reload_before_open(&running->before, running->agent);
+    e = e ? e : agent_keep_open(&running->keep);
+    if (e) {
+        why_set(&why, "not reloaded, nothing is changed: no memory");
+        reload_failed(running, &why);
+        return;
+    }
+    running->pauses = true;
+    agent_pause(running->agent, running->newer, paused, running);
+}
+
+/* --- the beginning --- */
+
+/* The mistakes, into the log and the answer. */
+static void reload_refused(const struct config_report *report,
+                           void (*answer)(void *peer, struct slice json), void *peer)
+{
+    size_t room = 2 * report->text.size + 256;
+    struct out json = out_over(malloc(room), room);
+    struct slice rest = out_slice(&report->text);
+    const char *comma = "";
+    json.size_max = json.data ? room : 0;
+    out_put_text(&json, "{\"reloaded\":false,\"mistakes\":[");
+    while (rest.size > 0) { /* lines, each with its end */
+        const uint8_t *end = memchr(rest.data, '\n', rest.size);
+        struct slice line = {rest.data, end ? (size_t)(end - rest.data) : rest.size};
+        log_error("config", "%.*s", (int)line.size, (const char *)line.data);
+        out_put_text(&json, comma);
+        out_put_json(&json, line);
+        comma = ",";
+        rest.data += end ? line.size + 1 : line.size;
+        rest.size -= end ? line.size + 1 : line.size;
+    }
+    log_error("weir", "not reloaded, nothing is changed: the configuration has mistakes");
+    out_put_text(&json, "]}");
+    if (answer) {
+        answer(peer, json.overflow
+                         ? SLICE("{\"error\":\"the configuration has mistakes: weir check\"}")
+                         : out_slice(&json));
+    }
+    free(json.data);
+}
+
+/* Read, and right; may it be taken? */
+static bool may_take(struct running *running, struct config_report *report)
+{
+    struct why why = {""};
+    config_differ(running->config, running->newer, &running->difference);
+    if (agent_may_take(running->agent, running->newer, &why)) {
+        config_report_add(report, running->newer, 0, "$", why.text);
+    } else if (config_keep(running->config, running->newer)) {
+        config_report_add(report, running->newer, 0, "$", "no memory");
+    }
+    if (report->error_count > 0) {
+        config_close(running->newer);
+        running->newer = NULL;
+    }
+    return running->newer;
+}
+
+static void reload_begin(struct running *running)
+{
+    const struct config_difference *d = &running->difference;
+    struct agent_reload_setup setup = {.older = running->config,
+                                       .newer = running->newer,
+                                       .difference = *d,
+                                       .done = reload_ended,
+                                       .context = running};
+    notify_reloading(running->notify);
+    log_info("weir", "%sreloading %s", running->answer ? "" : "SIGHUP: ", running->config->path);
+    if (d->core || d->uplinks) {
+        renew_begin(running);
+    } else if (agent_reload(running->agent, &setup)) {
+        struct why why;
+        why_set(&why, "not reloaded, nothing is changed: no memory");
+        reload_failed(running, &why);
+    }
+}
+
+void run_reload(void *context, void (*answer)(void *peer, struct slice json), void *peer)
+{
+    struct running *running = context;
+    if (running->newer) { /* one is under way */
+        running->reload_again = running->reload_again || !answer;
+        if (answer) {
+            answer(peer, SLICE("{\"error\":\"another reload is under way: try again\"}"));
+        }
+        return;
+    }
+    struct config_report report = {.text = out_over(malloc(REPORT_SIZE_MAX), REPORT_SIZE_MAX)};
+    report.text.size_max = report.text.data ? REPORT_SIZE_MAX : 0;
+    running->newer = command_load(running->config->path, &report);
+    running->answer = answer;
+    running->answer_peer = peer;
+    if (running->newer && may_take(running, &report)) {
+        reload_begin(running);
+    } else {
+        running->answer = NULL;
+        reload_refused(&report, answer, peer);
+    }
+    free(report.text.data);
+}
+
+void run_reload_fired(struct timer *timer)
+{
+    struct running *running = CONTAINER_OF(timer, struct running, reload);
+    running->reload_again = false;
+    if (running->agent && !running->stopping) {
+        run_reload(running, NULL, NULL);
+    }
+}
