@@ -192,15 +192,20 @@ static void stream_refused(struct agent_reload *r)
     agent_schemas_tell(r->agent);
 }
 
+static void tell_accepted(const struct agent *agent, const struct agent_stream *stream)
+{
+    struct why text;
+    why_set(&text, "events have schema %" PRIu32 " from now on", stream->schema_number);
+    log_info("weir", "stream %s: its schema is taken over: %s", stream->name, text.text);
+    (void)events_tell_schema(agent->events, false, stream->name, 0, text.text); /* counted */
+}
+
 static void stream_accepted(struct agent_reload *r)
 {
     struct agent_stream *stream = &r->agent->streams[r->index];
-    struct why text;
     free(stream->refusal);
     stream->refusal = NULL;
-    why_set(&text, "events have schema %" PRIu32 " from now on", stream->schema_number);
-    log_info("weir", "stream %s: its schema is taken over: %s", stream->name, text.text);
-    (void)events_tell_schema(r->agent->events, false, stream->name, 0, text.text); /* counted */
+    tell_accepted(r->agent, stream);
     say(r, "accepted", "");
 }
 
@@ -428,6 +433,8 @@ void reload_before_answer(const struct reload_before *before, const struct agent
         text[0] = '\0';
         if (s->refusal) {
             gate_refusal_text(s->refusal, text, sizeof text);
+        } else {
+            tell_accepted(agent, s);
         }
         out_put_text(json, comma);
         comma = ",";
