@@ -75,7 +75,7 @@ class Front(threading.Thread):
             if not answer:
                 return
             status, fields, body = answer
-            connection.sendall((f"HTTP/1.1 {status} Word\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode() + body)
+            connection.sendall((f"HTTP/1.1 {status} {http.client.responses.get(status, '')}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode() + body)
 
     def serve_2(self, connection):
         """Gives the window back when half of it is used, as servers do."""
@@ -113,9 +113,8 @@ class Front(threading.Thread):
         status, fields, body = answer
         far.send_headers(stream, [(":status", str(status)), *((name.lower(), value) for name, value in fields)])
         size = far.max_outbound_frame_size
-        for start in range(0, len(body), size):
-            far.send_data(stream, body[start:start + size])
-        far.end_stream(stream)
+        for start in range(0, len(body) or 1, size):
+            far.send_data(stream, body[start:start + size], end_stream=start + size >= len(body))
 
 
 class Forward(Front):
