@@ -129,6 +129,11 @@ def test_single_mistakes():
             ("tokens from nowhere", set_(*files, {**kafka, "sasl": {"mechanism": "OAUTHBEARER"}}), "$.uplinks.files", 'OAUTHBEARER needs "oauth"'),
             ("a name that no extension may have", set_(*files, {**kafka, "sasl": {"mechanism": "OAUTHBEARER", "oauth": {
                 "url": "https://x.invalid/", "client_id": "c", "client_secret": HUSH, "extensions": {"auth": "x"}}}}), "$.uplinks.files", '"auth" is none'),
+            ("tokens from two places", set_(*files, {**kafka, "sasl": {"mechanism": "OAUTHBEARER", "credentials": {"profile": "p"}, "oauth": {
+                "url": "https://x.invalid/", "client_id": "c", "client_secret": HUSH}}}), "$.uplinks.files", "keep one of them"),
+            ("a registry that is none", set_(*files, {"type": "kinesis", "region": "eu-west-1", "framing": "registry"}), "$.uplinks.files", "set `glue`"),
+            ("a registry that is not used", set_(*files, {"type": "kinesis", "region": "eu-west-1", "framing": "json", "glue": {}}), "$.uplinks.files",
+             'only "registry" uses a registry'),
             ("a missing schema", set_("streams", "typed", "schema", "none.avsc"), "$.streams.typed.schema", f"can't read {work}/none.avsc"),
             ("a schema that is none", set_("streams", "typed", "schema", "no-schema.avsc"), "$.streams.typed.schema", "/fields/0/type"),
             ("a schema that is no record", set_("streams", "typed", "schema", "no-record.avsc"), "$.streams.typed.schema", "must be a record"),
