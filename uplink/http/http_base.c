@@ -1,6 +1,10 @@
 #include "uplink/http/http_base.h"
 
+#include <assert.h>
+#include <inttypes.h>
+
 #include "ports/clock.h"
+#include "ports/log.h"
 
 enum err http_base_open(struct http_base *base, const struct uplink_class *class_,
                         const struct sender_setup *setup, struct why *why)
@@ -63,6 +67,22 @@ bool http_base_is_too_large(const struct batch *batch, size_t size)
 {
     bool may_shrink = batch->event_count > 1 && !batch->part->assigned;
     return may_shrink && size > batch->target.request_size_max;
+}
+
+void http_base_refuse(const struct http_base *base, const struct batch *batch,
+                      enum send_result result, struct send_report *ret)
+{
+    assert(result == SEND_TOO_LARGE || result == SEND_REJECTED);
+    ret->result = result;
+    if (batch->again) {
+        uplink_count(base->host, "in_doubt", 1);
+        log_warn(
+            uplink_name(base->host),
+            "stream %s, %" PRIu64 "..%" PRIu64
+            ": refused, and cut anew; it was sent before, without a word that it is stored: if it "
+            "is, these events are there twice (%s)",
+            batch->stream->name, batch->first, batch->last, ret->text);
+    }
 }
 
 void http_base_put_escaped(struct out *o, struct slice text, char also)

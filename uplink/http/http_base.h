@@ -35,6 +35,13 @@ uint32_t http_base_size(const struct http_base *base, uint32_t most);
  * what is one event can't be made smaller. */
 bool http_base_is_too_large(const struct batch *batch, size_t size);
 
+/* The report of a batch that is refused, and so cut anew (TOO_LARGE, REJECTED). Of one that was sent
+ * before, an earlier try may be there, under a name that its halves do not have: it is halved all the
+ * same, since nobody can tell, and mostly the earlier answer that was lost was this refusal; counted as
+ * `in_doubt`, and logged. */
+void http_base_refuse(const struct http_base *base, const struct batch *batch,
+                      enum send_result result, struct send_report *ret);
+
 /* Appends `text` with all but A-Z a-z 0-9 - . _ ~ as %XX; `also`: one further character that stays,
  * or 0. */
 void http_base_put_escaped(struct out *o, struct slice text, char also);

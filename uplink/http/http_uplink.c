@@ -131,7 +131,6 @@ static enum sender_next http_judge(void *context, struct sender_request *r,
 {
     const struct http_uplink *h = context;
     const struct http_uplink_options *options = h->options;
-    (void)r;
     sender_status(ret, answer);
     if (answer->status == 409) {
         ret->result = SEND_RETRY; /* under this key something is still being worked on */
@@ -146,6 +145,9 @@ static enum sender_next http_judge(void *context, struct sender_request *r,
     }
     if (ret->result != SEND_OK) {
         say_status(answer, ret);
+    }
+    if (ret->result == SEND_REJECTED || ret->result == SEND_TOO_LARGE) {
+        http_base_refuse(&h->base, r->batch, ret->result, ret);
     }
     return SENDER_END;
 }

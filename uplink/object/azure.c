@@ -188,7 +188,7 @@ static enum sender_next azure_act(struct azure *azure, struct sender_request *r,
         ret->result = SEND_RETRY;
         return SENDER_END;
     case OBJECT_HALVE:
-        object_refuse(r->batch, SEND_TOO_LARGE, ret);
+        http_base_refuse(&azure->base, r->batch, SEND_TOO_LARGE, ret);
         return SENDER_END;
     case OBJECT_THERE:
         ret->result = azure->options->create_only ? SEND_OK : SEND_PARK;
@@ -205,7 +205,7 @@ static enum sender_next azure_act(struct azure *azure, struct sender_request *r,
             state->has_repeated = true;
             return SENDER_LATER;
         }
-        object_refuse(r->batch, SEND_REJECTED, ret);
+        http_base_refuse(&azure->base, r->batch, SEND_REJECTED, ret);
         return SENDER_END;
     case OBJECT_STOP:
     case OBJECT_RENEW:

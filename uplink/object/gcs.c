@@ -190,7 +190,7 @@ static enum sender_next gcs_act(struct gcs *gcs, struct sender_request *r,
         ret->result = SEND_RETRY;
         return SENDER_END;
     case OBJECT_HALVE:
-        object_refuse(r->batch, SEND_TOO_LARGE, ret);
+        http_base_refuse(&gcs->base, r->batch, SEND_TOO_LARGE, ret);
         return SENDER_END;
     case OBJECT_THERE:
         ret->result = gcs->options->create_only ? SEND_OK : SEND_PARK;
@@ -204,7 +204,9 @@ static enum sender_next gcs_act(struct gcs *gcs, struct sender_request *r,
         }
         return SENDER_END;
     case OBJECT_REPEAT:
-        object_refuse(r->batch, SEND_REJECTED, ret);
+        if (state->has_repeated) {
+            http_base_refuse(&gcs->base, r->batch, SEND_REJECTED, ret);
+        }
         return gcs_repeat(r);
     case OBJECT_STOP:
     case OBJECT_CLOCK:

@@ -225,12 +225,6 @@ enum err object_name_of(const struct batch *batch, struct out *ret, struct why *
     return object_name_write(batch->target.name, &name, ret, why);
 }
 
-void object_refuse(const struct batch *batch, enum send_result result, struct send_report *ret)
-{
-    assert(result == SEND_TOO_LARGE || result == SEND_REJECTED);
-    ret->result = batch->again ? SEND_PARK : result;
-}
-
 enum err object_target(const struct http_base *base, const struct object_options *options,
                        const struct stream_info *stream, struct target *ret, struct why *why)
 {

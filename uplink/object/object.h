@@ -101,10 +101,6 @@ void object_built(struct uplink *uplink, struct batch *batch);
 /* Appends the name and a NUL; as it is, not escaped. ERR_CONFIG. */
 enum err object_name_of(const struct batch *batch, struct out *ret, struct why *why) MUST_USE;
 
-/* The report of a batch that is to be cut anew (TOO_LARGE, REJECTED). What may be there from an earlier
- * try would then be there twice, under other names: that is parked. */
-void object_refuse(const struct batch *batch, enum send_result result, struct send_report *ret);
-
 /* target() of the stores. */
 enum err object_target(const struct http_base *base, const struct object_options *options,
                        const struct stream_info *stream, struct target *ret,

@@ -107,14 +107,15 @@ static enum sender_next s3_renew(struct s3 *s3, struct sender_request *r, struct
     return SENDER_MORE;
 }
 
-static enum sender_next s3_repeat(struct sender_request *r, struct send_report *ret)
+static enum sender_next s3_repeat(const struct s3 *s3, struct sender_request *r,
+                                  struct send_report *ret)
 {
     struct s3_state *state = r->state;
     if (!state->has_repeated) {
         state->has_repeated = true;
         return SENDER_LATER;
     }
-    object_refuse(r->batch, SEND_REJECTED, ret);
+    http_base_refuse(&s3->base, r->batch, SEND_REJECTED, ret);
     return s3_end(r, ret);
 }
 
@@ -149,7 +150,7 @@ static enum sender_next s3_act(struct s3 *s3, struct sender_request *r,
     case OBJECT_RENEW:
         return s3_renew(s3, r, ret);
     case OBJECT_REPEAT:
-        return s3_repeat(r, ret);
+        return s3_repeat(s3, r, ret);
     case OBJECT_THERE: /* only what was asked for says so */
         ret->result = s3->options->create_only ? SEND_OK : SEND_PARK;
         ret->was_duplicate = ret->result == SEND_OK;
@@ -157,7 +158,7 @@ static enum sender_next s3_act(struct s3 *s3, struct sender_request *r,
     case OBJECT_RESTART:
         return s3_restart(r, ret);
     case OBJECT_HALVE:
-        object_refuse(r->batch, SEND_TOO_LARGE, ret);
+        http_base_refuse(&s3->base, r->batch, SEND_TOO_LARGE, ret);
         return s3_end(r, ret);
     case OBJECT_STOP:
         break;

@@ -210,6 +210,27 @@ static void each_refusal_is_understood(void **state)
     }
 }
 
+static void what_may_be_there_is_cut_anew_and_counted(void **state)
+{
+    (void)state;
+    static const char *const digests[] = {"400\n\n{\"error\":{\"message\":\"MD5 hash\"}}", NULL};
+    static const char *const large[] = {"413" JSON("413", "uploadTooLarge"), NULL};
+    struct scene *scene = scene_open(&gcs_uplink_class);
+    struct gcs_options options = options_of(scene);
+    struct lot lot;
+    scene_life(scene, &options);
+    assert_int_equal(lot_make(&lot, scene, &options, 1, 3, 0), ERR_OK);
+    lot.batch.again = true;
+    scene_answers(scene, digests);
+    assert_int_equal(lot_send(&lot, scene), SEND_REJECTED);
+    assert_int_equal(scene->host.in_doubt, 1);
+    scene_answers(scene, large);
+    assert_int_equal(lot_send(&lot, scene), SEND_TOO_LARGE);
+    assert_int_equal(scene->host.in_doubt, 2);
+    lot_release(&lot);
+    scene_close(scene);
+}
+
 static void an_emulator_gets_no_token(void **state)
 {
     (void)state;
@@ -277,6 +298,7 @@ int main(void)
         cmocka_unit_test(a_batch_is_one_object),
         cmocka_unit_test(another_digest_is_put_again),
         cmocka_unit_test(each_refusal_is_understood),
+        cmocka_unit_test(what_may_be_there_is_cut_anew_and_counted),
         cmocka_unit_test(an_emulator_gets_no_token),
         cmocka_unit_test(check_online_asks_what_may_be_done),
     };

@@ -184,6 +184,31 @@ static void each_status_is_understood(void **state)
     }
 }
 
+/* A try without an answer may have been stored under a key that the halves do not have. */
+static void what_may_be_there_is_cut_anew_and_counted(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"422", NULL};
+    static const char *const large[] = {"413", NULL};
+    struct scene *scene = scene_open(&http_uplink_class);
+    struct http_uplink_options options = options_of(scene);
+    struct lot lot;
+    scene_life(scene, &options);
+    assert_int_equal(lot_make(&lot, scene, &options, 1, 3, 0), ERR_OK);
+    scene_answers(scene, refused);
+    assert_int_equal(lot_send(&lot, scene), SEND_REJECTED);
+    assert_int_equal(scene->host.in_doubt, 0);
+    lot.batch.again = true;
+    scene_answers(scene, refused);
+    assert_int_equal(lot_send(&lot, scene), SEND_REJECTED);
+    assert_int_equal(scene->host.in_doubt, 1);
+    scene_answers(scene, large);
+    assert_int_equal(lot_send(&lot, scene), SEND_TOO_LARGE);
+    assert_int_equal(scene->host.in_doubt, 2);
+    lot_release(&lot);
+    scene_close(scene);
+}
+
 /* What is under way comes back, and goes over the new link under the same key. */
 static void a_new_link_is_taken(void **state)
 {
@@ -332,6 +357,7 @@ int main(void)
         cmocka_unit_test(lines_of_json_are_posted),
         cmocka_unit_test(containers_are_posted_and_encoded),
         cmocka_unit_test(each_status_is_understood),
+        cmocka_unit_test(what_may_be_there_is_cut_anew_and_counted),
         cmocka_unit_test(a_new_link_is_taken),
         cmocka_unit_test(the_largest_body_is_kept),
         cmocka_unit_test(settings_are_checked),

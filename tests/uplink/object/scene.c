@@ -41,9 +41,7 @@ void uplink_fault(struct uplink_host *host, const struct why *why)
 
 void uplink_count(struct uplink_host *host, const char *name, uint64_t add)
 {
-    (void)host;
-    (void)name;
-    (void)add;
+    host->in_doubt += strcmp(name, "in_doubt") == 0 ? add : 0;
 }
 
 const char *uplink_name(const struct uplink_host *host)

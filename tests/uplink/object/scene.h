@@ -24,6 +24,7 @@ struct uplink_host {
     struct send_report report;
     unsigned done_count;
     unsigned fault_count;
+    uint64_t in_doubt; /* as it was counted */
     char fault[WHY_SIZE_MAX];
     uint32_t request_size;
     uint64_t wire_sent;
