@@ -143,7 +143,9 @@ static enum err service_build(void *context, struct sender_request *r, struct se
     struct scene *scene = context;
     const char *path = CONTAINER_OF(r->batch, struct order, batch)->path;
     struct out body;
-    if (strcmp(path, "/secret") == 0 && !scene->has_credentials) {
+    bool waits =
+        strcmp(path, "/secret") == 0 || (r->number > 0 && strcmp(path, "/is/200/paced") == 0);
+    if (waits && !scene->has_credentials) {
         return ERR_AGAIN;
     }
     if (strcmp(path, "/bad") == 0) {
@@ -162,7 +164,8 @@ static enum err service_build(void *context, struct sender_request *r, struct se
     return ERR_OK;
 }
 
-/* /more: two requests; /later: likewise, with a pause. */
+/* /more: two requests; /later: likewise, with a pause; /late: a long one; /partly: likewise, and some of it is stored by the
+ * first; /paced: two, and the second one has to wait for what /secret waits for. */
 static enum sender_next service_judge(void *context, struct sender_request *r,
                                       const struct http_answer *http, struct send_report *ret)
 {
@@ -172,8 +175,18 @@ static enum sender_next service_judge(void *context, struct sender_request *r,
     assert_int_equal(*seen, r->number);
     (*seen)++;
     sender_status(ret, http);
-    if (r->number == 0 && strcmp(path, "/is/200/more") == 0) {
+    if (r->number == 0 &&
+        (strcmp(path, "/is/200/more") == 0 || strcmp(path, "/is/200/paced") == 0)) {
         return SENDER_MORE;
+    }
+    if (r->number == 0 && strcmp(path, "/is/200/partly") == 0) {
+        r->is_partly_stored = true;
+        ret->retry_after_ms = 100;
+        return SENDER_LATER;
+    }
+    if (r->number == 0 && strcmp(path, "/is/200/late") == 0) {
+        ret->retry_after_ms = 20000;
+        return SENDER_LATER;
     }
     return r->number == 0 && strcmp(path, "/is/200/later") == 0 ? SENDER_LATER : SENDER_END;
 }
@@ -448,6 +461,42 @@ static void a_stop_gives_everything_back(void **state)
     assert_int_equal(scene->host.done_count, 7);
 }
 
+/* What is stored of a batch is known in this life only: its rest is waited for. */
+static void a_stop_waits_for_the_rest(void **state)
+{
+    struct scene *scene = *state;
+    static struct order orders[3];
+    put(scene, &orders[0], "/is/200/paced", 3);
+    put(scene, &orders[1], "/is/200/partly", 3);
+    put(scene, &orders[2], "/is/200/late", 3);
+    wait_requests(scene, 3);
+    while (scene->open_count > 0) { /* all are answered */
+        run(scene, 1);
+    }
+    run(scene, 20);
+    sender_stop(scene->sender, 20000);
+    wait_done(scene, &orders[1], 2);
+    assert_int_equal(orders[1].report.result, SEND_OK);
+    assert_int_equal(orders[2].report.result, SEND_RETRY); /* nothing of it is stored */
+    assert_int_equal(orders[0].done, 0);
+    scene->has_credentials = true;
+    sender_kick(scene->sender);
+    wait_done(scene, orders, 1);
+    assert_int_equal(orders[0].report.result, SEND_OK);
+}
+
+static void a_stop_does_not_wait_for_ever(void **state)
+{
+    struct scene *scene = *state;
+    struct order order;
+    put(scene, &order, "/is/200/paced", 3);
+    wait_requests(scene, 1);
+    run(scene, 20);
+    sender_stop(scene->sender, 50);
+    wait_done(scene, &order, 1);
+    assert_int_equal(order.report.result, SEND_RETRY);
+}
+
 static void a_close_tells_nobody(void **state)
 {
     struct scene *scene = *state;
@@ -663,6 +712,8 @@ int main(void)
         TEST(an_outage_is_probed_by_one_request),
         TEST(failures_together_are_one),
         TEST(a_stop_gives_everything_back),
+        TEST(a_stop_waits_for_the_rest),
+        TEST(a_stop_does_not_wait_for_ever),
         TEST(a_close_tells_nobody),
         TEST(a_new_link_is_no_outage),
         TEST(what_is_ok_has_arrived),

@@ -132,6 +132,17 @@ static enum sender_next judge_stored(struct firehose *f, struct put *put,
     return put->failed ? SENDER_LATER : SENDER_MORE;
 }
 
+static enum sender_next judge_answer(struct firehose *f, struct sender_request *r,
+                                     const struct http_answer *answer, struct send_report *ret)
+{
+    struct put *put = r->state;
+    enum sender_next next = judge_stored(f, put, answer, ret);
+    size_t done;
+    (void)entries_count(put->batch->wire, &done);
+    r->is_partly_stored = done > 0;
+    return next;
+}
+
 static enum sender_next judge_refused(struct firehose *f, struct put *put,
                                       const struct http_answer *answer, struct send_report *ret)
 {
@@ -159,7 +170,7 @@ static enum sender_next judge_refused(struct firehose *f, struct put *put,
 static enum sender_next firehose_judge(void *context, struct sender_request *r,
                                        const struct http_answer *answer, struct send_report *ret)
 {
-    return answer->status == 200 ? judge_stored(context, r->state, answer, ret)
+    return answer->status == 200 ? judge_answer(context, r, answer, ret)
                                  : judge_refused(context, r->state, answer, ret);
 }
 

@@ -167,6 +167,7 @@ static enum sender_next on_stored(struct pubsub *p, struct sender_request *r,
 {
     struct pubsub_state *state = r->state;
     set_marks(state, PUBSUB_DONE);
+    r->is_partly_stored = true;
     note_done(p, state, r->batch);
     state->limit *= 2; /* the bad one may have been the only one */
     state->fail_count = state->pass_count = 0;

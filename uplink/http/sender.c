@@ -172,7 +172,7 @@ static void job_judged(struct sender_job *job, const struct http_answer *answer,
         return;
     }
     job->attempt = next == SENDER_LATER ? job->attempt + 1 : 0;
-    if (next == SENDER_LATER && sender->is_stopping) {
+    if (next == SENDER_LATER && sender->is_stopping && !job->request.is_partly_stored) {
         job_retry(job, "stopped before it was tried again");
         return;
     }
@@ -333,6 +333,22 @@ static bool sender_give_back(struct sender *sender)
     return true;
 }
 
+/* May it go on while the sender stops? What is stored of a batch is known as long as it is at hand: the
+ * next life would send all of it. */
+static bool job_outlives_stop(const struct sender_job *job)
+{
+    switch (job->phase) {
+    case SENDER_IS_OPEN:
+        return true;
+    case SENDER_WAITS:
+    case SENDER_WAITS_KICK:
+        return job->is_begun;
+    case SENDER_SLEEPS:
+        return job->request.is_partly_stored;
+    }
+    return false;
+}
+
 /* One job a turn: each may end in a call of the user's that changes the list. */
 static void sender_turn(struct timer *timer)
 {
@@ -341,8 +357,7 @@ static void sender_turn(struct timer *timer)
         return;
     }
     struct sender_job *job = sender->jobs;
-    while (sender->is_stopping && job &&
-           (job->phase == SENDER_IS_OPEN || (job->is_begun && job->phase == SENDER_WAITS))) {
+    while (sender->is_stopping && job && job_outlives_stop(job)) {
         job = job->next;
     }
     if (sender->is_stopping && job) {

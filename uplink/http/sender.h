@@ -26,7 +26,10 @@ struct sender_request {
     struct http_request http; /* tls, timeout_ms and the callbacks are there, all else is zero */
     struct out text; /* empty before build(): room for the URL and headers, sender_text() */
     struct batch *batch;
-    void *state;     /* state_size bytes, zeroed when the batch is put; kept between its requests */
+    void *state; /* state_size bytes, zeroed when the batch is put; kept between its requests */
+    /* judge() sets it where some of the batch is stored and the rest is not: a stop then waits, as far as
+     * its grace goes, also for SENDER_LATER. What is stored is known in this life only. */
+    bool is_partly_stored;
     unsigned number; /* requests of this batch before this one */
     /* --- the sender's --- */
     struct sender *sender;
@@ -74,8 +77,8 @@ void sender_put(struct sender *sender, struct batch *batch);
 void sender_kick(struct sender *sender);
 /* As uplink_class.relink(): what is under way ends with SEND_RETRY, and is no sign of an outage. */
 void sender_relink(struct sender *sender);
-/* As uplink_class.stop(): what waits goes back at once, what is under way within grace_ms, as
- * SEND_RETRY where no answer came. */
+/* As uplink_class.stop(): what waits goes back at once; what is under way, or goes by several requests
+ * of which one was answered, within grace_ms, as SEND_RETRY where it did not come to its end. */
 void sender_stop(struct sender *sender, int64_t grace_ms);
 /* Open requests are cancelled, nobody is told. NULL is allowed. */
 void sender_close(struct sender *sender);

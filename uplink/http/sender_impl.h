@@ -20,7 +20,7 @@ struct sender_job {
     enum sender_phase phase;
     bool is_probe;    /* its request began while the service was out */
     bool is_cut;      /* the link changed under its request */
-    bool is_begun;    /* a request of it was answered: the stop lets it go on */
+    bool is_begun;    /* a request of it was answered, and another one follows */
     unsigned attempt; /* SENDER_LATER in a row */
     struct timer later;
 };
