@@ -145,7 +145,12 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
                                .event_count = packed->event_count,
                                .lane = flow->stream->info.priority,
                                .again = part->assigned};
+    /* By records, not events, as Kafka knows a batch again: columns of which an event is damaged are as
+     * many records, and keep their numbers. If they are stored already, all of them are, and under other
+     * numbers they would be there twice; else what is left is stored now. Uplinks that remember parts of
+     * a batch compare events or sequences themselves. */
     if (part->assigned && part->record_count != packed->record_count) {
+        uplink_count(flow->host, "in_doubt", 1);
         log_error(flow_part_name(flow),
                   "stream %s: events of a batch in doubt are damaged; the rest goes out under new "
                   "numbers and may arrive twice",
