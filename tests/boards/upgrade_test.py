@@ -203,7 +203,11 @@ def from_older(broker, commit, gate):
     with tempfile.TemporaryDirectory(prefix="weir-upgrade.") as directory:
         agent = Agent(program, directory, {"type": "kafka", "brokers": [f"127.0.0.1:{broker.port + 5}"], "topic": topic, "streams": ["numbered"], "backoff_max": "1 s",
                                            "sasl": {"mechanism": "PLAIN", "user": "weir", "password": "weir-secret"}})
-        agent.change(lambda config: config["streams"].pop("raw") and config["drivers"]["post"].update(routes=[{"topic": "#", "stream": "numbered"}]))
+
+        def one_stream(config):
+            del config["streams"]["raw"]
+            config["drivers"]["post"]["routes"] = [{"topic": "#", "stream": "numbered"}]
+        agent.change(one_stream)
         agent.start()
         agent.post("/typed", 0, FIRST)
         wait_for("the first events", lambda: len(consume(broker.servers, topic, FIRST)) >= FIRST)
