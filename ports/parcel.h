@@ -70,9 +70,9 @@ struct part {
  * configuration says by then. */
 enum parcel_key {
     PARCEL_KEY_NONE = 0,
-    PARCEL_KEY_AGENT = 1,           /* the agent's: all of them in one partition */
-    PARCEL_KEY_FIELD = 2,           /* + index of a field of the schema */
-    PARCEL_KEY_UNSAID = UINT32_MAX, /* of a buffer that did not say it: as the configuration does */
+    PARCEL_KEY_AGENT = 1,          /* the agent's: all of them in one partition */
+    PARCEL_KEY_FIELD = 2,          /* + index of a field of the schema */
+    PARCEL_KEY_UNSAID = INT32_MAX, /* of a buffer that did not say it: as the configuration does */
 };
 
 struct parcel {
