@@ -64,6 +64,10 @@ static void hand_stop(struct driver *driver)
 
 static void hand_close(struct driver *driver)
 {
+    if (driver) {
+        (*scene_now())->stored_before = (*scene_now())->stored;
+        (*scene_now())->stored = 0;
+    }
     free(driver);
 }
 

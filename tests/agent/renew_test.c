@@ -1,0 +1,262 @@
+/* The agent opened anew around its drivers, for another configuration; drivers that become others in
+ * place; both without memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "agent/intake_impl.h"
+#include "agent/reload.h"
+#include "tests/agent/life.h"
+#include "tests/cmocka.h"
+#include "tests/fault_alloc.h"
+#include "tests/sim/crash_vfs.h"
+#include "tests/sim/sim.h"
+
+/* `ack`: of the driver; `size`: MiB of the buffer. */
+static struct config *load(struct scene *scene, unsigned ack, unsigned size, const char *streams)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof text,
+                   "{\"agent\":{\"id\":\"pump-7\",\"stop_grace\":\"3 s\"},"
+                   "\"buffer\":{\"path\":\"/buffer.db\",\"size_max\":\"%u MiB\"},"
+                   "\"streams\":{\"lines\":{},\"alarms\":{\"priority\":9}%s},"
+                   "\"drivers\":{\"in\":{\"type\":\"hand\",\"ack_interval\":\"%u ms\","
+                   "\"routes\":[{\"topic\":\"a\",\"stream\":\"alarms\"}],\"stream\":\"lines\"}},"
+                   "\"uplinks\":{\"cloud\":{\"type\":\"double\",\"linger\":\"0 s\"}}}",
+                   size, streams, ack);
+    return life_config_load(scene, text);
+}
+
+static void paused(void *context)
+{
+    *(bool *)context = true;
+}
+
+static enum err open_again(struct scene *scene, struct config *config, struct agent_keep *keep)
+{
+    struct agent_setup setup = {.loop = scene->loop,
+                                .config = config,
+                                .keep = keep,
+                                .vfs = "agent",
+                                .carry = scene->carry,
+                                .ret_may_wait = &scene->may_wait};
+    scene->why.text[0] = '\0';
+    enum err e = agent_open(&scene->agent, &setup, &scene->why);
+    scene->buffer = e ? NULL : scene->agent->buffer;
+    return e;
+}
+
+/* As `weir run` does it. True: it has the newer one, which the scene has from then on. */
+static bool renew(struct scene *scene, struct config *newer, unsigned fail_at)
+{
+    struct agent_keep *keep = NULL;
+    bool is_paused = false;
+    assert_int_equal(agent_keep_open(&keep), ERR_OK);
+    agent_pause(scene->agent, newer, paused, &is_paused);
+    for (unsigned i = 0; !is_paused && i < 2000; i++) {
+        sim_run_for(10);
+    }
+    assert_true(is_paused);
+    carry_close(scene->carry);
+    scene->carry = NULL;
+    agent_close_for_newer(scene->agent, newer, &scene->carry, keep);
+    scene->agent = NULL;
+    fault_alloc_set(fail_at);
+    enum err e = open_again(scene, newer, keep);
+    fault_alloc_set(0);
+    if (e) {
+        assert_int_equal(open_again(scene, scene->config, keep), ERR_OK);
+        config_close(newer);
+    } else {
+        config_close(scene->config);
+        scene->config = newer;
+    }
+    assert_null(keep->names);
+    assert_int_equal(keep->drivers.count, 0);
+    agent_keep_close(keep);
+    return !e;
+}
+
+static void a_driver_that_is_the_same_goes_on(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    struct driver_host *driver = scene->driver;
+    uint64_t ticket = life_offer(scene, "x", 500);
+    assert_true(renew(scene, load(scene, 250, 24, ",\"more\":{}"), 0));
+    assert_ptr_equal(scene->driver, driver);
+    assert_false(scene->driver_stopped);
+    assert_int_equal(scene->stored, ticket);                     /* all of it was told before */
+    assert_int_equal(life_offer(scene, "x", 500), ticket + 500); /* and its tickets go on */
+    sim_run_for(20000);
+    assert_int_equal(scene->stored, ticket + 500);
+    assert_int_equal(scene->agent->stream_count, 4); /* weir.events is one */
+    assert_int_equal(life_arrived_of(scene, "lines", 1000), 1000);
+}
+
+static void one_that_is_another_is_closed_in_order(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint64_t ticket = life_offer(scene, "x", 300);
+    assert_true(renew(scene, load(scene, 100, 24, ""), 0));
+    assert_true(scene->driver_stopped);
+    assert_int_equal(scene->stored_before, ticket);
+    assert_int_equal(life_offer(scene, "x", 1), 1); /* another life of it */
+    sim_run_for(20000);
+    assert_int_equal(life_arrived_of(scene, "lines", 301), 301);
+}
+
+/* Either the newer one or what was before, and never neither. */
+static void without_memory_it_goes_on_as_it_was(void **state)
+{
+    struct scene *scene = *state;
+    unsigned failed = 0, count = 0;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (unsigned n = 1; n < 600; n += 1 + n / 20) {
+        struct driver_host *driver = scene->driver;
+        life_offer(scene, "x", 20);
+        count += 20;
+        bool is_newer = renew(scene, load(scene, 250, 16 + n % 2, ""), n);
+        failed += !is_newer;
+        assert_ptr_equal(scene->driver, driver);
+        assert_false(scene->driver_stopped);
+        life_offer(scene, "x", 20);
+        count += 20;
+    }
+    print_message("openings that failed for want of memory: %u\n", failed);
+    assert_true(failed > 20);
+    sim_run_for(60000);
+    assert_int_equal(life_arrived_of(scene, "lines", count), count);
+}
+
+/* --- in place --- */
+
+struct reloading {
+    struct config *newer;
+    unsigned done;
+};
+
+static void reloaded(void *context, struct slice json)
+{
+    struct reloading *r = context;
+    r->done++;
+    assert_true(json.size > 0);
+}
+
+static enum err reload(struct scene *scene, struct reloading *r)
+{
+    struct agent_reload_setup setup = {
+        .older = scene->config, .newer = r->newer, .done = reloaded, .context = r};
+    config_differ(scene->config, r->newer, &setup.difference);
+    assert_false(setup.difference.core || setup.difference.uplinks);
+    return agent_reload(scene->agent, &setup);
+}
+
+#define CHANGES 240
+
+static void a_driver_becomes_another_in_place(void **state)
+{
+    struct scene *scene = *state;
+    unsigned happened = 0, failed = 0, refused = 0, changed = 0, count = 0;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    for (unsigned n = 0; n < CHANGES; n++) {
+        struct reloading r = {.newer = load(scene, 10 + n, 16, "")};
+        int64_t before = scene->driver->config->common.ack_interval_ms;
+        scene->driver_stopped = false;
+        uint64_t ticket = life_offer(scene, "x", 5);
+        count += 5;
+        fault_alloc_set(n < 3 ? n : 3 + (n - 3) * 3);
+        enum err e = reload(scene, &r);
+        for (unsigned i = 0; !e && r.done == 0 && i < 2000; i++) {
+            sim_run_for(10);
+        }
+        happened += fault_alloc_happened();
+        fault_alloc_set(0);
+        refused += e != ERR_OK;
+        assert_true(!e || e == ERR_NOMEM);
+        assert_int_equal(r.done, e ? 0 : 1);
+        failed += !e && scene->driver->stage == DRIVER_WAITS;
+        sim_run_for(7000); /* one that could not be opened was tried again */
+        assert_int_equal(scene->driver->stage, DRIVER_WORKS);
+        assert_non_null(scene->driver->driver);
+        changed += scene->driver_stopped;
+        if (scene->driver_stopped) { /* in order */
+            assert_int_equal(scene->stored_before, ticket);
+        }
+        assert_int_equal(scene->driver->config->common.ack_interval_ms,
+                         scene->driver_stopped ? 10 + n : before);
+        config_close(scene->config);
+        scene->config = r.newer;
+    }
+    print_message("%u times no memory: %u not begun, %u opened later; %u changed\n", happened, refused,
+                  failed, changed);
+    assert_true(refused > 0 && failed > 0 && changed > CHANGES / 2);
+    sim_run_for(60000);
+    assert_int_equal(life_arrived_of(scene, "lines", count), count);
+}
+
+static void a_change_ends_when_the_agent_does(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    life_offer(scene, "x", 20);
+    struct reloading r = {.newer = load(scene, 20, 16, "")};
+    assert_int_equal(reload(scene, &r), ERR_OK);
+    assert_int_equal(r.done, 0);
+    life_close(scene);
+    assert_int_equal(r.done, 1);
+    config_close(r.newer);
+}
+
+static void what_is_owed_is_not_let_go(void **state)
+{
+    struct scene *scene = *state;
+    struct why why = {""};
+    scene->script.holds = true;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, ",\"more\":{}");
+    assert_int_equal(life_open(scene), ERR_OK);
+    struct config *newer = load(scene, 250, 16, "");
+    assert_int_equal(agent_may_take(scene->agent, newer, &why), ERR_OK);
+    assert_int_equal(agent_may_take(scene->agent, scene->config, &why), ERR_OK);
+    life_offer(scene, "a", 7);
+    sim_run_for(1000);
+    config_close(newer);
+    newer = life_config_load(scene,
+                             "{\"streams\":{\"lines\":{}},\"drivers\":{\"in\":{\"type\":\"hand\"}},"
+                             "\"uplinks\":{\"cloud\":{\"type\":\"double\"}}}");
+    assert_int_equal(agent_may_take(scene->agent, newer, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "7 events of stream alarms"));
+    assert_non_null(strstr(why.text, "weir buffer drop --uplink cloud --stream alarms"));
+    config_close(newer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_driver_that_is_the_same_goes_on, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(one_that_is_another_is_closed_in_order, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(without_memory_it_goes_on_as_it_was, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(a_driver_becomes_another_in_place, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(a_change_ends_when_the_agent_does, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(what_is_owed_is_not_let_go, life_setup, life_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
