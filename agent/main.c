@@ -158,11 +158,10 @@ static const struct {
      "buffer, each driver\nand uplink with its fault if it has one, and what to do. "
      "--watch: anew each second.\nExit code 1: no agent answers, or it waits for its buffer."},
     {"reload", reload_command, RELOAD_USAGE,
-     "The running agent reads its configuration anew, as at SIGHUP. Streams' schemas (their files "
-     "too), compatibility,\nunknown_fields and missing_fields are taken up; a schema goes through "
-     "the "
-     "gate first. What else is new is\nnamed: a restart takes it up. A file with mistakes changes "
-     "nothing. For root and the agent's own user.\n\n"
+     "The running agent reads its configuration anew, as at SIGHUP, with the schemas, secrets and "
+     "certificates in files\nthat it names. It is checked completely first: a file with mistakes "
+     "changes nothing. What did not change goes\non; what is taken up is named, and what only a "
+     "restart takes up: agent.id, buffer.path. For root and the\nagent's own user.\n\n"
      "Exit code 1: a schema is refused; 2: the file has mistakes, which are listed; 3: no agent "
      "answers, or it failed."},
     {"buffer", buffer_command, BUFFER_USAGE, BUFFER_HELP},
