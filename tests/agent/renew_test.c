@@ -198,8 +198,8 @@ static void a_driver_becomes_another_in_place(void **state)
         config_close(scene->config);
         scene->config = r.newer;
     }
-    print_message("%u times no memory: %u not begun, %u opened later; %u changed\n", happened, refused,
-                  failed, changed);
+    print_message("%u times no memory: %u not begun, %u opened later; %u changed\n", happened,
+                  refused, failed, changed);
     assert_true(refused > 0 && failed > 0 && changed > CHANGES / 2);
     sim_run_for(60000);
     assert_int_equal(life_arrived_of(scene, "lines", count), count);
