@@ -170,9 +170,9 @@ static void reload_finish(void *context)
 
 static void reload_drivers(struct agent_reload *r)
 {
-    bool is_closing = r->agent->stage == AGENT_ENDED;
+    bool is_over = r->agent->stage != AGENT_RUNS;
     enum err e =
-        is_closing ? ERR_CLOSED : intake_change(r->agent->intake, r->setup.newer, reload_finish, r);
+        is_over ? ERR_CLOSED : intake_change(r->agent->intake, r->setup.newer, reload_finish, r);
     if (e) {
         log_error("weir", "drivers are as they were, reload again: %s", err_name(e));
         reload_finish(r);

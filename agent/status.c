@@ -189,11 +189,17 @@ static const struct agent_stream *blocked_stream(const struct agent *agent)
     return NULL;
 }
 
+/* One that is to go on with another configuration takes what comes. */
+static bool is_stopping(const struct agent *agent)
+{
+    return agent->stage != AGENT_RUNS && !agent->newer;
+}
+
 bool agent_ready(const struct agent *agent, struct why *why)
 {
     const struct agent_stream *blocked = NULL;
     *why = (struct why){""};
-    if (agent->stage != AGENT_RUNS) {
+    if (is_stopping(agent)) {
         why_set(why, "stopping: what was taken is being stored and sent");
     } else if (store_trouble(agent->store)[0]) {
         why_set(why, "the buffer: %s", store_trouble(agent->store));
@@ -223,7 +229,7 @@ static void put_state(struct agent *agent, struct out *json)
                    ",\"started\":\"%s\",\"uptime_s\":%" PRIu64 ".%03u,\"state\":\"%s\","
                    "\"ready\":%s,\"why\":",
                    started, uptime_ms / 1000, (unsigned)(uptime_ms % 1000),
-                   agent->stage != AGENT_RUNS       ? "stopping"
+                   is_stopping(agent)               ? "stopping"
                    : store_trouble(agent->store)[0] ? "degraded"
                                                     : "running",
                    is_ready ? "true" : "false");
