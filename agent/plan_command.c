@@ -157,7 +157,10 @@ static int take_words(int argc, char **argv, struct plan_words *words)
 #define AS_IT_IS .linger_ms = -1, .level = PLAN_LEVEL_KEEP, .tls = -1
 #define LINGER(ms) .linger_ms = (ms), .level = PLAN_LEVEL_KEEP, .tls = -1
 
-static const struct plan_choice all_choices[] = {
+static const struct {
+    const char *name;
+    struct plan_change change;
+} all_choices[] = {
     {.name = "linger 1 s", .change = {LINGER(1000)}},
     {.name = "linger 10 s", .change = {LINGER(10000)}},
     {.name = "linger 1 min", .change = {LINGER(60000)}},
@@ -203,13 +206,14 @@ static enum err plan_all(const struct plan_words *words, struct why *why)
     if (!planned) {
         return ERR_NOMEM;
     }
-    memcpy(planned->choices, all_choices, sizeof planned->choices);
     enum err e = plan_open(&plan, &words->setup, &none, why);
     bool is_watched = isatty(STDERR_FILENO);
     for (size_t i = 0; !e && i < ARRAY_COUNT(all_choices); i++) {
         if (is_watched) {
             fprintf(stderr, "\r%zu of %zu ", i + 1, ARRAY_COUNT(all_choices));
         }
+        planned->choices[i].name = all_choices[i].name;
+        planned->choices[i].change = all_choices[i].change;
         e = choose(&words->setup, &planned->choices[i], planned->sums[i]);
     }
     if (is_watched) {

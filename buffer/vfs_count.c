@@ -299,7 +299,7 @@ const char *vfs_count_name(const struct vfs_count *vfs)
 
 int64_t vfs_count_grow(sqlite3 *db, int64_t pages)
 {
-    static const uint8_t zeros[PAGE_SIZE];
+    static uint8_t zeros[PAGE_SIZE]; /* never written; const, it would be a page of the program */
     sqlite3_file *file = NULL;
     sqlite3_int64 size = 0;
     if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, (void *)&file) != SQLITE_OK ||
