@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "commands_built.h"
 #include "drivers/drivers.h"
 #include "uplinks_built.h"
 
@@ -15,6 +16,7 @@ UPLINKS_BUILT(DECLARATION)
 
 static const struct uplink_class *const uplink_classes[] = {UPLINKS_BUILT(CLASS) NULL};
 static const char *const uplinks_left_out[] = {UPLINKS_LEFT_OUT(TYPE) NULL};
+static const char *const commands_left_out[] = {COMMANDS_LEFT_OUT(TYPE) NULL};
 
 const struct config_parts known_parts = {.drivers = driver_classes,
                                          .uplinks = uplink_classes,
@@ -127,6 +129,34 @@ static int config_words(int argc, char **argv)
     return config_command(argc, argv, &known_parts);
 }
 
+#define AVRO_USAGE \
+    "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN [--reader SCHEMA] | cat FILE... " \
+    "[--reader SCHEMA]"
+#define AVRO_HELP \
+    "Avro's binary encoding from and to Avro's JSON encoding (--plain: from a payload, as " \
+    "intake\n" \
+    "maps it), and container files as lines. \"-\" is standard input.\n\n" \
+    "--reader: the data as a program with this schema reads them, by Avro's schema resolution:\n" \
+    "numbers are promoted, fields found by name or alias, missing ones take their defaults.\n" \
+    "Exit code 2 when a value does not fit."
+
+#define COLUMNS_HELP \
+    "encode: events, one a line in Avro's JSON encoding (--plain: as payloads are mapped), as " \
+    "one\n" \
+    "batch of the layout columns: a record weir.columns.Batch, without the header of a wire\n" \
+    "format. --sequence: the number of the first event (0). --schema-id: the schema's id in a\n" \
+    "registry; else its fingerprint stands for it. SCHEMA may list known strings\n" \
+    "(weir.values).\ndecode: back, one line an event. \"-\" is standard input."
+
+/* Those that a build may leave out: weir_parts(COMMAND ...) in agent/CMakeLists.txt. */
+#define COMMAND_buffer {"buffer", buffer_command, BUFFER_USAGE, BUFFER_HELP},
+#define COMMAND_aside {"aside", aside_command, ASIDE_USAGE, ASIDE_HELP},
+#define COMMAND_avro {"avro", avro_command, AVRO_USAGE, AVRO_HELP},
+#define COMMAND_columns {"columns", columns_command, COLUMNS_USAGE, COLUMNS_HELP},
+#define COMMAND_schema {"schema", schema_command, SCHEMA_USAGE, SCHEMA_HELP},
+#define COMMAND_plan {"plan", plan_command, PLAN_USAGE, PLAN_HELP},
+#define ENTRY(name) COMMAND_##name
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -164,29 +194,11 @@ static const struct {
      "restart takes up: agent.id, buffer.path. For root and the\nagent's own user.\n\n"
      "Exit code 1: a schema is refused; 2: the file has mistakes, which are listed; 3: no agent "
      "answers, or it failed."},
-    {"buffer", buffer_command, BUFFER_USAGE, BUFFER_HELP},
-    {"aside", aside_command, ASIDE_USAGE, ASIDE_HELP},
     {"config", config_words, "config show [CONFIG] | schema | reference",
      "show: the configuration with every default filled in, secrets as ***. schema: a JSON Schema "
      "of the\nconfiguration. reference: every option, as Markdown."},
-    {"avro", avro_command,
-     "avro encode SCHEMA JSON [--plain] | decode SCHEMA BIN [--reader SCHEMA] | cat FILE... "
-     "[--reader SCHEMA]",
-     "Avro's binary encoding from and to Avro's JSON encoding (--plain: from a payload, as intake "
-     "maps it), and\ncontainer files as lines. \"-\" is standard input.\n\n"
-     "--reader: the data as a program with this schema reads them, by Avro's schema resolution: "
-     "numbers are\npromoted, fields found by name or alias, missing ones take their defaults. "
-     "Exit code 2 when a value does not fit."},
-    {"columns", columns_command, COLUMNS_USAGE,
-     "encode: events, one a line in Avro's JSON encoding (--plain: as payloads are mapped), as one "
-     "batch of the\nlayout columns: a record weir.columns.Batch, without the header of a wire "
-     "format. --sequence: the number of\nthe first event (0). --schema-id: the schema's id in a "
-     "registry; else its fingerprint stands for it. SCHEMA\nmay list known strings "
-     "(weir.values).\ndecode: back, one line an event. \"-\" is standard input."},
-    {"schema", schema_command, SCHEMA_USAGE, SCHEMA_HELP},
-    {"plan", plan_command, PLAN_USAGE, PLAN_HELP},
     {"version", version_command, "version", "Prints the version."},
-};
+    COMMANDS_BUILT(ENTRY)};
 
 static int help_of(size_t index)
 {
@@ -244,6 +256,12 @@ int main(int argc, char **argv)
         }
         return is_asked || has_help(argc - 2, argv + 2) ? help_of(i)
                                                         : commands[i].run(argc - 2, argv + 2);
+    }
+    for (const char *const *name = commands_left_out; *name; name++) {
+        if (strcmp(argv[1], *name) == 0) {
+            fprintf(stderr, "weir: this build was made without the command \"%s\"\n", *name);
+            return EXIT_USAGE;
+        }
     }
     fprintf(stderr, "weir: there is no command \"%s\"; see weir --help\n", argv[1]);
     return EXIT_USAGE;

@@ -1,7 +1,7 @@
-# Parts that a build may leave out. weir_parts(DRIVER|UPLINK NAME...) makes an option of each (WEIR_DRIVER_MQTT, ON unless said
-# otherwise), and BUILD/parts/drivers_built.h or uplinks_built.h with two lists: of those that are built, and of those left out.
-# NAME is the type in a configuration; its class is NAME_class. Another part is another name in the call, and nothing else: what no
-# list names is not linked.
+# Parts that a build may leave out. weir_parts(DRIVER|UPLINK|COMMAND NAME...) makes an option of each (WEIR_DRIVER_MQTT, ON unless said
+# otherwise), and BUILD/parts/drivers_built.h, uplinks_built.h or commands_built.h with two lists: of those that are built, and of those
+# left out. NAME is the type in a configuration, its class is NAME_class; or the command's word. Another part is another name in the call,
+# and nothing else: what no list names is not linked.
 set(WEIR_PARTS ${CMAKE_BINARY_DIR}/parts)
 function(weir_parts kind)
   set(built "")
