@@ -9,6 +9,9 @@
 #include "ports/slice.h"
 #include "ports/tls.h"
 
+/* A build may be made without it (the option WEIR_HTTP_CLIENT of CMake): http_open() gives ERR_CONFIG
+ * there, and whose options need it refuses them. */
+
 struct http;
 struct names;
 struct pacer;

@@ -160,13 +160,13 @@ static enum err target_prefix(struct kafka *k, const struct schema_info *schema,
                               struct why *why)
 {
     bool is_columns = ret->layout == LAYOUT_COLUMNS;
-    if (k->registry) {
+    if (WEIR_HTTP_CLIENT && k->registry) {
         enum err e = registry_prefix(k->registry, ret->name, schema, ret->prefix, why);
         e = !e && is_columns ? columns_prefix(k, ret, why) : e;
         ret->prefix_size = e ? 0 : REGISTRY_PREFIX_SIZE;
         return e;
     }
-    if (k->glue) {
+    if (WEIR_HTTP_CLIENT && k->glue) {
         return glue_target(k->glue, ret->name, schema, ret, why);
     }
     /* What is on record in columns stays so, and is nothing without its envelope. */
@@ -453,10 +453,12 @@ static void kafka_close(struct uplink *uplink)
     timer_release(&k->lookback.timer);
     cluster_close(k->cluster);
     producers_close(k->producers);
-    registry_close(k->registry);
-    glue_close(k->glue);
-    tokens_close(k->tokens);
-    http_close(k->http);
+    if (WEIR_HTTP_CLIENT) {
+        registry_close(k->registry);
+        glue_close(k->glue);
+        tokens_close(k->tokens);
+        http_close(k->http);
+    }
     tickets_leave(k->tickets, k->tls);
     tls_close(k->tls);
     while (k->limits) {
@@ -484,6 +486,9 @@ static void kafka_stop(struct uplink *uplink, int64_t grace_ms)
 static enum err open_http(struct kafka *k, const struct uplink_setup *setup, struct why *why)
 {
     const struct sasl_options *sasl = &k->options->sasl;
+    if (!WEIR_HTTP_CLIENT) { /* nothing that needs it is set */
+        return ERR_OK;
+    }
     if (!tokens_are_needed(sasl) && !k->options->registry.is_set && !k->options->glue.is_set) {
         return ERR_OK;
     }
@@ -509,6 +514,9 @@ static enum err open_http(struct kafka *k, const struct uplink_setup *setup, str
 
 static enum err open_registry(struct kafka *k, const struct uplink_setup *setup, struct why *why)
 {
+    if (!WEIR_HTTP_CLIENT) {
+        return ERR_OK;
+    }
     if (k->options->glue.is_set) {
         struct glue_setup glue = {.loop = setup->loop,
                                   .names = setup->names,
@@ -617,10 +625,27 @@ static enum err registries_check(const struct kafka_options *kafka, struct why *
                 kafka->glue.is_set ? "glue" : "registry");
         return ERR_CONFIG;
     }
+    if (!WEIR_HTTP_CLIENT) {
+        return ERR_OK;
+    }
     if (kafka->glue.is_set) {
         return glue_options_check(&kafka->glue, why);
     }
     return kafka->registry.is_set ? registry_options_check(&kafka->registry, why) : ERR_OK;
+}
+
+/* What asks somebody over HTTP, in a build that can't. */
+static enum err client_check(const struct kafka_options *kafka, struct why *why)
+{
+    const char *needs = kafka->registry.is_set            ? "`registry`"
+                        : kafka->glue.is_set              ? "`glue`"
+                        : tokens_are_needed(&kafka->sasl) ? "this login"
+                                                          : NULL;
+    if (WEIR_HTTP_CLIENT || !needs) {
+        return ERR_OK;
+    }
+    why_set(why, "%s needs the HTTP client, and this build was made without it", needs);
+    return ERR_CONFIG;
 }
 
 static enum err kafka_check(const void *options, struct why *why)
@@ -637,7 +662,7 @@ static enum err kafka_check(const void *options, struct why *why)
             return ERR_CONFIG;
         }
     }
-    if (registries_check(kafka, why)) {
+    if (client_check(kafka, why) || registries_check(kafka, why)) {
         return ERR_CONFIG;
     }
     const char *const *brokers = kafka->brokers.items;
@@ -670,7 +695,9 @@ static enum err kafka_fits(const void *options, struct slice schema, const char 
 {
     const struct kafka_options *kafka = options;
     *ret_member = "registry";
-    return kafka->registry.is_set ? registry_schema_check(&kafka->registry, schema, why) : ERR_OK;
+    return WEIR_HTTP_CLIENT && kafka->registry.is_set
+               ? registry_schema_check(&kafka->registry, schema, why)
+               : ERR_OK;
 }
 
 static enum err kafka_letter(const void *options, const char *topic, const char *of,

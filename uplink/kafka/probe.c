@@ -27,10 +27,12 @@ static void probe_close(struct probe *probe)
         connection_close(b->connection);
         free(b);
     }
-    registry_probe_close(p->registry);
-    glue_probe_close(p->glue);
-    tokens_close(p->tokens);
-    http_close(p->http);
+    if (WEIR_HTTP_CLIENT) {
+        registry_probe_close(p->registry);
+        glue_probe_close(p->glue);
+        tokens_close(p->tokens);
+        http_close(p->http);
+    }
     tls_close(p->tls);
     kafka_probe_topics_release(p);
     free(p);
@@ -40,8 +42,9 @@ static void probe_close(struct probe *probe)
 static void probe_end(struct timer *timer)
 {
     struct kafka_probe *p = CONTAINER_OF(timer, struct kafka_probe, end);
-    if (!p->is_clock_told && !registry_probe_has_said_time(p->registry) &&
-        !glue_probe_has_said_time(p->glue)) {
+    bool is_said = WEIR_HTTP_CLIENT &&
+                   (registry_probe_has_said_time(p->registry) || glue_probe_has_said_time(p->glue));
+    if (!p->is_clock_told && !is_said) {
         probe_found_no_clock(&p->setup, p->registry || p->glue
                                             ? "brokers don't say theirs, nor did the registry"
                                             : "brokers don't say theirs, and no registry "
@@ -300,6 +303,9 @@ static enum err open_http(struct kafka_probe *p)
                                   .wire_bytes = no_wire_bytes,
                                   .dated = token_dated};
     struct why why = {""};
+    if (!WEIR_HTTP_CLIENT) { /* nothing that needs it is set */
+        return ERR_OK;
+    }
     enum err e = http_open(&p->http, p->setup.loop, p->setup.names);
     tokens.http = p->http;
     if (!e && tokens_are_needed(sasl)) {
@@ -343,10 +349,10 @@ static enum err open_glue(struct kafka_probe *p)
 
 static enum err open_registry(struct kafka_probe *p)
 {
-    if (p->options->glue.is_set) {
+    if (WEIR_HTTP_CLIENT && p->options->glue.is_set) {
         return open_glue(p);
     }
-    if (!p->options->registry.is_set) {
+    if (!WEIR_HTTP_CLIENT || !p->options->registry.is_set) {
         return ERR_OK;
     }
     struct registry_probe_setup setup = {

@@ -62,8 +62,8 @@ void kafka_end(struct kafka *k, struct batch *batch, enum send_result result, in
 
 static const struct why *kafka_fault(const struct kafka *k)
 {
-    const struct why *why = k->registry ? registry_fault(k->registry) : NULL;
-    why = k->glue ? glue_fault(k->glue) : why;
+    const struct why *why = WEIR_HTTP_CLIENT && k->registry ? registry_fault(k->registry) : NULL;
+    why = WEIR_HTTP_CLIENT && k->glue ? glue_fault(k->glue) : why;
     why = why ? why : producers_fault(k->producers);
     why = why ? why : cluster_fault(k->cluster, NULL);
     if (!why && k->leaderless.text[0] &&

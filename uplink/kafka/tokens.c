@@ -88,7 +88,10 @@ static enum err tokens_open_oauth(struct tokens *tokens)
 
 enum err tokens_open(struct tokens **ret, const struct tokens_setup *setup, struct why *why)
 {
-    assert(tokens_are_needed(setup->options));
+    assert(tokens_are_needed(setup->options) && WEIR_HTTP_CLIENT);
+    if (!WEIR_HTTP_CLIENT) { /* the configuration is refused */
+        return ERR_CONFIG;
+    }
     struct tokens *tokens = calloc(1, sizeof *tokens);
     if (!tokens) {
         return ERR_NOMEM;
@@ -106,7 +109,7 @@ enum err tokens_open(struct tokens **ret, const struct tokens_setup *setup, stru
 
 void tokens_close(struct tokens *tokens)
 {
-    if (!tokens) {
+    if (!WEIR_HTTP_CLIENT || !tokens) {
         return;
     }
     oauth_close(tokens->oauth);
