@@ -84,6 +84,21 @@ class Buffer(Lines):
             self.assertEqual((len(lines), done.stderr), (12, ""))
 
 
+class Board(Lines):
+    """Needs a Kafka, mosquitto, rsyslog and librdkafka; without them it says what is missing."""
+
+    def test_lines(self):
+        done = run("board", "--targets", "", "--events", "2000", "--backlog", "2000", "--rounds", "1")
+        if done.returncode == 3:
+            self.assertRegex(done.stderr, "^not measured: board: ")
+            return
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["unit"] for line in lines], ["KiB"] * 3 + ["ms"] + ["cpu s per million events"] * 2)
+        for line in lines:
+            self.check(line)
+
+
 class Map(Lines):
     """Needs avro-c, jansson and valgrind; without them it says what is missing."""
 
