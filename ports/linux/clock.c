@@ -6,6 +6,9 @@
 
 #undef clock_gettime /* this file is where the clocks are asked */
 
+/* Past January 2038 also where a long has 32 bits. */
+static_assert(sizeof(time_t) >= sizeof(int64_t), "seconds need 64 bits");
+
 uint64_t clock_monotonic_us(void)
 {
     struct timespec t;
