@@ -64,7 +64,8 @@ struct flow {
     unsigned lent_count;
     enum flow_task wanted; /* what it wants the workspace for */
     uint32_t wanted_part;
-    uint64_t aside_after;       /* TASK_ASIDE: sequences up to this are set aside already */
+    /* TASK_ASIDE: sequences up to this are set aside already; TASK_CUT: this one is. */
+    uint64_t aside_after;
     bool working;               /* has the workspace */
     bool waits_for_uplink;      /* target() or assign() said ERR_AGAIN */
     uint64_t commit;            /* awaited; 0: none */

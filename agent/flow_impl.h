@@ -30,7 +30,8 @@ bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;
 size_t flow_raw_size_max(const struct flow *flow);
 void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
 
-void flow_end_range(struct flow *flow, struct range range);
+/* False: the store has no room for the word; tried again after a pause. */
+bool flow_end_range(struct flow *flow, struct range range);
 
 /* --- flow_recut.c --- */
 /* The open parcel is another type's, or was placed by one: it is never sent as it is. */

@@ -58,10 +58,8 @@ void flow_is_foreign(struct flow *flow)
 static bool end_what_is_done(struct flow *flow, struct range range)
 {
     struct range owed;
-    struct range left;
     while (range.first <= range.last && debt_first_in(flow->debt, range, &owed)) {
-        flow_end_range(flow, owed);
-        if (debt_first_in(flow->debt, owed, &left)) {
+        if (!flow_end_range(flow, owed)) {
             return false;
         }
     }

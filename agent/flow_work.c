@@ -172,16 +172,17 @@ static void flow_worked_cut(struct flow *flow, struct pack_task *task)
     }
 }
 
-void flow_end_range(struct flow *flow, struct range range)
+bool flow_end_range(struct flow *flow, struct range range)
 {
     uint64_t commit;
     struct owed_end end = {
         .uplink = flow->host->setup.number, .stream = flow->stream->info.number, .range = range};
     if (!debt_may_end(flow->debt, 1) || store_end_put(flow_store(flow), &end, &commit)) {
         flow_hold(flow, BACKOFF_FIRST_MS);
-        return;
+        return false;
     }
     debt_ended(flow->debt, range, commit);
+    return true;
 }
 
 /* An event that no request can carry. */
@@ -197,10 +198,12 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
         if (!debt_holds(flow->debt, alone)) {
             return; /* dropped meanwhile */
         }
-        if (!flow_aside_row(flow, row, task->bad_reason)) {
+        /* Once, though its end is put again. */
+        if (flow->aside_after != row->sequence && !flow_aside_row(flow, row, task->bad_reason)) {
             flow_hold(flow, BACKOFF_FIRST_MS);
             return;
         }
+        flow->aside_after = row->sequence;
         log_warn(flow_part_name(flow), "stream %s: event %" PRIu64 " set aside: %s",
                  flow->stream->info.name, row->sequence, task->bad_reason);
         /* With what is gone before it: one range more could be one too many. */
@@ -208,7 +211,9 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
             i == 0 && debt_holds(flow->debt, (struct range){task->range.first, alone.last})
                 ? task->range.first
                 : alone.first;
-        flow_end_range(flow, alone);
+        if (flow_end_range(flow, alone)) {
+            flow->aside_after = 0;
+        }
         return;
     }
 }
@@ -236,9 +241,8 @@ void flow_worked(struct flow *flow, struct pack_task *task)
     } else if (task->outcome == PACK_NO_CLOCK) {
         flow_hold(flow, FLOW_CLOCK_MS);
     } else if (wanted == TASK_CUT && task->outcome == PACK_EMPTY) {
-        if (debt_holds(flow->debt, task->range)) { /* else it was taken back: to be salvaged */
-            flow_end_range(flow, task->range);
-        }
+        /* Else it was taken back: to be salvaged; what can't be ended now is found empty again. */
+        (void)(debt_holds(flow->debt, task->range) && flow_end_range(flow, task->range));
     } else if (wanted == TASK_CUT && task->outcome == PACK_EVENT_BAD) {
         flow_worked_bad(flow, task);
     } else if (wanted == TASK_CUT) {

@@ -1,5 +1,5 @@
-/* Events of a batch in doubt that are damaged when it is to be sent again: what is left of it goes out, and
- * that it may be there twice is counted. */
+/* Events that can't be sent, or not as they were: damaged ones of a batch in doubt, ones that no request
+ * carries. What is left goes out; what may be there twice is counted. */
 #include <string.h>
 
 #include "agent/forward.h"
@@ -26,6 +26,20 @@ enum err __wrap_buffer_read(struct buffer *b, uint16_t stream, struct range rang
         }
     }
     return e;
+}
+
+static unsigned refused_ends; /* so many words that a range has ended find no room */
+
+enum err __real_store_end_put(struct store *store, const struct owed_end *end, uint64_t *ret_mark);
+enum err __wrap_store_end_put(struct store *store, const struct owed_end *end, uint64_t *ret_mark);
+
+enum err __wrap_store_end_put(struct store *store, const struct owed_end *end, uint64_t *ret_mark)
+{
+    if (refused_ends > 0) {
+        refused_ends--;
+        return ERR_FULL;
+    }
+    return __real_store_end_put(store, end, ret_mark);
 }
 
 static void put_in_doubt(struct scene *scene)
@@ -86,6 +100,28 @@ static void a_part_that_is_gone_ends(void **state)
     scene_expect_once(scene, 0, LOW, 2, 3);
 }
 
+/* It is set aside once, though the word that it has ended finds no room at first. */
+static void what_can_not_be_sent_is_set_aside_once(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = &scene->scripts[0];
+    damaged = 0;
+    script->request_size_max = 50;
+    refused_ends = 3;
+    scene_begin(scene);
+    scene_put(scene, LOW, 4);
+    assert_true(scene_drained(scene, 0, 60000));
+    assert_int_equal(refused_ends, 0);
+    scene_expect_once(scene, 0, LOW, 1, 4);
+    assert_int_equal(scene->aside[LOW][1], 1);
+    script->request_size_max = 1024 * 1024;
+    uplink_ready(script->host);
+    scene_put(scene, LOW, 4);
+    assert_true(scene_drained(scene, 0, 60000));
+    scene_expect_once(scene, 0, LOW, 1, 8);
+    assert_int_equal(script->arrived_count, 4);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
@@ -93,6 +129,7 @@ int main(void)
         TEST(rows_that_are_fewer_get_other_numbers_and_are_counted),
         TEST(what_is_whole_is_not),
         TEST(a_part_that_is_gone_ends),
+        TEST(what_can_not_be_sent_is_set_aside_once),
     };
     return cmocka_run_group_tests_name("agent/forward, damaged events", tests, NULL, NULL);
 }
