@@ -75,7 +75,8 @@ static void tell_failed(struct service_probe *p, const struct http_answer *answe
 {
     const char *text = answer->why.text[0] ? answer->why.text : err_name(answer->e);
     bool is_tls = answer->e == ERR_AUTH && !strstr(text, "the proxy ");
-    bool has_advice = is_tls || strchr(text, '?') || strstr(text, "check ") || strstr(text, "the proxy ");
+    bool has_advice =
+        is_tls || strchr(text, '?') || strstr(text, "check ") || strstr(text, "the proxy ");
     service_probe_found(p, PROBE_ERROR, is_tls ? "tls" : p->endpoint_option, p->endpoint, "%s%s",
                         text,
                         has_advice ? "" : ": check the address, the network, a firewall between");

@@ -140,7 +140,8 @@ static enum err azure_build(void *context, struct sender_request *r, struct send
 
 static const struct object_code azure_codes[] = {
     {"AuthenticationFailed", OBJECT_CLOCK, "look at key or sas"},
-    {"AuthorizationFailure", OBJECT_STOP, "look at key or sas, and the network rules of the account"},
+    {"AuthorizationFailure", OBJECT_STOP,
+     "look at key or sas, and the network rules of the account"},
     {"AuthorizationPermissionMismatch", OBJECT_STOP, "the sas needs the rights c and w"},
     {"AuthorizationResourceTypeMismatch", OBJECT_STOP, "the sas is for other resources"},
     {"AuthorizationServiceMismatch", OBJECT_STOP, "the sas is for another service"},

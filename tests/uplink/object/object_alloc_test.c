@@ -62,6 +62,53 @@ static void open_fails_cleanly(void **state)
     }
 }
 
+static void nothing_found(void *context, const struct probe_finding *finding)
+{
+    (void)context;
+    (void)finding;
+}
+
+static void never_done(void *context)
+{
+    (void)context;
+    fail_msg("it is over within opening");
+}
+
+static void probes_fail_cleanly(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        struct scene *scene = scene_open(kinds[i].class_);
+        struct http *client; /* as above */
+        unsigned n = 1;
+        assert_int_equal(http_open(&client, scene->loop, scene->names), ERR_OK);
+        const struct probe_stream stream = {.name = "meters", .schema = &scene_schema};
+        const struct probe_setup setup = {.loop = scene->loop,
+                                          .names = scene->names,
+                                          .options = kinds[i].options,
+                                          .agent_id = "a",
+                                          .streams = &stream,
+                                          .stream_count = 1,
+                                          .found = nothing_found,
+                                          .done = never_done};
+        for (bool failed = true; failed; n++) {
+            struct probe *probe = NULL;
+            fault_alloc_set(n);
+            enum err e = kinds[i].class_->probe(&probe, &setup);
+            failed = fault_alloc_happened();
+            fault_alloc_set(0);
+            assert_int_equal(e, failed ? ERR_NOMEM : ERR_OK);
+            assert_true(failed == !probe);
+            if (probe) {
+                probe->close(probe); /* before anything was asked */
+            }
+        }
+        assert_true(n > 2);
+        http_close(client);
+        scene_close(scene);
+    }
+}
+
 static void wrap_fails_cleanly(void **state)
 {
     (void)state;
@@ -118,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_fails_cleanly),
+        cmocka_unit_test(probes_fail_cleanly),
         cmocka_unit_test(wrap_fails_cleanly),
         cmocka_unit_test(send_fails_cleanly),
     };
