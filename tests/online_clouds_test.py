@@ -138,6 +138,11 @@ class Aws:
         expect("glue: one without rules", uplink(self.options(), topic="free"), ("ok", "glue", "schema free", "Glue decides"), only=only)
         expect("glue: no right", uplink(self.options(self.denied)), ("error", "glue.credentials", "schema good", "they may not do GetSchemaByDefinition"), only=only)
         self.check_login("Glue", uplink, "glue", self.moto.url, endpoint="url", only=only)
+
+        def kinesis(**more):
+            return {"type": "kinesis", "stream": "{stream}", "endpoint": self.moto.url, **self.options(), "glue": {"url": self.moto.url, "registry": "plant", **more}}
+        expect("glue beside kinesis", kinesis(), ("ok", "stream", "stream good", "3 open shards"), ("ok", "glue", "schema good", "it has the schema"), code=0)
+        expect("glue beside kinesis: no registry", kinesis(registry="none"), ("error", "glue.registry", "none", "there is no such registry"))
         versions = {name: client.get_schema(SchemaId={"RegistryName": "plant", "SchemaName": name})["LatestSchemaVersion"]
                     for name in ("good", "there", "older", "free")}
         check("glue: nothing was registered", set(versions.values()) == {1}, str(versions))

@@ -1,10 +1,11 @@
 /* For `weir check --online`: are there credentials, does the service answer, is each stream there? By
  * ListShards, the one question that the uplink has a right to ask (KINESIS.md). Nothing is written,
- * so whether it may be is not known. */
+ * so whether it may be is not known. Where the stream's schemas are at Glue, that is asked beside it. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "uplink/aws/aws_probe.h"
+#include "uplink/aws/glue_probe.h"
 #include "uplink/aws/kinesis.h"
 #include "uplink/aws/kinesis_shards.h"
 
@@ -12,21 +13,35 @@
 #define LIST_PAGE 200
 #define TOKEN_SIZE 1024
 
+struct kinesis_probe {
+    struct aws_probe aws;
+    struct probe_setup setup;
+    struct glue_options glue_options;
+    struct glue_probe *glue; /* NULL: it has no part in this */
+    unsigned pending;        /* of the two */
+};
+
 static struct aws_probe *probe_of(struct service_probe *base)
 {
     return CONTAINER_OF(base, struct aws_probe, base);
 }
 
+static enum err stream_name(const struct probe_setup *setup, const struct probe_stream *stream,
+                            char *ret, size_t ret_size, struct why *why)
+{
+    const struct kinesis_options *options = setup->options;
+    const struct aws_name name = {.pattern = options->stream,
+                                  .stream = stream->name,
+                                  .agent_id = setup->agent_id,
+                                  .size_max = KINESIS_NAME_SIZE_MAX};
+    return aws_name_put(&name, ret, ret_size, why);
+}
+
 static enum err probe_name(const struct service_probe *base, const struct probe_stream *stream,
                            struct out *ret, struct why *why)
 {
-    const struct kinesis_options *options = base->setup.options;
     char text[SERVICE_PROBE_NAME_SIZE];
-    const struct aws_name name = {.pattern = options->stream,
-                                  .stream = stream->name,
-                                  .agent_id = base->setup.agent_id,
-                                  .size_max = KINESIS_NAME_SIZE_MAX};
-    enum err e = aws_name_put(&name, text, sizeof text, why);
+    enum err e = stream_name(&base->setup, stream, text, sizeof text, why);
     if (!e) {
         out_put_text(ret, text);
     }
@@ -99,10 +114,34 @@ static enum service_probe_next probe_judge(struct service_probe *base,
     return SERVICE_PROBE_NEXT;
 }
 
+/* By which Glue's schemas are named. */
+static enum err glue_stream(const struct probe_setup *setup, const struct probe_stream *stream,
+                            char ret[TARGET_NAME_SIZE_MAX], struct why *why)
+{
+    char text[TARGET_NAME_SIZE_MAX];
+    enum err e = stream_name(setup, stream, text, sizeof text, why);
+    (void)snprintf(ret, TARGET_NAME_SIZE_MAX, "%s", e ? "" : aws_name_own(text));
+    return e;
+}
+
+static void one_done(void *context)
+{
+    struct kinesis_probe *p = context;
+    if (--p->pending > 0) {
+        return;
+    }
+    const struct service_probe *base = &p->aws.base;
+    if (base->was_reached && !base->has_said_time && !glue_probe_has_said_time(p->glue)) {
+        probe_found_no_clock(&p->setup, "neither Kinesis' nor Glue's answers have a date");
+    }
+    p->setup.done(p->setup.context);
+}
+
 static void probe_free(struct service_probe *base)
 {
-    struct aws_probe *p = probe_of(base);
-    aws_probe_release(p);
+    struct kinesis_probe *p = CONTAINER_OF(probe_of(base), struct kinesis_probe, aws);
+    glue_probe_close(p->glue);
+    aws_probe_release(&p->aws);
     free(p);
 }
 
@@ -112,16 +151,39 @@ static const struct service_probe_class probe_class = {.name = probe_name,
                                                        .header = aws_probe_header,
                                                        .free = probe_free};
 
+static enum err open_glue(struct kinesis_probe *p, const struct kinesis_options *options)
+{
+    p->glue_options = kinesis_glue(options);
+    const struct glue_probe_setup setup = {.probe = &p->setup,
+                                           .options = &p->glue_options,
+                                           .topic = glue_stream,
+                                           .context = p,
+                                           .done = one_done};
+    p->pending++;
+    return glue_probe_open(&p->glue, &setup);
+}
+
 enum err kinesis_probe_open(struct probe **ret, const struct probe_setup *setup)
 {
     const struct kinesis_options *options = setup->options;
-    struct aws_probe *p = calloc(1, sizeof *p);
+    struct kinesis_probe *p = calloc(1, sizeof *p);
     if (!p) {
         return ERR_NOMEM;
     }
-    p->service = "kinesis";
-    p->base.class_ = &probe_class;
-    p->base.service = "Kinesis";
-    p->base.name_option = "stream";
-    return aws_probe_open_uplink(p, &options->aws, setup, ret);
+    p->setup = *setup;
+    p->pending = 1;
+    p->aws.service = "kinesis";
+    p->aws.base.class_ = &probe_class;
+    p->aws.base.service = "Kinesis";
+    p->aws.base.name_option = "stream";
+    p->aws.base.context = p;
+    p->aws.base.done = options->glue.is_set ? one_done : NULL;
+    enum err e = aws_probe_open_uplink(&p->aws, &options->aws, setup, ret);
+    if (!e && options->glue.is_set) {
+        e = open_glue(p, options);
+        if (e) {
+            (*ret)->close(*ret);
+        }
+    }
+    return e;
 }
