@@ -21,7 +21,7 @@ function(weir_system target library header)
   endif()
   add_library(${target} INTERFACE)
   target_include_directories(${target} SYSTEM INTERFACE ${${target}_INCLUDE})
-  target_link_libraries(${target} INTERFACE ${${target}_LIBRARY})
+  target_link_libraries(${target} INTERFACE ${${target}_LIBRARY} m)
   message(STATUS "${target}: ${${target}_LIBRARY}")
 endfunction()
 
