@@ -27,7 +27,7 @@ struct scene {
     struct double_script script;
     struct carry *carry; /* for the next agent */
     struct driver_host *driver;
-    uint64_t stored; /* ticket, of the driver that is open */
+    uint64_t stored;        /* ticket, of the driver that is open */
     uint64_t stored_before; /* of the one that was closed last */
     unsigned resumed;
     bool driver_stopped;
