@@ -116,7 +116,7 @@ def from_file(path, directory):
     typed, raw = rows(directory, "numbered"), rows(directory, "raw")
     check(f"{name}: each event once", sorted(row["n"] for row in typed) == list(range(LAST)), str(len(typed)))
     check(f"{name}: without a schema too", sorted(json.loads(row["body"])["n"] for row in raw) == list(range(LAST // 4)), str(len(raw)))
-    check(f"{name}: the state is today's", version_of_state(directory) == 2)
+    check(f"{name}: the state is today's", version_of_state(directory) == 3)
     agent.start()                                   # what is there now is read again
     agent.post("/typed", LAST, 10)
     wait_for("delivery", lambda: len(rows(directory, "numbered")) >= LAST + 10, pause=0.5)
@@ -151,7 +151,7 @@ def downgrade(directory):
     def newer_state(db):
         db.execute("PRAGMA user_version=1")
         db.execute("UPDATE meta SET v=1 WHERE k='format'")
-        state = b"\x03" + db.execute("SELECT v FROM state").fetchone()[0][1:]
+        state = b"\x04" + db.execute("SELECT v FROM state").fetchone()[0][1:]
         db.execute("UPDATE state SET v=?, crc=?", (state, crc32c(state)))
     is_refused(agent, "a newer state", newer_state, "buffer.db", "of a newer version", "install that version again")
 

@@ -207,10 +207,29 @@ static void test_the_version_before_is_read(void **state)
              size++) { /* cut short it is in no form */
             assert_int_equal(state_decode(s, 4, (struct slice){memory, size}), ERR_CORRUPT);
         }
-        memory[0] = 3;
+        assert_true(s->is_earlier);
+        memory[0] = 4;
         assert_int_equal(state_decode(s, 4, out_slice(&o)), ERR_VERSION);
         state_close(s);
     }
+}
+
+/* Version 2 is today's, but for the types of uplinks that parcels may say. */
+static void test_version_2_is_read(void **state)
+{
+    (void)state;
+    static uint8_t memory[65536];
+    struct state *s = NULL;
+    assert_int_equal(state_open(&s, 4), ERR_OK);
+    struct out o = out_over(memory, sizeof memory);
+    state_encode(s, &o);
+    assert_int_equal(state_decode(s, 4, out_slice(&o)), ERR_OK);
+    assert_false(s->is_earlier);
+    memory[0] = 2;
+    assert_int_equal(state_decode(s, 4, out_slice(&o)), ERR_OK);
+    assert_true(s->is_earlier);
+    assert_false(s->is_old);
+    state_close(s);
 }
 
 int main(void)
@@ -222,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_the_backlog_is_a_union),
         cmocka_unit_test(test_drops_are_counted),
         cmocka_unit_test(test_the_version_before_is_read),
+        cmocka_unit_test(test_version_2_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
