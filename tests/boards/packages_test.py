@@ -70,15 +70,15 @@ TARGET_RANLIB:=mips-ranlib
 STAGING_DIR:=/staging
 TOOLCHAIN_DIR:=/toolchain
 DL_DIR:=/dl
-BUILD_DIR:=/build
+BUILD_DIR?=/build
 INSTALL_DIR:=install -d -m0755
 INSTALL_BIN:=install -m0755
 INSTALL_DATA:=install -m0644
 INSTALL_CONF:=install -m0600
 """
 PACKAGE_MK = """
-PKG_BUILD_DIR:=/build/$(PKG_NAME)-$(PKG_VERSION)
-PKG_INSTALL_DIR:=/build/ipkg-install
+PKG_BUILD_DIR:=$(BUILD_DIR)/$(PKG_NAME)-$(PKG_VERSION)
+PKG_INSTALL_DIR:=$(BUILD_DIR)/ipkg-install
 CMAKE_OPTIONS:=
 URL_FILE:=
 define Build/Configure/Default
@@ -97,10 +97,30 @@ endef
 define BuildPackage
 $(eval $(Package/$(1)))$(foreach v,SECTION CATEGORY TITLE URL USERID DEPENDS,$(info $(v): $($(v))))
 $(foreach v,PKG_NAME PKG_VERSION PKG_LICENSE PKG_LICENSE_FILES PKG_RELEASE PKG_MAINTAINER CMAKE_OPTIONS Package/weir/description Package/weir/conffiles Build/Prepare Build/Configure,$(call show,$(v)))
+$(eval $(Steps))
+endef
+# The steps are rules made of the package's texts when the makefile is read; the folder is made anew by the first.
+define Steps
+configure: $(PKG_BUILD_DIR)/.configured
+$(PKG_BUILD_DIR)/.prepared:
+	rm -rf $(PKG_BUILD_DIR)
+	mkdir -p $(PKG_BUILD_DIR)
+	$(Build/Prepare)
+	touch $$@
+$(PKG_BUILD_DIR)/.configured: $(PKG_BUILD_DIR)/.prepared
+	$(Build/Configure)
+	touch $$@
 endef
 all:
 install:
 	$(call Package/weir/install,$(TO))
+"""
+# What is called instead of CMake: its words are written down, and what a toolchain file sets.
+CMAKE = """#!/bin/sh
+echo "cmake $*" >>"$SAID"
+for word in "$@"; do
+  case $word in -DCMAKE_TOOLCHAIN_FILE=*) cp "${word#*=}" "$SAID.toolchain" || exit 1 ;; esac
+done
 """
 
 
@@ -112,7 +132,7 @@ def openwrt(known):
             f.write(text)
     environment = {"TOPDIR": doubles, "INCLUDE_DIR": os.path.join(doubles, "include")}
     folder = os.path.join(ROOT, "ports/openwrt/weir")
-    said = make("include Makefile\n", folder, "TO=", "WEIR_TOOLCHAIN=/dev/null", **environment)
+    said = make("include Makefile\n", folder, "TO=", **environment)
     fields = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     check("OpenWrt: version", fields["PKG_VERSION"] == version(), fields["PKG_VERSION"])
     check("OpenWrt: the package's fields", all(fields.get(name, "").strip() for name in ("SECTION", "CATEGORY", "TITLE", "URL", "USERID", "PKG_LICENSE", "PKG_MAINTAINER")), said)
@@ -122,14 +142,43 @@ def openwrt(known):
         check(f"OpenWrt: {library} is fetched as sources.txt says", f"download {url} {file} {digest}" in said, said)
     check("OpenWrt: the prefix is one", "-DWEIR_PREFIX=/build/weir-" + version() + "/prefix" in fields["CMAKE_OPTIONS"] and
           "-DPREFIX=/build/weir-" + version() + "/prefix" in fields["Build/Configure"], said)
+    openwrt_steps(folder, environment)
     # What it installs, from a program and files that are there.
     to = os.path.join(work, "openwrt-root")
     staged = os.path.join(work, "staged", "usr/bin")
     os.makedirs(staged)
     shutil.copy(weir, staged)
-    make("include Makefile\n", folder, "install", f"TO={to}", f"PKG_INSTALL_DIR={work}/staged", "WEIR_TOOLCHAIN=/dev/null", **environment)
+    make("include Makefile\n", folder, "install", f"TO={to}", f"PKG_INSTALL_DIR={work}/staged", **environment)
     modes = {os.path.relpath(os.path.join(at, name), to): os.stat(os.path.join(at, name)).st_mode & 0o777 for at, _, names in os.walk(to) for name in names}
     check("OpenWrt: what is installed", modes == {"usr/bin/weir": 0o755, "etc/init.d/weir": 0o755, "lib/upgrade/keep.d/weir": 0o644, "etc/weir/weir.json": 0o600}, str(modes))
+
+
+def openwrt_steps(folder, environment):
+    """Prepared and configured by rules, in a build folder that isn't there yet, twice: the second time it is there from before."""
+    tree, tools, said = (os.path.join(work, name) for name in ("openwrt-tree", "openwrt-tools", "openwrt-said"))
+    for path in (tree, tools):
+        os.makedirs(path)
+    for path, text in ((os.path.join(tree, "CMakeLists.txt"), "# a tree\n"), (os.path.join(tools, "cmake"), CMAKE)):
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o755)
+    at = os.path.join(work, "openwrt-build")
+    for _ in range(2):
+        make("include Makefile\n", folder, "TO=", f"BUILD_DIR={at}", f"WEIR_SOURCE={tree}", "configure",
+             **environment, PATH=f"{tools}:{os.environ['PATH']}", SAID=said)
+        os.remove(os.path.join(at, f"weir-{version()}", ".prepared"))
+    with open(said) as f:
+        called = f.read().splitlines()
+    check("OpenWrt: libraries, then the program, twice", [re.search(r"-S \S+/(\S+)|(--build)|(-DWEIR_TESTS)", line).lastindex for line in called] == [1, 2, 3] * 2, str(called))
+    check("OpenWrt: the tree is copied", os.path.exists(os.path.join(at, f"weir-{version()}", "CMakeLists.txt")))
+    script = os.path.join(work, "toolchain.cmake")
+    with open(script, "w") as f:
+        f.write(f"include({said}.toolchain)\n" + "".join(f'message("{name}=${{{name}}}")\n' for name in (
+            "CMAKE_C_COMPILER", "CMAKE_C_FLAGS_INIT", "CMAKE_EXE_LINKER_FLAGS_INIT", "CMAKE_AR", "CMAKE_FIND_ROOT_PATH")))
+    done = subprocess.run(["cmake", "-P", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    check("OpenWrt: the toolchain file says what the SDK's makefiles say", done.stdout.split("\n")[:-1] == [
+        "CMAKE_C_COMPILER=mips-openwrt-linux-musl-gcc", "CMAKE_C_FLAGS_INIT=-Os -pipe ", "CMAKE_EXE_LINKER_FLAGS_INIT=-L/staging/lib", "CMAKE_AR=mips-ar",
+        "CMAKE_FIND_ROOT_PATH=/staging/usr;/toolchain"], done.stdout)
 
 
 def buildroot(known):
