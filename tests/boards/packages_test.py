@@ -115,6 +115,38 @@ all:
 install:
 	$(call Package/weir/install,$(TO))
 """
+# The steps of a package whose site is local, and what a download leaves behind.
+BUILDROOT = """
+define sep
+
+
+endef
+define DOWNLOAD
+	mkdir -p $($(2)_DL_DIR)
+	test $(PKG) = $(2)
+	grep -q " $(notdir $(1))$$" package/weir/weir.hash
+	touch $($(2)_DL_DIR)/$(notdir $(1))
+endef
+define cmake-package
+weir-source:
+weir-configure: $$(WEIR_DIR)/configured
+weir-legal-info: $$(WEIR_DIR)/rsynced
+$$(WEIR_DIR)/configured $$(WEIR_DIR)/rsynced weir-legal-info: PKG=WEIR
+$$(WEIR_DIR)/configured: | $$(WEIR_DIR)/rsynced
+	$$(foreach hook,$$(WEIR_PRE_CONFIGURE_HOOKS),$$(call $$(hook))$$(sep))
+	touch $$@
+$$(WEIR_DIR)/rsynced:
+	$$(foreach hook,$$(WEIR_POST_RSYNC_HOOKS),$$(call $$(hook))$$(sep))
+	touch $$@
+weir-legal-info:
+	$$(foreach hook,$$(WEIR_POST_LEGAL_INFO_HOOKS),$$(call $$(hook))$$(sep))
+endef
+WEIR_PRE_CONFIGURE_HOOKS:=
+WEIR_POST_RSYNC_HOOKS:=
+WEIR_POST_INSTALL_TARGET_HOOKS:=
+WEIR_POST_LEGAL_INFO_HOOKS:=
+include external.mk
+"""
 # What is called instead of CMake: its words are written down, and what a toolchain file sets.
 CMAKE = """#!/bin/sh
 echo "cmake $*" >>"$SAID"
@@ -183,10 +215,10 @@ def openwrt_steps(folder, environment):
 
 def buildroot(known):
     folder = os.path.join(ROOT, "ports/buildroot")
-    text = "\n".join(["TARGET_MAKE_ENV:=", "BR2_CMAKE:=cmake", "HOST_DIR:=/host", "GNU_TARGET_NAME:=arm-buildroot-linux-gnueabihf", "WEIR_DL_DIR:=/dl/weir",
+    text = "\n".join(["DOWNLOAD:=", "sep:=", "WEIR_REDIST_SOURCES_DIR:=", "TARGET_MAKE_ENV:=", "BR2_CMAKE:=cmake", "HOST_DIR:=/host", "GNU_TARGET_NAME:=arm-buildroot-linux-gnueabihf", "WEIR_DL_DIR:=/dl/weir",
                       "INSTALL:=install", "TARGET_DIR:=/target", "WEIR_PKGDIR:=package/weir", "D:=/build/weir", f"BR2_EXTERNAL_WEIR_PATH:={folder}",
-                      "WEIR_PRE_CONFIGURE_HOOKS:=", "WEIR_POST_INSTALL_TARGET_HOOKS:=",
-                      "cmake-package=", "include external.mk", "all:",
+                      "WEIR_PRE_CONFIGURE_HOOKS:=", "WEIR_POST_INSTALL_TARGET_HOOKS:=", "WEIR_POST_RSYNC_HOOKS:=", "WEIR_POST_LEGAL_INFO_HOOKS:=",
+                      "cmake-package=", "all: show", "include external.mk", "show:",
                       *(f"\t$(info {name}: $({name}))" for name in ("WEIR_VERSION", "WEIR_SITE", "WEIR_LICENSE", "WEIR_DEPENDENCIES", "WEIR_EXTRA_DOWNLOADS", "WEIR_CONF_OPTS",
                                                                     "WEIR_PRE_CONFIGURE_HOOKS", "WEIR_POST_INSTALL_TARGET_HOOKS", "WEIR_SYSTEM_LIBRARIES")),
                       *(f"\t$(info {name}: $(strip $({name})))" for name in ("WEIR_USERS", "WEIR_PERMISSIONS", "WEIR_INSTALL_INIT_SYSV", "WEIR_BUILD_LIBRARIES")), "\t@:"])
@@ -205,6 +237,41 @@ def buildroot(known):
         check(f"Buildroot: {library} is named, with its checksum", file in downloads and hashes.get(file) == digest, f"{file} {hashes}")
     check("Buildroot: the licence's checksum", hashes["LICENSE"] == hashlib.sha256(read("LICENSE").encode()).hexdigest())
     check("Buildroot: nothing else has one", set(hashes) == {"LICENSE", *(file for file, _, _ in known.values())}, str(hashes))
+    buildroot_steps(folder, known)
+
+
+def files(*names):
+    path = os.path.join(*names)
+    return sorted(os.listdir(path)) if os.path.isdir(path) else []
+
+
+def found(at):
+    """What CMake has found where the tarballs should be."""
+    path = os.path.join(at, "found")
+    if not os.path.exists(path):
+        return []
+    with open(path) as f:
+        return f.read().split()
+
+
+def buildroot_steps(folder, known):
+    """Copied and configured as a package with a local site is: of its steps none downloads anything but by hooks."""
+    for goal in ("weir-configure", "weir-source", "weir-legal-info"):
+        at = os.path.join(work, goal)
+        os.makedirs(os.path.join(at, "build"))
+        tool = os.path.join(at, "cmake")
+        with open(tool, "w") as f:          # CMake: what lies in SOURCES when it is called
+            f.write('#!/bin/sh\nfor word in "$@"; do case $word in -DSOURCES=*) ls "${word#*=}" >"$(dirname "$0")/found" ;; esac; done\n')
+        os.chmod(tool, 0o755)
+        variables = {"BR2_CMAKE": tool, "HOST_DIR": "/host", "GNU_TARGET_NAME": "arm-linux", "WEIR_DL_DIR": f"{at}/dl", "WEIR_DIR": f"{at}/build",
+                     "WEIR_REDIST_SOURCES_DIR": f"{at}/legal", "BR2_EXTERNAL_WEIR_PATH": folder, "TARGET_MAKE_ENV": ""}
+        make("\n".join(f"{name}:={value}" for name, value in variables.items()) + BUILDROOT, folder, goal)
+        wanted = sorted(file for file, _, _ in known.values())
+        check(f"Buildroot: {goal} downloads what it names", files(at, "dl") == wanted, str(files(at, "dl")))
+        if goal == "weir-configure":
+            check("Buildroot: the libraries are built from it", found(at) == wanted, str(found(at)))
+        if goal == "weir-legal-info":
+            check("Buildroot: their sources are kept with the licences", files(at, "legal") == wanted, str(files(at, "legal")))
 
 
 def yocto(known):

@@ -22,6 +22,20 @@ WEIR_EXTRA_DOWNLOADS = \
 	https://github.com/eclipse-paho/paho.mqtt.c/archive/v1.3.16/paho.mqtt.c-1.3.16.tar.gz
 WEIR_SYSTEM_LIBRARIES = zlib;zstd;cjson;sqlite;microhttpd
 
+# A local site is copied, and nothing of it is downloaded: so the copy is
+# followed by what it needs, checked against weir.hash as any download.
+define WEIR_DOWNLOAD_LIBRARIES
+	$(foreach u,$(WEIR_EXTRA_DOWNLOADS),$(call DOWNLOAD,$(u),WEIR)$(sep))
+endef
+WEIR_POST_RSYNC_HOOKS += WEIR_DOWNLOAD_LIBRARIES
+
+# Nor are sources of a local site kept with the licences: these are.
+define WEIR_KEEP_LIBRARIES
+	mkdir -p $(WEIR_REDIST_SOURCES_DIR)
+	cp $(addprefix $(WEIR_DL_DIR)/,$(notdir $(WEIR_EXTRA_DOWNLOADS))) $(WEIR_REDIST_SOURCES_DIR)/
+endef
+WEIR_POST_LEGAL_INFO_HOOKS += WEIR_KEEP_LIBRARIES
+
 define WEIR_BUILD_LIBRARIES
 	$(TARGET_MAKE_ENV) $(BR2_CMAKE) -S $(@D)/ports/static/deps -B $(@D)/libraries \
 		-DCMAKE_TOOLCHAIN_FILE="$(HOST_DIR)/share/buildroot/toolchainfile.cmake" \
@@ -66,3 +80,10 @@ define WEIR_USERS
 endef
 
 $(eval $(cmake-package))
+
+# `make source`, for a mirror or a build without a network.
+.PHONY: weir-libraries-source
+weir-libraries-source: PKG = WEIR
+weir-libraries-source:
+	$(WEIR_DOWNLOAD_LIBRARIES)
+weir-source: weir-libraries-source
