@@ -56,7 +56,7 @@ class Box:
 
     def __init__(self, work):
         self.root = os.path.join(work, "box")
-        for folder in ("bin", "usr/bin", "etc/init.d", "etc/weir", "dev", "proc", "run", "tmp", "var/lib", "var/run", "srv", "lib"):
+        for folder in ("bin", "usr/bin", "etc/init.d", "etc/default", "etc/weir", "dev", "proc", "run", "tmp", "var/lib", "var/run", "srv", "lib"):
             os.makedirs(os.path.join(self.root, folder))
         shutil.copy("/bin/busybox", self.path("bin/busybox"))
         for applet in subprocess.run(["/bin/busybox", "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split():
@@ -93,6 +93,10 @@ class Box:
         with open(self.path(where), "w") as f:
             f.write(text)
         os.chmod(self.path(where), mode)
+
+    def read(self, *names):
+        with open(self.path(*names)) as f:
+            return f.read()
 
     def write(self, config):
         self.put("etc/weir/weir.json", config if isinstance(config, str) else json.dumps(config))
@@ -186,6 +190,38 @@ def waits_for_a_configuration(box):
     wait_until("a mended file is taken", lambda: box.post("mended") == 200)
 
 
+# In the agent's place: says that it is there, counts how often it is told to stop, ends then.
+TOLD = """#!/bin/sh
+trap 'echo told >>/tmp/told; sleep 1; exit 0' TERM
+sleep 600 >/dev/null 2>&1 &
+touch /tmp/up
+wait $!
+"""
+
+
+def is_told_to_stop_once(box):
+    """A stop while the loop starts the agent: before it knows the agent's number, and just after that."""
+    text = box.read("etc/init.d", name)
+    number, signal_here = "child=$!\n", "until [ -e /tmp/up ]; do sleep 0.1; done; kill -TERM $$\n"
+    check("the script takes the number in one place", text.count(number) == 1)
+    box.put("etc/default/weir", "PROG=/bin/told\n")
+    box.put("bin/told", TOLD, 0o755)
+    os.makedirs(box.path("run/weir"), exist_ok=True)
+    for when, changed in (("before", signal_here + number), ("after", number + signal_here)):
+        box.put("bin/loop", text.replace(number, changed), 0o755)
+        for file in ("up", "told"):
+            if os.path.exists(box.path("tmp", file)):
+                os.remove(box.path("tmp", file))
+        try:
+            box.run("/bin/loop", "supervise")
+        except subprocess.TimeoutExpired:
+            check(f"the loop ends, signal {when}", False)
+            continue
+        told = box.read("tmp/told") if os.path.exists(box.path("tmp/told")) else ""
+        check(f"the agent is told once, signal {when}", told == "told\n", repr(told))
+    os.remove(box.path("etc/default/weir"))
+
+
 def main():
     if os.geteuid() != 0:
         print("needs root: a root folder of its own, another user")
@@ -217,9 +253,10 @@ def main():
         stored = box.run("/usr/bin/weir", "status", "--json", "--socket", "/" + agent_socket).stdout
         check("the buffer is the one of before", next((s["sequence_next"] for s in json.loads(stored)["streams"] if s["name"] == "events"), 0) >= 5, stored)
         check("stop", box.init("stop").returncode == 0 and not box.agents())
+        if kind == "buildroot":
+            is_told_to_stop_once(box)
         if kind == "openwrt":
-            with open(box.path("tmp/procd")) as f:
-                asked = f.read()
+            asked = box.read("tmp/procd")
             for words in ("respawn 3600 5 0", "user weir", "term_timeout 60", "no_new_privs 1", "stdout 1", "stderr 1", "trigger reload weir"):
                 check(f"procd is asked for {words}", words in asked, asked)
     finally:
