@@ -99,8 +99,9 @@ exec chroot --userspec={NOBODY}:{NOBODY} {self.root} /usr/bin/weir run /etc/weir
         return os.path.join(f"/proc/{self.process.pid}/root", *names)
 
     def power_off(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
 
 
 def written(image):
@@ -109,18 +110,10 @@ def written(image):
                   for name in folders + names)
 
 
-def readonly(program):
-    if os.geteuid() != 0:
-        print("needs root: mounts")
-        sys.exit(77)
-    work = tempfile.mkdtemp(prefix="weir-habits.")
-    os.chmod(work, 0o755)
-    image = Image(work, program)
-    if subprocess.run(["unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "none", "/mnt"], stderr=subprocess.DEVNULL).returncode != 0:
-        print("needs mounts of its own")
-        sys.exit(77)
+def boots(image, program):
+    """Three, each ended by the power, and one with an orderly end."""
     sent = 0
-    for _ in range(3):                              # three boots, each ended by the power
+    for _ in range(3):
         if not image.boot():
             break
         with open(f"/proc/{image.process.pid}/mounts") as f:
@@ -137,7 +130,22 @@ def readonly(program):
         image.process.send_signal(signal.SIGTERM)
         check("an orderly end", image.process.wait(PATIENCE) == 0)
         check("each event once", numbers() == list(range(sent)), str(numbers()))
-    image.power_off()
+
+
+def readonly(program):
+    if os.geteuid() != 0:
+        print("needs root: mounts")
+        sys.exit(77)
+    if subprocess.run(["unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "none", "/mnt"], stderr=subprocess.DEVNULL).returncode != 0:
+        print("needs mounts of its own")
+        sys.exit(77)
+    work = tempfile.mkdtemp(prefix="weir-habits.")
+    os.chmod(work, 0o755)
+    image = Image(work, program)
+    try:
+        boots(image, program)
+    finally:
+        image.power_off()
     with open(image.log) as f:
         log = f.read()
     check("it has complained of nothing", "WARN" not in log and "ERROR" not in log and "ead-only" not in log, log)
