@@ -222,9 +222,19 @@ def is_told_to_stop_once(box):
     os.remove(box.path("etc/default/weir"))
 
 
-def main():
+def needs():
+    """Root, mounts and devices: a container may have the first alone."""
     if os.geteuid() != 0:
-        print("needs root: a root folder of its own, another user")
+        return "root: a root folder of its own, another user"
+    tried = "mount -t tmpfs none /mnt && mknod /mnt/null c 1 3 && echo >/mnt/null && mkdir /mnt/proc && mount -t proc proc /mnt/proc"
+    done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", tried], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return "" if done.returncode == 0 else "mounts and devices of its own"
+
+
+def main():
+    missing = needs()
+    if missing:
+        print(f"needs {missing}")
         sys.exit(77)
     subprocess.run([os.path.join(ROOT, "ports/static/packages"), "busybox-static"], check=True)
     work = tempfile.mkdtemp(prefix="weir-init.")
