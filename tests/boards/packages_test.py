@@ -295,6 +295,15 @@ def yocto(known):
     check("Yocto: the layer has its fields", all(f"{name}_weir" in layer for name in ("BBFILE_PATTERN", "BBFILE_PRIORITY", "LAYERVERSION", "LAYERDEPENDS", "LAYERSERIES_COMPAT")))
 
 
+def units():
+    """Started again for ever, whatever the exit code: a file that comes later must not need a person."""
+    for path in ("ports/debian/weir.service", "ports/debian/weir@.service"):
+        said = dict(line.split("=", 1) for line in read(path).splitlines() if re.match(r"\w+=", line))
+        check(f"{path}: started again for ever", said.get("Restart") == "always" and said.get("StartLimitIntervalSec") == "0", str(said))
+        check(f"{path}: every 5 to 10 s", 5 <= int(said.get("RestartSec", "0")) <= 10, str(said))
+        check(f"{path}: whatever its end", not {"RestartPreventExitStatus", "SuccessExitStatus", "StartLimitBurst"} & set(said), str(said))
+
+
 def configurations():
     for path in ("ports/openwrt/weir/files/weir.json", "ports/buildroot/package/weir/weir.json", "ports/debian/weir.json"):
         done = subprocess.run([weir, "check", os.path.join(ROOT, path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -369,6 +378,7 @@ def main():
     openwrt(known)
     buildroot(known)
     yocto(known)
+    units()
     configurations()
     install()
     sdk()
