@@ -59,6 +59,7 @@ cp "$deb" "$box/weir.deb"
 
 inside dpkg -i /weir.deb >"$work/log" 2>&1 || fail "install: $(cat "$work/log")"
 [ "$(inside stat -c '%U %a' /var/lib/weir)" = "weir 750" ] || fail "rights of /var/lib/weir"
+[ "$(inside stat -c '%U %G %a' /etc/weir)" = "root weir 750" ] || fail "rights of /etc/weir"
 inside weir check >/dev/null || fail "the configuration that comes with it has mistakes"
 port=$(python3 "$root/tests/services/free_ports.py" 1) # the one in the file may be taken here
 sed -i "s/127.0.0.1:8080/127.0.0.1:$port/" "$box/etc/weir/weir.json"
@@ -70,12 +71,15 @@ wait "$agent" || fail "the agent's end: $(cat "$work/agent.log")"
 [ -s "$box/var/lib/weir/buffer.db" ] || fail "no buffer"
 before=$(sha256sum <"$box/var/lib/weir/buffer.db")
 
-# An upgrade to a later version, over a configuration of the user's own.
+# An upgrade to a later version, over a configuration and rights of the user's own.
+inside chgrp adm /etc/weir
+inside chmod 751 /etc/weir
 echo '{"streams":{"mine":{}},"drivers":{"post":{"type":"http","listen":"127.0.0.1:8081","stream":"mine"}},"uplinks":{"files":{"type":"file","path":"/var/lib/weir/out"}}}' >"$box/etc/weir/weir.json"
 dpkg-deb -R "$deb" "$work/later"
 sed -i 's/^Version: .*/&+1/' "$work/later/DEBIAN/control"
 dpkg-deb --root-owner-group -b "$work/later" "$box/later.deb" >/dev/null
 inside dpkg -i /later.deb >"$work/log" 2>&1 || fail "upgrade: $(cat "$work/log")"
+[ "$(inside stat -c '%U %G %a' /etc/weir)" = "root adm 751" ] || fail "the upgrade has changed the rights of /etc/weir"
 grep -q mine "$box/etc/weir/weir.json" || fail "the upgrade has overwritten the configuration"
 [ "$before" = "$(sha256sum <"$box/var/lib/weir/buffer.db")" ] || fail "the upgrade has changed the buffer"
 
@@ -85,4 +89,14 @@ inside dpkg -r weir >"$work/log" 2>&1 || fail "remove: $(cat "$work/log")"
 inside dpkg -P weir >"$work/log" 2>&1 || fail "purge: $(cat "$work/log")"
 for gone in /etc/weir /var/lib/weir; do [ ! -e "$box$gone" ] || fail "purge has left $gone: $(ls -la "$box$gone")"; done
 ! inside getent passwd weir >/dev/null || fail "purge has left the user"
+
+# Again: rights chosen before the first install, and a buffer on a disk of its own.
+inside dpkg-statoverride --add root adm 755 /etc/weir
+inside dpkg -i /weir.deb >"$work/log" 2>&1 || fail "install again: $(cat "$work/log")"
+[ "$(inside stat -c '%U %G %a' /etc/weir)" = "root adm 755" ] || fail "the override of /etc/weir is not respected: $(inside stat -c '%U %G %a' /etc/weir)"
+if unshare --mount true 2>/dev/null; then
+  unshare --mount --propagation private sh -ec "mount -t tmpfs none '$box/var/lib/weir'; touch '$box/var/lib/weir/buffer.db'; chroot '$box' /usr/bin/env -i \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg -P weir; [ -z \"\$(ls -A '$box/var/lib/weir')\" ]" >"$work/log" 2>&1 || fail "purge over a mount point: $(cat "$work/log")"
+  ! inside dpkg -s weir >/dev/null 2>&1 || fail "it is still known after a purge"
+fi
 echo "package $arch install upgrade remove purge"
