@@ -9,7 +9,9 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from email.utils import formatdate
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
 import services                     # noqa: E402
@@ -167,6 +169,54 @@ class Aws:
         self.moto = moto
 
 
+class Late(http.server.BaseHTTPRequestHandler):
+    """STS and Kinesis, a day later than here: STS takes no signature of another day."""
+    asked = []
+
+    def answer(self, status, body):
+        self.send_response_only(status)
+        self.send_header("Date", formatdate(time.time() + 86400, usegmt=True))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        is_late = self.headers["X-Amz-Date"][:8] != time.strftime("%Y%m%d", time.gmtime(time.time() + 86400))
+        is_sts = body.startswith("Action=AssumeRole&")
+        self.asked.append("late" if is_late else "sts" if is_sts else "kinesis")
+        if not is_sts:
+            self.answer(200, json.dumps({"Shards": [{"ShardId": "shardId-000000000000", "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": str(2 ** 128 - 1)}}]}))
+        elif is_late:
+            self.answer(403, "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error></ErrorResponse>")
+        else:
+            self.answer(200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>guess-7</SecretAccessKey>"
+                             "<SessionToken>t1</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>")
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(handler):
+    """The URL of a server with this handler, which ends with the test."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def check_wrong_clock():
+    """A role is taken all the same, as the agent does, and what is said is the clock."""
+    url = serve(Late)
+    write("config", "[profile pump]\nrole_arn=arn:aws:iam::123456789012:role/pump\nsource_profile=base\n"
+                    "[profile base]\naws_access_key_id=AKIA1\naws_secret_access_key=guess-7\n", mode=0o600)
+    expect("a role, and a wrong clock",
+           {"type": "kinesis", "stream": "{stream}", "endpoint": url, "region": "us-east-1",
+            "credentials": {"profile": "pump", "config_file": path_of("config"), "sts_url": url}},
+           ("ok", "credentials", "credentials", "as arn:aws:iam::123456789012:role/pump"), ("ok", "stream", "stream good", "1 open shard"),
+           ("error", "endpoint", "clock", "86400 s behind Kinesis's"))
+    check("a role, and a wrong clock: asked twice, then Kinesis", Late.asked == ["late", "sts", "kinesis"], str(Late.asked))
+
+
 def check_gcs():
     fake = services.Fake("fake-gcs.sh", path_of("gcs"))
     fake.start()
@@ -255,6 +305,7 @@ def main():
         aws.check_s3()
     finally:
         aws.moto.stop()
+    check_wrong_clock()
     check_gcs()
     check_azure()
     check_http()

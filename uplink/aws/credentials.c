@@ -61,17 +61,33 @@ static void credentials_again(struct credentials *credentials, uint64_t most_ms,
     timer_arm(&credentials->timer, asked > wait_ms ? asked : wait_ms);
 }
 
-void credentials_fail(struct credentials *credentials, enum err e, int64_t retry_after_ms)
+/* This fetch is over, without any. */
+static void fetch_end(struct credentials *credentials, uint64_t most_ms, int64_t retry_after_ms)
 {
-    bool is_persons = e == ERR_AUTH || e == ERR_CONFIG;
     assert(credentials->is_fetching);
     credentials->is_fetching = false;
     credentials_roles_forget(credentials);
-    credentials_again(credentials, is_persons ? BACKOFF_MS_PERSON : BACKOFF_MS_MAX, retry_after_ms);
+    credentials_again(credentials, most_ms, retry_after_ms);
+}
+
+void credentials_fail(struct credentials *credentials, enum err e, int64_t retry_after_ms)
+{
+    bool is_persons = e == ERR_AUTH || e == ERR_CONFIG;
+    fetch_end(credentials, is_persons ? BACKOFF_MS_PERSON : BACKOFF_MS_MAX, retry_after_ms);
     if (!credentials_are_good(credentials) || credentials->attempt >= FAILURES_SILENT) {
         credentials->has_fault = true;
         credentials->setup.fault(credentials->setup.context, &credentials->why);
     }
+}
+
+void credentials_fail_of_clock(struct credentials *credentials, int64_t retry_after_ms)
+{
+    if (credentials->has_dated) {
+        credentials_fail(credentials, ERR_CLOSED, retry_after_ms);
+        return;
+    }
+    credentials->has_dated = true;
+    fetch_end(credentials, BACKOFF_MS_MAX, retry_after_ms);
 }
 
 void credentials_none(struct credentials *credentials)
@@ -144,6 +160,7 @@ void credentials_take(struct credentials *credentials, const struct credentials_
         life_s ? credentials->fetched_ms + (life_s - MARGIN_S) * 1000 : UINT64_MAX;
     credentials->is_fetching = false;
     credentials->attempt = 0;
+    credentials->has_dated = false;
     credentials->only = credentials->at;
     if (life_s) {
         credentials_renew_later(credentials, life_s);

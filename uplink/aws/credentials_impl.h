@@ -47,6 +47,7 @@ struct credentials {
     struct timer timer; /* of the next fetch */
     unsigned attempt;
     bool has_fault; /* told to the user */
+    bool has_dated; /* tried again for a time that was learned, since there were some last */
     struct why why; /* for credentials_fail() */
     char origin[200];
     /* --- what there is --- */
@@ -79,6 +80,9 @@ void credentials_take(struct credentials *credentials, const struct credentials_
 /* There should be some, but ...: credentials->why says it, once `retry_after_ms` is over it is tried
  * again. ERR_AUTH, ERR_CONFIG: a person has to do something. */
 void credentials_fail(struct credentials *credentials, enum err e, int64_t retry_after_ms);
+/* The same of what was signed for a wrong time, while the right one is known by now: the first time in
+ * a row nobody is told, for soon it is signed again. */
+void credentials_fail_of_clock(struct credentials *credentials, int64_t retry_after_ms);
 /* This provider has none; the next one is asked. */
 void credentials_none(struct credentials *credentials);
 /* Where they come from, before credentials_take(). */

@@ -26,11 +26,18 @@ void credentials_service_answered(struct credentials *credentials, const struct 
     enum err e = credentials_answer_parse(answer->body, &scratch, &unused, error);
     bool is_persons = answer->status >= 400 && answer->status < 500 && answer->status != 408 &&
                       answer->status != 429;
-    why_set(&credentials->why, "%s refuses (%ld%s%s)%s", who, answer->status,
-            e && error[0] ? ", " : "", e ? error : "", is_persons ? advice : "");
     /* What was signed for another time is soon signed for the right one. */
-    is_persons = is_persons && !(credentials->roles && is_dated);
-    credentials_fail(credentials, is_persons ? ERR_AUTH : ERR_CLOSED, answer->retry_after_ms);
+    bool is_of_clock = is_persons && credentials->roles && is_dated;
+    why_set(&credentials->why, "%s refuses (%ld%s%s)%s", who, answer->status,
+            e && error[0] ? ", " : "", e ? error : "",
+            is_of_clock  ? ": it was signed for another time than its answer has: set the clock"
+            : is_persons ? advice
+                         : "");
+    if (is_of_clock) {
+        credentials_fail_of_clock(credentials, answer->retry_after_ms);
+    } else {
+        credentials_fail(credentials, is_persons ? ERR_AUTH : ERR_CLOSED, answer->retry_after_ms);
+    }
 }
 
 /* --- STS --- */

@@ -32,12 +32,14 @@ struct scene {
     struct credentials_options options;
     struct credentials *credentials;
     bool has_fault;
+    unsigned fault_count; /* that were told */
     struct why fault;
     char folder[64], path[128];
     /* --- the double --- */
     unsigned asked;
     unsigned refused_first; /* with 403 */
     int64_t ahead_s;        /* its clock's */
+    int64_t ahead_s_more;   /* with each answer */
     char body[1024];
     struct taken {
         char form[1024], by[160], token[64]; /* the key in Authorization; the session token */
@@ -53,6 +55,7 @@ static void fault(void *context, const struct why *why)
 {
     struct scene *scene = context;
     scene->has_fault = why != NULL;
+    scene->fault_count += why != NULL;
     scene->fault = why ? *why : scene->fault;
 }
 
@@ -80,6 +83,7 @@ static void sts(void *context, const struct http_request *request, struct net_re
     (void)snprintf(taken->token, sizeof taken->token, "%.60s",
                    header_of(request, "X-Amz-Security-Token: "));
     ret->ahead_s = scene->ahead_s;
+    scene->ahead_s += scene->ahead_s_more;
     if (scene->asked <= scene->refused_first) {
         ret->status = 403;
         ret->body = SLICE("<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you"
@@ -87,7 +91,7 @@ static void sts(void *context, const struct http_request *request, struct net_re
         return;
     }
     char end[CLOCK_TEXT_SIZE];
-    clock_format(clock_wall_us() + (scene->ahead_s + 3600) * 1000000, 0, end);
+    clock_format(clock_wall_us() + (ret->ahead_s + 3600) * 1000000, 0, end);
     (void)snprintf(scene->body, sizeof scene->body,
                    "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA%u"
                    "</AccessKeyId><SecretAccessKey>a%u</SecretAccessKey><SessionToken>t%u"
@@ -399,7 +403,7 @@ static void refused(void **state)
     end(scene);
 }
 
-/* What was refused because of the clock is signed again soon, for the right time. */
+/* What was refused because of the clock is signed again soon, for the right time, and nobody is told. */
 static void a_wrong_clock(void **state)
 {
     (void)state;
@@ -412,6 +416,24 @@ static void a_wrong_clock(void **state)
     expect(scene, "ASIA2", "t2");
     assert_int_equal(scene->clock.offset_s, 100000);
     assert_string_not_equal(scene->taken[0].by, scene->taken[1].by); /* of another day */
+    assert_int_equal(scene->fault_count, 0);
+    end(scene);
+}
+
+/* One whose time is another one in each answer is no reason to be silent for ever. */
+static void a_clock_that_jumps(void **state)
+{
+    (void)state;
+    struct scene *scene = begin("[profile pump]\nrole_arn=" ROLE "pump\nsource_profile=base\n"
+                                "[profile base]\n" KEYS);
+    scene->ahead_s = scene->ahead_s_more = 100000;
+    scene->refused_first = 3;
+    open_it(scene);
+    expect_fault(scene, "refuses (403, AccessDenied: not you): it was signed for another time than "
+                        "its answer has: set the clock");
+    assert_int_equal(scene->asked, 2);
+    expect(scene, "ASIA4", "t4");
+    assert_false(scene->has_fault);
     end(scene);
 }
 
@@ -440,6 +462,7 @@ int main(void)
         cmocka_unit_test(long_chains),
         cmocka_unit_test(refused),
         cmocka_unit_test(a_wrong_clock),
+        cmocka_unit_test(a_clock_that_jumps),
         cmocka_unit_test(closed_in_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
