@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #define SCRATCH_SIZE (CREDENTIALS_TOKEN_SIZE_MAX + SIGV4_ROOM + 2048)
-#define HOST_SIZE 272
 #define CLOCK_TRIES_MAX 2 /* signatures made again: there, and back where the answer was wrong */
 #define CREDENTIALS_TRIES_MAX 1
 #define CHINA "cn-"
@@ -16,7 +15,7 @@ struct aws {
     const char *region;
     struct why fault; /* "": none */
     char url[AWS_URL_SIZE];
-    char host[HOST_SIZE];
+    struct slice host; /* within url */
     uint8_t scratch[SCRATCH_SIZE];
 };
 
@@ -49,24 +48,6 @@ static void credentials_wire(void *context, uint64_t sent, uint64_t received)
     uplink_wire_bytes(aws->setup.uplink->host, sent, received);
 }
 
-/* The host as the Host header has it: without the scheme's own port. */
-static void host_of(const char *url, char ret[HOST_SIZE])
-{
-    const char *host = strstr(url, "://");
-    bool is_tls = strncmp(url, "https:", 6) == 0;
-    assert(host);
-    host += 3;
-    size_t size = strcspn(host, "/");
-    assert(size < HOST_SIZE);
-    memcpy(ret, host, size);
-    ret[size] = '\0';
-    const char *own = is_tls ? ":443" : ":80";
-    size_t own_size = strlen(own);
-    if (size > own_size && strcmp(ret + size - own_size, own) == 0) {
-        ret[size - own_size] = '\0';
-    }
-}
-
 static void url_of(struct aws *aws)
 {
     const char *endpoint = aws->setup.options->endpoint;
@@ -79,7 +60,8 @@ static void url_of(struct aws *aws)
         (void)snprintf(aws->url, sizeof aws->url, "https://%s.%s.amazonaws.com%s/",
                        aws->setup.service, aws->region, is_china ? ".cn" : "");
     }
-    host_of(aws->url, aws->host);
+    const char *path;
+    aws->host = sigv4_host(aws->url, &path);
 }
 
 static enum err open_parts(struct aws *aws, struct why *why)
@@ -177,7 +159,7 @@ static void authorization(struct aws *aws, const struct sigv4_header headers[2],
     char hash[SIGV4_HASH_SIZE];
     sigv4_hash(http->body, hash);
     const struct sigv4_request request = {.method = "POST",
-                                          .host = slice_of_text(aws->host),
+                                          .host = aws->host,
                                           .path = SLICE("/"),
                                           .headers = headers,
                                           .header_count = 2,

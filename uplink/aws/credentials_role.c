@@ -158,13 +158,12 @@ static struct slice role_form(struct credentials *credentials)
 static void role_sign(struct credentials *credentials, const struct aws_credentials *by,
                       struct credentials_request *request)
 {
-    const char *host = strstr(request->url, "://");
+    const char *path;
+    struct slice host = sigv4_host(request->url, &path);
     char hash[SIGV4_HASH_SIZE], date[SIGV4_DATE_SIZE];
     const struct sigv4_header headers[] = {{"Content-Type", SLICE(CONTENT_TYPE)}};
-    host = host ? host + 3 : request->url;
-    const char *path = host + strcspn(host, "/");
     struct sigv4_request sign = {.method = request->method,
-                                 .host = {(const uint8_t *)host, (size_t)(path - host)},
+                                 .host = host,
                                  .path = slice_of_text(path),
                                  .headers = headers,
                                  .header_count = ARRAY_COUNT(headers),

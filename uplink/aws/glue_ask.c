@@ -95,13 +95,13 @@ static const char *put_header(struct out *o, const char *name, struct slice valu
 static bool put_headers(struct glue *glue, enum glue_step step, struct slice body,
                         const struct aws_credentials *with)
 {
-    const char *host = strstr(glue->url, "://") + 3;
-    const char *path = host + strcspn(host, "/");
+    const char *path;
+    struct slice host = sigv4_host(glue->url, &path);
     char hash[SIGV4_HASH_SIZE], date[SIGV4_DATE_SIZE];
     struct sigv4_header headers[] = {{"Content-Type", SLICE(CONTENT_TYPE)},
                                      {"X-Amz-Target", slice_of_text(target_of(step))}};
     struct sigv4_request sign = {.method = "POST",
-                                 .host = {(const uint8_t *)host, (size_t)(path - host)},
+                                 .host = host,
                                  .path = slice_of_text(path),
                                  .headers = headers,
                                  .header_count = ARRAY_COUNT(headers),

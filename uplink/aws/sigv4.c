@@ -1,6 +1,7 @@
 #include "uplink/aws/sigv4.h"
 
 #include <assert.h>
+#include <strings.h>
 
 #include "ports/clock.h"
 #include "ports/lib/hash.h"
@@ -77,6 +78,20 @@ void sigv4_put_path(struct out *o, struct slice path)
 void sigv4_put_query(struct out *o, struct slice text)
 {
     put_encoded(o, text, false);
+}
+
+struct slice sigv4_host(const char *url, const char **ret_path)
+{
+    const char *scheme_end = strstr(url, "://");
+    const char *host = scheme_end ? scheme_end + 3 : url;
+    size_t size = strcspn(host, "/");
+    const char *own = strncasecmp(url, "https://", 8) == 0 ? ":443" : ":80";
+    size_t own_size = strlen(own);
+    *ret_path = host + size;
+    if (size > own_size && memcmp(host + size - own_size, own, own_size) == 0) {
+        size -= own_size;
+    }
+    return (struct slice){(const uint8_t *)host, size};
 }
 
 /* --- headers --- */

@@ -52,6 +52,10 @@ struct sigv4_request {
     bool is_s3;            /* the path is signed as it is, x-amz-content-sha256 is signed */
 };
 
+/* The host of this URL as the Host header has it; *ret_path: from the '/' behind it on, "" where there
+ * is none. Both point into the URL; one without a scheme is plain HTTP, as for the client. */
+struct slice sigv4_host(const char *url, const char **ret_path);
+
 /* The x-amz-date of a request that is signed for this time. */
 void sigv4_date(int64_t time_s, char ret[SIGV4_DATE_SIZE]);
 /* The hash of a body, lower-case hexadecimal. */

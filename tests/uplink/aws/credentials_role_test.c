@@ -43,6 +43,7 @@ struct scene {
     char body[1024];
     struct taken {
         char form[1024], by[160], token[64]; /* the key in Authorization; the session token */
+        char signature[65];
     } taken[REQUEST_MAX];
 };
 
@@ -82,6 +83,9 @@ static void sts(void *context, const struct http_request *request, struct net_re
     (void)snprintf(taken->by, sizeof taken->by, "%.150s", header_of(request, "Authorization: "));
     (void)snprintf(taken->token, sizeof taken->token, "%.60s",
                    header_of(request, "X-Amz-Security-Token: "));
+    const char *signature = strstr(header_of(request, "Authorization: "), "Signature=");
+    assert_non_null(signature);
+    (void)snprintf(taken->signature, sizeof taken->signature, "%s", signature + 10);
     ret->ahead_s = scene->ahead_s;
     scene->ahead_s += scene->ahead_s_more;
     if (scene->asked <= scene->refused_first) {
@@ -437,6 +441,29 @@ static void a_clock_that_jumps(void **state)
     end(scene);
 }
 
+/* The scheme's own port is not in what is signed, as it is not in the header Host. */
+static void sts_at_its_own_port(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "[profile pump]\nrole_arn=" ROLE "pump\nsource_profile=base\n[profile base]\n" KEYS;
+    static const char *const urls[] = {"https://vpce-1.amazonaws.com/",
+                                       "https://vpce-1.amazonaws.com:443/"};
+    char signatures[2][65];
+    for (size_t i = 0; i < ARRAY_COUNT(urls); i++) {
+        struct scene *scene = begin(config);
+        scene->options.sts_url = urls[i];
+        net_http(urls[i], sts, scene);
+        open_it(scene);
+        expect(scene, "ASIA1", "t1");
+        memcpy(signatures[i], scene->taken[0].signature, sizeof signatures[i]);
+        net_http(urls[i], NULL, NULL);
+        end(scene);
+    }
+    assert_int_equal(strlen(signatures[0]), 64);
+    assert_string_equal(signatures[0], signatures[1]); /* simulated time is the same */
+}
+
 /* Closed while a role is asked for: nothing is left behind. */
 static void closed_in_between(void **state)
 {
@@ -463,6 +490,7 @@ int main(void)
         cmocka_unit_test(refused),
         cmocka_unit_test(a_wrong_clock),
         cmocka_unit_test(a_clock_that_jumps),
+        cmocka_unit_test(sts_at_its_own_port),
         cmocka_unit_test(closed_in_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

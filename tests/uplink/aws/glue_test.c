@@ -345,6 +345,31 @@ static void looked_up(void **state)
     end(scene);
 }
 
+/* The scheme's own port is not in what is signed, as it is not in the header Host. */
+static void at_its_own_port(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"https://vpce-1.amazonaws.com/",
+                                       "https://vpce-1.amazonaws.com:443/"};
+    char signed_as[2][512];
+    for (size_t i = 0; i < ARRAY_COUNT(urls); i++) {
+        struct scene *scene = begin(FIRST);
+        scene->has_schema = true;
+        add_version(scene, FIRST, "AVAILABLE");
+        glue_close(scene->glue);
+        scene->options.url = urls[i];
+        net_http(urls[i], answer, scene);
+        open_it(scene);
+        assert_int_equal(ask(scene), ERR_AGAIN);
+        expect_id(scene, 1);
+        memcpy(signed_as[i], scene->authorization, sizeof signed_as[i]);
+        net_http(urls[i], NULL, NULL);
+        end(scene);
+    }
+    assert_non_null(strstr(signed_as[0], "Signature="));
+    assert_string_equal(signed_as[0], signed_as[1]); /* simulated time is the same */
+}
+
 /* Rows say their own id; a batch that of all batches, and within that of its rows. */
 static void targets(void **state)
 {
@@ -762,6 +787,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looked_up),
+        cmocka_unit_test(at_its_own_port),
         cmocka_unit_test(targets),
         cmocka_unit_test(with_framing),
         cmocka_unit_test(a_tool_is_told),

@@ -98,6 +98,34 @@ static void encoding(void **state)
     assert_string_equal(memory, "/year%3D2026/%C3%BC%20%2B~._-%25?a%2Fb%26c%3Dd");
 }
 
+/* What is signed is what curl sends as Host. */
+static void hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *host, *path;
+    } cases[] = {
+        {"https://glue.eu-central-1.amazonaws.com/", "glue.eu-central-1.amazonaws.com", "/"},
+        {"https://vpce-1.amazonaws.com:443/a/b", "vpce-1.amazonaws.com", "/a/b"},
+        {"https://vpce-1.amazonaws.com:443", "vpce-1.amazonaws.com", ""},
+        {"https://h:8443/", "h:8443", "/"},
+        {"https://h:80/", "h:80", "/"},
+        {"http://h:80/", "h", "/"},
+        {"http://h:443/", "h:443", "/"},
+        {"http://h:8080", "h:8080", ""},
+        {"HTTPS://h:443/", "h", "/"},
+        {"https://[::1]:443/", "[::1]", "/"},
+        {"h:80/x", "h", "/x"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        const char *path = NULL;
+        struct slice host = sigv4_host(cases[i].url, &path);
+        assert_int_equal(host.size, strlen(cases[i].host));
+        assert_memory_equal(host.data, cases[i].host, host.size);
+        assert_string_equal(path, cases[i].path);
+    }
+}
+
 /* However little room there is, nothing is written outside it, and a text that is there is whole. */
 static void too_little_room(void **state)
 {
@@ -136,9 +164,9 @@ static void too_little_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cbor_body),       cmocka_unit_test(json_body_with_session_token),
-        cmocka_unit_test(dates),           cmocka_unit_test(encoding),
-        cmocka_unit_test(too_little_room),
+        cmocka_unit_test(cbor_body), cmocka_unit_test(json_body_with_session_token),
+        cmocka_unit_test(dates),     cmocka_unit_test(encoding),
+        cmocka_unit_test(hosts),     cmocka_unit_test(too_little_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
