@@ -217,6 +217,20 @@ def check_wrong_clock():
     check("a role, and a wrong clock: asked twice, then Kinesis", Late.asked == ["late", "sts", "kinesis"], str(Late.asked))
 
 
+def check_readable_logins():
+    """Of a Kafka that is not there: what would be sent without TLS."""
+    keys = {"access_key_id": "AKIA1", "secret_access_key": "guess-7"}
+    oauth = {"url": NOWHERE, "client_id": "c", "client_secret": "guess-7"}
+    for mechanism, more, subject in (("PLAIN", {"user": "u", "password": "guess-7"}, "password"), ("OAUTHBEARER", {"oauth": oauth}, "access token"),
+                                     ("OAUTHBEARER", {"credentials": keys, "region": "us-east-1"}, "access token"),
+                                     ("AWS_MSK_IAM", {"credentials": keys, "region": "us-east-1"}, "signed login"),
+                                     ("SCRAM-SHA-256", {"user": "u", "password": "guess-7"}, None)):
+        uplink = {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "t", "sasl": {"mechanism": mechanism, **more}}
+        warned = [("warning", "sasl.mechanism", subject, f"{mechanism} sends it as it is, and without tls whoever is in between reads it")] if subject else []
+        expect(f"{mechanism} without TLS", uplink, *warned, only=("sasl.mechanism",))
+        expect(f"{mechanism} over TLS", {**uplink, "tls": {}}, only=("sasl.mechanism",))
+
+
 def check_gcs():
     fake = services.Fake("fake-gcs.sh", path_of("gcs"))
     fake.start()
@@ -306,6 +320,7 @@ def main():
     finally:
         aws.moto.stop()
     check_wrong_clock()
+    check_readable_logins()
     check_gcs()
     check_azure()
     check_http()

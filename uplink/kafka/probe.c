@@ -394,13 +394,22 @@ static bool open_tls(struct kafka_probe *p)
     return true;
 }
 
-static void tell_password(const struct kafka_probe *p)
+/* What whoever reads it can log in with. */
+static void tell_readable(const struct kafka_probe *p)
 {
     const struct kafka_options *o = p->options;
-    if (o->sasl.is_set && o->sasl.mechanism == SASL_PLAIN && !o->tls.is_set) {
-        probe_found(&p->setup, PROBE_WARNING, "sasl.mechanism", "password",
-                    "PLAIN sends it as it is, and without tls whoever is in between reads it: set "
-                    "tls, or a SCRAM mechanism");
+    bool is_plain = o->sasl.mechanism == SASL_PLAIN;
+    bool is_bearer = o->sasl.mechanism == SASL_OAUTHBEARER;
+    bool is_aws = o->sasl.mechanism == SASL_AWS_MSK_IAM;
+    if (o->sasl.is_set && !o->tls.is_set && (is_plain || is_bearer || is_aws)) {
+        probe_found(&p->setup, PROBE_WARNING, "sasl.mechanism",
+                    is_plain    ? "password"
+                    : is_bearer ? "access token"
+                                : "signed login",
+                    "%s sends it as it is, and without tls whoever is in between reads it%s: set "
+                    "tls%s",
+                    sasl_name(&o->sasl), is_plain ? "" : ", and can log in with it until it ends",
+                    is_plain ? ", or a SCRAM mechanism" : "");
     }
 }
 
@@ -439,7 +448,7 @@ enum err kafka_probe_open(struct probe **ret, const struct probe_setup *setup)
     timer_init(&p->again, setup->loop, kafka_probe_again);
     p->pending = 1; /* opening */
     bool is_usable = open_tls(p);
-    tell_password(p);
+    tell_readable(p);
     p->sasl.options = &p->options->sasl;
     enum err e = open_http(p);
     is_usable = is_usable && !e;
