@@ -155,7 +155,7 @@ class Aws:
 
         def uplink(options, **more):
             return {"type": "s3", "bucket": "bucket1", "endpoint": self.moto.url, **options, **more}
-        expect("s3: no right", uplink(self.options(self.denied)), ("warning", "bucket", "bucket bucket1", "may neither list"), code=0)
+        expect("s3: no right", uplink(self.options(self.denied)), ("warning", "bucket", "bucket bucket1", "may not list the bucket: whether"), code=0)
         gate = services.Fake("versitygw.sh", path_of("s3"))
         gate.start()
         moto, self.moto, self.key = self.moto, gate, ("AKIDTEST", "SECRETTEST")

@@ -1,12 +1,15 @@
 /* For `weir check --online`: are there credentials, does the store answer, is the bucket there? First
- * by a list of nothing; who may only put, as OBJECTS.md advises, may not do that: then by ending an
- * upload in parts that was never begun, which that page's rights allow, and which changes nothing.
- * Whether objects may be put is not known without putting one. */
+ * by a list of nothing; who may only put, as OBJECTS.md advises, may not do that: then AWS itself is
+ * asked to end an upload in parts that was never begun, which that page's rights allow, and which
+ * changes nothing. To a store that knows no uploads in parts the same is the deletion of an object,
+ * which leaves a mark in a bucket with versions: no other store is asked that. Whether objects may
+ * be put is not known without putting one. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "uplink/aws/aws_probe.h"
 #include "uplink/object/answer.h"
+#include "uplink/object/endpoint.h"
 #include "uplink/object/s3_impl.h"
 #include "uplink/object/xml.h"
 
@@ -16,8 +19,9 @@
 struct s3_probe {
     struct aws_probe aws;
     const struct s3_options *options;
-    bool is_path_style, is_second; /* the list was denied */
-    char region[64];               /* that the answer at hand names */
+    bool is_path_style, is_aws; /* not a store that is like it */
+    bool is_second;             /* the list was denied */
+    char region[64];            /* that the answer at hand names */
 };
 
 static struct s3_probe *probe_of(struct service_probe *base)
@@ -94,15 +98,15 @@ static enum service_probe_next tell_refused(struct s3_probe *p, const char *what
         service_probe_found(base, PROBE_OK, "bucket", what,
                             "it is there, and these credentials may work in it, if not list it; "
                             "whether objects may be put (s3:PutObject) the first batch shows");
-    } else if (aws_probe_is_denied(&error) && !p->is_second) {
+    } else if (aws_probe_is_denied(&error) && p->is_aws && !p->is_second) {
         p->is_second = true;
         return SERVICE_PROBE_MORE;
     } else if (aws_probe_is_denied(&error)) {
-        service_probe_found(base, PROBE_WARNING, "bucket", what,
-                            "%s: the credentials are good, but may neither list the bucket nor "
-                            "end uploads in parts (s3:AbortMultipartUpload): whether it is there, "
-                            "and objects may be put, the first batch shows",
-                            error.type);
+        service_probe_found(
+            base, PROBE_WARNING, "bucket", what,
+            "%s: the credentials are good, but may not list the bucket%s: whether "
+            "it is there, and objects may be put, the first batch shows",
+            error.type, p->is_second ? ", nor end uploads in parts (s3:AbortMultipartUpload)" : "");
     } else {
         aws_probe_found(&p->aws, what, answer, &error);
     }
@@ -139,6 +143,23 @@ static void probe_free(struct service_probe *base)
 static const struct service_probe_class probe_class = {
     .ask = probe_ask, .judge = probe_judge, .header = probe_header, .free = probe_free};
 
+static bool is_of_aws(const char *url)
+{
+    static const char *const ends[] = {".amazonaws.com", ".amazonaws.com.cn"};
+    struct endpoint at;
+    struct why why;
+    if (endpoint_parse(url, &at, &why)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
+        size_t size = strlen(ends[i]);
+        if (at.host.size > size && memcmp(at.host.data + at.host.size - size, ends[i], size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err s3_probe_open(struct probe **ret, const struct probe_setup *setup)
 {
     const struct s3_options *options = setup->options;
@@ -153,6 +174,7 @@ enum err s3_probe_open(struct probe **ret, const struct probe_setup *setup)
     p->aws.service = "s3";
     p->aws.options = &options->credentials;
     aws_probe_url(&p->aws, options->endpoint);
+    p->is_aws = is_of_aws(p->aws.url);
     p->aws.base.class_ = &probe_class;
     p->aws.base.owner = setup;
     p->aws.base.service = "S3";
