@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
 import free_ports     # noqa: E402
 
-PATIENCE = 120      # seconds for anything that takes one on an idle machine
+PATIENCE = int(os.environ.get("WEIR_PATIENCE", "120"))     # seconds for anything that takes one on an idle machine
 weir = sys.argv[1]
 work = tempfile.mkdtemp(prefix="weir-program.")
 failures = []

@@ -6,6 +6,7 @@ import datetime
 import glob
 import http.server
 import json
+import math
 import os
 import re
 import signal
@@ -14,9 +15,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NOW = "2041-03-01 12:00:00"
+START_S = int(datetime.datetime(2041, 3, 1, 12, tzinfo=datetime.timezone.utc).timestamp())
+# One clock for all lives of the agent, as a board has it. A date that begins anew with each process would go back with a kill, by as much as the
+# agent had needed to start: when it needed less the next time, it did not believe that clock, rightly.
+AHEAD_S = math.ceil(START_S - time.time())
 LIBRARY = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 assert LIBRARY, "apt-get install qemu-user libfaketime"
 folder = tempfile.mkdtemp(prefix="weir-dates.")
@@ -25,13 +30,13 @@ FAKE = {"LD_PRELOAD": LIBRARY, "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_M
 moved = os.path.join(folder, "weir")
 with open(moved, "w") as wrapper:
     words = " ".join(f"{name}={value}" for name, value in FAKE.items())
-    wrapper.write(f'#!/bin/sh\nexec env {words} FAKETIME="@{NOW}" {sys.argv[2]} {sys.argv[1]} "$@"\n')
+    wrapper.write(f'#!/bin/sh\nexec env {words} FAKETIME="+{AHEAD_S}" {sys.argv[2]} {sys.argv[1]} "$@"\n')
 os.chmod(moved, 0o755)
 sys.argv[1:] = [moved]
 sys.path.insert(0, os.path.join(HERE, ".."))
 from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, write  # noqa: E402
 
-START_US = int(datetime.datetime(2041, 3, 1, 12, tzinfo=datetime.timezone.utc).timestamp()) * 1000000
+START_US = START_S * 1000000
 EVENT = "2040-01-01T00:00:00Z"
 EVENT_US = 2208988800 * 1000000
 HOUR_US = 3600 * 1000000
