@@ -10,12 +10,14 @@
 
 #define ALLOW_SIZE 128
 #define URL_SIZE 2304
+#define SHOWN_URL_SIZE 260 /* leaves room for a stream's name */
 
 struct http_uplink_probe {
     struct service_probe base;
     const struct http_uplink_options *options;
     char url[URL_SIZE];
-    char allow[ALLOW_SIZE]; /* of the answer at hand; "": not said */
+    char allow[ALLOW_SIZE];      /* of the answer at hand; "": not said */
+    char shown[PROBE_WHAT_SIZE]; /* what is asked about */
 };
 
 static struct http_uplink_probe *probe_of(struct service_probe *base)
@@ -29,6 +31,18 @@ static enum err probe_name(const struct service_probe *base, const struct probe_
     (void)why;
     http_uplink_url_put(base->setup.options, stream->name, base->setup.agent_id, ret);
     return ERR_OK;
+}
+
+/* Without its query, which may be a key, and gets into tickets with the rest; the stream is said
+ * instead. */
+static void set_shown(struct http_uplink_probe *p)
+{
+    const char *url = p->base.name;
+    size_t size = strcspn(url, "?");
+    bool has_query = url[size] != '\0';
+    (void)snprintf(p->shown, sizeof p->shown, "%.*s%s%.100s",
+                   (int)(size < SHOWN_URL_SIZE ? size : SHOWN_URL_SIZE), url,
+                   has_query ? "?... of stream " : "", has_query ? p->base.stream->name : "");
 }
 
 static enum err probe_ask(struct service_probe *base, struct http_request *ret)
@@ -46,6 +60,7 @@ static enum err probe_ask(struct service_probe *base, struct http_request *ret)
         ok = ok && service_probe_header(base, ret, "%s: %s", options->headers.names[i], values[i]);
     }
     p->allow[0] = '\0';
+    set_shown(p);
     return ok ? ERR_OK : ERR_FULL;
 }
 
@@ -70,29 +85,29 @@ static enum service_probe_next probe_judge(struct service_probe *base,
     const char *method = p->options->method == 0 ? "POST" : "PUT";
     long status = answer->status;
     if (status == 401) {
-        service_probe_found(base, PROBE_ERROR, login_option(p->options), base->name,
+        service_probe_found(base, PROBE_ERROR, login_option(p->options), p->shown,
                             "it does not take the login (401 to OPTIONS): look at token, user and "
                             "password");
     } else if (status == 403 || status == 404 || status == 410) {
         service_probe_found(base, PROBE_WARNING, status == 403 ? login_option(p->options) : "url",
-                            base->name,
+                            p->shown,
                             "the answer to OPTIONS is %ld: if a %s is answered so too, look at %s",
                             status, method, status == 403 ? "the login and its rights" : "url");
     } else if (status >= 300 && status < 400) {
-        service_probe_found(base, PROBE_ERROR, "url", base->name,
+        service_probe_found(base, PROBE_ERROR, "url", p->shown,
                             "it sends us elsewhere (%ld), and no redirects are followed: write the "
                             "URL that it leads to",
                             status);
     } else if (p->allow[0] && !strstr(p->allow, method)) {
-        service_probe_found(base, PROBE_WARNING, "method", base->name,
+        service_probe_found(base, PROBE_WARNING, "method", p->shown,
                             "it says that it allows %s, not %s: look at url and method", p->allow,
                             method);
     } else if (status == 429 || (status >= 500 && status != 501)) {
-        service_probe_found(base, PROBE_WARNING, "url", base->name,
+        service_probe_found(base, PROBE_WARNING, "url", p->shown,
                             "the answer to OPTIONS is %ld: it is there, but does not work now",
                             status);
     } else {
-        service_probe_found(base, PROBE_OK, "url", base->name,
+        service_probe_found(base, PROBE_OK, "url", p->shown,
                             "it answers OPTIONS with %ld%s%s; whether it takes the login and a %s "
                             "the first batch shows",
                             status, p->allow[0] ? " and allows " : "", p->allow, method);
