@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <net/if.h>
 
 #include "ports/lib/http_impl.h"
 #include "ports/lib/tls_session.h"
@@ -97,6 +98,14 @@ static void call_found(struct name_query *query, enum err e)
     if (e) {
         call->answer.why = query->why;
         http_call_fail(call, e);
+        return;
+    }
+    /* curl would ask the kernel for all interfaces and their addresses, to look for this one. */
+    const char *name = call->identity->interface_name;
+    if (name[0] && if_nametoindex(name) == 0) {
+        why_set(&call->answer.why, "no interface \"%s\": %s %s", name, call->request->method,
+                call->host);
+        http_call_fail(call, ERR_IO);
         return;
     }
     uint64_t now_ms = loop_now_ms(call->identity->http->loop);

@@ -277,7 +277,8 @@ static void requests_keep_to_their_link(void **state)
     link_now.interface_name = "nowhere0";
     asked = (struct asked){.request = {.tls = NULL}};
     ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");
-    assert_int_not_equal(asked.answer.e, ERR_OK);
+    assert_int_equal(asked.answer.e, ERR_IO);
+    assert_non_null(strstr(asked.answer.why.text, "no interface \"nowhere0\""));
     link_now = (struct http_link){.interface_name = NULL};
     asked = (struct asked){.request = {.tls = NULL}};
     ask_and_wait(test, &asked, "http", "127.0.0.1", "/hello");
