@@ -300,6 +300,9 @@ static bool another_life(struct test *test, const struct tls_options *options)
     http_tickets_set(test->http, tickets, "cloud");
     asked = (struct asked){.request = {.tls = options}};
     ask_and_wait(test, &asked, "https", "localhost", "/hello");
+    if (asked.answer.e) {
+        print_message("%s: %s\n", err_name(asked.answer.e), asked.answer.why.text);
+    }
     assert_int_equal(asked.answer.status, 200);
     http_close(test->http);
     tickets_close(tickets);
