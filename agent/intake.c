@@ -21,7 +21,8 @@ void intake_resume(struct intake *intake)
     intake->resuming = true; /* a driver may offer within resume(), and that may commit */
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = intake->hosts[i];
-        if (host && host->refused && host->driver) {
+        bool is_on = host && host->driver && host->stage == DRIVER_WORKS;
+        if (is_on && host->refused) {
             host->refused = false;
             host->driver->class_->resume(host->driver);
         }
@@ -251,7 +252,7 @@ void intake_stop(struct intake *intake)
     intake->stopped = true;
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = intake->hosts[i];
-        if (host && host->driver && host->stage == DRIVER_WORKS) {
+        if (host && host->driver && host->stage != DRIVER_STOPS) {
             host->driver->class_->stop(host->driver);
         }
     }
@@ -281,7 +282,8 @@ static void host_take_out(struct driver_host *host, struct intake_kept *kept)
     kept->hosts[kept->count++] = host;
     host->intake->hosts[host->index] = NULL;
     host->intake = NULL;
-    free(host->routes); /* of its streams there may be others */
+    host->cursor_commit = 0; /* it is stored, and the next store counts anew */
+    free(host->routes);      /* of its streams there may be others */
     host->routes = NULL;
     host->route_count = 0;
 }

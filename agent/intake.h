@@ -113,17 +113,25 @@ void intake_give_back(struct intake *intake, struct intake_kept *kept);
 void intake_kept_close(struct intake_kept *kept);
 /* Before the store worker is closed: no result of it is acted on. NULL is allowed. */
 void intake_abandon(struct intake *intake);
-/* No done() comes after this: it comes within. NULL is allowed. */
+/* No ready() and no done() comes after this: it comes within. NULL is allowed. */
 void intake_end_change(struct intake *intake);
 /* Closes the drivers, and ends a change. NULL is allowed. */
 void intake_close(struct intake *intake);
 
-/* Drivers become what they are in `newer`: what is another one is closed in order, and opened as it
- * is there; one that can't be opened is shown with its fault, and tried again. Streams are the same
- * in both. done() comes once, within the call when nothing changes, and also when intake is closed
- * before. ERR_FULL: a change is under way; ERR_NOMEM: nothing is changed. */
-enum err intake_change(struct intake *intake, struct config *newer, void (*done)(void *context),
-                       void *context) MUST_USE;
+/* Drivers become what they are in `newer`, in two steps. Streams are the same in both.
+ *
+ * First those that are others there have to wait, as when the buffer is full, until all that they have
+ * handed over is stored: what is opened later begins where they ended. Then ready() comes, once, perhaps
+ * within the call: with `late` NULL intake_change() has to follow, now or later. Else the disk did
+ * not take it in some seconds, or intake is closed: drivers go on as they were, and *late is a
+ * sentence. ERR_FULL: a change is under way; ERR_NOMEM: nothing is changed. */
+enum err intake_change_begin(struct intake *intake, struct config *newer,
+                             void (*ready)(void *context, const struct why *late),
+                             void *context) MUST_USE;
+/* Then what is another one is closed, and opened as it is in `newer`; one that can't be opened is
+ * shown with its fault, and tried again. done() comes once, within the call when nothing changes, and
+ * also when intake is closed before. */
+void intake_change(struct intake *intake, void (*done)(void *context), void *context);
 
 /* Drivers that were refused may offer again. */
 void intake_resume(struct intake *intake);

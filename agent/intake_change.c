@@ -1,6 +1,6 @@
-/* Drivers that become others while the agent runs: each is closed in order (it stops, what it has
- * offered is stored and told), what it left in the buffer is read on the store worker, and it is
- * opened as it is now. */
+/* Drivers that become others while the agent runs: they wait until what they have handed over is
+ * stored and told, all of them, or all go on as they were; then each is stopped and closed, what it
+ * left in the buffer is read on the store worker, and it is opened as it is now. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "agent/intake_impl.h"
 #include "ports/log.h"
 
-#define STOP_MS 6000  /* for a commit, and a second try; then it is told to its sources as lost */
+#define YIELD_MS 6000 /* for a commit, and a second try; then drivers go on as they were */
 #define RETRY_MS 5000 /* one that could not be opened */
 #define CURSORS_SIZE_MIN 4096
 #define CURSORS_SIZE_MAX (16 * 1024 * 1024)
@@ -81,20 +81,6 @@ static void change_over(struct driver_host *host)
     }
 }
 
-void intake_end_change(struct intake *intake)
-{
-    void (*done)(void *context) = intake ? intake->changed_done : NULL;
-    if (done) {
-        intake->changed_done = NULL;
-        done(intake->changed_context);
-    }
-}
-
-void intake_changed_fired(struct timer *timer)
-{
-    intake_end_change(CONTAINER_OF(timer, struct intake, changed));
-}
-
 void driver_host_wait(struct driver_host *host, const struct why *why)
 {
     struct why told = why ? *why : (struct why){""};
@@ -144,8 +130,8 @@ static void read_done(struct job *job)
         forget_cursors(host);
         host->stage = DRIVER_WAITS;
         change_over(host);
-    } else if (host->stage == DRIVER_STOPS) { /* it is to become another meanwhile */
-        forget_cursors(host);
+    } else if (host->stage == DRIVER_YIELDS || host->stage == DRIVER_STOPS) {
+        forget_cursors(host); /* it is to become another meanwhile */
         timer_arm(&host->timer, 0);
     } else {
         open_now(host);
@@ -163,13 +149,14 @@ static void read_begin(struct driver_host *host)
     }
 }
 
-/* All that it has offered is stored, or there is no waiting for it any more. */
+/* All that it has handed over is stored. */
 static void closed(struct driver_host *host)
 {
     struct intake *intake = host->intake;
+    assert(host->pending_count == 0);
     driver_host_close_driver(host);
     host->ticket = 0;
-    host->pending_count = 0;
+    host->cursor_commit = 0;
     host->refused = false;
     if (intake->setup.link_set) {
         intake->setup.link_set(intake->setup.context, host->index, host->next);
@@ -193,40 +180,131 @@ static void closed(struct driver_host *host)
 void driver_host_timer_fired(struct timer *timer)
 {
     struct driver_host *host = CONTAINER_OF(timer, struct driver_host, timer);
-    bool is_late = loop_now_ms(host->intake->setup.loop) >= host->stop_by_ms;
     if (host->intake->stopped || host->is_reading) {
         return;
     }
     if (host->stage == DRIVER_WAITS) {
         read_begin(host);
-    } else if (host->stage == DRIVER_STOPS && (host->pending_count == 0 || is_late)) {
+    } else if (host->stage == DRIVER_STOPS) {
         closed(host);
+    }
+}
+
+/* --- before anything changes: what they have handed over is waited for --- */
+
+static bool is_quiet(const struct driver_host *host)
+{
+    return host->pending_count == 0 &&
+           store_committed(host->intake->setup.store) >= host->cursor_commit;
+}
+
+/* The next that yields, from *i on; NULL: there is none any more. */
+static struct driver_host *yielding_next(const struct intake *intake, size_t *i)
+{
+    while (*i < intake->host_count) {
+        struct driver_host *host = intake->hosts[(*i)++];
+        if (host && host->stage == DRIVER_YIELDS) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
+static void go_on(struct driver_host *host)
+{
+    bool is_new = host->next_owner && host->owner == host->next_owner;
+    config_close(host->next_owner);
+    host->next = NULL;
+    host->next_owner = NULL;
+    if (is_new) {
+        driver_host_free(host);
+    } else if (host->driver) {
+        host->stage = DRIVER_WORKS;
+    } else {
+        host->stage = DRIVER_WAITS;
+        timer_arm(&host->timer, 0);
+    }
+}
+
+static void change_ready(struct intake *intake, const struct why *late)
+{
+    void (*ready)(void *context, const struct why *late) = intake->change_ready;
+    struct driver_host *host;
+    size_t i = 0;
+    intake->change_ready = NULL;
+    if (late) {
+        while ((host = yielding_next(intake, &i))) {
+            go_on(host);
+        }
+        intake->is_changing = false;
+    }
+    ready(intake->changed_context, late);
+}
+
+static void look_quiet(struct intake *intake)
+{
+    uint64_t now_ms = loop_now_ms(intake->setup.loop);
+    struct driver_host *host;
+    struct why why;
+    size_t i = 0;
+    do {
+        host = yielding_next(intake, &i);
+    } while (host && is_quiet(host));
+    if (!host) {
+        change_ready(intake, NULL);
+    } else if (now_ms < intake->yield_by_ms) {
+        timer_arm(&intake->changed, intake->yield_by_ms - now_ms);
+    } else {
+        const char *trouble = store_trouble(intake->setup.store);
+        why_set(&why, "what driver %s has handed over can't be stored now: %s", host->config->name,
+                trouble[0] ? trouble : "the disk is too slow");
+        change_ready(intake, &why);
+        intake_resume(intake);
+    }
+}
+
+void intake_end_change(struct intake *intake)
+{
+    void (*done)(void *context) = intake ? intake->changed_done : NULL;
+    if (done) {
+        intake->changed_done = NULL;
+        intake->is_changing = false;
+        done(intake->changed_context);
+    } else if (intake && intake->change_ready) {
+        struct why why;
+        why_set(&why, "the agent is being closed");
+        change_ready(intake, &why);
+    }
+}
+
+void intake_changed_fired(struct timer *timer)
+{
+    struct intake *intake = CONTAINER_OF(timer, struct intake, changed);
+    if (!intake->change_ready) {
+        intake_end_change(intake);
+    } else if (!intake->stopped) {
+        look_quiet(intake);
     }
 }
 
 void driver_host_told(struct driver_host *host)
 {
-    if (host->stage == DRIVER_STOPS && host->pending_count == 0) {
-        timer_arm(&host->timer, 0);
+    if (host->stage == DRIVER_YIELDS && host->intake->change_ready) {
+        timer_arm(&host->intake->changed, 0);
     }
 }
 
 /* --- what changes --- */
 
-static void change(struct driver_host *host)
+static void yield(struct driver_host *host, const struct config_driver *next, struct config *newer)
 {
-    struct intake *intake = host->intake;
-    host->is_changing = true;
-    intake->changing++;
-    host->stage = DRIVER_STOPS;
-    if (host->driver) {
-        host->driver->class_->stop(host->driver);
+    host->next = next;
+    host->next_owner = next ? newer : NULL;
+    if (next) {
+        config_hold(newer);
     }
-    if (host->pending_count > 0) {
-        store_commit_now(intake->setup.store);
-    }
-    host->stop_by_ms = loop_now_ms(intake->setup.loop) + STOP_MS;
-    timer_arm(&host->timer, host->pending_count > 0 ? STOP_MS : 0);
+    host->stage = DRIVER_YIELDS;
+    timer_disarm(&host->timer);
 }
 
 static struct driver_host *host_find(const struct intake *intake, const char *name)
@@ -258,18 +336,20 @@ static enum err make_hosts(struct intake *intake, struct config *newer)
     return e;
 }
 
-enum err intake_change(struct intake *intake, struct config *newer, void (*done)(void *context),
-                       void *context)
+enum err intake_change_begin(struct intake *intake, struct config *newer,
+                             void (*ready)(void *context, const struct why *late), void *context)
 {
-    if (intake->changed_done) {
+    if (intake->is_changing) {
         return ERR_FULL;
     }
     enum err e = make_hosts(intake, newer);
     if (e) {
         return e;
     }
-    intake->changed_done = done;
+    intake->is_changing = true;
+    intake->change_ready = ready;
     intake->changed_context = context;
+    intake->yield_by_ms = loop_now_ms(intake->setup.loop) + YIELD_MS;
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = intake->hosts[i];
         if (!host) {
@@ -283,15 +363,32 @@ enum err intake_change(struct intake *intake, struct config *newer, void (*done)
             }
             continue;
         }
-        host->next = driver;
-        host->next_owner = driver ? newer : NULL;
-        if (driver) {
-            config_hold(newer);
+        yield(host, driver, newer);
+        if (!is_quiet(host)) {
+            store_commit_now(intake->setup.store);
         }
-        change(host);
+    }
+    look_quiet(intake);
+    return ERR_OK;
+}
+
+void intake_change(struct intake *intake, void (*done)(void *context), void *context)
+{
+    struct driver_host *host;
+    size_t i = 0;
+    assert(intake->is_changing && !intake->change_ready);
+    intake->changed_done = done;
+    intake->changed_context = context;
+    while ((host = yielding_next(intake, &i))) {
+        host->is_changing = true;
+        intake->changing++;
+        host->stage = DRIVER_STOPS;
+        if (host->driver) {
+            host->driver->class_->stop(host->driver);
+        }
+        timer_arm(&host->timer, 0);
     }
     if (intake->changing == 0) {
         intake_end_change(intake);
     }
-    return ERR_OK;
 }

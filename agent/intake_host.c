@@ -38,8 +38,8 @@ void driver_host_committed(struct driver_host *host, uint64_t commit)
     }
     if (told && host->driver) {
         host->driver->class_->stored(host->driver, told);
-        driver_host_told(host);
     }
+    driver_host_told(host);
 }
 
 static int64_t wait_of(const struct driver_host *host, const struct event *event,
@@ -74,6 +74,12 @@ static enum err refuse(struct driver_host *host)
     host->refused = true;
     host->refused_count++;
     return ERR_FULL;
+}
+
+/* It is to be closed: what it handed over now would come behind what is waited for. */
+static bool is_closing(const struct driver_host *host)
+{
+    return host->stage == DRIVER_YIELDS || host->stage == DRIVER_STOPS;
 }
 
 /* What it takes to offer the event again. */
@@ -219,7 +225,7 @@ enum err driver_offer(struct driver_host *host, const struct event *event, uint6
     struct intake *intake = host->intake;
     struct stored_event stored;
     enum err e = ERR_REJECTED;
-    if (!intake || intake->stopped) {
+    if (!intake || intake->stopped || is_closing(host)) {
         return refuse(host);
     }
     const struct route *route = driver_host_route(host, event->subject);
@@ -252,10 +258,12 @@ enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice 
 {
     uint64_t commit;
     struct cursor_change change = {.driver = host->number, .key = key, .value = value};
-    if (!host->intake || store_cursor_put(host->intake->setup.store, &change,
-                                          host->intake->setup.commit_interval_ms, &commit)) {
+    if (!host->intake || is_closing(host) ||
+        store_cursor_put(host->intake->setup.store, &change, host->intake->setup.commit_interval_ms,
+                         &commit)) {
         return refuse(host);
     }
+    host->cursor_commit = commit;
     return ERR_OK;
 }
 
@@ -264,7 +272,8 @@ enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct sli
 {
     uint64_t commit;
     struct cursor_change change = {.driver = host->number, .key = key, .value = value};
-    if (!host->intake || store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
+    if (!host->intake || is_closing(host) ||
+        store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
         return refuse(host);
     }
     ticket_give(host, commit, ret_ticket);

@@ -29,9 +29,10 @@ struct pending_ticket {
 
 enum driver_stage {
     DRIVER_WORKS,
-    DRIVER_STOPS, /* until what it has offered is stored; then it is closed */
-    DRIVER_READS, /* its cursors, to be opened */
-    DRIVER_WAITS, /* it could not be opened: tried again */
+    DRIVER_YIELDS, /* it has to wait until what it has handed over is stored */
+    DRIVER_STOPS,  /* it is closed on the next turn */
+    DRIVER_READS,  /* its cursors, to be opened */
+    DRIVER_WAITS,  /* it could not be opened: tried again */
 };
 
 struct driver_host {
@@ -46,8 +47,7 @@ struct driver_host {
     bool is_changing;                 /* intake_change() waits for it */
     const struct config_driver *next; /* what it becomes when it is closed; NULL: nothing */
     struct config *next_owner;        /* held */
-    uint64_t stop_by_ms;
-    struct timer timer; /* of the stages */
+    struct timer timer;               /* of the stages */
     struct job job;
     bool is_reading;
     struct out cursors; /* data NULL: the buffer is asked */
@@ -58,8 +58,9 @@ struct driver_host {
     uint64_t ticket;                            /* last given */
     struct pending_ticket pending[TICKET_RING]; /* one entry a commit */
     size_t pending_first, pending_count;
-    bool refused;    /* resume() is owed */
-    enum err unread; /* why its cursors could not be read at opening, which may pass */
+    uint64_t cursor_commit; /* that carries the cursor it set last without a ticket */
+    bool refused;           /* resume() is owed */
+    enum err unread;        /* why its cursors could not be read at opening, which may pass */
     uint64_t received, refused_count, stored, dropped, suppressed, aside, again, unknown;
     struct why fault;
     struct past_fault past;
@@ -87,9 +88,12 @@ struct intake {
     bool resuming;
     bool closing;              /* no job of it is acted on */
     struct intake_totals gone; /* of drivers that are gone */
-    unsigned changing;         /* drivers that intake_change() waits for */
+    bool is_changing;          /* from intake_change_begin() to the end */
+    void (*change_ready)(void *context, const struct why *late); /* NULL: it was called */
+    uint64_t yield_by_ms;
+    unsigned changing; /* drivers that intake_change() waits for */
     struct timer changed;
-    void (*changed_done)(void *context); /* NULL: no change is under way */
+    void (*changed_done)(void *context); /* NULL: intake_change() is not under way */
     void *changed_context;
 };
 
@@ -108,7 +112,7 @@ enum err driver_host_make(struct intake *intake, const struct config_driver *con
 /* It could not be opened: tried again. */
 void driver_host_wait(struct driver_host *host, const struct why *why);
 void driver_host_timer_fired(struct timer *timer);
-/* One that is being closed hears that all it has offered is stored. */
+/* Perhaps all that it has handed over is stored now. */
 void driver_host_told(struct driver_host *host);
 void intake_changed_fired(struct timer *timer);
 void driver_host_cursors_each(struct driver_host *host,

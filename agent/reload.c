@@ -170,13 +170,29 @@ static void reload_finish(void *context)
 
 static void reload_drivers(struct agent_reload *r)
 {
-    bool is_over = r->agent->stage != AGENT_RUNS;
-    enum err e =
-        is_over ? ERR_CLOSED : intake_change(r->agent->intake, r->setup.newer, reload_finish, r);
-    if (e) {
-        log_error("weir", "drivers are as they were, reload again: %s", err_name(e));
+    if (r->agent->stage == AGENT_RUNS) {
+        intake_change(r->agent->intake, reload_finish, r);
+    } else {
+        log_error("weir", "drivers are as they were: the agent is stopping");
         reload_finish(r);
     }
+}
+
+/* What drivers have handed over is stored; or nothing is changed. */
+static void drivers_ready(void *context, const struct why *late)
+{
+    struct agent_reload *r = context;
+    struct why why;
+    if (!late) {
+        reload_next(r);
+        return;
+    }
+    why_set(&why, "not reloaded, nothing is changed: %s: reload again when that is over",
+            late->text);
+    r->agent->reload = NULL;
+    r->setup.failed(r->setup.context, &why);
+    free(r->answer.data);
+    free(r);
 }
 
 /* --- a stream --- */
@@ -316,8 +332,13 @@ enum err agent_reload(struct agent *agent, const struct agent_reload_setup *setu
         .agent = agent, .setup = *setup, .answer = out_over(memory, RELOAD_ANSWER_SIZE)};
     out_put_text(&r->answer, "{\"reloaded\":true,\"streams\":[");
     agent->reload = r;
-    reload_next(r);
-    return ERR_OK;
+    enum err e = intake_change_begin(agent->intake, setup->newer, drivers_ready, r);
+    if (e) {
+        agent->reload = NULL;
+        free(memory);
+        free(r);
+    }
+    return e;
 }
 
 /* --- what is owed --- */

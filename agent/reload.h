@@ -14,7 +14,9 @@ enum err agent_may_take(const struct agent *agent, const struct config *newer,
                         struct why *why) MUST_USE;
 
 /* Streams' schemas and drivers. `older`: what is in force, `newer`: another reading of the file; both
- * live until done(), which comes once, also when the agent is closed before. Each schema goes through
+ * live until done() or failed(), of which one comes once, also when the agent is closed before. What
+ * drivers that change have handed over is stored before anything is changed; if the disk does not take
+ * it, failed() says why, and all is as it was. Then each schema goes through
  * the gate; what is accepted is what comes from now on gets. Drivers become those of `newer`, which
  * they hold (intake_change()). The other options of streams are config_take_streams()'s, within done(),
  * into the configuration that the agent was opened with. `json` is valid during the call:
@@ -28,6 +30,7 @@ struct agent_reload_setup {
     struct config *newer;
     struct config_difference difference;
     void (*done)(void *context, struct slice json);
+    void (*failed)(void *context, const struct why *why);
     void *context;
 };
 enum err agent_reload(struct agent *agent, const struct agent_reload_setup *setup) MUST_USE;

@@ -72,6 +72,11 @@ static void reload_ended(void *context, struct slice json)
     reload_end(running, json);
 }
 
+static void reload_given_up(void *context, const struct why *why)
+{
+    reload_failed(context, why);
+}
+
 /* --- the agent anew, around its drivers --- */
 
 static void answer_renewed(struct running *running, const struct agent_reload_setup *setup)
@@ -212,6 +217,7 @@ static void reload_begin(struct running *running)
                                        .newer = running->newer,
                                        .difference = *d,
                                        .done = reload_ended,
+                                       .failed = reload_given_up,
                                        .context = running};
     notify_reloading(running->notify);
     log_info("weir", "%sreloading %s", running->answer ? "" : "SIGHUP: ", running->config->path);

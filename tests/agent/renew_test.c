@@ -141,7 +141,8 @@ static void without_memory_it_goes_on_as_it_was(void **state)
 
 struct reloading {
     struct config *newer;
-    unsigned done;
+    unsigned done, failed;
+    struct why why;
 };
 
 static void reloaded(void *context, struct slice json)
@@ -151,10 +152,20 @@ static void reloaded(void *context, struct slice json)
     assert_true(json.size > 0);
 }
 
+static void given_up(void *context, const struct why *why)
+{
+    struct reloading *r = context;
+    r->failed++;
+    r->why = *why;
+}
+
 static enum err reload(struct scene *scene, struct reloading *r)
 {
-    struct agent_reload_setup setup = {
-        .older = scene->config, .newer = r->newer, .done = reloaded, .context = r};
+    struct agent_reload_setup setup = {.older = scene->config,
+                                       .newer = r->newer,
+                                       .done = reloaded,
+                                       .failed = given_up,
+                                       .context = r};
     config_differ(scene->config, r->newer, &setup.difference);
     assert_false(setup.difference.core || setup.difference.uplinks);
     return agent_reload(scene->agent, &setup);
@@ -177,14 +188,14 @@ static void a_driver_becomes_another_in_place(void **state)
         count += 5;
         fault_alloc_set(n < 3 ? n : 3 + (n - 3) * 3);
         enum err e = reload(scene, &r);
-        for (unsigned i = 0; !e && r.done == 0 && i < 2000; i++) {
+        for (unsigned i = 0; !e && r.done + r.failed == 0 && i < 2000; i++) {
             sim_run_for(10);
         }
         happened += fault_alloc_happened();
         fault_alloc_set(0);
         refused += e != ERR_OK;
         assert_true(!e || e == ERR_NOMEM);
-        assert_int_equal(r.done, e ? 0 : 1);
+        assert_int_equal(r.done + r.failed, e ? 0 : 1);
         failed += !e && scene->driver->stage == DRIVER_WAITS;
         sim_run_for(7000); /* one that could not be opened was tried again */
         assert_int_equal(scene->driver->stage, DRIVER_WORKS);
@@ -216,8 +227,95 @@ static void a_change_ends_when_the_agent_does(void **state)
     assert_int_equal(reload(scene, &r), ERR_OK);
     assert_int_equal(r.done, 0);
     life_close(scene);
-    assert_int_equal(r.done, 1);
+    assert_int_equal(r.done, 0); /* nothing was changed yet */
+    assert_int_equal(r.failed, 1);
     config_close(r.newer);
+}
+
+/* `count` lines, numbered by the cursor that goes with each. The last ticket. */
+static uint64_t offer_numbered(struct scene *scene, uint64_t *number, unsigned count)
+{
+    uint64_t ticket = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t place[8];
+        struct out o = out_over(place, sizeof place);
+        out_put_u64_le(&o, ++*number);
+        struct event event = {.body_kind = BODY_RAW,
+                              .body = SLICE("a line"),
+                              .source = SLICE("hand"),
+                              .subject = SLICE("x"),
+                              .cursor_key = 1,
+                              .cursor = out_slice(&o),
+                              .wants_ack = true};
+        assert_int_equal(driver_offer(scene->driver, &event, &ticket, NULL), ERR_OK);
+    }
+    return ticket;
+}
+
+/* A disk that takes no commit for longer than a reload waits: a driver that was opened anew then would
+ * begin in front of what is stored later. */
+static void what_is_not_stored_keeps_its_driver(void **state)
+{
+    struct scene *scene = *state;
+    struct crash_fault fault = {.op = CRASH_OP_WRITE, .nth = 1, .repeat = UINT64_MAX};
+    uint64_t number = 0;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    offer_numbered(scene, &number, 20);
+    sim_run_for(5000);
+    crash_vfs_fault_set(scene->disk, &fault, 1);
+    uint64_t ticket = offer_numbered(scene, &number, 10);
+    struct reloading r = {.newer = load(scene, 20, 16, "")};
+    assert_int_equal(reload(scene, &r), ERR_OK);
+    unsigned resumed = scene->resumed;
+    struct event event = {.body_kind = BODY_RAW, .body = SLICE("y"), .subject = SLICE("x")};
+    uint64_t unused;
+    assert_int_equal(driver_offer(scene->driver, &event, &unused, NULL), ERR_FULL);
+    sim_run_for(8000);
+    assert_int_equal(r.done, 0);
+    assert_int_equal(r.failed, 1);
+    assert_non_null(strstr(r.why.text, "nothing is changed: what driver in has handed over can't"));
+    config_close(r.newer);
+    assert_false(scene->driver_stopped);
+    assert_int_equal(scene->driver->stage, DRIVER_WORKS);
+    assert_int_equal(scene->driver->config->common.ack_interval_ms, 250);
+    crash_vfs_fault_clear(scene->disk);
+    sim_run_for(20000);
+    assert_int_equal(scene->stored, ticket);
+    assert_true(scene->resumed > resumed);
+    ticket = offer_numbered(scene, &number, 5);
+    r = (struct reloading){.newer = load(scene, 20, 16, "")};
+    assert_int_equal(reload(scene, &r), ERR_OK);
+    sim_run_for(5000);
+    assert_int_equal(r.done, 1);
+    assert_true(scene->driver_stopped);
+    assert_int_equal(scene->stored_before, ticket);
+    assert_int_equal(scene->place, number); /* it goes on behind all of them */
+    config_close(scene->config);
+    scene->config = r.newer;
+    sim_run_for(60000);
+    assert_int_equal(life_arrived_of(scene, "lines", number), number);
+}
+
+/* The same for a cursor that was set without an event. */
+static void a_cursor_is_stored_before_it_is_read(void **state)
+{
+    struct scene *scene = *state;
+    uint8_t place[8];
+    struct out o = out_over(place, sizeof place);
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    out_put_u64_le(&o, 77);
+    assert_int_equal(driver_cursor_set(scene->driver, 1, out_slice(&o)), ERR_OK);
+    struct reloading r = {.newer = load(scene, 20, 16, "")};
+    assert_int_equal(reload(scene, &r), ERR_OK);
+    sim_run_for(3000);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(scene->place, 77);
+    config_close(scene->config);
+    scene->config = r.newer;
 }
 
 static void what_is_owed_is_not_let_go(void **state)
@@ -255,6 +353,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_driver_becomes_another_in_place, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(a_change_ends_when_the_agent_does, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_stored_keeps_its_driver, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(a_cursor_is_stored_before_it_is_read, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(what_is_owed_is_not_let_go, life_setup, life_teardown),
     };
