@@ -233,6 +233,12 @@ static void reload_begin(struct running *running)
 void run_reload(void *context, void (*answer)(void *peer, struct slice json), void *peer)
 {
     struct running *running = context;
+    if (running->stopping) {
+        if (answer) {
+            answer(peer, SLICE("{\"error\":\"nothing is reloaded: the agent is stopping\"}"));
+        }
+        return;
+    }
     if (running->newer) { /* one is under way */
         running->reload_again = running->reload_again || !answer;
         if (answer) {

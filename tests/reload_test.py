@@ -300,6 +300,31 @@ check("no descriptors are lost", descriptors() <= settled + 2, (settled, descrip
 accepted += posted
 check("all is delivered", wait_until(lambda: agent.status()["uplinks"]["files"]["owed"] == {}, 60), agent.status()["uplinks"])
 check("an orderly end", agent.stop() == 0, agent.log()[-2000:])
+settled_log = len(agent.log())
+
+# --- a stop that is under way: an uplink that gets no answer uses its grace ---
+
+silent = socket.create_server(("127.0.0.1", 0))
+config["agent"]["stop_grace"] = "20 s"
+config["streams"]["slow"] = {"uplinks": ["silent"]}
+config["drivers"]["post"]["routes"].insert(0, {"topic": "slow", "stream": "slow"})
+config["uplinks"]["silent"] = {"type": "http", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/x", "linger": "0 s", "streams": ["slow"]}
+put(config)
+agent.start()
+check("taken", agent.post("/slow", json.dumps({"n": 1}))[0] == 200)
+asked = silent.accept()
+agent.process.send_signal(signal.SIGTERM)
+check("it stops", wait_until(lambda: "stopping: what was taken is being stored" in agent.log()[settled_log:], 30), agent.log()[-800:])
+config["streams"]["slow"]["priority"] = 7
+put(config)
+reload(3, "the agent is stopping")
+config["drivers"]["second"]["ack_interval"] = "77 ms"
+config["streams"]["slow"].pop("priority")
+put(config)
+reload(3, "the agent is stopping")
+asked[0].close()
+silent.close()
+check("and ends in order", agent.process.wait(60) == 0, agent.log()[-2000:])
 
 arrived = [row for folder, row in delivered() if folder in ("out", "out2")]
 every = [row["n"] for row in arrived]
