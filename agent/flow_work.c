@@ -196,7 +196,8 @@ static void flow_worked_bad(struct flow *flow, const struct pack_task *task)
             continue;
         }
         if (!debt_holds(flow->debt, alone)) {
-            return; /* dropped meanwhile */
+            flow->aside_after = 0; /* lower ones may come, when they are replayed */
+            return;                /* dropped meanwhile */
         }
         /* Once, though its end is put again. */
         if (flow->aside_after != row->sequence && !flow_aside_row(flow, row, task->bad_reason)) {
