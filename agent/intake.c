@@ -185,6 +185,7 @@ static enum err host_begin(struct intake *intake, const struct intake_driver *dr
     }
     e = is_kept ? driver_host_routes(host) : driver_host_open(host, why);
     if (e && !host->unread && intake->setup.goes_on) {
+        driver_host_close_driver(host); /* one that was kept: it works no more without routes */
         driver_host_wait(host, why);
         e = ERR_OK;
     }
@@ -278,7 +279,8 @@ void intake_pause(struct intake *intake, const struct config *newer)
 
 static void host_take_out(struct driver_host *host, struct intake_kept *kept)
 {
-    assert(kept->count < ARRAY_COUNT(kept->hosts));
+    assert(kept->count < ARRAY_COUNT(kept->hosts) && host->stage == DRIVER_WORKS);
+    timer_disarm(&host->timer);
     kept->hosts[kept->count++] = host;
     host->intake->hosts[host->index] = NULL;
     host->intake = NULL;
@@ -302,7 +304,7 @@ void intake_give_back(struct intake *intake, struct intake_kept *kept)
 {
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = intake->hosts[i];
-        if (host && host->is_kept) {
+        if (host && host->is_kept && host->driver && host->stage == DRIVER_WORKS) {
             host_take_out(host, kept);
         }
     }

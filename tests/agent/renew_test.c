@@ -137,6 +137,41 @@ static void without_memory_it_goes_on_as_it_was(void **state)
     assert_int_equal(life_arrived_of(scene, "lines", count), count);
 }
 
+static unsigned routes_fail; /* so many times */
+
+enum err __real_driver_host_routes(struct driver_host *host);
+enum err __wrap_driver_host_routes(struct driver_host *host);
+enum err __wrap_driver_host_routes(struct driver_host *host)
+{
+    if (routes_fail > 0) {
+        routes_fail--;
+        return ERR_NOMEM;
+    }
+    return __real_driver_host_routes(host);
+}
+
+/* Its events would be set aside, since no route takes them. */
+static void a_kept_driver_without_routes_is_closed(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint64_t ticket = life_offer(scene, "x", 5);
+    routes_fail = 1;
+    assert_true(renew(scene, load(scene, 250, 24, ""), 0));
+    assert_int_equal(routes_fail, 0);
+    assert_int_equal(scene->driver->stage, DRIVER_WAITS);
+    assert_null(scene->driver->driver);
+    assert_int_equal(scene->stored_before, ticket);
+    sim_run_for(7000);
+    assert_int_equal(scene->driver->stage, DRIVER_WORKS);
+    assert_non_null(scene->driver->driver);
+    assert_int_equal(life_offer(scene, "x", 5), 5);
+    sim_run_for(60000);
+    assert_int_equal(life_arrived_of(scene, "lines", 10), 10);
+}
+
 /* --- in place --- */
 
 struct reloading {
@@ -349,6 +384,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_is_another_is_closed_in_order, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(without_memory_it_goes_on_as_it_was, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(a_kept_driver_without_routes_is_closed, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(a_driver_becomes_another_in_place, life_setup,
                                         life_teardown),
