@@ -127,7 +127,7 @@ enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct 
              setup->config->buffer.path);
     if (agent->setup.keep) {
         agent->setup.keep->names = NULL;
-        agent->setup.keep->control = NULL;
+        agent->setup.keep->control = agent->setup.keep->next = NULL; /* taken over, or closed */
         agent->setup.keep = NULL;
     }
     *ret = agent;
@@ -260,13 +260,13 @@ static void give_keep(struct agent *agent, struct agent_keep *keep, const struct
 
 static void close_parts(struct agent *agent, struct agent_keep *keep, const struct config *newer)
 {
-    status_look_release(&agent->look);
     intake_end_change(agent->intake);
     assert(!agent->reload); /* it ends with the store worker's jobs, and with that */
     if (keep) {
         give_keep(agent, keep, newer);
     }
     control_close(agent->control);
+    status_look_release(&agent->look); /* whoever waited for it at the control socket is gone */
     events_close(agent->events);
     intake_close(agent->intake);
     agent->intake = NULL; /* what connections count when they are closed asks for the time */
@@ -320,22 +320,6 @@ void agent_close_for_another(struct agent *agent, struct carry **ret)
         log_warn("buffer", "no memory: what was sent while it could not be written is sent again");
     }
     close_parts(agent, NULL, NULL);
-}
-
-enum err agent_keep_open(struct agent_keep **ret)
-{
-    *ret = calloc(1, sizeof **ret);
-    return *ret ? ERR_OK : ERR_NOMEM;
-}
-
-void agent_keep_close(struct agent_keep *keep)
-{
-    if (keep) {
-        intake_kept_close(&keep->drivers);
-        control_close(keep->control);
-        names_close(keep->names);
-        free(keep);
-    }
 }
 
 void agent_close_for_newer(struct agent *agent, const struct config *newer, struct carry **ret,

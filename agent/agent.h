@@ -22,6 +22,7 @@ struct agent_setup {
     struct agent_keep *keep;   /* of the agent before, see agent_close_for_newer(); or NULL */
     const char *vfs;           /* SQLite's file system layer; NULL: the system's */
     bool *ret_may_wait;        /* see agent_open(); may be NULL */
+    bool *ret_joined;          /* likewise */
     struct buffer_room *room;  /* of buffer_setup; or NULL */
     const struct carry *carry; /* of the agent before, see agent_close_for_another(); or NULL */
     /* `weir reload`: reads the file anew, see reload.h. answer() comes once, also when nothing
@@ -40,7 +41,9 @@ struct agent_setup {
  * network, clock, broker or registry. *why is a sentence with the part's name.
  *
  * On failure *ret_may_wait says whether it may pass without anybody changing the configuration: the
- * disk of the buffer is full, read-only, or fails. Then it is tried again each AGENT_RETRY_MS. */
+ * disk of the buffer is full, read-only, or fails. Then it is tried again each AGENT_RETRY_MS.
+ * *ret_joined is set where the buffer has the streams and uplinks of this configuration from now on:
+ * it is not opened with another one then, unless somebody asks for that. */
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why) MUST_USE;
 /* In order: sources stop, what they gave is committed, what is being sent may end (at most
  * stop_grace), the last deliveries are committed. Then `finished`; also when nothing can be
@@ -67,6 +70,13 @@ void agent_pause(struct agent *agent, const struct config *newer, void (*finishe
  * at the control socket. That agent takes it, once it is open; *keep is the caller's. ERR_NOMEM:
  * nothing is closed. */
 enum err agent_keep_open(struct agent_keep **ret) MUST_USE;
+/* Before that: listens at the control socket of `newer` where that is another. What can't be listened
+ * at is said while nothing is closed. */
+enum err agent_keep_listen(struct agent_keep *keep, struct agent *agent, const struct config *newer,
+                           struct why *why) MUST_USE;
+/* It can't be opened now, and is tried again: the control socket is closed, so that tools find the
+ * file free. */
+void agent_keep_wait(struct agent_keep *keep);
 void agent_close_for_newer(struct agent *agent, const struct config *newer, struct carry **ret,
                            struct agent_keep *keep);
 /* What nobody took. NULL is allowed. */

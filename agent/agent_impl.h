@@ -29,6 +29,7 @@ struct zstd_dictionary;
 struct agent_keep {
     struct names *names;
     struct control *control;
+    struct control *next; /* listens where `newer` wants it; NULL: at the same path */
     struct intake_kept drivers;
 };
 

@@ -96,6 +96,7 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
     b->event_size_max = config->buffer.event_size_max;
     b->keep_damaged = config->buffer.keep_damaged;
     b->room = agent->setup.room;
+    b->ret_joined = agent->setup.ret_joined;
     for (size_t i = 0; i < config->stream_count; i++) {
         const struct config_stream *s = &config->streams[i];
         b->streams[i] = (struct buffer_stream){.name = s->name,
@@ -586,9 +587,10 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
           : wear_keep_init(&agent->wear, loop, agent->store, intake_time(agent->intake),
                            agent->setup.config->buffer.wear_max_per_day, why);
     if (!e && !agent->setup.vfs) {
-        struct control *before = agent->setup.keep ? agent->setup.keep->control : NULL;
-        e = control_open(&agent->control, loop, agent, before, why);
-        if (e && agent->reads_only) { /* it stands beside the buffer, as a rule */
+        const struct agent_keep *keep = agent->setup.keep;
+        struct control *before = keep ? keep->control : NULL;
+        e = control_open(&agent->control, agent, before, keep ? keep->next : NULL, why);
+        if (e && agent->reads_only && !before) { /* it stands beside the buffer, as a rule */
             log_warn("weir", "without a control socket: %s", why->text);
             e = ERR_OK;
         }

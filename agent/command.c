@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/control.h"
 #include "ports/log.h"
 
 #define ASK_SECONDS 10
@@ -207,4 +207,25 @@ enum err command_ask(const char *socket_path, const char *request, char **ret, s
     }
     *ret = answer;
     return ERR_OK;
+}
+
+enum err command_ask_or_waiting(const char *socket_path, const char *request, char **ret,
+                                bool *ret_waits, struct why *why)
+{
+    char memory[256];
+    struct out waiting = out_over(memory, sizeof memory);
+    struct why of_waiting = {""};
+    enum err e = command_ask(socket_path, request, ret, why);
+    out_put_text(&waiting, socket_path);
+    out_put(&waiting, CONTROL_WAITING, sizeof CONTROL_WAITING);
+    *ret_waits = false;
+    if (e == ERR_CLOSED && !waiting.overflow) {
+        enum err other = command_ask(memory, request, ret, &of_waiting);
+        *ret_waits = other != ERR_CLOSED;
+        if (*ret_waits) {
+            *why = of_waiting;
+            e = other;
+        }
+    }
+    return e;
 }

@@ -55,6 +55,9 @@ int command_complain(const char *path, enum err e, const struct why *why);
  * ERR_CLOSED: no agent there. ERR_AUTH: it may not be asked. ERR_REJECTED: *why is its refusal. */
 enum err command_ask(const char *socket_path, const char *request, char **ret,
                      struct why *why) MUST_USE;
+/* The same; where no agent is there, one that can't be opened yet (control_wait()). */
+enum err command_ask_or_waiting(const char *socket_path, const char *request, char **ret,
+                                bool *ret_waits, struct why *why) MUST_USE;
 /* What a start would refuse: schemas that do not go with those in the buffer, of a running agent or
  * a stopped one. Where there is no buffer yet there is nothing to compare. */
 void check_gate(const struct config *config, struct config_report *report);

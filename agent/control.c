@@ -113,10 +113,10 @@ static void peer_status(struct peer *c)
     if (!peer_answer_begin(c, CONTROL_ANSWER_SIZE_MAX)) {
         return;
     }
-    if (!c->control->agent && !c->control->config) {
+    if (!c->control->agent && !c->control->setup.config) {
         out_put_text(o, "{\"error\":\"the configuration is being reloaded: ask again\"}\n");
     } else if (!c->control->agent) {
-        agent_status_waiting(c->control->config, &c->control->waits, o);
+        agent_status_waiting(c->control->setup.config, &c->control->waits, o);
         out_put_byte(o, '\n');
     } else if (is_status) {
         agent_status(c->control->agent, o);
@@ -159,7 +159,8 @@ static void reload_answered(void *context, struct slice json)
 
 static void peer_reload(struct peer *c)
 {
-    const struct agent_setup *setup = agent_setup_of(c->control->agent);
+    const struct agent *agent = c->control->agent;
+    const struct agent_setup *setup = agent ? agent_setup_of(agent) : &c->control->setup;
     c->working = true;
     if (!peer_is_trusted(c)) {
         reload_answered(c, SLICE("{\"error\":\"reload is for root and for the user that the agent "
@@ -174,7 +175,7 @@ static void peer_reload(struct peer *c)
 static void peer_request(struct peer *c)
 {
     c->has_request = true;
-    if (strcmp(c->request, "reload") == 0 && c->control->agent) {
+    if (strcmp(c->request, "reload") == 0 && (c->control->agent || c->control->setup.config)) {
         peer_reload(c);
     } else if (c->request[0] == '{' && c->control->agent) {
         peer_tool(c, c->request);
@@ -318,40 +319,57 @@ static enum err listen_at(struct control **ret, struct loop *loop, const char *p
     return ERR_OK;
 }
 
+enum err control_listen(struct control **ret, struct loop *loop, const char *path, struct why *why)
+{
+    return listen_at(ret, loop, path, "", why);
+}
+
 /* Those that wait for the answer to a reload. */
 static void move_peers(struct control *control, struct control *before)
 {
     for (size_t i = 0; i < CONTROL_PEER_MAX; i++) {
-        control->peers[i] = before->peers[i];
-        before->peers[i] = NULL;
-        if (control->peers[i]) {
+        if (before->peers[i] && control->peers[i]) {
+            peer_close(control->peers[i]); /* it has asked for nothing yet */
+        }
+        if (before->peers[i]) {
+            control->peers[i] = before->peers[i];
             control->peers[i]->control = control;
+            before->peers[i] = NULL;
         }
     }
 }
 
-enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
-                      struct control *before, struct why *why)
+static bool is_at(const struct control *control, const char *path)
 {
-    const char *path = agent_setup_of(agent)->config->agent.socket;
-    bool is_same = before && strcmp(before->path, path) == 0;
-    struct control *control = is_same ? before : NULL;
-    enum err e = is_same ? ERR_OK : listen_at(&control, loop, path, "", why);
+    return control && strcmp(control->path, path) == 0;
+}
+
+enum err control_open(struct control **ret, struct agent *agent, struct control *before,
+                      struct control *next, struct why *why)
+{
+    const struct agent_setup *setup = agent_setup_of(agent);
+    const char *path = setup->config->agent.socket;
+    struct control *there = is_at(before, path) ? before : is_at(next, path) ? next : NULL;
+    struct control *control = there;
+    enum err e = there ? ERR_OK : listen_at(&control, setup->loop, path, "", why);
     if (!e) {
         struct store_handler on_commit = {.committed = committed, .context = control};
         e = store_handler_add(agent_store(agent), &on_commit);
     }
-    if (e && !is_same) {
+    if (e && !there) {
         control_close(control);
     }
     if (e) {
         return e;
     }
-    control->agent = agent;
-    if (before && !is_same) {
+    if (before && control != before) {
         move_peers(control, before);
         control_close(before);
     }
+    if (control != next) {
+        control_close(next);
+    }
+    control->agent = agent;
     *ret = control;
     return ERR_OK;
 }
@@ -368,13 +386,22 @@ void control_keep(struct control *control)
     control->agent = NULL;
 }
 
-enum err control_wait(struct control **control, struct loop *loop, const struct config *config,
+enum err control_wait(struct control **control, const struct agent_setup *setup,
                       const struct why *waits, struct why *why)
 {
-    enum err e =
-        *control ? ERR_OK : listen_at(control, loop, config->agent.socket, CONTROL_WAITING, why);
-    if (!e) {
-        (*control)->config = config;
+    const char *path = setup->config->agent.socket;
+    struct control *other = NULL;
+    enum err e = ERR_OK;
+    if (!is_at(*control, path)) {
+        e = listen_at(&other, setup->loop, path, CONTROL_WAITING, why);
+    }
+    if (other && *control) {
+        move_peers(other, *control);
+        control_close(*control);
+    }
+    *control = other ? other : *control;
+    if (*control) {
+        (*control)->setup = *setup;
         (*control)->waits = *waits;
     }
     return e;

@@ -13,18 +13,23 @@
 
 struct control;
 
-/* At the path of the agent's configuration. `before`: that of the agent before, see control_keep(), or
- * NULL; it is taken over, with who waits there, and, where the path is another, closed. */
-enum err control_open(struct control **ret, struct loop *loop, struct agent *agent,
-                      struct control *before, struct why *why) MUST_USE;
+/* Listens, for an agent that is opened later. Whoever asks until then is told to ask again. */
+enum err control_listen(struct control **ret, struct loop *loop, const char *path,
+                        struct why *why) MUST_USE;
+/* At the path of the agent's configuration. `before`: that of the agent before, see control_keep();
+ * `next`: of control_listen(); or NULL. The one of this path is taken over, with who waits at
+ * `before`; the other one is closed. On failure both are as they were. */
+enum err control_open(struct control **ret, struct agent *agent, struct control *before,
+                      struct control *next, struct why *why) MUST_USE;
 /* While another agent is opened in place of its own: ends all connections but those that wait for the
  * answer to a reload. No job of it may be under way. */
 void control_keep(struct control *control);
-/* Before there is an agent, because its buffer can't be opened: tells whoever asks why. Opens *control
- * when it is NULL, at the path of the agent's socket with CONTROL_WAITING behind it: the file is
- * nobody's, and tools work on it. */
+/* Before there is an agent, because it can't be opened: tells whoever asks why, and reloads as the
+ * agent of this setup would. Opens *control when it is NULL, or stands elsewhere, at the path of the
+ * agent's socket with CONTROL_WAITING behind it: the file is nobody's, and tools work on it. The
+ * setup's configuration lives until the next call. */
 #define CONTROL_WAITING ".waiting"
-enum err control_wait(struct control **control, struct loop *loop, const struct config *config,
+enum err control_wait(struct control **control, const struct agent_setup *setup,
                       const struct why *waits, struct why *why) MUST_USE;
 /* What had to wait for something other than a commit may be offered again. NULL is allowed. */
 void control_resume(struct control *control);

@@ -38,9 +38,9 @@ struct peer {
 
 struct control {
     struct loop *loop;
-    struct agent *agent;         /* NULL: it waits for its buffer, */
-    struct why waits;            /* for this reason */
-    const struct config *config; /* of the one that waits */
+    struct agent *agent;      /* NULL: it can't be opened yet, */
+    struct why waits;         /* for this reason */
+    struct agent_setup setup; /* of the one that waits; else zero */
     struct listener *listener;
     char path[300];
     struct peer *peers[CONTROL_PEER_MAX];

@@ -431,13 +431,13 @@ void reload_before_close(struct reload_before *before)
 
 static bool is_as_before(const struct reload_before *before, const struct agent_stream *stream)
 {
-    for (size_t i = 0; i < before->count; i++) {
+    for (size_t i = 0; before && i < before->count; i++) {
         const struct stream_before *b = &before->streams[i];
         if (strcmp(b->name, stream->name) == 0) {
             return b->configured == stream->configured && !b->is_refused && !stream->refusal;
         }
     }
-    return true; /* a new one */
+    return before || !stream->refusal; /* a new one */
 }
 
 void reload_before_answer(const struct reload_before *before, const struct agent *agent,

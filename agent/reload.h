@@ -40,7 +40,7 @@ enum err agent_reload(struct agent *agent, const struct agent_reload_setup *setu
 /* The schemas of its streams before that. */
 struct reload_before;
 enum err reload_before_open(struct reload_before **ret, const struct agent *agent) MUST_USE;
-/* The same answer, of the agent that was opened with `newer`. */
+/* The same answer, of the agent that was opened with `newer`. `before` NULL: there was none. */
 void reload_before_answer(const struct reload_before *before, const struct agent *agent,
                           const struct agent_reload_setup *setup, struct out *json);
 #define RELOAD_ANSWER_SIZE (512 * 1024)

@@ -94,7 +94,8 @@ int reload_command(int argc, char **argv)
     }
     char *answer = NULL;
     struct why why = {""};
-    enum err e = command_ask(socket_path, "reload", &answer, &why);
+    bool waits;
+    enum err e = command_ask_or_waiting(socket_path, "reload", &answer, &waits, &why);
     if (e) {
         fprintf(stderr, "weir reload: %s\n", why.text);
         return EXIT_FAILED;

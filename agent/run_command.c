@@ -20,9 +20,7 @@ static void signal_caught(void *context, int number)
 {
     struct running *running = context;
     if (number == SIGHUP) {
-        if (!running->agent) {
-            log_warn("weir", "SIGHUP: nothing is reloaded while the buffer is waited for");
-        } else if (!running->stopping) {
+        if (!running->stopping) {
             run_reload(running, NULL, NULL);
         }
         return;
@@ -110,17 +108,41 @@ static bool stands_beside(const char *socket, const char *buffer)
 }
 
 /* To `weir status`. */
-static void tell_waiting(struct running *running, bool is_away, const struct why *waits)
+static void tell_waiting(struct running *running, const struct agent_setup *setup, bool is_away,
+                         const struct why *waits)
 {
-    const struct config *config = running->config;
+    const struct config *config = setup->config;
     if (is_away && !running->waiting && stands_beside(config->agent.socket, config->buffer.path)) {
         return;
     }
     struct why why = {""};
-    enum err e = control_wait(&running->waiting, running->loop, config, waits, &why);
+    enum err e = control_wait(&running->waiting, setup, waits, &why);
     if (e && !running->socket_said) {
         running->socket_said = true;
         log_warn("weir", "weir status does not see that it waits: %s", why.text);
+    }
+}
+
+void run_waiting_close(struct running *running)
+{
+    control_close(running->waiting);
+    running->waiting = NULL;
+}
+
+static void opened(struct running *running)
+{
+    log_info("weir", "running, version %s", WEIR_VERSION);
+    notify_ready(running->notify, "running");
+    memory_running();
+    carry_close(running->carry);
+    running->carry = NULL;
+    agent_keep_close(running->keep); /* drivers that it has not */
+    running->keep = NULL;
+    running->goes_on = false;
+    running->why.text[0] = '\0';
+    status_server_agent(running->status, running->agent);
+    if (!running->newer) { /* else somebody may wait there for the answer */
+        run_waiting_close(running);
     }
 }
 
@@ -134,17 +156,20 @@ enum err run_open_agent(struct running *running)
     struct agent_setup setup = {.loop = running->loop,
                                 .config = running->config,
                                 .ret_may_wait = &waits,
+                                .ret_joined = &running->joined,
                                 .room = &running->room,
                                 .reload = run_reload,
                                 .reload_context = running,
                                 .keep = running->keep,
                                 .carry = running->carry};
     enum err e = ERR_IO;
+    running->joined = false;
     if (is_away) {
         why_set(&why, "%s: its disk is not mounted; if the buffer shall begin anew, restart",
                 running->config->buffer.path);
     } else {
         e = agent_open(&running->agent, &setup, &why);
+        waits = waits || running->goes_on || (running->newer && running->joined);
     }
     if (e && strcmp(why.text, running->why.text) != 0) {
         log_error("weir", "%s%s", why.text[0] ? why.text : err_name(e),
@@ -152,23 +177,11 @@ enum err run_open_agent(struct running *running)
         running->why = why;
     }
     if (!e) {
-        log_info("weir", "running, version %s", WEIR_VERSION);
-        notify_ready(running->notify, "running");
-        memory_running();
-        carry_close(running->carry);
-        running->carry = NULL;
-        agent_keep_close(running->keep); /* drivers that it has not */
-        running->keep = NULL;
-        running->why.text[0] = '\0';
-        status_server_agent(running->status, running->agent);
-    }
-    if (e && waits) { /* it is as ready as it can be: a restart would mend nothing */
+        opened(running);
+    } else if (waits) { /* it is as ready as it can be: a restart would mend nothing */
         notify_ready(running->notify, why.text);
         status_server_waits(running->status, &why);
-        tell_waiting(running, is_away, &why);
-    } else {
-        control_close(running->waiting);
-        running->waiting = NULL;
+        tell_waiting(running, &setup, is_away, &why);
     }
     timer_arm(&running->retry, AGENT_RETRY_MS);
     return waits ? ERR_OK : e;
@@ -187,12 +200,10 @@ static void retry_fired(struct timer *timer)
         status_server_agent(running->status, NULL);
         agent_close_for_another(running->agent, &running->carry);
         running->agent = NULL;
+        status_server_agent(running->status, NULL); /* another one, of a reload that ended so */
     }
-    bool was_open = running->keep; /* it goes on, as soon as it can */
     running->failed = run_open_agent(running);
-    if (running->failed && was_open) {
-        running->failed = ERR_OK;
-    } else if (running->failed) {
+    if (running->failed) {
         loop_stop(running->loop);
     }
 }

@@ -24,11 +24,13 @@ struct running {
     void *answer_peer;
     struct timer reload;
     bool reload_again;       /* a signal came meanwhile */
-    struct agent *agent;     /* NULL: its disk does not let it open yet */
+    struct agent *agent;     /* NULL: it can't be opened yet */
+    bool goes_on;            /* what can't be opened is tried again, and is no end as at a start */
+    bool joined;             /* the buffer has what `newer` says: there is no way back */
     struct carry *carry;     /* of the agent before */
     struct buffer_room room; /* that its buffer lacked */
     struct status_server *status;
-    struct control *waiting; /* tells of a disk that is waited for; NULL: it is not, or can't be */
+    struct control *waiting; /* tells why there is no agent; NULL: there is, or it can't be told */
     struct timer retry;
     struct why why;         /* that was logged last */
     struct file_place disk; /* where the buffer, or its nearest folder, was at the first try */
@@ -42,9 +44,12 @@ struct running {
 };
 
 /* --- run_command.c --- */
-/* Sets running->agent, or waits for the disk: it is tried again. ERR_CONFIG and others: it can't be
- * opened so, see running->why. */
+/* Sets running->agent, or waits: it is tried again, see running->why. So where the disk does not let
+ * it, where it `goes_on`, and where the buffer has joined with `newer`. ERR_CONFIG and others: it
+ * can't be opened so. */
 enum err run_open_agent(struct running *running) MUST_USE;
+/* There is an agent: nothing tells that it is waited for. */
+void run_waiting_close(struct running *running);
 
 /* --- run_reload.c --- */
 /* agent_setup.reload, with the running as context. */

@@ -24,6 +24,11 @@ static void reload_end(struct running *running, struct slice json)
     if (answer) {
         answer(running->answer_peer, json);
     }
+    if (running->agent) {
+        run_waiting_close(running);
+    } else if (running->keep) {
+        agent_keep_wait(running->keep);
+    }
     if (running->reload_again) {
         timer_arm(&running->reload, 0);
     }
@@ -56,6 +61,9 @@ static void adopt(struct running *running)
             running->config->status_digest++; /* it is another one then */
         }
         status_server_agent(running->status, running->agent);
+        if (!running->agent) {
+            status_server_waits(running->status, &running->why);
+        }
     }
 }
 
@@ -79,16 +87,27 @@ static void reload_given_up(void *context, const struct why *why)
 
 /* --- the agent anew, around its drivers --- */
 
+static void answer_waits(struct running *running)
+{
+    char memory[2 * WHY_SIZE_MAX + 128];
+    struct out json = out_over(memory, sizeof memory);
+    struct why why = running->why;
+    why_add(&why,
+            "the newer configuration is in force, but can't be opened yet, and is tried again");
+    log_warn("weir", "%s", why.text);
+    out_put_text(&json, "{\"error\":");
+    out_put_json(&json, slice_of_text(why.text));
+    out_put_byte(&json, '}');
+    adopt(running);
+    reload_end(running, json.overflow ? SLICE("{\"error\":\"reloaded, and it waits: weir status\"}")
+                                      : out_slice(&json));
+}
+
 static void answer_renewed(struct running *running, const struct agent_reload_setup *setup)
 {
     struct out json = out_over(malloc(RELOAD_ANSWER_SIZE), RELOAD_ANSWER_SIZE);
     json.size_max = json.data ? RELOAD_ANSWER_SIZE : 0;
-    if (running->agent) {
-        reload_before_answer(running->before, running->agent, setup, &json);
-    } else {
-        out_put_text(&json, "{\"error\":\"reloaded, and it waits for the disk of the buffer: "
-                            "weir status\"}");
-    }
+    reload_before_answer(running->before, running->agent, setup, &json);
     struct config *older = running->config;
     config_hold(older);
     adopt(running);
@@ -100,33 +119,48 @@ static void answer_renewed(struct running *running, const struct agent_reload_se
     free(json.data);
 }
 
-static void renew(struct running *running)
+/* It goes on as it was: the buffer is still as the older one left it. */
+static void renew_failed(struct running *running, enum err e)
 {
-    struct config *older = running->config;
-    status_server_agent(running->status, NULL);
-    carry_close(running->carry);
-    running->carry = NULL;
-    agent_close_for_newer(running->agent, running->newer, &running->carry, running->keep);
-    running->agent = NULL;
-    running->config = running->newer;
-    enum err e = run_open_agent(running);
-    running->config = older;
-    if (!e) {
-        struct agent_reload_setup setup = {
-            .older = older, .newer = running->newer, .difference = running->difference};
-        answer_renewed(running, &setup);
-        return;
-    }
     struct why why;
     why_set(&why, "not reloaded, it goes on as it was: %s",
             running->why.text[0] ? running->why.text : err_name(e));
     running->why.text[0] = '\0';
-    e = run_open_agent(running); /* else it is tried again: run_command.c */
-    if (e) {
-        log_error("weir", "what was before can't be opened now, and is tried again: %s",
-                  err_name(e));
+    running->goes_on = true;
+    e = run_open_agent(running);
+    if (e || !running->agent) {
+        log_error("weir", "what was before can't be opened now, and is tried again");
     }
     reload_failed(running, &why);
+}
+
+/* Once the buffer has joined with the newer one, or waits for its disk, that one is in force: the
+ * older one would begin uplinks anew that were taken out, and may not fit the buffer any more. */
+static void renew(struct running *running)
+{
+    struct config *older = running->config;
+    if (running->agent) {
+        status_server_agent(running->status, NULL);
+        carry_close(running->carry);
+        running->carry = NULL;
+        agent_close_for_newer(running->agent, running->newer, &running->carry, running->keep);
+        running->agent = NULL;
+    }
+    running->goes_on = false;
+    running->why.text[0] = '\0';
+    running->config = running->newer;
+    enum err e = run_open_agent(running);
+    running->config = older;
+    running->goes_on = !running->agent;
+    if (running->agent) {
+        struct agent_reload_setup setup = {
+            .older = older, .newer = running->newer, .difference = running->difference};
+        answer_renewed(running, &setup);
+    } else if (!e) {
+        answer_waits(running);
+    } else {
+        renew_failed(running, e);
+    }
 }
 
 static void paused(void *context)
@@ -152,9 +186,14 @@ static void renew_begin(struct running *running)
     }
     enum err e = reload_before_open(&running->before, running->agent);
     e = e ? e : agent_keep_open(&running->keep);
+    e = e ? e : agent_keep_listen(running->keep, running->agent, running->newer, &why);
     if (e) {
-        why_set(&why, "not reloaded, nothing is changed: no memory");
-        reload_failed(running, &why);
+        struct why text;
+        why_set(&text, "not reloaded, nothing is changed: %s",
+                why.text[0] ? why.text : "no memory");
+        agent_keep_close(running->keep);
+        running->keep = NULL;
+        reload_failed(running, &text);
         return;
     }
     running->pauses = true;
@@ -198,7 +237,7 @@ static bool may_take(struct running *running, struct config_report *report)
 {
     struct why why = {""};
     config_differ(running->config, running->newer, &running->difference);
-    if (agent_may_take(running->agent, running->newer, &why)) {
+    if (running->agent && agent_may_take(running->agent, running->newer, &why)) {
         config_report_add(report, running->newer, 0, "$", why.text);
     } else if (config_keep(running->config, running->newer)) {
         config_report_add(report, running->newer, 0, "$", "no memory");
@@ -221,7 +260,9 @@ static void reload_begin(struct running *running)
                                        .context = running};
     notify_reloading(running->notify);
     log_info("weir", "%sreloading %s", running->answer ? "" : "SIGHUP: ", running->config->path);
-    if (d->core || d->uplinks) {
+    if (!running->agent) { /* this one instead */
+        renew(running);
+    } else if (d->core || d->uplinks) {
         renew_begin(running);
     } else if (agent_reload(running->agent, &setup)) {
         struct why why;
@@ -264,7 +305,7 @@ void run_reload_fired(struct timer *timer)
 {
     struct running *running = CONTAINER_OF(timer, struct running, reload);
     running->reload_again = false;
-    if (running->agent && !running->stopping) {
+    if (!running->stopping) {
         run_reload(running, NULL, NULL);
     }
 }

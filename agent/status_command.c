@@ -35,19 +35,6 @@ static void shown_release(struct shown *shown)
     *shown = (struct shown){NULL, NULL};
 }
 
-/* The agent, or one that waits for its buffer. */
-static enum err ask(const char *socket_path, char **ret, bool *ret_waits, struct why *why)
-{
-    char memory[256];
-    struct out waiting = out_over(memory, sizeof memory);
-    enum err e = command_ask(socket_path, "status", ret, why);
-    out_put_text(&waiting, socket_path);
-    out_put(&waiting, CONTROL_WAITING, sizeof CONTROL_WAITING);
-    *ret_waits =
-        e == ERR_CLOSED && !waiting.overflow && command_ask(memory, "status", ret, NULL) == ERR_OK;
-    return *ret_waits ? ERR_OK : e;
-}
-
 static int print_text(FILE *to, struct shown *now, const struct shown *before)
 {
     size_t offset;
@@ -68,7 +55,7 @@ static int look(const struct status_words *words, FILE *to, struct shown *before
     struct why why = {""};
     bool waits;
     int code = EXIT_FINE;
-    enum err e = ask(words->socket_path, &now.text, &waits, &why);
+    enum err e = command_ask_or_waiting(words->socket_path, "status", &now.text, &waits, &why);
     if (e) {
         shown_release(before);
         fprintf(words->is_watch && !words->is_json ? to : stderr, "weir status: %s\n", why.text);

@@ -179,8 +179,7 @@ static void answer_health(struct status_server *server, struct http_exchange *ex
                        " s: the buffer's disk hangs, or is far too slow",
                        silent_ms / 1000);
     } else if (!server->agent) {
-        (void)snprintf(text, sizeof text, "ok, and waiting for the buffer's disk: %s",
-                       server->waits.text);
+        (void)snprintf(text, sizeof text, "ok, and waiting: %s", server->waits.text);
     } else {
         (void)snprintf(text, sizeof text, "ok%s", is_answered ? "" : ", and the store is busy");
     }

@@ -155,7 +155,9 @@ struct buffer_setup {
     const uint8_t *old_key;
     struct buffer_room *room; /* kept from one opening to the next, which else writes the same in
                                  vain; NULL: there is no other */
-    unsigned weak;            /* tests: enum buffer_weakness; else 0 */
+    bool *ret_joined; /* set, also when opening fails behind that: the file has who joined, left and
+                         is renamed; a setup of before may not fit it any more; or NULL */
+    unsigned weak;    /* tests: enum buffer_weakness; else 0 */
 };
 
 /* Opens, recovers, and makes durable what opening needs. Stream and uplink numbers:

@@ -250,13 +250,16 @@ static enum err join_all(struct buffer *b, const struct buffer_setup *setup, str
 
 /* The tail's records do not say who joined or left, nor that sequences were raised. From this commit
  * on a lost log is told. */
-static enum err join_commit(struct buffer *b, struct why *why)
+static enum err join_commit(struct buffer *b, bool *ret_joined, struct why *why)
 {
     enum err e = ERR_OK;
     if (b->log_missing || b->log_damaged) {
         e = sql_exec(b, "UPDATE meta SET v=1 WHERE k='open'", why);
     }
     e = e ? e : b->joined ? commit_state(b, why) : sql_run(b, SQL_COMMIT, why);
+    if (!e && ret_joined) {
+        *ret_joined = true;
+    }
     if (!e && b->joined && !(b->weak & WEAK_OLD_LOG)) {
         e = sql_restart(b, why); /* who has which number, and what is passed over of the sequences,
                                     outlives the log */
@@ -278,7 +281,7 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
     if (e) {
         return e; /* closing rolls back */
     }
-    return join_commit(b, why);
+    return join_commit(b, setup->ret_joined, why);
 }
 
 /* The uplink is in the list, or comes there. */
@@ -314,5 +317,5 @@ enum err join_as_it_is(struct buffer *b, struct why *why)
         return e;
     }
     e = sql_run(b, SQL_BEGIN, why);
-    return e ? e : join_commit(b, why);
+    return e ? e : join_commit(b, NULL, why);
 }

@@ -189,7 +189,7 @@ static void an_agent_that_goes_leaves_nobody_waiting(void **state)
     assert_int_equal(status, 200);
     (void)read_reply(ask("/healthz"), &status);
     assert_int_equal(status, 200);
-    assert_true(body_is("ok, and waiting for the buffer's disk: its disk is not mounted\n"));
+    assert_true(body_is("ok, and waiting: its disk is not mounted\n"));
     (void)read_reply(ask("/readyz"), &status);
     assert_int_equal(status, 503);
     assert_true(body_is("its disk is not mounted\n"));
