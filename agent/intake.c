@@ -284,10 +284,8 @@ static void host_take_out(struct driver_host *host, struct intake_kept *kept)
     kept->hosts[kept->count++] = host;
     host->intake->hosts[host->index] = NULL;
     host->intake = NULL;
-    host->cursor_commit = 0; /* it is stored, and the next store counts anew */
-    free(host->routes);      /* of its streams there may be others */
-    host->routes = NULL;
-    host->route_count = 0;
+    host->cursor_commit = 0;       /* it is stored, and the next store counts anew */
+    driver_host_routes_drop(host); /* of its streams there may be others */
 }
 
 void intake_keep(struct intake *intake, const struct config *newer, struct intake_kept *kept)

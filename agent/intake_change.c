@@ -169,6 +169,7 @@ static void closed(struct driver_host *host)
         driver_host_free(host);
         return;
     }
+    driver_host_routes_drop(host); /* they are of what is closed here */
     config_close(host->owner);
     host->config = host->next;
     host->owner = host->next_owner;

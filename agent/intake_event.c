@@ -18,12 +18,18 @@ static size_t stream_index(const struct intake *intake, const char *name)
     return SIZE_MAX;
 }
 
+void driver_host_routes_drop(struct driver_host *host)
+{
+    free(host->routes);
+    host->routes = NULL;
+    host->route_count = 0;
+}
+
 enum err driver_host_routes(struct driver_host *host)
 {
     const struct driver_common *common = &host->config->common;
     const struct route_options *options = common->routes.items;
-    free(host->routes);
-    host->route_count = 0;
+    driver_host_routes_drop(host);
     host->routes = calloc(common->routes.count + 1, sizeof *host->routes);
     if (!host->routes) {
         return ERR_NOMEM;

@@ -121,6 +121,7 @@ void driver_host_cursors_each(struct driver_host *host,
 
 /* --- intake_event.c --- */
 enum err driver_host_routes(struct driver_host *host) MUST_USE;
+void driver_host_routes_drop(struct driver_host *host);
 /* The first route that takes the subject; NULL: none does. */
 const struct route *driver_host_route(const struct driver_host *host, struct slice subject);
 /* The event as it will be stored; its datum is valid until the next call. Not ERR_OK: to be set

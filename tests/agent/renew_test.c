@@ -333,6 +333,35 @@ static void what_is_not_stored_keeps_its_driver(void **state)
     assert_int_equal(life_arrived_of(scene, "lines", number), number);
 }
 
+static bool reads(void *context)
+{
+    return ((struct scene *)context)->driver->stage == DRIVER_READS;
+}
+
+/* They name patterns of a configuration that may be closed by then. */
+static void routes_go_with_their_configuration(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_non_null(scene->driver->routes);
+    struct reloading r = {.newer = load(scene, 20, 16, "")};
+    assert_int_equal(reload(scene, &r), ERR_OK);
+    assert_true(sim_run_until(reads, scene, 5000));
+    assert_null(scene->driver->routes);
+    struct intake_again again = {.driver = SLICE("in"), .event = {.subject = SLICE("a")}};
+    struct why why = {""};
+    uint64_t commit;
+    assert_int_equal(intake_offer_again(agent_intake(scene->agent), &again, &commit, &why),
+                     ERR_REJECTED);
+    sim_run_for(1000);
+    assert_int_equal(r.done, 1);
+    assert_non_null(scene->driver->routes);
+    config_close(scene->config);
+    scene->config = r.newer;
+}
+
 /* The same for a cursor that was set without an event. */
 static void a_cursor_is_stored_before_it_is_read(void **state)
 {
@@ -392,6 +421,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_change_ends_when_the_agent_does, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(what_is_not_stored_keeps_its_driver, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(routes_go_with_their_configuration, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(a_cursor_is_stored_before_it_is_read, life_setup,
                                         life_teardown),
