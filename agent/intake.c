@@ -292,7 +292,7 @@ void intake_keep(struct intake *intake, const struct config *newer, struct intak
 {
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = intake->hosts[i];
-        if (host && is_same(host, newer) && host->pending_count == 0) {
+        if (host && is_same(host, newer) && driver_host_is_quiet(host)) {
             host_take_out(host, kept);
         }
     }

@@ -193,7 +193,7 @@ void driver_host_timer_fired(struct timer *timer)
 
 /* --- before anything changes: what they have handed over is waited for --- */
 
-static bool is_quiet(const struct driver_host *host)
+bool driver_host_is_quiet(const struct driver_host *host)
 {
     return host->pending_count == 0 &&
            store_committed(host->intake->setup.store) >= host->cursor_commit;
@@ -250,7 +250,7 @@ static void look_quiet(struct intake *intake)
     size_t i = 0;
     do {
         host = yielding_next(intake, &i);
-    } while (host && is_quiet(host));
+    } while (host && driver_host_is_quiet(host));
     if (!host) {
         change_ready(intake, NULL);
     } else if (now_ms < intake->yield_by_ms) {
@@ -365,7 +365,7 @@ enum err intake_change_begin(struct intake *intake, struct config *newer,
             continue;
         }
         yield(host, driver, newer);
-        if (!is_quiet(host)) {
+        if (!driver_host_is_quiet(host)) {
             store_commit_now(intake->setup.store);
         }
     }

@@ -82,6 +82,13 @@ static bool is_closing(const struct driver_host *host)
     return host->stage == DRIVER_YIELDS || host->stage == DRIVER_STOPS;
 }
 
+/* A cursor that is put while intake is stopped may come behind the last commit; a driver that is kept
+ * would take it for stored. */
+static bool takes_cursors(const struct driver_host *host)
+{
+    return host->intake && !host->intake->stopped && !is_closing(host);
+}
+
 /* What it takes to offer the event again. */
 static struct slice put_head(struct driver_host *host, const struct event *event)
 {
@@ -258,9 +265,8 @@ enum err driver_cursor_set(struct driver_host *host, uint32_t key, struct slice 
 {
     uint64_t commit;
     struct cursor_change change = {.driver = host->number, .key = key, .value = value};
-    if (!host->intake || is_closing(host) ||
-        store_cursor_put(host->intake->setup.store, &change, host->intake->setup.commit_interval_ms,
-                         &commit)) {
+    if (!takes_cursors(host) || store_cursor_put(host->intake->setup.store, &change,
+                                                 host->intake->setup.commit_interval_ms, &commit)) {
         return refuse(host);
     }
     host->cursor_commit = commit;
@@ -272,8 +278,7 @@ enum err driver_cursor_commit(struct driver_host *host, uint32_t key, struct sli
 {
     uint64_t commit;
     struct cursor_change change = {.driver = host->number, .key = key, .value = value};
-    if (!host->intake || is_closing(host) ||
-        store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
+    if (!takes_cursors(host) || store_cursor_put(host->intake->setup.store, &change, 0, &commit)) {
         return refuse(host);
     }
     ticket_give(host, commit, ret_ticket);

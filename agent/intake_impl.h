@@ -112,7 +112,9 @@ enum err driver_host_make(struct intake *intake, const struct config_driver *con
 /* It could not be opened: tried again. */
 void driver_host_wait(struct driver_host *host, const struct why *why);
 void driver_host_timer_fired(struct timer *timer);
-/* Perhaps all that it has handed over is stored now. */
+/* Is all that it has handed over stored? */
+bool driver_host_is_quiet(const struct driver_host *host);
+/* Perhaps it is now. */
 void driver_host_told(struct driver_host *host);
 void intake_changed_fired(struct timer *timer);
 void driver_host_cursors_each(struct driver_host *host,

@@ -97,6 +97,48 @@ static void a_driver_that_is_the_same_goes_on(void **state)
     assert_int_equal(life_arrived_of(scene, "lines", 1000), 1000);
 }
 
+/* Behind the last commit of the agent before it would be lost, and the driver does not know. */
+static void a_cursor_waits_for_the_next_agent(void **state)
+{
+    struct scene *scene = *state;
+    struct agent_keep *keep = NULL;
+    uint8_t place[8];
+    struct out o = out_over(place, sizeof place);
+    uint64_t ticket;
+    bool is_paused = false;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    life_offer(scene, "x", 5);
+    struct driver_host *driver = scene->driver;
+    struct config *newer = load(scene, 250, 24, "");
+    assert_int_equal(agent_keep_open(&keep), ERR_OK);
+    agent_pause(scene->agent, newer, paused, &is_paused);
+    for (unsigned i = 0; !is_paused && i < 2000; i++) {
+        sim_run_for(10);
+    }
+    assert_true(is_paused);
+    unsigned resumed = scene->resumed;
+    out_put_u64_le(&o, 7);
+    assert_int_equal(driver_cursor_set(driver, 1, out_slice(&o)), ERR_FULL);
+    assert_int_equal(driver_cursor_commit(driver, 1, out_slice(&o), &ticket), ERR_FULL);
+    agent_close_for_newer(scene->agent, newer, &scene->carry, keep);
+    scene->agent = NULL;
+    assert_int_equal(open_again(scene, newer, keep), ERR_OK);
+    agent_keep_close(keep);
+    config_close(scene->config);
+    scene->config = newer;
+    assert_ptr_equal(scene->driver, driver);
+    sim_run_for(100);
+    assert_true(scene->resumed > resumed);
+    assert_int_equal(driver_cursor_set(driver, 1, out_slice(&o)), ERR_OK);
+    life_offer(scene, "x", 1);
+    sim_run_for(60000);
+    life_close(scene);
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_int_equal(scene->place, 7);
+}
+
 static void one_that_is_another_is_closed_in_order(void **state)
 {
     struct scene *scene = *state;
@@ -409,6 +451,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_driver_that_is_the_same_goes_on, life_setup,
+                                        life_teardown),
+        cmocka_unit_test_setup_teardown(a_cursor_waits_for_the_next_agent, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(one_that_is_another_is_closed_in_order, life_setup,
                                         life_teardown),
