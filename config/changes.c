@@ -194,7 +194,6 @@ enum err config_keep(const struct config *config, struct config *newer)
     if (!is_same_text(config->buffer.path, newer->buffer.path)) { /* it may stand beside */
         newer->buffer.path = path;
         newer->agent.socket = socket;
-        newer->agent_digest = config->agent_digest;
     }
     return ERR_OK;
 }

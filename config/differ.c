@@ -14,6 +14,7 @@ static enum err digest_agent(struct config *config)
     agent.id = NULL;
     agent.log_level = 0;
     agent.stop_grace_ms = 0;
+    agent.socket = NULL;
     buffer.path = NULL;
     enum err e = digest_add(&config->agent_digest, agent_options_table, &agent);
     e = e ? e : digest_add(&config->buffer_digest, buffer_options_table, &buffer);
@@ -36,13 +37,16 @@ static enum err digest_stream(const struct config *config, struct config_stream 
     return digest_add(&stream->digest, stream_options_table, &options);
 }
 
+/* What it may hold is as much as there are others, unless it is said: that is compared by itself. */
 static enum err digest_uplink(struct config_uplink *uplink)
 {
+    struct uplink_common common = uplink->common;
+    common.hold_max = 0;
     digest_add_text(&uplink->digest, uplink->class_->type);
     digest_add_number(&uplink->digest, (uint64_t)uplink->layout);
     digest_add_number(&uplink->digest, uplink->by_agent);
     digest_add_number(&uplink->digest, uplink->carries_events);
-    enum err e = digest_add(&uplink->digest, uplink_common_table, &uplink->common);
+    enum err e = digest_add(&uplink->digest, uplink_common_table, &common);
     return e ? e : digest_add(&uplink->digest, uplink->class_->options, uplink->options);
 }
 
@@ -146,6 +150,8 @@ void config_differ(const struct config *config, const struct config *newer,
                 has_other_links(config, newer),
         .drivers = has_other_drivers(config, newer),
         .status = config->status_digest != newer->status_digest};
-    ret->core = ret->core || (!ret->path && config->agent_digest != newer->agent_digest);
+    /* The socket may stand beside the buffer, whose path stays until a restart. */
+    ret->core = ret->core || config->agent_digest != newer->agent_digest ||
+                (!ret->path && is_other_text(config->agent.socket, newer->agent.socket));
     differ_uplinks(config, newer, ret);
 }

@@ -123,4 +123,24 @@ check("an orderly end", agent.stop() == 0, agent.log()[-2000:])
 numbers = sorted(arrived("out"))
 check("each once", numbers == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, *range(21, 26)], numbers)
 check("at the newer uplink too", sorted(arrived("more")) == list(range(21, 26)), arrived("more"))
+
+# --- what the answer says is so ---
+
+config["buffer"]["path"] = path_of("x", "buffer.db")
+for name in ("dead", "more"):
+    del config["uplinks"][name]
+agent = Agent(config).start()
+config["uplinks"]["more"] = {"type": "file", "path": path_of("more"), "streams": ["typed"]}
+put(config)
+r = run("reload", "--socket", agent.socket)
+check("one more, and the other is as it was", r.stdout == "$.uplinks.more: taken up\n", r)
+config["buffer"]["path"] = path_of("y", "buffer.db")
+config["agent"]["time_zone"] = "UTC+3"
+put(config)
+opened = agent.log().count("running, version") + 1
+reload(0, "$.agent.time_zone: taken up", "$.buffer.path: another now")
+check("it was opened anew for that", agent.log().count("running, version") == opened, agent.log()[-2000:])
+r = run("reload", "--socket", agent.socket)
+check("and is not again", r.stdout == "$.buffer.path: another now: a restart takes it up\n" and agent.log().count("running, version") == opened, r)
+check("an orderly end", agent.stop() == 0, agent.log()[-2000:])
 finish()
