@@ -2,6 +2,7 @@
 seconds hold (19 January 2038). The clock is libfaketime's, below an emulator that is linked dynamically: the program itself is static.
 
 usage: dates.py WEIR EMULATOR     EMULATOR: as qemu-arm, of the package qemu-user; libfaketime is needed too"""
+import atexit
 import datetime
 import glob
 import http.server
@@ -9,6 +10,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -25,6 +27,7 @@ AHEAD_S = math.ceil(START_S - time.time())
 LIBRARY = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 assert LIBRARY, "apt-get install qemu-user libfaketime"
 folder = tempfile.mkdtemp(prefix="weir-dates.")
+atexit.register(shutil.rmtree, folder)
 # Intervals stay the kernel's own: what is moved is the date. What files say of themselves stays, too.
 FAKE = {"LD_PRELOAD": LIBRARY, "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", "TZ": "UTC"}
 moved = os.path.join(folder, "weir")
