@@ -319,3 +319,9 @@ uint64_t loop_now_ms(const struct loop *loop)
     (void)loop;
     return clock_monotonic_us() / 1000;
 }
+
+const char *store_trouble(const struct store *store)
+{
+    (void)store;
+    return "";
+}
