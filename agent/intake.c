@@ -186,6 +186,9 @@ static enum err host_begin(struct intake *intake, const struct intake_driver *dr
     e = is_kept ? driver_host_routes(host) : driver_host_open(host, why);
     if (e && !host->unread && intake->setup.goes_on) {
         driver_host_close_driver(host); /* one that was kept: it works no more without routes */
+        host->ticket = 0;               /* the next one counts anew; this one was quiet */
+        host->cursor_commit = 0;
+        host->refused = false;
         driver_host_wait(host, why);
         e = ERR_OK;
     }
