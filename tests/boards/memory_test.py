@@ -17,8 +17,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MIB = 1 << 20
 LIMIT = 16 * MIB
-EVENTS = 300000 if os.environ.get("WEIR_LONG") == "1" else 100000     # lines of the file; a request has 50 of those over HTTP
+EVENTS = 300000 if os.environ.get("WEIR_LONG") == "1" else 20000     # lines of the file; a request has 50 of those over HTTP
 REQUESTS = 200
+os.environ["TMPDIR"] = os.path.join(ROOT, "build")     # on a disk: /tmp may be memory, which would count
 os.environ["WEIR_PATIENCE"] = "600"     # seconds, for program.py: at the limit each page is read again and again
 
 
