@@ -556,6 +556,18 @@ static enum err open_events(struct agent *agent)
     return e;
 }
 
+static enum err open_control(struct agent *agent, struct why *why)
+{
+    const struct agent_keep *keep = agent->setup.keep;
+    struct control *before = keep ? keep->control : NULL;
+    enum err e = control_open(&agent->control, agent, before, keep ? keep->next : NULL, why);
+    if (e && agent->reads_only && !before) { /* it stands beside the buffer, as a rule */
+        log_warn("weir", "without a control socket: %s", why->text);
+        return ERR_OK;
+    }
+    return e;
+}
+
 enum err agent_open_parts(struct agent *agent, struct why *why)
 {
     struct loop *loop = agent->setup.loop;
@@ -586,14 +598,5 @@ enum err agent_open_parts(struct agent *agent, struct why *why)
     e = e ? e
           : wear_keep_init(&agent->wear, loop, agent->store, intake_time(agent->intake),
                            agent->setup.config->buffer.wear_max_per_day, why);
-    if (!e && !agent->setup.vfs) {
-        const struct agent_keep *keep = agent->setup.keep;
-        struct control *before = keep ? keep->control : NULL;
-        e = control_open(&agent->control, agent, before, keep ? keep->next : NULL, why);
-        if (e && agent->reads_only && !before) { /* it stands beside the buffer, as a rule */
-            log_warn("weir", "without a control socket: %s", why->text);
-            e = ERR_OK;
-        }
-    }
-    return e;
+    return e || agent->setup.vfs ? e : open_control(agent, why);
 }
