@@ -47,18 +47,31 @@ void hash_put_hex(struct out *o, struct slice bytes)
     }
 }
 
-void hash_put_base64(struct out *o, struct slice bytes)
+static void put_base64(struct out *o, struct slice bytes, const char *last_digits, bool is_padded)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     for (size_t i = 0; i < bytes.size; i += 3) {
         size_t left = bytes.size - i;
         uint32_t group = (uint32_t)bytes.data[i] << 16;
         group |= left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
         group |= left > 2 ? bytes.data[i + 2] : 0;
-        for (size_t j = 0; j < 4; j++) {
-            out_put_byte(o, j > left ? '=' : (uint8_t)digits[group >> (18 - 6 * j) & 63]);
+        for (size_t j = 0; j < 4 && (j <= left || is_padded); j++) {
+            unsigned digit = group >> (18 - 6 * j) & 63;
+            out_put_byte(o, (uint8_t)(j > left     ? '='
+                                      : digit < 62 ? digits[digit]
+                                                   : last_digits[digit - 62]));
         }
     }
+}
+
+void hash_put_base64(struct out *o, struct slice bytes)
+{
+    put_base64(o, bytes, "+/", true);
+}
+
+void hash_put_base64url(struct out *o, struct slice bytes)
+{
+    put_base64(o, bytes, "-_", false);
 }
 
 bool hash_take_base64(struct slice text, struct out *ret)

@@ -21,6 +21,8 @@ void hash_hmac(enum hash_kind kind, struct slice key, struct slice data, uint8_t
 void hash_put_hex(struct out *o, struct slice bytes);
 /* Base64 with padding (RFC 4648). */
 void hash_put_base64(struct out *o, struct slice bytes);
+/* With the alphabet for URLs, and without padding (RFC 4648 section 5). */
+void hash_put_base64url(struct out *o, struct slice bytes);
 /* Appends what the text stands for. False: it is no base64, or does not fit. */
 bool hash_take_base64(struct slice text, struct out *ret) MUST_USE;
 /* Equal, in a time that does not depend on where they differ. */

@@ -3,24 +3,11 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "ports/lib/hash.h"
 #include "ports/lib/sign.h"
 
 /* What a token may be, signature included: names and scopes of a service account are far shorter. */
 #define CLAIMS_SIZE_MAX 4096
-
-void jwt_put_base64url(struct out *o, struct slice bytes)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    for (size_t i = 0; i < bytes.size; i += 3) {
-        size_t left = bytes.size - i;
-        uint32_t group = (uint32_t)bytes.data[i] << 16;
-        group |= left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
-        group |= left > 2 ? bytes.data[i + 2] : 0;
-        for (size_t j = 0; j < 4 && j <= left; j++) {
-            out_put_byte(o, (uint8_t)digits[group >> (18 - 6 * j) & 63]);
-        }
-    }
-}
 
 static void put_member(struct out *o, const char *name, const char *text)
 {
@@ -36,7 +23,7 @@ static void put_header(struct out *ret, const char *key_id, struct out *json)
     put_member(json, "typ", "JWT");
     put_member(json, "kid", key_id);
     out_put_byte(json, '}');
-    jwt_put_base64url(ret, out_slice(json));
+    hash_put_base64url(ret, out_slice(json));
 }
 
 static void put_claims(struct out *ret, const struct jwt_claims *claims, struct out *json)
@@ -49,7 +36,7 @@ static void put_claims(struct out *ret, const struct jwt_claims *claims, struct 
                claims->audience ? claims->audience : claims->scope);
     out_put_format(json, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}", claims->now_s,
                    claims->now_s + JWT_LIFETIME_S);
-    jwt_put_base64url(ret, out_slice(json));
+    hash_put_base64url(ret, out_slice(json));
 }
 
 enum err jwt_put(struct out *ret, const struct jwt_claims *claims, struct sign_key *key)
@@ -69,7 +56,7 @@ enum err jwt_put(struct out *ret, const struct jwt_claims *claims, struct sign_k
     struct slice signed_part = {ret->data + ret->size, jwt.size - ret->size};
     enum err e = sign_rs256(key, signed_part, &signature);
     out_put_byte(&jwt, '.');
-    jwt_put_base64url(&jwt, out_slice(&signature));
+    hash_put_base64url(&jwt, out_slice(&signature));
     if (e || jwt.overflow) {
         return e ? e : ERR_FULL;
     }

@@ -12,9 +12,6 @@ struct sign_key;
 
 #define JWT_LIFETIME_S 3600 /* the longest that is taken */
 
-/* Base64 with the URL's alphabet and without padding (RFC 4648 section 5). */
-void jwt_put_base64url(struct out *o, struct slice bytes);
-
 struct jwt_claims {
     const char *key_id;   /* kid */
     const char *email;    /* iss and sub */

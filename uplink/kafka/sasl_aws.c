@@ -147,18 +147,6 @@ enum err sasl_aws_next(struct sasl *sasl, struct slice challenge, struct out *re
 
 /* --- OAUTHBEARER --- */
 
-static void put_base64url(struct out *o, struct slice bytes)
-{
-    size_t begin = o->size;
-    hash_put_base64(o, bytes);
-    for (size_t i = begin; i < o->size; i++) {
-        o->data[i] = o->data[i] == '+' ? '-' : o->data[i] == '/' ? '_' : o->data[i];
-    }
-    while (o->size > begin && o->data[o->size - 1] == '=') {
-        o->size--;
-    }
-}
-
 /* The URL is that of the region, whatever the broker is called: as AWS's signers have it. */
 enum err sasl_aws_token_put(struct sasl *sasl, struct out *ret, struct why *why)
 {
@@ -187,6 +175,6 @@ enum err sasl_aws_token_put(struct sasl *sasl, struct out *ret, struct why *why)
                      "AWS_MSK_IAM");
         return ERR_AUTH;
     }
-    put_base64url(ret, out_slice(&url));
+    hash_put_base64url(ret, out_slice(&url));
     return ERR_OK;
 }
