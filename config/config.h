@@ -34,7 +34,6 @@ struct config_stream {
     struct stream_config options;
     uint32_t uplinks; /* bit i: goes to config.uplinks[i] (by its own list and the uplink's) */
     size_t offset;    /* of its value in the file: for config_place() */
-    uint64_t digest;  /* of all but what config_take_streams() takes */
 };
 
 struct config_driver {
@@ -64,7 +63,6 @@ struct config_uplink {
 struct config_link {
     const char *name;
     struct link_config options;
-    uint64_t digest;
 };
 
 struct config {
@@ -81,8 +79,9 @@ struct config {
     struct config_link *links;
     size_t link_count;
     /* What settings come to, with what the files hold that they name: of what needs the agent to be
-     * opened anew, of the buffer but for its path, of the status. */
-    uint64_t agent_digest, buffer_digest, status_digest;
+     * opened anew, of the buffer but for its path, of all streams (but what config_take_streams() takes)
+     * and all links, each with its name, of the status. */
+    uint64_t agent_digest, buffer_digest, streams_digest, links_digest, status_digest;
     struct config_memory *memory; /* this and the next: config's own */
     const struct fill_origin *origins;
     struct slice text; /* of the file */

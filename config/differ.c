@@ -22,19 +22,20 @@ static enum err digest_agent(struct config *config)
 }
 
 /* Its uplinks by their names: they may stand in another order. */
-static enum err digest_stream(const struct config *config, struct config_stream *stream)
+static enum err digest_stream(struct config *config, const struct config_stream *stream)
 {
     struct stream_config options = stream->options;
+    digest_add_text(&config->streams_digest, stream->name);
     options.schema = NULL;
     options.compatibility = 0;
     options.unknown_fields = 0;
     options.missing_fields = 0;
     for (size_t i = 0; i < config->uplink_count; i++) {
         if (stream->uplinks >> i & 1) {
-            digest_add_text(&stream->digest, config->uplinks[i].name);
+            digest_add_text(&config->streams_digest, config->uplinks[i].name);
         }
     }
-    return digest_add(&stream->digest, stream_options_table, &options);
+    return digest_add(&config->streams_digest, stream_options_table, &options);
 }
 
 /* What it may hold is as much as there are others, unless it is said: that is compared by itself. */
@@ -65,7 +66,8 @@ enum err load_digest(struct config *config)
 {
     enum err e = digest_agent(config);
     for (size_t i = 0; !e && i < config->link_count; i++) {
-        e = digest_add(&config->links[i].digest, link_options_table, &config->links[i].options);
+        digest_add_text(&config->links_digest, config->links[i].name);
+        e = digest_add(&config->links_digest, link_options_table, &config->links[i].options);
     }
     for (size_t i = 0; !e && i < config->stream_count; i++) {
         e = digest_stream(config, &config->streams[i]);
@@ -84,26 +86,6 @@ enum err load_digest(struct config *config)
 static bool is_other_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) != 0 : a != b;
-}
-
-static bool has_other_streams(const struct config *a, const struct config *b)
-{
-    bool is_other = a->stream_count != b->stream_count;
-    for (size_t i = 0; !is_other && i < a->stream_count; i++) {
-        is_other = strcmp(a->streams[i].name, b->streams[i].name) != 0 ||
-                   a->streams[i].digest != b->streams[i].digest;
-    }
-    return is_other;
-}
-
-static bool has_other_links(const struct config *a, const struct config *b)
-{
-    bool is_other = a->link_count != b->link_count;
-    for (size_t i = 0; !is_other && i < a->link_count; i++) {
-        is_other = strcmp(a->links[i].name, b->links[i].name) != 0 ||
-                   a->links[i].digest != b->links[i].digest;
-    }
-    return is_other;
 }
 
 static void differ_uplinks(const struct config *a, const struct config *b,
@@ -143,13 +125,14 @@ static bool has_other_drivers(const struct config *a, const struct config *b)
 void config_differ(const struct config *config, const struct config *newer,
                    struct config_difference *ret)
 {
-    *ret = (struct config_difference){
-        .id = is_other_text(config->agent.id, newer->agent.id),
-        .path = is_other_text(config->buffer.path, newer->buffer.path),
-        .core = config->buffer_digest != newer->buffer_digest || has_other_streams(config, newer) ||
-                has_other_links(config, newer),
-        .drivers = has_other_drivers(config, newer),
-        .status = config->status_digest != newer->status_digest};
+    *ret =
+        (struct config_difference){.id = is_other_text(config->agent.id, newer->agent.id),
+                                   .path = is_other_text(config->buffer.path, newer->buffer.path),
+                                   .core = config->buffer_digest != newer->buffer_digest ||
+                                           config->streams_digest != newer->streams_digest ||
+                                           config->links_digest != newer->links_digest,
+                                   .drivers = has_other_drivers(config, newer),
+                                   .status = config->status_digest != newer->status_digest};
     /* The socket may stand beside the buffer, whose path stays until a restart. */
     ret->core = ret->core || config->agent_digest != newer->agent_digest ||
                 (!ret->path && is_other_text(config->agent.socket, newer->agent.socket));

@@ -113,14 +113,7 @@ static void push(struct digest_walk *walk, const struct digest_frame *frame)
 
 static void push_items(struct digest_walk *walk, const struct option *option, const uint8_t *member)
 {
-    struct option_map map = {0};
-    if (option->kind == OPTION_MAP) {
-        memcpy(&map, member, sizeof map);
-    } else {
-        struct option_list list;
-        memcpy(&list, member, sizeof list);
-        map = (struct option_map){NULL, list.items, list.count};
-    }
+    const struct option_map map = option_items(option, member);
     digest_add_number(walk->digest, map.count);
     for (size_t i = 0; map.names && i < map.count; i++) {
         digest_add_text(walk->digest, map.names[i]);

@@ -142,6 +142,18 @@ size_t option_item_size(const struct option *option)
     return 0;
 }
 
+struct option_map option_items(const struct option *option, const uint8_t *member)
+{
+    struct option_map map;
+    struct option_list list;
+    if (option->kind == OPTION_MAP) {
+        memcpy(&map, member, sizeof map);
+        return map;
+    }
+    memcpy(&list, member, sizeof list);
+    return (struct option_map){NULL, list.items, list.count};
+}
+
 void fill_add(struct fill *fill, const struct fill_record *record)
 {
     struct fill_task *task = memory_take(fill->memory, sizeof *task);

@@ -64,6 +64,8 @@ void fill_sort(struct fill *fill);
 
 /* The C size of a LIST's or MAP's element. */
 size_t option_item_size(const struct option *option);
+/* The elements of a filled LIST or MAP; a list's have no names. */
+struct option_map option_items(const struct option *option, const uint8_t *member);
 /* "an object", "text", ... */
 const char *fill_kind_name(enum json_kind kind);
 

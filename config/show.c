@@ -170,14 +170,7 @@ static bool show_has(const struct option *option, const uint8_t *member)
 
 static void show_items(struct show *show, const struct option *option, const uint8_t *member)
 {
-    struct option_map map = {0};
-    if (option->kind == OPTION_MAP) {
-        memcpy(&map, member, sizeof map);
-    } else {
-        struct option_list list;
-        memcpy(&list, member, sizeof list);
-        map = (struct option_map){NULL, list.items, list.count};
-    }
+    const struct option_map map = option_items(option, member);
     show_push(show, &(struct show_frame){.list = option,
                                          .items = map.items,
                                          .names = map.names,
