@@ -74,6 +74,24 @@ void driver_host_close_driver(struct driver_host *host)
     }
 }
 
+void driver_host_end_life(struct driver_host *host)
+{
+    driver_host_close_driver(host);
+    host->ticket = 0;
+    host->cursor_commit = 0;
+    host->refused = false;
+}
+
+struct driver_host *driver_host_find(const struct intake *intake, const char *name)
+{
+    for (size_t i = 0; i < intake->host_count; i++) {
+        if (intake->hosts[i] && strcmp(intake->hosts[i]->config->name, name) == 0) {
+            return intake->hosts[i];
+        }
+    }
+    return NULL;
+}
+
 void driver_host_free(struct driver_host *host)
 {
     driver_host_close_driver(host);
@@ -173,11 +191,7 @@ static enum err host_begin(struct intake *intake, const struct intake_driver *dr
     if (e) {
         return e;
     }
-    struct driver_host *host = NULL;
-    for (size_t i = 0; i < intake->host_count; i++) {
-        struct driver_host *other = intake->hosts[i];
-        host = other && strcmp(other->config->name, driver->config->name) == 0 ? other : host;
-    }
+    struct driver_host *host = driver_host_find(intake, driver->config->name);
     assert(host);
     host->number = driver->number;
     if (intake->setup.link_set) {
@@ -185,10 +199,7 @@ static enum err host_begin(struct intake *intake, const struct intake_driver *dr
     }
     e = is_kept ? driver_host_routes(host) : driver_host_open(host, why);
     if (e && !host->unread && intake->setup.goes_on) {
-        driver_host_close_driver(host); /* one that was kept: it works no more without routes */
-        host->ticket = 0;               /* the next one counts anew; this one was quiet */
-        host->cursor_commit = 0;
-        host->refused = false;
+        driver_host_end_life(host); /* one that was kept: it works no more without routes */
         driver_host_wait(host, why);
         e = ERR_OK;
     }

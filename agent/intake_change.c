@@ -154,10 +154,7 @@ static void closed(struct driver_host *host)
 {
     struct intake *intake = host->intake;
     assert(host->pending_count == 0);
-    driver_host_close_driver(host);
-    host->ticket = 0;
-    host->cursor_commit = 0;
-    host->refused = false;
+    driver_host_end_life(host);
     if (intake->setup.link_set) {
         intake->setup.link_set(intake->setup.context, host->index, host->next);
     }
@@ -308,23 +305,13 @@ static void yield(struct driver_host *host, const struct config_driver *next, st
     timer_disarm(&host->timer);
 }
 
-static struct driver_host *host_find(const struct intake *intake, const char *name)
-{
-    for (size_t i = 0; i < intake->host_count; i++) {
-        if (intake->hosts[i] && strcmp(intake->hosts[i]->config->name, name) == 0) {
-            return intake->hosts[i];
-        }
-    }
-    return NULL;
-}
-
 /* Hosts for what is new; without memory for one there are none. */
 static enum err make_hosts(struct intake *intake, struct config *newer)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; !e && i < newer->driver_count; i++) {
         const struct config_driver *driver = &newer->drivers[i];
-        if (!host_find(intake, driver->name)) {
+        if (!driver_host_find(intake, driver->name)) {
             e = driver_host_make(intake, driver, newer);
         }
     }

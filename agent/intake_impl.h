@@ -102,6 +102,10 @@ struct intake {
  * driver. */
 enum err driver_host_open(struct driver_host *host, struct why *why) MUST_USE;
 void driver_host_close_driver(struct driver_host *host);
+/* The same, and the next driver of this host counts its tickets anew: this one was quiet. */
+void driver_host_end_life(struct driver_host *host);
+/* NULL: there is none of this name. */
+struct driver_host *driver_host_find(const struct intake *intake, const char *name);
 void driver_host_add_totals(const struct driver_host *host, struct intake_totals *ret);
 /* With its driver; its place is free. */
 void driver_host_free(struct driver_host *host);

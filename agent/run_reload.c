@@ -34,16 +34,22 @@ static void reload_end(struct running *running, struct slice json)
     }
 }
 
-static void reload_failed(struct running *running, const struct why *why)
+/* The end, with an error that is told; `short_text` where there is no room for it. */
+static void reload_end_error(struct running *running, const struct why *why,
+                             struct slice short_text)
 {
     char memory[2 * WHY_SIZE_MAX + 64];
     struct out json = out_over(memory, sizeof memory);
-    log_error("weir", "%s", why->text);
     out_put_text(&json, "{\"error\":");
     out_put_json(&json, slice_of_text(why->text));
     out_put_byte(&json, '}');
-    reload_end(running, json.overflow ? SLICE("{\"error\":\"not reloaded: weir status\"}")
-                                      : out_slice(&json));
+    reload_end(running, json.overflow ? short_text : out_slice(&json));
+}
+
+static void reload_failed(struct running *running, const struct why *why)
+{
+    log_error("weir", "%s", why->text);
+    reload_end_error(running, why, SLICE("{\"error\":\"not reloaded: weir status\"}"));
 }
 
 /* `newer` is in force. */
@@ -89,18 +95,12 @@ static void reload_given_up(void *context, const struct why *why)
 
 static void answer_waits(struct running *running)
 {
-    char memory[2 * WHY_SIZE_MAX + 128];
-    struct out json = out_over(memory, sizeof memory);
     struct why why = running->why;
     why_add(&why,
             "the newer configuration is in force, but can't be opened yet, and is tried again");
     log_warn("weir", "%s", why.text);
-    out_put_text(&json, "{\"error\":");
-    out_put_json(&json, slice_of_text(why.text));
-    out_put_byte(&json, '}');
     adopt(running);
-    reload_end(running, json.overflow ? SLICE("{\"error\":\"reloaded, and it waits: weir status\"}")
-                                      : out_slice(&json));
+    reload_end_error(running, &why, SLICE("{\"error\":\"reloaded, and it waits: weir status\"}"));
 }
 
 static void answer_renewed(struct running *running, const struct agent_reload_setup *setup)
