@@ -14,17 +14,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "services"))
 import free_ports     # noqa: E402
+from checks import check, failures     # noqa: E402,F401
 
 PATIENCE = int(os.environ.get("WEIR_PATIENCE", "120"))     # seconds for anything that takes one on an idle machine
 weir = sys.argv[1]
 work = tempfile.mkdtemp(prefix="weir-program.")
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}", flush=True)
 
 
 def finish():

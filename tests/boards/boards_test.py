@@ -14,6 +14,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from checks import check, failures      # noqa: E402
+
 PATIENCE = 1800     # seconds for one test under an emulator, on a busy machine
 KILLS = 8           # in the ledger of one target
 # Target: what runs it (nothing: this machine), what `file` says of it, what else is tested.
@@ -31,14 +34,6 @@ NOT_UNDER_QEMU = {}
 # Tests of the program from outside that compare bytes: with these, golden vectors are read and written by the board's own binary.
 GOLDEN = ("reference", "columns_weir", "columns_command", "command")
 LONG = os.environ.get("WEIR_LONG") == "1"
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what}\n{shown}", flush=True)
-    return condition
 
 
 def build(target, *words):

@@ -16,28 +16,12 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "tests", "services"))
+sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "services")]
 import free_ports                                         # noqa: E402
+from checks import check, check_soon, failures            # noqa: E402
 
 PATIENCE = 120
 NOBODY = 65534
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}", flush=True)
-
-
-def wait_until(what, condition):
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > until:
-            check(what, False, "waited for in vain")
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def post(port, text):
@@ -93,7 +77,7 @@ mount -t proc proc {self.root}/proc
 exec chroot --userspec={NOBODY}:{NOBODY} {self.root} /usr/bin/weir run /etc/weir/weir.json"""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", mounts], stderr=log, stdout=log)
-        return wait_until("it takes events", lambda: self.process.poll() is not None or post(self.port, "up") == 200) and self.process.poll() is None
+        return check_soon("it takes events", lambda: self.process.poll() is not None or post(self.port, "up") == 200) and self.process.poll() is None
 
     def inside(self, *names):
         return os.path.join(f"/proc/{self.process.pid}/root", *names)
@@ -126,7 +110,7 @@ def boots(image, program):
     if image.boot():
         def numbers():
             return sorted(int(row["body"].split()[1]) for row in bodies(program, image.data) if row["body"].startswith("event"))
-        wait_until("all is delivered", lambda: len(numbers()) >= sent)
+        check_soon("all is delivered", lambda: len(numbers()) >= sent)
         image.process.send_signal(signal.SIGTERM)
         check("an orderly end", image.process.wait(PATIENCE) == 0)
         check("each event once", numbers() == list(range(sent)), str(numbers()))
@@ -178,20 +162,20 @@ def clock(program):
     set_clock("@1970-01-01 00:05:00")
     process = start()
     try:
-        if not wait_until("it takes events in 1970", lambda: process.poll() is not None or post(port, "before 0") == 200):
+        if not check_soon("it takes events in 1970", lambda: process.poll() is not None or post(port, "before 0") == 200):
             return work
         for n in range(1, 10):
             check("taken in 1970", post(port, f"before {n}") == 200)
         process.kill()                              # and the power goes, before anybody has set the clock
         process.wait()
         process = start()
-        wait_until("it starts again", lambda: process.poll() is not None or post(port, "again 0") == 200)
+        check_soon("it starts again", lambda: process.poll() is not None or post(port, "again 0") == 200)
         check("again in 1970", post(port, "again 1") == 200)
         time.sleep(3)                               # longer than a file takes
         check("nothing is delivered under a guessed time", bodies(program, work) == [], str(bodies(program, work))[:300])
         began = time.time()
         set_clock("+0")
-        wait_until("delivery once the clock is set", lambda: len(bodies(program, work)) >= 12)
+        check_soon("delivery once the clock is set", lambda: len(bodies(program, work)) >= 12)
         rows = {row["body"]: row for row in bodies(program, work)}
         check("each event once", len(rows) == len(bodies(program, work)) == 12, str(sorted(rows)))
         for body in ("again 0", "again 1"):

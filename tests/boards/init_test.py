@@ -17,8 +17,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "tests", "services"))
+sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "services")]
 import free_ports                                         # noqa: E402
+from checks import check, check_soon, failures            # noqa: E402
 
 PATIENCE = 120
 UID = 640
@@ -26,23 +27,6 @@ KINDS = {"openwrt": ("weir", "ports/openwrt/weir/files/weir.init", "ports/openwr
          "buildroot": ("S99weir", "ports/buildroot/package/weir/S99weir", "ports/buildroot/package/weir/weir.json", "var/lib/weir", "var/lib/weir/weir.sock")}
 kind = sys.argv[1]
 name, script, configuration, data, agent_socket = KINDS[kind]
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}", flush=True)
-
-
-def wait_until(what, condition):
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > until:
-            check(what, False, "waited for in vain")
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def program():
@@ -161,8 +145,8 @@ def runs_as_asked(box):
 
 def is_started_again_when_killed(box, process):
     os.kill(process, signal.SIGKILL)
-    if wait_until("it is started again", lambda: any(other != process for other in box.agents())):
-        wait_until("it takes events again", lambda: box.post("after the kill") == 200)
+    if check_soon("it is started again", lambda: any(other != process for other in box.agents())):
+        check_soon("it takes events again", lambda: box.post("after the kill") == 200)
 
 
 def reloads(box):
@@ -171,10 +155,10 @@ def reloads(box):
     box.write(box.config)
     done = box.init("reload")
     check("reload", done.returncode == 0, done.stdout)
-    wait_until("the new file is read", lambda: "$.streams.more" in box.log() + done.stdout)
+    check_soon("the new file is read", lambda: "$.streams.more" in box.log() + done.stdout)
     box.write('{"streams": 7}')
     done = box.init("reload")
-    wait_until("a bad file is told", lambda: "$.streams" in box.log() + done.stdout)
+    check_soon("a bad file is told", lambda: "$.streams" in box.log() + done.stdout)
     check("it goes on", box.agents() == [process] and box.post("after a bad file") == 200)
     box.write(box.config)
 
@@ -184,10 +168,10 @@ def waits_for_a_configuration(box):
     box.write('{"streams": 7}')
     done = box.init("start")
     check("start with a bad file", done.returncode == 0, done.stdout)
-    wait_until("the log says what is wrong", lambda: "$.streams" in box.log())
+    check_soon("the log says what is wrong", lambda: "$.streams" in box.log())
     box.write(box.config)
     box.init("restart")
-    wait_until("a mended file is taken", lambda: box.post("mended") == 200)
+    check_soon("a mended file is taken", lambda: box.post("mended") == 200)
 
 
 # In the agent's place: says that it is there, counts how often it is told to stop, ends then.
@@ -244,7 +228,7 @@ def main():
     try:
         done = box.init("start")
         check("start", done.returncode == 0, done.stdout)
-        if wait_until("it takes events", lambda: box.post("one") == 200):
+        if check_soon("it takes events", lambda: box.post("one") == 200):
             process = runs_as_asked(box)
             again = box.init("start")
             check("a second start changes nothing", again.returncode == 0 and box.agents() == [process], again.stdout)
@@ -252,7 +236,7 @@ def main():
             reloads(box)
         done = box.init("stop")
         check("stop", done.returncode == 0 and not box.agents(), done.stdout)
-        wait_until("nothing of it is left", lambda: not box.everybody())
+        check_soon("nothing of it is left", lambda: not box.everybody())
         check("a stop is an orderly one", "stopping" in box.log(), box.log()[-2000:])
         check("a stop of nothing", box.init("stop").returncode == 0)
         # A boot: what lies in memory is gone, the buffer is not.

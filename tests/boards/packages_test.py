@@ -12,18 +12,14 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from checks import check, failures      # noqa: E402
+
 weir = os.path.abspath(sys.argv[1])
 build = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else os.path.dirname(weir)
 BUNDLED = ("mbedtls", "curl", "nghttp2", "paho")
 SYSTEM = ("zlib", "zstd", "cjson", "sqlite", "microhttpd")
 work = tempfile.mkdtemp(prefix="weir-packages.")
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}", flush=True)
 
 
 def read(*names):

@@ -20,9 +20,10 @@ import tarfile
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-for folder in ("ledger", "services"):
+for folder in ("", "ledger", "services"):
     sys.path.insert(0, os.path.join(HERE, "..", folder))
 import services                                           # noqa: E402
+from checks import check, failures                        # noqa: E402
 from services import wait_for                             # noqa: E402
 
 BUFFERS = os.path.join(HERE, "buffers")
@@ -31,13 +32,6 @@ EARLIER = ("9406c848", "b407f7d0", "821176a0")
 FIRST, THEN, LAST = 2000, 300, 4000       # events: delivered, of the batch in doubt, of the backlog
 SCHEMA = {"type": "record", "name": "Numbered", "fields": [{"name": "key", "type": "string"}, {"name": "n", "type": "long"}, {"name": "pad", "type": "string"}]}
 weir = os.path.abspath(sys.argv[1])
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}", flush=True)
 
 
 class Agent(services.Agent):

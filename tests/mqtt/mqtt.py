@@ -13,16 +13,12 @@ import time
 
 from world import PATIENCE, World, wait_for
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from checks import check, failures      # noqa: E402
+
 LONG = os.environ.get("WEIR_LONG") == "1"
 KILLS = int(os.environ.get("WEIR_KILLS", 200 if LONG else 9))
 SEED = int(os.environ.get("WEIR_SEED", random.randrange(1 << 31)))
-failures = []
-
-
-def check(what, condition, shown=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what} {shown}", flush=True)
 
 
 class Campaign:

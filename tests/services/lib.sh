@@ -39,6 +39,22 @@ once() {
   ) 9>"$cache/$what.lock" || die "cannot install $what, see $cache/$what.log"
 }
 
+# java_classes POM SOURCE...: fetches the jars that the pom names, compiles, and prints what goes behind java's -cp
+java_classes() {
+  local pom=$1 jars classes
+  shift
+  jars=$name-jars-$(sha256sum "$pom" | cut -c1-12)
+  classes=$name-$(cat "$pom" "$@" | sha256sum | cut -c1-12)
+  once "$jars" again mvn -q -B -ntp -Dstyle.color=never -f "$pom" -DoutputDirectory="$cache/$jars" dependency:copy-dependencies
+  once "$classes" java_compile "$cache/$classes" "$cache/$jars/*" "$@"
+  echo "$cache/$classes:$cache/$jars/*"
+}
+
+java_compile() { # java_compile FOLDER CLASSPATH SOURCE...
+  rm -rf "${1:?}"
+  javac --release 11 -Xlint:all,-classfile,-processing -Werror -proc:none -cp "$2" -d "$1" "${@:3}"
+}
+
 # venv NAME REQUIREMENT...
 venv() {
   local to=$cache/$1
