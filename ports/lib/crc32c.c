@@ -2,7 +2,28 @@
 
 #include <string.h>
 
-#include "ports/lib/crc32c_table.h"
+#define POLYNOMIAL 0x82f63b78u
+
+/* [n][byte]: what `byte` comes to when n bytes of zero follow it. Made before main(): it is read by
+ * several threads, and in the program's file it would be 8 KiB. */
+static uint32_t crc32c_table[8][256];
+
+__attribute__((constructor)) static void make_table(void)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (crc & 1 ? POLYNOMIAL : 0);
+        }
+        crc32c_table[0][byte] = crc;
+    }
+    for (size_t n = 1; n < 8; n++) {
+        for (size_t byte = 0; byte < 256; byte++) {
+            uint32_t crc = crc32c_table[n - 1][byte];
+            crc32c_table[n][byte] = crc >> 8 ^ crc32c_table[0][crc & 0xff];
+        }
+    }
+}
 
 static uint32_t one_byte(uint32_t crc, uint8_t byte)
 {
