@@ -1,8 +1,8 @@
-"""The soak: a release at work for hours, 200 events a second by files, HTTP and MQTT to a real Kafka, while it is reloaded, both brokers are
+"""The soak: the static program at work for hours, 200 events a second by files, HTTP and MQTT to a real Kafka, while it is reloaded, both brokers are
 restarted, logs are rotated and the wall clock jumps. What /proc says of it is put on record: its memory and its descriptors must not grow.
 Then everything is read back: each event once, in order per key.
 
-usage: soak.py WEIR [MINUTES]     WEIR_SEED, WEIR_LONG=1: two hours; WEIR_SOAK=FILE: the samples, a line of JSON each"""
+usage: soak.py [MINUTES]     WEIR_SEED, WEIR_LONG=1: two hours; WEIR_SOAK=FILE: the samples, a line of JSON each"""
 import collections
 import json
 import os
@@ -17,6 +17,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(HERE, "..", "services"), os.path.join(HERE, "..", "ledger")]
 import services                                             # noqa: E402
 services.need_kafka_client()
@@ -37,9 +38,8 @@ class Agent(services.Agent):
     def __init__(self, program, directory, kafka, mqtt):
         self.clock = os.path.join(directory, "clock")
         self.jump(0)
-        shim = os.path.join(directory, "clock.so")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", shim, os.path.join(HERE, "clock.c")], check=True)
-        super().__init__(program, directory, {**os.environ, "LD_PRELOAD": shim, "SOAK_CLOCK": self.clock})
+        os.environ["SOAK_CLOCK"] = self.clock       # of each program that is started: clock.c
+        super().__init__(program, directory)
         with open(os.path.join(directory, "numbered.avsc"), "w") as f:
             json.dump(SCHEMA, f)
         files = {name: {"type": "tail", "stream": "numbered", "paths": [os.path.join(directory, name, "events.log*")], "files_max": 1024}
@@ -255,13 +255,20 @@ def slope(samples, name):
     return statistics.linear_regression([s["s"] / 60 for s in samples], [s[name] for s in samples]).slope
 
 
+def build():
+    """What ships, but for its clock."""
+    done = subprocess.run([os.path.join(ROOT, "ports/static/build"), "x86_64", "--out", os.path.join(ROOT, "build/static/soak/weir"),
+                           "-DWEIR_TESTS=ON", "-DWEIR_SOAK=ON"], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.split()[0]
+
+
 def main():
-    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 120 if os.environ.get("WEIR_LONG") == "1" else 1
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 120 if os.environ.get("WEIR_LONG") == "1" else 1
     seed = int(os.environ.get("WEIR_SEED") or random.randrange(1 << 32))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     directory = tempfile.mkdtemp(prefix="weir-soak.")
     print(f"soak seed={seed} directory={directory}", flush=True)
-    soak = Soak(sys.argv[1], directory, minutes * 60, seed)
+    soak = Soak(build(), directory, minutes * 60, seed)
     soak.run()
     wrong = soak.report()
     if wrong:
