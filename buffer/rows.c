@@ -360,6 +360,9 @@ enum err seal(struct buffer *b, struct slice new_sections, struct why *why)
             e = seal_stream(b, stream, new_sections, why);
         }
     }
+    if (!hurry) { /* the next one is seconds away, and while an uplink keeps up there is none */
+        zstd_encoder_trim(b->encoder);
+    }
     e = e ? e : seal_cursors(b, new_sections, why);
     b->next->generation++;
     return e ? e : put_state(b, why);

@@ -6,7 +6,9 @@
 #include <zstd_errors.h>
 
 struct zstd_encoder {
-    ZSTD_CCtx *context;
+    ZSTD_CCtx *context; /* NULL: trimmed */
+    int level;
+    int window_log;
 };
 
 struct zstd_decoder {
@@ -20,17 +22,31 @@ struct zstd_dictionary {
     uint8_t bytes[];
 };
 
+static bool has_context(struct zstd_encoder *encoder)
+{
+    if (encoder->context) {
+        return true;
+    }
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+    if (!context ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, encoder->level)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, encoder->window_log))) {
+        ZSTD_freeCCtx(context);
+        return false;
+    }
+    encoder->context = context;
+    return true;
+}
+
 enum err zstd_encoder_open(struct zstd_encoder **ret, int level)
 {
     struct zstd_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) {
         return ERR_NOMEM;
     }
-    encoder->context = ZSTD_createCCtx();
-    if (!encoder->context ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_compressionLevel, level)) ||
-        ZSTD_isError(
-            ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_windowLog, ZSTD_WINDOW_LOG_MAX))) {
+    encoder->level = level;
+    encoder->window_log = ZSTD_WINDOW_LOG_MAX;
+    if (!has_context(encoder)) {
         zstd_encoder_close(encoder);
         return ERR_NOMEM;
     }
@@ -38,20 +54,32 @@ enum err zstd_encoder_open(struct zstd_encoder **ret, int level)
     return ERR_OK;
 }
 
+/* Between two frames every level and window can be set. */
+static void parameter_set(struct zstd_encoder *encoder, ZSTD_cParameter parameter, int value)
+{
+    size_t set = encoder->context ? ZSTD_CCtx_setParameter(encoder->context, parameter, value) : 0;
+    assert(!ZSTD_isError(set));
+    (void)set;
+}
+
 void zstd_encoder_level_set(struct zstd_encoder *encoder, int level)
 {
     assert(level >= -5 && level <= 19 && level != 0);
-    size_t set = ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_compressionLevel, level);
-    assert(!ZSTD_isError(set)); /* between two frames every level can be set */
-    (void)set;
+    encoder->level = level;
+    parameter_set(encoder, ZSTD_c_compressionLevel, level);
 }
 
 void zstd_encoder_window_set(struct zstd_encoder *encoder, int log)
 {
     assert(log >= 10 && log <= ZSTD_WINDOW_LOG_MAX);
-    size_t set = ZSTD_CCtx_setParameter(encoder->context, ZSTD_c_windowLog, log);
-    assert(!ZSTD_isError(set));
-    (void)set;
+    encoder->window_log = log;
+    parameter_set(encoder, ZSTD_c_windowLog, log);
+}
+
+void zstd_encoder_trim(struct zstd_encoder *encoder)
+{
+    ZSTD_freeCCtx(encoder->context);
+    encoder->context = NULL;
 }
 
 void zstd_encoder_close(struct zstd_encoder *encoder)
@@ -84,6 +112,9 @@ enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out 
 {
     if (ret->overflow) {
         return ERR_FULL;
+    }
+    if (!has_context(encoder)) {
+        return ERR_NOMEM;
     }
     size_t size = ZSTD_compress2(encoder->context, ret->data + ret->size, ret->size_max - ret->size,
                                  raw.data, raw.size);
@@ -140,6 +171,9 @@ enum err zstd_encode_by(struct zstd_encoder *encoder, const struct zstd_dictiona
 {
     if (ret->overflow) {
         return ERR_FULL;
+    }
+    if (!has_context(encoder)) {
+        return ERR_NOMEM;
     }
     size_t size =
         ZSTD_compress_usingCDict(encoder->context, ret->data + ret->size, ret->size_max - ret->size,

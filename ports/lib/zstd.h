@@ -24,7 +24,10 @@ void zstd_encoder_level_set(struct zstd_encoder *encoder, int level);
 /* The window of the frames from now on is at most 2^log bytes, log 10..ZSTD_WINDOW_LOG_MAX; memory
  * goes with it. */
 void zstd_encoder_window_set(struct zstd_encoder *encoder, int log);
-/* One frame with its content size. ERR_FULL: does not fit into `ret`, which is unchanged. */
+/* Gives its memory back (level 3: 0.9 MB); the next frame takes it anew. */
+void zstd_encoder_trim(struct zstd_encoder *encoder);
+/* One frame with its content size. ERR_FULL: does not fit into `ret`, which is unchanged;
+ * ERR_NOMEM. */
 enum err zstd_encode(struct zstd_encoder *encoder, struct slice raw, struct out *ret) MUST_USE;
 /* The bytes are copied. For frames at this level. ERR_CORRUPT: it is no dictionary, or too large: *why
  * says which. ERR_NOMEM. */
