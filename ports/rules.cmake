@@ -52,9 +52,14 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "MinSizeRel" OR CMAKE_BUILD_TYPE STREQUAL "Rele
 endif()
 
 # weir_library(NAME SOURCES file... [LINKS library...]): a static library of one folder; sources are listed by hand.
+# In Debug -O1: the tests take a third less time than with -O0, and a debugger still finds its way. (Not under the thread sanitizer: with
+# both, gcc warns of what can't be.)
 function(weir_library name)
   cmake_parse_arguments(a "" "" "SOURCES;LINKS" ${ARGN})
   add_library(${name} STATIC ${a_SOURCES})
+  if(NOT WEIR_SANITIZE MATCHES thread)
+    target_compile_options(${name} PRIVATE $<$<CONFIG:Debug>:-O1>)
+  endif()
   target_link_libraries(${name} PUBLIC weir_rules ${a_LINKS})
 endfunction()
 
