@@ -364,6 +364,11 @@ bool link_user_passes(struct link_user *user, const struct link_hold *hold, uint
     return verdict.bar == LINK_FREE;
 }
 
+static bool has_asked(const struct link_hold *hold, const struct link_line *line)
+{
+    return hold->asked_of == line && hold->asked == line->round;
+}
+
 bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t priority)
 {
     struct link_verdict verdict;
@@ -382,8 +387,9 @@ bool link_user_may(struct link_user *user, struct link_hold *hold, uint8_t prior
         /* It does not keep others waiting behind what may never get there. */
         return !line->only_asks && (user->aside == 0 || user->aside < rule.window);
     }
-    if (hold->asked != line->round) {
+    if (!has_asked(hold, line)) {
         hold->asked = line->round;
+        hold->asked_of = line;
         line->lanes.waiting[priority]++;
         line_backlog(line);
         if (line->only_asks && hold->turn < line->first_turn[hold->queue][priority]) {
@@ -434,7 +440,7 @@ void link_hold_take(struct link_hold *hold, struct link_user *user, uint8_t prio
         return;
     }
     link_hold_give(hold);
-    if (hold->asked == line->round && line->lanes.waiting[priority] > 0) {
+    if (has_asked(hold, line) && line->lanes.waiting[priority] > 0) {
         line->lanes.waiting[priority]--;
     }
     line_lane_rule(line, &rule);

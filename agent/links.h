@@ -107,10 +107,11 @@ struct link_hold {
     struct link_user
         *aside; /* it is under way to a peer that fails, and in no lane; NULL: it is in one */
     uint8_t priority;
-    bool has_more;               /* another one follows at once */
-    struct link_line *gives_way; /* it would be used, but somebody else's turn comes first */
-    uint64_t asked;              /* in this round it waits; see links_impl.h */
-    uint64_t turn;               /* when it had its last one */
+    bool has_more;                    /* another one follows at once */
+    struct link_line *gives_way;      /* it would be used, but somebody else's turn comes first */
+    uint64_t asked;                   /* in this round it waits; see links_impl.h */
+    const struct link_line *asked_of; /* there; its user may have another one since */
+    uint64_t turn;                    /* when it had its last one */
     uint8_t queue; /* below LINK_QUEUE_COUNT: of those of one priority in it the one that has waited
                        longest is next */
 };

@@ -387,6 +387,31 @@ static void the_first_link_that_is_up_is_used(void **state)
     assert_int_equal(scene_owed(scene, 0, ALARM) + scene_owed(scene, 0, LOW), 0);
 }
 
+/* Between two rounds a user gets another link: what it has asked for at the one before, it has not
+ * asked for there. */
+static void who_has_moved_asks_anew(void **state)
+{
+    struct scene *scene = *state;
+    const uint8_t choices[] = {0, 1};
+    struct link_user user;
+    struct link_hold hold = {0};
+    scene->links[0].options.interface = "eth0";
+    scene->links[1].options.interface = "wwan0";
+    scene_begin(scene);
+    link_user_init(&user, scene->open_links, choices, 2);
+    sim_run_for(12000);
+    net_interface("eth0")->is_up = false;
+    for (unsigned ms = 0; strcmp(link_user_interface(&user), "eth0") == 0; ms++) {
+        assert_true(ms <= LINKS_INTERFACE_LOOK_MS);
+        assert_true(link_user_may(&user, &hold, 3));
+        sim_run_for(1);
+    }
+    assert_true(link_user_may(&user, &hold, 3));
+    link_hold_take(&hold, &user, 3, 500);
+    link_hold_give(&hold);
+    link_user_release(&user);
+}
+
 /* What is on record is sent as it was made, over whichever link: its numbers are given. */
 static void a_large_request_stays_large_on_a_thin_link(void **state)
 {
@@ -747,6 +772,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_first_link_that_is_up_is_used, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_large_request_stays_large_on_a_thin_link, setup,
                                         scene_teardown),
+        cmocka_unit_test_setup_teardown(who_has_moved_asks_anew, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(the_interface_may_be_what_counts, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_fleet_does_not_come_back_at_once, setup, scene_teardown),
         cmocka_unit_test_setup_teardown(a_dead_peer_holds_up_nobody_else, setup, scene_teardown),
