@@ -201,11 +201,30 @@ static void stop_limit_fired(struct timer *timer)
     }
 }
 
+/* What is being sent has had its time, or has some left; one commit more carries the rest. */
+static void stop_paused(struct agent *agent)
+{
+    agent->newer = NULL;
+    intake_stop(agent->intake);
+    if (agent->stage == AGENT_SENDS) {
+        store_commit_now(agent->store);
+        return; /* sending_finished() goes on */
+    }
+    events_stop(agent->events);
+    agent->stage = AGENT_STORES_LAST;
+    timer_arm(&agent->stop_limit, STOP_STORE_MS);
+    timer_arm(&agent->stop_timer, 0);
+}
+
 void agent_stop(struct agent *agent, void (*finished)(void *context), void *context)
 {
-    assert(agent->stage == AGENT_RUNS);
+    assert(agent->stage == AGENT_RUNS || agent->newer);
     agent->finished = finished;
     agent->finished_context = context;
+    if (agent->newer) {
+        stop_paused(agent);
+        return;
+    }
     agent->stage = AGENT_STORES;
     intake_stop(agent->intake);
     agent->stop_after = store_last_put(agent->store);

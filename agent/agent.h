@@ -20,6 +20,7 @@ struct agent_setup {
     struct config
         *config; /* lives longer than the agent; held by its drivers, which may live longer */
     struct agent_keep *keep;   /* of the agent before, see agent_close_for_newer(); or NULL */
+    bool is_as_before;         /* then: with its configuration, since a newer one can't be opened */
     const char *vfs;           /* SQLite's file system layer; NULL: the system's */
     bool *ret_may_wait;        /* see agent_open(); may be NULL */
     bool *ret_joined;          /* likewise */
@@ -47,7 +48,8 @@ struct agent_setup {
 enum err agent_open(struct agent **ret, const struct agent_setup *setup, struct why *why) MUST_USE;
 /* In order: sources stop, what they gave is committed, what is being sent may end (at most
  * stop_grace), the last deliveries are committed. Then `finished`; also when nothing can be
- * committed, some seconds after stop_grace. */
+ * committed, some seconds after stop_grace. In the midst of agent_pause() it takes the place of that,
+ * whose `finished` does not come any more. */
 void agent_stop(struct agent *agent, void (*finished)(void *context), void *context);
 /* After `finished`, or at any time for a hard stop: what is not committed then is told to its
  * sources as lost. NULL is allowed. */

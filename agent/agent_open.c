@@ -545,6 +545,7 @@ static enum err open_events(struct agent *agent)
                                  .commit_interval_ms =
                                      agent->setup.config->buffer.commit_interval_ms,
                                  .is_reload = agent->setup.keep != NULL,
+                                 .is_as_before = agent->setup.keep && agent->setup.is_as_before,
                                  .is_metered = has_metered(agent->setup.config),
                                  .measure = agent_measure,
                                  .uplink_name = uplink_name_of,

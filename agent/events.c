@@ -348,8 +348,10 @@ enum err events_open(struct events **ret, const struct events_setup *setup)
                    buffer_incarnation(buffer)); /* fits */
     timer_init(&events->pace, setup->loop, pace_fired);
     timer_arm(&events->pace, EVENTS_PACE_MS);
-    (void)say(events, &(struct happening){.kind = setup->is_reload ? "reload" : "start",
-                                          .count = buffer_boot(buffer)});
+    if (!setup->is_as_before) {
+        (void)say(events, &(struct happening){.kind = setup->is_reload ? "reload" : "start",
+                                              .count = buffer_boot(buffer)});
+    }
     tell_damage(events);
     tell_gaps(events);
     *ret = events;

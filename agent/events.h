@@ -52,8 +52,9 @@ struct events_setup {
     uint32_t schema;
     const char *agent_id;
     int64_t commit_interval_ms;
-    bool is_reload;  /* it goes on with another configuration: what is told is no start */
-    bool is_metered; /* an uplink's link is: health rides along with other events, or is rarer */
+    bool is_reload;    /* it goes on with another configuration: what is told is no start */
+    bool is_as_before; /* it goes on as it was: nothing is told */
+    bool is_metered;   /* an uplink's link is: health rides along with other events, or is rarer */
     void (*measure)(void *context, struct events_measures *ret);
     /* The name of an uplink by the buffer's number; NULL: none has it any more. */
     const char *(*uplink_name)(void *context, uint16_t number);

@@ -286,6 +286,7 @@ void intake_pause(struct intake *intake, const struct config *newer)
     for (size_t i = 0; i < intake->host_count; i++) {
         struct driver_host *host = intake->hosts[i];
         if (host && host->driver && host->stage == DRIVER_WORKS && !is_same(host, newer)) {
+            host->stage = DRIVER_STOPS; /* for good: the next intake opens it */
             host->driver->class_->stop(host->driver);
         }
     }

@@ -37,9 +37,6 @@ static void signal_caught(void *context, int number)
         return;
     }
     log_info("weir", "stopping: what was taken is being stored");
-    if (running->pauses) { /* it ends with that */
-        return;
-    }
     agent_stop(running->agent, stopped, running);
 }
 
@@ -138,7 +135,7 @@ static void opened(struct running *running)
     running->carry = NULL;
     agent_keep_close(running->keep); /* drivers that it has not */
     running->keep = NULL;
-    running->goes_on = false;
+    running->goes_on = running->is_as_before = false;
     running->why.text[0] = '\0';
     status_server_agent(running->status, running->agent);
     if (!running->newer) { /* else somebody may wait there for the answer */
@@ -161,6 +158,8 @@ enum err run_open_agent(struct running *running)
                                 .reload = run_reload,
                                 .reload_context = running,
                                 .keep = running->keep,
+                                .is_as_before =
+                                    running->is_as_before && running->config != running->newer,
                                 .carry = running->carry};
     enum err e = ERR_IO;
     running->joined = false;

@@ -19,13 +19,13 @@ struct running {
     struct config_difference difference; /* then: to `config` */
     struct agent_keep *keep;             /* while it is opened anew around its drivers; else NULL */
     struct reload_before *before;        /* likewise */
-    bool pauses;                         /* agent_pause() has not finished */
     void (*answer)(void *peer, struct slice json); /* for who asked for that; NULL: a signal */
     void *answer_peer;
     struct timer reload;
     bool reload_again;       /* a signal came meanwhile */
     struct agent *agent;     /* NULL: it can't be opened yet */
     bool goes_on;            /* what can't be opened is tried again, and is no end as at a start */
+    bool is_as_before;       /* `config` is what the agent had that was closed for `newer` */
     bool joined;             /* the buffer has what `newer` says: there is no way back */
     struct carry *carry;     /* of the agent before */
     struct buffer_room room; /* that its buffer lacked */

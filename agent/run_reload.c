@@ -58,6 +58,7 @@ static void adopt(struct running *running)
     config_close(running->config); /* parts that go on with it hold it */
     running->config = running->newer;
     running->newer = NULL;
+    running->is_as_before = false;
     command_log_level(running->config);
     if (running->difference.status && !running->stopping) {
         status_server_close(running->status);
@@ -145,6 +146,7 @@ static void renew(struct running *running)
         running->carry = NULL;
         agent_close_for_newer(running->agent, running->newer, &running->carry, running->keep);
         running->agent = NULL;
+        running->is_as_before = true;
     }
     running->goes_on = false;
     running->why.text[0] = '\0';
@@ -165,13 +167,7 @@ static void renew(struct running *running)
 
 static void paused(void *context)
 {
-    struct running *running = context;
-    running->pauses = false;
-    if (running->stopping) {
-        loop_stop(running->loop);
-    } else {
-        renew(running);
-    }
+    renew(context);
 }
 
 static void renew_begin(struct running *running)
@@ -196,7 +192,6 @@ static void renew_begin(struct running *running)
         reload_failed(running, &text);
         return;
     }
-    running->pauses = true;
     agent_pause(running->agent, running->newer, paused, running);
 }
 

@@ -38,6 +38,7 @@ static enum err open_again(struct scene *scene, struct config *config, struct ag
     struct agent_setup setup = {.loop = scene->loop,
                                 .config = config,
                                 .keep = keep,
+                                .is_as_before = config == scene->config,
                                 .vfs = "agent",
                                 .carry = scene->carry,
                                 .ret_may_wait = &scene->may_wait};
@@ -177,6 +178,95 @@ static void without_memory_it_goes_on_as_it_was(void **state)
     assert_true(failed > 20);
     sim_run_for(60000);
     assert_int_equal(life_arrived_of(scene, "lines", count), count);
+}
+
+/* --- what the centre is told --- */
+
+/* How many events of this kind weir.events has, that no uplink has taken yet. */
+static unsigned told(struct scene *scene, const char *kind)
+{
+    struct stored_event events[32];
+    static uint8_t arena[2 * EVENT_SIZE_LIMIT];
+    struct rows rows = {.events = events, .event_max = 32, .arena = out_over(arena, sizeof arena)};
+    struct why why;
+    uint16_t stream = buffer_stream_number(scene->buffer, "weir.events");
+    uint8_t text[16];
+    struct out o = out_over(text, sizeof text);
+    unsigned count = 0;
+    out_put_varint(&o, (int64_t)strlen(kind));
+    out_put_text(&o, kind);
+    assert_int_equal(buffer_read(scene->buffer, stream, (struct range){1, UINT64_MAX / 4},
+                                 EVENT_SIZE_LIMIT, &rows, &why),
+                     ERR_OK);
+    for (size_t i = 0; i < rows.event_count; i++) {
+        const struct slice datum = events[i].datum;
+        count += memmem(datum.data, datum.size, o.data, o.size) != NULL;
+    }
+    return count;
+}
+
+static void stopped(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+/* The program is told to stop `after_ms` from the beginning of a pause: that ends as a stop. */
+static void stop_in_a_pause(struct scene *scene, unsigned after_ms, unsigned life)
+{
+    bool is_paused = false;
+    unsigned is_stopped = 0;
+    scene->script.holds = true; /* nothing leaves, and the pause takes its stop_grace */
+    assert_int_equal(life_open(scene), ERR_OK);
+    life_offer(scene, "x", 5);
+    sim_run_for(1000);
+    struct config *newer = load(scene, 100 + life, 24, "");
+    agent_pause(scene->agent, newer, paused, &is_paused);
+    sim_run_for(after_ms);
+    assert_false(is_paused);
+    agent_stop(scene->agent, stopped, &is_stopped);
+    assert_true(scene->driver_stopped);
+    struct event event = {.body_kind = BODY_RAW, .body = SLICE("y"), .subject = SLICE("x")};
+    uint64_t ticket;
+    assert_int_equal(driver_offer(scene->driver, &event, &ticket, NULL), ERR_FULL);
+    sim_run_for(10000);
+    assert_false(is_paused);
+    assert_int_equal(is_stopped, 1);
+    life_close(scene);
+    config_close(newer);
+    assert_int_equal(scene->stored_before, 5);
+    assert_int_equal(life_open(scene), ERR_OK);
+    assert_int_equal(told(scene, "stop"), life);
+    assert_int_equal(told(scene, "reload"), 0);
+    life_close(scene);
+}
+
+static void a_stop_in_a_pause_is_told(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    stop_in_a_pause(scene, 1, 1);    /* at once */
+    stop_in_a_pause(scene, 1500, 2); /* while something is being sent */
+    stop_in_a_pause(scene, 3001, 3); /* in the last commit, for which drivers are stopped already */
+}
+
+static void only_what_was_reloaded_is_told(void **state)
+{
+    struct scene *scene = *state;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    scene->script.holds = true;
+    assert_int_equal(life_open(scene), ERR_OK);
+    sim_run_for(10000);
+    assert_int_equal(told(scene, "start"), 1);
+    assert_false(renew(scene, load(scene, 250, 24, ""), 3));
+    sim_run_for(10000);
+    assert_int_equal(told(scene, "start"), 1);
+    assert_int_equal(told(scene, "reload"), 0);
+    assert_true(renew(scene, load(scene, 250, 24, ""), 0));
+    sim_run_for(10000);
+    assert_int_equal(told(scene, "start"), 1);
+    assert_int_equal(told(scene, "reload"), 1);
 }
 
 static unsigned routes_fail; /* so many times */
@@ -458,6 +548,8 @@ int main(void)
                                         life_teardown),
         cmocka_unit_test_setup_teardown(without_memory_it_goes_on_as_it_was, life_setup,
                                         life_teardown),
+        cmocka_unit_test_setup_teardown(a_stop_in_a_pause_is_told, life_setup, life_teardown),
+        cmocka_unit_test_setup_teardown(only_what_was_reloaded_is_told, life_setup, life_teardown),
         cmocka_unit_test_setup_teardown(a_kept_driver_without_routes_is_closed, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(a_driver_becomes_another_in_place, life_setup,
