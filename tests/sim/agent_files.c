@@ -53,7 +53,7 @@ static enum err file_bytes(void *context, uint8_t *data, size_t size, size_t *re
 }
 
 /* Files with a codec of null hold datums as they are. */
-static void file_read(struct site *site, const char *path)
+static void read_file(struct site *site, const char *path)
 {
     struct container_reader *reader;
     struct why why = {""};
@@ -83,5 +83,5 @@ static void file_read(struct site *site, const char *path)
 
 void files_take(struct site *site)
 {
-    files_each(site, file_read);
+    files_each(site, read_file);
 }

@@ -569,7 +569,9 @@ static void note_check(const struct ledger *ledger, const struct buffer *buffer)
 {
     struct out state = out_over(ledger->noted + STATE_SIZE_MAX, STATE_SIZE_MAX);
     SIM_EXPECT(buffer->state->commit >= ledger->noted_commit);
-    if (buffer->state->commit == ledger->noted_commit && ledger->noted_size > 0) {
+    /* One that can't be written has a stream that came just now in memory only. */
+    bool may_differ = buffer->read_only && ledger->streams_change;
+    if (buffer->state->commit == ledger->noted_commit && ledger->noted_size > 0 && !may_differ) {
         state_encode(buffer->state, &state);
         SIM_EXPECT(state.size == ledger->noted_size &&
                    memcmp(state.data, ledger->noted, state.size) == 0);

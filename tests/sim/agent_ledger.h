@@ -115,7 +115,8 @@ struct ledger {
     uint64_t noted_commit;
     struct state *memory; /* at the end of the last life that had not written all of it */
     bool memory_is_lost;
-    uint64_t commit; /* of the buffer, when its parcels were looked at last */
+    bool streams_change; /* the configuration has one more, now and then */
+    uint64_t commit;     /* of the buffer, when its parcels were looked at last */
     /* Of the events that came in order: fresh and backfill. */
     uint64_t last[LEDGER_UPLINKS][LEDGER_STREAMS][BROKER_PARTITION_MAX][LEDGER_KEYS][2];
     uint64_t backfill; /* events that came as such */

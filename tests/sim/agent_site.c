@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/agent_impl.h"
@@ -34,6 +35,16 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "schema_refused",
                                                     "schema_reloaded",
                                                     "reload_refused",
+                                                    "reload_in_place",
+                                                    "reload_anew",
+                                                    "reload_mistakes",
+                                                    "reload_owed",
+                                                    "reload_failed",
+                                                    "reload_no_memory",
+                                                    "reload_waited",
+                                                    "reload_in_stop",
+                                                    "stop_in_reload",
+                                                    "crash_in_reload",
                                                     "outage",
                                                     "long_outage",
                                                     "cut_all",
@@ -134,7 +145,7 @@ static void site_look(struct site *site)
 /* It was opened for reading only, and the disk is well again. */
 static bool wants_another(const struct site *site)
 {
-    return site->agent->reads_only && site->disk_back_us == 0;
+    return site->agent && site->agent->reads_only && site->disk_back_us == 0;
 }
 
 static bool life_is_over(void *context)
@@ -146,8 +157,14 @@ static bool life_is_over(void *context)
     if (crash_vfs_is_frozen(site->disk)) {
         return true;
     }
+    if (!site->agent) {
+        return sim_now_us() >= site->life_end_us;
+    }
     uint64_t commit = site->ledger.commit;
     site_look(site);
+    if (site->aim == AIM_RELOAD && site->running.newer && site->steps_left < 0) {
+        site->steps_left = (int)sim_below(200);
+    }
     if (site->aim == AIM_COMMIT && commit != site->ledger.commit && site->steps_left < 0 &&
         !store_is_idle(site->agent->store) && sim_below(30) == 0) {
         site->steps_left = (int)sim_below(6);
@@ -165,6 +182,9 @@ static bool life_is_over(void *context)
 static bool is_delivered(void *context)
 {
     struct site *site = context;
+    if (!site->agent || site->running.newer) {
+        return false;
+    }
     site_look(site);
     if (wants_another(site)) {
         return true;
@@ -197,11 +217,26 @@ static bool links_are_free(void *context)
 static bool is_stopped(void *context)
 {
     struct site *site = context;
+    if (site->profile.reloads && sim_below(20) == 0) {
+        reload_now(site);
+    }
     site_look(site);
     return site->is_finished;
 }
 
 /* --- a life --- */
+
+void site_opened(struct site *site)
+{
+    site->happened[HAPPENS_READ_FROM_START] += site->agent->reads_only;
+    site->happened[HAPPENS_SCHEMA_REFUSED] += site->agent->streams[0].refusal != NULL;
+    ledger_recovered(&site->ledger, site->agent->buffer);
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        source_recovered(&site->sources[i], site->agent->buffer);
+    }
+    site->ledger.damage.cursors_fall = false;
+    harm_begun(site);
+}
 
 static void carry_lose(struct site *site)
 {
@@ -222,8 +257,13 @@ static bool life_open(struct site *site)
                                 .config = site->config,
                                 .vfs = "site",
                                 .carry = site->carry,
-                                .ret_may_wait = &waits};
+                                .ret_may_wait = &waits,
+                                .reload = run_reload,
+                                .reload_context = &site->running};
     site->agent = NULL;
+    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
+        source_forget(&site->sources[i]);
+    }
     e = agent_open(&site->agent, &setup, &why);
     bool is_cut = crash_vfs_is_frozen(site->disk);
     if (e || is_cut) {
@@ -246,14 +286,8 @@ static bool life_open(struct site *site)
         return false;
     }
     crash_vfs_freeze_after(site->disk, 0);
-    site->happened[HAPPENS_READ_FROM_START] += site->agent->reads_only;
-    site->happened[HAPPENS_SCHEMA_REFUSED] += site->agent->streams[0].refusal != NULL;
-    ledger_recovered(&site->ledger, site->agent->buffer);
-    for (unsigned i = 0; i < SOURCE_COUNT; i++) {
-        source_recovered(&site->sources[i], site->agent->buffer);
-    }
-    site->ledger.damage.cursors_fall = false;
-    harm_begun(site);
+    site_opened(site);
+    reload_begin(site);
     return true;
 }
 
@@ -301,12 +335,25 @@ static void counters_take(struct site *site)
     }
 }
 
-static void life_close(struct site *site)
+void site_agent_ends(struct site *site)
 {
     counters_take(site);
-    ledger_note(&site->ledger, site->agent->buffer);
-    agent_close(site->agent);
+    if (site->agent->buffer->unsaved > 0 || !store_is_idle(site->agent->store)) {
+        ledger_note_carried(&site->ledger, site->agent->buffer);
+    } else {
+        ledger_note(&site->ledger, site->agent->buffer);
+    }
+}
+
+static void life_close(struct site *site)
+{
+    if (site->agent && !site->is_cut) {
+        counters_take(site);
+        ledger_note(&site->ledger, site->agent->buffer);
+    }
+    agent_close(site->agent); /* ends a reload */
     site->agent = NULL;
+    reload_end(site);
     loop_close(site->loop);
     sim_life_end();
 }
@@ -319,6 +366,7 @@ static void finished(void *context)
 
 static void life_crash(struct site *site, bool power)
 {
+    site->happened[HAPPENS_CRASH_IN_RELOAD] += site->running.newer != NULL;
     site->happened[HAPPENS_CUT_IN_SALVAGE] += site->damage.salvage > 0;
     site->happened[crash_vfs_is_frozen(site->disk) ? HAPPENS_CRASH_IN_COMMIT : HAPPENS_CRASH]++;
     sim_life_crash();
@@ -333,12 +381,14 @@ static void life_stop(struct site *site, bool may_crash, bool power)
 {
     crash_vfs_freeze_after(site->disk, 0);
     uint64_t way = may_crash ? sim_below(8) : 7;
-    if (way == 0) {
+    if (way == 0 || !site->agent) {
         site->happened[HAPPENS_HARD_STOP]++;
         life_close(site);
         return;
     }
     site->is_finished = false;
+    site->happened[HAPPENS_STOP_IN_RELOAD] += site->running.newer != NULL;
+    site->running.stopping = true;
     agent_stop(site->agent, finished, site);
     if (way < 4 && !sim_run_until(is_stopped, site, sim_below(400))) {
         site->happened[HAPPENS_CRASH_IN_STOP]++;
@@ -367,6 +417,7 @@ static void life_renew(struct site *site)
     ledger_note_carried(&site->ledger, site->agent->buffer);
     agent_close_for_another(site->agent, &site->carry);
     site->agent = NULL;
+    reload_end(site);
     loop_close(site->loop);
     sim_life_end();
     sim_life_begin(false);
@@ -394,7 +445,7 @@ static bool life_run(struct site *site)
     if (sim_below(4) == 0) { /* the power goes in the midst of a commit */
         site->freeze_us = sim_now_us() + sim_below(site->life_end_us - sim_now_us());
     }
-    site->aim = (enum site_aim)sim_below(3);
+    site->aim = (enum site_aim)sim_below(site->profile.reloads ? 4 : 3);
     run_until(site, life_is_over, 10 * HOUR_US / 1000);
     if (sim_below(3) == 0 && !crash_vfs_is_frozen(site->disk)) {
         life_stop(site, true, power);
@@ -476,27 +527,30 @@ static void bad_files_check(const struct site *site)
 
 static void profile_choose(struct site *site)
 {
-    site->profile = (struct site_profile){.lives = 3 + (unsigned)sim_below(4),
-                                          .event_count = 2000 + (unsigned)sim_below(500),
-                                          .duration_us = HOUR_US + sim_below(HOUR_US / 2),
-                                          .weather = 1 + (uint32_t)sim_below(4),
-                                          .full = sim_below(4) == 0,
-                                          .disk_fails = sim_below(2) == 0,
-                                          .clock_is_bad = sim_below(4) == 0,
-                                          .hold_max = sim_below(8) == 0,
-                                          .ages = sim_below(4) == 0,
-                                          .files = sim_below(5) == 0,
-                                          .reconfigures = sim_below(2) == 0,
-                                          .all_codes = sim_below(2) == 0,
-                                          .events_are_bad = sim_below(3) > 0,
-                                          .in_doubt_is_set_aside = sim_below(8) == 0,
-                                          .columns = site->seed % 5 < 2,
-                                          .links = site->seed % 5 == 3,
-                                          .damage = harm_is_due(site->seed)};
+    site->profile =
+        (struct site_profile){.lives = 3 + (unsigned)sim_below(4),
+                              .event_count = 2000 + (unsigned)sim_below(500),
+                              .duration_us = HOUR_US + sim_below(HOUR_US / 2),
+                              .weather = 1 + (uint32_t)sim_below(4),
+                              .full = sim_below(4) == 0,
+                              .disk_fails = sim_below(2) == 0,
+                              .clock_is_bad = sim_below(4) == 0,
+                              .hold_max = sim_below(8) == 0,
+                              .ages = sim_below(4) == 0,
+                              .files = sim_below(5) == 0,
+                              .reconfigures = sim_below(2) == 0,
+                              .all_codes = sim_below(2) == 0,
+                              .events_are_bad = sim_below(3) > 0,
+                              .in_doubt_is_set_aside = sim_below(8) == 0,
+                              .columns = site->seed % 5 < 2,
+                              .links = site->seed % 5 == 3,
+                              .reloads = site->seed % 7 < 2 || getenv("WEIR_SIM_RELOADS"),
+                              .damage = harm_is_due(site->seed)};
     site->profile.full = site->profile.full || site->profile.hold_max;
     site->ledger.streams[0].uplinks = 3;
     site->ledger.streams[1].uplinks = 3;
     site->ledger.streams[2].uplinks = sim_below(2) ? 3 : 1;
+    site->ledger.streams_change = site->profile.reloads;
     for (unsigned s = 0; s < LEDGER_STREAMS; s++) {
         site->ledger.streams[s].drops = s == 1 || site->profile.hold_max;
         site->ledger.streams[s].fresh_first = site->seed % 3 == 1 && s < 2;
@@ -516,6 +570,7 @@ static void site_open(struct site *site)
     }
     source_site_set(site->sources);
     clusters_open(site);
+    reload_open(site);
     site_config_load(site);
     weather_open(site);
 }
@@ -544,6 +599,7 @@ static void site_close(struct site *site)
     files_clear(site);
     weather_close(site);
     clusters_close(site);
+    reload_close(site);
     config_close(site->config);
     ledger_close(&site->ledger);
     sim_crash_hook_set(NULL, NULL);

@@ -3,7 +3,7 @@
 #ifndef WEIR_TESTS_SIM_AGENT_SITE_H
 #define WEIR_TESTS_SIM_AGENT_SITE_H
 
-#include "agent/agent.h"
+#include "agent/run_impl.h"
 #include "tests/sim/agent_ledger.h"
 #include "tests/sim/agent_source.h"
 #include "tests/sim/crash_vfs.h"
@@ -27,6 +27,16 @@ enum happening {
     HAPPENS_SCHEMA_REFUSED,
     HAPPENS_SCHEMA_RELOADED,
     HAPPENS_RELOAD_REFUSED,
+    HAPPENS_RELOAD_IN_PLACE,
+    HAPPENS_RELOAD_ANEW,
+    HAPPENS_RELOAD_MISTAKES,
+    HAPPENS_RELOAD_OWED,
+    HAPPENS_RELOAD_FAILED,
+    HAPPENS_RELOAD_NO_MEMORY,
+    HAPPENS_RELOAD_WAITED,
+    HAPPENS_RELOAD_IN_STOP,
+    HAPPENS_STOP_IN_RELOAD,
+    HAPPENS_CRASH_IN_RELOAD,
     /* network */
     HAPPENS_OUTAGE,
     HAPPENS_LONG_OUTAGE,
@@ -133,9 +143,18 @@ struct site_profile {
     bool columns; /* the uplinks kafka send them */
     bool damage;  /* the medium harms the buffer's files */
     bool links;   /* uplinks have them, with rules */
+    bool reloads; /* all of the configuration, not its schema only */
 };
 
-enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT };
+/* What the configuration's file says: of each part another number is another choice. */
+struct site_settings {
+    uint64_t buffer, streams, drivers, links, uplinks[LEDGER_UPLINKS];
+    bool has_spare;   /* a stream that nothing goes to */
+    bool lacks_west;  /* an uplink is left out */
+    unsigned mistake; /* 0: none */
+};
+
+enum site_aim { AIM_NONE, AIM_ARRIVAL, AIM_COMMIT, AIM_RELOAD };
 
 /* What came of damage, as it was seen last. */
 struct site_damage {
@@ -163,10 +182,14 @@ struct site {
     struct site_cluster clusters[LEDGER_UPLINKS];
     struct crash_vfs *disk;
     struct config *config;
-    struct config *newer; /* while it is reloaded; else NULL */
-    struct loop *loop;    /* of the life */
-    struct agent *agent;
-    struct carry *carry; /* for the next agent of the same process */
+    struct site_settings settings;
+    struct loop *loop;      /* of the life */
+    struct agent *agent;    /* NULL: the disk is waited for, within a life */
+    struct running running; /* of `weir run`, in a life */
+    bool is_cut;            /* the power went while the agent was opened anew */
+    bool is_anew;           /* what was reloaded last opened the agent anew */
+    struct config *next;    /* that the next life has then; else NULL */
+    struct carry *carry;    /* for the next agent of the same process */
     struct timer weather, makes;
     bool is_calm;        /* the weather is over */
     bool is_last;        /* this life is: the power stays */
@@ -229,9 +252,25 @@ void clusters_mend(struct site *site);
 void files_take(struct site *site);
 void files_clear(struct site *site);
 
+/* The agent is there: what it found in its buffer is what it may have found. */
+void site_opened(struct site *site);
+/* What is known before it is closed for another one in the same process. */
+void site_agent_ends(struct site *site);
+
 /* agent_config.c: a configuration by chance, loaded; the one before is closed. */
 void site_config_load(struct site *site);
-/* The schema's file changes, and the agent that runs takes it up, or refuses it. */
-void site_config_reload(struct site *site);
+/* The folder's files; NULL: they have mistakes. */
+struct config *site_config_read(const struct site *site, struct config_report *report);
+/* Other ones. */
+void site_config_change(struct site *site);
+
+/* agent_reload.c: `weir run` of the site takes up another configuration. */
+void reload_open(struct site *site);
+void reload_close(struct site *site);
+/* A life has begun, ends. */
+void reload_begin(struct site *site);
+void reload_end(struct site *site);
+/* Now; whatever comes of it. */
+void reload_now(struct site *site);
 
 #endif

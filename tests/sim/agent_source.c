@@ -166,6 +166,68 @@ static void offer_some(struct source *source)
     }
 }
 
+/* --- after a start --- */
+
+static bool item_is_stored(const struct source *source, const struct source_item *item)
+{
+    if (item->number == 0) {
+        return false;
+    }
+    const struct ledger_event *event = ledger_event(source->ledger, item->number);
+    return event->is_bad ? event->aside_payload > 0 : event->sequence > 0;
+}
+
+/* The agent's cursor is lost with a damaged file, or is an older one: what was stored behind it is
+ * given once more, as another event. */
+static void cursor_fell(struct source *source, struct source_place *place)
+{
+    for (size_t i = place->next; i < place->count; i++) {
+        struct source_item *item = &place->items[i];
+        struct ledger_event *event =
+            item->number ? ledger_event(source->ledger, item->number) : NULL;
+        if (event && (event->told || item_is_stored(source, item))) {
+            event->given_again = !event->told;
+            item->number = 0;
+        }
+    }
+    place->stored = place->stored < place->next ? place->stored : place->next;
+}
+
+static void place_recovered(struct source *source, struct source_place *place)
+{
+    bool falls = source->ledger->damage.cursors_fall;
+    if (source->reads_again && falls) {
+        cursor_fell(source, place);
+    }
+    for (size_t i = place->stored; i < place->count; i++) {
+        if (!source->reads_again) {
+            place->items[i].number = 0; /* whatever became of it: it is given anew */
+        }
+    }
+    for (size_t i = 0; i < place->count && source->reads_again; i++) {
+        if (place->items[i].flaw && (falls || !source->ledger->knows_asides)) {
+            continue; /* the disk fails just now, or has lost some */
+        }
+        SIM_EXPECT(item_is_stored(source, &place->items[i]) == (i < place->next));
+    }
+    SIM_EXPECT(place->next >= place->stored);
+    place->stored = place->next;
+}
+
+void source_forget(struct source *source)
+{
+    source->buffer = NULL;
+}
+
+/* A driver that is not open yet looks when it is. */
+void source_recovered(struct source *source, const struct buffer *buffer)
+{
+    source->buffer = buffer;
+    for (size_t p = 0; source->host && p < SOURCE_PLACES; p++) {
+        place_recovered(source, &source->places[p]);
+    }
+}
+
 /* --- the driver --- */
 
 static struct source *source_of(struct driver *driver)
@@ -212,6 +274,9 @@ static enum err source_driver_open(struct driver **ret, const struct driver_setu
         source->places[p].next = source->reads_again ? 0 : source->places[p].stored;
     }
     driver_cursor_each(setup->host, take_cursor, source);
+    if (source->buffer) { /* opened anew within a life: it has no more and no less than before */
+        source_recovered(source, source->buffer);
+    }
     timer_init(&source->timer, setup->loop, source_fire);
     timer_arm(&source->timer, 1 + sim_below(POLL_MS_MAX));
     *ret = &source->driver;
@@ -273,59 +338,3 @@ const struct driver_class source_driver_class = {.type = "numbers",
                                                  .stored = source_stored,
                                                  .stop = source_stop,
                                                  .close = source_driver_close};
-
-/* --- after a start --- */
-
-static bool item_is_stored(const struct source *source, const struct source_item *item)
-{
-    if (item->number == 0) {
-        return false;
-    }
-    const struct ledger_event *event = ledger_event(source->ledger, item->number);
-    return event->is_bad ? event->aside_payload > 0 : event->sequence > 0;
-}
-
-/* The agent's cursor is lost with a damaged file, or is an older one: what was stored behind it is
- * given once more, as another event. */
-static void cursor_fell(struct source *source, struct source_place *place)
-{
-    for (size_t i = place->next; i < place->count; i++) {
-        struct source_item *item = &place->items[i];
-        struct ledger_event *event =
-            item->number ? ledger_event(source->ledger, item->number) : NULL;
-        if (event && (event->told || item_is_stored(source, item))) {
-            event->given_again = !event->told;
-            item->number = 0;
-        }
-    }
-    place->stored = place->stored < place->next ? place->stored : place->next;
-}
-
-static void place_recovered(struct source *source, struct source_place *place)
-{
-    bool falls = source->ledger->damage.cursors_fall;
-    if (source->reads_again && falls) {
-        cursor_fell(source, place);
-    }
-    for (size_t i = place->stored; i < place->count; i++) {
-        if (!source->reads_again) {
-            place->items[i].number = 0; /* whatever became of it: it is given anew */
-        }
-    }
-    for (size_t i = 0; i < place->count && source->reads_again; i++) {
-        if (place->items[i].flaw && (falls || !source->ledger->knows_asides)) {
-            continue; /* the disk fails just now, or has lost some */
-        }
-        SIM_EXPECT(item_is_stored(source, &place->items[i]) == (i < place->next));
-    }
-    SIM_EXPECT(place->next >= place->stored);
-    place->stored = place->next;
-}
-
-void source_recovered(struct source *source, const struct buffer *buffer)
-{
-    source->buffer = buffer;
-    for (size_t p = 0; p < SOURCE_PLACES; p++) {
-        place_recovered(source, &source->places[p]);
-    }
-}

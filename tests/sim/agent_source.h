@@ -54,8 +54,8 @@ struct source {
     uint64_t refused, resumed, bad;
     /* of the driver that is open */
     struct driver driver;
-    struct driver_host *host; /* NULL: none is open */
-    const struct buffer *buffer;
+    struct driver_host *host;    /* NULL: none is open */
+    const struct buffer *buffer; /* of the agent that runs; NULL: it is being opened */
     struct timer timer;
     struct source_given *given; /* [ticket - 1] */
     uint64_t ticket, told;
@@ -75,6 +75,8 @@ void source_make(struct source *source, unsigned place, const struct source_item
 /* After ledger_recovered(): the agent's cursors are those of the events that it has, no others.
  * Events go to `buffer` from now on. */
 void source_recovered(struct source *source, const struct buffer *buffer);
+/* No agent is there. */
+void source_forget(struct source *source);
 /* Is all that was made acknowledged? */
 bool source_is_done(const struct source *source);
 

@@ -1,4 +1,6 @@
 /* What goes wrong around the agent, and what its sources make. */
+#include <stdlib.h>
+
 #include "ports/interface.h"
 #include "tests/sim/agent_site.h"
 #include "tests/sim/net.h"
@@ -211,7 +213,7 @@ static void one_thing(struct site *site)
         break;
     case 8:
         if (sim_below(2)) {
-            site_config_reload(site);
+            reload_now(site);
         }
         break;
     default:
@@ -228,6 +230,9 @@ static void weather_fire(struct timer *timer)
     interface_tick(site);
     if (sim_chance(15000 * site->profile.weather)) {
         one_thing(site);
+    }
+    if (site->profile.reloads && sim_chance(getenv("WEIR_SIM_RELOADS") ? 20000 : 4000)) {
+        reload_now(site);
     }
     harm_tick(site);
     timer_arm(timer, 1 + sim_below(WEATHER_MS_MAX));
