@@ -36,6 +36,8 @@ bool flow_end_range(struct flow *flow, struct range range);
 /* --- flow_recut.c --- */
 /* The open parcel is another type's, or was placed by one: it is never sent as it is. */
 void flow_is_foreign(struct flow *flow);
+/* It was: what went out under its numbers may be at both destinations. */
+void flow_recut_count(struct flow *flow, const struct parcel *before);
 /* The next step of a foreign parcel: what is not done of it is cut anew, as a parcel of this type. */
 void flow_recut(struct flow *flow);
 /* What is to be cut now. False: nothing of it is owed any more. */

@@ -40,12 +40,16 @@ static uint32_t parts_at_both(const struct parcel *parcel, struct range hull)
     return count;
 }
 
+void flow_recut_count(struct flow *flow, const struct parcel *before)
+{
+    uplink_count(flow->host, "in_doubt", parts_at_both(before, recut_hull(before)));
+}
+
 void flow_is_foreign(struct flow *flow)
 {
     const struct parcel *parcel = &flow->parcel;
     struct range hull = recut_hull(parcel);
     flow->is_foreign = true;
-    uplink_count(flow->host, "in_doubt", parts_at_both(parcel, hull));
     log_warn(
         flow_part_name(flow),
         "stream %s: %" PRIu64 "..%" PRIu64 " were being sent when this uplink had another type "

@@ -163,7 +163,11 @@ static void flow_worked_cut(struct flow *flow, struct pack_task *task)
     flow->target = task->target;
     flow->target_known = true;
     flow_worked_built(flow, task);
-    if (!flow_has_all_batches(flow)) { /* no memory: as if nothing had been cut */
+    if (flow_has_all_batches(flow)) {
+        if (was_foreign) {
+            flow_recut_count(flow, &before);
+        }
+    } else { /* no memory: as if nothing had been cut */
         flow_drop_batches(flow);
         flow->parcel = before;
         flow->on_record = flow->is_foreign = was_foreign;

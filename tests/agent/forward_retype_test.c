@@ -152,11 +152,14 @@ static void the_new_type_may_come_late(void **state)
     sim_run_for(600000);
     assert_int_equal(script->arrived_count, 0);
     assert_int_equal(parcels_open(scene), 1);
+    assert_null(strstr(scene_status(scene), "in_doubt")); /* nothing is at both yet */
     scene_crash(scene);
     sim_run_for(1000);
+    assert_null(strstr(scene_status(scene), "in_doubt"));
     script->target_error = ERR_OK;
     uplink_ready(script->host);
     assert_true(scene_drained(scene, 0, 60000));
+    assert_non_null(strstr(scene_status(scene), "\"in_doubt\":"));
     scene_expect_once(scene, 0, LOW, 1, 12);
 }
 
