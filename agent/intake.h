@@ -132,6 +132,10 @@ enum err intake_change_begin(struct intake *intake, struct config *newer,
  * shown with its fault, and tried again. done() comes once, within the call when nothing changes, and
  * also when intake is closed before. */
 void intake_change(struct intake *intake, void (*done)(void *context), void *context);
+/* The drivers that could not be opened, and are tried again; `why` is the fault that is shown. */
+void intake_waiting_each(const struct intake *intake,
+                         void (*each)(void *context, const char *driver, const char *why),
+                         void *context);
 
 /* Drivers that were refused may offer again. */
 void intake_resume(struct intake *intake);

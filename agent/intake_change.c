@@ -380,3 +380,15 @@ void intake_change(struct intake *intake, void (*done)(void *context), void *con
         intake_end_change(intake);
     }
 }
+
+void intake_waiting_each(const struct intake *intake,
+                         void (*each)(void *context, const char *driver, const char *why),
+                         void *context)
+{
+    for (size_t i = 0; i < intake->host_count; i++) {
+        const struct driver_host *host = intake->hosts[i];
+        if (host && host->stage == DRIVER_WAITS && host->fault.text[0]) {
+            each(context, host->config->name, host->fault.text);
+        }
+    }
+}

@@ -23,6 +23,7 @@ struct agent_reload {
     size_t said;  /* streams in the answer */
     struct schema_take take;
     uint64_t configured; /* of the stream at hand */
+    bool is_too_late;    /* the agent stops, and its drivers are as they were */
     struct out answer;
 };
 
@@ -138,10 +139,21 @@ static void put_kept(struct out *json, const struct config_difference *differenc
     }
 }
 
-/* Behind the streams. */
-static enum err put_paths(struct out *json, const struct agent_reload_setup *setup)
+static void put_waiting(void *context, const char *driver, const char *why)
 {
-    struct paths taken = {.answer = json};
+    struct paths *waiting = context;
+    out_put_text(waiting->answer, waiting->count++ ? ",{\"name\":" : "{\"name\":");
+    out_put_json(waiting->answer, slice_of_text(driver));
+    out_put_text(waiting->answer, ",\"text\":");
+    out_put_json(waiting->answer, slice_of_text(why));
+    out_put_byte(waiting->answer, '}');
+}
+
+/* Behind the streams. */
+static enum err put_paths(struct out *json, const struct agent *agent,
+                          const struct agent_reload_setup *setup)
+{
+    struct paths taken = {.answer = json}, waiting = {.answer = json};
     out_put_text(json, "],\"taken\":[");
     enum err e = config_changes(setup->older, setup->newer, put_path, &taken);
     if (!e) {
@@ -149,6 +161,8 @@ static enum err put_paths(struct out *json, const struct agent_reload_setup *set
     }
     out_put_text(json, "],\"needs_restart\":[");
     put_kept(json, &setup->difference);
+    out_put_text(json, "],\"waiting\":[");
+    intake_waiting_each(agent->intake, put_waiting, &waiting);
     out_put_text(json, "]}");
     return e;
 }
@@ -156,9 +170,13 @@ static enum err put_paths(struct out *json, const struct agent_reload_setup *set
 static void reload_finish(void *context)
 {
     struct agent_reload *r = context;
-    enum err e = put_paths(&r->answer, &r->setup);
+    enum err e = put_paths(&r->answer, r->agent, &r->setup);
     struct slice json = out_slice(&r->answer);
-    if (r->answer.overflow || e) {
+    if (r->is_too_late) {
+        json =
+            SLICE("{\"error\":\"the agent is stopping: its next start takes up what is another in "
+                  "the configuration\"}");
+    } else if (r->answer.overflow || e) {
         json = SLICE("{\"error\":\"it was reloaded, but there is no room to say what came of it: "
                      "weir status\"}");
     }
@@ -174,6 +192,7 @@ static void reload_drivers(struct agent_reload *r)
         intake_change(r->agent->intake, reload_finish, r);
     } else {
         log_error("weir", "drivers are as they were: the agent is stopping");
+        r->is_too_late = true;
         reload_finish(r);
     }
 }
@@ -461,7 +480,7 @@ void reload_before_answer(const struct reload_before *before, const struct agent
         comma = ",";
         say_stream(json, s, s->refusal ? "refused" : "accepted", text);
     }
-    if (put_paths(json, setup)) {
+    if (put_paths(json, agent, setup)) {
         json->overflow = true;
     }
 }

@@ -21,8 +21,10 @@ enum err agent_may_take(const struct agent *agent, const struct config *newer,
  * they hold (intake_change()). The other options of streams are config_take_streams()'s, within done(),
  * into the configuration that the agent was opened with. `json` is valid during the call:
  * {"reloaded":true,"streams":[{"name":"s","result":"accepted"|"refused"|"failed","schema":4,
- * "text":""}],"taken":["$.streams.s.unknown_fields"],"needs_restart":["$.agent.id"]};
- * of the streams those whose schema is another one; `schema` is the one in use.
+ * "text":""}],"taken":["$.streams.s.unknown_fields"],"needs_restart":["$.agent.id"],
+ * "waiting":[{"name":"post","text":"..."}]};
+ * of the streams those whose schema is another one; `schema` is the one in use; of the drivers those
+ * that can't be opened, and are tried again.
  *
  * ERR_FULL: one is under way. ERR_NOMEM: nothing is changed. */
 struct agent_reload_setup {

@@ -41,6 +41,17 @@ static int print_streams(const struct json_node *root)
     return code;
 }
 
+/* Drivers that can't be opened now; the exit code that follows. */
+static int print_waiting(const struct json_node *root)
+{
+    const struct json_node *waiting = json_node_find(root, "waiting");
+    for (const struct json_node *d = waiting ? waiting->child : NULL; d; d = d->next) {
+        printf("driver %s: not open, and tried again: %s\n", text_of(d, "name"),
+               text_of(d, "text"));
+    }
+    return waiting && waiting->child ? EXIT_NEGATIVE : EXIT_FINE;
+}
+
 static int print_answer(const struct json_node *root)
 {
     const struct json_node *mistakes = json_node_find(root, "mistakes");
@@ -54,7 +65,8 @@ static int print_answer(const struct json_node *root)
     int code = print_streams(root);
     print_each(root, "taken", "taken up");
     print_each(root, "needs_restart", "another now: a restart takes it up");
-    return code;
+    int waiting = print_waiting(root);
+    return code ? code : waiting;
 }
 
 static int show(const char *answer)

@@ -114,7 +114,7 @@ stay()
 taken = socket.create_server(("127.0.0.1", 0))
 config["drivers"]["another"]["listen"] = f"127.0.0.1:{taken.getsockname()[1]}"
 put(config)
-reload(0, "$.drivers.another.listen: taken up")
+reload(1, "$.drivers.another.listen: taken up", "driver another: not open, and tried again: ")
 check("it can't be opened, and says so", agent.status()["drivers"]["another"]["fault"], agent.status()["drivers"]["another"])
 check("others are not affected", answers(third) == 200)
 stay()

@@ -164,7 +164,8 @@ static void a_reload_takes_the_gate(void **state)
     assert_int_equal(reload_begin(scene, &r, "backward"), ERR_OK); /* nothing is new */
     assert_int_equal(r.done, 1);
     assert_string_equal(r.json,
-                        "{\"reloaded\":true,\"streams\":[],\"taken\":[],\"needs_restart\":[]}");
+                        "{\"reloaded\":true,\"streams\":[],\"taken\":[],\"needs_restart\":[],"
+                        "\"waiting\":[]}");
     scene_schema_put(scene, NEEDS_B);
     assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
     struct reloading second;
@@ -199,6 +200,19 @@ static void a_reload_takes_the_gate(void **state)
     assert_non_null(strstr(r.json, "\"result\":\"failed\""));
     assert_non_null(strstr(r.json, "must be a record"));
     assert_string_equal(life_offer_json(scene, "x", "{\"a\":1}"), "");
+}
+
+/* Its drivers are as they were. */
+static void a_stop_comes_before_a_reload_is_done(void **state)
+{
+    struct scene *scene = *state;
+    struct reloading r;
+    assert_int_equal(life_open(scene), ERR_OK);
+    scene_schema_put(scene, HAS_B);
+    assert_int_equal(reload_begin(scene, &r, "full"), ERR_OK);
+    (void)life_stop_ms(scene);
+    assert_int_equal(r.done, 1);
+    assert_non_null(strstr(r.json, "{\"error\":\"the agent is stopping"));
 }
 
 static void put_large(const struct scene *scene, int number)
@@ -394,6 +408,7 @@ int main(void)
         TEST(a_take_ends_when_the_agent_does),
         TEST(a_take_without_memory_can_be_tried_again),
         TEST(a_reload_takes_the_gate),
+        TEST(a_stop_comes_before_a_reload_is_done),
         TEST(a_new_schema_waits_for_room),
         TEST(a_batch_never_mixes_schemas),
         TEST(a_reload_leaves_what_the_file_did_not_change),
