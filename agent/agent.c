@@ -159,9 +159,12 @@ static void sending_finished(void *context)
 static void agent_next_stage(struct agent *agent)
 {
     if (agent->stage == AGENT_STORES && store_committed(agent->store) >= agent->stop_after) {
+        int64_t grace_ms = agent->setup.config->agent.stop_grace_ms;
         agent->stage = AGENT_SENDS;
-        forward_stop(agent->forward, agent->setup.config->agent.stop_grace_ms, sending_finished,
-                     agent);
+        if (agent->newer) {
+            timer_arm(&agent->stop_limit, (uint64_t)grace_ms + STOP_STORE_MS);
+        }
+        forward_stop(agent->forward, grace_ms, sending_finished, agent);
     } else if (agent->stage == AGENT_STORES_LAST && store_is_idle(agent->store)) {
         agent->stage = AGENT_ENDED;
         timer_arm(&agent->stop_timer, 0);
@@ -181,6 +184,10 @@ void agent_committed(void *context, uint64_t commit, const struct buffer_changes
 static void stop_timer_fired(struct timer *timer)
 {
     struct agent *agent = CONTAINER_OF(timer, struct agent, stop_timer);
+    if (agent->stage == AGENT_ENDED && agent->newer) {
+        agent->paused(agent->finished_context, NULL);
+        return;
+    }
     if (agent->stage == AGENT_ENDED) {
         agent->finished(agent->finished_context);
         return;
@@ -189,13 +196,33 @@ static void stop_timer_fired(struct timer *timer)
     agent_next_stage(agent);
 }
 
+static const char *trouble_of(const struct agent *agent)
+{
+    const char *trouble = store_trouble(agent->store);
+    return trouble[0] ? trouble : "the disk is too slow";
+}
+
+/* Nothing was stopped yet. */
+static void pause_late(struct agent *agent)
+{
+    struct why why;
+    why_set(&why, "what was taken can't be stored now: %s", trouble_of(agent));
+    agent->stage = AGENT_RUNS;
+    agent->newer = NULL;
+    timer_disarm(&agent->stop_timer);
+    agent->paused(agent->finished_context, &why);
+}
+
 static void stop_limit_fired(struct timer *timer)
 {
     struct agent *agent = CONTAINER_OF(timer, struct agent, stop_limit);
+    if (agent->newer && agent->stage == AGENT_STORES) {
+        pause_late(agent);
+        return;
+    }
     if (agent->stage != AGENT_ENDED) {
         log_warn("weir", "what is not stored by now is told to its sources as lost: %s",
-                 store_trouble(agent->store)[0] ? store_trouble(agent->store)
-                                                : "the disk is too slow");
+                 trouble_of(agent));
         agent->stage = AGENT_ENDED;
         timer_arm(&agent->stop_timer, 0);
     }
@@ -204,7 +231,6 @@ static void stop_limit_fired(struct timer *timer)
 /* What is being sent has had its time, or has some left; one commit more carries the rest. */
 static void stop_paused(struct agent *agent)
 {
-    agent->newer = NULL;
     intake_stop(agent->intake);
     if (agent->stage == AGENT_SENDS) {
         store_commit_now(agent->store);
@@ -221,7 +247,9 @@ void agent_stop(struct agent *agent, void (*finished)(void *context), void *cont
     assert(agent->stage == AGENT_RUNS || agent->newer);
     agent->finished = finished;
     agent->finished_context = context;
-    if (agent->newer) {
+    bool pauses = agent->newer && agent->stage != AGENT_STORES;
+    agent->newer = NULL;
+    if (pauses) {
         stop_paused(agent);
         return;
     }
@@ -233,17 +261,17 @@ void agent_stop(struct agent *agent, void (*finished)(void *context), void *cont
               (uint64_t)agent->setup.config->agent.stop_grace_ms + 2 * STOP_STORE_MS);
 }
 
-void agent_pause(struct agent *agent, const struct config *newer, void (*finished)(void *context),
-                 void *context)
+void agent_pause(struct agent *agent, const struct config *newer,
+                 void (*finished)(void *context, const struct why *late), void *context)
 {
     assert(agent->stage == AGENT_RUNS && !agent->reload);
-    int64_t grace_ms = agent->setup.config->agent.stop_grace_ms;
-    agent->finished = finished;
+    agent->paused = finished;
     agent->finished_context = context;
     agent->newer = newer;
-    agent->stage = AGENT_SENDS;
-    timer_arm(&agent->stop_limit, (uint64_t)grace_ms + STOP_STORE_MS);
-    forward_stop(agent->forward, grace_ms, sending_finished, agent);
+    agent->stage = AGENT_STORES;
+    agent->stop_after = store_last_put(agent->store);
+    timer_arm(&agent->stop_timer, 0);
+    timer_arm(&agent->stop_limit, STOP_STORE_MS);
 }
 
 static void close_workers(struct agent *agent)

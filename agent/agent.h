@@ -63,10 +63,12 @@ void agent_close_for_another(struct agent *agent, struct carry **ret);
 
 /* --- another configuration: what needs the agent to be opened anew, around its drivers --- */
 
-/* In order: what is being sent may end (at most stop_grace) while sources go on, then these wait or,
- * where they are others in `newer`, stop, and everything is committed. Then `finished`. */
-void agent_pause(struct agent *agent, const struct config *newer, void (*finished)(void *context),
-                 void *context);
+/* In order: what was taken so far is committed, what is being sent may end (at most stop_grace) while
+ * sources go on, then these wait or, where they are others in `newer`, stop, and everything is
+ * committed. Then `finished`, with `late` NULL. Else the disk did not take that first commit in some
+ * seconds: nothing was stopped, the agent runs as before, and *late is a sentence. */
+void agent_pause(struct agent *agent, const struct config *newer,
+                 void (*finished)(void *context, const struct why *late), void *context);
 /* Then: closes all but what goes on in the agent that is opened next, with `newer` or, should that
  * fail, with what was before: drivers that are the same, and whoever waits for the answer to a reload
  * at the control socket. That agent takes it, once it is open; *keep is the caller's. ERR_NOMEM:

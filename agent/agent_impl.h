@@ -95,6 +95,7 @@ struct agent {
     struct forward_stream *forward_streams;
     struct forward_uplink *forward_uplinks;
     void (*finished)(void *context);
+    void (*paused)(void *context, const struct why *late);
     void *finished_context;
     struct timer stop_timer;
     struct timer stop_limit; /* an orderly stop takes no longer */

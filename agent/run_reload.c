@@ -165,9 +165,25 @@ static void renew(struct running *running)
     }
 }
 
-static void paused(void *context)
+/* Nothing is closed yet. */
+static void renew_refused(struct running *running, const char *what)
 {
-    renew(context);
+    struct why why;
+    why_set(&why, "not reloaded, nothing is changed: %s", what);
+    agent_keep_close(running->keep);
+    running->keep = NULL;
+    reload_failed(running, &why);
+}
+
+static void paused(void *context, const struct why *late)
+{
+    struct why why;
+    if (late) {
+        why_set(&why, "%s: reload again when that is over", late->text);
+        renew_refused(context, why.text);
+    } else {
+        renew(context);
+    }
 }
 
 static void renew_begin(struct running *running)
@@ -175,21 +191,15 @@ static void renew_begin(struct running *running)
     struct why why = {""};
     struct store *store = agent_store(running->agent);
     if (store_trouble(store)[0]) {
-        why_set(&why, "not reloaded, nothing is changed: %s: reload again when that is over",
-                store_trouble(store));
-        reload_failed(running, &why);
+        why_set(&why, "%s: reload again when that is over", store_trouble(store));
+        renew_refused(running, why.text);
         return;
     }
     enum err e = reload_before_open(&running->before, running->agent);
     e = e ? e : agent_keep_open(&running->keep);
     e = e ? e : agent_keep_listen(running->keep, running->agent, running->newer, &why);
     if (e) {
-        struct why text;
-        why_set(&text, "not reloaded, nothing is changed: %s",
-                why.text[0] ? why.text : "no memory");
-        agent_keep_close(running->keep);
-        running->keep = NULL;
-        reload_failed(running, &text);
+        renew_refused(running, why.text[0] ? why.text : "no memory");
         return;
     }
     agent_pause(running->agent, running->newer, paused, running);

@@ -28,8 +28,9 @@ static struct config *load(struct scene *scene, unsigned ack, unsigned size, con
     return life_config_load(scene, text);
 }
 
-static void paused(void *context)
+static void paused(void *context, const struct why *late)
 {
+    assert_null(late);
     *(bool *)context = true;
 }
 
@@ -267,6 +268,45 @@ static void only_what_was_reloaded_is_told(void **state)
     sim_run_for(10000);
     assert_int_equal(told(scene, "start"), 1);
     assert_int_equal(told(scene, "reload"), 1);
+}
+
+static void too_late(void *context, const struct why *late)
+{
+    assert_non_null(late);
+    *(struct why *)context = *late;
+}
+
+/* A disk that takes no commit, before anything is closed for another configuration. */
+static void a_disk_that_is_too_slow_stops_nothing(void **state)
+{
+    struct scene *scene = *state;
+    struct crash_fault fault = {.op = CRASH_OP_WRITE, .nth = 1, .repeat = UINT64_MAX};
+    struct why late = {""};
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    uint64_t before = life_offer(scene, "x", 10);
+    sim_run_for(2000);
+    assert_int_equal(scene->stored, before);
+    crash_vfs_fault_set(scene->disk, &fault, 1);
+    uint64_t ticket = life_offer(scene, "x", 10);
+    struct config *newer = load(scene, 100, 24, "");
+    agent_pause(scene->agent, newer, too_late, &late);
+    sim_run_for(5000);
+    assert_string_equal(late.text, "");
+    sim_run_for(2000);
+    assert_non_null(strstr(late.text, "what was taken can't be stored now: "));
+    config_close(newer);
+    assert_int_equal(scene->script.stops, 0);
+    assert_false(scene->driver_stopped);
+    crash_vfs_fault_clear(scene->disk);
+    sim_run_for(20000); /* and it goes on */
+    assert_int_equal(scene->stored, ticket);
+    life_offer(scene, "x", 10);
+    assert_true(renew(scene, load(scene, 100, 24, ""), 0));
+    assert_true(scene->driver_stopped);
+    sim_run_for(20000);
+    assert_int_equal(life_arrived_of(scene, "lines", 30), 30);
 }
 
 static unsigned routes_fail; /* so many times */
@@ -549,6 +589,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_memory_it_goes_on_as_it_was, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(a_stop_in_a_pause_is_told, life_setup, life_teardown),
+        cmocka_unit_test_setup_teardown(a_disk_that_is_too_slow_stops_nothing, life_setup,
+                                        life_teardown),
         cmocka_unit_test_setup_teardown(only_what_was_reloaded_is_told, life_setup, life_teardown),
         cmocka_unit_test_setup_teardown(a_kept_driver_without_routes_is_closed, life_setup,
                                         life_teardown),
