@@ -162,8 +162,8 @@ static bool life_is_over(void *context)
     }
     uint64_t commit = site->ledger.commit;
     site_look(site);
-    if (site->aim == AIM_RELOAD && site->running.newer && site->steps_left < 0) {
-        site->steps_left = (int)sim_below(30);
+    if (site->aim == AIM_RELOAD && site->running.newer && sim_below(8) == 0) {
+        return true;
     }
     if (site->aim == AIM_COMMIT && commit != site->ledger.commit && site->steps_left < 0 &&
         !store_is_idle(site->agent->store) && sim_below(30) == 0) {
