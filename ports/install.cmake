@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 set(WEIR_UNITS lib/systemd/system CACHE STRING "where systemd's units go, below the prefix; empty: nowhere")
 
 install(TARGETS weir RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES README.md LICENSE config/REFERENCE.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md LICENSE ports/THIRD_PARTY config/REFERENCE.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES ports/debian/weir.json DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 if(WEIR_UNITS)
   foreach(unit weir.service weir@.service)

@@ -164,6 +164,7 @@ def openwrt(known):
     fields = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     check("OpenWrt: version", fields["PKG_VERSION"] == version(), fields["PKG_VERSION"])
     check("OpenWrt: the package's fields", all(fields.get(name, "").strip() for name in ("SECTION", "CATEGORY", "TITLE", "URL", "USERID", "PKG_LICENSE", "PKG_MAINTAINER")), said)
+    check("OpenWrt: its licences' texts", fields["PKG_LICENSE_FILES"].split() == ["LICENSE", "ports/THIRD_PARTY"], said)
     check("OpenWrt: its libraries", {"+zlib", "+libzstd", "+cJSON", "+libsqlite3", "+libmicrohttpd"} <= set(fields["DEPENDS"].split()), fields["DEPENDS"])
     check("OpenWrt: conffiles", fields["Package/weir/conffiles"] == "/etc/weir/weir.json", fields["Package/weir/conffiles"])
     for library, (file, digest, url) in known.items():
@@ -215,7 +216,7 @@ def buildroot(known):
                       "INSTALL:=install", "TARGET_DIR:=/target", "WEIR_PKGDIR:=package/weir", "D:=/build/weir", f"BR2_EXTERNAL_WEIR_PATH:={folder}",
                       "WEIR_PRE_CONFIGURE_HOOKS:=", "WEIR_POST_INSTALL_TARGET_HOOKS:=", "WEIR_POST_RSYNC_HOOKS:=", "WEIR_POST_LEGAL_INFO_HOOKS:=",
                       "cmake-package=", "all: show", "include external.mk", "show:",
-                      *(f"\t$(info {name}: $({name}))" for name in ("WEIR_VERSION", "WEIR_SITE", "WEIR_LICENSE", "WEIR_DEPENDENCIES", "WEIR_EXTRA_DOWNLOADS", "WEIR_CONF_OPTS",
+                      *(f"\t$(info {name}: $({name}))" for name in ("WEIR_VERSION", "WEIR_SITE", "WEIR_LICENSE", "WEIR_LICENSE_FILES", "WEIR_DEPENDENCIES", "WEIR_EXTRA_DOWNLOADS", "WEIR_CONF_OPTS",
                                                                     "WEIR_PRE_CONFIGURE_HOOKS", "WEIR_POST_INSTALL_TARGET_HOOKS", "WEIR_SYSTEM_LIBRARIES")),
                       *(f"\t$(info {name}: $(strip $({name})))" for name in ("WEIR_USERS", "WEIR_PERMISSIONS", "WEIR_INSTALL_INIT_SYSV", "WEIR_BUILD_LIBRARIES")), "\t@:"])
     said = make(text + "\n", folder)
@@ -232,7 +233,9 @@ def buildroot(known):
     for library, (file, digest, _) in known.items():
         check(f"Buildroot: {library} is named, with its checksum", file in downloads and hashes.get(file) == digest, f"{file} {hashes}")
     check("Buildroot: the licence's checksum", hashes["LICENSE"] == hashlib.sha256(read("LICENSE").encode()).hexdigest())
-    check("Buildroot: nothing else has one", set(hashes) == {"LICENSE", *(file for file, _, _ in known.values())}, str(hashes))
+    check("Buildroot: the notices' checksum", hashes["ports/THIRD_PARTY"] == hashlib.sha256(read("ports/THIRD_PARTY").encode()).hexdigest(), "made by ports/static/notices")
+    check("Buildroot: its licences' texts", fields["WEIR_LICENSE_FILES"].split() == ["LICENSE", "ports/THIRD_PARTY"], said)
+    check("Buildroot: nothing else has one", set(hashes) == {"LICENSE", "ports/THIRD_PARTY", *(file for file, _, _ in known.values())}, str(hashes))
     buildroot_steps(folder, known)
 
 
@@ -274,7 +277,8 @@ def yocto(known):
     recipe = read("ports/yocto/recipes-core/weir/weir_git.bb").replace("\\\n", "")
     fields = {name: value for name, value in re.findall(r'^([\w:${}\[\].-]+) *(?:\?|\+|:)?= *"([^"]*)"', recipe, re.M)}
     check("Yocto: version", fields["PV"].startswith(version()), fields["PV"])
-    check("Yocto: the licence's checksum", fields["LIC_FILES_CHKSUM"] == "file://LICENSE;md5=" + hashlib.md5(read("LICENSE").encode()).hexdigest())
+    check("Yocto: the licences' checksums", fields["LIC_FILES_CHKSUM"].split() == [f"file://{name};md5={hashlib.md5(read(name).encode()).hexdigest()}"
+                                                                                   for name in ("LICENSE", "ports/THIRD_PARTY")], fields["LIC_FILES_CHKSUM"])
     check("Yocto: its libraries", set(fields["DEPENDS"].split()) == {"cjson", "libmicrohttpd", "sqlite3", "zlib", "zstd"}, fields["DEPENDS"])
     check("Yocto: what CMake leaves to the system", set(fields["WEIR_SYSTEM_LIBRARIES"].split(";")) == set(SYSTEM))
     uris = {word.split(";")[0]: dict(part.split("=") for part in word.split(";")[1:]) for word in fields["SRC_URI"].split()}
@@ -289,6 +293,34 @@ def yocto(known):
     check("Yocto: each text ends", recipe.count('"') % 2 == 0)
     layer = read("ports/yocto/conf/layer.conf")
     check("Yocto: the layer has its fields", all(f"{name}_weir" in layer for name in ("BBFILE_PATTERN", "BBFILE_PRIORITY", "LAYERVERSION", "LAYERDEPENDS", "LAYERSERIES_COMPAT")))
+
+
+def notices():
+    """Each library that is linked has its notice, and each that is pinned has one or is known not to be linked."""
+    script = os.path.join(ROOT, "ports/static/notices")
+
+    def said(*words):
+        return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    done = said(script, "--check")
+    check("ports/THIRD_PARTY is what the tarballs say", done.returncode == 0, done.stdout)
+    noticed = {line.split()[0] for line in said(script, "--archives").stdout.splitlines()}
+    done = said("ninja", "-C", build, "-t", "query", "weir")
+    linked = {os.path.basename(word) for word in done.stdout.split("outputs:")[0].split() if word.endswith(".a") and os.path.isabs(word)}
+    check("the linker's input is known", {"libcurl.a", "libsqlite3.a", "libpaho-mqtt3a.a"} <= linked, done.stdout)
+    check("what is linked has a notice", linked <= noticed, str(linked - noticed))
+    check("what has a notice is linked", noticed <= linked, str(noticed - linked))
+    # The same script beside a list with one library more, and beside one with another version.
+    folder = os.path.join(work, "notices/ports/static")
+    os.makedirs(folder)
+    shutil.copy(script, folder)
+    shutil.copy(os.path.join(ROOT, "ports/THIRD_PARTY"), os.path.dirname(folder))
+    for what, text, word in (("a library without a notice", read("ports/static/sources.txt") + "newcomer 1.0 newcomer-1.0.tar.gz 00 https://example.org/\n", "no notice of newcomer"),
+                             ("a notice of another version", read("ports/static/sources.txt").replace(" 8.14.1 ", " 8.14.2 "), "not the libraries of sources.txt")):
+        with open(os.path.join(folder, "sources.txt"), "w") as f:
+            f.write(text)
+        done = said(os.path.join(folder, "notices"), "--check", os.path.join(ROOT, "build/deps/sources"))
+        check(f"{what} is found", done.returncode != 0 and word in done.stdout, done.stdout)
 
 
 def units():
@@ -312,7 +344,7 @@ def install():
     done = subprocess.run(["cmake", "--install", build, "--prefix", "/usr"], env={**os.environ, "DESTDIR": to}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     check("cmake --install", done.returncode == 0, done.stdout)
     for path in ("usr/bin/weir", "usr/lib/systemd/system/weir.service", "usr/lib/systemd/system/weir@.service", "usr/share/man/man1/weir.1",
-                 "usr/share/man/man5/weir.json.5", "usr/share/bash-completion/completions/weir", "usr/share/doc/weir/LICENSE", "usr/share/doc/weir/REFERENCE.md",
+                 "usr/share/man/man5/weir.json.5", "usr/share/bash-completion/completions/weir", "usr/share/doc/weir/LICENSE", "usr/share/doc/weir/THIRD_PARTY", "usr/share/doc/weir/REFERENCE.md",
                  "usr/share/doc/weir/examples/weir.json"):
         check(f"/{path} is installed", os.path.exists(os.path.join(to, path)), done.stdout)
     wanted = 1 + os.path.exists(os.path.join(to, "usr"))
@@ -374,6 +406,7 @@ def main():
     openwrt(known)
     buildroot(known)
     yocto(known)
+    notices()
     units()
     configurations()
     install()

@@ -9,8 +9,12 @@ WEIR_VERSION = 0.1.0
 WEIR_SITE = $(realpath $(BR2_EXTERNAL_WEIR_PATH)/../..)
 WEIR_SITE_METHOD = local
 WEIR_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = --exclude /build
-WEIR_LICENSE = Apache-2.0
-WEIR_LICENSE_FILES = LICENSE
+WEIR_LICENSE = \
+	Apache-2.0 (weir, mbedtls), \
+	curl (curl), \
+	MIT (nghttp2), \
+	EPL-2.0 or BSD-3-Clause (paho)
+WEIR_LICENSE_FILES = LICENSE ports/THIRD_PARTY
 WEIR_DEPENDENCIES = cjson libmicrohttpd sqlite zlib zstd
 
 # What Buildroot's libraries can't be used for (see README.md): built as
@@ -80,6 +84,9 @@ define WEIR_USERS
 endef
 
 $(eval $(cmake-package))
+
+# The tree is kept with the licences too; what was built in it is not.
+weir-legal-info: RSYNC_VCS_EXCLUSIONS += --exclude /build
 
 # `make source`, for a mirror or a build without a network.
 .PHONY: weir-libraries-source

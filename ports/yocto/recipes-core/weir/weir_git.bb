@@ -3,8 +3,10 @@ DESCRIPTION = "Collects events from the devices of a site, keeps each one safely
 metered or broken link to Kafka, Kinesis, Pub/Sub, object stores or files."
 HOMEPAGE = "https://weir.example.org/"
 SECTION = "net"
-LICENSE = "Apache-2.0"
-LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
+# weir and mbedTLS, curl, nghttp2, Paho.
+LICENSE = "Apache-2.0 & curl & MIT & (EPL-2.0 | BSD-3-Clause)"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57 \
+    file://ports/THIRD_PARTY;md5=fe8e94ca6a0669131b0f146b63cf9025"
 
 PV = "0.1.0+git"
 WEIR_URI ?= "git://${WEIR_TREE};protocol=file;usehead=1"
