@@ -180,6 +180,10 @@ int schema_register_command(int argc, char **argv)
             argv[w.stream_count++] = argv[i]; /* never ahead of i */
         }
     }
+    if (!WEIR_HTTP_CLIENT) { /* said at once: no configuration helps */
+        return command_misuse("schema register",
+                              "needs the HTTP client, and this build was made without it");
+    }
     int code;
     struct config *config = command_config(path, COMMAND_SAY_FINDINGS, &code);
     if (!config) {

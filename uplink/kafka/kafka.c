@@ -617,7 +617,10 @@ static enum err registries_check(const struct kafka_options *kafka, struct why *
         return ERR_CONFIG;
     }
     if (wants_registry && !has_registry) {
-        why_set(why, "framing: \"registry\" needs a registry: set `registry`, or `glue`");
+        why_set(why, WEIR_HTTP_CLIENT
+                         ? "framing: \"registry\" needs a registry: set `registry`, or `glue`"
+                         : "framing: \"registry\" needs the HTTP client, and this build was made "
+                           "without it");
         return ERR_CONFIG;
     }
     if (has_registry && !wants_registry && kafka->framing != FRAMING_AUTO) {

@@ -45,7 +45,8 @@ static void probe_end(struct timer *timer)
     bool is_said = WEIR_HTTP_CLIENT &&
                    (registry_probe_has_said_time(p->registry) || glue_probe_has_said_time(p->glue));
     if (!p->is_clock_told && !is_said) {
-        probe_found_no_clock(&p->setup, p->registry || p->glue
+        probe_found_no_clock(&p->setup, !WEIR_HTTP_CLIENT ? "brokers don't say theirs"
+                                        : p->registry || p->glue
                                             ? "brokers don't say theirs, nor did the registry"
                                             : "brokers don't say theirs, and no registry "
                                               "is set, which would");
