@@ -57,20 +57,22 @@ def make(text, folder, *words, **environment):
 
 RULES = """
 ARCH:=mips
-TARGET_CC_NOCACHE:=mips-openwrt-linux-musl-gcc
 TARGET_CFLAGS:=-Os -pipe
 EXTRA_CFLAGS:=
 TARGET_LDFLAGS:=-L/staging/lib
-TARGET_AR:=mips-ar
-TARGET_RANLIB:=mips-ranlib
-STAGING_DIR:=/staging
-TOOLCHAIN_DIR:=/toolchain
 DL_DIR:=/dl
 BUILD_DIR?=/build
 INSTALL_DIR:=install -d -m0755
 INSTALL_BIN:=install -m0755
 INSTALL_DATA:=install -m0644
 INSTALL_CONF:=install -m0600
+"""
+# What cmake.mk makes of the compiler's name and of the folders.
+CMAKE_MK = """
+CMAKE_C_COMPILER:=/toolchain/bin/mips-openwrt-linux-musl-gcc
+CMAKE_AR:=/toolchain/bin/mips-openwrt-linux-musl-gcc-ar
+CMAKE_RANLIB:=/toolchain/bin/mips-openwrt-linux-musl-gcc-ranlib
+CMAKE_FIND_ROOT_PATH:=/staging/usr;/toolchain
 """
 PACKAGE_MK = """
 PKG_BUILD_DIR:=$(BUILD_DIR)/$(PKG_NAME)-$(PKG_VERSION)
@@ -155,7 +157,7 @@ done
 def openwrt(known):
     doubles = os.path.join(work, "openwrt")
     os.makedirs(os.path.join(doubles, "include"))
-    for name, text in (("rules.mk", RULES), ("include/package.mk", PACKAGE_MK), ("include/cmake.mk", "")):
+    for name, text in (("rules.mk", RULES), ("include/package.mk", PACKAGE_MK), ("include/cmake.mk", CMAKE_MK)):
         with open(os.path.join(doubles, name), "w") as f:
             f.write(text)
     environment = {"TOPDIR": doubles, "INCLUDE_DIR": os.path.join(doubles, "include")}
@@ -206,7 +208,8 @@ def openwrt_steps(folder, environment):
             "CMAKE_C_COMPILER", "CMAKE_C_FLAGS_INIT", "CMAKE_EXE_LINKER_FLAGS_INIT", "CMAKE_AR", "CMAKE_FIND_ROOT_PATH")))
     done = subprocess.run(["cmake", "-P", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     check("OpenWrt: the toolchain file says what the SDK's makefiles say", done.stdout.split("\n")[:-1] == [
-        "CMAKE_C_COMPILER=mips-openwrt-linux-musl-gcc", "CMAKE_C_FLAGS_INIT=-Os -pipe ", "CMAKE_EXE_LINKER_FLAGS_INIT=-L/staging/lib", "CMAKE_AR=mips-ar",
+        "CMAKE_C_COMPILER=/toolchain/bin/mips-openwrt-linux-musl-gcc", "CMAKE_C_FLAGS_INIT=-Os -pipe ", "CMAKE_EXE_LINKER_FLAGS_INIT=-L/staging/lib",
+        "CMAKE_AR=/toolchain/bin/mips-openwrt-linux-musl-gcc-ar",
         "CMAKE_FIND_ROOT_PATH=/staging/usr;/toolchain"], done.stdout)
 
 
