@@ -28,6 +28,7 @@
 #define BUFFER_PARCEL_MAX 64 /* open at one time: a commit that opens more fails */
 
 struct buffer;
+struct machine;
 
 /* --- events --- */
 
@@ -137,6 +138,9 @@ struct buffer_setup {
     const char *path;
     const char *vfs; /* NULL: SQLite's own; tests: the crash VFS */
     const char *agent_id;
+    const struct machine
+        *machine;     /* this one; NULL: it does not matter. With another one than at the
+                                      last opening a new incarnation begins */
     int64_t size_max; /* database and WAL, bytes */
     int64_t event_size_max;
     struct buffer_stream streams[STREAM_COUNT_MAX];
@@ -180,7 +184,15 @@ enum err buffer_check_keys(const struct buffer_setup *setup, struct why *why) MU
  * nothing has. */
 const char *buffer_disk_trouble(const struct buffer *buffer);
 
+/* The one of what is stored from now on. Constant while it is open, and so are the next two: any
+ * thread. */
 uint32_t buffer_incarnation(const struct buffer *buffer);
+/* The one that an event was stored under, which stays part of its name: an earlier one where the file
+ * was used on another machine then. It is that of all from there to *ret_last. */
+uint32_t buffer_incarnation_at(const struct buffer *buffer, uint16_t stream, uint64_t sequence,
+                               uint64_t *ret_last);
+/* Until this opening, which found another machine; 0: the same as now. */
+uint32_t buffer_incarnation_before(const struct buffer *buffer);
 uint32_t
 buffer_boot(const struct buffer *buffer); /* counter of openings of which the current is the last */
 uint16_t buffer_stream_number(const struct buffer *buffer, const char *name); /* 0: none */

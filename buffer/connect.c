@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "buffer/damage.h"
+#include "buffer/machine.h"
 #include "ports/random.h"
 
 /* --- the boot commit --- */
@@ -122,5 +123,5 @@ enum err buffer_read_identity(struct buffer *b, struct why *why)
     e = e ? e : sql_look(b, "SELECT v FROM meta WHERE k='boot'", 0, &boot, why);
     b->incarnation = (uint32_t)incarnation;
     b->boot = (uint32_t)boot;
-    return e;
+    return e ? e : machine_read(b, why);
 }

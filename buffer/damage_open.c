@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/machine.h"
 #include "ports/log.h"
 #include "ports/random.h"
 
@@ -103,6 +104,7 @@ static enum err take_numbers(struct buffer *b, struct buffer *source, struct why
     enum err e =
         damaged_number(source, "SELECT v FROM meta WHERE k='incarnation'", 0, &incarnation, why);
     e = e ? e : damaged_number(source, "SELECT v FROM meta WHERE k='boot'", 0, &boot, why);
+    e = e ? e : machine_read_damaged(b, source, why);
     b->incarnation = (uint32_t)incarnation;
     b->boot = boot ? (uint32_t)boot + 1 : BOOT_UNKNOWN + random_below(BOOT_UNKNOWN);
     for (uint32_t i = 0; i < b->state->boot_count; i++) { /* whichever can be read */
@@ -131,6 +133,7 @@ static enum err raise_over(void *context, const struct salvage *earlier)
 static enum err begin_anew(struct buffer *b, struct why *why)
 {
     b->incarnation = 0;
+    machine_forget(b);
     enum err e = want_all_rows(b, b->salvage, why);
     return e ? e : salvage_wanted_each(b->salvage->source, raise_over, b);
 }

@@ -9,6 +9,7 @@
 #include "buffer/record.h"
 #include "buffer/state.h"
 #include "ports/event.h"
+#include "ports/identity.h"
 #include "ports/lib/zstd.h"
 
 #define PAGE_SIZE 4096
@@ -145,6 +146,7 @@ enum open_mark {
     OPEN_LOG_LOST, /* a log was lost, and the sequences are not raised yet */
 };
 
+struct era;
 struct salvage;
 struct schema_text;
 
@@ -193,7 +195,11 @@ struct buffer {
     int64_t page_count;
     int64_t freelist_count;
     uint32_t incarnation;
+    uint32_t incarnation_before; /* 0: opening has not begun another one */
     uint32_t boot;
+    struct machine machine; /* as the file has it */
+    struct era *eras;       /* ERA_COUNT_MAX of machine.h, the oldest first; NULL: none yet */
+    size_t era_count;
     struct buffer_stream_slot streams[STREAM_COUNT_MAX + 1];
     struct buffer_uplink_slot uplinks[UPLINK_COUNT_MAX];
     size_t uplink_count;
@@ -283,7 +289,7 @@ void buffer_memory_close(struct buffer *b);
 enum err buffer_connect(struct buffer *b, struct why *why) MUST_USE;
 /* The checkpoints and the commit with which every opening begins. */
 enum err buffer_start_log(struct buffer *b, struct why *why) MUST_USE;
-/* Incarnation and boot, as the file has them. */
+/* Incarnation, boot and machine, as the file has them. */
 enum err buffer_read_identity(struct buffer *b, struct why *why) MUST_USE;
 
 /* --- buffer.c --- */

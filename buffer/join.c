@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/machine.h"
 
 /* --- numbers of names --- */
 
@@ -278,6 +279,7 @@ enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct w
     enum err e = sql_run(b, SQL_BEGIN, why);
     e = e ? e : join_all(b, setup, why);
     e = e ? e : orphans_check(b, setup, why);
+    e = e ? e : machine_join(b, setup, why);
     if (e) {
         return e; /* closing rolls back */
     }

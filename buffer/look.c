@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/machine.h"
 
 /* --- names --- */
 
@@ -175,6 +176,7 @@ void buffer_figures(struct buffer *b, struct buffer_figures *ret)
         .boot = b->boot,
         .incarnation = b->incarnation,
     };
+    machine_figures(b, ret);
     for (size_t i = 0; i < b->section_count; i++) {
         ret->tail_events += b->sections[i].count;
     }

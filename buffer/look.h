@@ -65,6 +65,8 @@ enum err buffer_verify_step(struct buffer *buffer, struct buffer_verify *verify,
 
 /* --- the whole file --- */
 
+#define BUFFER_EARLIER_MAX 4
+
 struct buffer_figures {
     uint64_t page_size;
     uint64_t pages;
@@ -82,6 +84,10 @@ struct buffer_figures {
     uint32_t schemas;
     uint32_t boot;
     uint32_t incarnation;
+    uint32_t earlier[BUFFER_EARLIER_MAX]; /* incarnations, of other machines; the oldest first */
+    size_t earlier_count;
+    bool knows_board; /* the board's number of the machine that used it last, or its system's id */
+    bool knows_system;
 };
 void buffer_figures(struct buffer *buffer, struct buffer_figures *ret);
 

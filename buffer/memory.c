@@ -60,6 +60,7 @@ void buffer_memory_close(struct buffer *b)
     free(b->cipher.data);
     crypt_close(b->crypt_is_lent ? NULL : b->crypt);
     free(b->thin_raw.data);
+    free(b->eras);
     zstd_encoder_close(b->encoder);
     zstd_decoder_close(b->decoder);
     state_close(b->state);

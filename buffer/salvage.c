@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/machine.h"
 #include "buffer/page_scan.h"
 #include "ports/clock.h"
 #include "ports/log.h"
@@ -308,7 +309,7 @@ enum err buffer_salvage_begin(struct buffer *b, const char *file, struct why *wh
         buffer_close(source);
         return e;
     }
-    if (!has_state || (uint32_t)incarnation != b->incarnation) {
+    if (!has_state || !machine_has(b, (uint32_t)incarnation, source->state)) {
         why_set(why, "%s: %s", file,
                 has_state ? "of another buffer: its incarnation is not that of this one"
                           : "what it was to deliver can't be read");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buffer/damage.h"
+#include "buffer/machine.h"
 
 struct copy {
     const char *columns;
@@ -167,7 +168,8 @@ static enum err put_identity(struct buffer *b, struct why *why)
     }
     (void)snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('incarnation',%" PRIu32 ")",
                    b->incarnation); /* fits */
-    return sql_exec(b, sql, why);
+    e = sql_exec(b, sql, why);
+    return e ? e : machine_put(b, why);
 }
 
 enum err damage_take_over(struct buffer *b, const struct buffer_write *write, struct why *why)

@@ -17,4 +17,15 @@ enum identity {
 enum err identity_put(enum identity identity, const char *root, struct out *ret,
                       struct why *why) MUST_USE;
 
+/* Which machine this is, by what stays the same from boot to boot. Each is a keyed hash of a name, so
+ * that who has it does not know the name; zeros: the machine has none. */
+#define MACHINE_MARK_SIZE 16
+struct machine {
+    uint8_t board[MACHINE_MARK_SIZE]; /* of IDENTITY_SERIAL */
+    /* Of IDENTITY_MACHINE. Zeros where systemd made that for this boot only: on a read-only root, and
+     * until the first boot is over. */
+    uint8_t system[MACHINE_MARK_SIZE];
+};
+void identity_machine(const char *root, struct machine *ret);
+
 #endif

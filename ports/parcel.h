@@ -83,6 +83,7 @@ struct parcel {
     uint32_t schema; /* the buffer's number of the schema that all its events have */
     uint32_t key;    /* enum parcel_key */
     struct range range;
+    uint32_t incarnation; /* of its events. Not kept with it: agent/ fills it in */
     /* Of the uplink that it was cut for: another one knows nothing of its parts. "": by a version that
      * did not keep it. */
     char type[UPLINK_TYPE_SIZE_MAX];

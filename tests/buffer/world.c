@@ -128,6 +128,11 @@ void world_reset(struct world *w, uint64_t seed)
     w->chance = seed * UINT64_C(0x5851f42d4c957f2d);
     w->encrypts = seed >> 1 & 1;
     w->incarnation = 0;
+    w->machine = (struct machine){{1}, {1}};
+    w->moves = seed % 3 == 2;
+    w->moved = false;
+    w->move_count = 0;
+    memset(w->names, 0, sizeof w->names);
     w->prepared = false;
     w->under_way = false;
     w->takes_only = false;
@@ -164,10 +169,22 @@ static void choose_keys(struct world *w)
     w->setup.old_key = w->encrypts ? key : NULL;
 }
 
+/* The board is another one, the medium is the same. */
+static void choose_machine(struct world *w)
+{
+    w->setup.machine = &w->machine;
+    if (w->moves && w->move_count < WORLD_MOVES && world_below(w, 4) == 0) {
+        w->move_count++;
+        w->machine.board[0]++;
+        w->moved = true;
+    }
+}
+
 enum err world_buffer_open(struct world *w)
 {
     w->why.text[0] = '\0';
     choose_keys(w);
+    choose_machine(w);
     enum err e = buffer_open(&w->buffer, &w->setup, &w->why);
     e = e ? e : prepare(w);
     if (e) {

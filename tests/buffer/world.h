@@ -13,6 +13,7 @@
 #define WEIR_TESTS_BUFFER_WORLD_H
 
 #include "buffer/buffer.h"
+#include "ports/identity.h"
 #include "tests/sim/crash_vfs.h"
 
 #define WORLD_STREAMS 3 /* numbers 1..3 */
@@ -30,6 +31,7 @@ struct model_parcel {
     uint32_t done; /* bits */
 };
 
+#define WORLD_MOVES 4 /* so many earlier incarnations are kept */
 #define WORLD_ASIDES 4000
 #define WORLD_ASIDE_SIZE 1300
 
@@ -85,6 +87,11 @@ struct world {
     struct buffer *buffer;
     uint64_t chance;
     uint32_t incarnation;
+    struct machine machine; /* by the seed it becomes another one, WORLD_MOVES times at most */
+    bool moves;
+    bool moved; /* since the last check */
+    unsigned move_count;
+    uint32_t names[WORLD_STREAMS + 1][WORLD_SEQUENCES]; /* each event's incarnation; 0: not yet */
     uint32_t schemas[WORLD_STREAMS + 1];
     uint16_t driver;
     bool prepared;

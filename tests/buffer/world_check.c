@@ -309,16 +309,42 @@ const char *world_check_commit(struct world *w)
     return check_commit(w, &found);
 }
 
+/* Is the incarnation another one just where the machine is? */
+static const char *check_incarnation(struct world *w)
+{
+    uint32_t now = buffer_incarnation(w->buffer);
+    bool is_first = w->incarnation == 0;
+    if (now == 0 || (!is_first && (now == w->incarnation) == w->moved)) {
+        return world_problem(w, w->moved ? "twice: the incarnation" : "lost: the incarnation");
+    }
+    w->incarnation = now;
+    w->moved = false;
+    return NULL;
+}
+
+/* Does each event have the incarnation for ever that it was stored under? */
+static const char *check_names(struct world *w)
+{
+    for (uint16_t s = 1; s <= WORLD_STREAMS; s++) {
+        for (uint64_t i = 1; i < w->sure->next[s]; i++) {
+            uint64_t last = 0;
+            uint32_t *name = &w->names[s][i % WORLD_SEQUENCES];
+            uint32_t now = buffer_incarnation_at(w->buffer, s, i, &last);
+            if (now == 0 || last < i || (*name && *name != now)) {
+                return world_problem(w, "lost: the incarnation of %u of stream %u", (unsigned)i, s);
+            }
+            *name = now;
+        }
+    }
+    return NULL;
+}
+
 const char *world_check(struct world *w)
 {
     struct found found = {.w = w};
-    if (w->incarnation == 0) {
-        w->incarnation = buffer_incarnation(w->buffer);
-    }
-    if (w->incarnation == 0 || w->incarnation != buffer_incarnation(w->buffer)) {
-        return world_problem(w, "lost: the incarnation");
-    }
-    const char *wrong = check_commit(w, &found);
+    const char *wrong = check_incarnation(w);
+    wrong = wrong ? wrong : check_commit(w, &found);
+    wrong = wrong ? wrong : check_names(w);
     wrong = wrong ? wrong : world_check_changes(w);
     wrong = wrong ? wrong : check_rest(w, &found);
     return wrong ? wrong : world_check_events(w);

@@ -86,11 +86,67 @@ static void a_host_has_its_name(void **state)
     is(*state, IDENTITY_HOST_NAME, name);
 }
 
+static void marks(const struct root *root, struct machine *ret)
+{
+    struct machine again;
+    identity_machine(root->path, ret);
+    identity_machine(root->path, &again);
+    assert_memory_equal(ret, &again, sizeof again);
+}
+
+static bool is_none(const uint8_t mark[MACHINE_MARK_SIZE])
+{
+    static const uint8_t none[MACHINE_MARK_SIZE] = {0};
+    return memcmp(mark, none, MACHINE_MARK_SIZE) == 0;
+}
+
+static void a_machine_is_known_by_what_stays(void **state)
+{
+    static const char id[] = "0123456789abcdef0123456789abcdef\n";
+    const struct root *root = *state;
+    struct machine before;
+    struct machine now;
+    marks(root, &before);
+    assert_true(is_none(before.board) && is_none(before.system));
+    put(root, "/etc/machine-id", id, 33);
+    marks(root, &before);
+    assert_true(is_none(before.board) && !is_none(before.system));
+    put(root, "/proc/device-tree/serial-number", "10000000abcdef01", 17);
+    marks(root, &now);
+    assert_false(is_none(now.board));
+    assert_memory_equal(now.system, before.system, MACHINE_MARK_SIZE);
+    put(root, "/proc/device-tree/serial-number", "10000000abcdef02", 17);
+    before = now;
+    marks(root, &now);
+    assert_memory_not_equal(now.board, before.board, MACHINE_MARK_SIZE);
+    /* What is stored does not tell the name, by its own hash either. */
+    assert_memory_not_equal(now.system, id, MACHINE_MARK_SIZE);
+}
+
+static void an_id_of_this_boot_is_none(void **state)
+{
+    static const char id[] = "0123456789abcdef0123456789abcdef\n";
+    const struct root *root = *state;
+    struct machine now;
+    put(root, "/etc/machine-id", "uninitialized\n", 14);
+    marks(root, &now);
+    assert_true(is_none(now.system));
+    put(root, "/etc/machine-id", id, 33);
+    put(root, "/run/machine-id", id, 33); /* systemd's, over a file that can't be written */
+    marks(root, &now);
+    assert_true(is_none(now.system));
+    put(root, "/run/machine-id", "fedcba9876543210fedcba9876543210\n", 33);
+    marks(root, &now);
+    assert_false(is_none(now.system));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_machine_has_its_id, begin, end),
         cmocka_unit_test_setup_teardown(a_board_has_its_serial_number, begin, end),
-        cmocka_unit_test_setup_teardown(a_host_has_its_name, begin, end)};
+        cmocka_unit_test_setup_teardown(a_host_has_its_name, begin, end),
+        cmocka_unit_test_setup_teardown(a_machine_is_known_by_what_stays, begin, end),
+        cmocka_unit_test_setup_teardown(an_id_of_this_boot_is_none, begin, end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
