@@ -12,6 +12,7 @@ struct agent_keep;
 struct buffer;
 struct carry;
 struct intake;
+struct machine;
 struct status_look;
 struct worker;
 
@@ -19,13 +20,14 @@ struct agent_setup {
     struct loop *loop;
     struct config
         *config; /* lives longer than the agent; held by its drivers, which may live longer */
-    struct agent_keep *keep;   /* of the agent before, see agent_close_for_newer(); or NULL */
-    bool is_as_before;         /* then: with its configuration, since a newer one can't be opened */
-    const char *vfs;           /* SQLite's file system layer; NULL: the system's */
-    bool *ret_may_wait;        /* see agent_open(); may be NULL */
-    bool *ret_joined;          /* likewise */
-    struct buffer_room *room;  /* of buffer_setup; or NULL */
-    const struct carry *carry; /* of the agent before, see agent_close_for_another(); or NULL */
+    struct agent_keep *keep; /* of the agent before, see agent_close_for_newer(); or NULL */
+    bool is_as_before;       /* then: with its configuration, since a newer one can't be opened */
+    const struct machine *machine; /* of buffer_setup; or NULL */
+    const char *vfs;               /* SQLite's file system layer; NULL: the system's */
+    bool *ret_may_wait;            /* see agent_open(); may be NULL */
+    bool *ret_joined;              /* likewise */
+    struct buffer_room *room;      /* of buffer_setup; or NULL */
+    const struct carry *carry;     /* of the agent before, see agent_close_for_another(); or NULL */
     /* `weir reload`: reads the file anew, see reload.h. answer() comes once, also when nothing
      * comes of it. NULL: that is not done. */
     void (*reload)(void *context, void (*answer)(void *peer, struct slice json), void *peer);

@@ -92,6 +92,7 @@ static void fill_buffer_setup(const struct agent *agent, struct buffer_setup *b)
     b->path = config->buffer.path;
     b->vfs = agent->setup.vfs;
     b->agent_id = agent->id;
+    b->machine = agent->setup.machine;
     b->size_max = config->buffer.size_max;
     b->event_size_max = config->buffer.event_size_max;
     b->keep_damaged = config->buffer.keep_damaged;
@@ -256,6 +257,15 @@ static enum err open_buffer(struct agent *agent, struct why *why)
         agent->opens_buffer = false;
     }
     free(setup);
+    if (!e && buffer_incarnation_before(agent->buffer)) {
+        log_warn(
+            "buffer",
+            "%s was used on another machine: events from now on have the incarnation %08" PRIx32
+            " instead of %08" PRIx32 ", what is stored keeps it. If the other one still runs "
+            "with its copy, what both hold comes from both, each event under one name",
+            agent->setup.config->buffer.path, buffer_incarnation(agent->buffer),
+            buffer_incarnation_before(agent->buffer));
+    }
     return e;
 }
 

@@ -87,6 +87,24 @@ static double number_of(const struct json_node *parent, const char *name)
                : 0;
 }
 
+/* What tells that a copy of the file is used on another machine, and whose events it has. */
+static void print_machine(const struct json_node *root)
+{
+    const char *known = json_node_text(json_node_find(root, "machine"));
+    const struct json_node *earlier = json_node_find(root, "earlier");
+    const char *by = !known                         ? "not known"
+                     : strcmp(known, "board") == 0  ? "known by its serial number"
+                     : strcmp(known, "system") == 0 ? "known by its machine id"
+                                                    : "not known: a copy elsewhere is not noticed";
+    printf("machine   %s", by);
+    earlier = earlier ? earlier->child : NULL;
+    for (const char *before = "; earlier ones were "; earlier; earlier = earlier->next) {
+        printf("%s%s", before, json_node_text(earlier));
+        before = ", ";
+    }
+    printf("\n");
+}
+
 static void print_stats(const struct json_node *root)
 {
     const struct json_node *rows = json_node_find(root, "rows");
@@ -95,6 +113,7 @@ static void print_stats(const struct json_node *root)
     const struct json_node *aside = json_node_find(root, "aside");
     const char *identity = json_node_text(json_node_find(root, "identity"));
     printf("agent     %s, opened %.0f times\n", identity ? identity : "?", number_of(root, "boot"));
+    print_machine(root);
     printf("file      %.1f MiB and a log of %.1f MiB, of at most %.1f MiB, %.1f %% in use\n",
            number_of(root, "database") / MEBIBYTE, number_of(root, "wal") / MEBIBYTE,
            number_of(root, "size_max") / MEBIBYTE, number_of(root, "used_share") * 100);

@@ -132,7 +132,8 @@ enum err carry_give(const struct carry *carry, struct buffer *buffer, bool is_re
                     struct why *why)
 {
     struct buffer_changes state;
-    if (carry->incarnation != buffer_incarnation(buffer)) {
+    if (carry->incarnation != buffer_incarnation(buffer) &&
+        carry->incarnation != buffer_incarnation_before(buffer)) { /* ended when it was opened */
         return ERR_OK;
     }
     buffer_state(buffer, &state);

@@ -232,6 +232,20 @@ static void tell_gaps(struct events *events)
     }
 }
 
+/* The buffer was used on another one before. */
+static void tell_machine(struct events *events)
+{
+    char text[160];
+    uint32_t before = buffer_incarnation_before(store_buffer(events->setup.store));
+    (void)snprintf(text, sizeof text,
+                   "the buffer was used on another machine, as %08" PRIx32
+                   ": what it holds of then keeps that; sequences go on",
+                   before); /* fits */
+    if (before) {
+        (void)say(events, &(struct happening){.kind = "machine", .text = text}); /* counted */
+    }
+}
+
 /* What happened to the file as a whole; what is lost of a stream is a gap. */
 static void tell_damage(struct events *events)
 {
@@ -352,6 +366,7 @@ enum err events_open(struct events **ret, const struct events_setup *setup)
         (void)say(events, &(struct happening){.kind = setup->is_reload ? "reload" : "start",
                                               .count = buffer_boot(buffer)});
     }
+    tell_machine(events);
     tell_damage(events);
     tell_gaps(events);
     *ret = events;

@@ -1,5 +1,5 @@
 /* weir.events: the agent's own stream, by which the centre learns about a board that nobody visits:
- * start and stop, gaps (events that were dropped by a rule), damage, schemas that were refused or,
+ * start and stop, another machine under the same buffer, gaps (events that were dropped by a rule), damage, schemas that were refused or,
  * while it runs, taken over, counts of set-aside events, and an hourly health record (where a link
  * is metered and nothing was delivered in that hour, each six hours). One schema for all kinds,
  * weir.Event; what a kind does not need is empty or 0.

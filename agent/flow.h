@@ -14,6 +14,7 @@
 #include "agent/pack.h"
 #include "agent/share.h"
 
+#define FLOW_IDENTITY_SIZE 160
 #define FLOW_PARK_MS 60000
 #define FLOW_DISK_MS 2000 /* what waits for the disk */
 #define FLOW_CLOCK_MS 2000
@@ -142,7 +143,7 @@ struct forward {
     struct parcel fresh; /* of the task, when it cuts */
     struct job job;
     uint32_t incarnation;
-    char agent_key[160];
+    char identity[FLOW_IDENTITY_SIZE]; /* agent id/incarnation of the task's events */
     uint64_t turn;
     unsigned gathering; /* several flows are being asked: who works first is decided behind that */
     bool stopping;

@@ -153,8 +153,9 @@ static bool complete_row(const struct flow *flow, const struct stored_event *row
     }
     *memory = malloc(size);
     struct out o = out_over(*memory, size);
-    return *memory &&
-           fill_complete(row, flow->host->forward->agent_key, flow->stream->info.name, &o, ret);
+    char identity[FLOW_IDENTITY_SIZE];
+    (void)flow_identity(flow, row->sequence, identity);
+    return *memory && fill_complete(row, identity, flow->stream->info.name, &o, ret);
 }
 
 static struct slice put_head(const struct stored_event *row, struct out *ret)

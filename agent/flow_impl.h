@@ -30,6 +30,11 @@ bool flow_part_end(struct flow *flow, uint32_t index) MUST_USE;
 size_t flow_raw_size_max(const struct flow *flow);
 void flow_want(struct flow *flow, enum flow_task task, uint32_t part);
 
+/* "agent id/incarnation" of the stream's event, and of all up to the sequence that is returned. */
+uint64_t flow_identity(const struct flow *flow, uint64_t sequence, char ret[FLOW_IDENTITY_SIZE]);
+/* The incarnation alone. */
+uint32_t flow_incarnation(const struct flow *flow, uint64_t sequence);
+
 /* False: the store has no room for the word; tried again after a pause. */
 bool flow_end_range(struct flow *flow, struct range range);
 

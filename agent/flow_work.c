@@ -55,6 +55,23 @@ static void flow_wanted_parts(const struct flow *flow, struct pack_task *task)
     }
 }
 
+uint32_t flow_incarnation(const struct flow *flow, uint64_t sequence)
+{
+    uint64_t last;
+    return buffer_incarnation_at(store_buffer(flow_store(flow)), flow->stream->info.number,
+                                 sequence, &last);
+}
+
+uint64_t flow_identity(const struct flow *flow, uint64_t sequence, char ret[FLOW_IDENTITY_SIZE])
+{
+    uint64_t last;
+    uint32_t incarnation = buffer_incarnation_at(store_buffer(flow_store(flow)),
+                                                 flow->stream->info.number, sequence, &last);
+    (void)snprintf(ret, FLOW_IDENTITY_SIZE, "%s/%08" PRIx32, flow->host->forward->setup.agent_id,
+                   incarnation); /* fits */
+    return last;
+}
+
 static bool flow_range_to_cut(struct flow *flow, struct range *ret)
 {
     struct range ranges[DEBT_RANGE_MAX];
@@ -79,20 +96,23 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
     }
     *task = (struct pack_task){.uplink = &flow->host->setup,
                                .stream = flow->stream,
-                               .agent_key = forward->agent_key,
-                               .identity = forward->agent_key,
+                               .agent_key = forward->identity,
+                               .identity = forward->identity,
                                .parcel = &flow->parcel,
                                .raw_size_max = PACK_RAW_SIZE_MAX};
     if (flow->wanted == TASK_CUT) {
         task->cut = true;
         task->parcel = &forward->fresh;
         forward->fresh = (struct parcel){.lane = flow->lane}; /* the rest comes with the target */
-        task->range = range;
+        uint64_t last = flow_identity(flow, range.first, forward->identity);
+        flow->cuts_all = flow->cuts_all && range.last <= last; /* the rest has another identity */
+        task->range = (struct range){range.first, range.last < last ? range.last : last};
         task->raw_size_max = flow_raw_size_max(flow);
         return true;
     }
     flow_wanted_parts(flow, task);
     task->range = flow_task_range(flow, task);
+    (void)flow_identity(flow, flow->parcel.range.first, forward->identity); /* all of it */
     return task->range.first <= task->range.last;
 }
 
@@ -130,6 +150,7 @@ static void flow_take_cut(struct flow *flow, const struct pack_task *task)
     parcel->uplink = flow->host->setup.number;
     parcel->stream = flow->stream->info.number;
     parcel->schema = task->schema->number;
+    parcel->incarnation = flow_incarnation(flow, parcel->range.first);
     parcel->partition_count = task->target.partition_count;
     memcpy(parcel->target, task->target.name, sizeof parcel->target);
     memcpy(parcel->cluster_id, task->target.cluster_id, sizeof parcel->cluster_id);

@@ -327,8 +327,6 @@ enum err forward_open(struct forward **ret, const struct forward_setup *setup, s
     }
     forward->setup = *setup;
     forward->incarnation = buffer_incarnation(store_buffer(setup->store));
-    (void)snprintf(forward->agent_key, sizeof forward->agent_key, "%s/%08" PRIx32, setup->agent_id,
-                   forward->incarnation);
     timer_init(&forward->stop_timer, setup->loop, stop_timer_fired);
     timer_init(&forward->start_timer, setup->loop, start_timer_fired);
     forward->hosts = calloc(setup->uplink_count ? setup->uplink_count : 1, sizeof *forward->hosts);

@@ -154,6 +154,7 @@ enum err run_open_agent(struct running *running)
                                 .config = running->config,
                                 .ret_may_wait = &waits,
                                 .ret_joined = &running->joined,
+                                .machine = &running->machine,
                                 .room = &running->room,
                                 .reload = run_reload,
                                 .reload_context = running,
@@ -211,6 +212,7 @@ static int run(struct config *config)
 {
     struct running running = {.config = config};
     struct signals *signals = NULL;
+    identity_machine("", &running.machine);
     enum err e = loop_open(&running.loop);
     if (!e) {
         notify_open(&running.notify, running.loop);

@@ -9,6 +9,7 @@
 #include "agent/status_server.h"
 #include "buffer/buffer.h"
 #include "ports/file.h"
+#include "ports/identity.h"
 #include "ports/notify.h"
 
 struct running {
@@ -22,12 +23,13 @@ struct running {
     void (*answer)(void *peer, struct slice json); /* for who asked for that; NULL: a signal */
     void *answer_peer;
     struct timer reload;
-    bool reload_again;       /* a signal came meanwhile */
-    struct agent *agent;     /* NULL: it can't be opened yet */
-    bool goes_on;            /* what can't be opened is tried again, and is no end as at a start */
-    bool is_as_before;       /* `config` is what the agent had that was closed for `newer` */
-    bool joined;             /* the buffer has what `newer` says: there is no way back */
-    struct carry *carry;     /* of the agent before */
+    bool reload_again;   /* a signal came meanwhile */
+    struct agent *agent; /* NULL: it can't be opened yet */
+    bool goes_on;        /* what can't be opened is tried again, and is no end as at a start */
+    bool is_as_before;   /* `config` is what the agent had that was closed for `newer` */
+    bool joined;         /* the buffer has what `newer` says: there is no way back */
+    struct carry *carry; /* of the agent before */
+    struct machine machine;
     struct buffer_room room; /* that its buffer lacked */
     struct status_server *status;
     struct control *waiting; /* tells why there is no agent; NULL: there is, or it can't be told */

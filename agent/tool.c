@@ -224,6 +224,18 @@ enum err tool_put_schema(struct tool *tool, uint16_t stream, uint32_t schema, st
     return ERR_OK;
 }
 
+/* Of the event: an earlier one, if another machine stored it. */
+static void put_identity(const struct tool *tool, const struct stored_event *event,
+                         char ret[TOOL_IDENTITY_SIZE])
+{
+    uint64_t last;
+    uint32_t incarnation =
+        buffer_incarnation_at(tool->setup.buffer, event->stream, event->sequence, &last);
+    const char *slash = strrchr(tool->identity, '/'); /* begin() has put it */
+    (void)snprintf(ret, TOOL_IDENTITY_SIZE, "%.*s/%08" PRIx32, (int)(slash - tool->identity),
+                   tool->identity, incarnation); /* as long as it is */
+}
+
 static void put_event(struct tool *tool, const struct stored_event *event)
 {
     struct stored_event complete = *event;
@@ -232,9 +244,11 @@ static void put_event(struct tool *tool, const struct stored_event *event)
     complete.trust = trust == TOOL_TIME_UNKNOWN ? TIME_ESTIMATE : trust; /* for the datum */
     tool->fill.size = 0;
     tool->fill.overflow = false;
+    char identity[TOOL_IDENTITY_SIZE];
+    put_identity(tool, event, identity);
     bool fits =
-        fill_complete(&complete, tool->identity,
-                      buffer_stream_name(tool->setup.buffer, event->stream), &tool->fill, &datum);
+        fill_complete(&complete, identity, buffer_stream_name(tool->setup.buffer, event->stream),
+                      &tool->fill, &datum);
     assert(fits); /* room for the largest, and for what is filled in */
     out_put_uvarint(&tool->out, event->sequence);
     out_put_byte(&tool->out, trust);

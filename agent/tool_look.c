@@ -129,6 +129,14 @@ static void put_stats(struct tool *tool)
                    ",\"free_pages\":%" PRIu64 ",\"used_share\":%.4f",
                    f.boot, f.size_max, f.pages * f.page_size, f.wal_size, f.page_size, f.pages,
                    f.free_pages, (double)state.used_share / 1e6);
+    out_put_format(o, ",\"machine\":\"%s\",\"earlier\":[",
+                   f.knows_board    ? "board"
+                   : f.knows_system ? "system"
+                                    : "");
+    for (size_t i = 0; i < f.earlier_count; i++) {
+        out_put_format(o, "%s\"%08" PRIx32 "\"", i ? "," : "", f.earlier[i]);
+    }
+    out_put_text(o, "]");
     out_put_format(o,
                    ",\"rows\":{\"count\":%" PRIu64 ",\"events\":%" PRIu64 ",\"raw\":%" PRIu64
                    ",\"stored\":%" PRIu64 ",\"ratio\":%.2f},\"tail\":{\"events\":%" PRIu64

@@ -219,6 +219,20 @@ uint32_t buffer_incarnation(const struct buffer *buffer)
     return 0x00c0ffee;
 }
 
+uint32_t buffer_incarnation_at(const struct buffer *buffer, uint16_t stream, uint64_t sequence,
+                               uint64_t *ret_last)
+{
+    (void)stream;
+    (void)sequence;
+    *ret_last = UINT64_MAX;
+    return buffer_incarnation(buffer);
+}
+
+uint32_t buffer_incarnation_before(const struct buffer *buffer)
+{
+    return ((const struct store *)(uintptr_t)buffer)->incarnation_before;
+}
+
 const char *buffer_stream_name(const struct buffer *buffer, uint16_t stream)
 {
     (void)buffer;

@@ -104,6 +104,8 @@ def from_file(path, directory):
     before = digest(*both)
     done = agent.command("buffer", "stats", "--buffer", both[0], "--json")
     check(f"{name} is read as it is", done.returncode == 0 and digest(*both) == before, done.stderr)
+    found = json.loads(done.stdout)
+    check(f"{name}: its machine is not known", found["machine"] == "" and found["earlier"] == [], done.stdout)
     agent.start()
     wait_for("delivery", lambda: len(rows(directory, "numbered")) >= LAST and len(rows(directory, "raw")) >= LAST // 4, pause=0.5)
     agent.stop()
@@ -116,6 +118,9 @@ def from_file(path, directory):
     wait_for("delivery", lambda: len(rows(directory, "numbered")) >= LAST + 10, pause=0.5)
     agent.stop()
     check(f"{name}: sequences go on", len(rows(directory, "numbered")) == LAST + 10)
+    stats = json.loads(agent.command("buffer", "stats", "--buffer", both[0], "--json").stdout)
+    check(f"{name}: under its incarnation", stats["identity"].split("/")[1] == found["identity"].split("/")[1] and stats["earlier"] == [], str(stats))
+    check(f"{name}: its machine is known", stats["machine"] != "" or not os.path.exists("/etc/machine-id"), str(stats))
 
 
 # --- a downgrade ---

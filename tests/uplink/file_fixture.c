@@ -208,6 +208,7 @@ void batch_make(struct fixture *f, struct parcel_batch *b, uint64_t first, unsig
     }
     struct out wire = out_over(b->wire, sizeof b->wire);
     b->parcel.layout = LAYOUT_ROWS;
+    b->parcel.incarnation = b->parcel.incarnation ? b->parcel.incarnation : 0xabcd;
     assert_int_equal(file_uplink_class.wrap(&f->options, &b->batch, &wire), ERR_OK);
     b->batch.wire = out_slice(&wire);
     b->batch.messages = NULL;

@@ -253,7 +253,7 @@ static enum err disk_write_header(struct file_disk *disk, const struct file_writ
     char first[24];
     snprintf(first, sizeof first, "%" PRIu64, w->first_sequence);
     char incarnation[16];
-    snprintf(incarnation, sizeof incarnation, "%08" PRIx32, disk->incarnation);
+    snprintf(incarnation, sizeof incarnation, "%08" PRIx32, w->incarnation);
     struct slice agent = slice_of_text(disk->agent_id);
     if (agent.size > HEADER_ROOM / 4) {
         agent.size = HEADER_ROOM / 4;

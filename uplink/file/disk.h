@@ -47,7 +47,7 @@ struct file_tail {
 struct file_disk {
     const struct file_options *options;
     const char *agent_id;
-    uint32_t incarnation;
+    uint32_t incarnation; /* in the names of new files */
     const char *stream;
     int lock_fd;    /* -1: not locked yet */
     int fd;         /* of the open file; -1: none */
@@ -73,6 +73,7 @@ struct file_write {
     int32_t life;
     int64_t offset;
     const struct schema_info *schema;
+    uint32_t incarnation; /* of its events, as of all in its file */
     uint64_t first_sequence;
     struct slice wire;
 };

@@ -29,8 +29,9 @@ struct file_stream {
     bool is_sent;     /* it was lent under them */
     uint8_t lane;     /* of its parcel */
     int64_t number;
-    int64_t offset;  /* where the next block of the open file begins */
-    uint32_t schema; /* of the open file */
+    int64_t offset;       /* where the next block of the open file begins */
+    uint32_t schema;      /* of the open file */
+    uint32_t incarnation; /* of its events */
     uint64_t opened_ms;
     bool is_finish_due;
 };
@@ -120,6 +121,7 @@ static void file_written(struct file_uplink *file, struct file_job *j)
         if (j->write.offset == 0) {
             stream->opened_ms = loop_now_ms(file->loop);
             stream->schema = batch->schema->number;
+            stream->incarnation = batch->parcel->incarnation;
             stream->has_file = true;
             uplink_count(file->host, "files", 1);
         }
@@ -189,6 +191,7 @@ static void file_start_write(struct file_uplink *file)
                                           .life = batch->part->producer_epoch,
                                           .offset = batch->part->base_sequence,
                                           .schema = batch->schema,
+                                          .incarnation = batch->parcel->incarnation,
                                           .first_sequence = batch->first,
                                           .wire = batch->wire};
     file_start(file, FILE_WRITE, file->streams[batch->stream->number]);
@@ -338,7 +341,8 @@ static enum err file_assign(struct uplink *uplink, struct parcel *parcel, const 
         file_next(file);
         return ERR_AGAIN;
     }
-    if (!stream->has_file || stream->schema != parcel->schema) {
+    if (!stream->has_file || stream->schema != parcel->schema ||
+        stream->incarnation != parcel->incarnation) {
         stream->number++;
         stream->offset = 0;
         stream->has_file = false; /* the worker finishes the one before */

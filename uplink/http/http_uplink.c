@@ -48,7 +48,7 @@ static bool put_key(const struct http_uplink *h, struct sender_request *r)
     struct out key = out_over(memory, sizeof memory);
     const struct part *part = r->batch->part;
     http_base_put_escaped(&key, slice_of_text(h->base.agent_id), 0);
-    out_put_format(&key, "/%08" PRIx32 "/", h->base.incarnation);
+    out_put_format(&key, "/%08" PRIx32 "/", r->batch->parcel->incarnation);
     http_base_put_escaped(&key, slice_of_text(r->batch->stream->name), 0);
     out_put_format(&key, "/%" PRIu64 "-%" PRIu64, part->first, part->last);
     out_put_byte(&key, 0);

@@ -333,6 +333,7 @@ enum err lot_make(struct lot *lot, struct scene *scene, const void *options, uin
     lot->parcel.stream = scene_stream.number;
     lot->parcel.schema = scene_schema.number;
     lot->parcel.part_count = 1;
+    lot->parcel.incarnation = 0x0badcafe;
     lot->parcel.range = (struct range){first, first + count - 1};
     lot->parcel.parts[0] = (struct part){.first = first,
                                          .last = first + count - 1,
