@@ -136,6 +136,21 @@ static void the_start_is_told(void **state)
     assert_int_equal(events_dropped(scene->events), 0);
 }
 
+static void another_machine_is_told_behind_the_start(void **state)
+{
+    struct scene *scene = *state;
+    scene->store.incarnation_before = 0x0badcafe;
+    scene_open(scene);
+    assert_int_equal(scene->store.event_count, 2);
+    expect_event(scene, 0, "\"kind\":\"start\"");
+    expect_event(scene, 1, "\"kind\":\"machine\"");
+    expect_event(scene, 1, "\"incarnation\":\"00c0ffee\"");
+    expect_event(scene, 1, "used on another machine, as 0badcafe:");
+    commit(scene);
+    paces(scene, 3);
+    assert_int_equal(scene->store.event_count, 2); /* once */
+}
+
 static void a_gap_is_told_in_the_commit_that_marks_it(void **state)
 {
     struct scene *scene = *state;
@@ -354,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_start_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_machine_is_told_behind_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gap_is_told_in_the_commit_that_marks_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gap_being_told_is_not_told_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gap_waits_for_room, setup, teardown),

@@ -265,7 +265,7 @@ void harm_begun(struct site *site)
 {
     struct buffer *buffer = site->agent->buffer;
     struct site_damage *damage = &site->damage;
-    bool anew = damage->incarnation && damage->incarnation != buffer->incarnation;
+    bool anew = ledger_is_anew(buffer, damage->incarnation);
     bool void_log = damage->log_is_harmed && !anew && !buffer->damage.replaced &&
                     !buffer->damage.logs && !buffer->read_only;
     site->happened[HAPPENS_REPLACED_AT_START] += buffer->damage.replaced > 0;

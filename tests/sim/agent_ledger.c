@@ -275,7 +275,27 @@ static unsigned stream_of_topic(const char *topic)
     return LEDGER_STREAMS;
 }
 
-/* The header weir_id: agent/incarnation/stream/sequence. */
+/* The incarnation of the header weir_id: agent/incarnation/stream/sequence. */
+static uint32_t incarnation_in(struct slice header)
+{
+    char text[128];
+    SIM_EXPECT(slice_to_text(header, text, sizeof text));
+    const char *slash = strchr(text, '/');
+    SIM_EXPECT(slash != NULL);
+    return (uint32_t)strtoul(slash + 1, NULL, 16);
+}
+
+/* An event has one name for ever, whatever board it is sent from, and which uplink by; but where a
+ * lost state made it a new one. */
+static void name_check(const struct ledger *ledger, struct ledger_event *event, struct slice header)
+{
+    uint32_t incarnation = incarnation_in(header);
+    SIM_EXPECT(incarnation != 0);
+    SIM_EXPECT(event->incarnation == 0 || event->incarnation == incarnation ||
+               ledger->damage.is_possible);
+    event->incarnation = incarnation;
+}
+
 static uint64_t sequence_in(struct slice header)
 {
     char text[128];
@@ -328,6 +348,7 @@ static void row_arrived(void *context, struct slice datum, uint64_t sequence)
     const struct ledger_stream *s = &ledger->streams[stream];
     SIM_EXPECT(event->stream == stream && event->sequence == sequence && sequence >= 1);
     SIM_EXPECT(event->place < s->count && s->events[event->place] == number);
+    name_check(ledger, event, record->header);
     if (event->arrived[uplink]++) {
         ledger->twice++;
         if (event->again[uplink] > 0) {

@@ -25,14 +25,15 @@
 #define LEDGER_NUMBER_MAX 65536 /* producer's numbers on record: a power of two */
 
 struct ledger_event {
-    uint8_t key;       /* of the source's place in it: order is kept */
-    uint8_t stream;    /* index in ledger_stream_names */
-    bool is_bad;       /* intake has to set it aside */
-    bool is_cursored;  /* stored together with its source's cursor */
-    bool told;         /* acknowledged */
-    bool tail_lost;    /* the state was lost, and the event was in no row: untold */
-    uint64_t sequence; /* 0: not admitted, or what was admitted is gone with a life */
-    uint32_t place;    /* in its stream */
+    uint32_t incarnation; /* under which it arrived first; 0: it has not */
+    uint8_t key;          /* of the source's place in it: order is kept */
+    uint8_t stream;       /* index in ledger_stream_names */
+    bool is_bad;          /* intake has to set it aside */
+    bool is_cursored;     /* stored together with its source's cursor */
+    bool told;            /* acknowledged */
+    bool tail_lost;       /* the state was lost, and the event was in no row: untold */
+    uint64_t sequence;    /* 0: not admitted, or what was admitted is gone with a life */
+    uint32_t place;       /* in its stream */
     bool
         given_again; /* its source's cursor is lost with a damaged file: it came as another event */
     uint8_t arrived[LEDGER_UPLINKS];
@@ -170,6 +171,9 @@ void ledger_note_carried(struct ledger *ledger, const struct buffer *buffer);
 void ledger_unsaved_is_lost(struct ledger *ledger);
 /* A life has begun: what was acknowledged is there, what is not there is forgotten. */
 void ledger_recovered(struct ledger *ledger, struct buffer *buffer);
+/* Has the buffer begun anew since it had the incarnation `before`, because its state was lost? Another
+ * board is no such reason. */
+bool ledger_is_anew(const struct buffer *buffer, uint32_t before);
 /* The medium may damage files of the buffer; it has. */
 void ledger_damage_watch(struct ledger *ledger);
 void ledger_damaged(struct ledger *ledger);

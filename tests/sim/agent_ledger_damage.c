@@ -4,6 +4,7 @@
 
 #include "buffer/damage.h"
 #include "buffer/internal.h"
+#include "buffer/machine.h"
 #include "tests/sim/agent_ledger_impl.h"
 #include "tests/sim/sim.h"
 
@@ -246,13 +247,22 @@ static void owed_trace(const char *what, const struct state *state)
     }
 }
 
+bool ledger_is_anew(const struct buffer *buffer, uint32_t before)
+{
+    bool is_known = before == 0 || before == buffer->incarnation;
+    for (size_t i = 0; i < buffer->era_count && !is_known; i++) {
+        is_known = before == buffer->eras[i].incarnation; /* on another board */
+    }
+    return !is_known;
+}
+
 bool ledger_damage_recovered(struct ledger *ledger, const struct buffer *buffer)
 {
     struct ledger_damage *damage = &ledger->damage;
     uint32_t incarnation = buffer_incarnation(buffer);
     int64_t number = buffer->salvage ? buffer->salvage->number : 0;
     bool is_first = number && number != damage->salvage; /* the life before did not know of it */
-    bool is_anew = damage->incarnation && incarnation != damage->incarnation;
+    bool is_anew = ledger_is_anew(buffer, damage->incarnation);
     bool raised = is_anew || is_raised(ledger, buffer);
     /* Opened for reading only it is as it is found: what the log has lost is told by the next life
      * that can write. */

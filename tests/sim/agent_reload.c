@@ -104,6 +104,7 @@ enum err run_open_agent(struct running *running)
     bool waits = false;
     struct agent_setup setup = {.loop = running->loop,
                                 .config = running->config,
+                                .machine = &site_now->machine,
                                 .vfs = "site",
                                 .ret_may_wait = &waits,
                                 .ret_joined = &running->joined,

@@ -28,6 +28,7 @@ const char *const happening_names[HAPPENS_COUNT] = {"crash",
                                                     "crash_in_stop",
                                                     "hard_stop",
                                                     "reboot",
+                                                    "moved",
                                                     "start_failed",
                                                     "crash_at_start",
                                                     "other_settings",
@@ -247,14 +248,26 @@ static void carry_lose(struct site *site)
     }
 }
 
+/* The next life is on another board. */
+static void board_change(struct site *site)
+{
+    if (site->moves_left > 0 && !site->carry && sim_random() % 4 == 0) {
+        site->moves_left--;
+        site->machine.board[0]++;
+        sim_trace("the card is in another board");
+    }
+}
+
 static bool life_open(struct site *site)
 {
     struct why why = {""};
+    board_change(site);
     enum err e = loop_open(&site->loop);
     SIM_EXPECT(!e);
     bool waits = false;
     struct agent_setup setup = {.loop = site->loop,
                                 .config = site->config,
+                                .machine = &site->machine,
                                 .vfs = "site",
                                 .carry = site->carry,
                                 .ret_may_wait = &waits,
@@ -286,6 +299,7 @@ static bool life_open(struct site *site)
         return false;
     }
     crash_vfs_freeze_after(site->disk, 0);
+    site->happened[HAPPENS_MOVED] += buffer_incarnation_before(site->agent->buffer) > 0;
     site_opened(site);
     reload_begin(site);
     return true;
@@ -610,6 +624,8 @@ static void site_close(struct site *site)
 void site_run(struct site *site, uint64_t seed, const char *folder, struct crash_vfs *disk)
 {
     *site = (struct site){.seed = seed, .disk = disk};
+    site->machine = (struct machine){{1}, {1}};
+    site->moves_left = seed % 5 == 2 ? 3 : 0;
     (void)snprintf(site->folder, sizeof site->folder, "%s", folder);
     site_open(site);
     bool reboot = true;

@@ -4,6 +4,7 @@
 #define WEIR_TESTS_SIM_AGENT_SITE_H
 
 #include "agent/run_impl.h"
+#include "ports/identity.h"
 #include "tests/sim/agent_ledger.h"
 #include "tests/sim/agent_source.h"
 #include "tests/sim/crash_vfs.h"
@@ -20,6 +21,7 @@ enum happening {
     HAPPENS_CRASH_IN_STOP,
     HAPPENS_HARD_STOP,
     HAPPENS_REBOOT,
+    HAPPENS_MOVED,
     HAPPENS_START_FAILED,
     HAPPENS_CRASH_AT_START,
     HAPPENS_OTHER_SETTINGS,
@@ -189,7 +191,9 @@ struct site {
     bool is_cut;            /* the power went while the agent was opened anew */
     bool is_anew;           /* what was reloaded last opened the agent anew */
     struct config *next;    /* that the next life has then; else NULL */
-    struct carry *carry;    /* for the next agent of the same process */
+    struct machine machine;
+    unsigned moves_left; /* the card may be moved to another board */
+    struct carry *carry; /* for the next agent of the same process */
     struct timer weather, makes;
     bool is_calm;        /* the weather is over */
     bool is_last;        /* this life is: the power stays */

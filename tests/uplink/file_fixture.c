@@ -151,7 +151,7 @@ void fixture_open(struct fixture *f)
                                  .loop = f->loop,
                                  .options = &f->options,
                                  .agent_id = "agent",
-                                 .incarnation = 0xabcd};
+                                 .incarnation = FILE_INCARNATION};
     assert_int_equal(file_uplink_class.open(&f->uplink, &setup, NULL), ERR_OK);
 }
 
@@ -165,6 +165,7 @@ void fixture_close(struct fixture *f)
 void fixture_prepare(struct fixture *f)
 {
     memset(f, 0, sizeof *f);
+    f->incarnation = FILE_INCARNATION;
     host_folder(f->folder);
     f->options = (struct file_options){.path = f->folder,
                                        .name = "{stream}/%Y-%m-%d/{agent}-{incarnation}-{number}",
@@ -208,7 +209,7 @@ void batch_make(struct fixture *f, struct parcel_batch *b, uint64_t first, unsig
     }
     struct out wire = out_over(b->wire, sizeof b->wire);
     b->parcel.layout = LAYOUT_ROWS;
-    b->parcel.incarnation = b->parcel.incarnation ? b->parcel.incarnation : 0xabcd;
+    b->parcel.incarnation = f->incarnation;
     assert_int_equal(file_uplink_class.wrap(&f->options, &b->batch, &wire), ERR_OK);
     b->batch.wire = out_slice(&wire);
     b->batch.messages = NULL;
@@ -264,6 +265,7 @@ static void find_in(const char *path, struct found *found)
     struct slice raw;
     enum err e;
     assert_true(slice_equal_text(container_meta_find(reader, "weir.stream"), "temp/a"));
+    found->others += !slice_equal_text(container_meta_find(reader, "weir.incarnation"), "0000abcd");
     while ((e = container_block(reader, &count, &raw, &why)) == ERR_OK) {
         int64_t number;
         while (count--) {

@@ -26,12 +26,15 @@ struct uplink_host {
 extern const struct stream_info stream;
 extern const struct schema_info schemas[2];
 
+#define FILE_INCARNATION 0xabcd /* of the buffer, and at first of events */
+
 struct fixture {
     struct loop *loop;
     struct uplink_host host;
     struct uplink *uplink;
     struct file_options options;
     char folder[64];
+    uint32_t incarnation; /* of the events that are sent */
 };
 
 /* A fresh folder and options. */
@@ -57,6 +60,7 @@ void send_new(struct fixture *f, uint64_t first, unsigned count, const struct sc
 struct found {
     unsigned char count[1024]; /* of each number */
     unsigned files;
+    unsigned others; /* files of another incarnation than FILE_INCARNATION */
     unsigned parts;
 };
 

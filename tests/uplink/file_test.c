@@ -59,6 +59,27 @@ static void size_age_and_schema_begin_new_files(void **state)
     host_folder_remove(f.folder);
 }
 
+/* A file says of all its events under which incarnation they were stored. */
+static void another_incarnation_begins_a_new_file(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_prepare(&f);
+    fixture_open(&f);
+    f.incarnation = 0x77; /* what another machine has left */
+    send_new(&f, 0, 10, &schemas[0]);
+    send_new(&f, 10, 10, &schemas[0]);
+    f.incarnation = FILE_INCARNATION;
+    send_new(&f, 20, 10, &schemas[0]);
+    fixture_close(&f);
+    expect_each_once(&f, 30);
+    struct found found = {0};
+    find(f.folder, &found);
+    assert_int_equal(found.files, 2);
+    assert_int_equal(found.others, 1);
+    host_folder_remove(f.folder);
+}
+
 static void a_batch_sent_again_is_written_once(void **state)
 {
     (void)state;
@@ -425,6 +446,7 @@ int main(void)
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(files_are_named_by_stream_and_date),
         cmocka_unit_test(size_age_and_schema_begin_new_files),
+        cmocka_unit_test(another_incarnation_begins_a_new_file),
         cmocka_unit_test(a_batch_sent_again_is_written_once),
         cmocka_unit_test(a_full_disk_is_waited_for),
         cmocka_unit_test(every_crash_leaves_each_event_once),
