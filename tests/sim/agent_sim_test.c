@@ -24,7 +24,7 @@
 #define HAS_FAULTS false
 #endif
 #define SEEDS_FOR_ALL 100  /* so many have every kind of fault, */
-#define SEEDS_FOR_RARE 400 /* but for some of damage, which comes in one of four */
+#define SEEDS_FOR_RARE 400 /* but for some of damage and of reloads, which come in one of four */
 
 static const char *const kind_names[] = {"code",       "code_stored", "late",  "never",
                                          "never_lost", "twice",       "close", "close_stored",
@@ -72,13 +72,14 @@ static void totals_add(struct totals *totals, const struct site *site)
     }
 }
 
-/* What damage does not bring in each hundred seeds. */
+/* What damage, and ends of lives in a reload, do not bring in each hundred seeds. */
 static bool is_rare(enum happening kind)
 {
     static const enum happening rare[] = {HAPPENS_LOG_FLIPPED,       HAPPENS_LOG_SPOILT,
                                           HAPPENS_DAMAGE_IN_SALVAGE, HAPPENS_REPLACED_IN_LIFE,
                                           HAPPENS_LOG_VOID,          HAPPENS_DISK_TAKEN_IN_SALVAGE,
-                                          HAPPENS_BAD_ROW_ONLY,      HAPPENS_ROWS_LOST_IN_SALVAGE};
+                                          HAPPENS_BAD_ROW_ONLY,      HAPPENS_ROWS_LOST_IN_SALVAGE,
+                                          HAPPENS_STOP_IN_RELOAD,    HAPPENS_CRASH_IN_RELOAD};
     for (size_t i = 0; i < ARRAY_COUNT(rare); i++) {
         if (rare[i] == kind) {
             return true;
