@@ -168,6 +168,7 @@ enum err run_open_agent(struct running *running)
         why_set(&why, "%s: its disk is not mounted; if the buffer shall begin anew, restart",
                 running->config->buffer.path);
     } else {
+        memory_opening();
         e = agent_open(&running->agent, &setup, &why);
         waits = waits || running->goes_on || (running->newer && running->joined);
     }

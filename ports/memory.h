@@ -1,5 +1,4 @@
-/* How the process gets its memory. The first two before the first thread, or where no other
- * allocates. */
+/* How the process gets its memory. Any thread. */
 #ifndef WEIR_PORTS_MEMORY_H
 #define WEIR_PORTS_MEMORY_H
 

@@ -11,6 +11,8 @@
 /* A batch takes about 1.5 MiB to compress. */
 #define MAPPED_SIZE_RUNNING (2 * 1024 * 1024)
 
+/* Other threads may allocate meanwhile: each limit is one word, which glibc too sets at any time
+ * unless it is told a limit. */
 static void limit(int size)
 {
 #ifdef __GLIBC__
