@@ -165,14 +165,18 @@ enum err driver_host_open(struct driver_host *host, struct why *why)
     return e;
 }
 
+static bool host_is(const struct driver_host *host, const struct config_driver *driver)
+{
+    return host->config->digest == driver->digest && strcmp(host->config->name, driver->name) == 0;
+}
+
 /* The driver of before, if it is the same. */
 static bool host_take_over(struct intake *intake, const struct intake_driver *driver)
 {
     struct intake_kept *kept = intake->setup.kept;
     for (size_t i = 0; kept && i < kept->count; i++) {
         struct driver_host *host = kept->hosts[i];
-        if (host->config->digest != driver->config->digest ||
-            strcmp(host->config->name, driver->config->name) != 0 || host_put(intake, host)) {
+        if (!host_is(host, driver->config) || host_put(intake, host)) {
             continue;
         }
         kept->hosts[i] = kept->hosts[--kept->count];
@@ -181,6 +185,23 @@ static bool host_take_over(struct intake *intake, const struct intake_driver *dr
         return true;
     }
     return false;
+}
+
+/* A driver of before that is another now, or none any more, ends before one opens that may want its port,
+ * its file or its client's name. */
+static void kept_close_others(struct intake_kept *kept, const struct intake_setup *setup)
+{
+    for (size_t i = kept->count; i-- > 0;) {
+        struct driver_host *host = kept->hosts[i];
+        bool is_wanted = false;
+        for (size_t k = 0; k < setup->driver_count && !is_wanted; k++) {
+            is_wanted = host_is(host, setup->drivers[k].config);
+        }
+        if (!is_wanted) {
+            kept->hosts[i] = kept->hosts[--kept->count];
+            driver_host_free(host);
+        }
+    }
 }
 
 static enum err host_begin(struct intake *intake, const struct intake_driver *driver,
@@ -244,6 +265,9 @@ enum err intake_open(struct intake **ret, const struct intake_setup *setup, stru
         if (!e && intake->lossy[i]) {
             lossy_schema_set(intake->lossy[i], setup->streams[i].schema);
         }
+    }
+    if (!e && setup->kept) {
+        kept_close_others(setup->kept, setup);
     }
     for (size_t i = 0; !e && i < setup->driver_count; i++) {
         e = host_begin(intake, &setup->drivers[i], why);

@@ -50,7 +50,7 @@ struct intake_setup {
     size_t driver_count;
     struct config *owner; /* of the drivers' configuration: held by each; NULL: nobody has to */
     struct intake_kept
-        *kept; /* those that are unchanged are taken from here; NULL: there are none */
+        *kept; /* those that are unchanged are taken from here, others closed first; NULL: none */
     /* A driver that can't be opened is shown with its fault, and tried again; else intake_open() fails. */
     bool goes_on;
     const char *agent_id;

@@ -264,6 +264,7 @@ static enum err source_driver_open(struct driver **ret, const struct driver_setu
     const struct source_options *options = setup->options;
     struct source *source = &site_sources[options->source];
     (void)why;
+    SIM_EXPECT(!source->host); /* the one before has ended */
     source->driver.class_ = &source_driver_class;
     source->host = setup->host;
     source->ticket = 0;
