@@ -22,8 +22,8 @@ enum err identity_put(enum identity identity, const char *root, struct out *ret,
 #define MACHINE_MARK_SIZE 16
 struct machine {
     uint8_t board[MACHINE_MARK_SIZE]; /* of IDENTITY_SERIAL */
-    /* Of IDENTITY_MACHINE. Zeros where systemd made that for this boot only: on a read-only root, and
-     * until the first boot is over. */
+    /* Of IDENTITY_MACHINE. Zeros where that was made for this boot only: by systemd on a read-only
+     * root and until the first boot is over, by D-Bus where its folder is in memory. */
     uint8_t system[MACHINE_MARK_SIZE];
 };
 void identity_machine(const char *root, struct machine *ret);

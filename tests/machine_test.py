@@ -176,7 +176,7 @@ def both_go_on(directory, receiver):
         two.kill()
 
 
-with tempfile.TemporaryDirectory(prefix="weir-machine.") as work:
+with tempfile.TemporaryDirectory(prefix="weir-machine.", dir="/var/tmp") as work:       # on the disk: an id in a tmpfs is none
     probe = f"mount --bind /dev/null {MACHINE_ID}"
     if subprocess.run([*OWN_MOUNTS, "sh", "-ec", probe], stderr=subprocess.DEVNULL).returncode:
         print(f"needs mounts of its own over {MACHINE_ID}")

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "ports/file.h"
 #include "ports/identity.h"
@@ -8,21 +9,43 @@
 
 #define NAME_SIZE_MAX 129
 #define PATH_SIZE_MAX 4096
+#define TMPFS 0x01021994U
+#define RAMFS 0x858458f6U
 
 static const char purpose[] = "weir: the machine of a buffer"; /* as machine-id(5) asks for */
 
-/* systemd has it in /run, too, and over /etc/machine-id, where it can't, or shall not yet, be kept. */
-static bool is_of_this_boot(const char *root, struct slice id)
+static bool has_id(const char *root, const char *file, struct slice id)
 {
     char path[PATH_SIZE_MAX];
     struct slice content = {NULL, 0};
-    (void)snprintf(path, sizeof path, "%s/run/machine-id", root); /* longer: it is not there */
+    (void)snprintf(path, sizeof path, "%s%s", root, file); /* longer: it is not there */
     if (file_read(path, NAME_SIZE_MAX, &content, NULL)) {
         return false;
     }
-    bool is_same = slice_starts_with(content, id);
+    bool has = slice_starts_with(content, id);
     free((void *)(uintptr_t)content.data);
-    return is_same;
+    return has;
+}
+
+static bool is_in_memory(const char *root, const char *file)
+{
+    char path[PATH_SIZE_MAX];
+    struct statfs of;
+    (void)snprintf(path, sizeof path, "%s%s", root, file);
+    return statfs(path, &of) != 0 || (uint32_t)of.f_type == TMPFS || (uint32_t)of.f_type == RAMFS;
+}
+
+/* Is the id there at the next boot, too? systemd has one in /run, and over /etc/machine-id, where
+ * it can't, or shall not yet, keep it; where /var is in memory (OpenWrt), or /var/lib/dbus leads
+ * there (Buildroot), D-Bus makes one at each boot. */
+static bool is_kept(const char *root, struct slice id)
+{
+    static const char *const files[] = {"/etc/machine-id", "/var/lib/dbus/machine-id", NULL};
+    bool kept = false;
+    for (size_t i = 0; files[i]; i++) {
+        kept = kept || (has_id(root, files[i], id) && !is_in_memory(root, files[i]));
+    }
+    return kept && !has_id(root, "/run/machine-id", id);
 }
 
 static void put_mark(struct slice name, uint8_t ret[MACHINE_MARK_SIZE])
@@ -42,8 +65,7 @@ void identity_machine(const char *root, struct machine *ret)
         put_mark(out_slice(&name), ret->board);
     }
     name.size = 0;
-    if (!identity_put(IDENTITY_MACHINE, root, &name, NULL) &&
-        !is_of_this_boot(root, out_slice(&name))) {
+    if (!identity_put(IDENTITY_MACHINE, root, &name, NULL) && is_kept(root, out_slice(&name))) {
         put_mark(out_slice(&name), ret->system);
     }
 }

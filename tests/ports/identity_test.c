@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "ports/file.h"
@@ -11,13 +12,37 @@ struct root {
     char path[64];
 };
 
-static int begin(void **state)
+static int begin_in(void **state, const char *folder)
 {
     static struct root root;
-    (void)snprintf(root.path, sizeof root.path, "/tmp/weir-identity.XXXXXX");
+    (void)snprintf(root.path, sizeof root.path, "%s/weir-identity.XXXXXX",
+                   access(folder, W_OK) == 0 ? folder : "/tmp");
     assert_non_null(mkdtemp(root.path));
     *state = &root;
     return 0;
+}
+
+static int begin(void **state)
+{
+    return begin_in(state, "/tmp");
+}
+
+/* Where that is on the disk. */
+static int begin_kept(void **state)
+{
+    return begin_in(state, "/var/tmp");
+}
+
+static int begin_in_memory(void **state)
+{
+    return begin_in(state, "/dev/shm");
+}
+
+static bool is_in_memory(const struct root *root)
+{
+    struct statfs of;
+    assert_int_equal(statfs(root->path, &of), 0);
+    return (uint32_t)of.f_type == 0x01021994U; /* a tmpfs */
 }
 
 static int end(void **state)
@@ -106,6 +131,9 @@ static void a_machine_is_known_by_what_stays(void **state)
     const struct root *root = *state;
     struct machine before;
     struct machine now;
+    if (is_in_memory(root)) {
+        skip();
+    }
     marks(root, &before);
     assert_true(is_none(before.board) && is_none(before.system));
     put(root, "/etc/machine-id", id, 33);
@@ -128,6 +156,9 @@ static void an_id_of_this_boot_is_none(void **state)
     static const char id[] = "0123456789abcdef0123456789abcdef\n";
     const struct root *root = *state;
     struct machine now;
+    if (is_in_memory(root)) {
+        skip();
+    }
     put(root, "/etc/machine-id", "uninitialized\n", 14);
     marks(root, &now);
     assert_true(is_none(now.system));
@@ -140,13 +171,34 @@ static void an_id_of_this_boot_is_none(void **state)
     assert_false(is_none(now.system));
 }
 
+/* As OpenWrt's and Buildroot's D-Bus make one at each boot. */
+static void an_id_in_memory_is_none(void **state)
+{
+    static const char id[] = "0123456789abcdef0123456789abcdef\n";
+    const struct root *root = *state;
+    struct machine now;
+    if (!is_in_memory(root)) {
+        skip();
+    }
+    put(root, "/var/lib/dbus/machine-id", id, 33);
+    marks(root, &now);
+    assert_true(is_none(now.system));
+    put(root, "/etc/machine-id", id, 33);
+    marks(root, &now);
+    assert_true(is_none(now.system));
+    put(root, "/proc/device-tree/serial-number", "10000000abcdef01", 17);
+    marks(root, &now);
+    assert_false(is_none(now.board));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_machine_has_its_id, begin, end),
         cmocka_unit_test_setup_teardown(a_board_has_its_serial_number, begin, end),
         cmocka_unit_test_setup_teardown(a_host_has_its_name, begin, end),
-        cmocka_unit_test_setup_teardown(a_machine_is_known_by_what_stays, begin, end),
-        cmocka_unit_test_setup_teardown(an_id_of_this_boot_is_none, begin, end)};
+        cmocka_unit_test_setup_teardown(a_machine_is_known_by_what_stays, begin_kept, end),
+        cmocka_unit_test_setup_teardown(an_id_of_this_boot_is_none, begin_kept, end),
+        cmocka_unit_test_setup_teardown(an_id_in_memory_is_none, begin_in_memory, end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
