@@ -132,9 +132,8 @@ enum err carry_give(const struct carry *carry, struct buffer *buffer, bool is_re
                     struct why *why)
 {
     struct buffer_changes state;
-    if (carry->incarnation != buffer_incarnation(buffer) &&
-        carry->incarnation != buffer_incarnation_before(buffer)) { /* ended when it was opened */
-        return ERR_OK;
+    if (!buffer_incarnation_is_ours(buffer, carry->incarnation)) {
+        return ERR_OK; /* an earlier one may have ended at this opening, or at a try before it */
     }
     buffer_state(buffer, &state);
     struct giving *g = calloc(1, sizeof *g);

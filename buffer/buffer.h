@@ -184,7 +184,7 @@ enum err buffer_check_keys(const struct buffer_setup *setup, struct why *why) MU
  * nothing has. */
 const char *buffer_disk_trouble(const struct buffer *buffer);
 
-/* The one of what is stored from now on. Constant while it is open, and so are the next two: any
+/* The one of what is stored from now on. Constant while it is open, and so are the next three: any
  * thread. */
 uint32_t buffer_incarnation(const struct buffer *buffer);
 /* The one that an event was stored under, which stays part of its name: an earlier one where the file
@@ -193,6 +193,8 @@ uint32_t buffer_incarnation_at(const struct buffer *buffer, uint16_t stream, uin
                                uint64_t *ret_last);
 /* Until this opening, which found another machine; 0: the same as now. */
 uint32_t buffer_incarnation_before(const struct buffer *buffer);
+/* Is it the one of now, or an earlier one of which there may be events? */
+bool buffer_incarnation_is_ours(const struct buffer *buffer, uint32_t incarnation);
 uint32_t
 buffer_boot(const struct buffer *buffer); /* counter of openings of which the current is the last */
 uint16_t buffer_stream_number(const struct buffer *buffer, const char *name); /* 0: none */

@@ -229,6 +229,15 @@ uint32_t buffer_incarnation_before(const struct buffer *b)
     return b->incarnation_before;
 }
 
+bool buffer_incarnation_is_ours(const struct buffer *b, uint32_t incarnation)
+{
+    bool is_ours = incarnation == b->incarnation;
+    for (size_t i = 0; i < b->era_count && !is_ours; i++) {
+        is_ours = incarnation == b->eras[i].incarnation;
+    }
+    return is_ours;
+}
+
 void machine_figures(const struct buffer *b, struct buffer_figures *ret)
 {
     ret->knows_board = is_known(b->machine.board);

@@ -171,6 +171,9 @@ static void many_machines(void **state)
         }
     }
     assert_int_equal(figures(b).earlier_count, BUFFER_EARLIER_MAX);
+    for (uint8_t k = 0; k < 8; k++) {
+        assert_int_equal(buffer_incarnation_is_ours(b->buffer, seen[k]), k >= 3);
+    }
     name_is(b, 1, 40, seen[3]); /* 1..30 were of those before, and are nobody else's */
     name_is(b, 41, 50, seen[4]);
     name_is(b, 61, 70, seen[6]);
