@@ -233,16 +233,22 @@ static void tell_gaps(struct events *events)
     }
 }
 
-/* The buffer was used on another one before. */
+/* The buffer was used on another one before, and nothing is stored here since: what a life told
+ * that ended before it was stored is told again. */
 static void tell_machine(struct events *events)
 {
     char text[160];
-    uint32_t before = buffer_incarnation_before(store_buffer(events->setup.store));
+    uint64_t last;
+    const struct buffer *buffer = store_buffer(events->setup.store);
+    const struct stream_state *own =
+        &store_state(events->setup.store)->streams[events->setup.stream];
+    uint32_t before =
+        buffer_incarnation_at(buffer, events->setup.stream, own->sequence_next - 1, &last);
     (void)snprintf(text, sizeof text,
                    "the buffer was used on another machine, as %08" PRIx32
                    ": what it holds of then keeps that; sequences go on",
                    before); /* fits */
-    if (before) {
+    if (before != buffer_incarnation(buffer)) {
         (void)say(events, &(struct happening){.kind = "machine", .text = text}); /* counted */
     }
 }

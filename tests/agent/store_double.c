@@ -9,7 +9,14 @@
 
 void double_init(struct store *store)
 {
-    *store = (struct store){.open = 1, .room = SIZE_MAX, .boot = 7, .state.gaps = store->gaps};
+    *store = (struct store){.open = 1,
+                            .room = SIZE_MAX,
+                            .boot = 7,
+                            .state.gaps = store->gaps,
+                            .state.streams = store->streams};
+    for (size_t i = 0; i <= STREAM_COUNT_MAX; i++) {
+        store->streams[i].sequence_next = 1;
+    }
 }
 
 void double_gap(struct store *store, const struct gap *gap)
@@ -222,15 +229,11 @@ uint32_t buffer_incarnation(const struct buffer *buffer)
 uint32_t buffer_incarnation_at(const struct buffer *buffer, uint16_t stream, uint64_t sequence,
                                uint64_t *ret_last)
 {
+    const struct store *store = (const struct store *)(uintptr_t)buffer;
+    bool is_before = sequence < store->moved_at;
     (void)stream;
-    (void)sequence;
-    *ret_last = UINT64_MAX;
-    return buffer_incarnation(buffer);
-}
-
-uint32_t buffer_incarnation_before(const struct buffer *buffer)
-{
-    return ((const struct store *)(uintptr_t)buffer)->incarnation_before;
+    *ret_last = is_before ? store->moved_at - 1 : UINT64_MAX;
+    return is_before ? 0x0badcafe : buffer_incarnation(buffer);
 }
 
 const char *buffer_stream_name(const struct buffer *buffer, uint16_t stream)

@@ -69,7 +69,8 @@ struct store {
     struct cursor_change known[DOUBLE_MAX]; /* what earlier openings left */
     size_t known_count;
     bool has_no_gap_room;
-    uint32_t incarnation_before; /* of the buffer; 0: the same */
+    uint64_t moved_at; /* sequences below are of an earlier incarnation, 0badcafe */
+    struct stream_state streams[STREAM_COUNT_MAX + 1];
     uint32_t told[DOUBLE_MAX];   /* numbers of gaps; a commit takes them out of the state */
     uint64_t told_commits[DOUBLE_MAX];
     size_t told_count;
