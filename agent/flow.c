@@ -338,7 +338,7 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
 {
     assert(!flow->has_parcel);
     flow->parcel = *parcel;
-    flow->parcel.incarnation = flow_incarnation(flow, parcel->range.first);
+    flow->parcel.incarnation = flow_incarnation(flow, parcel->range.last);
     flow_parcel_set(flow, true);
     flow->on_record = true;
     flow->target_known = false;

@@ -112,7 +112,9 @@ bool flow_task_fill(struct flow *flow, struct pack_task *task)
     }
     flow_wanted_parts(flow, task);
     task->range = flow_task_range(flow, task);
-    (void)flow_identity(flow, flow->parcel.range.first, forward->identity); /* all of it */
+    /* All of it has that, but for what an older version has cut, which knows one only and may have
+     * gone over an end: the earlier one's names beyond it are another board's. */
+    (void)flow_identity(flow, flow->parcel.range.last, forward->identity);
     return task->range.first <= task->range.last;
 }
 
@@ -150,7 +152,7 @@ static void flow_take_cut(struct flow *flow, const struct pack_task *task)
     parcel->uplink = flow->host->setup.number;
     parcel->stream = flow->stream->info.number;
     parcel->schema = task->schema->number;
-    parcel->incarnation = flow_incarnation(flow, parcel->range.first);
+    parcel->incarnation = flow_incarnation(flow, parcel->range.last);
     parcel->partition_count = task->target.partition_count;
     memcpy(parcel->target, task->target.name, sizeof parcel->target);
     memcpy(parcel->cluster_id, task->target.cluster_id, sizeof parcel->cluster_id);
