@@ -94,7 +94,7 @@ struct agent {
     struct file_place place; /* where the buffer's file is */
     struct forward_stream *forward_streams;
     struct forward_uplink *forward_uplinks;
-    void (*finished)(void *context);
+    void (*finished)(void *context); /* NULL: agent_stop() was not called */
     void (*paused)(void *context, const struct why *late);
     void *finished_context;
     struct timer stop_timer;

@@ -129,8 +129,9 @@ enum err intake_change_begin(struct intake *intake, struct config *newer,
                              void (*ready)(void *context, const struct why *late),
                              void *context) MUST_USE;
 /* Then what is another one is closed, and opened as it is in `newer`; one that can't be opened is
- * shown with its fault, and tried again. done() comes once, within the call when nothing changes, and
- * also when intake is closed before. */
+ * shown with its fault, and tried again, as are at once those that could not be before. done() comes
+ * once, behind all that, within the call when there is nothing to do, and also when intake is closed
+ * before. */
 void intake_change(struct intake *intake, void (*done)(void *context), void *context);
 /* The drivers that could not be opened, and are tried again; `why` is the fault that is shown. */
 void intake_waiting_each(const struct intake *intake,

@@ -346,9 +346,6 @@ enum err intake_change_begin(struct intake *intake, struct config *newer,
         const struct config_driver *driver = config_driver_find(newer, host->config->name);
         bool is_new = driver == host->config;
         if (driver && !is_new && driver->digest == host->config->digest) {
-            if (host->stage == DRIVER_WAITS) {
-                timer_arm(&host->timer, 0); /* perhaps that was mended */
-            }
             continue;
         }
         yield(host, driver, newer);
@@ -360,6 +357,24 @@ enum err intake_change_begin(struct intake *intake, struct config *newer,
     return ERR_OK;
 }
 
+static void wait_for(struct driver_host *host)
+{
+    host->is_changing = true;
+    host->intake->changing++;
+    timer_arm(&host->timer, 0);
+}
+
+/* Those that could not be opened: perhaps that was mended. */
+static void try_again(struct intake *intake)
+{
+    for (size_t i = 0; i < intake->host_count; i++) {
+        struct driver_host *host = intake->hosts[i];
+        if (host && (host->stage == DRIVER_WAITS || host->stage == DRIVER_READS)) {
+            wait_for(host);
+        }
+    }
+}
+
 void intake_change(struct intake *intake, void (*done)(void *context), void *context)
 {
     struct driver_host *host;
@@ -367,14 +382,13 @@ void intake_change(struct intake *intake, void (*done)(void *context), void *con
     assert(intake->is_changing && !intake->change_ready);
     intake->changed_done = done;
     intake->changed_context = context;
+    try_again(intake);
     while ((host = yielding_next(intake, &i))) {
-        host->is_changing = true;
-        intake->changing++;
         host->stage = DRIVER_STOPS;
         if (host->driver) {
             host->driver->class_->stop(host->driver);
         }
-        timer_arm(&host->timer, 0);
+        wait_for(host);
     }
     if (intake->changing == 0) {
         intake_end_change(intake);

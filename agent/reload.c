@@ -170,15 +170,14 @@ static enum err put_paths(struct out *json, const struct agent *agent,
 static void reload_finish(void *context)
 {
     struct agent_reload *r = context;
-    enum err e = put_paths(&r->answer, r->agent, &r->setup);
-    struct slice json = out_slice(&r->answer);
-    if (r->is_too_late) {
-        json =
-            SLICE("{\"error\":\"the agent is stopping: its next start takes up what is another in "
-                  "the configuration\"}");
-    } else if (r->answer.overflow || e) {
-        json = SLICE("{\"error\":\"it was reloaded, but there is no room to say what came of it: "
-                     "weir status\"}");
+    struct slice json = SLICE("{\"error\":\"the agent is stopping: its next start takes up what is "
+                              "another in the configuration\"}");
+    if (!r->is_too_late && !r->agent->finished) {
+        enum err e = put_paths(&r->answer, r->agent, &r->setup);
+        json = r->answer.overflow || e
+                   ? SLICE("{\"error\":\"it was reloaded, but there is no room to say what came of "
+                           "it: weir status\"}")
+                   : out_slice(&r->answer);
     }
     r->agent->reload = NULL;
     r->setup.done(r->setup.context, json);

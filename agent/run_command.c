@@ -38,6 +38,7 @@ static void signal_caught(void *context, int number)
     }
     log_info("weir", "stopping: what was taken is being stored");
     agent_stop(running->agent, stopped, running);
+    run_reload_stop(running);
 }
 
 static const char *config_path(int argc, char **argv)

@@ -57,5 +57,7 @@ void run_waiting_close(struct running *running);
 /* agent_setup.reload, with the running as context. */
 void run_reload(void *context, void (*answer)(void *peer, struct slice json), void *peer);
 void run_reload_fired(struct timer *timer);
+/* agent_stop() was called: whoever waits for a pause hears of it. */
+void run_reload_stop(struct running *running);
 
 #endif

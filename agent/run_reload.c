@@ -18,7 +18,7 @@ static void reload_end(struct running *running, struct slice json)
     running->answer = NULL;
     reload_before_close(running->before);
     running->before = NULL;
-    if (running->agent) {
+    if (running->agent && !running->stopping) {
         notify_ready(running->notify, "running");
     }
     if (answer) {
@@ -183,6 +183,13 @@ static void paused(void *context, const struct why *late)
         renew_refused(context, why.text);
     } else {
         renew(context);
+    }
+}
+
+void run_reload_stop(struct running *running)
+{
+    if (running->keep) { /* else agent_close() ends it */
+        renew_refused(running, "the agent is stopping: its next start takes it up");
     }
 }
 

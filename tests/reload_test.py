@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, write
+from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, weir, write
 
 here = os.path.dirname(os.path.abspath(__file__))
 FOLDERS = ("out", "out2", "more", "more2")
@@ -119,8 +119,17 @@ check("it can't be opened, and says so", agent.status()["drivers"]["another"]["f
 check("others are not affected", answers(third) == 200)
 stay()
 port = taken.getsockname()[1]
+reload(1, "driver another: not open, and tried again: ")
 taken.close()
 check("it is tried again", wait_until(lambda: answers(port) == 200, 30), agent.status()["drivers"]["another"])
+taken = socket.create_server(("127.0.0.1", 0))
+port = taken.getsockname()[1]
+config["drivers"]["another"]["listen"] = f"127.0.0.1:{port}"
+put(config)
+reload(1, "driver another: not open, and tried again: ")
+taken.close()
+r = reload(0)
+check("a reload tries it at once", r.stdout.strip() == "" and answers(port) == 200, r.stdout)
 del config["drivers"]["another"]
 put(config)
 reload(0, "$.drivers.another: taken up")
@@ -322,6 +331,22 @@ config["drivers"]["second"]["ack_interval"] = "77 ms"
 config["streams"]["slow"].pop("priority")
 put(config)
 reload(3, "the agent is stopping")
+asked[0].close()
+check("and ends in order", agent.process.wait(60) == 0, agent.log()[-2000:])
+
+# --- a stop in the midst of a reload ---
+
+settled_log = len(agent.log())
+agent.start()
+asked = silent.accept()
+config["streams"]["slow"]["priority"] = 7
+put(config)
+asker = subprocess.Popen([weir, "reload", "--socket", agent.socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+check("it reloads", wait_until(lambda: "INFO weir: reloading" in agent.log()[settled_log:], 30), agent.log()[-800:])
+agent.process.send_signal(signal.SIGTERM)
+_, said = asker.communicate(timeout=60)
+check("whoever asked hears of it", asker.returncode == 3 and "the agent is stopping" in said, (asker.returncode, said))
+check("while it still sends", agent.process.poll() is None)
 asked[0].close()
 silent.close()
 check("and ends in order", agent.process.wait(60) == 0, agent.log()[-2000:])

@@ -249,6 +249,7 @@ static void a_stop_in_a_pause_is_told(void **state)
     stop_in_a_pause(scene, 1, 1);    /* at once */
     stop_in_a_pause(scene, 1500, 2); /* while something is being sent */
     stop_in_a_pause(scene, 3001, 3); /* in the last commit, for which drivers are stopped already */
+    stop_in_a_pause(scene, 0, 4);    /* before the first */
 }
 
 static void only_what_was_reloaded_is_told(void **state)
@@ -349,6 +350,7 @@ static void a_kept_driver_without_routes_is_closed(void **state)
 struct reloading {
     struct config *newer;
     unsigned done, failed;
+    bool is_stopping; /* it says so */
     struct why why;
 };
 
@@ -357,6 +359,7 @@ static void reloaded(void *context, struct slice json)
     struct reloading *r = context;
     r->done++;
     assert_true(json.size > 0);
+    r->is_stopping = memmem(json.data, json.size, "the agent is stopping", 21) != NULL;
 }
 
 static void given_up(void *context, const struct why *why)
@@ -436,6 +439,26 @@ static void a_change_ends_when_the_agent_does(void **state)
     life_close(scene);
     assert_int_equal(r.done, 0); /* nothing was changed yet */
     assert_int_equal(r.failed, 1);
+    config_close(r.newer);
+}
+
+/* The driver was stopped to become another one, and does not any more. */
+static void a_stop_overtakes_a_change(void **state)
+{
+    struct scene *scene = *state;
+    unsigned is_stopped = 0;
+    config_close(scene->config);
+    scene->config = load(scene, 250, 16, "");
+    assert_int_equal(life_open(scene), ERR_OK);
+    struct reloading r = {.newer = load(scene, 20, 16, "")};
+    assert_int_equal(reload(scene, &r), ERR_OK);
+    assert_int_equal(scene->driver->stage, DRIVER_STOPS);
+    agent_stop(scene->agent, stopped, &is_stopped);
+    sim_run_for(10000);
+    assert_int_equal(is_stopped, 1);
+    life_close(scene);
+    assert_int_equal(r.done, 1);
+    assert_true(r.is_stopping);
     config_close(r.newer);
 }
 
@@ -598,6 +621,7 @@ int main(void)
                                         life_teardown),
         cmocka_unit_test_setup_teardown(a_change_ends_when_the_agent_does, life_setup,
                                         life_teardown),
+        cmocka_unit_test_setup_teardown(a_stop_overtakes_a_change, life_setup, life_teardown),
         cmocka_unit_test_setup_teardown(what_is_not_stored_keeps_its_driver, life_setup,
                                         life_teardown),
         cmocka_unit_test_setup_teardown(routes_go_with_their_configuration, life_setup,
