@@ -17,8 +17,8 @@ enum identity {
 enum err identity_put(enum identity identity, const char *root, struct out *ret,
                       struct why *why) MUST_USE;
 
-/* Which machine this is, by what stays the same from boot to boot. Each is a keyed hash of a name, so
- * that who has it does not know the name; zeros: the machine has none. */
+/* Which machine this is, by what stays the same from boot to boot. Each is a keyed hash of a name,
+ * not the name (a short serial number can be guessed from it); zeros: the machine has none. */
 #define MACHINE_MARK_SIZE 16
 struct machine {
     uint8_t board[MACHINE_MARK_SIZE]; /* of IDENTITY_SERIAL */

@@ -71,7 +71,7 @@ struct store {
     bool has_no_gap_room;
     uint64_t moved_at; /* sequences below are of an earlier incarnation, 0badcafe */
     struct stream_state streams[STREAM_COUNT_MAX + 1];
-    uint32_t told[DOUBLE_MAX];   /* numbers of gaps; a commit takes them out of the state */
+    uint32_t told[DOUBLE_MAX]; /* numbers of gaps; a commit takes them out of the state */
     uint64_t told_commits[DOUBLE_MAX];
     size_t told_count;
     struct gap gaps[DOUBLE_MAX];
