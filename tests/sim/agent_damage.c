@@ -290,10 +290,13 @@ void harm_begun(struct site *site)
     }
 }
 
-/* It collects: commits do not fail for longer than it takes to try again, unless the disk does. */
+/* It collects: commits do not fail for longer than it takes to try again, unless the disk does. A disk
+ * that was full when the file was to be replaced is looked at a while later (ROOM_WAIT_US). */
 static void commits_check(struct site *site)
 {
-    bool fails = store_is_failing(site->agent->store) && site->disk_back_us == 0 &&
+    const struct buffer *b = site->agent->buffer;
+    bool waits = b->moved_aside && room_is_missing(b, b->salvage->file);
+    bool fails = store_is_failing(site->agent->store) && site->disk_back_us == 0 && !waits &&
                  !crash_vfs_is_frozen(site->disk) && !site->agent->reads_only;
     if (!fails) {
         site->damage.failing_us = 0;
