@@ -33,6 +33,7 @@ JUMPS = (600, -600, 3000, -3000, 0, -86400)     # seconds; Kafka refuses what li
 LOGS = 30               # that are kept of each: three minutes' lines
 LOGS_OPEN_MAX = 2 * (LOGS + 2)
 SLOPE_MAX = 1024        # bytes a minute, in the long form
+WINDOW_S = 600          # about one outage of Kafka in each
 
 
 class Agent(services.Agent):
@@ -246,6 +247,7 @@ class Soak:
         growth = statistics.median(held[-share:]) - statistics.median(held[:share])
         figures = {"minutes": round(self.seconds / 60, 1), **self.counts, "rotations": sum(f.rotated for f in self.files),
                    "rss_slope": round(slope(settled, "rss")), "anonymous_slope": round(slope(settled, "anonymous")),
+                   "rss_base_slope": round(window_slope(settled, statistics.median)), "rss_peak_slope": round(window_slope(settled, max)),
                    "rss_begin": settled[0]["rss"], "rss_end": settled[-1]["rss"], "rss_most": settled[-1]["most"],
                    "descriptors": settled[-1]["descriptors"], "logs": settled[-1]["logs"], "descriptors_most": max(s["descriptors"] for s in settled),
                    "descriptors_growth": growth, "threads": settled[-1]["threads"], "cpu_s": settled[-1]["cpu_s"]}
@@ -255,14 +257,25 @@ class Soak:
             wrong["descriptors_growth"] = growth
         if settled[-1]["logs"] > LOGS_OPEN_MAX:
             wrong["logs"] = settled[-1]["logs"]
-        if self.seconds >= 3600 and figures["rss_slope"] > SLOPE_MAX:
-            wrong["rss_slope"] = figures["rss_slope"]
+        for name in ("rss_base_slope", "rss_peak_slope"):
+            if self.seconds >= 3600 and figures[name] > SLOPE_MAX:
+                wrong[name] = figures[name]
         return wrong
 
 
 def slope(samples, name):
     """Least squares, bytes a minute."""
     return statistics.linear_regression([s["s"] / 60 for s in samples], [s[name] for s in samples]).slope
+
+
+def window_slope(samples, which):
+    """The same of what memory comes to in each window. An outage takes most of a megabyte and gives it back: through all samples the line says
+    when the last one was, through the medians and through the maxima whether what stays, or what an outage takes, grows."""
+    windows = collections.defaultdict(list)
+    for s in samples:
+        windows[int(s["s"] // WINDOW_S)].append(s)
+    full = [w for w in windows.values() if w[-1]["s"] - w[0]["s"] >= WINDOW_S * 0.8]
+    return slope([{"s": w[0]["s"], "rss": which(s["rss"] for s in w)} for w in full], "rss") if len(full) > 1 else 0
 
 
 def build():
