@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HAVE_UINTPTR_T /* from stdint.h: what cmocka.h would make of it is another type with musl */
 #include <cmocka.h>
 
 #endif
