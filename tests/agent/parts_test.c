@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/cmocka.h"
 
 static struct parcel parcel_of(uint32_t partitions, uint64_t first, uint64_t last)
 {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/cmocka.h"
 
 #include "tests/buffer/world.h"
 #include "tests/fault_alloc.h"

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
+#include "tests/cmocka.h"
 
 #include "buffer/buffer.h"
 #include "tests/sim/crash_vfs.h"

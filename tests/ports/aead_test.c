@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/cmocka.h"
 
 #include "ports/lib/aead.h"
 #include "ports/lib/hash.h"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/cmocka.h"
 
 static uint32_t bit_by_bit(const uint8_t *data, size_t size)
 {
