@@ -250,6 +250,9 @@ struct buffer {
 /* --- sql.c --- */
 enum err sql_error(struct buffer *b, int code, const char *what, struct why *why) MUST_USE;
 enum err sql_exec(struct buffer *b, const char *sql, struct why *why) MUST_USE;
+/* A blob in the place of whatever `meta` has under the key. */
+enum err sql_put_meta(struct buffer *b, const char *key, struct slice value,
+                      struct why *why) MUST_USE;
 /* Runs a statement that gives no rows, resets it, and clears its bindings. */
 enum err sql_run(struct buffer *b, enum statement which, struct why *why) MUST_USE;
 void sql_reset(struct buffer *b, enum statement which);

@@ -154,18 +154,9 @@ static enum err slot_write(struct buffer *b, size_t index, struct why *why)
     uint8_t value[SLOT_SIZE];
     struct out o = out_over(value, sizeof value);
     struct slice proof = {b->key_slots[index].proof, KEY_PROOF_SIZE};
-    sqlite3_stmt *s = NULL;
     out_put_slice(&o, proof);
     out_put_u32_le(&o, crc32c(0, proof));
-    if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta(k,v) VALUES(?,?)", -1, &s, NULL) ==
-        SQLITE_OK) {
-        sqlite3_bind_text(s, 1, slot_names[index], -1, SQLITE_STATIC);
-        sqlite3_bind_blob(s, 2, value, sizeof value, SQLITE_STATIC);
-        (void)sqlite3_step(s); /* finalize repeats its error */
-    }
-    return sqlite3_finalize(s) == SQLITE_OK && sqlite3_errcode(b->db) == SQLITE_OK
-               ? ERR_OK
-               : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
+    return sql_put_meta(b, slot_names[index], out_slice(&o), why);
 }
 
 /* What comes over from a damaged file is under the keys that it had. */

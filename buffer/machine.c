@@ -108,26 +108,13 @@ enum err machine_read_damaged(struct buffer *b, struct buffer *source, struct wh
     return e;
 }
 
-static enum err put_meta(struct buffer *b, const char *key, struct slice value, struct why *why)
-{
-    sqlite3_stmt *s = NULL;
-    int code = sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta VALUES(?,?)", -1, &s, NULL);
-    if (code == SQLITE_OK) {
-        sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
-        sqlite3_bind_blob(s, 2, value.data, (int)value.size, SQLITE_STATIC);
-        (void)sqlite3_step(s); /* finalize repeats its error */
-        code = sqlite3_finalize(s);
-    }
-    return code == SQLITE_OK ? ERR_OK : sql_error(b, code, "writing", why);
-}
-
 static enum err put_eras(struct buffer *b, struct why *why)
 {
     uint8_t *memory = malloc(ERAS_SIZE_MAX);
     if (!memory) {
         return ERR_NOMEM;
     }
-    enum err e = put_meta(b, "eras", eras_encode(b, memory), why);
+    enum err e = sql_put_meta(b, "eras", eras_encode(b, memory), why);
     free(memory);
     return e;
 }
@@ -135,7 +122,7 @@ static enum err put_eras(struct buffer *b, struct why *why)
 enum err machine_put(struct buffer *b, struct why *why)
 {
     struct slice machine = {(const uint8_t *)&b->machine, sizeof b->machine};
-    enum err e = put_meta(b, "machine", machine, why);
+    enum err e = sql_put_meta(b, "machine", machine, why);
     return e || b->era_count == 0 ? e : put_eras(b, why);
 }
 

@@ -140,6 +140,20 @@ enum err sql_exec(struct buffer *b, const char *sql, struct why *why)
                              : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
 }
 
+enum err sql_put_meta(struct buffer *b, const char *key, struct slice value, struct why *why)
+{
+    sqlite3_stmt *s = NULL;
+    if (sqlite3_prepare_v2(b->db, "INSERT OR REPLACE INTO meta(k,v) VALUES(?,?)", -1, &s, NULL) ==
+        SQLITE_OK) {
+        sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
+        sqlite3_bind_blob(s, 2, value.data, (int)value.size, SQLITE_STATIC);
+        (void)sqlite3_step(s); /* finalize repeats its error */
+    }
+    return sqlite3_finalize(s) == SQLITE_OK && sqlite3_errcode(b->db) == SQLITE_OK
+               ? ERR_OK
+               : sql_error(b, sqlite3_extended_errcode(b->db), "writing", why);
+}
+
 void sql_reset(struct buffer *b, enum statement which)
 {
     (void)sqlite3_reset(b->statements[which]); /* repeats the error that step() gave */
