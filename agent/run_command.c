@@ -151,18 +151,7 @@ enum err run_open_agent(struct running *running)
     struct why why = {""};
     bool is_away = disk_is_away(running);
     bool waits = is_away;
-    struct agent_setup setup = {.loop = running->loop,
-                                .config = running->config,
-                                .ret_may_wait = &waits,
-                                .ret_joined = &running->joined,
-                                .machine = &running->machine,
-                                .room = &running->room,
-                                .reload = run_reload,
-                                .reload_context = running,
-                                .keep = running->keep,
-                                .is_as_before =
-                                    running->is_as_before && running->config != running->newer,
-                                .carry = running->carry};
+    struct agent_setup setup = run_agent_setup(running, &waits);
     enum err e = ERR_IO;
     running->joined = false;
     if (is_away) {

@@ -54,6 +54,8 @@ enum err run_open_agent(struct running *running) MUST_USE;
 void run_waiting_close(struct running *running);
 
 /* --- run_reload.c --- */
+/* For the agent that is opened next; *ret_may_wait as agent_open() says it. */
+struct agent_setup run_agent_setup(struct running *running, bool *ret_may_wait);
 /* agent_setup.reload, with the running as context. */
 void run_reload(void *context, void (*answer)(void *peer, struct slice json), void *peer);
 void run_reload_fired(struct timer *timer);

@@ -94,6 +94,22 @@ static void reload_given_up(void *context, const struct why *why)
 
 /* --- the agent anew, around its drivers --- */
 
+struct agent_setup run_agent_setup(struct running *running, bool *ret_may_wait)
+{
+    return (struct agent_setup){.loop = running->loop,
+                                .config = running->config,
+                                .keep = running->keep,
+                                .is_as_before =
+                                    running->is_as_before && running->config != running->newer,
+                                .machine = &running->machine,
+                                .ret_may_wait = ret_may_wait,
+                                .ret_joined = &running->joined,
+                                .room = &running->room,
+                                .carry = running->carry,
+                                .reload = run_reload,
+                                .reload_context = running};
+}
+
 static void answer_waits(struct running *running)
 {
     struct why why = running->why;

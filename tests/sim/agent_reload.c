@@ -102,19 +102,8 @@ enum err run_open_agent(struct running *running)
     struct site *site = site_now;
     struct why why = {""};
     bool waits = false;
-    struct agent_setup setup = {.loop = running->loop,
-                                .config = running->config,
-                                .machine = &site_now->machine,
-                                .vfs = "site",
-                                .ret_may_wait = &waits,
-                                .ret_joined = &running->joined,
-                                .room = &running->room,
-                                .reload = run_reload,
-                                .reload_context = running,
-                                .keep = running->keep,
-                                .is_as_before =
-                                    running->is_as_before && running->config != running->newer,
-                                .carry = running->carry};
+    struct agent_setup setup = run_agent_setup(running, &waits);
+    setup.vfs = "site";
     running->joined = false;
     site->is_anew = true;
     for (unsigned i = 0; i < SOURCE_COUNT; i++) {
@@ -163,7 +152,8 @@ void reload_begin(struct site *site)
 {
     struct running *running = &site->running;
     site->is_cut = false;
-    *running = (struct running){.loop = site->loop, .config = site->config, .agent = site->agent};
+    *running = (struct running){
+        .loop = site->loop, .config = site->config, .agent = site->agent, .machine = site->machine};
     timer_init(&running->retry, running->loop, retry_fired);
     timer_init(&running->reload, running->loop, run_reload_fired);
 }
