@@ -30,12 +30,20 @@ folder = tempfile.mkdtemp(prefix="weir-dates.")
 atexit.register(shutil.rmtree, folder)
 # Intervals stay the kernel's own: what is moved is the date. What files say of themselves stays, too.
 FAKE = {"LD_PRELOAD": LIBRARY, "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", "TZ": "UTC"}
-moved = os.path.join(folder, "weir")
-with open(moved, "w") as wrapper:
-    words = " ".join(f"{name}={value}" for name, value in FAKE.items())
-    wrapper.write(f'#!/bin/sh\nexec env {words} FAKETIME="+{AHEAD_S}" {sys.argv[2]} {sys.argv[1]} "$@"\n')
-os.chmod(moved, 0o755)
-sys.argv[1:] = [moved]
+
+
+def moved(name, faketime, command):
+    """A program of this name in our folder that runs `command` at that date. The date is for this one process: libfaketime shares memory with
+    its children, and that of a shell with pipes is at times gone before a child opens it."""
+    path = os.path.join(folder, name)
+    with open(path, "w") as wrapper:
+        words = " ".join(f"{variable}={value}" for variable, value in FAKE.items())
+        wrapper.write(f'#!/bin/sh\nexec env {words} FAKETIME="{faketime}" {command} "$@"\n')
+    os.chmod(path, 0o755)
+    return path
+
+
+sys.argv[1:] = [moved("weir", f"+{AHEAD_S}", f"{sys.argv[2]} {sys.argv[1]}")]
 sys.path.insert(0, os.path.join(HERE, ".."))
 from program import Agent, check, configuration, finish, free_port, path_of, run, wait_until, write  # noqa: E402
 
@@ -51,8 +59,10 @@ def is_now(us):
 
 def certificates(name, made_at):
     """A CA and what it has signed, good for ten years from `made_at` on: of 2041, until a year that X.509 writes in another way (from 2050 on)."""
-    subprocess.run(["bash", os.path.join(HERE, "..", "services", "certs.sh"), path_of(name)], check=True, capture_output=True,
-                   env={**os.environ, **FAKE, "FAKETIME": f"@{made_at}"})
+    moved("openssl", f"@{made_at}", shutil.which("openssl"))
+    done = subprocess.run(["bash", os.path.join(HERE, "..", "services", "certs.sh"), path_of(name)], capture_output=True, text=True,
+                          env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
     return path_of(name)
 
 
