@@ -95,7 +95,15 @@ def version_of_state(directory):
         return db.execute("SELECT v FROM state").fetchone()[0][0]
 
 
-def from_file(path, directory):
+def this_machine(directory):
+    """As a new buffer is told: nothing, where the machine has neither an id that lasts nor a serial number."""
+    agent = Agent(weir, directory, {"type": "file", "path": os.path.join(directory, "out")})
+    agent.start()
+    agent.stop()
+    return json.loads(agent.command("buffer", "stats", "--buffer", os.path.join(directory, "buffer.db"), "--json").stdout)["machine"]
+
+
+def from_file(path, directory, machine):
     name = os.path.basename(path)
     with tarfile.open(path) as tar:
         tar.extractall(directory)
@@ -120,7 +128,7 @@ def from_file(path, directory):
     check(f"{name}: sequences go on", len(rows(directory, "numbered")) == LAST + 10)
     stats = json.loads(agent.command("buffer", "stats", "--buffer", both[0], "--json").stdout)
     check(f"{name}: under its incarnation", stats["identity"].split("/")[1] == found["identity"].split("/")[1] and stats["earlier"] == [], str(stats))
-    check(f"{name}: its machine is known", stats["machine"] != "" or not os.path.exists("/etc/machine-id"), str(stats))
+    check(f"{name}: its machine is this one", stats["machine"] == machine, str(stats))
 
 
 # --- a downgrade ---
@@ -254,10 +262,12 @@ def main():
     work = tempfile.mkdtemp(prefix="weir-upgrade.")
     kept = sorted(glob.glob(os.path.join(BUFFERS, "*.tar.xz")))
     check("there are buffers of earlier programs", len(kept) >= 2)
+    os.mkdir(os.path.join(work, "today"))
+    machine = this_machine(os.path.join(work, "today"))
     for i, path in enumerate(kept):
         directory = os.path.join(work, str(i))
         os.mkdir(directory)
-        from_file(path, directory)
+        from_file(path, directory, machine)
     os.mkdir(os.path.join(work, "newer"))
     downgrade(os.path.join(work, "newer"))
     if failures:
