@@ -1,5 +1,6 @@
-/* Inside of the uplink `kafka`: shared by kafka.c (the class), send.c (requests and answers) and
- * doubt.c and doubt_scan.c (what nobody knows any more). Loop thread. */
+/* Inside of the uplink `kafka`: shared by kafka.c (the class), check.c (its settings), target.c (where
+ * to, and what a batch is), send.c (requests and answers), and doubt.c and doubt_scan.c (what nobody
+ * knows any more). Loop thread, but for what is pure. */
 #ifndef WEIR_UPLINK_KAFKA_KAFKA_IMPL_H
 #define WEIR_UPLINK_KAFKA_KAFKA_IMPL_H
 
@@ -14,6 +15,8 @@
  * for clocks. */
 #define KAFKA_AGE_MS_MAX (INT64_C(20) * 60 * 60 * 1000)
 #define KAFKA_AGE_MS_MIN (-INT64_C(60) * 60 * 1000) /* sent in the future: the clock went back */
+
+#define KAFKA_CLOCK_LOOK_MS 1000 /* what waits for the clock, or for memory, is tried again */
 
 struct kafka;
 struct http;
@@ -104,16 +107,36 @@ struct kafka {
     struct lookback lookback;
 };
 
-/* --- kafka.c --- */
+static inline struct kafka *kafka_of(struct uplink *uplink)
+{
+    return CONTAINER_OF(uplink, struct kafka, uplink);
+}
+
+/* --- target.c: of struct uplink_class, by their names there --- */
+
+const char *kafka_tombstone(const void *options, const char *stream);
+enum err kafka_target(struct uplink *uplink, const struct stream_info *stream,
+                      const struct schema_info *schema, struct target *ret, struct why *why);
+uint32_t kafka_place(const struct target *target, struct slice key, uint64_t sequence);
+const char *kafka_dictionary(const void *options);
+enum err kafka_wrap(const void *options, const struct batch *batch, struct out *ret);
 
 /* Its records carry the events' own times, not that of sending. Pure. */
 bool kafka_has_event_time(const struct kafka_options *options, const struct part *part);
-
 /* The most that the batches of one request may have together, for the service: with more it ends the
  * connection. */
 uint32_t kafka_service_size(const struct kafka *k);
 /* The same for link and service. */
 uint32_t kafka_request_size(const struct kafka *k);
+
+/* --- check.c: of struct uplink_class, by their names there. Pure --- */
+
+enum err kafka_check(const void *options, struct why *why);
+enum err kafka_columns(const void *options, struct why *why);
+enum err kafka_fits(const void *options, struct slice schema, const char **ret_member,
+                    struct why *why);
+enum err kafka_letter(const void *options, const char *topic, const char *of, const char *stream,
+                      struct why *why);
 
 /* --- send.c --- */
 
