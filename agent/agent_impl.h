@@ -110,6 +110,11 @@ struct agent {
 /* --- agent_open.c --- */
 enum err agent_open_parts(struct agent *agent, struct why *why) MUST_USE;
 
+/* --- agent_open_buffer.c --- */
+/* The buffer, read-only where its disk allows no more: streams are open, and the identity is known
+ * afterwards. */
+enum err agent_open_buffer(struct agent *agent, struct why *why) MUST_USE;
+
 /* --- agent_schema.c --- */
 /* The schema of a stream: its file, or the built-in one. */
 enum err agent_schema_load(const char *path, struct avro_schema **ret, struct why *why) MUST_USE;
