@@ -92,11 +92,19 @@ static enum err mirror_open(struct uplink **ret, const struct uplink_setup *setu
     return double_class.open(ret, &mine, why);
 }
 
+/* The configuration's own options are nothing: the script says how large a message is. */
+static enum err mirror_wrap(const void *options, const struct batch *batch, struct out *ret)
+{
+    (void)options;
+    return double_class.wrap(&(*scene_now())->script, batch, ret);
+}
+
 static struct uplink_class *mirror(void)
 {
     static struct uplink_class class;
     class = double_class;
     class.open = mirror_open;
+    class.wrap = mirror_wrap;
     class.options = no_options;
     class.options_size = 1;
     class.help = "";
