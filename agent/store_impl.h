@@ -36,7 +36,8 @@
 #define TOLD_MAX 64
 #define ORDER_MAX 64
 #define STORE_DISK_FULL \
-    "the disk is full, the buffer can't grow: free room on it; sources may have to wait"
+    "the disk is full, the buffer can't grow: free room on it; sources may have to wait, or old " \
+    "events give way"
 #define TOLD_SIZE_MAX (16 * 1024) /* kept free for events about gaps, beside WRITE_SIZE_MAX */
 
 static_assert(WRITE_SIZE_MAX + TOLD_SIZE_MAX + FRAME_SIZE_MAX + FORWARD_SIZE_MAX + 8 * 1024 <=

@@ -85,12 +85,16 @@ enum err quota_reserve(struct buffer *b, int64_t most_pages, struct why *why)
 {
     int64_t missing = most_pages + b->grow_more - b->freelist_count;
     int64_t wanted = capped(b, b->page_count + (missing > 0 ? missing : 0) + GROW_AHEAD);
-    if (wanted <= b->file_pages) {
+    bool has_room = wanted <= b->file_pages;
+    if (has_room && (!b->disk_full || b->file_pages >= b->page_max)) {
         b->disk_full = false;
         return ERR_OK;
     }
-    int64_t pages = vfs_count_grow(b->db, capped(b, wanted + GROW_STEP));
-    b->disk_full = pages < wanted;
+    /* Room within the file, as when old rows gave way, says nothing of the disk: that is full until
+     * the file has grown again. */
+    int64_t least = has_room ? capped(b, b->file_pages + GROW_STEP) : wanted;
+    int64_t pages = vfs_count_grow(b->db, has_room ? least : capped(b, wanted + GROW_STEP));
+    b->disk_full = pages < least;
     return pages == b->file_pages ? ERR_OK : file_pages_set(b, pages, why);
 }
 

@@ -309,6 +309,27 @@ static void test_a_share_on_a_full_disk(void **state)
     }
 }
 
+/* Old rows give way within a file that can't grow: the disk is as full as before, and a commit that
+ * finds room in the file does not say otherwise. Nor is a look needed once it has room again. */
+static void test_a_full_disk_stays_one_while_rows_give_way(void **state)
+{
+    struct bench *b = *state;
+    struct crash_counts counts;
+    one_uplink(b, FULL_DROP_OLDEST);
+    begin(b, 64 * MIB);
+    bench_fill(b, 1, 50, 8000);
+    crash_vfs_counts(b->vfs, &counts);
+    crash_vfs_disk_size_set(b->vfs, counts.size);
+    fill_until_dropped(b, 1, 100);
+    for (uint64_t first = dropped(b, 1); dropped(b, 1) < first + 5000;) {
+        assert_true(b->changes.disk_full && b->changes.room[1] >= 50 * 500);
+        assert_int_equal(bench_append(b, 1, 50), ERR_OK);
+    }
+    crash_vfs_disk_size_set(b->vfs, UINT64_MAX);
+    assert_int_equal(bench_append(b, 1, 50), ERR_OK);
+    assert_false(b->changes.disk_full);
+}
+
 /* Streams below priority 7 leave 5 % to those above, who then need not wait. */
 static void test_a_reserve_for_high_priorities(void **state)
 {
@@ -402,6 +423,7 @@ int main(void)
         TEST(test_streams_give_way_in_the_order_of_priority),
         TEST(test_share_min_is_kept),
         TEST(test_a_share_on_a_full_disk),
+        TEST(test_a_full_disk_stays_one_while_rows_give_way),
         TEST(test_a_reserve_for_high_priorities),
         TEST(test_gaps_merge_and_stay_exact),
         TEST(test_set_aside_events_are_bounded_and_counted),
