@@ -125,8 +125,8 @@ const struct option buffer_options_table[] = {
      .flags = OPTION_DATA,
      .offset = offsetof(struct buffer_options, path),
      .initial = "/var/lib/weir/buffer.db",
-     .help = "The database file; its folder is made when missing. Beside it lie `-wal` and `-shm` "
-             "files."},
+     .help = "The database file; its folder is made when missing. Beside it lies its log, "
+             "`-wal`."},
     {.name = "size_max",
      .kind = OPTION_SIZE,
      .offset = offsetof(struct buffer_options, size_max),
