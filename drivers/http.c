@@ -32,7 +32,7 @@ static void http_block(struct http_driver *http)
     http->is_blocked = true;
     for (struct post *post = http->posts; post; post = post->next) {
         if (post->state == POST_QUEUED && post->offered == post->skipped) {
-            post_refuse(post, 429, "the buffer is full: try again later");
+            post_refuse(post, 429, HTTP_NO_ROOM);
         }
     }
 }

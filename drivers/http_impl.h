@@ -9,6 +9,8 @@
 #include "ports/lib/http_server.h"
 #include "ports/tls.h"
 
+#define HTTP_NO_ROOM \
+    "there is no room now: the buffer is full, or its disk takes nothing; try again later"
 #define HTTP_ANSWER_SIZE_MAX 8192
 
 struct http_options {

@@ -83,7 +83,7 @@ static unsigned post_check(struct post *post, const char **ret_text)
         return 503;
     }
     if (http->is_blocked) {
-        *ret_text = "the buffer is full: try again later";
+        *ret_text = HTTP_NO_ROOM;
         return 429;
     }
     return 0;
@@ -216,7 +216,7 @@ static void http_on_complete(void *context, struct http_exchange *exchange)
         return;
     }
     if (http->is_blocked && post->offered < post->count) {
-        post_refuse(post, 429, "the buffer is full: try again later");
+        post_refuse(post, 429, HTTP_NO_ROOM);
         return;
     }
     post->state = POST_QUEUED;
