@@ -273,7 +273,9 @@ static enum err listener_bind(struct listener *listener, const struct listener_o
     if (!e && listen(listener->fd, LISTENER_BACKLOG) != 0) {
         e = err_of_errno(errno);
     }
-    if (e) {
+    if (e && address.any.sa_family == AF_UNIX) {
+        why_set(why, "can't listen on %s: %s", host, strerror(errno));
+    } else if (e) {
         why_set(why, "can't listen on %s port %u: %s", host[0] ? host : "all addresses",
                 (unsigned)options->port, strerror(errno));
     }
