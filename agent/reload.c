@@ -79,7 +79,7 @@ static void put_path(void *context, const char *path, bool is_taken)
 }
 
 struct named_part {
-    const char *section, *name;
+    const char *section, *name; /* "": the section itself */
     bool is_other;
 };
 
@@ -87,7 +87,8 @@ static void find_part(void *context, const char *path, bool is_taken)
 {
     struct named_part *part = context;
     char begin[160];
-    int size = snprintf(begin, sizeof begin, "$.%s.%s", part->section, part->name);
+    int size = snprintf(begin, sizeof begin, "$.%s%s%s", part->section, part->name[0] ? "." : "",
+                        part->name);
     (void)is_taken;
     part->is_other = part->is_other || (strncmp(path, begin, (size_t)size) == 0 &&
                                         (path[size] == '.' || path[size] == '\0'));
@@ -101,7 +102,8 @@ static void put_part(struct paths *paths, const struct config *older, const stru
     if (config_changes(older, newer, find_part, &part) || part.is_other) {
         return;
     }
-    (void)snprintf(path, sizeof path, "$.%s.%s (a file that it names)", part.section, part.name);
+    (void)snprintf(path, sizeof path, "$.%s%s%s (a file that it names)", part.section,
+                   part.name[0] ? "." : "", part.name);
     put_taken(paths, path);
 }
 
@@ -121,7 +123,7 @@ static void put_parts(struct paths *paths, const struct config *older, const str
         }
     }
     if (older->status_digest != newer->status_digest) {
-        put_part(paths, older, newer, (struct named_part){"status", "tls", false});
+        put_part(paths, older, newer, (struct named_part){"status", "", false});
     }
 }
 

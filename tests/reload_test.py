@@ -231,7 +231,8 @@ config["buffer"]["commit_interval"] = "1 s"
 config["streams"]["new"] = {"schema": "typed.avsc", "key": "k", "priority": 9}
 config["drivers"]["second"] = {"type": "http", "listen": f"127.0.0.1:{third}", "stream": "new", "ack_interval": "5 ms"}
 put(config)
-reload(0, "$.status.listen: taken up", "$.agent.log_level: taken up", "$.buffer.size_max: taken up", "$.streams.new: taken up")
+r = reload(0, "$.status.listen: taken up", "$.agent.log_level: taken up", "$.buffer.size_max: taken up", "$.streams.new: taken up")
+check("no file of it is another", "a file that it names" not in r.stdout, r.stdout)
 check("status listens there", wait_until(lambda: answers(other, path="/status") in (404, 405), 20) and answers(status_port) is None)
 check("a new stream", answers(third) == 200 and any(s["name"] == "new" for s in agent.status()["streams"]), agent.status()["streams"])
 accepted.pop()
