@@ -41,6 +41,8 @@ static const struct metric metrics[] = {
     {"weir_state", "1 for the state that the agent is in.", .form = WORDS, .path = "state",
      .label = "state", .words = states},
     {"weir_ready", "Whether sources may deliver.", .form = FLAG, .path = "ready"},
+    {"weir_clock_believed", "Whether the wall clock is; what came before waits until then.",
+     .form = FLAG, .path = "clock.believed"},
     {"weir_uptime_seconds", "Since the agent was opened.", .path = "uptime_s"},
     {"weir_intake_events_total", "Events taken from sources.", COUNTER, .path = "events"},
     {"weir_stored_events_total", "Of these, stored.", COUNTER, .path = "stored"},

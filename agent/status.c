@@ -234,7 +234,8 @@ static void put_state(struct agent *agent, struct out *json)
                                                     : "running",
                    is_ready ? "true" : "false");
     put_or_null(why.text, json);
-    out_put_byte(json, ',');
+    out_put_format(json, ",\"clock\":{\"believed\":%s},",
+                   time_trust_is_given(intake_time(agent->intake)) ? "true" : "false");
 }
 
 void agent_status(struct agent *agent, struct out *json)

@@ -113,6 +113,12 @@ static void print_trouble(FILE *to, const struct json_node *root)
     } else if (text_of(root, "why")[0]) {
         fprintf(to, "WAIT     %s\n", text_of(root, "why"));
     }
+    const struct json_node *clock = json_node_find(json_node_find(root, "clock"), "believed");
+    if (clock && clock->kind == JSON_FALSE) {
+        fprintf(to,
+                "CLOCK    it is not believed yet: what comes waits until it is set, or kept by NTP "
+                "(agent.clock)\n");
+    }
     if (number_of(root, "aside") > 0) {
         fprintf(to,
                 "ASIDE    %s events are set aside: weir aside ls says why, weir aside replay "

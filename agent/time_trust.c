@@ -99,12 +99,26 @@ static bool is_step(int64_t step_us)
     return step_us <= -TIME_STEP_US || step_us >= TIME_STEP_US;
 }
 
+/* Every boot of a board without a battery begins so; what comes is not sent until it ends. */
+static void say_waits(struct time_source *source, int64_t wall_us)
+{
+    char now[CLOCK_TEXT_SIZE];
+    if (!source->has_said) {
+        source->has_said = true;
+        clock_format(wall_us, 0, now);
+        log_info("clock", "it is %s by the clock: times of arrival wait until %s", now,
+                 source->needs_discipline ? "NTP or the like keeps it (agent.clock)"
+                                          : "the clock is set, or disciplined by NTP");
+    }
+}
+
 static bool is_to_be_believed(struct time_source *source, int64_t wall_us, int64_t offset_us)
 {
     if (clock_wall_is_synchronised()) {
         return true;
     }
     if (source->needs_discipline || !can_be(wall_us)) {
+        say_waits(source, wall_us);
         return false;
     }
     if (wall_us >= source->seen_us || is_step(offset_us - source->offset_us)) {

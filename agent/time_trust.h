@@ -47,7 +47,7 @@ struct time_source {
     uint16_t driver;
     bool needs_discipline;
     bool trusted;
-    bool has_warned;
+    bool has_said, has_warned; /* why it is not believed */
     int64_t offset_us; /* wall - monotonic: at opening, then as long as the clock is believed */
     bool is_astray;    /* the clock shows what can't be: the offset is kept */
     int64_t seen_us;   /* the latest wall time that the buffer knows of */

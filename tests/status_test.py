@@ -61,7 +61,7 @@ def expected(status):
     values = {(name, ()): status[member] for name, member in AGENT.items()}
     values |= {(name, ()): at(status, path) for name, path in NESTED.items()}
     values |= {(name, ()): at(status, path) * scale for name, (path, scale) in SCALED.items() if at(status, path) is not None}
-    values |= {("weir_build_info", (("agent", status["agent"]), ("version", status["version"]))): 1, ("weir_ready", ()): int(status["ready"]),
+    values |= {("weir_build_info", (("agent", status["agent"]), ("version", status["version"]))): 1, ("weir_ready", ()): int(status["ready"]), ("weir_clock_believed", ()): int(status["clock"]["believed"]),
                ("weir_buffer_trouble", ()): int(status["buffer"]["trouble"] is not None)}
     values |= {("weir_state", (("state", s),)): int(s == status["state"]) for s in ("running", "degraded", "waiting", "stopping")}
     for label, parts in parts_of(status).items():
@@ -276,6 +276,17 @@ def test_a_budget_that_is_spent():
     site.stop()
 
 
+def test_a_clock_that_is_waited_for():
+    """This machine's may be kept by NTP or not: either way all say the same."""
+    site = Site("clock", agent={"clock": "disciplined"}).start()
+    believed = site.json()["clock"]["believed"]
+    human = run("status", "--socket", site.socket).stdout
+    check("the status says whether the clock is waited for", ("\nCLOCK " in human) != believed, human)
+    check("so does the log", (" clock: it is " in site.log()) != believed, site.log())
+    compare(site, "clock")
+    site.stop()
+
+
 def test_watch(site):
     watching = subprocess.Popen([weir, "status", "--watch", "--socket", site.socket], stdout=subprocess.PIPE, text=True)
     heads = 0
@@ -317,6 +328,7 @@ test_token_and_tls()
 test_waiting()
 test_a_full_buffer()
 test_a_budget_that_is_spent()
+test_a_clock_that_is_waited_for()
 works = working().start()
 works.fill(100)
 check("what is delivered is no backlog", wait_until(lambda: works.json()["backlog"] == 0))

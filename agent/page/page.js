@@ -304,6 +304,9 @@
     if (s.state === 'waiting') {
       return found;
     }
+    if (!s.clock.believed) {
+      add('Clock', 'It is not believed yet: what comes waits until it is set, or kept by NTP (agent.clock).', 'warn');
+    }
     if (s.buffer.unsaved) {
       add('Buffer', 'What was sent since the disk takes nothing is on record in memory only: a restart now sends it again.', 'warn');
     }

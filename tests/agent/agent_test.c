@@ -440,6 +440,7 @@ static void the_status_is_one_json_object(void **state)
     assert_true(is_json(&json));
     assert_non_null(strstr(memory, "\"events\":10,\"stored\":10,\"delivered\":10,"));
     assert_non_null(strstr(memory, "\"name\":\"weir.events\",\"priority\":8,"));
+    assert_non_null(strstr(memory, "\"clock\":{\"believed\":true}"));
     free(memory);
 }
 
