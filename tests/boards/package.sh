@@ -78,12 +78,20 @@ echo '{"streams":{"mine":{}},"drivers":{"post":{"type":"http","listen":"127.0.0.
 dpkg-deb -R "$deb" "$work/later"
 sed -i 's/^Version: .*/&+1/' "$work/later/DEBIAN/control"
 dpkg-deb --root-owner-group -b "$work/later" "$box/later.deb" >/dev/null
+# A stand-in of systemd's tool: what is asked of it.
+mkdir -p "$box/run/systemd/system"
+printf '#!/bin/sh\necho "$*" >>/asked\n' >"$box/usr/bin/systemctl"
+chmod 755 "$box/usr/bin/systemctl"
+asked() { grep -qxF -e "$1" "$box/asked" || fail "systemctl was not asked: $1; but: $(cat "$box/asked")"; }
 inside dpkg -i /later.deb >"$work/log" 2>&1 || fail "upgrade: $(cat "$work/log")"
 [ "$(inside stat -c '%U %G %a' /etc/weir)" = "root adm 751" ] || fail "the upgrade has changed the rights of /etc/weir"
+asked '--quiet --system restart weir.service'
+asked 'try-restart weir@*.service'
 grep -q mine "$box/etc/weir/weir.json" || fail "the upgrade has overwritten the configuration"
 [ "$before" = "$(sha256sum <"$box/var/lib/weir/buffer.db")" ] || fail "the upgrade has changed the buffer"
 
 inside dpkg -r weir >"$work/log" 2>&1 || fail "remove: $(cat "$work/log")"
+asked 'stop weir.service weir@*.service'
 [ ! -e "$box/usr/bin/weir" ] || fail "the program is still there"
 [ -e "$box/etc/weir/weir.json" ] && [ -e "$box/var/lib/weir/buffer.db" ] || fail "remove has taken configuration or buffer"
 inside dpkg -P weir >"$work/log" 2>&1 || fail "purge: $(cat "$work/log")"
