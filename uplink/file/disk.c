@@ -186,8 +186,9 @@ static enum err disk_check_room(const struct file_disk *disk, size_t size, struc
     }
     uint64_t room = (uint64_t)s.f_bavail * s.f_frsize;
     if (room < (uint64_t)disk->options->free_min + size) {
-        why_set(why, "%s has %" PRIu64 " bytes left, less than free_min: make room",
-                disk->options->path, room);
+        /* How much it is changes with each try, and would be a new fault in the log each time. */
+        why_set(why, "writing to %s would leave less than free_min (%.1f MiB): make room",
+                disk->options->path, (double)disk->options->free_min / (1024 * 1024));
         return ERR_NOSPACE;
     }
     return ERR_OK;
