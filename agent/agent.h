@@ -98,6 +98,8 @@ bool agent_ready(const struct agent *agent, struct why *why);
 struct status_look *agent_look(struct agent *agent);
 /* The streams alone: a JSON array. */
 void agent_streams(struct agent *agent, struct out *json);
+/* Events of the configuration's streams that some uplink has not got yet. */
+uint64_t agent_backlog(const struct agent *agent);
 
 /* For the control socket. */
 struct store *agent_store(struct agent *agent);

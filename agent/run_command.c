@@ -1,4 +1,5 @@
 /* weir run. */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,11 @@
 
 static void stopped(void *context)
 {
-    loop_stop(((struct running *)context)->loop);
+    struct running *running = context;
+    uint64_t backlog = agent_backlog(running->agent);
+    log_info("weir", "stopped; %" PRIu64 " events wait for their uplinks%s", backlog,
+             backlog > 0 ? ": they are sent after the next start" : "");
+    loop_stop(running->loop);
 }
 
 static void signal_caught(void *context, int number)

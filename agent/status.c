@@ -95,7 +95,7 @@ void agent_streams(struct agent *agent, struct out *json)
     out_put_byte(json, ']');
 }
 
-static uint64_t backlog(const struct agent *agent)
+uint64_t agent_backlog(const struct agent *agent)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < agent->setup.config->stream_count; i++) {
@@ -111,7 +111,7 @@ void agent_measure(void *context, struct events_measures *ret)
     struct intake_totals totals;
     intake_totals(agent->intake, &totals);
     *ret = (struct events_measures){.uptime_s = (clock_monotonic_us() - agent->opened_us) / 1000000,
-                                    .backlog = backlog(agent),
+                                    .backlog = agent_backlog(agent),
                                     .delivered = forward_delivered(agent->forward),
                                     .refused = totals.refused,
                                     .aside = totals.aside + forward_aside(agent->forward),
@@ -139,7 +139,7 @@ static void put_totals(const struct agent *agent, struct out *json)
                    ",\"backlog\":%" PRIu64,
                    totals.admitted, totals.stored, forward_delivered(agent->forward),
                    totals.suppressed, store_state(agent->store)->aside_count, totals.refused,
-                   backlog(agent));
+                   agent_backlog(agent));
 }
 
 static void put_buffer(struct agent *agent, struct out *json)

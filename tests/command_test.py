@@ -3,6 +3,7 @@
 usage: command_test.py WEIR"""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -154,7 +155,7 @@ def test_a_running_agent():
     check("SIGHUP is answered in the log", wait_until(lambda: "SIGHUP: reloading" in agent.log()))
     check("and the agent goes on", agent.post("/boiler", "1")[0] == 200)
     check("SIGTERM: exit code 0", agent.stop() == 0)
-    check("and is logged", "stopping" in agent.log(), agent.log())
+    check("and is logged, with what is owed", re.search(r"stopping: .*\n(.*\n)*.*stopped; \d+ events wait for their uplinks", agent.log()), agent.log())
     expect(1, ["status", "--socket", agent.socket], "no agent answers")
     for words, before in lines.items():
         after = run(*words.split(), "--buffer", agent.buffer).stdout
