@@ -340,6 +340,7 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
     flow->parcel = *parcel;
     flow->parcel.incarnation = flow_incarnation(flow, parcel->range.last);
     flow_parcel_set(flow, true);
+    flow->in_doubt = true; /* what of it an earlier life has sent nobody knows */
     flow->on_record = true;
     flow->target_known = false;
     if (parcel->type[0] && strcmp(parcel->type, flow->host->setup.class_->type) != 0) {

@@ -59,6 +59,7 @@ struct flow {
     bool recorded;     /* the planted mistake record-late: the parcel was put */
     bool target_known; /* target is that of the parcel */
     bool is_foreign;   /* the parcel was cut for another type of uplink: flow_recut.c */
+    bool in_doubt;     /* something of the parcel may be stored by a try that nobody knows about */
     struct parcel parcel;
     struct target target;
     struct flow_batch *batches[PARCEL_PART_MAX];

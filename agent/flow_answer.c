@@ -88,7 +88,8 @@ static void flow_answer_refused(struct flow *flow, struct flow_batch *fb)
 static void flow_answer_wait(struct flow *flow, struct flow_batch *fb, int64_t wait_ms)
 {
     flow->host->retried++;
-    fb->batch.again = true;
+    fb->batch.again = fb->batch.again || !fb->report.is_clear;
+    flow->in_doubt = flow->in_doubt || !fb->report.is_clear;
     flow_wait(flow, fb, wait_ms);
 }
 

@@ -144,7 +144,7 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
                                .last = part->last,
                                .event_count = packed->event_count,
                                .lane = flow->stream->info.priority,
-                               .again = part->assigned};
+                               .again = part->assigned && flow->in_doubt};
     /* By records, not events, as Kafka knows a batch again: columns of which an event is damaged are as
      * many records, and keep their numbers. If they are stored already, all of them are, and under other
      * numbers they would be there twice; else what is left is stored now. Uplinks that remember parts of
@@ -179,6 +179,7 @@ enum err flow_batch_put(struct flow *flow, uint32_t index, struct packed_part *p
 void flow_parcel_set(struct flow *flow, bool has_parcel)
 {
     flow->has_parcel = has_parcel;
+    flow->in_doubt = false;
     flow->debt->open[flow->lane] = has_parcel ? flow->parcel.range : (struct range){0, 0};
 }
 

@@ -48,6 +48,7 @@ void http_close(struct http *http);
 struct http_answer {
     enum err e;          /* OK: there is a status; else CLOSED, TIMEOUT, AUTH (TLS), ... and why */
     bool is_http2_error; /* e: HTTP/2 itself: the peer does not speak it, or has reset the stream */
+    bool is_sent;        /* e: there was a connection to send it by; else nothing of it has left */
     long status;
     struct slice body;      /* until done() returns */
     int64_t retry_after_ms; /* Retry-After in seconds or as a date; 0: none */

@@ -102,7 +102,10 @@ struct send_report {
     int code;               /* the protocol's own number, for log and park rule; 0: none */
     int64_t retry_after_ms; /* the peer asked for it; 0: the caller's own backoff */
     bool was_duplicate;     /* with SEND_OK: the peer had it already (counted only) */
-    char text[160];         /* for the log and for set-aside events; no secrets */
+    /* This try leaves no doubt: what of it is stored, the uplink knows. Else, where it does not end the
+     * batch, nobody does. */
+    bool is_clear;
+    char text[160]; /* for the log and for set-aside events; no secrets */
 };
 
 /* Lent with send() until done(). */
@@ -119,7 +122,9 @@ struct batch {
     uint64_t first, last;           /* of its events; gaps where other parts have theirs */
     uint32_t event_count;
     uint8_t lane; /* the stream's priority: which batch goes first */
-    bool again;   /* sent before, by this process or an earlier one: a refusal proves nothing */
+    /* It may be stored by a try before, of this process or an earlier one: a refusal proves nothing.
+     * Tries that left no doubt are not meant. */
+    bool again;
     const char *identity; /* agent id/incarnation, with wrap(), for headers; NULL: not known */
     struct batch *next;   /* the uplink's, while it is lent */
     uint64_t lent_ms;     /* likewise */

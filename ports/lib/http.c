@@ -43,6 +43,7 @@ void http_call_finish(struct http_call *call)
 {
     struct http *http = call->identity->http;
     timer_disarm(&call->limit);
+    call->answer.is_sent = http_call_is_connected(call);
     list_remove(&http->calls, call);
     struct http_call **link = &http->finished;
     while (*link) {

@@ -151,6 +151,8 @@ void http_identity_leave(struct http_identity *identity);
 
 /* The time begins. */
 void http_call_limit(struct http_call *call);
+/* Has there been a connection to send it by? */
+bool http_call_is_connected(const struct http_call *call);
 /* Says in call->answer.why that it took too long. */
 void http_call_say_late(struct http_call *call);
 

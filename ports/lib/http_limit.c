@@ -24,11 +24,10 @@ static void call_look_later(struct http_call *call)
     timer_arm(&call->limit, wait_ms < step_ms ? wait_ms : step_ms);
 }
 
-static bool call_is_connected(const struct http_call *call)
+bool http_call_is_connected(const struct http_call *call)
 {
     curl_off_t after_us = 0;
-    return call->added &&
-           curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &after_us) == CURLE_OK &&
+    return curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &after_us) == CURLE_OK &&
            after_us > 0;
 }
 
@@ -37,7 +36,7 @@ void http_call_say_late(struct http_call *call)
     struct why *why = &call->answer.why;
     if (call_now_ms(call) >= call->end_ms) {
         why_set(why, "%s %s: no end within its time", call->request->method, call->host);
-    } else if (call_is_connected(call)) {
+    } else if (http_call_is_connected(call)) {
         why_set(why, "%s %s: not a byte went or came for %lu ms", call->request->method, call->host,
                 (unsigned long)call->timeout_ms);
     } else {

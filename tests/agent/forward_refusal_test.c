@@ -45,6 +45,39 @@ static void what_is_not_known_is_sent_again_the_same(void **state)
     scene_expect_once(scene, 0, LOW, 1, 12);
 }
 
+/* Three times the same, of which the second leaves a doubt when the test wants it; then it is known. */
+static void judge_clear(struct double_script *script, const struct double_sent *sent,
+                        struct send_report *report)
+{
+    const bool *has_doubt = script->context;
+    (void)sent;
+    report->result = script->sent_count < 4 ? SEND_PARK : SEND_OK;
+    report->is_clear = !(*has_doubt && script->sent_count == 2);
+}
+
+/* Also where its bytes were made anew, behind a long wait. */
+static void what_certainly_is_not_there_is_not_there_again(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = &scene->scripts[0];
+    bool has_doubt = false;
+    script->judge = judge_clear;
+    script->context = &has_doubt;
+    scene_begin(scene);
+    for (unsigned round = 0; round < 2; round++) {
+        script->sent_count = 0;
+        scene_put(scene, LOW, 12);
+        assert_true(scene_drained(scene, 0, 5 * FLOW_PARK_MS));
+        assert_int_equal(script->sent_count, 4);
+        for (size_t i = 0; i < 4; i++) {
+            assert_int_equal(script->sent[i].base, script->sent[0].base);
+            assert_int_equal(script->sent[i].again, has_doubt && i >= 2);
+        }
+        has_doubt = true;
+    }
+    scene_expect_once(scene, 0, LOW, 1, 24);
+}
+
 static void judge_later(struct double_script *script, const struct double_sent *sent,
                         struct send_report *report)
 {
@@ -264,6 +297,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
     const struct CMUnitTest tests[] = {
         TEST(what_is_not_known_is_sent_again_the_same),
+        TEST(what_certainly_is_not_there_is_not_there_again),
         TEST(what_the_peer_asks_for_is_waited),
         TEST(a_wrong_setting_is_tried_again_each_minute),
         TEST(bad_events_are_found_by_halving),

@@ -143,6 +143,7 @@ static void call_done_fire(struct timer *timer)
     struct call *call = CONTAINER_OF(timer, struct call, done);
     struct http_request *request = call->request;
     struct http_answer answer = {.e = call->answered ? call->reply.e : ERR_TIMEOUT,
+                                 .is_sent = true,
                                  .wire_sent = request->body.size + OVERHEAD};
     size_t size_max = request->answer_size_max ? request->answer_size_max : 65536;
     if (!answer.e && call->reply.body.size > size_max) {

@@ -35,10 +35,10 @@ uint32_t http_base_size(const struct http_base *base, uint32_t most);
  * what is one event can't be made smaller. */
 bool http_base_is_too_large(const struct batch *batch, size_t size);
 
-/* The report of a batch that is refused, and so cut anew (TOO_LARGE, REJECTED). Of one that was sent
- * before, an earlier try may be there, under a name that its halves do not have: it is halved all the
- * same, since nobody can tell, and mostly the earlier answer that was lost was this refusal; counted as
- * `in_doubt`, and logged. */
+/* The report of a batch that is refused, and so cut anew (TOO_LARGE, REJECTED). Where what came of an
+ * earlier try is not known, that one may be there, under a name that its halves do not have: it is halved
+ * all the same, since nobody can tell, and mostly the earlier answer that was lost was this refusal;
+ * counted as `in_doubt`, and logged. Tries that had no connection, or were refused, leave no doubt. */
 void http_base_refuse(const struct http_base *base, const struct batch *batch,
                       enum send_result result, struct send_report *ret);
 

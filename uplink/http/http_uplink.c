@@ -134,12 +134,14 @@ static enum sender_next http_judge(void *context, struct sender_request *r,
     sender_status(ret, answer);
     if (answer->status == 409) {
         ret->result = SEND_RETRY; /* under this key something is still being worked on */
+        r->is_in_doubt = true;
     }
     if (http_status_is_in(&options->status_ok, answer->status)) {
         ret->result = SEND_OK;
         ret->was_duplicate = answer->status == 409;
     } else if (http_status_is_in(&options->status_retry, answer->status)) {
         ret->result = SEND_RETRY;
+        r->is_in_doubt = true; /* what it means the service knows */
     } else if (http_status_is_in(&options->status_rejected, answer->status)) {
         ret->result = SEND_REJECTED;
     }

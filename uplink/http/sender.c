@@ -103,10 +103,12 @@ static void job_end(struct sender_job *job, const struct send_report *report)
 {
     struct sender *sender = job->request.sender;
     struct batch *batch = job->request.batch;
+    struct send_report whole = *report;
+    whole.is_clear = !job->is_in_doubt;
     job_unlink(sender, job);
     job_free(job);
     sender_wake(sender, 0);
-    uplink_done(sender->uplink.host, batch, report);
+    uplink_done(sender->uplink.host, batch, &whole);
 }
 
 static void job_retry(struct sender_job *job, const char *text)
@@ -198,6 +200,7 @@ static void job_answered(struct http_request *http, const struct http_answer *an
     job_leave_slot(job);
     uplink_wire_bytes(sender->uplink.host, answer->wire_sent, answer->wire_received);
     server_clock_learn(&sender->clock, answer->date_s);
+    job->is_in_doubt = job->is_in_doubt || (answer->e && answer->is_sent);
     if (answer->e == ERR_CLOSED && job->is_cut) {
         job_retry(job, answer->why.text);
         return;
@@ -211,7 +214,9 @@ static void job_answered(struct http_request *http, const struct http_answer *an
         return;
     }
     struct send_report report = {.retry_after_ms = answer->retry_after_ms};
+    r->is_in_doubt = answer->status == 408 || answer->status >= 500;
     enum sender_next next = sender->service->judge(sender->context, r, answer, &report);
+    job->is_in_doubt = job->is_in_doubt || r->is_in_doubt;
     job_judged(job, answer, next, &report);
 }
 
@@ -328,6 +333,7 @@ static bool sender_give_back(struct sender *sender)
     sender_report(&report, SEND_RETRY, 0,
                   sender->is_stopping ? "stopped before it was tried" : "no memory for a request");
     report.retry_after_ms = 0;
+    report.is_clear = true;
     sender_wake(sender, 0);
     uplink_done(sender->uplink.host, batch, &report);
     return true;
@@ -387,6 +393,7 @@ static void sender_grace_over(struct timer *timer)
     if (job->request.is_open) {
         http_cancel(sender->http, &job->request.http);
         job->request.is_open = false;
+        job->is_in_doubt = true;
         sender->open_count--;
     }
     timer_arm(&sender->grace, 0); /* for the next one */

@@ -30,6 +30,9 @@ struct sender_request {
     /* judge() sets it where some of the batch is stored and the rest is not: a stop then waits, as far as
      * its grace goes, also for SENDER_LATER. What is stored is known in this life only. */
     bool is_partly_stored;
+    /* May be stored, and nobody knows, though there is an answer. Set by the status before judge(),
+     * which may know better: 408 and 5xx are no word of the service's about it. */
+    bool is_in_doubt;
     unsigned number; /* requests of this batch before this one */
     /* --- the sender's --- */
     struct sender *sender;

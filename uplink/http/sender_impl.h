@@ -21,6 +21,7 @@ struct sender_job {
     bool is_probe;    /* its request began while the service was out */
     bool is_cut;      /* the link changed under its request */
     bool is_begun;    /* a request of it was answered, and another one follows */
+    bool is_in_doubt; /* a request of it may be stored, and nobody knows */
     unsigned attempt; /* SENDER_LATER in a row */
     struct timer later;
 };

@@ -164,6 +164,7 @@ static enum sender_next gcs_stored(struct sender_request *r, const struct http_a
     struct gcs_object is;
     struct gcs_object stored;
     digests_of(r->batch, &is);
+    r->is_in_doubt = true; /* until it is known to be there as it was sent */
     if (!gcs_answer_object(answer->body, &stored)) {
         sender_report(ret, SEND_RETRY, 0,
                       "the store's answer is no JSON: is this Google Cloud "
@@ -177,6 +178,7 @@ static enum sender_next gcs_stored(struct sender_request *r, const struct http_a
                       "sent: it is put again");
         return gcs_repeat(r);
     }
+    r->is_in_doubt = false;
     ret->result = SEND_OK;
     return SENDER_END;
 }

@@ -137,6 +137,7 @@ static enum sender_next s3_act(struct s3 *s3, struct sender_request *r,
                                const struct http_answer *answer, struct send_report *ret)
 {
     struct object_said said;
+    r->is_in_doubt = r->is_in_doubt || answer->status < 300; /* the end of an upload in parts */
     s3_read(answer, &said);
     object_say(ret, SEND_PARK, &said, answer->status);
     switch (said.action) {
@@ -168,8 +169,10 @@ static enum sender_next s3_act(struct s3 *s3, struct sender_request *r,
 
 /* --- answers --- */
 
-static enum sender_next s3_no_sense(struct send_report *ret, const char *what)
+static enum sender_next s3_no_sense(struct sender_request *r, struct send_report *ret,
+                                    const char *what)
 {
+    r->is_in_doubt = true;
     sender_report(ret, SEND_RETRY, 0, "the store's answer has no %s: is this S3?", what);
     return SENDER_END;
 }
@@ -185,20 +188,20 @@ static enum sender_next s3_went_well(struct sender_request *r, const struct http
     case S3_CREATE:
         if (!xml_text(answer->body, "UploadId", marks.upload_id, sizeof marks.upload_id) ||
             strlen(marks.upload_id) + 1 >= sizeof marks.upload_id) {
-            return s3_no_sense(ret, "UploadId");
+            return s3_no_sense(r, ret, "UploadId");
         }
         s3_marks_set(&object, &marks);
         return SENDER_MORE;
     case S3_PART:
         if (!state->etag[0]) {
-            return s3_no_sense(ret, "ETag");
+            return s3_no_sense(r, ret, "ETag");
         }
         memcpy(marks.etags[marks.done_count++], state->etag, sizeof state->etag);
         s3_marks_set(&object, &marks);
         return SENDER_MORE;
     case S3_COMPLETE: /* its status comes before it is done: blanks keep the connection open */
         if (!answer->body.size || !memmem(answer->body.data, answer->body.size, "</", 2)) {
-            return s3_no_sense(ret, "result");
+            return s3_no_sense(r, ret, "result");
         }
         break;
     case S3_PUT:

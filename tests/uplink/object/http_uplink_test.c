@@ -209,6 +209,51 @@ static void what_may_be_there_is_cut_anew_and_counted(void **state)
     scene_close(scene);
 }
 
+/* Which tries leave the question open whether the service has the batch. */
+static void tries_leave_doubt_or_not(void **state)
+{
+    (void)state;
+    static const int64_t retry[] = {403};
+    static const struct {
+        const char *answer;
+        bool is_clear;
+    } rows[] = {{"200", true},  {"401", true},  {"404", true},  {"413", true},  {"422", true},
+                {"425", true},  {"429", true},  {"403", false}, {"408", false}, {"409", false},
+                {"500", false}, {"503", false}, {"drop", false}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct scene *scene = scene_open(&http_uplink_class);
+        struct http_uplink_options options = options_of(scene);
+        const char *const answers[] = {rows[i].answer, NULL};
+        struct lot lot;
+        options.status_retry = (struct option_list){(void *)(uintptr_t)retry, 1};
+        scene_life(scene, &options);
+        scene_answers(scene, answers);
+        assert_int_equal(lot_make(&lot, scene, &options, 1, 3, 0), ERR_OK);
+        (void)lot_send(&lot, scene);
+        if (scene->host.report.is_clear != rows[i].is_clear) {
+            fail_msg("%s: %d", rows[i].answer, scene->host.report.is_clear);
+        }
+        lot_release(&lot);
+        scene_close(scene);
+    }
+}
+
+/* Nobody listens there: nothing has left. */
+static void a_try_without_a_connection_leaves_no_doubt(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_open(&http_uplink_class);
+    struct http_uplink_options options = options_of(scene);
+    struct lot lot;
+    options.url = "http://127.0.0.1:1/";
+    scene_life(scene, &options);
+    assert_int_equal(lot_make(&lot, scene, &options, 1, 3, 0), ERR_OK);
+    assert_int_equal(lot_send(&lot, scene), SEND_RETRY);
+    assert_true(scene->host.report.is_clear);
+    lot_release(&lot);
+    scene_close(scene);
+}
+
 /* What is under way comes back, and goes over the new link under the same key. */
 static void a_new_link_is_taken(void **state)
 {
@@ -363,6 +408,8 @@ int main(void)
         cmocka_unit_test(containers_are_posted_and_encoded),
         cmocka_unit_test(each_status_is_understood),
         cmocka_unit_test(what_may_be_there_is_cut_anew_and_counted),
+        cmocka_unit_test(tries_leave_doubt_or_not),
+        cmocka_unit_test(a_try_without_a_connection_leaves_no_doubt),
         cmocka_unit_test(a_new_link_is_taken),
         cmocka_unit_test(the_largest_body_is_kept),
         cmocka_unit_test(settings_are_checked),
