@@ -1,11 +1,13 @@
 #include "agent/flow.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "agent/flow_impl.h"
 #include "agent/parts.h"
 #include "ports/fault.h"
+#include "ports/log.h"
 #include "ports/random.h"
 
 /* --- opening a parcel --- */
@@ -334,6 +336,25 @@ void flow_advance(struct flow *flow)
     flow_send_current(flow);
 }
 
+/* What an earlier life, or the agent before a reload, may have sent, and of which no answer is on
+ * record, to a service that can't tell. */
+static void flow_resume_in_doubt(struct flow *flow)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < flow->parcel.part_count; i++) {
+        count += flow->parcel.parts[i].assigned && !flow->parcel.parts[i].done;
+    }
+    if (count == 0 || flow->is_foreign || !flow->host->setup.class_->forgets) {
+        return;
+    }
+    uplink_count(flow->host, "in_doubt", count);
+    log_warn(flow_part_name(flow),
+             "stream %s, %" PRIu64 "..%" PRIu64
+             ": was being sent, and goes out again: what is stored of it is there twice, under the "
+             "same ids",
+             flow->stream->info.name, flow->parcel.range.first, flow->parcel.range.last);
+}
+
 void flow_resume(struct flow *flow, const struct parcel *parcel)
 {
     assert(!flow->has_parcel);
@@ -346,6 +367,7 @@ void flow_resume(struct flow *flow, const struct parcel *parcel)
     if (parcel->type[0] && strcmp(parcel->type, flow->host->setup.class_->type) != 0) {
         flow_is_foreign(flow);
     }
+    flow_resume_in_doubt(flow);
 }
 
 /* Events may be dropped until they are in a parcel on record. When that happened to some of this

@@ -111,6 +111,9 @@ void flow_answer(struct flow *flow, struct flow_batch *fb, const struct send_rep
     assert(fb->state == BATCH_LENT && flow->lent_count > 0);
     flow->lent_count--;
     fb->report = *report;
+    if (!report->is_clear && flow->host->setup.class_->forgets) {
+        uplink_count(flow->host, "in_doubt", 1);
+    }
     switch (report->result) {
     case SEND_OK:
         flow_answer_ok(flow, fb);

@@ -180,6 +180,10 @@ struct uplink_class {
     const char *help;
     const struct option *options;
     size_t options_size;
+    /* Its service does not know what it has already, and there are no names or numbers by which it could:
+     * what a try has left in doubt may be there twice. Forward counts that as `in_doubt`: batches that come
+     * back so, and at start those that an earlier life may have sent. */
+    bool forgets;
     /* What `weir check --online` finds out for it (ports/probe.h). NULL: nothing needs the
      * network. */
     enum err (*probe)(struct probe **ret, const struct probe_setup *setup) MUST_USE;

@@ -9,6 +9,8 @@
 
 #define BACKOFF_MAX_MS 60000
 
+static const struct uplink_class class_ = {.type = "double"};
+
 struct scene {
     struct loop *loop;
     struct uplink_host host;
@@ -27,6 +29,7 @@ static void scene_begin(struct scene *scene)
 {
     *scene = (struct scene){0};
     assert_int_equal(loop_open(&scene->loop), ERR_OK);
+    scene->host.setup.class_ = &class_;
     scene->flow.host = &scene->host;
     scene->flow.stream = &scene->stream;
     scene->flow.has_parcel = true;
@@ -97,10 +100,8 @@ static void a_stream_that_stands_still_says_why(void **state)
     struct scene scene;
     uint8_t memory[2048];
     scene_begin(&scene);
-    const struct uplink_class class_ = {.type = "double"};
     scene.host.flows = &scene.flow;
     scene.host.flow_count = 1;
-    scene.host.setup.class_ = &class_;
     scene.host.setup.name = "cloud";
     scene.stream.info.name = "alarms";
     struct debt debt = {.owed = {.range_count = 2, .ranges = {{5, 9}, {12, 12}}}};

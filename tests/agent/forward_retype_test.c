@@ -9,6 +9,7 @@
 #include "tests/sim/sim.h"
 
 static struct uplink_class other_class;
+static struct uplink_class forgetful_class;
 
 static void use_class(struct scene *scene, const struct uplink_class *class_)
 {
@@ -292,8 +293,69 @@ static void to_and_fro(void **state)
     assert_int_equal(parcels_open(scene), 0);
 }
 
+/* --- a service that does not know what it has already --- */
+
+static void judge_forgotten(struct double_script *script, const struct double_sent *sent,
+                            struct send_report *report)
+{
+    (void)sent;
+    report->result = script->sent_count < 3 ? SEND_RETRY : SEND_OK;
+    report->is_clear = script->sent_count != 2; /* the second answer was lost */
+}
+
+static void what_an_answer_leaves_in_doubt_is_counted(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = &scene->scripts[0];
+    use_class(scene, &forgetful_class);
+    script->judge = judge_forgotten;
+    scene_begin(scene);
+    scene_put(scene, LOW, 12);
+    assert_true(scene_drained(scene, 0, 60000));
+    assert_int_equal(script->sent_count, 3);
+    assert_non_null(strstr(scene_status(scene), "\"in_doubt\":1"));
+}
+
+/* Two parts are lent when the uplink is closed, one of which is done: by a cut of the power, or in order,
+ * as in a reload. */
+static void what_was_being_sent_is_counted(void **state)
+{
+    struct scene *scene = *state;
+    struct double_script *script = &scene->scripts[0];
+    use_class(scene, &forgetful_class);
+    for (unsigned round = 0; round < 2; round++) {
+        script->holds = true;
+        script->partition_count = 3;
+        if (round == 0) {
+            scene_begin(scene);
+        }
+        scene_put(scene, LOW, 12);
+        sim_run_for(1000);
+        assert_int_equal(double_lent(script), 3);
+        double_answer(script, SEND_OK, 0);
+        sim_run_for(SITE_COMMIT_MS + 100);
+        script->holds = false;
+        if (round == 1) {
+            script->stop_gives_back = true;
+            scene_stop(scene, 100);
+            scene_end(scene);
+            scene_begin(scene);
+        } else {
+            scene_crash(scene);
+        }
+        assert_non_null(strstr(scene_status(scene), "\"in_doubt\":2"));
+        assert_true(scene_drained(scene, 0, 60000));
+        assert_non_null(strstr(scene_status(scene), "\"in_doubt\":2"));
+        scene_expect_once(scene, 0, LOW, 1, 12 * (round + 1));
+    }
+    scene_crash(scene);
+    assert_null(strstr(scene_status(scene), "in_doubt"));
+}
+
 static int setup(void **state)
 {
+    forgetful_class = double_class;
+    forgetful_class.forgets = true;
     other_class = double_class;
     other_class.type = "other";
     return scene_setup(state);
@@ -312,6 +374,8 @@ int main(void)
         TEST(parcels_without_a_type),
         TEST(parcels_without_a_type_that_fit_nothing),
         TEST(to_and_fro),
+        TEST(what_an_answer_leaves_in_doubt_is_counted),
+        TEST(what_was_being_sent_is_counted),
     };
     return cmocka_run_group_tests_name("agent/forward, another type", tests, NULL, NULL);
 }

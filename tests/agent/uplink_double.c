@@ -90,6 +90,7 @@ static bool is_duplicate(const struct double_script *script, const struct double
 static void take(struct double_script *script, const struct double_sent *sent, struct slice wire,
                  struct send_report *report)
 {
+    report->is_clear = true;
     if (is_duplicate(script, sent)) {
         report->was_duplicate = true;
         return;

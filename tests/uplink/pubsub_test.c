@@ -254,6 +254,8 @@ static void what_may_be_tried_again_is(void **state)
         scene_wrap(scene, &lot, 1, 5);
         assert_int_equal(pubsub_lot_deliver(&lot), SEND_OK);
         assert_true(scene->server.count == 2 || fates[i] == GRPC_FATE_CLOSE);
+        bool is_no = fates[i] == GRPC_RESOURCE_EXHAUSTED || fates[i] == GRPC_FATE_HTTP + 429;
+        assert_true(lot.report.is_clear == is_no || lot.tries > 1);
         assert_all_in_order(scene, 1, 5);
         pubsub_lot_release(&lot);
     }
@@ -287,6 +289,7 @@ static void what_is_wrong_parks_and_says_what_to_do(void **state)
         scene_wrap(scene, &lot, 1, 2);
         assert_int_equal(pubsub_lot_deliver(&lot), SEND_PARK);
         assert_int_equal(lot.report.code, rows[i].code);
+        assert_true(lot.report.is_clear);
         assert_non_null(strstr(lot.report.text, rows[i].text));
         assert_int_equal(scene->server.count, 1);
         assert_true(scene->host.fault.text[0]);

@@ -100,9 +100,10 @@ static void record_answered(void *context, size_t index, const struct put_answer
     }
 }
 
-static enum sender_next judge_stored(struct firehose *f, struct put *put,
+static enum sender_next judge_stored(struct firehose *f, struct sender_request *r,
                                      const struct http_answer *answer, struct send_report *ret)
 {
+    struct put *put = r->state;
     size_t count = 0;
     put->failed = 0;
     enum err e = put_answer_read(answer->body, record_answered, put, &count);
@@ -116,6 +117,7 @@ static enum sender_next judge_stored(struct firehose *f, struct put *put,
         uplink_count(f->setup.host, "throttled", put->failed);
     }
     if (e || count < put->picked.count) {
+        r->is_in_doubt = true;
         sender_report(
             ret, SEND_RETRY, (int)answer->status,
             "delivery stream %s: the answer to PutRecordBatch can't be read: is a proxy in "
@@ -136,16 +138,17 @@ static enum sender_next judge_answer(struct firehose *f, struct sender_request *
                                      const struct http_answer *answer, struct send_report *ret)
 {
     struct put *put = r->state;
-    enum sender_next next = judge_stored(f, put, answer, ret);
+    enum sender_next next = judge_stored(f, r, answer, ret);
     size_t done;
     (void)entries_count(put->batch->wire, &done);
     r->is_partly_stored = done > 0;
     return next;
 }
 
-static enum sender_next judge_refused(struct firehose *f, struct put *put,
+static enum sender_next judge_refused(struct firehose *f, struct sender_request *r,
                                       const struct http_answer *answer, struct send_report *ret)
 {
+    struct put *put = r->state;
     struct aws_error error;
     enum aws_action action;
     char what[WHAT_SIZE];
@@ -161,7 +164,9 @@ static enum sender_next judge_refused(struct firehose *f, struct put *put,
         put->count_max = (put->picked.count + 1) / 2;
         return SENDER_MORE;
     }
-    if (action == AWS_SLOW_DOWN) {
+    r->is_in_doubt = r->is_in_doubt || (is_bad && done > 0); /* that is halved with it */
+    if (action == AWS_SLOW_DOWN) {                           /* whatever its status */
+        r->is_in_doubt = false;
         uplink_count(f->setup.host, "throttled", put->picked.count);
     }
     return SENDER_END;
@@ -171,7 +176,7 @@ static enum sender_next firehose_judge(void *context, struct sender_request *r,
                                        const struct http_answer *answer, struct send_report *ret)
 {
     return answer->status == 200 ? judge_answer(context, r, answer, ret)
-                                 : judge_refused(context, r->state, answer, ret);
+                                 : judge_refused(context, r, answer, ret);
 }
 
 static void firehose_header(void *context, struct sender_request *r, struct slice name,
@@ -290,6 +295,7 @@ const struct uplink_class firehose_uplink_class = {
         "What was taken is not sent again; the service keeps no order.",
     .options = firehose_table,
     .options_size = sizeof(struct firehose_options),
+    .forgets = true,
     .probe = firehose_probe_open,
     .check = firehose_check,
     .open = firehose_open,

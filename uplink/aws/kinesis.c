@@ -218,6 +218,7 @@ const struct uplink_class kinesis_uplink_class = {
             "again, shards are not asked for more than they take.",
     .options = kinesis_table,
     .options_size = sizeof(struct kinesis_options),
+    .forgets = true,
     .probe = kinesis_probe_open,
     .check = kinesis_check,
     .open = kinesis_open,

@@ -181,9 +181,10 @@ static void put_count(struct put *put)
     }
 }
 
-static enum sender_next judge_stored(struct put *put, const struct http_answer *answer,
+static enum sender_next judge_stored(struct sender_request *r, const struct http_answer *answer,
                                      struct send_report *ret)
 {
+    struct put *put = r->state;
     struct kinesis *k = put->k;
     size_t count = 0;
     put->throttled = put->failed = 0;
@@ -199,6 +200,7 @@ static enum sender_next judge_stored(struct put *put, const struct http_answer *
         kinesis_stream_refresh(k, put->stream);
     }
     if (e || count < put->picked.count) {
+        r->is_in_doubt = true;
         sender_report(ret, SEND_RETRY, (int)answer->status,
                       "stream %s: the answer to PutRecords can't be read: is a proxy in between?",
                       put->stream->name);
@@ -236,20 +238,23 @@ static bool falls_back(struct put *put, const struct aws_error *error, long stat
 
 /* Something in the request is refused. What is stored already must not be halved with it: then it is
  * looked for here. */
-static enum sender_next judge_bad(struct put *put)
+static enum sender_next judge_bad(struct sender_request *r)
 {
+    struct put *put = r->state;
     size_t done;
     (void)entries_count(put->batch->wire, &done);
     if (done > 0 && put->picked.count > 1) {
         put->count_max = (put->picked.count + 1) / 2;
         return SENDER_MORE;
     }
+    r->is_in_doubt = r->is_in_doubt || done > 0; /* that is halved with it, and sent again */
     return SENDER_END;
 }
 
-static enum sender_next judge_refused(struct put *put, const struct http_answer *answer,
+static enum sender_next judge_refused(struct sender_request *r, const struct http_answer *answer,
                                       struct send_report *ret)
 {
+    struct put *put = r->state;
     struct kinesis *k = put->k;
     struct aws_error error;
     enum aws_action action;
@@ -261,12 +266,13 @@ static enum sender_next judge_refused(struct put *put, const struct http_answer 
     (void)snprintf(what, sizeof what, "stream %s", put->stream->name);
     aws_report(&error, action, answer->status, what, ret);
     switch (action) {
-    case AWS_SLOW_DOWN:
+    case AWS_SLOW_DOWN: /* whatever its status */
+        r->is_in_doubt = false;
         uplink_count(k->setup.host, "throttled", put->picked.count);
         break;
     case AWS_HALVE:
     case AWS_REFUSED:
-        return judge_bad(put);
+        return judge_bad(r);
     case AWS_MISSING:
         put->stream->wants_list = true;
         kinesis_stream_refresh(k, put->stream);
@@ -283,9 +289,8 @@ static enum sender_next judge_refused(struct put *put, const struct http_answer 
 static enum sender_next kinesis_judge(void *context, struct sender_request *r,
                                       const struct http_answer *answer, struct send_report *ret)
 {
-    struct put *put = r->state;
     (void)context;
-    return answer->status == 200 ? judge_stored(put, answer, ret) : judge_refused(put, answer, ret);
+    return answer->status == 200 ? judge_stored(r, answer, ret) : judge_refused(r, answer, ret);
 }
 
 static void kinesis_header(void *context, struct sender_request *r, struct slice name,

@@ -276,6 +276,7 @@ const struct uplink_class pubsub_uplink_class = {
             "event's identity as an attribute by which readers drop what came twice.",
     .options = pubsub_table,
     .options_size = sizeof(struct pubsub_options),
+    .forgets = true,
     .probe = pubsub_probe_open,
     .check = pubsub_check,
     .open = pubsub_open,

@@ -256,7 +256,9 @@ static enum sender_next by_code(struct pubsub *p, struct sender_request *r,
     case GRPC_OUT_OF_RANGE:
     case GRPC_UNIMPLEMENTED:
         return on_wrong(state, r->batch, ret);
-    default: /* CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL,
+    default:
+        r->is_in_doubt = state->said.code != GRPC_RESOURCE_EXHAUSTED;
+        /* CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL,
                 UNAVAILABLE, and what is new */
         return on_failed(p, r, answer->retry_after_ms, ret);
     }

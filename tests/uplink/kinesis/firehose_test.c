@@ -177,6 +177,9 @@ static void each_refusal_comes_to_what_the_table_says(void **state)
             fail_msg("row %zu: %d, %s", i, (int)report->result, report->text);
         }
         assert_int_equal(report->code, rows[i].status);
+        bool is_throttle = strstr(rows[i].body, "ServiceUnavailableException");
+        bool is_refused = rows[i].status >= 400 && rows[i].status < 500;
+        assert_int_equal(report->is_clear, is_throttle || is_refused);
         assert_non_null(strstr(report->text, "site-telemetry"));
         assert_int_equal(scene->server.service.put_count, 1);
         assert_true(host_deliver(&scene->host, WAIT_MS));
