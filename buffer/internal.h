@@ -32,6 +32,8 @@
  * tenth larger. */
 #define SEAL_HURRY_US 1000000
 #define SEAL_LEVEL_HURRY (-1)
+/* Without memory for that: a window of 16 KiB, which takes a seventh of it. */
+#define SEAL_WINDOW_TIGHT 14
 #define CHANGED_CURSOR_MAX 512
 #define DAMAGED_MAX 16
 #define DAMAGED_TOLD 1 /* by buffer_keep(), and still owed: it is deleted with the next commit */

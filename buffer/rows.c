@@ -196,15 +196,29 @@ enum err row_insert(struct buffer *b, enum statement how, const struct row_bytes
     return sql_run(b, how, why);
 }
 
+/* Where memory is short a row is larger, but sources need not wait for it. */
+static enum err row_pack(struct buffer *b)
+{
+    b->packed.size = 0;
+    b->packed.overflow = false;
+    enum err e = zstd_encode(b->encoder, out_slice(&b->scratch), &b->packed);
+    if (e == ERR_NOMEM) {
+        zstd_encoder_trim(b->encoder);
+        zstd_encoder_level_set(b->encoder, SEAL_LEVEL_HURRY);
+        zstd_encoder_window_set(b->encoder, SEAL_WINDOW_TIGHT);
+        e = zstd_encode(b->encoder, out_slice(&b->scratch), &b->packed);
+        zstd_encoder_window_set(b->encoder, ZSTD_WINDOW_LOG_MAX);
+    }
+    return e;
+}
+
 static enum err row_finish(struct row_builder *r)
 {
     struct buffer *b = r->b;
     if (r->count == 0) {
         return ERR_OK;
     }
-    b->packed.size = 0;
-    b->packed.overflow = false;
-    enum err e = zstd_encode(b->encoder, out_slice(&b->scratch), &b->packed);
+    enum err e = row_pack(b);
     if (e) {
         why_set(r->why, "sealing %s: no memory to compress", b->path);
         return ERR_NOMEM;

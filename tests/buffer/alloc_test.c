@@ -17,6 +17,7 @@
 #include "tests/fault_alloc.h"
 
 #define SIZE_MAX_BYTES (4 << 20)
+#define LITTLE_MEMORY (144 * 1024)
 
 static unsigned failures_all;
 
@@ -135,6 +136,21 @@ static void test_commits(void **state)
     assert_true(failures > 15);
 }
 
+/* What compressing takes at its usual level is not there: 0.9 MB, and 0.5 MB in a hurry. */
+static void test_little_memory(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(world_buffer_open(w), ERR_OK);
+    fault_alloc_set_above(LITTLE_MEMORY);
+    for (unsigned i = 0; i < 60; i++) {
+        check(w, world_step(w) ? "a commit is refused" : NULL, i);
+    }
+    assert_true(fault_alloc_happened());
+    fault_alloc_set(0);
+    check(w, world_check_changes(w), 0);
+    check(w, world_check_events(w), 0);
+}
+
 static void test_schemas(void **state)
 {
     struct world *w = *state;
@@ -213,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_opening, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_commits, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_little_memory, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_schemas, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_reading, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_commits, open_encrypted, close_world),
