@@ -6,6 +6,7 @@
 
 #include "agent/buffer_impl.h"
 #include "agent/import_file.h"
+#include "ports/identity.h"
 #include "ports/lib/hash.h"
 
 struct import {
@@ -190,6 +191,31 @@ static int finish(const struct import *x)
     return command_finish();
 }
 
+/* New events get sequences: on another machine than the file was used on before, those of another
+ * incarnation, as with `weir run`. NULL: *ret_code. */
+static struct tool_source *open_source(const struct import *x, int *ret_code)
+{
+    struct tool_source *source = NULL;
+    struct source_setup setup = buffer_where(x->a, true);
+    struct machine machine;
+    struct why why = {""};
+    identity_machine("", &machine);
+    setup.machine = &machine;
+    enum err e = tool_source_open(&source, &setup, &why);
+    if (e) {
+        *ret_code = buffer_failed(x->a->word, e, &why);
+        return NULL;
+    }
+    const struct buffer *buffer = tool_source_buffer(source);
+    if (buffer && buffer_incarnation_before(buffer)) {
+        fprintf(stderr,
+                "weir %s: the buffer was used on another machine: what is imported has the "
+                "incarnation %08" PRIx32 ", what was stored keeps %08" PRIx32 "\n",
+                x->a->word, buffer_incarnation(buffer), buffer_incarnation_before(buffer));
+    }
+    return source;
+}
+
 static int import(struct import *x)
 {
     struct why why = {""};
@@ -203,7 +229,7 @@ static int import(struct import *x)
     }
     struct out hex = out_over(x->request.file, sizeof x->request.file - 1);
     hash_put_hex(&hex, (struct slice){id, sizeof id});
-    struct tool_source *source = buffer_source(x->a, true, &code);
+    struct tool_source *source = open_source(x, &code);
     if (!source) {
         return code;
     }

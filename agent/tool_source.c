@@ -54,6 +54,7 @@ static enum err open_file(struct tool_source *s, struct why *why)
     setup->path = path;
     setup->read_only = !s->setup.writes;
     setup->as_it_is = true;
+    setup->machine = s->setup.machine;
     enum err e = keys_of_files(&of_files, s->setup.key_path, s->setup.old_key_path, why);
     keys_lend(keys, setup);
     e = e ? e : buffer_open(&s->buffer, setup, why);

@@ -6,6 +6,7 @@
 #include "agent/tool.h"
 
 struct keys;
+struct machine;
 struct tool_source;
 
 struct source_setup {
@@ -15,7 +16,9 @@ struct source_setup {
     const char *old_key_path;
     const struct keys *keys; /* instead of files; until opened. NULL: of files */
     bool writes;             /* the tool changes the buffer */
-    bool needs_file;         /* not through an agent: refused while one has the buffer */
+    const struct machine
+        *machine;    /* this one, when it stores new events; until opened. NULL: it doesn't */
+    bool needs_file; /* not through an agent: refused while one has the buffer */
 };
 /* ERR_CONFIG: there is no such buffer. */
 enum err tool_source_open(struct tool_source **ret, const struct source_setup *setup,

@@ -329,7 +329,7 @@ enum err buffer_open(struct buffer **ret, const struct buffer_setup *setup, stru
     e = e ? e : buffer_memory_open(b);
     e = e ? e : open_layer(b, setup, why);
     e = e ? e : open_or_replace(b, setup, why);
-    e = e ? e : setup->as_it_is ? join_as_it_is(b, why) : join_setup(b, setup, why);
+    e = e ? e : setup->as_it_is ? join_as_it_is(b, setup, why) : join_setup(b, setup, why);
     if (e) {
         buffer_close(b);
         return e;

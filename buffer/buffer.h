@@ -139,8 +139,9 @@ struct buffer_setup {
     const char *vfs; /* NULL: SQLite's own; tests: the crash VFS */
     const char *agent_id;
     const struct machine
-        *machine;     /* this one; NULL: it does not matter. With another one than at the
-                                      last opening a new incarnation begins */
+        *machine;     /* this one; NULL: it does not matter, for nothing is stored under new
+                                      sequences. With another one than at the last opening a new
+                                      incarnation begins */
     int64_t size_max; /* database and WAL, bytes */
     int64_t event_size_max;
     struct buffer_stream streams[STREAM_COUNT_MAX];

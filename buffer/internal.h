@@ -337,7 +337,8 @@ size_t setup_pairs(const struct buffer_setup *setup);
 enum err join_setup(struct buffer *b, const struct buffer_setup *setup, struct why *why) MUST_USE;
 /* For tools: the streams are those that the file names, the uplinks those that are owed or carry
  * something. None gives way to another. */
-enum err join_as_it_is(struct buffer *b, struct why *why) MUST_USE;
+enum err join_as_it_is(struct buffer *b, const struct buffer_setup *setup,
+                       struct why *why) MUST_USE;
 
 /* --- orphan.c --- */
 /* Is something owed, or still to be salvaged, that nobody in the configuration would deliver?

@@ -305,7 +305,7 @@ static enum err uplink_as_it_is(struct buffer *b, uint16_t number, struct why *w
     return ERR_OK;
 }
 
-enum err join_as_it_is(struct buffer *b, struct why *why)
+enum err join_as_it_is(struct buffer *b, const struct buffer_setup *setup, struct why *why)
 {
     enum err e = ERR_OK;
     for (size_t s = 1; s <= STREAM_COUNT_MAX; s++) {
@@ -315,9 +315,10 @@ enum err join_as_it_is(struct buffer *b, struct why *why)
     for (uint32_t i = 0; !e && i < b->state->owed_count; i++) {
         e = uplink_as_it_is(b, b->state->owed[i].uplink, why);
     }
-    if (e || b->read_only || !b->joined) {
+    if (e || b->read_only || (!b->joined && !setup->machine)) {
         return e;
     }
     e = sql_run(b, SQL_BEGIN, why);
+    e = e ? e : machine_join(b, setup, why);
     return e ? e : join_commit(b, NULL, why);
 }

@@ -81,11 +81,14 @@ class Board(services.Agent):
         with open(self.id_path, "w") as f:
             f.write(machine_id + "\n")
 
-    def start(self):
+    def here(self, command):
+        """The command line that runs it on this board."""
         mounts = "".join(f"mount --bind /dev/null {path}; " for path in OTHERS if os.path.isfile(path) and os.path.realpath(path) != MACHINE_ID)
+        return [*OWN_MOUNTS, "sh", "-ec", f"mount --bind {self.id_path} {MACHINE_ID}; {mounts} exec {weir} {command}"]
+
+    def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([*OWN_MOUNTS, "sh", "-ec", f"mount --bind {self.id_path} {MACHINE_ID}; {mounts} exec {weir} run {self.path}"],
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.here(f"run {self.path}"), stdout=log, stderr=log)
         services.wait_for("agent", self.listening)
 
     def post(self, prefix, count):
@@ -176,11 +179,39 @@ def both_go_on(directory, receiver):
         two.kill()
 
 
+def import_comes_first(directory, receiver):
+    """What is imported into a copy, before any agent was started with it there, has names that the other board gives to none of its events."""
+    one, two, numbers, first, _ = copied(directory, receiver)
+    try:
+        lines = os.path.join(directory, "lines")
+        with open(lines, "w") as f:
+            f.writelines(json.dumps({"n": f"imported{n}", "id": "none"}) + "\n" for n in range(30))
+        done = subprocess.run(two.here(f"buffer import {lines} --plain --stream numbered --buffer {two.buffer}"), capture_output=True, text=True,
+                              timeout=services.PATIENCE)
+        second = two.incarnation()
+        check("an import begins another incarnation", done.returncode == 0 and second != first and second in done.stderr and first in done.stderr,
+              f"{done} {first} {second}")
+        check("and is said once", "another machine" not in subprocess.run(two.here(f"buffer import {lines} --again --plain --stream numbered --buffer {two.buffer}"),
+                                                                          capture_output=True, text=True, timeout=services.PATIENCE).stderr)
+        for board in (one, two):
+            board.start()
+        numbers += one.post("one", 70)
+        check_soon("all of it arrives", lambda: set(numbers) | {f"imported{n}" for n in range(30)} <= {row["n"] for row in receiver.rows("numbered")})
+        check("the agent goes on with it", two.incarnation() == second and two.stats()["earlier"] == [first], str(two.stats()))
+        check_soon("it is told", lambda: any(row["kind"] == "machine" and row["incarnation"] == second for row in receiver.rows("weir.events")))
+        two.stop()
+        one.stop()
+    finally:
+        one.kill()
+        two.kill()
+
+
 with tempfile.TemporaryDirectory(prefix="weir-machine.", dir="/var/tmp") as work:       # on the disk: an id in a tmpfs is none
     probe = f"mount --bind /dev/null {MACHINE_ID}"
     if subprocess.run([*OWN_MOUNTS, "sh", "-ec", probe], stderr=subprocess.DEVNULL).returncode:
         print(f"needs mounts of its own over {MACHINE_ID}")
         sys.exit(77)
-    both_go_on(work, Receiver())
+    both_go_on(os.path.join(work, "both"), Receiver())
+    import_comes_first(os.path.join(work, "import"), Receiver())
 print("FAILED" if failures else "machine: all checks passed", flush=True)
 sys.exit(1 if failures else 0)

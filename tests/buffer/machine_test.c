@@ -142,18 +142,34 @@ static void tools_change_nothing(void **state)
     same(b, 1, 1);
     uint32_t first = buffer_incarnation(b->buffer);
     assert_int_equal(bench_append(b, 1, 10), ERR_OK);
-    for (unsigned i = 0; i < 2; i++) {
-        is_on(b, 2, 2);
+    is_on(b, 2, 2);
+    for (unsigned i = 0; i < 3; i++) {
         b->setup->read_only = i == 0;
         b->setup->as_it_is = i == 1;
         bench_reopen(b);
         assert_int_equal(buffer_incarnation(b->buffer), first);
+        b->setup->machine = NULL; /* nobody asks */
     }
-    b->setup->as_it_is = false;
-    b->setup->machine = NULL; /* nobody asks */
-    bench_reopen(b);
-    assert_int_equal(buffer_incarnation(b->buffer), first);
     other(b, 2, 2);
+}
+
+/* One that stores new events (weir buffer import) says on which machine it does, and the agent goes on
+ * from there. */
+static void a_tool_that_stores_begins_another(void **state)
+{
+    struct bench *b = *state;
+    same(b, 1, 1);
+    uint32_t first = buffer_incarnation(b->buffer);
+    assert_int_equal(bench_append(b, 1, 10), ERR_OK);
+    b->setup->as_it_is = true;
+    same(b, 1, 1);
+    uint32_t second = other(b, 2, 2);
+    assert_int_equal(bench_append(b, 1, 10), ERR_OK);
+    b->setup->as_it_is = false;
+    same(b, 2, 2);
+    name_is(b, 1, 10, first);
+    name_is(b, 11, UINT64_MAX, second);
+    bench_check(b, 1, 1, 20);
 }
 
 /* A board each day: the oldest names are given up, each event still has one of its own. */
@@ -266,6 +282,7 @@ int main(void)
         TEST(another_machine_begins_another_incarnation),
         TEST(what_is_being_sent_stays),
         TEST(tools_change_nothing),
+        TEST(a_tool_that_stores_begins_another),
         TEST(many_machines),
         TEST(a_fresh_file_knows_it_too),
         TEST(what_is_written_of_it_is_checked),
