@@ -55,18 +55,23 @@ static void flow_wanted_parts(const struct flow *flow, struct pack_task *task)
     }
 }
 
+/* Of all up to *ret_last. */
+static uint32_t incarnation_at(const struct flow *flow, uint64_t sequence, uint64_t *ret_last)
+{
+    return buffer_incarnation_at(store_buffer(flow_store(flow)), flow->stream->info.number,
+                                 sequence, ret_last);
+}
+
 uint32_t flow_incarnation(const struct flow *flow, uint64_t sequence)
 {
     uint64_t last;
-    return buffer_incarnation_at(store_buffer(flow_store(flow)), flow->stream->info.number,
-                                 sequence, &last);
+    return incarnation_at(flow, sequence, &last);
 }
 
 uint64_t flow_identity(const struct flow *flow, uint64_t sequence, char ret[FLOW_IDENTITY_SIZE])
 {
     uint64_t last;
-    uint32_t incarnation = buffer_incarnation_at(store_buffer(flow_store(flow)),
-                                                 flow->stream->info.number, sequence, &last);
+    uint32_t incarnation = incarnation_at(flow, sequence, &last);
     (void)snprintf(ret, FLOW_IDENTITY_SIZE, "%s/%08" PRIx32, flow->host->forward->setup.agent_id,
                    incarnation); /* fits */
     return last;

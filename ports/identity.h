@@ -12,6 +12,9 @@ enum identity {
     IDENTITY_HOST_NAME, /* gethostname(2) */
 };
 
+/* Where IDENTITY_MACHINE is looked for; ends with NULL. */
+extern const char *const identity_machine_files[];
+
 /* Appends it: printable ASCII without blanks. `root` is put in front of the files' paths: "" but in
  * tests. ERR_CONFIG: the device has none, *why says where it was looked for. */
 enum err identity_put(enum identity identity, const char *root, struct out *ret,

@@ -11,7 +11,7 @@
 #define PATH_SIZE_MAX 4096
 #define CPUINFO_SIZE_MAX (64 * 1024)
 
-static const char *const machine_files[] = {"/etc/machine-id", "/var/lib/dbus/machine-id", NULL};
+const char *const identity_machine_files[] = {"/etc/machine-id", "/var/lib/dbus/machine-id", NULL};
 static const char *const serial_files[] = {
     "/proc/device-tree/serial-number", "/sys/firmware/devicetree/base/serial-number",
     "/sys/class/dmi/id/product_serial", "/sys/class/dmi/id/board_serial", NULL};
@@ -130,7 +130,7 @@ enum err identity_put(enum identity identity, const char *root, struct out *ret,
     bool found = false;
     switch (identity) {
     case IDENTITY_MACHINE:
-        found = put_first(machine_files, root, is_machine_id, ret);
+        found = put_first(identity_machine_files, root, is_machine_id, ret);
         why_set(why, "this machine has no id: /etc/machine-id (systemd-machine-id-setup makes it)");
         break;
     case IDENTITY_SERIAL:

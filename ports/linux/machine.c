@@ -40,7 +40,7 @@ static bool is_in_memory(const char *root, const char *file)
  * there (Buildroot), D-Bus makes one at each boot. */
 static bool is_kept(const char *root, struct slice id)
 {
-    static const char *const files[] = {"/etc/machine-id", "/var/lib/dbus/machine-id", NULL};
+    const char *const *files = identity_machine_files;
     bool kept = false;
     for (size_t i = 0; files[i]; i++) {
         kept = kept || (has_id(root, files[i], id) && !is_in_memory(root, files[i]));
