@@ -1,13 +1,12 @@
 /* What a configuration will put on its links: the events of a sample go, on simulated time, through
  * the rules by which the agent commits, lingers, cuts and packs, and through the packing itself;
- * what their bytes have around them on the wire is reckoned (plan_wire.h, uplink/kafka/plan.h). PLAN.md
+ * what their bytes have around them on the wire is reckoned (plan_wire.h, ports/uplink_plan.h). PLAN.md
  * says how. Nothing is sent or stored. One thread. */
 #ifndef WEIR_AGENT_PLAN_H
 #define WEIR_AGENT_PLAN_H
 
 #include "agent/plan_sample.h"
 #include "agent/plan_wire.h"
-#include "uplink/kafka/kafka.h"
 
 #define PLAN_MONTH_SECONDS 2629800.0 /* 30.4375 days: a twelfth of 365.25 */
 
@@ -21,7 +20,8 @@ struct plan_setup {
     double outage_seconds;
     uint32_t round_trip_ms; /* from a request to its answer */
     uint32_t partitions;    /* of each topic */
-    uint32_t chain_size;    /* of the brokers' certificates */
+    uint32_t chain_size;    /* of the other end's certificates */
+    bool is_http1;          /* there is no HTTP/2 on the way */
 };
 
 /* What is to be other than in the configuration, for all uplinks. */

@@ -5,18 +5,24 @@
 
 #include "agent/pack.h"
 #include "agent/plan.h"
-#include "uplink/kafka/plan.h"
+#include "ports/uplink_plan.h"
+
+/* How this class is reckoned; NULL: it is not. plan_class.c. */
+const struct uplink_plan *plan_class(const struct uplink_class *class_);
 
 /* An uplink that is planned. */
 struct plan_host {
     const struct plan_setup *setup;
     struct plan_uplink *result;
-    struct kafka_options options; /* with the change */
+    const struct uplink_plan *plan;
+    void *options; /* a copy, with the change */
+    struct uplink_plan_setup uplink;
+    struct uplink_way way;
+    double login; /* a connection is made: bytes */
     struct forward_uplink forward;
     struct plan_wire wire;
     struct pack *pack;
-    int64_t idle_ms;      /* a connection that is silent for so long is ended */
-    int64_t keepalive_ms; /* and asked after */
+    int64_t keepalive_ms; /* a connection that is silent is asked after */
     int64_t last_ms;      /* when something was said last */
     double busy_ms;       /* with a request under way */
     double sent;          /* bytes of requests; and how many there were */
@@ -35,16 +41,17 @@ struct plan_flow {
     int64_t linger_ms; /* since when it lingers; -1: it does not */
     int64_t wake_ms;   /* when that is over */
     struct target target;
-    double cut; /* events that have gone */
+    double refresh; /* bytes of what is asked about it now and then */
+    double cut;     /* events that have gone */
 };
 
 /* Packs and sends what is owed up to index `stored`, as much as one request takes. ERR_REJECTED: the
  * first of them can't be sent; it is left out. */
 enum err plan_send(struct plan_flow *flow, size_t stored, int64_t now_ms, struct why *why) MUST_USE;
-/* A connection is made: bytes. */
-double plan_login(const struct plan_host *host);
-/* Of metadata of one topic. */
-double plan_metadata(const struct plan_host *host, const char *topic);
+/* A connection is made: bytes, into host->login. */
+void plan_login(struct plan_host *host);
+/* What is asked about its target now and then, into flow->refresh. */
+void plan_refresh(struct plan_flow *flow);
 /* Bytes of raw events that one request takes. */
 size_t plan_raw_size_max(const struct plan_host *host);
 

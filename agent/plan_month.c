@@ -27,9 +27,9 @@ void plan_month_flow(struct plan_flow *f)
     f->line->requests *= times;
     f->line->events = events;
     leave_out_outages(f);
-    double refreshes = PLAN_MONTH_SECONDS * 1000 / KAFKA_PLAN_METADATA_MS;
+    double refreshes = PLAN_MONTH_SECONDS * 1000 / f->host->way.refresh_ms;
     refreshes = f->line->requests < refreshes ? f->line->requests : refreshes;
-    f->line->bytes.handshakes += refreshes * plan_metadata(f->host, f->target.name);
+    f->line->bytes.handshakes += f->refresh > 0 ? refreshes * f->refresh : 0;
 }
 
 /* Connections that are cut: each is made anew; what was under way goes again. */
@@ -39,7 +39,7 @@ static void add_cuts(struct plan_host *host, int64_t end_ms)
     double cuts = host->setup->reconnects_per_day * PLAN_MONTH_SECONDS / 86400;
     double is_busy = end_ms > 0 ? host->busy_ms / (double)end_ms : 0;
     is_busy = is_busy < 1 ? is_busy : 1;
-    c->handshakes += cuts * plan_login(host);
+    c->handshakes += cuts * host->login;
     if (host->requests > 0) {
         c->repeats += cuts * is_busy * host->sent / host->requests;
     }
@@ -65,7 +65,7 @@ static void add_outages(struct plan_host *host)
     if (seconds > PATIENCE_SECONDS) {
         double is_met = met < 1 ? met : 1;
         c->repeats += count * is_met * plan_attempts(&host->wire, seconds - PATIENCE_SECONDS);
-        c->handshakes += count * is_met * plan_login(host);
+        c->handshakes += count * is_met * host->login;
         host->result->connects += count * is_met;
     }
 }

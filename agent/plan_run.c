@@ -176,50 +176,58 @@ static enum err run_rest(struct run *run, struct why *why)
 
 /* --- opening --- */
 
+/* What the uplink does not have stays as it is. */
 static enum err host_change(struct plan_host *host, const struct config_uplink *u,
                             const struct plan_change *change, struct why *why)
 {
+    enum layout layout = u->class_->columns ? (enum layout)change->layout : 0;
     bool by_agent = u->common.partition_by == UPLINK_BY_AGENT;
     bool is_auto = u->common.partition_by == UPLINK_BY_AUTO;
-    host->forward.layout = change->layout ? (enum layout)change->layout : u->layout;
+    host->forward.layout = layout ? layout : u->layout;
     host->forward.by_agent =
-        change->layout
-            ? by_agent || (is_auto && (u->is_metered || change->layout == LAYOUT_COLUMNS))
-            : u->by_agent;
+        layout ? by_agent || (is_auto && (u->is_metered || layout == LAYOUT_COLUMNS)) : u->by_agent;
     host->forward.linger_ms = change->linger_ms >= 0 ? change->linger_ms : u->common.linger_ms;
-    if (change->level != PLAN_LEVEL_KEEP) {
-        host->options.compression_level = change->level;
+    if (host->plan->change) {
+        host->plan->change(host->options, change->level != PLAN_LEVEL_KEEP ? &change->level : NULL,
+                           change->tls);
     }
-    host->options.tls.is_set = change->tls >= 0 ? change->tls : host->options.tls.is_set;
-    return change->layout == LAYOUT_COLUMNS ? u->class_->columns(&host->options, why) : ERR_OK;
+    return layout == LAYOUT_COLUMNS ? u->class_->columns(host->options, why) : ERR_OK;
 }
 
 static enum err host_open(const struct run *run, struct plan_host *host,
                           const struct plan_change *change, struct why *why)
 {
     const struct config_uplink *u = host->result->config;
-    const struct kafka_options *options = u->options;
     const struct config *config = run->sample->config;
-    const char *const *brokers = options->brokers.items;
     host->setup = run->setup;
-    host->options = *options;
+    host->options = malloc(u->class_->options_size);
+    if (!host->options) {
+        return ERR_NOMEM;
+    }
+    memcpy(host->options, u->options, u->class_->options_size);
     host->forward = (struct forward_uplink){.class_ = u->class_,
-                                            .options = &host->options,
+                                            .options = host->options,
                                             .name = u->name,
                                             .number = 1,
                                             .batch_size_max = u->common.batch_size_max};
+    host->uplink = (struct uplink_plan_setup){.options = host->options,
+                                              .agent_id = run->sample->agent_id,
+                                              .partition_count = run->setup->partitions,
+                                              .is_http1 = run->setup->is_http1};
     enum err e = host_change(host, u, change, why);
     int64_t rate = u->link_count ? config->links[u->links[0]].options.rate_max : 0;
+    host->plan->way(&host->uplink, &host->way);
     host->wire = (struct plan_wire){.mtu = run->setup->mtu,
-                                    .is_ipv6 = brokers[0][0] == '[',
-                                    .has_tls = host->options.tls.is_set,
-                                    .has_own_certificate = host->options.tls.certificate != NULL,
+                                    .is_ipv6 = host->way.is_ipv6,
+                                    .has_tls = host->way.has_tls,
+                                    .has_own_certificate = host->way.has_own_certificate,
+                                    .is_web = host->way.is_web,
                                     .chain_size = run->setup->chain_size,
                                     .rate = (uint64_t)rate / 8,
                                     .loss = run->setup->loss};
-    host->idle_ms = kafka_plan_idle_ms(&host->options);
     host->keepalive_ms = u->is_metered ? KEEPALIVE_METERED_MS : KEEPALIVE_MS;
     host->result->layout = host->forward.layout;
+    plan_login(host);
     return e ? e : pack_open(&host->pack);
 }
 
@@ -241,11 +249,11 @@ static enum err flow_open(struct run *run, struct plan_host *host, size_t stream
                                .stream_index = stream,
                                .linger_ms = -1,
                                .wake_ms = NEVER,
-                               .target = {.layout = (uint8_t)host->forward.layout,
-                                          .partition_count = run->setup->partitions}};
+                               .target = {.layout = (uint8_t)host->forward.layout}};
     run->flow_count++;
-    return kafka_plan_target(&host->options, run->sample->agent_id, &s->forward.info, &s->info,
-                             &flow->target, why);
+    enum err e = host->plan->target(&host->uplink, &s->forward.info, &s->info, &flow->target, why);
+    plan_refresh(flow);
+    return e;
 }
 
 static enum err open_parts(struct run *run, const struct plan_change *change, struct why *why)
@@ -257,10 +265,11 @@ static enum err open_parts(struct run *run, const struct plan_change *change, st
     for (size_t u = 0; !e && u < config->uplink_count; u++) {
         struct plan_uplink *r = &plan->uplinks[u];
         r->config = &config->uplinks[u];
-        r->is_counted = strcmp(r->config->class_->type, "kafka") == 0;
-        r->lines = calloc(run->sample->stream_count, sizeof *r->lines);
         struct plan_host *host = &run->hosts[u];
         host->result = r;
+        host->plan = plan_class(r->config->class_);
+        r->is_counted = host->plan != NULL;
+        r->lines = calloc(run->sample->stream_count + 1, sizeof *r->lines);
         e = !r->lines ? ERR_NOMEM : r->is_counted ? host_open(run, host, change, why) : ERR_OK;
         for (size_t s = 0; !e && r->is_counted && s < run->sample->stream_count; s++) {
             e = is_carried(config, u, s) ? flow_open(run, host, s, why) : ERR_OK;
@@ -308,6 +317,7 @@ enum err plan_open(struct plan **ret, const struct plan_setup *setup,
     }
     for (size_t u = 0; run.hosts && u < uplinks; u++) {
         pack_close(run.hosts[u].pack);
+        free(run.hosts[u].options);
     }
     free(run.hosts);
     free(run.flows);

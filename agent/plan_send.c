@@ -2,7 +2,6 @@
 
 #include "agent/plan_impl.h"
 #include "uplink/avro/schema.h"
-#include "uplink/kafka/records.h"
 
 size_t plan_raw_size_max(const struct plan_host *host)
 {
@@ -10,31 +9,33 @@ size_t plan_raw_size_max(const struct plan_host *host)
     return most < PACK_RAW_SIZE_MAX ? most : PACK_RAW_SIZE_MAX;
 }
 
-static double talk_size(const struct plan_host *host, const struct kafka_plan_talk *talk)
+static double talk_size(const struct plan_host *host, const struct uplink_talk *talk)
 {
     struct plan_exchange e;
     plan_exchange(&host->wire, talk->pieces, talk->piece_count, talk->answer, &e);
     return e.sent + e.answer + e.acks;
 }
 
-double plan_login(const struct plan_host *host)
+void plan_login(struct plan_host *host)
 {
-    struct kafka_plan_talk talks[KAFKA_PLAN_LOGIN_MAX];
-    double size = plan_connect(&host->wire, true);
-    size_t count = kafka_plan_login(&host->options, talks);
+    struct uplink_talk talks[UPLINK_LOGIN_MAX];
+    size_t count = host->plan->login(&host->uplink, talks);
+    host->login = plan_connect(&host->wire, true);
     for (size_t i = 0; i < count; i++) {
-        size += talk_size(host, &talks[i]);
+        host->login += talk_size(host, &talks[i]);
         /* At the begin of a connection each segment is acknowledged at once. */
-        size += talks[i].piece_count == 1 ? plan_header_size(&host->wire) : 0;
+        host->login += talks[i].piece_count == 1 ? plan_header_size(&host->wire) : 0;
     }
-    return size;
 }
 
-double plan_metadata(const struct plan_host *host, const char *topic)
+void plan_refresh(struct plan_flow *flow)
 {
-    struct kafka_plan_talk talk;
-    kafka_plan_metadata(&host->options, topic, host->setup->partitions, &talk);
-    return talk_size(host, &talk);
+    const struct plan_host *host = flow->host;
+    struct uplink_talk talk;
+    if (host->plan->refresh) {
+        host->plan->refresh(&host->uplink, &flow->target, &talk);
+        flow->refresh = talk_size(host, &talk);
+    }
 }
 
 /* A connection that was silent was asked after, and may have been ended. */
@@ -42,31 +43,32 @@ static void after_silence(struct plan_host *host, int64_t now_ms)
 {
     struct plan_bytes *c = &host->result->connection;
     int64_t silent = now_ms - host->last_ms;
-    int64_t kept = silent < host->idle_ms ? silent : host->idle_ms;
+    int64_t idle_ms = host->way.idle_ms;
+    int64_t kept = silent < idle_ms ? silent : idle_ms;
     int64_t asked = kept / host->keepalive_ms;
     c->acknowledgements += (double)asked * plan_keepalive(&host->wire);
-    if (silent >= host->idle_ms) {
-        c->handshakes += plan_login(host);
+    if (silent >= idle_ms) {
+        c->handshakes += host->login + (host->way.is_web ? plan_disconnect(&host->wire) : 0);
         host->result->connects += 1;
     }
 }
 
-/* One request with these batches. */
-static void put_request(struct plan_flow *flow, const uint32_t *sizes, size_t count, int64_t now_ms)
+/* A parcel on its way. */
+struct sending {
+    struct plan_flow *flow;
+    double took_ms;
+};
+
+static void put_request(void *context, const struct uplink_talk *talk)
 {
+    struct sending *sending = context;
+    struct plan_flow *flow = sending->flow;
     struct plan_host *host = flow->host;
     struct plan_bytes *b = &flow->line->bytes;
-    struct kafka_plan_talk talk;
     struct plan_exchange e;
-    double payload = 0;
-    for (size_t i = 0; i < count; i++) {
-        payload += sizes[i] - RECORDS_HEAD_SIZE;
-    }
-    kafka_plan_produce(&host->options, flow->target.name, sizes, count, &talk);
-    plan_exchange(&host->wire, talk.pieces, talk.piece_count, talk.answer, &e);
-    after_silence(host, now_ms);
-    b->payload += payload;
-    b->framing += e.sent - payload;
+    plan_exchange(&host->wire, talk->pieces, talk->piece_count, talk->answer, &e);
+    b->payload += talk->payload;
+    b->framing += e.sent - talk->payload;
     b->acknowledgements += e.answer + e.acks;
     b->repeats += plan_repeats(&host->wire, e.sent);
     flow->line->requests += 1;
@@ -75,9 +77,28 @@ static void put_request(struct plan_flow *flow, const uint32_t *sizes, size_t co
     host->busy_ms += took_ms;
     host->sent += e.sent;
     host->requests += 1;
-    host->last_ms = now_ms + (int64_t)took_ms;
-    flow->answer_ms = now_ms + (int64_t)took_ms;
+    sending->took_ms += took_ms;
+}
+
+/* The requests of one parcel. */
+static enum err put_parcel(struct plan_flow *flow, const struct pack_task *task, int64_t now_ms)
+{
+    struct plan_host *host = flow->host;
+    struct sending sending = {.flow = flow};
+    struct slice wires[PARCEL_PART_MAX];
+    size_t count = task->parcel->part_count;
+    const struct uplink_plan_parcel parcel = {
+        .parcel = task->parcel, .target = &flow->target, .wires = wires};
+    for (size_t i = 0; i < count; i++) {
+        wires[i] = (struct slice){task->parts[i].wire, task->parts[i].wire_size};
+    }
+    after_silence(host, now_ms);
+    enum err e = host->plan->send(&host->uplink, &parcel, put_request, &sending);
+    size_t lanes = count < host->way.lane_count ? count : host->way.lane_count;
+    host->last_ms = now_ms + (int64_t)(sending.took_ms / (double)lanes);
+    flow->answer_ms = host->last_ms;
     flow->is_busy = true;
+    return e;
 }
 
 static size_t count_of(const struct plan_flow *flow, size_t stored)
@@ -116,8 +137,9 @@ static void fill_task(const struct plan_flow *flow, struct parcel *parcel, struc
                                .raw_size_max = PACK_RAW_SIZE_MAX,
                                .cut = true,
                                .parcel = parcel};
+    const struct uplink_class *class_ = host->forward.class_;
     const char *field =
-        host->forward.class_->tombstone(host->forward.options, s->forward.info.name);
+        class_->tombstone ? class_->tombstone(host->options, s->forward.info.name) : NULL;
     if (field && key_find(&task->tombstone, s->schema, field, KEY_FLAG, NULL)) {
         task->tombstone = (struct key){0};
     }
@@ -146,15 +168,11 @@ enum err plan_send(struct plan_flow *flow, size_t stored, int64_t now_ms, struct
                 task.why.text[0] ? task.why.text : err_name(task.e));
         return task.e ? task.e : ERR_NOMEM;
     }
-    uint32_t sizes[PARCEL_PARTITION_MAX];
-    for (uint32_t i = 0; i < parcel.part_count; i++) {
-        sizes[i] = (uint32_t)task.parts[i].wire_size;
-    }
     size_t taken = (size_t)(parcel.range.last - parcel.range.first + 1);
-    put_request(flow, sizes, parcel.part_count, now_ms);
+    enum err e = put_parcel(flow, &task, now_ms);
     flow->more = flow->next + taken < stored;
     flow->next += taken;
     flow->cut += (double)taken;
     pack_drop_built(&task);
-    return ERR_OK;
+    return e;
 }

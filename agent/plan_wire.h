@@ -12,9 +12,11 @@ struct plan_wire {
     bool is_ipv6;
     bool has_tls;
     bool has_own_certificate; /* the client shows one too */
-    uint32_t chain_size;      /* of the brokers' certificates */
-    uint64_t rate;            /* bytes a second that the link carries; 0: not known */
-    double loss;              /* share of the packets, below 1 */
+    /* The far end does not pad its records, and takes the ticket of the session before: not a broker. */
+    bool is_web;
+    uint32_t chain_size; /* of the brokers' certificates */
+    uint64_t rate;       /* bytes a second that the link carries; 0: not known */
+    double loss;         /* share of the packets, below 1 */
 };
 
 /* Bytes of both ways. */
@@ -50,6 +52,8 @@ void plan_exchange(const struct plan_wire *wire, const uint32_t *pieces, size_t 
 /* TCP and TLS opened, without what is said on it. is_again: we show the ticket of the session before,
  * which Kafka's brokers do not take. */
 double plan_connect(const struct plan_wire *wire, bool is_again);
+/* We close it. */
+double plan_disconnect(const struct plan_wire *wire);
 /* A keep-alive, both ways. */
 double plan_keepalive(const struct plan_wire *wire);
 /* What TCP sends again when a request of so many bytes meets a link that says nothing for so long: a part of

@@ -104,7 +104,7 @@ static void connections_cost_more_with_tls(void **state)
 
 /* --- what is said to a broker --- */
 
-static uint32_t sum(const struct kafka_plan_talk *talk)
+static uint32_t sum(const struct uplink_talk *talk)
 {
     uint32_t size = 0;
     for (size_t i = 0; i < talk->piece_count; i++) {
@@ -120,8 +120,8 @@ static void requests_have_the_sizes_of_real_ones(void **state)
     const char *const brokers[] = {"127.0.0.1:9092"};
     struct kafka_options options = {.client_id = "weir",
                                     .brokers = {(void *)(uintptr_t)brokers, 1}};
-    struct kafka_plan_talk talk;
-    struct kafka_plan_talk login[KAFKA_PLAN_LOGIN_MAX];
+    struct uplink_talk talk;
+    struct uplink_talk login[UPLINK_LOGIN_MAX];
     uint32_t one = 700;
     const uint32_t two[] = {700, 300};
     kafka_plan_produce(&options, "rows-1", &one, 1, &talk);
@@ -266,7 +266,7 @@ static void changes_are_what_they_say(void **state)
     change = as_it_is;
     change.tls = 1;
     const struct plan_line *line = scene_plan(&s, &change, 0);
-    struct kafka_plan_talk talk;
+    struct uplink_talk talk;
     const uint32_t size = 500;
     kafka_plan_produce(s.config->uplinks[0].options, "s", &size, 1, &talk);
     double each = (double)talk.piece_count * 30 + 38;

@@ -25,7 +25,7 @@
 #define HEAD_SIZE_MAX (WIRE_HEAD_SIZE_MAX + 16)
 #define TALK_SIZE_MAX (WIRE_NAME_SIZE_MAX + 64)
 
-static_assert(KAFKA_PLAN_PIECE_MAX >= 2 * PARCEL_PARTITION_MAX + 1, "a batch is two pieces");
+static_assert(UPLINK_TALK_PIECE_MAX >= 2 * PARCEL_PARTITION_MAX + 1, "a batch is two pieces");
 
 /* --- where to --- */
 
@@ -60,21 +60,21 @@ enum err kafka_plan_target(const struct kafka_options *options, const char *agen
 /* --- requests --- */
 
 static void talk_begin(const struct kafka_options *options, enum wire_api api, size_t body_size,
-                       struct kafka_plan_talk *ret)
+                       struct uplink_talk *ret)
 {
     uint8_t memory[HEAD_SIZE_MAX];
     struct out head = out_over(memory, sizeof memory);
     wire_head(&head, api, wire_version(api), 0, slice_of_text(options->client_id), body_size);
     assert(!head.overflow);
-    *ret = (struct kafka_plan_talk){.pieces = {(uint32_t)head.size}, .piece_count = 1};
+    *ret = (struct uplink_talk){.pieces = {(uint32_t)head.size}, .piece_count = 1};
 }
 
 static const size_t front_max = CONNECTION_FRONT_SIZE;
 
 /* What fits goes in front, together with what came before; the rest of it on its own. */
-static void talk_put(struct kafka_plan_talk *talk, size_t size)
+static void talk_put(struct uplink_talk *talk, size_t size)
 {
-    assert(talk->piece_count < KAFKA_PLAN_PIECE_MAX);
+    assert(talk->piece_count < UPLINK_TALK_PIECE_MAX);
     size_t most = front_max * (talk->piece_count == 1);
     size_t room = most > talk->pieces[0] ? most - talk->pieces[0] : 0;
     size_t taken = size < room ? size : room;
@@ -85,7 +85,7 @@ static void talk_put(struct kafka_plan_talk *talk, size_t size)
 }
 
 static void talk_of(const struct kafka_options *options, enum wire_api api, size_t body_size,
-                    size_t answer_size, struct kafka_plan_talk *ret)
+                    size_t answer_size, struct uplink_talk *ret)
 {
     talk_begin(options, api, body_size, ret);
     talk_put(ret, body_size);
@@ -93,7 +93,7 @@ static void talk_of(const struct kafka_options *options, enum wire_api api, size
 }
 
 void kafka_plan_produce(const struct kafka_options *options, const char *topic,
-                        const uint32_t *sizes, size_t count, struct kafka_plan_talk *ret)
+                        const uint32_t *sizes, size_t count, struct uplink_talk *ret)
 {
     uint8_t memory[TALK_SIZE_MAX + PARCEL_PARTITION_MAX * 8];
     struct out head = out_over(memory, sizeof memory);
@@ -114,13 +114,14 @@ void kafka_plan_produce(const struct kafka_options *options, const char *topic,
     for (size_t i = 0; i < count; i++) {
         talk_put(ret, before[i]);
         talk_put(ret, sizes[i]);
+        ret->payload += sizes[i] - RECORDS_HEAD_SIZE;
     }
     /* one topic: its name, and of each partition number, error, offset, two times; then a pause */
     ret->answer = (uint32_t)(ANSWER_HEAD_SIZE + 4 + 2 + strlen(topic) + 4 + 30 * count + 4);
 }
 
 void kafka_plan_metadata(const struct kafka_options *options, const char *topic,
-                         uint32_t partition_count, struct kafka_plan_talk *ret)
+                         uint32_t partition_count, struct uplink_talk *ret)
 {
     uint8_t memory[TALK_SIZE_MAX];
     struct out body = out_over(memory, sizeof memory);
@@ -138,7 +139,7 @@ void kafka_plan_metadata(const struct kafka_options *options, const char *topic,
 
 /* --- login --- */
 
-static size_t login_tokens(const struct kafka_options *options, struct kafka_plan_talk *ret)
+static size_t login_tokens(const struct kafka_options *options, struct uplink_talk *ret)
 {
     const struct sasl_options *sasl = &options->sasl;
     size_t user = sasl->user ? strlen(sasl->user) : 0;
@@ -176,7 +177,7 @@ static size_t login_tokens(const struct kafka_options *options, struct kafka_pla
 }
 
 size_t kafka_plan_login(const struct kafka_options *options,
-                        struct kafka_plan_talk ret[KAFKA_PLAN_LOGIN_MAX])
+                        struct uplink_talk ret[UPLINK_LOGIN_MAX])
 {
     size_t count = 0;
     talk_of(options, WIRE_API_VERSIONS, 0, 2 + 4 + VERSION_COUNT * VERSION_SIZE, &ret[count++]);
@@ -193,3 +194,70 @@ uint32_t kafka_plan_idle_ms(const struct kafka_options *options)
     uint32_t service = kafka_service_of(options->service)->idle_ms_max;
     return service ? service : KAFKA_PLAN_IDLE_MS;
 }
+
+/* --- for the plan --- */
+
+static void plan_change(void *options, const int *level, int tls)
+{
+    struct kafka_options *kafka = options;
+    kafka->compression_level = level ? *level : kafka->compression_level;
+    kafka->tls.is_set = tls >= 0 ? tls : kafka->tls.is_set;
+}
+
+static void plan_way(const struct uplink_plan_setup *setup, struct uplink_way *ret)
+{
+    const struct kafka_options *options = setup->options;
+    const char *const *brokers = options->brokers.items;
+    *ret = (struct uplink_way){.is_ipv6 = brokers[0][0] == '[',
+                               .has_tls = options->tls.is_set,
+                               .has_own_certificate = options->tls.certificate != NULL,
+                               .idle_ms = kafka_plan_idle_ms(options),
+                               .refresh_ms = KAFKA_PLAN_METADATA_MS,
+                               .lane_count = 1};
+}
+
+static enum err plan_target(const struct uplink_plan_setup *setup, const struct stream_info *stream,
+                            const struct schema_info *schema, struct target *ret, struct why *why)
+{
+    ret->partition_count = setup->partition_count;
+    return kafka_plan_target(setup->options, setup->agent_id, stream, schema, ret, why);
+}
+
+static size_t plan_login(const struct uplink_plan_setup *setup,
+                         struct uplink_talk ret[UPLINK_LOGIN_MAX])
+{
+    return kafka_plan_login(setup->options, ret);
+}
+
+static void plan_refresh(const struct uplink_plan_setup *setup, const struct target *target,
+                         struct uplink_talk *ret)
+{
+    kafka_plan_metadata(setup->options, target->name, setup->partition_count, ret);
+}
+
+/* One request has all parts. */
+static enum err plan_send(const struct uplink_plan_setup *setup,
+                          const struct uplink_plan_parcel *parcel,
+                          void (*put)(void *context, const struct uplink_talk *talk), void *context)
+{
+    uint32_t sizes[PARCEL_PARTITION_MAX];
+    struct uplink_talk talk;
+    size_t count = parcel->parcel->part_count;
+    assert(count <= PARCEL_PARTITION_MAX);
+    for (size_t i = 0; i < count; i++) {
+        sizes[i] = (uint32_t)parcel->wires[i].size;
+    }
+    kafka_plan_produce(setup->options, parcel->target->name, sizes, count, &talk);
+    put(context, &talk);
+    return ERR_OK;
+}
+
+const struct uplink_plan kafka_uplink_plan = {
+    .class_ = &kafka_uplink_class,
+    .change = plan_change,
+    .way = plan_way,
+    .target = plan_target,
+    .login = plan_login,
+    .refresh = plan_refresh,
+    .send = plan_send,
+};
