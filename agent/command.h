@@ -93,7 +93,7 @@ void command_socket_beside(const char *buffer_path, char *ret, size_t size);
 #define PLAN_USAGE \
     "plan CONFIG SAMPLE [--stream S] [--rate [S=]N ...] [--duration D] [--reconnects N] " \
     "[--outages NxD] [--loss PERCENT] [--round-trip MS] [--mtu N] [--partitions N] " \
-    "[--certificates N] [--json]"
+    "[--certificates N] [--http1] [--json]"
 #define SCHEMA_INFER_USAGE "schema infer [--name NAME] [--namespace NAME] FILE..."
 #define ASIDE_USAGE "aside ls | cat | export | replay | drop ... [--buffer PATH] [--socket PATH]"
 

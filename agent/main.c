@@ -110,8 +110,9 @@ const struct config_parts known_parts = {.drivers = driver_classes,
     "--loss PERCENT  of the packets (0)\n" \
     "--round-trip MS from a request to its answer (100)\n" \
     "--mtu N         bytes of a packet on the link (1500)\n" \
-    "--partitions N  of each topic (1)\n" \
+    "--partitions N  of each topic; shards of each Kinesis stream (1)\n" \
     "--certificates N bytes of the brokers' chain of certificates, with TLS (2500)\n" \
+    "--http1         there is no HTTP/2 on the way to services over HTTPS\n" \
     "--json          the same as one JSON document, in bytes"
 
 static int version_command(int argc, char **argv)

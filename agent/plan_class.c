@@ -8,8 +8,8 @@
 #define PLAN_gcs(DO)
 #define PLAN_http(DO)
 #define PLAN_kafka(DO) DO(kafka)
-#define PLAN_kinesis(DO)
-#define PLAN_pubsub(DO)
+#define PLAN_kinesis(DO) DO(kinesis)
+#define PLAN_pubsub(DO) DO(pubsub)
 #define PLAN_s3(DO)
 
 #define DECLARE(name) extern const struct uplink_plan name##_uplink_plan;

@@ -141,6 +141,8 @@ static int take_words(int argc, char **argv, struct plan_words *words)
             }
         } else if (strcmp(argv[i], "--json") == 0) {
             words->as_json = true;
+        } else if (strcmp(argv[i], "--http1") == 0) {
+            words->setup.is_http1 = true;
         } else if (argv[i][0] == '-' || words->sample) {
             return command_misuse("plan", "usage: weir " PLAN_USAGE);
         } else if (words->config) {

@@ -84,6 +84,47 @@ exported = write("exported", "".join(json.dumps({"stream": "meter", "sequence": 
 check("or the buffer's export says it", plan(both, exported)["uplinks"]["cloud"]["streams"]["meter"] == meter | {
     k: v for k, v in plan(both, exported)["uplinks"]["cloud"]["streams"]["meter"].items() if k == "never"}, str(meter))
 
+# Uplinks over HTTP, as tests/bench/run measured a request with 1 KB of payload and its answer (KINESIS.md), and a flush of one event (PUBSUB.md).
+AWS = {"type": "kinesis", "region": "eu-central-1", "endpoint": "https://localhost:40000", "stream": "telemetry", "framing": "none"}
+KEYS = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "secret"}
+GOOGLE = {"type": "pubsub", "project": "p1", "topic": "events", "endpoint": "https://10.91.255.1:18086", "partition_by": "agent"}
+START = [f'{{"n":{i},"text":"' for i in range(60)]
+kilobytes = write("kilobytes", "".join(start + "x" * (1000 - len(start) - 2) + '"}\n' for start in START))
+short = write("short", "".join(json.dumps({"v": os.urandom(100).hex()}) + "\n" for _ in range(60)))
+text_only = write("text.avsc", json.dumps({"type": "record", "name": "E", "fields": [{"name": "v", "type": "string"}]}))
+
+
+def clouds(name, stream, uplink):
+    return write(name, json.dumps({
+        "agent": {"id": "pump-station-7"}, "buffer": {"path": path_of("none", "buffer.db"), "commit_interval": "20 ms"}, "streams": {"telemetry": stream},
+        "drivers": {"in": {"type": "http", "listen": "127.0.0.1:1", "stream": "telemetry"}},
+        "uplinks": {"cloud": {"linger": "0 s", "streams": ["telemetry"], **uplink}}}))
+
+
+def each(path, sample, *words):
+    """Bytes of a request and its answer."""
+    p = plan(path, sample, "--rate", "1", "--reconnects", "0", *words)["uplinks"]["cloud"]
+    line = p["streams"]["telemetry"]
+    check("a request each", near(line["events"], line["requests"]) and p["layout"] == "rows", str(p))
+    return (line["payload"] + line["framing"] + line["acknowledgements"]) / line["requests"]
+
+
+for more_, http2, http1 in (({}, 1848, 2255), ({"event_id": "none"}, 1816, 2223), ({"encoding": "json"}, 2331, 2634),
+                           ({"credentials": {**KEYS, "session_token": "T" * 1000}}, 1864, 3295)):
+    path_ = clouds("kinesis.json", {}, {**AWS, "credentials": KEYS, **more_})
+    for measured, words in ((http2, []), (http1, ["--http1"])):
+        reckoned = each(path_, kilobytes, *words)
+        check(f"Kinesis {list(more_)} {words}: {reckoned:.0f} of {measured} B", near(reckoned, measured))
+reckoned = each(clouds("pubsub.json", {"schema": text_only}, GOOGLE), short)
+check(f"Pub/Sub with a token of 1000 B: {reckoned:.0f} B", near(reckoned, 405 + 212 + 800 + 50, 0.05))   # ids and dates as Google has them
+reckoned = each(clouds("keys.json", {"schema": text_only, "key": "v"}, {**AWS, "credentials": KEYS, "partition_by": "key"}), short)
+check(f"with keys: {reckoned:.0f} B", 1000 < reckoned < 1400)
+slow = plan(path_, kilobytes, "--rate", "0.005", "--reconnects", "0")["uplinks"]["cloud"]
+check("curl does not use a connection again after two minutes", near(slow["connects"], slow["streams"]["telemetry"]["requests"], 0.05), str(slow))
+check("the next one is made by a ticket", 1700 < slow["connection"]["handshakes"] / slow["connects"] < 3100, str(slow))     # with a session token of 1000 B
+same = plan(path_, kilobytes, "--rate", "1")
+check("what an uplink does not have stays", all(c["bytes"] == same["bytes"] for c in same["changes"] if c["change"] in ("with TLS", "compression_level 9")), str(same))
+
 topic = config("topic.json", driver={"routes": [{"topic": "site/+/meter", "stream": "meter", "set": {"meter": "{topic.1}"}}]})
 bare = write("bare", b"".join(json.dumps({k: v for k, v in json.loads(line).items() if k != "meter"}).encode() + b"\n" for line in LINES))
 check("what a route takes from the topic may be missing", plan(topic, bare)["sample"]["streams"]["meter"] | {"payload_bytes": 0} ==

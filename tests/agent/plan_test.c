@@ -8,6 +8,7 @@
 #include "drivers/drivers.h"
 #include "tests/cmocka.h"
 #include "uplink/file/file.h"
+#include "uplink/http/http_plan.h"
 #include "uplink/kafka/plan.h"
 #include "uplink/kafka/records.h"
 
@@ -138,6 +139,22 @@ static void requests_have_the_sizes_of_real_ones(void **state)
         .is_set = true, .mechanism = SASL_SCRAM_SHA_256, .user = "u", .password = "p"};
     assert_int_equal(kafka_plan_login(&options, login), 4);
     assert_int_equal(kafka_plan_idle_ms(&options), 600000);
+}
+
+static void web_answers_are_not_padded_and_tickets_taken(void **state)
+{
+    (void)state;
+    struct plan_wire web = {.mtu = 1500, .has_tls = true, .is_web = true, .chain_size = 2500};
+    struct plan_wire broker = {.mtu = 1500, .has_tls = true, .chain_size = 2500};
+    struct uplink_talk talk;
+    const struct http_plan_head head = {.is_http2 = true, .request = 40, .answer = 100};
+    assert_int_equal(plan_tls_received(&web, 100), 122);
+    assert_true(plan_connect(&web, true) < plan_connect(&broker, false) - 2500);
+    assert_int_equal((int)plan_connect(&web, false), (int)plan_connect(&broker, false));
+    http_plan_talk(&head, 20000, 19000, 191, &talk);
+    assert_int_equal(sum(&talk), 40 + 20000 + 2 * 9);
+    assert_int_equal(talk.payload, 19000);
+    assert_int_equal(talk.answer, 300);
 }
 
 /* --- simulated time --- */
@@ -330,6 +347,7 @@ int main(void)
         cmocka_unit_test(an_outage_is_tried_again),
         cmocka_unit_test(connections_cost_more_with_tls),
         cmocka_unit_test(requests_have_the_sizes_of_real_ones),
+        cmocka_unit_test(web_answers_are_not_padded_and_tickets_taken),
         cmocka_unit_test(requests_follow_the_interval),
         cmocka_unit_test(changes_are_what_they_say),
         cmocka_unit_test(connections_are_made_when_they_end),

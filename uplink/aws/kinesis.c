@@ -13,12 +13,41 @@ static struct kinesis *kinesis_of(struct uplink *uplink)
 
 /* --- where to --- */
 
-static uint32_t bucket_count(const struct kinesis *k, const struct kinesis_stream *stream)
+/* Eight hexadecimal digits that tell agents apart. */
+static void salt_of(const char *agent_id, char ret[9])
 {
-    size_t count = stream->shards.count;
-    return k->options->explicit_hash_key ? 1
-           : count < KINESIS_BUCKET_MAX  ? (uint32_t)count
-                                         : KINESIS_BUCKET_MAX;
+    uint8_t digest[HASH_MD5_SIZE];
+    hash_of(HASH_MD5, slice_of_text(agent_id), digest);
+    struct out o = out_over(ret, 8);
+    hash_put_hex(&o, (struct slice){digest, 4});
+    ret[8] = '\0';
+}
+
+static uint32_t bucket_count(const struct kinesis_options *options, size_t shard_count)
+{
+    return options->explicit_hash_key         ? 1
+           : shard_count < KINESIS_BUCKET_MAX ? (uint32_t)shard_count
+                                              : KINESIS_BUCKET_MAX;
+}
+
+enum err kinesis_target_put(const struct kinesis_options *options, const char *agent_id,
+                            const struct stream_info *info, size_t shard_count, struct target *ret,
+                            struct why *why)
+{
+    struct target target = {.layout = ret->layout,
+                            .partition_count = bucket_count(options, shard_count),
+                            .request_size_max = KINESIS_REQUEST_SIZE_MAX,
+                            .record_size_max = (uint32_t)options->record_size_max};
+    const struct aws_name name = {.pattern = options->stream,
+                                  .stream = info->name,
+                                  .agent_id = agent_id,
+                                  .size_max = KINESIS_NAME_SIZE_MAX};
+    enum err e = aws_name_put(&name, target.name, sizeof target.name, why);
+    salt_of(agent_id, target.cluster_id);
+    if (!e) {
+        *ret = target;
+    }
+    return e;
 }
 
 /* What stands before each datum. As kinesis_target(). */
@@ -48,11 +77,7 @@ static enum err kinesis_target(struct uplink *uplink, const struct stream_info *
 {
     struct kinesis *k = kinesis_of(uplink);
     struct target target = {.layout = ret->layout};
-    const struct aws_name name = {.pattern = k->options->stream,
-                                  .stream = info->name,
-                                  .agent_id = k->setup.agent_id,
-                                  .size_max = KINESIS_NAME_SIZE_MAX};
-    enum err e = aws_name_put(&name, target.name, sizeof target.name, why);
+    enum err e = kinesis_target_put(k->options, k->setup.agent_id, info, 1, &target, why);
     if (e) {
         return e;
     }
@@ -72,11 +97,9 @@ static enum err kinesis_target(struct uplink *uplink, const struct stream_info *
         return e;
     }
     size_t size_max = uplink_request_size(k->setup.host);
-    memcpy(target.cluster_id, k->salt, sizeof k->salt);
-    target.partition_count = bucket_count(k, stream);
+    target.partition_count = bucket_count(k->options, stream->shards.count);
     target.request_size_max =
         (uint32_t)(size_max < KINESIS_REQUEST_SIZE_MAX ? size_max : KINESIS_REQUEST_SIZE_MAX);
-    target.record_size_max = (uint32_t)k->options->record_size_max;
     *ret = target;
     return ERR_OK;
 }
@@ -146,16 +169,6 @@ static void kinesis_close(struct uplink *uplink)
     free(k);
 }
 
-/* Eight hexadecimal digits that tell agents apart. */
-static void salt_of(const char *agent_id, char ret[9])
-{
-    uint8_t digest[HASH_MD5_SIZE];
-    hash_of(HASH_MD5, slice_of_text(agent_id), digest);
-    struct out o = out_over(ret, 8);
-    hash_put_hex(&o, (struct slice){digest, 4});
-    ret[8] = '\0';
-}
-
 static enum err open_glue(struct kinesis *k, struct why *why)
 {
     k->glue_options = kinesis_glue(k->options);
@@ -176,7 +189,6 @@ static enum err kinesis_open(struct uplink **ret, const struct uplink_setup *set
     k->uplink.class_ = &kinesis_uplink_class;
     k->options = setup->options;
     k->setup = *setup;
-    salt_of(setup->agent_id, k->salt);
     timer_init(&k->pace, setup->loop, pace_over);
     timer_init(&k->list.timer, setup->loop, kinesis_list_due);
     const struct aws_setup aws = {.uplink = &k->setup,

@@ -30,6 +30,8 @@ struct kinesis_options {
 };
 extern const struct option kinesis_table[];
 extern const struct uplink_class kinesis_uplink_class;
+struct uplink_plan;
+extern const struct uplink_plan kinesis_uplink_plan; /* kinesis_plan.c */
 /* Its `glue`, with the uplink's own region and credentials where it says nothing else. */
 struct glue_options kinesis_glue(const struct kinesis_options *options);
 

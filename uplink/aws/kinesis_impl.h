@@ -32,7 +32,6 @@ struct kinesis {
     struct uplink uplink;
     const struct kinesis_options *options;
     struct uplink_setup setup;
-    char salt[9];
     struct aws *aws;
     struct kinesis_stream *streams;
     struct glue_options glue_options;
@@ -56,6 +55,14 @@ struct kinesis {
         char body[KINESIS_LIST_BODY_SIZE];
     } list;
 };
+
+/* --- kinesis.c --- */
+
+/* As the class' target(), of a stream with so many shards and a link that carries any size, but for
+ * what stands before each datum. */
+enum err kinesis_target_put(const struct kinesis_options *options, const char *agent_id,
+                            const struct stream_info *info, size_t shard_count, struct target *ret,
+                            struct why *why) MUST_USE;
 
 /* --- kinesis_list.c --- */
 

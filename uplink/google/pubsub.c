@@ -71,23 +71,33 @@ enum err pubsub_topic_put(const struct pubsub_options *options, const char *stre
 
 /* --- where to --- */
 
+enum err pubsub_target_put(const struct pubsub_options *options, const char *agent_id,
+                           const struct stream_info *stream, const struct schema_info *schema,
+                           struct target *ret, struct why *why)
+{
+    struct target target = {.layout = ret->layout};
+    enum err e = pubsub_topic_put(options, stream->name, agent_id, target.name, why);
+    if (e) {
+        return e;
+    }
+    framing_put((enum framing)options->framing, schema, &target);
+    target.partition_count = options->ordering == PUBSUB_ORDER_KEY ? BUCKET_COUNT : 1;
+    target.request_size_max = pubsub_size_max(options);
+    target.record_size_max = target.request_size_max - PUBLISH_ORDERING_KEY_MAX;
+    *ret = target;
+    return ERR_OK;
+}
+
 static enum err pubsub_target(struct uplink *uplink, const struct stream_info *stream,
                               const struct schema_info *schema, struct target *ret, struct why *why)
 {
     struct pubsub *p = pubsub_of(uplink);
-    struct target target = {.layout = ret->layout};
-    enum err e = pubsub_topic_put(p->options, stream->name, p->agent_id, target.name, why);
-    if (e) {
-        return e;
-    }
-    framing_put((enum framing)p->options->framing, schema, &target);
-    target.partition_count = p->options->ordering == PUBSUB_ORDER_KEY ? BUCKET_COUNT : 1;
+    enum err e = pubsub_target_put(p->options, p->agent_id, stream, schema, ret, why);
     uint32_t link = uplink_request_size(p->host);
-    uint32_t service = pubsub_size_max(p->options);
-    target.request_size_max = link < service ? link : service;
-    target.record_size_max = service - PUBLISH_ORDERING_KEY_MAX;
-    *ret = target;
-    return ERR_OK;
+    if (!e && link < ret->request_size_max) {
+        ret->request_size_max = link;
+    }
+    return e;
 }
 
 /* Events without a key are one bucket. */

@@ -25,6 +25,8 @@ struct pubsub_options {
 };
 extern const struct option pubsub_table[];
 extern const struct uplink_class pubsub_uplink_class;
+struct uplink_plan;
+extern const struct uplink_plan pubsub_uplink_plan; /* pubsub_plan.c */
 
 /* "projects/P/topics/T" of a stream. ERR_CONFIG: *why says what is wrong with it. */
 enum err pubsub_topic_put(const struct pubsub_options *options, const char *stream,

@@ -70,6 +70,11 @@ struct pubsub_state {
 /* Where the service is, by the options or the environment, without a '/' at its end. */
 void pubsub_endpoint(const struct pubsub_options *options, char ret[PUBSUB_ENDPOINT_SIZE]);
 
+/* As the class' target(); of a link that carries any size. */
+enum err pubsub_target_put(const struct pubsub_options *options, const char *agent_id,
+                           const struct stream_info *stream, const struct schema_info *schema,
+                           struct target *ret, struct why *why) MUST_USE;
+
 /* --- pubsub_probe.c: uplink_class.probe() --- */
 
 enum err pubsub_probe_open(struct probe **ret, const struct probe_setup *setup) MUST_USE;
