@@ -2,7 +2,6 @@
 PutRecords, which speaks HTTP/1.1 only, beside it. The far end is a server of our own that answers as AWS does, headers included, and asks the kernel
 (TCP_INFO) what each connection has carried: payload of TCP, and 52 bytes for each segment, acknowledgements too. Segments are those of Ethernet
 (TCP_MAXSEG). It has HTTP/2, as Kinesis, or HTTP/1.1 only."""
-import base64
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import urllib.request
 
 from lib import Missing, say
 import front
+import kinesis_front
 import services
 
 PAYLOAD = 1000
@@ -29,13 +29,8 @@ KEY_ID = "AKIAIOSFODNN7EXAMPLE"            # as long as they are
 TOKEN = 1000
 
 
-def text(value):
-    data = value.encode()
-    return (bytes([0x60 | len(data)]) if len(data) < 24 else bytes([0x78, len(data)])) + data
-
-
-class Far(front.Front):
-    """Kinesis, as far as one shard and single records need it, by HTTP/1.1 and, where it is said, HTTP/2."""
+class Far(kinesis_front.Kinesis):
+    """Kinesis by HTTP/1.1 and, where it is said, HTTP/2."""
 
     def __init__(self, directory, alpn=front.HTTP1):
         self.counts = []        # what its connection had carried, at each put
@@ -45,32 +40,15 @@ class Far(front.Front):
     def prepare(self, listener):
         listener.setsockopt(socket.IPPROTO_TCP, TCP_MAXSEG, MSS)
 
-    def carried(self, raw):
+    def moved(self, raw):
         """IP bytes, segments, bytes in and out."""
         info = raw.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 192)
         acked, received, segs_out, segs_in = struct.unpack_from("<QQII", info, 120)
         return acked + received + HEADER * (segs_out + segs_in), segs_out + segs_in, received, acked
 
-    def stored(self, target, kind):
-        """Type and body."""
-        if target.endswith("ListShards"):
-            return "json", json.dumps({"Shards": [{"ShardId": "shardId-000000000000", "HashKeyRange": {
-                "StartingHashKey": "0", "EndingHashKey": str(2 ** 128 - 1)}, "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}).encode()
-        number = "49654237829470232387294582938749238472938472938472938474"
-        if "cbor" in kind:     # as Java writes it
-            return "cbor", (b"\xbf" + text("FailedRecordCount") + b"\x00" + text("Records") + b"\x9f\xbf" + text("SequenceNumber") + text(number) +
-                            text("ShardId") + text("shardId-000000000000") + b"\xff\xff\xff")
-        return "json", json.dumps({"FailedRecordCount": 0, "Records": [{"SequenceNumber": number, "ShardId": "shardId-000000000000"}]},
-                                  separators=(",", ":")).encode()
-
-    def answer(self, headers, body, connection):
+    def carried(self, connection):
         """What was carried so far is kept."""
-        kind, body = self.stored(headers["x-amz-target"], headers["content-type"])
-        if headers["x-amz-target"].endswith("PutRecords"):
-            self.counts.append(self.carried(connection))
-        return 200, [("x-amzn-RequestId", f"e9d2b5c8-4f0a-4c3e-9d51-{time.monotonic_ns() % 10 ** 12:012}"),
-                     ("x-amz-id-2", base64.b64encode(os.urandom(57)).decode()), ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
-                     ("Content-Type", f"application/x-amz-{kind}-1.1"), ("Content-Length", str(len(body)))], body
+        self.counts.append(self.moved(connection))
 
     def cost(self, put):
         """IP bytes of one put and its answer: the median."""

@@ -25,6 +25,7 @@ def need_http2():
 
 class Front(threading.Thread):
     """`certificates`: a folder of certs.sh. `streams_max`: of an HTTP/2 connection, which then ends by GOAWAY; 0: any number."""
+    address = "127.0.0.1"
 
     def __init__(self, certificates, alpn=HTTP2, streams_max=0):
         super().__init__(daemon=True)
@@ -34,7 +35,7 @@ class Front(threading.Thread):
         self.streams_max, self.connections, self.requests = streams_max, 0, {"h2": 0, "http/1.1": 0}
         self.listener = socket.socket()
         self.prepare(self.listener)
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind((self.address, 0))
         self.listener.listen()
         self.url = f"https://localhost:{self.listener.getsockname()[1]}"
         self.start()

@@ -2,7 +2,7 @@
 # Google Pub/Sub over gRPC without TLS (HTTP/2 with prior knowledge); topics are made by the test.
 # usage: pubsub.sh install | start DIR PORT [emulator | pstest] [FLAG...] | resume DIR | stop DIR
 # pstest:   the fake of Google's Go client, see pubsubfake/; needs Go (see lib.sh). FLAGs: its own, -fail-every=N -fail-code=CODE, -tls=CERTIFICATE,KEY
-#           for TLS on PORT+1, at -tls-host=ADDRESS. All is in memory.
+#           for TLS on PORT+1, at -tls-host=ADDRESS, its answers larger with -as-google. All is in memory.
 # emulator: Google's own, REST as well; taken where the Google Cloud CLI's package of it is on the machine (Java 11 or later).
 # Without a word: pstest. DIR/kind says which one runs.
 name=pubsubfake-2.8.1

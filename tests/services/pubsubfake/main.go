@@ -35,13 +35,14 @@ func main() {
 	port := flag.Int("port", 8085, "TCP port")
 	secure := flag.String("tls", "", "CERTIFICATE,KEY: PEM files for TLS on the next port; none without")
 	host := flag.String("tls-host", "127.0.0.1", "the address of that")
+	asGoogle := flag.Bool("as-google", false, "answers of -tls have a date, ids of 17 digits, and are not compressed")
 	flag.Int64Var(&f.every, "fail-every", 0, "refuse every n-th Publish; 0 refuses none")
 	flag.Int64Var(&f.code, "fail-code", int64(codes.Unavailable), "gRPC status code of a refusal")
 	flag.Parse()
 	srv := pstest.NewServerWithPort(*port, pstest.ServerReactorOption{FuncName: "Publish", Reactor: &f})
 	log.Println("listening on", srv.Addr)
 	if *secure != "" {
-		go front(net.JoinHostPort(*host, strconv.Itoa(*port+1)), *secure, srv.Addr)
+		go front(net.JoinHostPort(*host, strconv.Itoa(*port+1)), *secure, srv.Addr, *asGoogle)
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
