@@ -100,7 +100,7 @@ const struct config_parts known_parts = {.drivers = driver_classes,
     "SAMPLE is a file of payloads, one a line, as a source gives them: an hour or a day of a " \
     "site's\n" \
     "own. With several streams: a folder that has STREAM.ndjson of each, or a file that\n" \
-    "weir buffer export --format ndjson wrote; or --stream says whose lines they are.\n\n" \
+    "weir buffer export wrote as ndjson; or --stream says whose lines they are.\n\n" \
     "--rate N        events a second; S=N: of stream S. Else their own times say it\n" \
     "                (streams.S.time)\n" \
     "--duration D    for how long the sample stands (\"1 d\"); else from its first event to its " \
