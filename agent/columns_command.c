@@ -140,6 +140,8 @@ static enum err encode_batch(struct job *job, struct why *why)
     }
     if (e == ERR_FULL) {
         why_set(why, "the batch needs too much memory");
+    } else if (e == ERR_REJECTED) {
+        why_set(why, "there are no rows, and its schema has no columns: a batch needs one of both");
     }
     return e;
 }

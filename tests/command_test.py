@@ -128,6 +128,8 @@ def test_columns():
     expect(2, ["columns", "encode", schema, "-"], "-: line 2: /a: ", stdin='{"a":1,"b":null}\n{"a":"x","b":null}\n')
     expect(2, ["columns", "encode", schema, "-", "--plain"], "-: line 1: ", stdin='{"a":"x"}\n')
     expect(2, ["columns", "encode", path_of("none"), "-"], "none: ")
+    nested = write("nested.avsc", json.dumps({"type": "record", "name": "Nested", "fields": [{"name": "n", "type": ["null", "Nested"]}]}))
+    expect(2, ["columns", "encode", nested, "-"], "there are no rows, and its schema has no columns", stdin="")
 
 
 def test_a_running_agent():

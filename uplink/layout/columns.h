@@ -74,7 +74,8 @@ enum columns_body {
  * which columns_check() has taken, and `sequence` its number; nothing else of it is looked at.
  * ERR_FULL: it needs more memory than the workspace or `ret` has: take half of the rows; a single row
  * always fits the workspace. With COLUMNS_BETTER the free room in `ret` is used to compare: it should
- * be three times the size of the datums. ERR_NOMEM. On failure `ret` is unchanged. */
+ * be three times the size of the datums. ERR_REJECTED: no rows of a schema without columns, for a row
+ * body of nothing is none. ERR_NOMEM. On failure `ret` is unchanged. */
 enum err columns_encode(const struct columns_setup *setup, const struct message *rows,
                         uint32_t count, enum columns_body body, struct out *ret) MUST_USE;
 

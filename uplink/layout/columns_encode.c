@@ -182,6 +182,9 @@ enum err columns_encode(const struct columns_setup *setup, const struct message 
 {
     assert(setup->plan && setup->work && !ret->overflow);
     assert(count <= COLUMNS_EVENT_MAX);
+    if (count == 0 && !setup->plan->root) {
+        return ERR_REJECTED;
+    }
     struct encoder e = {.setup = setup, .work = setup->work, .rows = rows, .count = count};
     size_t start = ret->size;
     work_clear(setup->work);
