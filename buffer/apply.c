@@ -96,7 +96,11 @@ static bool apply_owed(struct state *state, enum section_kind kind, struct slice
     }
     if (kind == SECTION_END) {
         state_owed_end(state, &end);
-    } else {
+        return true;
+    }
+    uint64_t next = state->streams[end.stream].sequence_next;
+    if (end.range.first < next) { /* behind a hole: what came with a record that is lost is not */
+        end.range.last = end.range.last < next ? end.range.last : next - 1;
         (void)state_owed_again(state, &end); /* counted when it was new */
     }
     return true;
