@@ -78,17 +78,25 @@ static void put_path(void *context, const char *path, bool is_taken)
     }
 }
 
+#define PART_PATH_SIZE 160
+
 struct named_part {
     const char *section, *name; /* "": the section itself */
     bool is_other;
 };
 
+/* Its JSON path, and this behind it. Returns the size. */
+static int part_path(const struct named_part *part, const char *behind, char ret[PART_PATH_SIZE])
+{
+    return snprintf(ret, PART_PATH_SIZE, "$.%s%s%s%s", part->section, part->name[0] ? "." : "",
+                    part->name, behind);
+}
+
 static void find_part(void *context, const char *path, bool is_taken)
 {
     struct named_part *part = context;
-    char begin[160];
-    int size = snprintf(begin, sizeof begin, "$.%s%s%s", part->section, part->name[0] ? "." : "",
-                        part->name);
+    char begin[PART_PATH_SIZE];
+    int size = part_path(part, "", begin);
     (void)is_taken;
     part->is_other = part->is_other || (strncmp(path, begin, (size_t)size) == 0 &&
                                         (path[size] == '.' || path[size] == '\0'));
@@ -98,12 +106,11 @@ static void find_part(void *context, const char *path, bool is_taken)
 static void put_part(struct paths *paths, const struct config *older, const struct config *newer,
                      struct named_part part)
 {
-    char path[160];
+    char path[PART_PATH_SIZE];
     if (config_changes(older, newer, find_part, &part) || part.is_other) {
         return;
     }
-    (void)snprintf(path, sizeof path, "$.%s%s%s (a file that it names)", part.section,
-                   part.name[0] ? "." : "", part.name);
+    (void)part_path(&part, " (a file that it names)", path);
     put_taken(paths, path);
 }
 
